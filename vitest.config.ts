@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+const project = (name: string, extra: object = {}) => ({
+  extends: true as const,
+  test: { name, include: [`test/${name}/**/*.test.ts`], ...extra },
+});
+
+// One project per kind of test (docs/architecture.md). Those that touch the kernel run in forks, one file at a
+// time: koffi and namespaces belong to a process, host ports and CNI state to the machine.
+const onTheMachine = { pool: 'forks' as const, fileParallelism: false, testTimeout: 120_000, hookTimeout: 300_000 };
+
+export default defineConfig({
+  test: {
+    pool: 'forks',
+    passWithNoTests: true,
+    projects: [
+      project('unit'),
+      project('model'),
+      project('golden'),
+      project('sim', { testTimeout: 60_000 }),
+      project('tidy', { testTimeout: 60_000 }),
+      project('integration', onTheMachine),
+      project('e2e', onTheMachine),
+      project('security', onTheMachine),
+    ],
+  },
+});
