@@ -12,3 +12,127 @@ export const journalLimits = {
   /** Appends waiting for the sync in flight; beyond it the caller is told `exhausted`. */
   pendingAppends: 4096,
 } as const;
+
+/** CNI: see src/network. */
+export const networkLimits = {
+  /** Entries of a CNI configuration directory that are looked at; a directory with more is not one that an admin wrote (F56). */
+  confDirEntries: 1024,
+  /** Bytes of one configuration file; the largest known (Multus with delegates) have some 20 KiB. */
+  confFileBytes: 1024 * 1024,
+  /** Plugins in one chain; the longest known chains have six. */
+  pluginsPerChain: 32,
+  /** Plugin directories that are searched; each costs one stat per plugin. */
+  pluginDirs: 16,
+  /** Bytes of a plugin's stdout and of its stderr; a result with 64 addresses has 10 KiB (F54). */
+  pluginOutputBytes: 1024 * 1024,
+  /** Characters of a plugin's output that are quoted in a message. */
+  quotedChars: 1024,
+  /** Addresses, interfaces and routes in one result; a pod has a handful, a gateway's routes some hundred. */
+  resultIps: 64,
+  resultInterfaces: 256,
+  resultRoutes: 4096,
+  /** Bytes of one file of the attachment cache: configuration, runtime values and annotations (256 KiB in Kubernetes). */
+  attachmentFileBytes: 4 * 1024 * 1024,
+  /** Attachments read back at start: a node of the largest known kind runs 1000 pods. */
+  attachments: 16_384,
+  /** Bytes of `iptables-save -t nat`: 20 000 rules of a busy kube-proxy have 4 MiB. */
+  firewallOutputBytes: 64 * 1024 * 1024,
+  /** Milliseconds for one iptables call, its wait for another's lock included: 3 ms usual, seconds while kube-proxy rewrites. */
+  firewallTimeoutMs: 30_000,
+  /** Milliseconds for one probe (VERSION, STATUS) of a plugin: 3 ms usual. */
+  probeTimeoutMs: 10_000,
+  /** Milliseconds between two looks at configuration and plugins when no event came: a good file counts within 5 s (F56). */
+  rescanMs: 5000,
+  /** Milliseconds that further events are collected for before a rescan: an editor writes a file in several steps. */
+  rescanDelayMs: 50,
+  /** Milliseconds for a whole ADD or DEL chain when the caller names no deadline (CRI-O gives ADD 5 min). */
+  addTimeoutMs: 180_000,
+  delTimeoutMs: 60_000,
+  checkTimeoutMs: 60_000,
+  gcTimeoutMs: 120_000,
+} as const;
+
+/** What an image may declare: checked where its documents are parsed, before anything is fetched or made. */
+export const imageLimits = {
+  /** Bytes of a manifest, an index or an image config: the registry spec lets registries refuse manifests above 4 MiB. */
+  documentBytes: 4 * 1024 * 1024,
+  /** Nesting of a JSON document: the deepest field in the specs is at 5. */
+  jsonDepth: 32,
+  /** Characters of one JSON number: an int64 has 20. */
+  jsonNumberChars: 64,
+  /** Layers of one image: overlayfs stacks at most 500 lower directories (OVL_MAX_STACK). */
+  layers: 500,
+  /** Entries of one index: the largest on public registries have some 30. */
+  indexEntries: 1024,
+  /** Index inside index: public images have one level; a chain of them costs one request each. */
+  indexDepth: 3,
+  /** Bytes of one layer as it travels: 1 TiB, beyond any disk that an image is unpacked on. */
+  layerBytes: 1024 ** 4,
+  /** Characters of a reference: 255 for the name (the distribution spec's advice), 128 for the tag, 71 for the digest, separators. */
+  referenceChars: 512,
+  /** Characters of the name part of a reference, host included. */
+  referenceNameChars: 255,
+  /** Entries of env, of an argv, of labels, of annotations, of volumes, of ports: each far above what builders write. */
+  configEntries: 4096,
+  /** Bytes of one entry: the kernel's MAX_ARG_STRLEN, the longest string that execve takes. */
+  configEntryBytes: 128 * 1024,
+  /** Bytes of all entries of one list together: the kernel's usual ARG_MAX is 2 MiB for argv and env. */
+  configListBytes: 1024 * 1024,
+  /** Bytes of a path in an image config: PATH_MAX. */
+  pathBytes: 4096,
+  /** Highest uid or gid of an image's USER: 2^31−1, as the tools of the field have it; above it some of them wrap round to 0. */
+  highestUserId: 2 ** 31 - 1,
+} as const;
+
+/** The registry client. */
+export const distributionLimits = {
+  /** ms until a connection stands, TLS included: three SYN retransmissions. */
+  connectMs: 10_000,
+  /** ms from the request sent to the response's head: registries on object stores need up to 20 s. */
+  headersMs: 30_000,
+  /** ms in which a body must bring `progressBytes`: as long as the peers wait by default or less. */
+  stallMs: 60_000,
+  /** Bytes that count as progress: less per `stallMs` is a trickle, not a download. */
+  progressBytes: 4096,
+  /** ms for the whole of a small document (manifest, token, error). */
+  documentMs: 60_000,
+  /** Bytes of a token service's answer: the largest tokens known have 20 KiB. */
+  tokenReplyBytes: 1024 * 1024,
+  /** Characters of one token: it has to fit into a request head. */
+  tokenChars: 64 * 1024,
+  /** Bytes of an error body that are read. */
+  errorBytes: 64 * 1024,
+  /** Characters of a registry's own words that go into our message. */
+  errorChars: 256,
+  /** Characters of one WWW-Authenticate header, and of all of them: Node reads heads up to 16 KiB. */
+  challengeChars: 16 * 1024,
+  /** Hops of one request: as browsers and curl -L do it, less. */
+  redirects: 10,
+  /** Attempts of one request at the registry itself (429, 5xx, broken connections). */
+  attempts: 5,
+  /** Attempts of one request at a mirror: the next endpoint stands ready. */
+  mirrorAttempts: 2,
+  /** Attempts of one blob at one endpoint, however much progress each made: 1 GiB in pieces of 10 MiB. */
+  blobAttempts: 100,
+  /** Bytes after which a broken download's count of attempts starts anew. */
+  blobProgressBytes: 1024 * 1024,
+  /** ms of the first wait between attempts; doubled each time. */
+  backoffMs: 200,
+  /** ms of the longest wait between attempts, Retry-After included (F63). */
+  longestWaitMs: 60_000,
+  /** Sockets per host: six layers of some pulls at once. */
+  socketsPerHost: 16,
+  /** Sockets in all. */
+  sockets: 64,
+  /** Idle sockets kept per host. */
+  idleSocketsPerHost: 4,
+  /** ms that an idle socket is kept. */
+  idleSocketMs: 30_000,
+  /** Bytes of one registries.conf file. */
+  confBytes: 1024 * 1024,
+  /** Files in one drop-in directory. */
+  confFiles: 256,
+  /** [[registry]] tables, and mirrors per table: each mirror may cost a connection timeout. */
+  registries: 1024,
+  mirrors: 16,
+} as const;
