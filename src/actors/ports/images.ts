@@ -1,0 +1,54 @@
+/** Registries: what a reference means now, and its layers brought into the layer store. */
+import type { Digest, ImageId } from '../../base/ids.ts';
+import type { EffectContext } from './effect.ts';
+import type { ImageConfig, Layer } from './specs.ts';
+
+/** Credentials of one pull. Never journalled, logged or shown. */
+export interface RegistryAuth {
+  readonly username: string;
+  readonly password: string;
+  /** base64 of `username:password`. */
+  readonly auth: string;
+  readonly identityToken: string;
+  readonly registryToken: string;
+  readonly serverAddress: string;
+}
+
+export interface ResolvedImage {
+  readonly id: ImageId;
+  /** Normalised reference with tag; empty when asked by digest only. */
+  readonly repoTag: string;
+  /** Normalised repository with the digest of what was asked for (an index's own, where it is one). */
+  readonly repoDigest: string;
+  /** Lowest first. */
+  readonly layers: readonly Layer[];
+  readonly config: ImageConfig;
+  readonly sizeBytes: number;
+}
+
+export interface ImagesPort {
+  /**
+   * The normalised reference (`docker.io/library/busybox:latest`), or a FaultError `invalidRequest`. Pure.
+   */
+  normalise(reference: string): string;
+  /** Manifest, platform choice, config: every byte verified. */
+  resolve(
+    input: { readonly reference: string; readonly auth: RegistryAuth | undefined },
+    fx: EffectContext,
+  ): Promise<ResolvedImage>;
+  /**
+   * Downloads, verifies and unpacks one layer into the store under its diff-id; it is there whole and durable or
+   * not at all. Returns at once when the store has it. `onBytes` counts downloaded bytes.
+   */
+  fetchLayer(
+    input: {
+      readonly reference: string;
+      readonly repoDigest: string;
+      readonly auth: RegistryAuth | undefined;
+      readonly layer: Layer;
+    },
+    fx: EffectContext & { onBytes(downloaded: number): void },
+  ): Promise<void>;
+}
+
+export type { Digest };

@@ -1,0 +1,138 @@
+/** What must survive `kill -9`: facts of ours, never snapshots of a machine. */
+import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
+import type { ContainerSpec, ImageRecord, SandboxSpec } from './specs.ts';
+
+export interface SandboxIntent {
+  readonly type: 'sandbox.intent';
+  readonly id: SandboxId;
+  readonly spec: SandboxSpec;
+  readonly createdAtNs: bigint;
+}
+/** The commit: from here on the sandbox is ready and listed. */
+export interface SandboxReady {
+  readonly type: 'sandbox.ready';
+  readonly id: SandboxId;
+  /** First is the primary. */
+  readonly ips: readonly string[];
+  /** The process that holds the shared PID namespace; undefined where none is needed. */
+  readonly pause: ProcessIdentity | undefined;
+}
+/** Stop was begun: after a crash the sandbox is notReady whatever is left of it. */
+export interface SandboxStopping {
+  readonly type: 'sandbox.stopping';
+  readonly id: SandboxId;
+}
+export interface SandboxStopped {
+  readonly type: 'sandbox.stopped';
+  readonly id: SandboxId;
+  /** Steps whose undo is still owed. */
+  readonly owed: readonly string[];
+}
+export interface SandboxRemoved {
+  readonly type: 'sandbox.removed';
+  readonly id: SandboxId;
+}
+export interface ContainerIntent {
+  readonly type: 'container.intent';
+  readonly id: ContainerId;
+  readonly spec: ContainerSpec;
+  readonly createdAtNs: bigint;
+}
+/** A process that cannot be mistaken for a later one with its pid: (pid, start time, boot). */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat, clock ticks since boot. */
+  readonly startTicks: bigint;
+  readonly bootId: string;
+}
+/** What the container really got; echoed by ContainerStatus. */
+export interface EffectiveContainer {
+  readonly uid: number;
+  readonly gid: number;
+  readonly supplementalGroups: readonly number[];
+  readonly stopSignal: string;
+  /** Absolute; empty for none. */
+  readonly logPath: string;
+}
+/** The commit of a create. */
+export interface ContainerCreated {
+  readonly type: 'container.created';
+  readonly id: ContainerId;
+  readonly init: ProcessIdentity;
+  readonly effective: EffectiveContainer;
+}
+export interface ContainerStarted {
+  readonly type: 'container.started';
+  readonly id: ContainerId;
+  readonly startedAtNs: bigint;
+}
+/** A stop is under way; not synced. After a crash it goes on with what is left of the grace. */
+export interface ContainerStopping {
+  readonly type: 'container.stopping';
+  readonly id: ContainerId;
+  readonly killAtNs: bigint;
+}
+export interface ExitFact {
+  readonly exitCode: number;
+  readonly finishedAtNs: bigint;
+  readonly oomKilled: boolean;
+  /** `Completed`, `Error`, `OOMKilled`, `StartError`, `Unknown`, … */
+  readonly reason: string;
+  readonly message: string;
+  readonly observedBy: 'exitFile' | 'process' | 'recovery' | 'start';
+}
+export interface ContainerExited {
+  readonly type: 'container.exited';
+  readonly id: ContainerId;
+  readonly exit: ExitFact;
+  /** Undefined when it never ran. */
+  readonly startedAtNs: bigint | undefined;
+}
+export interface ContainerRemoved {
+  readonly type: 'container.removed';
+  readonly id: ContainerId;
+}
+/** Present in whole, with these names; replaces an earlier record of the same id. */
+export interface ImagePresent {
+  readonly type: 'image.present';
+  readonly image: ImageRecord;
+}
+export interface ImageRemoved {
+  readonly type: 'image.removed';
+  readonly id: ImageId;
+}
+
+export type JournalRecord =
+  | SandboxIntent
+  | SandboxReady
+  | SandboxStopping
+  | SandboxStopped
+  | SandboxRemoved
+  | ContainerIntent
+  | ContainerCreated
+  | ContainerStarted
+  | ContainerStopping
+  | ContainerExited
+  | ContainerRemoved
+  | ImagePresent
+  | ImageRemoved;
+
+export interface JournalPort {
+  /**
+   * Appends the records as one group, in order. With `sync` the promise settles
+   * once they are durable; without, once they stand in the queue (they reach the
+   * kernel with the next write, which is started at once). A rejected append
+   * leaves no trace: none of its records is ever read back as a fact, or the
+   * journal is dead and every later append rejects (F19).
+   */
+  append(records: readonly JournalRecord[], options: { readonly sync: boolean }): Promise<void>;
+}
+
+/** How the journal folds its records to what stands now, so that a snapshot can be written; given by actors/recovery/ledger.ts. */
+export interface JournalFold<S> {
+  empty(): S;
+  /** Changes `state` in place. */
+  apply(state: S, record: JournalRecord): void;
+  /** Records that, folded from empty, give `state` again. */
+  records(state: S): readonly JournalRecord[];
+}

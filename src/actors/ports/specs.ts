@@ -1,0 +1,213 @@
+/**
+ * What a client wishes, parsed once at the edge into types that cannot hold a
+ * bad value. Plain data: it goes into contexts, journal and drivers as it is.
+ * CRI's int64 are bigint; 0 of CRI ("unset") is undefined here where that matters.
+ */
+import type { ContainerId, Digest, ImageId, SandboxId } from '../../base/ids.ts';
+
+export type StringMap = Readonly<Record<string, string>>;
+
+/** The whole tuple is the name of a sandbox (house rule: the name is the key). */
+export interface SandboxKey {
+  readonly name: string;
+  readonly namespace: string;
+  readonly uid: string;
+  readonly attempt: number;
+}
+
+export interface PortMapping {
+  readonly protocol: 'tcp' | 'udp' | 'sctp';
+  readonly containerPort: number;
+  readonly hostPort: number;
+  /** Empty for every address. */
+  readonly hostIp: string;
+}
+
+export interface DnsConfig {
+  readonly servers: readonly string[];
+  readonly searches: readonly string[];
+  readonly options: readonly string[];
+}
+
+export interface Sysctl {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface SeccompChoice {
+  readonly type: 'runtimeDefault' | 'unconfined' | 'localhost';
+  /** Absolute path, for `localhost` only; otherwise empty. */
+  readonly path: string;
+}
+
+export type PidMode = 'pod' | 'container' | 'node' | 'target';
+
+export interface Namespaces {
+  readonly network: 'pod' | 'node';
+  readonly pid: PidMode;
+  readonly ipc: 'pod' | 'node';
+  /** For pid `target`: the container whose PID namespace is joined. */
+  readonly targetId: ContainerId | undefined;
+}
+
+export interface UserChoice {
+  readonly runAsUser: number | undefined;
+  readonly runAsUsername: string;
+  readonly runAsGroup: number | undefined;
+  readonly supplementalGroups: readonly number[];
+  readonly supplementalGroupsPolicy: 'merge' | 'strict';
+}
+
+export interface SandboxSpec {
+  readonly key: SandboxKey;
+  /** Empty: the host's name on the host network, otherwise the first 12 digits of the id. */
+  readonly hostname: string;
+  /** Absolute, or empty for the runtime's own. */
+  readonly logDirectory: string;
+  /** Undefined: a copy of the host's resolv.conf. */
+  readonly dns: DnsConfig | undefined;
+  readonly portMappings: readonly PortMapping[];
+  readonly labels: StringMap;
+  readonly annotations: StringMap;
+  /** Name of the runtime handler; empty is the default one. */
+  readonly handler: string;
+  /** As the kubelet gave it, without trailing slash; empty for the runtime's own parent. */
+  readonly cgroupParent: string;
+  readonly sysctls: readonly Sysctl[];
+  readonly namespaces: Namespaces;
+  readonly privileged: boolean;
+  /** Of the pause process, where there is one. */
+  readonly user: UserChoice;
+  readonly readonlyRootfs: boolean;
+  readonly seccomp: SeccompChoice;
+}
+
+export interface Mount {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  readonly readonly: boolean;
+  readonly recursiveReadOnly: boolean;
+  readonly propagation: 'private' | 'hostToContainer' | 'bidirectional';
+  readonly selinuxRelabel: boolean;
+}
+
+export interface Device {
+  readonly containerPath: string;
+  readonly hostPath: string;
+  /** A subset of `rwm`. */
+  readonly permissions: string;
+}
+
+/** cgroup limits; undefined means "not set by the client". */
+export interface Resources {
+  readonly cpuPeriod: bigint | undefined;
+  readonly cpuQuota: bigint | undefined;
+  readonly cpuShares: bigint | undefined;
+  readonly memoryLimitBytes: bigint | undefined;
+  readonly memorySwapLimitBytes: bigint | undefined;
+  readonly oomScoreAdj: number;
+  readonly cpusetCpus: string;
+  readonly cpusetMems: string;
+  readonly hugepageLimits: readonly { readonly pageSize: string; readonly limitBytes: bigint }[];
+  readonly unified: StringMap;
+}
+
+export interface Capabilities {
+  /** Upper case with the CAP_ prefix, or the one word `ALL`. */
+  readonly add: readonly string[];
+  readonly drop: readonly string[];
+  readonly addAmbient: readonly string[];
+}
+
+export interface ContainerSecurity {
+  readonly privileged: boolean;
+  readonly capabilities: Capabilities;
+  readonly namespaces: Namespaces;
+  readonly user: UserChoice;
+  readonly readonlyRootfs: boolean;
+  readonly noNewPrivs: boolean;
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+  readonly seccomp: SeccompChoice;
+  /** AppArmor profile; empty for none. */
+  readonly apparmorProfile: string;
+}
+
+/** The name of a container: with its sandbox, name and attempt. */
+export interface ContainerKey {
+  readonly sandboxId: SandboxId;
+  readonly name: string;
+  readonly attempt: number;
+}
+
+export interface EnvVar {
+  readonly name: string;
+  readonly value: string;
+}
+
+export interface ContainerSpec {
+  readonly key: ContainerKey;
+  /** ImageSpec.image as given, for echo. */
+  readonly imageRequested: string;
+  /** ImageSpec.user_specified_image, for echo. */
+  readonly imageUserSpecified: string;
+  /** The image that the request named, resolved at the edge of the actors. */
+  readonly imageId: ImageId;
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly workingDir: string;
+  readonly env: readonly EnvVar[];
+  readonly mounts: readonly Mount[];
+  readonly devices: readonly Device[];
+  readonly labels: StringMap;
+  readonly annotations: StringMap;
+  /** Relative to the sandbox's log directory; empty for no log. */
+  readonly logPath: string;
+  readonly stdin: boolean;
+  readonly stdinOnce: boolean;
+  readonly tty: boolean;
+  readonly resources: Resources;
+  readonly security: ContainerSecurity;
+  /** Such as `SIGTERM` or `SIGRTMIN+3`; empty: the image's, else SIGTERM. */
+  readonly stopSignal: string;
+}
+
+/** What an image's config says, parsed and bounded. */
+export interface ImageConfig {
+  readonly user: string;
+  readonly env: readonly string[];
+  readonly entrypoint: readonly string[];
+  readonly cmd: readonly string[];
+  readonly workingDir: string;
+  readonly stopSignal: string;
+  /** Sorted. */
+  readonly volumes: readonly string[];
+  readonly labels: StringMap;
+  readonly architecture: string;
+  readonly os: string;
+}
+
+export interface Layer {
+  /** Digest of the blob as the registry serves it. */
+  readonly digest: Digest;
+  /** Digest of the tar inside: the key in the layer store. */
+  readonly diffId: Digest;
+  readonly mediaType: string;
+  /** Of the blob, bytes. */
+  readonly sizeBytes: number;
+}
+
+/** An image that is here. */
+export interface ImageRecord {
+  readonly id: ImageId;
+  /** Normalised, with tag: `docker.io/library/busybox:1.36`. */
+  readonly repoTags: readonly string[];
+  /** Normalised, with digest. */
+  readonly repoDigests: readonly string[];
+  /** Lowest first. */
+  readonly layers: readonly Layer[];
+  readonly config: ImageConfig;
+  /** Config and blobs, bytes, as registries count it. */
+  readonly sizeBytes: number;
+  readonly pulledAtNs: bigint;
+}

@@ -1,0 +1,37 @@
+/** Layers by diff-id and the root file systems made from them. */
+import type { ContainerId, Digest } from '../../base/ids.ts';
+import type { EffectContext } from './effect.ts';
+
+export interface RootfsInput {
+  readonly id: ContainerId;
+  /** Lowest first. */
+  readonly layers: readonly Digest[];
+}
+
+export interface FilesystemUsage {
+  readonly mountpoint: string;
+  readonly usedBytes: bigint;
+  readonly inodesUsed: bigint;
+}
+
+export interface StorageFacts {
+  /** Layers that are whole. */
+  readonly layers: readonly Digest[];
+  /** Containers that have a directory, and whether the root file system is mounted. */
+  readonly rootfs: readonly { readonly id: ContainerId; readonly mounted: boolean }[];
+}
+
+export interface StoragePort {
+  /** A writable root file system, mounted. A missing layer rejects with `notFound` that names it (F27). */
+  mountRootfs(input: RootfsInput, fx: EffectContext): Promise<void>;
+  /** Succeeds when not mounted. */
+  unmountRootfs(input: RootfsInput, fx: EffectContext): Promise<void>;
+  /** Unmounts and deletes what the container wrote. */
+  removeRootfs(input: RootfsInput, fx: EffectContext): Promise<void>;
+  /** Deletes a layer; the caller knows that nobody uses it. Succeeds when it is gone. */
+  removeLayer(input: { readonly diffId: Digest }, fx: EffectContext): Promise<void>;
+  /** What pulls left half done. */
+  removePartials(fx: EffectContext): Promise<void>;
+  observe(fx: EffectContext): Promise<StorageFacts>;
+  usage(fx: EffectContext): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
+}
