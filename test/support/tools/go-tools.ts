@@ -1,0 +1,46 @@
+import { buildGoTool, type GoTool } from './go.ts';
+
+const CRI_TOOLS = { module: 'sigs.k8s.io/cri-tools', version: 'v1.36.0' } as const;
+
+const crictlTool: GoTool = {
+  ...CRI_TOOLS,
+  name: 'crictl',
+  package: 'sigs.k8s.io/cri-tools/cmd/crictl',
+  ldflags: `-X sigs.k8s.io/cri-tools/pkg/version.Version=${CRI_TOOLS.version}`,
+};
+
+// Debian 12's runc is 1.1.5, with which critest skips the user-namespace specs (no idmapped mounts).
+const runcTool: GoTool = {
+  name: 'runc',
+  module: 'github.com/opencontainers/runc',
+  version: 'v1.4.3',
+  package: 'github.com/opencontainers/runc',
+  needsCgo: true,
+  tags: ['seccomp'],
+};
+
+/** Path of crictl v1.36.0. */
+export const crictl = async (): Promise<string> => await buildGoTool(crictlTool);
+
+/** Path of runc 1.4, built with seccomp. */
+export const runc14 = async (): Promise<string> => await buildGoTool(runcTool);
+
+/**
+ * Path of critest v1.36.0. One of its specs pulls an image by a digest which only the upstream registry can serve; that one
+ * constant is replaced by the digest of the image we build, everything else is as published.
+ * @param imageDigest `sha256:…` of our `test-image-digest`
+ */
+export async function critest(imageDigest: string): Promise<string> {
+  return await buildGoTool({
+    ...CRI_TOOLS,
+    name: 'critest',
+    package: 'sigs.k8s.io/cri-tools/cmd/critest',
+    isTest: true,
+    ldflags: `-X sigs.k8s.io/cri-tools/pkg/version.Version=${CRI_TOOLS.version}`,
+    overlay: {
+      id: imageDigest.slice('sha256:'.length, 'sha256:'.length + 12),
+      file: 'pkg/validate/consts.go',
+      replace: (text) => text.replace(/(testLinuxImageWithDigest\s.*"test-image-digest@)sha256:[0-9a-f]{64}/, `$1${imageDigest}`),
+    },
+  });
+}

@@ -1,0 +1,137 @@
+import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { run, runOrThrow } from '../run.ts';
+import { cached, cacheDirectory } from './cache.ts';
+
+/** The oldest Go that builds all tools (cri-tools says so in its go.mod), and the one we bring where it is older. */
+const OLDEST_GO = [1, 26, 2] as const;
+const BROUGHT_GO = '1.26.8';
+
+/** A cold build on a small machine; warm it is seconds. */
+const BUILD_TIMEOUT_MS = 1_200_000;
+
+/** A program built from a published Go module, never from a copy of its code. */
+export interface GoTool {
+  readonly name: string;
+  readonly module: string;
+  /** With the leading v. */
+  readonly version: string;
+  /** Import path of the main package, or of the package whose tests are the program. */
+  readonly package: string;
+  readonly isTest?: boolean;
+  readonly needsCgo?: boolean;
+  readonly tags?: readonly string[];
+  readonly ldflags?: string;
+  /**
+   * Source files replaced while compiling. `id` names the change in the cache key; `replace` gets a file's text.
+   * For test suites only, where a constant can't be had any other way.
+   */
+  readonly overlay?: { readonly id: string; readonly file: string; readonly replace: (text: string) => string };
+}
+
+interface Go {
+  readonly program: string;
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+let found: Promise<Go> | undefined;
+
+/** A Go that is new enough: the machine's, or one brought through Go's module mechanism (which checks its sum). */
+async function go(): Promise<Go> {
+  found ??= findGo();
+  return await found;
+}
+
+const baseEnv = {
+  // Local settings of the caller don't belong into the tools; -mod=mod lets go.mod and go.sum be completed.
+  GOFLAGS: '-mod=mod -trimpath -buildvcs=false',
+  GOWORK: 'off',
+  HOME: process.env['HOME'] ?? '/root',
+};
+
+async function findGo(): Promise<Go> {
+  const program = ['/usr/local/go/bin/go', '/usr/bin/go', '/usr/local/bin/go'].find((path) => existsSync(path)) ?? 'go';
+  const version = (await runOrThrow([program, 'version'], { env: { ...baseEnv, GOTOOLCHAIN: 'local' } })).trim();
+  if (isNewEnough(version)) return { program, env: { ...baseEnv, GOTOOLCHAIN: 'local' } };
+
+  // Debian 12 has Go 1.19, which knows no toolchain switching; but toolchains are modules, and those it can download.
+  const arch = process.arch === 'x64' ? 'amd64' : process.arch;
+  const work = join(cacheDirectory, 'go');
+  await mkdir(work, { recursive: true });
+  const described = await runOrThrow([program, 'mod', 'download', '-json', `golang.org/toolchain@v0.0.1-go${BROUGHT_GO}.linux-${arch}`], {
+    cwd: work,
+    env: { ...baseEnv, GOFLAGS: '', GOTOOLCHAIN: 'local' },
+    timeoutMs: BUILD_TIMEOUT_MS,
+  });
+  const { Dir: directory } = JSON.parse(described) as { Dir: string };
+  for (const folder of ['bin', `pkg/tool/linux_${arch}`]) {
+    for (const file of await readdir(join(directory, folder))) await chmod(join(directory, folder, file), 0o755);
+  }
+  return { program: join(directory, 'bin/go'), env: { ...baseEnv, GOTOOLCHAIN: 'local', GOROOT: directory } };
+}
+
+/** @param line e.g. `go version go1.26.8 linux/amd64` */
+export function isNewEnough(line: string): boolean {
+  const match = /go(\d+)\.(\d+)(?:\.(\d+))?/.exec(line);
+  if (match === null) return false;
+  for (const [index, wanted] of OLDEST_GO.entries()) {
+    const has = Number(match[index + 1] ?? 0);
+    if (has !== wanted) return has > wanted;
+  }
+  return true;
+}
+
+/** The directory of the module in Go's cache, downloaded when it isn't there. */
+export async function goModuleDirectory(module: string, version: string): Promise<string> {
+  const { program, env } = await go();
+  const work = join(cacheDirectory, 'go');
+  await mkdir(work, { recursive: true });
+  const described = await runOrThrow([program, 'mod', 'download', '-json', `${module}@${version}`], {
+    cwd: work,
+    env: { ...env, GOFLAGS: '' },
+    timeoutMs: BUILD_TIMEOUT_MS,
+  });
+  return (JSON.parse(described) as { Dir: string }).Dir;
+}
+
+/**
+ * The path of the built program. The first time it is built below the cache (a minute or so when Go's own cache is
+ * cold), later the answer is at once: the key names version, change and architecture.
+ */
+export async function buildGoTool(tool: GoTool): Promise<string> {
+  const key = [tool.version, process.arch, ...(tool.overlay === undefined ? [] : [tool.overlay.id])].join('-');
+  const directory = await cached(join('tools', tool.name, key), async (work) => await build(tool, work));
+  return join(directory, tool.name);
+}
+
+async function build(tool: GoTool, work: string): Promise<void> {
+  const { program, env } = await go();
+  const buildEnv = { ...env, CGO_ENABLED: tool.needsCgo === true ? '1' : '0' };
+  process.stderr.write(`building ${tool.name} ${tool.version} from its Go module (once)\n`);
+  const source = join(work, 'src');
+  await mkdir(source);
+  // Such modules can't be named on the command line (`go install module@version` can't list their versions), but they
+  // can be required.
+  await writeFile(join(source, 'go.mod'), `module troupe.test/${tool.name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire ${tool.module} ${tool.version}\n`);
+  const flags = ['-o', join(work, tool.name)];
+  if (tool.tags !== undefined) flags.push('-tags', tool.tags.join(','));
+  flags.push('-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim());
+  if (tool.overlay !== undefined) flags.push('-overlay', await writeOverlay(tool, tool.overlay, source));
+  const verb = tool.isTest === true ? ['test', '-c'] : ['build'];
+  await runOrThrow([program, ...verb, ...flags, tool.package], { cwd: source, env: buildEnv, timeoutMs: BUILD_TIMEOUT_MS });
+  const { code } = await run(['test', '-x', join(work, tool.name)]);
+  if (code !== 0) throw new Error(`the build of ${tool.name} left no program`);
+}
+
+async function writeOverlay(tool: GoTool, overlay: NonNullable<GoTool['overlay']>, source: string): Promise<string> {
+  const original = join(await goModuleDirectory(tool.module, tool.version), overlay.file);
+  const before = await readFile(original, 'utf8');
+  const after = overlay.replace(before);
+  if (after === before) throw new Error(`the change ${overlay.id} of ${overlay.file} of ${tool.module} changed nothing`);
+  const changed = join(source, 'overlay.txt');
+  await writeFile(changed, after);
+  const list = join(source, 'overlay.json');
+  await writeFile(list, JSON.stringify({ Replace: { [original]: changed } }));
+  return list;
+}

@@ -1,0 +1,57 @@
+import { describe, expect, it } from 'vitest';
+import { checkout, countTests } from '../../../scripts/support/steps.ts';
+import { isNewEnough } from '../../support/tools/go.ts';
+
+const report = (testResults: object[], success = true): string => JSON.stringify({ success, testResults });
+const file = (name: string, tests: [string, string][], more: object = {}): object => ({
+  name: `${checkout}/${name}`,
+  status: 'passed',
+  message: '',
+  assertionResults: tests.map(([fullName, status]) => ({ fullName, status })),
+  ...more,
+});
+
+describe('the counts of a test run', () => {
+  it('counts passed, failed and skipped tests, the latter two by name', () => {
+    const text = report([file('test/a.test.ts', [['one', 'passed'], ['two', 'failed'], ['three', 'pending']])], false);
+    expect(countTests('unit', 1, text)).toEqual({
+      passed: 1,
+      failed: 1,
+      skipped: 1,
+      failures: ['test/a.test.ts > two'],
+      skips: ['test/a.test.ts > three'],
+    });
+  });
+
+  it('counts a file that cannot be loaded as failed', () => {
+    const text = report([file('test/a.test.ts', [], { status: 'failed', message: 'no such module' })], false);
+    expect(countTests('unit', 1, text)).toMatchObject({ passed: 0, failed: 1, failures: ['test/a.test.ts: no such module'] });
+  });
+
+  it('fails when vitest fails outside the tests', () => {
+    expect(countTests('unit', 1, report([file('test/a.test.ts', [['one', 'passed']])], true))).toMatchObject({ passed: 1, failed: 1 });
+    expect(countTests('unit', 0, report([file('test/a.test.ts', [['one', 'passed']])], false))).toMatchObject({ passed: 1, failed: 1 });
+  });
+
+  it('fails when there are no tests: a step that proves nothing is not green', () => {
+    expect(countTests('unit', 0, report([]))).toMatchObject({ passed: 0, failed: 1, failures: ['unit: not a single test was found'] });
+  });
+
+  it('fails when there is no report at all', () => {
+    expect(countTests('unit', 0, undefined)).toMatchObject({ passed: 0, failed: 1 });
+  });
+});
+
+describe('the Go that builds the test tools', () => {
+  it.each([
+    ['go version go1.26.8 linux/amd64', true],
+    ['go version go1.26.2 linux/amd64', true],
+    ['go version go2.0 linux/amd64', true],
+    ['go version go1.26.1 linux/amd64', false],
+    ['go version go1.26 linux/amd64', false],
+    ['go version go1.19.8 linux/amd64', false],
+    ['command not found', false],
+  ])('%s: new enough is %s', (line, expected) => {
+    expect(isNewEnough(line)).toBe(expected);
+  });
+});
