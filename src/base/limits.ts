@@ -19,6 +19,8 @@ export const networkLimits = {
   confDirEntries: 1024,
   /** Bytes of one configuration file; the largest known (Multus with delegates) have some 20 KiB. */
   confFileBytes: 1024 * 1024,
+  /** Bytes of all configuration files together. */
+  confTotalBytes: 16 * 1024 * 1024,
   /** Plugins in one chain; the longest known chains have six. */
   pluginsPerChain: 32,
   /** Plugin directories that are searched; each costs one stat per plugin. */
@@ -45,11 +47,6 @@ export const networkLimits = {
   rescanMs: 5000,
   /** Milliseconds that further events are collected for before a rescan: an editor writes a file in several steps. */
   rescanDelayMs: 50,
-  /** Milliseconds for a whole ADD or DEL chain when the caller names no deadline (CRI-O gives ADD 5 min). */
-  addTimeoutMs: 180_000,
-  delTimeoutMs: 60_000,
-  checkTimeoutMs: 60_000,
-  gcTimeoutMs: 120_000,
 } as const;
 
 /** What an image may declare: checked where its documents are parsed, before anything is fetched or made. */
@@ -135,4 +132,64 @@ export const distributionLimits = {
   /** [[registry]] tables, and mirrors per table: each mirror may cost a connection timeout. */
   registries: 1024,
   mirrors: 16,
+} as const;
+
+/** The actors: how long an effect may take, how often things are tried, how much is kept. */
+export const actorLimits = {
+  /** Milliseconds for one synced append; a disk that takes longer is broken. */
+  journalMs: 30_000,
+  /** Files, mounts, cgroups, namespaces of a sandbox: milliseconds each; normally below 5. */
+  hostMs: 15_000,
+  /** CNI ADD of a chain, milliseconds: below the kubelet's 4 min for RunPodSandbox with room for the undo. */
+  networkAddMs: 90_000,
+  /** CNI DEL of a chain, milliseconds. */
+  networkDelMs: 60_000,
+  /** Runtime create with its monitor, milliseconds: below the kubelet's 2 min for CreateContainer. */
+  runtimeCreateMs: 90_000,
+  /** Runtime start, milliseconds. */
+  runtimeStartMs: 60_000,
+  /** Runtime kill, delete and destroy, milliseconds. */
+  runtimeEndMs: 30_000,
+  /** Mount or unmount of a root file system, milliseconds. */
+  rootfsMs: 30_000,
+  /** Removal of what a container wrote, milliseconds: may be millions of files. */
+  removeRootfsMs: 110_000,
+  /** Manifest and config of an image, milliseconds. */
+  resolveMs: 120_000,
+  /** One layer, milliseconds; stalls are caught much earlier by the driver. */
+  fetchLayerMs: 4 * 3600_000,
+  /** Milliseconds after its bound that a driver gets for its own clean-up before it is given up. */
+  driverGraceMs: 5_000,
+  /** Layers of one image that are fetched at once (containerd: 3). */
+  layersAtOnce: 3,
+  /** Milliseconds between two KILLs of a container that does not end. */
+  killAgainMs: 5_000,
+  /** Milliseconds after the first KILL after which a stop says `unkillable`. */
+  unkillableMs: 10_000,
+  /** Longest grace period of a stop that is believed, milliseconds: 2³¹−1 is the timer's bound, 10 days enough. */
+  graceMaxMs: 864_000_000,
+  /** Milliseconds between two rounds of the janitor. */
+  janitorMs: 10_000,
+  /** Milliseconds that a container nobody was handed stays before it is undone (house rule: 2 min). */
+  unclaimedMs: 120_000,
+  /** Crashes of one actor in `restartWindowMs` after which it is quarantined. */
+  restartsMax: 3,
+  /** Milliseconds. */
+  restartWindowMs: 60_000,
+  /** Entries kept per actor of what happened to it. */
+  historyEntries: 50,
+  /** Milliseconds that a removed actor's history can still be read. */
+  tombstoneMs: 600_000,
+  /** Removed actors remembered at most. */
+  tombstones: 1000,
+  /** Sandboxes and containers alive at once; the kubelet's default is 110 pods a node. */
+  actorsMax: 20_000,
+  /** Times that one call may undo another wish under its name before it gives up. */
+  admissionRounds: 8,
+  /** Milliseconds that draining waits for what is under way. */
+  drainMs: 10_000,
+  /** Layers and images whose removal may be in line. */
+  layerRemovals: 10_000,
+  /** Pulls under way at once. */
+  pullsMax: 64,
 } as const;

@@ -1,0 +1,186 @@
+/**
+ * What DEL needs, kept from before the first plugin of ADD runs until a DEL has
+ * succeeded (F55; reliability.md G: "the cache goes last"). Two files per sandbox:
+ * `<id>.json`, the duty: configuration and values of ADD, durable before any effect;
+ * `<id>.result`, what the plugins answered, so that a torn one never costs the duty.
+ */
+import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fail, toFault, FaultError } from '../base/fault.ts';
+import type { SandboxId } from '../base/ids.ts';
+import { parseSandboxId } from '../base/ids.ts';
+import { networkLimits } from '../base/limits.ts';
+import type { CniResult } from './result.ts';
+import { parseResult } from './result.ts';
+import type { CniVersion, Network } from './conflist.ts';
+import { parseList } from './conflist.ts';
+import type { Json, JsonObject } from './json.ts';
+import { asArray, asObject, asString, member, parseObject } from './json.ts';
+
+/** Version of both file formats. */
+const FORMAT = 1;
+
+export interface Attachment {
+  readonly id: SandboxId;
+  readonly ifName: string;
+  readonly network: Network;
+  readonly pluginDirs: readonly string[];
+  readonly cniArgs: string;
+  /** Values of the capabilities that some plugin of the chain declares. */
+  readonly runtimeConfig: JsonObject;
+}
+
+export interface KeptResult {
+  /** False: of the last plugin before the one that failed. */
+  readonly complete: boolean;
+  readonly result: CniResult;
+}
+
+export class AttachmentCache {
+  readonly #dir: string;
+
+  /** `dir` is made when it is not there; nothing else may write in it. */
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  /** Keeps the duty; returns when it is on the disk. */
+  async begin(attachment: Attachment): Promise<void> {
+    const text = JSON.stringify({
+      format: FORMAT,
+      ifName: attachment.ifName,
+      network: networkJson(attachment.network),
+      pluginDirs: attachment.pluginDirs,
+      cniArgs: attachment.cniArgs,
+      runtimeConfig: attachment.runtimeConfig,
+    });
+    if (Buffer.byteLength(text) > networkLimits.attachmentFileBytes) {
+      fail('exhausted', `network of sandbox ${attachment.id}: configuration and annotations have more than ${networkLimits.attachmentFileBytes} bytes`, {
+        subject: attachment.id,
+        retryable: false,
+      });
+    }
+    await this.#write(attachment.id, `${attachment.id}.json`, text);
+    await this.#syncDir();
+  }
+
+  /** Keeps the answer of ADD. The new name is not waited for: without it DEL runs without `prevResult`, which plugins must take. */
+  async keepResult(id: SandboxId, kept: KeptResult): Promise<void> {
+    const text = JSON.stringify({ format: FORMAT, complete: kept.complete, cniVersion: kept.result.cniVersion, result: kept.result.raw });
+    await this.#write(id, `${id}.result`, text);
+  }
+
+  /** The duty; undefined when there is none. Throws `outside` when the file is no longer what was written. */
+  async read(id: SandboxId): Promise<Attachment | undefined> {
+    const text = await this.#read(id, `${id}.json`);
+    if (text === undefined) return undefined;
+    const object = parseObject(text);
+    const attachment = object === undefined ? undefined : attachmentOf(id, object);
+    return attachment ?? fail('outside', `network of sandbox ${id}: the kept configuration ${join(this.#dir, `${id}.json`)} is damaged`, { subject: id });
+  }
+
+  /** What the plugins answered; undefined when nothing whole was kept. */
+  async readResult(id: SandboxId): Promise<KeptResult | undefined> {
+    const object = parseObject((await this.#read(id, `${id}.result`)) ?? '');
+    const result = object === undefined ? undefined : asObject(member(object, 'result'));
+    if (object === undefined || result === undefined) return undefined;
+    const parsed = parseResult(JSON.stringify(result), asString(member(object, 'cniVersion')) as CniVersion);
+    return parsed.ok ? { complete: member(object, 'complete') === true, result: parsed.result } : undefined;
+  }
+
+  /** Ends the duty; the result goes first, so that a cut leaves a DEL owed, never a result without one. */
+  async end(id: SandboxId): Promise<void> {
+    for (const name of [`${id}.result`, `${id}.json`]) {
+      try {
+        await unlink(join(this.#dir, name));
+      } catch (error) {
+        if (codeOf(error) !== 'ENOENT') this.#throw(id, error);
+      }
+    }
+  }
+
+  /** Sandboxes with a duty, sorted; damaged ones too. */
+  async list(): Promise<readonly SandboxId[]> {
+    let names: string[];
+    try {
+      names = await readdir(this.#dir);
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return [];
+      throw new FaultError(toFault(error, `list of network attachments in ${this.#dir}`));
+    }
+    const ids = names.flatMap((name) => (name.endsWith('.json') ? (parseSandboxId(name.slice(0, -'.json'.length)) ?? []) : []));
+    if (ids.length > networkLimits.attachments) {
+      fail('exhausted', `list of network attachments in ${this.#dir}: more than ${networkLimits.attachments}`, { subject: this.#dir });
+    }
+    return ids.toSorted();
+  }
+
+  // a new file that takes the name once its bytes are on the disk: never half a file under the name
+  async #write(id: SandboxId, name: string, text: string): Promise<void> {
+    const temporary = join(this.#dir, `.${name}.new`);
+    try {
+      await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+      const handle = await open(temporary, 'w', 0o600);
+      try {
+        await handle.writeFile(text);
+        await handle.datasync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, join(this.#dir, name));
+    } catch (error) {
+      this.#throw(id, error);
+    }
+  }
+
+  async #syncDir(): Promise<void> {
+    const handle = await open(this.#dir, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async #read(id: SandboxId, name: string): Promise<string | undefined> {
+    const path = join(this.#dir, name);
+    try {
+      if ((await stat(path)).size > 2 * networkLimits.attachmentFileBytes) return '';
+      return await readFile(path, 'utf8');
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      return this.#throw(id, error);
+    }
+  }
+
+  #throw(id: SandboxId, error: unknown): never {
+    throw new FaultError(toFault(error, `kept network configuration of sandbox ${id}`));
+  }
+}
+
+function networkJson(network: Network): JsonObject {
+  return {
+    name: network.name,
+    cniVersion: network.cniVersion,
+    disableCheck: network.disableCheck,
+    disableGC: network.disableGc,
+    plugins: network.plugins.map(({ raw }) => raw),
+  };
+}
+
+function attachmentOf(id: SandboxId, object: JsonObject): Attachment | undefined {
+  const parsed = parseList(JSON.stringify(member(object, 'network') ?? null));
+  const ifName = asString(member(object, 'ifName'));
+  const cniArgs = asString(member(object, 'cniArgs'));
+  const runtimeConfig = asObject(member(object, 'runtimeConfig'));
+  const pluginDirs = asArray(member(object, 'pluginDirs'));
+  if (member(object, 'format') !== FORMAT || !parsed.ok || !ifName || cniArgs === undefined) return undefined;
+  if (runtimeConfig === undefined || pluginDirs === undefined) return undefined;
+  const isText = (value: Json): value is string => typeof value === 'string';
+  return { id, ifName, network: parsed.network, pluginDirs: pluginDirs.filter(isText), cniArgs, runtimeConfig };
+}
+
+function codeOf(error: unknown): string {
+  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
+  return typeof code === 'string' ? code : '';
+}

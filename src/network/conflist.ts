@@ -1,0 +1,190 @@
+/**
+ * Network configurations (CNI spec 1.1.0, section 1), pure: text in, a checked
+ * `Network` or the reason why not. What is not checked here is passed to the
+ * plugins unaltered.
+ */
+import { networkLimits } from '../base/limits.ts';
+import type { JsonObject, Json } from './json.ts';
+import { asArray, asObject, asString, member, parseObject } from './json.ts';
+
+/** Every released version of the spec, oldest first. */
+export const CNI_VERSIONS = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const;
+export type CniVersion = (typeof CNI_VERSIONS)[number];
+
+export interface PluginConf {
+  /** File name of the executable; holds no path separator (S50). */
+  readonly type: string;
+  /** Capabilities that are declared true. */
+  readonly capabilities: readonly string[];
+  /** The configuration as written. */
+  readonly raw: JsonObject;
+}
+
+export interface Network {
+  readonly name: string;
+  /** The highest version among `cniVersion` and `cniVersions` that troupe knows. */
+  readonly cniVersion: CniVersion;
+  readonly disableCheck: boolean;
+  readonly disableGc: boolean;
+  /** In the order of ADD. */
+  readonly plugins: readonly PluginConf[];
+}
+
+export type Parsed = { readonly ok: true; readonly network: Network } | { readonly ok: false; readonly reason: string };
+
+export interface ConfFile {
+  /** File name without its directory. */
+  readonly file: string;
+  readonly text: string;
+}
+
+export interface SkippedFile {
+  readonly file: string;
+  readonly reason: string;
+}
+
+export interface LoadedNetworks {
+  /** Valid networks in the order of their file names. */
+  readonly networks: readonly { readonly file: string; readonly network: Network }[];
+  readonly skipped: readonly SkippedFile[];
+}
+
+const NETWORK_NAME = /^[A-Za-z0-9][A-Za-z0-9_.-]*$/u;
+// a plugin is found by its file name alone; the set is wider than any known plugin's name and holds no separator
+const PLUGIN_TYPE = /^[A-Za-z0-9_][A-Za-z0-9_.+-]*$/u;
+const NAME_CHARS = 255;
+
+/** True when `version` is not older than `least`. */
+export function atLeast(version: CniVersion, least: CniVersion): boolean {
+  return CNI_VERSIONS.indexOf(version) >= CNI_VERSIONS.indexOf(least);
+}
+
+/** The version when troupe knows it. */
+export function knownVersion(text: string): CniVersion | undefined {
+  return CNI_VERSIONS.find((version) => version === text);
+}
+
+/** True for the names that are read: `*.conflist`, `*.conf`, `*.json`; hidden files are editors' and config maps' own. */
+export function isConfFile(file: string): boolean {
+  return !file.startsWith('.') && /\.(?:conflist|conf|json)$/u.test(file);
+}
+
+/**
+ * The networks of a directory's files, sorted by file name in code unit order as
+ * both peers do, and what was skipped with the reason. A second network with a
+ * name that is taken is skipped: the name is part of leases and chains.
+ */
+export function parseNetworks(files: readonly ConfFile[]): LoadedNetworks {
+  const networks: { file: string; network: Network }[] = [];
+  const skipped: SkippedFile[] = [];
+  const names = new Map<string, string>();
+  for (const { file, text } of files.toSorted((a, b) => (a.file < b.file ? -1 : 1))) {
+    const parsed = file.endsWith('.conflist') ? parseList(text) : parseSingle(text);
+    if (!parsed.ok) {
+      skipped.push({ file, reason: parsed.reason });
+      continue;
+    }
+    const holder = names.get(parsed.network.name);
+    if (holder !== undefined) {
+      skipped.push({ file, reason: `the name ${parsed.network.name} is taken by ${holder}` });
+      continue;
+    }
+    names.set(parsed.network.name, file);
+    networks.push({ file, network: parsed.network });
+  }
+  return { networks, skipped };
+}
+
+/** The network that pods join: the one with the configured name, or the first valid one when no name is configured. */
+export function chooseNetwork(loaded: LoadedNetworks, wantedName = ''): Network | undefined {
+  if (wantedName === '') return loaded.networks[0]?.network;
+  return loaded.networks.find(({ network }) => network.name === wantedName)?.network;
+}
+
+/** A `*.conflist`: a network with a list of plugins. */
+export function parseList(text: string): Parsed {
+  const raw = parseObject(text);
+  if (raw === undefined) return no('not a JSON object');
+  const plugins = asArray(member(raw, 'plugins'));
+  if (plugins === undefined) return no('no list "plugins"');
+  return build(raw, plugins);
+}
+
+/** A `*.conf` or `*.json`: one plugin's configuration, wrapped as a list of one. */
+export function parseSingle(text: string): Parsed {
+  const raw = parseObject(text);
+  if (raw === undefined) return no('not a JSON object');
+  if (member(raw, 'plugins') !== undefined) return no('a list of plugins belongs into a *.conflist');
+  return build(raw, [raw]);
+}
+
+function build(raw: JsonObject, pluginValues: readonly Json[]): Parsed {
+  const name = asString(member(raw, 'name')) ?? '';
+  if (!NETWORK_NAME.test(name) || name.length > NAME_CHARS) {
+    return no(`the network name ${JSON.stringify(name.slice(0, 64))} is not letters, digits, "_", "." or "-"`);
+  }
+  const version = chooseVersion(raw);
+  if (typeof version !== 'string') return no(version.reason);
+  if (pluginValues.length === 0) return no('the list "plugins" is empty');
+  if (pluginValues.length > networkLimits.pluginsPerChain) {
+    return no(`more than ${networkLimits.pluginsPerChain} plugins`);
+  }
+  const plugins: PluginConf[] = [];
+  for (const [index, value] of pluginValues.entries()) {
+    const plugin = parsePlugin(value);
+    if (typeof plugin === 'string') return no(`plugins[${index}]: ${plugin}`);
+    plugins.push(plugin);
+  }
+  return {
+    ok: true,
+    network: {
+      name,
+      cniVersion: version,
+      disableCheck: isTrue(member(raw, 'disableCheck')),
+      disableGc: isTrue(member(raw, 'disableGC')),
+      plugins,
+    },
+  };
+}
+
+function parsePlugin(value: Json): PluginConf | string {
+  const raw = asObject(value);
+  if (raw === undefined) return 'not an object';
+  const type = asString(member(raw, 'type')) ?? '';
+  if (!isPluginType(type)) return `type ${JSON.stringify(type.slice(0, 64))} is not the file name of a plugin`;
+  // a delegate is started by the plugin with our CNI_PATH and our rights, so its name is checked alike (S50)
+  for (const key of ['ipam', 'delegate']) {
+    const delegate = asObject(member(raw, key));
+    const delegateType = delegate === undefined ? undefined : member(delegate, 'type');
+    if (delegateType === undefined || delegateType === '') continue;
+    if (!isPluginType(asString(delegateType) ?? '')) return `${key}.type is not the file name of a plugin`;
+  }
+  const declared = member(raw, 'capabilities');
+  const capabilities = declared === undefined || declared === null ? {} : asObject(declared);
+  if (capabilities === undefined) return 'capabilities is not an object';
+  return { type, capabilities: Object.keys(capabilities).filter((key) => capabilities[key] === true), raw };
+}
+
+function isPluginType(type: string): boolean {
+  return PLUGIN_TYPE.test(type) && !type.includes('..') && type.length <= NAME_CHARS;
+}
+
+// spec 1.1.0, "Version considerations": the highest that both sides know; a missing one means 0.1.0, from before the field
+function chooseVersion(raw: JsonObject): CniVersion | { reason: string } {
+  const own = member(raw, 'cniVersion') ?? '0.1.0';
+  const more = member(raw, 'cniVersions') ?? [];
+  const listed = asArray(more);
+  if (typeof own !== 'string' || listed === undefined) return { reason: 'cniVersion is not a string, or cniVersions not a list' };
+  const asked = [own === '' ? '0.1.0' : own, ...listed.map((item) => asString(item) ?? '')];
+  const best = CNI_VERSIONS.findLast((version) => asked.includes(version));
+  return best ?? { reason: `cniVersion ${JSON.stringify(own.slice(0, 64))} is not one of ${CNI_VERSIONS.join(', ')}` };
+}
+
+// the reference library reads these from a string too
+function isTrue(value: Json | undefined): boolean {
+  return value === true || (typeof value === 'string' && value.toLowerCase() === 'true');
+}
+
+function no(reason: string): Parsed {
+  return { ok: false, reason };
+}

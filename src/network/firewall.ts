@@ -1,0 +1,127 @@
+/**
+ * Rules that plugins leave behind. bridge and ptp (1.1.1 and later ones alike)
+ * take their masquerade rules away only when they find the pod's interface, so a
+ * DEL that is repeated after a cut one, one without a network namespace, or one
+ * of a pod that renamed its own interface leaves them for ever (reliability.md G).
+ * Both name their chain after network and container, so one listing of that chain
+ * tells whether anything is left.
+ */
+import { createHash } from 'node:crypto';
+import { fail } from '../base/fault.ts';
+import type { SandboxId } from '../base/ids.ts';
+import { networkLimits } from '../base/limits.ts';
+import type { Attachment, KeptResult } from './attachment-cache.ts';
+import { asArray, member } from './json.ts';
+import type { RunTool, ToolResult } from './plugin.ts';
+import { decode, findExecutable, quote, TOOL_DIRS } from './plugin.ts';
+
+/** Characters of a chain's name in the plugins (iptables itself takes 28 without the terminating zero). */
+const CHAIN_CHARS = 28;
+
+export type Family = 4 | 6;
+
+/** Name of the masquerade chain (`''`) or of portmap's DNAT chain (`'DN-'`) of one container. */
+export function chainName(networkName: string, containerId: string, prefix: '' | 'DN-' = ''): string {
+  const hash = createHash('sha512').update(`${networkName}${containerId}`).digest('hex');
+  return `CNI-${prefix}${hash}`.slice(0, CHAIN_CHARS);
+}
+
+/** The chains that the attachment's plugins may have made in the nat table, by family. */
+export function ownChains(attachment: Attachment, kept: KeptResult | undefined): readonly { family: Family; chain: string }[] {
+  const { network, id, runtimeConfig } = attachment;
+  const chains: string[] = [];
+  if (network.plugins.some(({ raw }) => member(raw, 'ipMasq') === true)) chains.push(chainName(network.name, id));
+  const ports = asArray(member(runtimeConfig, 'portMappings')) ?? [];
+  if (ports.length > 0 && network.plugins.some(({ type }) => type === 'portmap')) {
+    chains.push(chainName(network.name, id, 'DN-'));
+  }
+  return families(kept).flatMap((family) => chains.map((chain) => ({ family, chain })));
+}
+
+// without a whole result nobody knows which addresses the pod had
+function families(kept: KeptResult | undefined): readonly Family[] {
+  if (kept === undefined || !kept.complete) return [4, 6];
+  return ([4, 6] as const).filter((family) => kept.result.ips.some((ip) => ip.family === family));
+}
+
+/** The lines of `iptables-save -t nat` that jump to the chain. */
+export function jumpsTo(saved: string, chain: string): readonly string[] {
+  return saved.split('\n').filter((line) => line.startsWith('-A ') && / -[jg] (\S+)$/u.exec(line.trimEnd())?.[1] === chain);
+}
+
+/** What `iptables-restore --noflush` needs to take away a chain and the rules that jump to it, all at once. */
+export function removal(jumps: readonly string[], chain: string): string {
+  const rules = jumps.map((line) => line.trimEnd().replace(/^-A /u, '-D '));
+  return ['*nat', ...rules, `-F ${chain}`, `-X ${chain}`, 'COMMIT', ''].join('\n');
+}
+
+export class Firewall {
+  readonly #runTool: RunTool;
+  readonly #toolDirs: readonly string[];
+
+  constructor(runTool: RunTool, toolDirs: readonly string[] = TOOL_DIRS) {
+    this.#runTool = runTool;
+    this.#toolDirs = toolDirs;
+  }
+
+  /**
+   * Takes away what the attachment's plugins left; true when there was something.
+   * Idempotent; one process of some 3 ms per chain when nothing is left.
+   * Throws `outside` or `timedOut` when iptables does not do it.
+   */
+  async clean(attachment: Attachment, kept: KeptResult | undefined, signal?: AbortSignal): Promise<boolean> {
+    const chains = ownChains(attachment, kept);
+    const left = await Promise.all(chains.map(async ({ family, chain }) => this.#isThere(attachment.id, family, chain, signal)));
+    const found = chains.filter((_, at) => left[at] === true);
+    // one after the other: each restore is a transaction on the same table
+    for (const { family, chain } of found) await this.#remove(attachment.id, family, chain, signal);
+    return found.length > 0;
+  }
+
+  async #isThere(id: SandboxId, family: Family, chain: string, signal?: AbortSignal): Promise<boolean> {
+    const tool = await this.#tool(family, 'tables');
+    // plugins find the tool in the same directories: where there is none they made no rules
+    if (tool === undefined) return false;
+    const result = await this.#run(id, [tool, '-w', '-t', 'nat', '-S', chain], '', signal);
+    if (result.exitCode === 0) return true;
+    const said = decode(result.stderr);
+    // of an absent chain the nft flavour says "incompatible", the legacy one "No chain"; a kernel without the table has no rules
+    if (/No chain|does not exist|is incompatible|Table does not exist|can't initialize/iu.test(said)) return false;
+    return fail('outside', `rules of sandbox ${id} in chain ${chain}: ${tool} -S: exit code ${result.exitCode}: ${quote(said)}`, { subject: id });
+  }
+
+  async #remove(id: SandboxId, family: Family, chain: string, signal?: AbortSignal): Promise<void> {
+    const save = await this.#tool(family, 'tables-save');
+    const restore = await this.#tool(family, 'tables-restore');
+    const attempted = `rules of sandbox ${id} in chain ${chain}`;
+    if (save === undefined || restore === undefined) {
+      fail('outside', `${attempted}: no iptables-save and iptables-restore in ${this.#toolDirs.join(', ')}`, { subject: id });
+    }
+    const saved = await this.#run(id, [save, '-t', 'nat'], '', signal);
+    if (saved.exitCode !== 0 || saved.truncated) {
+      fail('outside', `${attempted}: ${save}: exit code ${saved.exitCode}: ${quote(decode(saved.stderr))}`, { subject: id });
+    }
+    const input = removal(jumpsTo(decode(saved.stdout), chain), chain);
+    const restored = await this.#run(id, [restore, '-w', '--noflush'], input, signal);
+    if (restored.exitCode === 0) return;
+    fail('outside', `${attempted}: ${restore}: exit code ${restored.exitCode}: ${quote(decode(restored.stderr))}`, { subject: id });
+  }
+
+  async #tool(family: Family, rest: string): Promise<string | undefined> {
+    return findExecutable(`${family === 4 ? 'ip' : 'ip6'}${rest}`, this.#toolDirs);
+  }
+
+  async #run(id: SandboxId, argv: readonly string[], stdin: string, signal?: AbortSignal): Promise<ToolResult> {
+    const result = await this.#runTool({
+      argv,
+      env: { PATH: this.#toolDirs.join(':') },
+      stdin,
+      timeoutMs: networkLimits.firewallTimeoutMs,
+      outputBytesMax: networkLimits.firewallOutputBytes,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    if (result.timedOut) fail('timedOut', `rules of sandbox ${id}: ${argv[0]}: no end within ${networkLimits.firewallTimeoutMs} ms`, { subject: id });
+    if (signal?.aborted === true) fail('cancelled', `rules of sandbox ${id}: ${argv[0]}: cancelled`, { subject: id });
+    return result;
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * One run of one CNI plugin (spec 1.1.0, sections 2 and 3): the request on stdin
+ * and in the environment, the answer from stdout. No policy and no retry.
+ */
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FaultKind } from '../base/fault.ts';
+import { fail, printable } from '../base/fault.ts';
+import { networkLimits } from '../base/limits.ts';
+import type { CniVersion, PluginConf } from './conflist.ts';
+import type { Json, JsonObject } from './json.ts';
+import { asArray, asString, member, parseObject } from './json.ts';
+
+export interface ToolCall {
+  readonly argv: readonly string[];
+  /** The whole environment of the child: nothing of the daemon's own gets there (S64). */
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: string;
+  readonly timeoutMs: number;
+  /** Bytes kept of stdout and of stderr each. */
+  readonly outputBytesMax: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface ToolResult {
+  /** Null when a signal ended the child. */
+  readonly exitCode: number | null;
+  readonly stdout: Uint8Array | string;
+  readonly stderr: Uint8Array | string;
+  readonly truncated: boolean;
+  readonly timedOut: boolean;
+  readonly durationMs: number;
+}
+
+/** Runs a program to its end; at the deadline or an abort its whole process group is killed. */
+export type RunTool = (call: ToolCall) => Promise<ToolResult>;
+
+export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
+
+/** What says which attachment a call is about; absent for GC, STATUS and VERSION. */
+export interface AttachmentEnv {
+  readonly containerId: string;
+  /** Empty when the namespace is gone (DEL only). */
+  readonly netnsPath: string;
+  readonly ifName: string;
+  readonly cniArgs: string;
+}
+
+export interface PluginCall {
+  readonly command: CniCommand;
+  readonly type: string;
+  /** Absolute directories in the order of the search. */
+  readonly pluginDirs: readonly string[];
+  readonly attachment?: AttachmentEnv;
+  readonly stdin: JsonObject;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** What is attempted, for messages: `CNI ADD of sandbox <id> to network <name>`. */
+  readonly attempted: string;
+  readonly subject: string;
+}
+
+/** Directories in which plugins and troupe find iptables, ip and their like; a fixed list, not the daemon's PATH. */
+export const TOOL_DIRS = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'] as const;
+
+/** Path of the first executable regular file `name` in `dirs`; undefined when none has it. */
+export async function findExecutable(name: string, dirs: readonly string[]): Promise<string | undefined> {
+  for (const dir of dirs.slice(0, networkLimits.pluginDirs)) {
+    const path = join(dir, name);
+    try {
+      if (!(await stat(path)).isFile()) continue;
+      await access(path, constants.X_OK);
+      return path;
+    } catch {
+      // absent, no right or a broken link: the next directory may have it
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Runs the plugin and returns its stdout. Throws: `outside` when the plugin is
+ * absent, answers with an error (code 11 makes it retryable) or writes too much,
+ * `exhausted` when it says that its addresses are used up (F58), `timedOut`, `cancelled`.
+ */
+export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ stdout: string; durationMs: number }> {
+  const what = `${call.attempted}: plugin ${call.type}`;
+  const options = { subject: call.subject };
+  call.signal?.throwIfAborted();
+  const path = await findExecutable(call.type, call.pluginDirs);
+  if (path === undefined) fail('outside', `${what}: no such executable in ${call.pluginDirs.join(', ')}`, options);
+  const result = await runTool({
+    argv: [path],
+    env: environment(call),
+    stdin: JSON.stringify(call.stdin),
+    timeoutMs: call.timeoutMs,
+    outputBytesMax: networkLimits.pluginOutputBytes,
+    ...(call.signal === undefined ? {} : { signal: call.signal }),
+  });
+  if (result.timedOut) fail('timedOut', `${what}: no answer within ${call.timeoutMs} ms; it was killed`, options);
+  if (call.signal?.aborted === true) fail('cancelled', `${what}: cancelled; it was killed`, options);
+  if (result.truncated) fail('outside', `${what}: more than ${networkLimits.pluginOutputBytes} bytes of output`, options);
+  const stdout = decode(result.stdout);
+  if (result.exitCode === 0) return { stdout, durationMs: result.durationMs };
+  const error = pluginError(stdout, decode(result.stderr), result.exitCode);
+  const retryable = error.code === CODE_TRY_LATER || error.kind === 'exhausted';
+  return fail(error.kind, `${what}: ${error.text}`, { ...options, retryable });
+}
+
+/** Spec section 5, well-known error codes: a transient condition. */
+const CODE_TRY_LATER = 11;
+
+function environment(call: PluginCall): Record<string, string> {
+  const attachment = call.attachment;
+  return {
+    // chained plugins call iptables, ip and sysctl by name
+    PATH: TOOL_DIRS.join(':'),
+    CNI_COMMAND: call.command,
+    CNI_PATH: call.pluginDirs.slice(0, networkLimits.pluginDirs).join(':'),
+    ...(attachment === undefined
+      ? {}
+      : {
+          CNI_CONTAINERID: attachment.containerId,
+          CNI_NETNS: attachment.netnsPath,
+          CNI_IFNAME: attachment.ifName,
+          CNI_ARGS: attachment.cniArgs,
+        }),
+  };
+}
+
+interface PluginError {
+  readonly kind: FaultKind;
+  readonly code: number;
+  readonly text: string;
+}
+
+function pluginError(stdout: string, stderr: string, exitCode: number | null): PluginError {
+  const object = parseObject(stdout);
+  const message = object === undefined ? undefined : asString(member(object, 'msg'));
+  if (object === undefined || message === undefined) {
+    const said = quote(stderr === '' ? stdout : stderr);
+    const ended = exitCode === null ? 'ended by a signal' : `exit code ${exitCode}`;
+    return { kind: 'outside', code: 0, text: `${ended}: ${said === '' ? 'it said nothing' : said}` };
+  }
+  const code = member(object, 'code');
+  const details = asString(member(object, 'details')) ?? '';
+  const text = quote(details === '' ? message : `${message}; ${details}`);
+  return {
+    // no code is reserved for a used-up pool; these are the words of host-local, whereabouts and the cloud vendors'
+    kind: /no (?:more )?(?:free )?ip addresses|no available ip|address(?:es)? (?:pool )?exhausted/iu.test(text) ? 'exhausted' : 'outside',
+    code: typeof code === 'number' ? code : 0,
+    text: `error ${typeof code === 'number' ? code : 'without a code'}: ${text}`,
+  };
+}
+
+/**
+ * What a plugin gets on stdin for an attachment: its own configuration with name,
+ * version, the values of the capabilities that it declares, and the result so far.
+ * The spec reserves `prevResult` and `runtimeConfig` and wants `capabilities` gone.
+ */
+export function pluginRequest(
+  network: { readonly name: string; readonly cniVersion: CniVersion },
+  plugin: PluginConf,
+  runtimeConfig: JsonObject = {},
+  prevResult?: JsonObject,
+): JsonObject {
+  const { capabilities: _capabilities, prevResult: _prevResult, runtimeConfig: _runtimeConfig, ...own } = plugin.raw;
+  const granted = Object.entries(runtimeConfig).filter(([key]) => plugin.capabilities.includes(key));
+  return {
+    ...own,
+    cniVersion: network.cniVersion,
+    name: network.name,
+    ...(granted.length === 0 ? {} : { runtimeConfig: Object.fromEntries(granted) }),
+    ...(prevResult === undefined ? {} : { prevResult }),
+  };
+}
+
+/**
+ * CNI_ARGS as Kubernetes' plugins read it. A value with `;`, `=` or a control
+ * character would add arguments of its own, such as the pod's address (S66):
+ * refused as `invalidRequest`.
+ */
+export function cniArgs(pod: { podNamespace: string; podName: string; podUid: string; sandboxId: string }): string {
+  const pairs = [
+    ['K8S_POD_NAMESPACE', pod.podNamespace, 'metadata.namespace'],
+    ['K8S_POD_NAME', pod.podName, 'metadata.name'],
+    ['K8S_POD_INFRA_CONTAINER_ID', pod.sandboxId, 'sandbox id'],
+    ['K8S_POD_UID', pod.podUid, 'metadata.uid'],
+  ] as const;
+  for (const [, value, field] of pairs) {
+    if (/[;=\p{Cc}\p{Zl}\p{Zp}]/u.test(value)) {
+      fail('invalidRequest', `network of pod ${pod.podNamespace}/${pod.podName}: ${field} holds ";", "=" or a control character`, {
+        subject: pod.sandboxId,
+      });
+    }
+  }
+  return ['IgnoreUnknown=1', ...pairs.map(([key, value]) => `${key}=${value}`)].join(';');
+}
+
+/** The versions in the answer to VERSION; undefined when it is no such answer. */
+export function supportedVersions(stdout: string): readonly string[] | undefined {
+  const object = parseObject(stdout);
+  const versions = object === undefined ? undefined : asArray(member(object, 'supportedVersions'));
+  return versions?.filter((value: Json): value is string => typeof value === 'string');
+}
+
+/** Text of another program, cut for a message. */
+export function quote(text: string): string {
+  return printable(text.slice(0, networkLimits.quotedChars));
+}
+
+/** Output of a tool as text; bytes that are no UTF-8 become the replacement character. */
+export function decode(output: Uint8Array | string): string {
+  return typeof output === 'string' ? output : new TextDecoder().decode(output);
+}

@@ -1,0 +1,284 @@
+/**
+ * Results of ADD in every version of the spec, pure. A result is taken only when
+ * all that troupe publishes of it is sound (F54); it goes on to the next plugin
+ * as it came, or converted when the plugin answered in another version.
+ */
+import { isIPv4, isIPv6 } from 'node:net';
+import { networkLimits } from '../base/limits.ts';
+import type { CniVersion } from './conflist.ts';
+import { atLeast, knownVersion } from './conflist.ts';
+import type { Json, JsonObject } from './json.ts';
+import { asArray, asObject, asString, member, parseObject } from './json.ts';
+
+export interface CniInterface {
+  readonly name: string;
+  readonly mac: string;
+  /** The network namespace's path; empty for an interface of the host. */
+  readonly sandbox: string;
+}
+
+export interface CniIp {
+  readonly family: 4 | 6;
+  /** Without the prefix length. */
+  readonly ip: string;
+  readonly prefixLength: number;
+  readonly gateway: string;
+  /** Index into `interfaces`; undefined when the plugin does not say. */
+  readonly interface: number | undefined;
+}
+
+export interface CniRoute {
+  readonly dst: string;
+  readonly gw: string;
+}
+
+export interface CniDns {
+  readonly nameservers: readonly string[];
+  readonly domain: string;
+  readonly search: readonly string[];
+  readonly options: readonly string[];
+}
+
+export interface CniResult {
+  readonly cniVersion: CniVersion;
+  readonly interfaces: readonly CniInterface[];
+  readonly ips: readonly CniIp[];
+  readonly routes: readonly CniRoute[];
+  readonly dns: CniDns;
+  /** As the plugin wrote it. */
+  readonly raw: JsonObject;
+}
+
+export type ParsedResult =
+  | { readonly ok: true; readonly result: CniResult }
+  | { readonly ok: false; readonly reason: string };
+
+/** Thrown and caught inside this file only: a field that is wrong ends the whole parse. */
+class BadResult extends Error {}
+
+/**
+ * Reads the output of ADD. `asked` is the version that the plugin was called
+ * with; a result that names none is in that version (as the reference library has it).
+ */
+export function parseResult(text: string, asked: CniVersion): ParsedResult {
+  const raw = parseObject(text);
+  if (raw === undefined) return { ok: false, reason: text.trim() === '' ? 'it is empty' : 'it is not a JSON object' };
+  try {
+    return { ok: true, result: readResult(raw, asked) };
+  } catch (error) {
+    if (error instanceof BadResult) return { ok: false, reason: error.message };
+    throw error;
+  }
+}
+
+function readResult(raw: JsonObject, asked: CniVersion): CniResult {
+  const named = member(raw, 'cniVersion');
+  const cniVersion = named === undefined || named === '' ? asked : knownVersion(asString(named) ?? '');
+  if (cniVersion === undefined) throw new BadResult('its cniVersion is unknown');
+  const dns = readDns(member(raw, 'dns'));
+  if (!atLeast(cniVersion, '0.3.0')) return { cniVersion, interfaces: [], ...readOld(raw), dns, raw };
+  const interfaces = list(raw, 'interfaces', networkLimits.resultInterfaces).map(readInterface);
+  const ips = list(raw, 'ips', networkLimits.resultIps).map((value, at) => readIp(value, at, interfaces.length));
+  const routes = list(raw, 'routes', networkLimits.resultRoutes).map((value, at) => readRoute(value, `routes[${at}]`));
+  return { cniVersion, interfaces, ips, routes, dns, raw };
+}
+
+// 0.1.0 and 0.2.0: at most one address of each family, its routes inside
+function readOld(raw: JsonObject): { ips: CniIp[]; routes: CniRoute[] } {
+  const ips: CniIp[] = [];
+  const routes: CniRoute[] = [];
+  for (const family of [4, 6] as const) {
+    const key = `ip${family}`;
+    const value = member(raw, key);
+    if (value === undefined || value === null) continue;
+    const object = asObject(value) ?? bad(`${key} is not an object`);
+    const address = readCidr(member(object, 'ip'), `${key}.ip`);
+    if (address.family !== family) bad(`${key}.ip is of the other family`);
+    ips.push({ ...address, gateway: readGateway(object, key), interface: undefined });
+    const own = list(object, 'routes', networkLimits.resultRoutes);
+    routes.push(...own.map((route, at) => readRoute(route, `${key}.routes[${at}]`)));
+  }
+  return { ips, routes };
+}
+
+function readInterface(value: Json, at: number): CniInterface {
+  const object = asObject(value) ?? bad(`interfaces[${at}] is not an object`);
+  const name = text(object, 'name', `interfaces[${at}]`);
+  // a kernel interface's name: 1 to 15 bytes without "/" and blanks (net/core/dev.c, dev_valid_name); others' are longer
+  if (name === '' || /[\s/]/u.test(name)) bad(`interfaces[${at}].name is not an interface's name`);
+  return { name, mac: text(object, 'mac', `interfaces[${at}]`), sandbox: text(object, 'sandbox', `interfaces[${at}]`) };
+}
+
+function readIp(value: Json, at: number, interfaceCount: number): CniIp {
+  const where = `ips[${at}]`;
+  const object = asObject(value) ?? bad(`${where} is not an object`);
+  const address = readCidr(member(object, 'address'), `${where}.address`);
+  const version = member(object, 'version');
+  if (version !== undefined && version !== String(address.family)) bad(`${where}.version is not that of its address`);
+  const index = member(object, 'interface');
+  if (index === undefined || index === null) {
+    return { ...address, gateway: readGateway(object, where), interface: undefined };
+  }
+  if (typeof index !== 'number' || index < 0 || index >= interfaceCount) bad(`${where}.interface is no index of interfaces`);
+  return { ...address, gateway: readGateway(object, where), interface: index as number };
+}
+
+function readRoute(value: Json, where: string): CniRoute {
+  const object = asObject(value) ?? bad(`${where} is not an object`);
+  const dst = asString(member(object, 'dst')) ?? bad(`${where}.dst is missing`);
+  if (splitCidr(dst) === undefined) bad(`${where}.dst is not an address with a prefix length`);
+  const gw = text(object, 'gw', where);
+  if (gw !== '' && familyOf(gw) === 0) bad(`${where}.gw is not an address`);
+  return { dst, gw };
+}
+
+function readDns(value: Json | undefined): CniDns {
+  const object = value === undefined || value === null ? {} : (asObject(value) ?? bad('dns is not an object'));
+  const strings = (key: string): string[] =>
+    list(object, key, networkLimits.resultIps).map((item) => asString(item) ?? bad(`dns.${key} holds what is no string`));
+  return {
+    nameservers: strings('nameservers'),
+    domain: text(object, 'domain', 'dns'),
+    search: strings('search'),
+    options: strings('options'),
+  };
+}
+
+function readGateway(object: JsonObject, where: string): string {
+  const gateway = text(object, 'gateway', where);
+  if (gateway !== '' && familyOf(gateway) === 0) bad(`${where}.gateway is not an address`);
+  return gateway;
+}
+
+function readCidr(value: Json | undefined, where: string): { family: 4 | 6; ip: string; prefixLength: number } {
+  const cidr = splitCidr(asString(value) ?? bad(`${where} is missing`));
+  return cidr ?? bad(`${where} is not an address with a prefix length`);
+}
+
+function splitCidr(cidr: string): { family: 4 | 6; ip: string; prefixLength: number } | undefined {
+  const match = /^([^/]+)\/(\d{1,3})$/u.exec(cidr);
+  const ip = match?.[1] ?? '';
+  const prefixLength = Number(match?.[2] ?? '-1');
+  const family = familyOf(ip);
+  if (family === 0 || prefixLength < 0 || prefixLength > (family === 4 ? 32 : 128)) return undefined;
+  return { family, ip, prefixLength };
+}
+
+function familyOf(ip: string): 0 | 4 | 6 {
+  if (isIPv4(ip)) return 4;
+  // Node takes an address with a zone ("fe80::1%eth0"); the field is no place for one
+  return isIPv6(ip) && !ip.includes('%') ? 6 : 0;
+}
+
+function isUnicast(ip: string): boolean {
+  if (isIPv4(ip)) {
+    const first = Number(ip.split('.')[0]);
+    return first !== 0 && first !== 127 && first < 224;
+  }
+  return !/^ff/iu.test(ip) && !/^[0:]+1?$/u.test(ip);
+}
+
+function list(object: JsonObject, key: string, max: number): readonly Json[] {
+  const value = member(object, key);
+  if (value === undefined || value === null) return [];
+  const items = asArray(value) ?? bad(`${key} is not a list`);
+  if (items.length > max) bad(`${key} has more than ${max} entries`);
+  return items;
+}
+
+function text(object: JsonObject, key: string, where: string): string {
+  const value = member(object, key);
+  if (value === undefined || value === null) return '';
+  return asString(value) ?? bad(`${where}.${key} is not a string`);
+}
+
+function bad(reason: string): never {
+  throw new BadResult(reason);
+}
+
+/**
+ * The pod's own addresses in the order of the result, the first is the primary
+ * one; or the reason why the result gives none. Addresses of the host's
+ * interfaces and of further interfaces don't count (spec: a result may list
+ * addresses outside the container).
+ */
+export function podIps(
+  result: CniResult,
+  ifName: string,
+): { readonly ok: true; readonly ips: readonly string[] } | { readonly ok: false; readonly reason: string } {
+  const inside = result.interfaces.filter(({ sandbox }) => sandbox !== '');
+  if (inside.length > 0 && !inside.some(({ name }) => name === ifName)) {
+    return { ok: false, reason: `it names the interface ${inside[0]?.name ?? ''}, not ${ifName}` };
+  }
+  const ips = result.ips.filter(({ interface: index }) => {
+    if (index === undefined) return true;
+    const holder = result.interfaces[index];
+    return holder !== undefined && holder.sandbox !== '' && holder.name === ifName;
+  });
+  if (ips.length === 0) return { ok: false, reason: `it gives ${ifName} no address` };
+  const odd = ips.find(({ ip }) => !isUnicast(ip));
+  if (odd !== undefined) return { ok: false, reason: `${odd.ip} is no address that a pod can have` };
+  return { ok: true, ips: [...new Set(ips.map(({ ip }) => ip))] };
+}
+
+/** The result in the form of `version`, for `prevResult`: as it came when the version is the same. */
+export function resultIn(result: CniResult, version: CniVersion): JsonObject {
+  if (result.cniVersion === version) return result.raw;
+  const dns = dnsJson(result.dns);
+  if (!atLeast(version, '0.3.0')) return { cniVersion: version, ...oldForm(result), dns };
+  return {
+    cniVersion: version,
+    interfaces: result.interfaces.map((item, at) => interfaceJson(result, item, at, version)),
+    ips: result.ips.map((ip) => ({
+      ...(atLeast(version, '1.0.0') ? {} : { version: String(ip.family) }),
+      address: `${ip.ip}/${ip.prefixLength}`,
+      ...(ip.gateway === '' ? {} : { gateway: ip.gateway }),
+      ...(ip.interface === undefined ? {} : { interface: ip.interface }),
+    })),
+    routes: result.routes.map((route, at) => ({ ...newFields(result, 'routes', at, version), ...routeJson(route) })),
+    dns,
+  };
+}
+
+function interfaceJson(result: CniResult, item: CniInterface, at: number, version: CniVersion): JsonObject {
+  return {
+    ...newFields(result, 'interfaces', at, version),
+    name: item.name,
+    ...(item.mac === '' ? {} : { mac: item.mac }),
+    ...(item.sandbox === '' ? {} : { sandbox: item.sandbox }),
+  };
+}
+
+// 1.1.0 added fields (mtu, priority, …); an older form drops them, and there is no newer one to convert to
+function newFields(result: CniResult, key: string, at: number, version: CniVersion): JsonObject {
+  if (!atLeast(version, '1.1.0') || !atLeast(result.cniVersion, '0.3.0')) return {};
+  return asObject(asArray(member(result.raw, key))?.[at]) ?? {};
+}
+
+function oldForm(result: CniResult): JsonObject {
+  const out: Record<string, Json> = {};
+  for (const family of [4, 6] as const) {
+    const ip = result.ips.find((item) => item.family === family);
+    if (ip === undefined) continue;
+    const routes = result.routes.filter(({ dst }) => splitCidr(dst)?.family === family);
+    out[`ip${family}`] = {
+      ip: `${ip.ip}/${ip.prefixLength}`,
+      ...(ip.gateway === '' ? {} : { gateway: ip.gateway }),
+      routes: routes.map(routeJson),
+    };
+  }
+  return out;
+}
+
+function routeJson({ dst, gw }: CniRoute): JsonObject {
+  return gw === '' ? { dst } : { dst, gw };
+}
+
+function dnsJson(dns: CniDns): JsonObject {
+  return {
+    ...(dns.nameservers.length > 0 ? { nameservers: dns.nameservers } : {}),
+    ...(dns.domain === '' ? {} : { domain: dns.domain }),
+    ...(dns.search.length > 0 ? { search: dns.search } : {}),
+    ...(dns.options.length > 0 ? { options: dns.options } : {}),
+  };
+}
