@@ -193,3 +193,123 @@ export const actorLimits = {
   /** Pulls under way at once. */
   pullsMax: 64,
 } as const;
+
+/** The kernel: processes, mounts, namespaces, cgroups, files. */
+export const hostLimits = {
+  /** Calls of ours in libuv's pool at once: 4 of its 16 threads stay free for DNS and Node's own file calls. */
+  poolCalls: 12,
+  /** Of these with one key (a binary, a mount): a dead file system holds no more threads than this. */
+  poolCallsPerKey: 4,
+  /** Calls waiting for a thread, per key and in all: far above any honest burst; then `exhausted`. */
+  poolCallsWaiting: 2048,
+  /** Bytes of argv and environment together: the kernel's usual ARG_MAX. */
+  argumentBytes: 2 * 1024 * 1024,
+  /** Highest descriptor number that a child can be given: conmon and runc use 3 to 10. */
+  childFd: 255,
+  /** ms to wait for the end of the output once a tool has exited: a grandchild can hold the pipe for ever. */
+  drainMs: 1000,
+  /** ms until every process of a killed tree must be gone; longer is uninterruptible sleep (F45). */
+  killMs: 5000,
+  /** ms between two looks at a tree being killed: the first, then doubled up to the last. */
+  killLookFirstMs: 2,
+  killLookLastMs: 100,
+  /** Rounds of stopping a tree before it is killed: a fork bomb needs its cgroup killed instead. */
+  killStopRounds: 20,
+  /** Entries of /proc read in one go before the event loop gets its turn: some 2 ms. */
+  procEntriesPerTurn: 200,
+  /** Bytes of output that a tool may give when its caller does not say: messages, JSON of runc and CNI (F54). */
+  toolOutputBytes: 1024 * 1024,
+} as const;
+
+/** The CRI socket and what comes in through it: see src/cri. */
+export const edgeLimits = {
+  /** Bytes of one request: the kubelet's own limit for what it reads, far above the largest known pod (S62, F87). */
+  receiveBytes: 16 * 1024 * 1024,
+  /** Bytes of one answer: lists of large nodes pass 16 MiB (CRI-O allows 80 MiB both ways); ExecSync alone may hold 32. */
+  sendBytes: 80 * 1024 * 1024,
+  /** Calls at once on one connection; a client of grpc-go queues what is beyond. 500 pods in start need some 600. */
+  streamsPerConnection: 1024,
+  /** Connections at once: the kubelet has two, cAdvisor, crictl and tests a few. */
+  connections: 256,
+  /** Calls at work at once over all connections; the next is told `exhausted`. Version and Status don't count. */
+  inFlightCalls: 1024,
+  /** Milliseconds between HTTP/2 pings to a client, and for its answer: frees what a half-open peer holds (F87). */
+  keepaliveMs: 60_000,
+  keepaliveTimeoutMs: 20_000,
+  /** UTF-8 bytes of a status message: percent-encoding makes up to three of each, and clients cap headers at 16 KiB. */
+  statusMessageBytes: 4096,
+  /** Seconds of the longest deadline that the RPC library holds without overflow (2³¹−1 ms); longer ones are cut to it. */
+  longestDeadlineS: 2_147_483,
+  /** An answer must be ready this much before the client's deadline: 5 % of what is left, between these bounds in ms. */
+  deadlineMarginPercent: 5,
+  deadlineMarginMinMs: 50,
+  deadlineMarginMaxMs: 1000,
+  /** Milliseconds that a drain waits for calls at work (F12). */
+  drainMs: 10_000,
+  /** Milliseconds for answers already given to reach their clients while connections close. */
+  flushMs: 1000,
+  /** Bytes of a Unix socket's path: sun_path has 108 with the final zero (unix(7)). */
+  socketPathBytes: 107,
+  /** Bytes of randomness in a request id: short enough to be read out, unique within a log. */
+  requestIdBytes: 8,
+} as const;
+
+/** conmon, the monitor: see src/oci/monitor. */
+export const monitorLimits = {
+  /** Characters of one line on the sync pipe: conmon sends at most 8 KiB of the runtime's stderr in it. */
+  reportBytes: 64 * 1024,
+  /** Characters of a monitor's or runtime's own words that go into a message (F35). */
+  quotedChars: 3072,
+  /** Bytes read from the end of a runtime's log file for a message (F35, F39). */
+  logTailBytes: 4096,
+  /** Bytes of an exit file: conmon writes a number of three digits. */
+  exitFileBytes: 64,
+  /** Looks at an exit file that is empty (conmon renames a whole file into place; a full disk leaves an empty one), ms between them. */
+  exitFileLooks: 5,
+  exitFileLookMs: 20,
+  /** Bytes of a pid file. */
+  pidFileBytes: 32,
+  /** Bytes of a process's command line that are searched for an id: conmon's own has some 1500. */
+  cmdlineBytes: 16 * 1024,
+  /** Entries of the exits directory, of the containers' and of a runtime's that are looked at: 16 times the largest node. */
+  dirEntries: 16_384,
+  /** Descriptors of a monitor that are looked at for its log: conmon has some 20. */
+  monitorFds: 256,
+  /** ms between two looks whether a log was reopened: the first, then doubled up to the last. */
+  reopenLookFirstMs: 1,
+  reopenLookLastMs: 50,
+  /** ms until a reopened log must be there: conmon syncs the old one first. */
+  reopenMs: 10_000,
+} as const;
+
+/** The OCI runtime: see src/oci/runtime. */
+export const runtimeLimits = {
+  /** Bytes of the runtime's state file and of a bundle's config.json: some 40 KiB each; 4000 mounts and variables fit in. */
+  stateFileBytes: 8 * 1024 * 1024,
+  /** Bytes of our own record beside a bundle. */
+  recordBytes: 64 * 1024,
+  /** Bytes kept of each of stdout and stderr of ExecSync: the kubelet's limit of 16 MiB, less room for the message's frame. */
+  execOutputBytes: 16 * 1024 * 1024 - 64 * 1024,
+  /** ms that output is awaited after the exec'd process ended: a background child can hold the pipe for ever. */
+  execDrainMs: 1000,
+  /** ms for the monitor of an exec to end after it told the exit code. */
+  execMonitorEndMs: 2000,
+  /** Arguments of an exec, and bytes of them together: the kernel's ARG_MAX is 2 MiB with the environment. */
+  execArguments: 4096,
+  execArgumentBytes: 1024 * 1024,
+  /** ms for a handler's probe (`features`, `--version`): 5 ms usual. */
+  probeMs: 10_000,
+  /** ms from the end of init until its exit file must be there while the monitor lives (F40). */
+  exitFileMs: 10_000,
+  /** ms between two looks for a late exit file. */
+  exitFileLookMs: 250,
+  /** ms until killed processes of a container must be gone (F46); longer is uninterruptible sleep (F45). */
+  killMs: 10_000,
+  /** ms between two looks at processes being killed: the first, then doubled up to the last. */
+  killLookFirstMs: 2,
+  killLookLastMs: 100,
+  /** ms that a cgroup's removal is tried for (F48). */
+  cgroupRemoveMs: 10_000,
+  /** ms between two scans of the exits directory while its watch is lost (F41). */
+  rescanMs: 1000,
+} as const;

@@ -1,0 +1,138 @@
+/**
+ * Numbers and struct layouts of the kernel and glibc (include/uapi, bits/*.h). Only values that are the same on
+ * x86-64 and arm64 stand here as literals; O_DIRECTORY and O_NOFOLLOW differ and come from Node's own headers.
+ */
+import { constants } from 'node:fs';
+
+export const AT_FDCWD = -100;
+export const AT_EMPTY_PATH = 0x1000;
+export const AT_SYMLINK_NOFOLLOW = 0x100;
+export const AT_SYMLINK_FOLLOW = 0x400;
+export const AT_REMOVEDIR = 0x200;
+export const AT_RECURSIVE = 0x8000;
+
+export const O_RDONLY = 0;
+export const O_CLOEXEC = 0o2000000;
+export const O_PATH = 0o10000000;
+export const { O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_NONBLOCK, O_NOCTTY, O_DIRECTORY, O_NOFOLLOW } =
+  constants;
+
+/** openat2(2). */
+export const RESOLVE_NO_XDEV = 0x01;
+export const RESOLVE_NO_MAGICLINKS = 0x02;
+export const RESOLVE_NO_SYMLINKS = 0x04;
+export const RESOLVE_BENEATH = 0x08;
+export const RESOLVE_IN_ROOT = 0x10;
+
+export const F_DUPFD_CLOEXEC = 1030;
+export const MFD_CLOEXEC = 0x1;
+export const MFD_NOEXEC_SEAL = 0x8;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
+export const WNOHANG = 1;
+/** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */
+export const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;
+/** glibc: posix_spawnattr_t 336, posix_spawn_file_actions_t 80, sigset_t 128 bytes; more, so that growth does no harm. */
+export const SPAWN_STRUCT_BYTES = 1024;
+export const SIGSET_BYTES = 128;
+
+export const CLONE_NEWUTS = 0x04000000;
+export const CLONE_NEWIPC = 0x08000000;
+export const CLONE_NEWNET = 0x40000000;
+
+export const MS_RDONLY = 0x1;
+export const MS_NOSUID = 0x2;
+export const MS_NODEV = 0x4;
+export const MS_NOEXEC = 0x8;
+export const MS_BIND = 0x1000;
+export const MS_REC = 0x4000;
+export const MS_UNBINDABLE = 0x20000;
+export const MS_PRIVATE = 0x40000;
+export const MS_SLAVE = 0x80000;
+export const MS_SHARED = 0x100000;
+export const MNT_DETACH = 0x2;
+export const UMOUNT_NOFOLLOW = 0x8;
+
+export const FSOPEN_CLOEXEC = 0x1;
+export const FSMOUNT_CLOEXEC = 0x1;
+export const FSCONFIG_SET_FLAG = 0;
+export const FSCONFIG_SET_STRING = 1;
+export const FSCONFIG_CMD_CREATE = 6;
+export const OPEN_TREE_CLONE = 0x1;
+export const MOVE_MOUNT_F_EMPTY_PATH = 0x4;
+export const MOUNT_ATTR_RDONLY = 0x1;
+export const MOUNT_ATTR_NOSUID = 0x2;
+export const MOUNT_ATTR_NODEV = 0x4;
+export const MOUNT_ATTR_NOEXEC = 0x8;
+
+export const NSFS_MAGIC = 0x6e736673;
+export const CGROUP2_MAGIC = 0x63677270;
+
+export const AF_INET = 2;
+export const SOCK_DGRAM = 2;
+export const SOCK_CLOEXEC = 0o2000000;
+export const SIOCGIFFLAGS = 0x8913;
+export const SIOCSIFFLAGS = 0x8914;
+export const IFF_UP = 0x1;
+export const IFF_LOOPBACK = 0x8;
+/** struct ifreq: name[16], then the flags as a short; 40 bytes in all. */
+export const IFREQ_BYTES = 40;
+export const IFREQ_FLAGS_OFFSET = 16;
+
+export const CLOCK_REALTIME = 0;
+export const CLOCK_MONOTONIC = 1;
+/** struct timespec: seconds, nanoseconds, 8 bytes each. */
+export const TIMESPEC_BYTES = 16;
+export const UTIME_OMIT = 0x3ffffffen;
+
+/** inotify(7): struct inotify_event is wd, mask, cookie, len (4 bytes each), then the name padded with NUL. */
+export const INOTIFY_HEADER_BYTES = 16;
+export const IN_CLOSE_WRITE = 0x8;
+export const IN_MOVED_FROM = 0x40;
+export const IN_MOVED_TO = 0x80;
+export const IN_CREATE = 0x100;
+export const IN_DELETE = 0x200;
+export const IN_DELETE_SELF = 0x400;
+export const IN_MOVE_SELF = 0x800;
+export const IN_UNMOUNT = 0x2000;
+export const IN_Q_OVERFLOW = 0x4000;
+export const IN_IGNORED = 0x8000;
+export const IN_ONLYDIR = 0x01000000;
+
+/** struct open_how: flags, mode, resolve, 8 bytes each (openat2(2)). */
+export function openHow(flags: number, mode: number, resolve: number): Uint8Array {
+  const how = Buffer.alloc(24);
+  how.writeBigUInt64LE(BigInt(flags), 0);
+  how.writeBigUInt64LE(BigInt(mode), 8);
+  how.writeBigUInt64LE(BigInt(resolve), 16);
+  return how;
+}
+
+/** struct mount_attr: attr_set, attr_clr, propagation, userns_fd, 8 bytes each (mount_setattr(2)). */
+export function mountAttr(set: number, clear: number, propagation: number): Uint8Array {
+  const attributes = Buffer.alloc(32);
+  attributes.writeBigUInt64LE(BigInt(set), 0);
+  attributes.writeBigUInt64LE(BigInt(clear), 8);
+  attributes.writeBigUInt64LE(BigInt(propagation), 16);
+  return attributes;
+}
+
+/** One struct timespec at `offset`; `ns` is since the epoch and may be negative (files older than 1970). */
+export function writeTimespec(buffer: Buffer, offset: number, ns: bigint): void {
+  const billion = 1_000_000_000n;
+  const rest = ((ns % billion) + billion) % billion;
+  buffer.writeBigInt64LE((ns - rest) / billion, offset);
+  buffer.writeBigInt64LE(rest, offset + 8);
+}
+
+/** One struct timespec as nanoseconds. */
+export function readTimespec(buffer: Buffer, offset: number): bigint {
+  return buffer.readBigInt64LE(offset) * 1_000_000_000n + buffer.readBigInt64LE(offset + 8);
+}
+
+/** The dev_t of a device's numbers (gnu_dev_makedev). */
+export function makeDevice(major: number, minor: number): bigint {
+  const wide = (BigInt(major & 0xfffff000) << 32n) | (BigInt(minor & 0xffffff00) << 12n);
+  return BigInt.asUintN(64, wide | BigInt((major & 0xfff) << 8) | BigInt(minor & 0xff));
+}

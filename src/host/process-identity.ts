@@ -1,0 +1,116 @@
+/**
+ * Who a process is. A pid alone is a number that the kernel hands out again; a pid with its start time is one
+ * process of one boot (F43). Signals go through a pidfd that was checked against the start time after it was opened.
+ */
+import { closeSync, readFileSync, readdirSync } from 'node:fs';
+import { constants } from 'node:os';
+import { hostLimits } from '../base/limits.ts';
+import { KernelError, codeOf, errnoName, must } from './errno.ts';
+import { callSync, libc } from './ffi.ts';
+
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat: clock ticks from boot to the process's start. */
+  readonly startTicks: number;
+}
+
+export interface ProcessStat extends ProcessIdentity {
+  /** One letter: R, S, D, Z, T … */
+  readonly state: string;
+  readonly parentPid: number;
+  readonly processGroup: number;
+  readonly session: number;
+}
+
+/** The fields of /proc/PID/stat that we use, or undefined when the text is not of that form (proc_pid_stat(5)). */
+export function parseStat(text: string): ProcessStat | undefined {
+  // the command stands in parentheses and may itself hold spaces and parentheses
+  const open = text.indexOf('(');
+  const close = text.lastIndexOf(')');
+  if (open < 0 || close < open) return undefined;
+  const fields = text.slice(close + 2).trim().split(' ');
+  const numbers = [text.slice(0, open).trim(), fields[1], fields[2], fields[3], fields[19]].map(Number);
+  const [pid, parentPid, processGroup, session, startTicks] = numbers;
+  const state = fields[0];
+  if (!numbers.every(Number.isSafeInteger)) return undefined;
+  if (pid === undefined || parentPid === undefined || processGroup === undefined) return undefined;
+  if (session === undefined || startTicks === undefined || state === undefined) return undefined;
+  return { pid, startTicks, state, parentPid, processGroup, session };
+}
+
+/** What /proc says of `pid` now; undefined when there is no such process. A zombie is one. */
+export function processStat(pid: number): ProcessStat | undefined {
+  try {
+    // procfs answers from memory; this file takes no lock that a stuck process could hold
+    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;
+    throw error;
+  }
+}
+
+/** The identity of the process that has this pid now. */
+export function processIdentity(pid: number): ProcessIdentity | undefined {
+  const stat = processStat(pid);
+  return stat === undefined ? undefined : { pid, startTicks: stat.startTicks };
+}
+
+/** True while that very process runs; a zombie has ended. */
+export function processExists(identity: ProcessIdentity): boolean {
+  const stat = processStat(identity.pid);
+  return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && stat.state !== 'X';
+}
+
+/** A pidfd of that very process, which the caller closes; undefined when it is gone. Zombies have one. */
+export function openPidfd(identity: ProcessIdentity): number | undefined {
+  const opened = callSync(libc.pidfdOpen, identity.pid, 0);
+  if (opened.result === -1 && errnoName(opened.errno) === 'ESRCH') return undefined;
+  const pidfd = must(opened, 'open a pidfd of process', String(identity.pid));
+  // read after the open: from here on the pidfd can't change its process, so equal start times prove which one it is
+  if (processIdentity(identity.pid)?.startTicks === identity.startTicks) return pidfd;
+  closeSync(pidfd);
+  return undefined;
+}
+
+/** Sends `signal` to that very process; false when it is gone (also when its pid belongs to another one by now). */
+export function killProcess(identity: ProcessIdentity, signal: number): boolean {
+  const pidfd = openPidfd(identity);
+  if (pidfd === undefined) return false;
+  try {
+    const sent = callSync(libc.pidfdSendSignal, pidfd, signal, null, 0);
+    if (sent.result === 0) return true;
+    if (errnoName(sent.errno) === 'ESRCH') return false;
+    throw new KernelError(`send signal ${signal} to process ${identity.pid}`, sent.errno, String(identity.pid));
+  } finally {
+    closeSync(pidfd);
+  }
+}
+
+/** Every process of the machine; the event loop gets its turn in between. */
+export async function listProcessStats(): Promise<ProcessStat[]> {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/u.test(name));
+  const stats: ProcessStat[] = [];
+  for (const [index, pid] of pids.entries()) {
+    if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
+    const stat = processStat(Number(pid));
+    if (stat !== undefined) stats.push(stat);
+  }
+  return stats;
+}
+
+/** The id of this boot: identities of another boot mean nothing. */
+export function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+}
+
+/** The number of a signal by its name with or without SIG, or undefined. */
+export function signalNumber(name: string): number | undefined {
+  const wanted = name.startsWith('SIG') ? name : `SIG${name}`;
+  return Object.entries(constants.signals).find(([known]) => known === wanted)?.[1];
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}

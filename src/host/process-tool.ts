@@ -1,0 +1,171 @@
+/** One bounded run of a program: its whole life with a deadline, an output cap, and a tree that is killed with it. */
+import type { Socket } from 'node:net';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import { fail } from '../base/fault.ts';
+import { hostLimits } from '../base/limits.ts';
+import { killTree } from './process-kill.ts';
+import type { ProcessIdentity } from './process-identity.ts';
+import { holdZombie } from './process-reaper.ts';
+import type { ExitStatus } from './process-reaper.ts';
+import { spawnProcess } from './process.ts';
+import type { Child, ExtraFd } from './process.ts';
+
+export interface ToolRequest {
+  /** argv[0] is the absolute path of the binary. */
+  readonly argv: readonly string[];
+  /** The whole environment; empty when left out. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  readonly stdin?: Uint8Array | 'null' | number;
+  readonly timeoutMs: number;
+  /** Kept bytes of stdout and of stderr, each; what comes after is read and dropped. */
+  readonly outputBytesMax?: number;
+  /** An abort kills the tree; the run then rejects with `cancelled`. */
+  readonly signal?: AbortSignal;
+  readonly extraFds?: readonly ExtraFd[];
+  readonly clock: ClockPort;
+  /** Tells the pid as soon as there is one, for people who look at what a call waits on. */
+  readonly onSpawn?: (pid: number) => void;
+  /** ms to wait for the end of the output after the exit. */
+  readonly drainMs?: number;
+}
+
+export interface ToolResult extends ExitStatus {
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  /** Some output was dropped: over the cap, or not drained in time. */
+  readonly truncated: boolean;
+  readonly timedOut: boolean;
+  readonly pid: number;
+  readonly durationMs: number;
+}
+
+/**
+ * Runs a program to its end. Resolves for every exit code and for a timeout; rejects when it can't be started, when
+ * the signal aborts (`cancelled`), or when the killed tree will not die (`timedOut`, with the pids).
+ */
+export async function runTool(request: ToolRequest): Promise<ToolResult> {
+  const { clock, signal, argv } = request;
+  refuseAborted(argv, signal);
+  const startedMs = clock.monoMs();
+  const child = await spawnProcess({
+    argv,
+    env: request.env ?? {},
+    stdin: request.stdin ?? 'null',
+    stdout: 'pipe',
+    stderr: 'pipe',
+    ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
+    ...(request.extraFds === undefined ? {} : { extraFds: request.extraFds }),
+  });
+  const bytesMax = request.outputBytesMax ?? hostLimits.toolOutputBytes;
+  const stdout = new Output(child.stdout, bytesMax);
+  const stderr = new Output(child.stderr, bytesMax);
+  try {
+    request.onSpawn?.(child.pid);
+    const { status, timedOut } = await untilExit(child, request);
+    const drainMs = request.drainMs ?? hostLimits.drainMs;
+    const drained = await within(clock, drainMs, Promise.all([stdout.ended, stderr.ended]));
+    refuseAborted(argv, signal);
+    return {
+      ...status,
+      stdout: stdout.bytes(),
+      stderr: stderr.bytes(),
+      truncated: stdout.isTruncated || stderr.isTruncated || drained === undefined,
+      timedOut,
+      pid: child.pid,
+      durationMs: clock.monoMs() - startedMs,
+    };
+  } finally {
+    stdout.close();
+    stderr.close();
+  }
+}
+
+function refuseAborted(argv: readonly string[], signal: AbortSignal | undefined): void {
+  if (signal?.aborted !== true) return;
+  const name = argv[0] ?? '';
+  fail('cancelled', `run ${name}: the result is no longer wanted`, { subject: name });
+}
+
+async function untilExit(child: Child, request: ToolRequest): Promise<{ status: ExitStatus; timedOut: boolean }> {
+  const { clock, signal } = request;
+  const exited = await new Promise<ExitStatus | 'timeout' | 'abort'>((resolve) => {
+    const onAbort = (): void => resolve('abort');
+    const timer = clock.setTimeout(() => resolve('timeout'), request.timeoutMs);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    if (signal?.aborted === true) onAbort();
+    void child.exited.then((status) => {
+      clock.clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+      resolve(status);
+    });
+  });
+  if (typeof exited === 'object') return { status: exited, timedOut: false };
+  const release = holdZombie(child.pid);
+  let left: ProcessIdentity[];
+  try {
+    left = await killTree(child.identity, clock);
+  } finally {
+    release();
+  }
+  const status = left.length > 0 ? undefined : await within(clock, hostLimits.killMs, child.exited);
+  if (status !== undefined) return { status, timedOut: exited === 'timeout' };
+  const name = request.argv[0] ?? '';
+  const pids = left.map((member) => member.pid).join(', ');
+  return fail('timedOut', `run ${name}: killed, but these processes do not end: ${pids || child.pid}`, { subject: name });
+}
+
+/** The promise's value, or undefined when `ms` passed first. */
+async function within<T>(clock: ClockPort, ms: number, promise: Promise<T>): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.setTimeout(() => resolve(undefined), ms);
+    promise.then(
+      (value) => {
+        clock.clearTimeout(timer);
+        resolve(value);
+      },
+      (error: unknown) => {
+        clock.clearTimeout(timer);
+        reject(error instanceof Error ? error : new Error(String(error)));
+      },
+    );
+  });
+}
+
+/** Collects a stream up to a cap and goes on reading, so that the writer never blocks on us. */
+class Output {
+  readonly ended: Promise<true>;
+  isTruncated = false;
+  readonly #stream: Socket | undefined;
+  readonly #chunks: Uint8Array[] = [];
+  #kept = 0;
+
+  constructor(stream: Socket | undefined, bytesMax: number) {
+    this.#stream = stream;
+    this.ended = new Promise((resolve) => {
+      if (stream === undefined) {
+        resolve(true);
+        return;
+      }
+      stream.on('data', (chunk: Buffer) => {
+        const room = bytesMax - this.#kept;
+        if (chunk.length > room) this.isTruncated = true;
+        const part = chunk.subarray(0, room);
+        if (part.length === 0) return;
+        this.#chunks.push(part);
+        this.#kept += part.length;
+      });
+      // an error of a pipe is its end: `close` follows
+      stream.on('error', () => undefined);
+      stream.on('close', () => resolve(true));
+    });
+  }
+
+  bytes(): Uint8Array {
+    return Buffer.concat(this.#chunks);
+  }
+
+  close(): void {
+    this.#stream?.destroy();
+  }
+}

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest';
+import { bootId, killProcess, parseStat, processExists, processIdentity, signalNumber } from '../../../src/host/process-identity.ts';
+import { decodeStatus } from '../../../src/host/process-reaper.ts';
+
+const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
+
+test('the stat line is read past spaces and parentheses in the command', () => {
+  const wanted = { pid: 77, startTicks: 987654, state: 'S', parentPid: 10, processGroup: 42, session: 42 };
+  expect(parseStat(`77 (sh) ${tail}\n`)).toEqual(wanted);
+  expect(parseStat(`77 (a) b (c) R 1) ${tail}\n`)).toEqual(wanted);
+});
+
+test('a stat line that is none gives nothing', () => {
+  for (const text of ['', '77', '77 (sh', '77 (sh) S 1', `x (sh) ${tail}`]) expect(parseStat(text)).toBeUndefined();
+});
+
+test('F43: a process with another start time is another process', () => {
+  const self = processIdentity(process.pid);
+  if (self === undefined) throw new Error('no identity of this very process');
+  expect(processExists(self)).toBe(true);
+  expect(killProcess(self, 0)).toBe(true);
+  const stranger = { pid: self.pid, startTicks: self.startTicks + 1 };
+  expect(processExists(stranger)).toBe(false);
+  expect(killProcess(stranger, 9)).toBe(false);
+  expect(processIdentity(2 ** 22 + 1)).toBeUndefined();
+});
+
+test('wait statuses are decoded into a code or a signal', () => {
+  expect(decodeStatus(0)).toEqual({ exitCode: 0, signal: null });
+  expect(decodeStatus(0x2a00)).toEqual({ exitCode: 42, signal: null });
+  expect(decodeStatus(9)).toEqual({ exitCode: null, signal: 9 });
+  expect(decodeStatus(0x8b)).toEqual({ exitCode: null, signal: 11 });
+});
+
+test('signals are known by both names, the boot by its id', () => {
+  expect([signalNumber('TERM'), signalNumber('SIGKILL'), signalNumber('NONE')]).toEqual([15, 9, undefined]);
+  expect(bootId()).toMatch(/^[0-9a-f-]{36}$/u);
+});
