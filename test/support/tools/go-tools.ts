@@ -37,7 +37,7 @@ export async function critest(imageDigest: string): Promise<string> {
     package: 'sigs.k8s.io/cri-tools/cmd/critest',
     isTest: true,
     ldflags: `-X sigs.k8s.io/cri-tools/pkg/version.Version=${CRI_TOOLS.version}`,
-    overlay: {
+    change: {
       id: imageDigest.slice('sha256:'.length, 'sha256:'.length + 12),
       file: 'pkg/validate/consts.go',
       replace: (text) => text.replace(/(testLinuxImageWithDigest\s.*"test-image-digest@)sha256:[0-9a-f]{64}/, `$1${imageDigest}`),

@@ -1,7 +1,7 @@
-import { chmod, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { run, runOrThrow } from '../run.ts';
+import { runOrThrow } from '../run.ts';
 import { cached, cacheDirectory } from './cache.ts';
 
 /** The oldest Go that builds all tools (cri-tools says so in its go.mod), and the one we bring where it is older. */
@@ -24,10 +24,10 @@ export interface GoTool {
   readonly tags?: readonly string[];
   readonly ldflags?: string;
   /**
-   * Source files replaced while compiling. `id` names the change in the cache key; `replace` gets a file's text.
-   * For test suites only, where a constant can't be had any other way.
+   * A source file changed before compiling. `id` names the change in the cache key; `replace` gets the file's text.
+   * For test suites only, where a constant can't be set any other way.
    */
-  readonly overlay?: { readonly id: string; readonly file: string; readonly replace: (text: string) => string };
+  readonly change?: { readonly id: string; readonly file: string; readonly replace: (text: string) => string };
 }
 
 interface Go {
@@ -100,7 +100,7 @@ export async function goModuleDirectory(module: string, version: string): Promis
  * cold), later the answer is at once: the key names version, change and architecture.
  */
 export async function buildGoTool(tool: GoTool): Promise<string> {
-  const key = [tool.version, process.arch, ...(tool.overlay === undefined ? [] : [tool.overlay.id])].join('-');
+  const key = [tool.version, process.arch, ...(tool.change === undefined ? [] : [tool.change.id])].join('-');
   const directory = await cached(join('tools', tool.name, key), async (work) => await build(tool, work));
   return join(directory, tool.name);
 }
@@ -113,25 +113,28 @@ async function build(tool: GoTool, work: string): Promise<void> {
   await mkdir(source);
   // Such modules can't be named on the command line (`go install module@version` can't list their versions), but they
   // can be required.
-  await writeFile(join(source, 'go.mod'), `module troupe.test/${tool.name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire ${tool.module} ${tool.version}\n`);
+  const head = `module troupe.test/${tool.name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire ${tool.module} ${tool.version}\n`;
+  const replacement = tool.change === undefined ? '' : await copyChanged(tool, tool.change, source);
+  await writeFile(join(source, 'go.mod'), head + replacement);
   const flags = ['-o', join(work, tool.name)];
   if (tool.tags !== undefined) flags.push('-tags', tool.tags.join(','));
   flags.push('-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim());
-  if (tool.overlay !== undefined) flags.push('-overlay', await writeOverlay(tool, tool.overlay, source));
   const verb = tool.isTest === true ? ['test', '-c'] : ['build'];
   await runOrThrow([program, ...verb, ...flags, tool.package], { cwd: source, env: buildEnv, timeoutMs: BUILD_TIMEOUT_MS });
-  const { code } = await run(['test', '-x', join(work, tool.name)]);
-  if (code !== 0) throw new Error(`the build of ${tool.name} left no program`);
+  await rm(source, { recursive: true, force: true });
 }
 
-async function writeOverlay(tool: GoTool, overlay: NonNullable<GoTool['overlay']>, source: string): Promise<string> {
-  const original = join(await goModuleDirectory(tool.module, tool.version), overlay.file);
-  const before = await readFile(original, 'utf8');
-  const after = overlay.replace(before);
-  if (after === before) throw new Error(`the change ${overlay.id} of ${overlay.file} of ${tool.module} changed nothing`);
-  const changed = join(source, 'overlay.txt');
+/** A copy of the module with the one file changed, in the working directory. Answers the line go.mod needs for it. */
+async function copyChanged(tool: GoTool, change: NonNullable<GoTool['change']>, source: string): Promise<string> {
+  const copy = join(source, 'module');
+  // Not `go build -overlay`, which refuses files of the module cache.
+  await cp(await goModuleDirectory(tool.module, tool.version), copy, { recursive: true });
+  const changed = join(copy, change.file);
+  const before = await readFile(changed, 'utf8');
+  const after = change.replace(before);
+  if (after === before) throw new Error(`the change ${change.id} of ${change.file} of ${tool.module} changed nothing`);
+  // Files of the module cache are read-only, and so are their copies.
+  await chmod(changed, 0o644);
   await writeFile(changed, after);
-  const list = join(source, 'overlay.json');
-  await writeFile(list, JSON.stringify({ Replace: { [original]: changed } }));
-  return list;
+  return `\nreplace ${tool.module} => ./module\n`;
 }
