@@ -13,7 +13,7 @@ import { networkLimits } from '../base/limits.ts';
 import type { Attachment, KeptResult } from './attachment-cache.ts';
 import { asArray, member } from './json.ts';
 import type { RunTool, ToolResult } from './plugin.ts';
-import { decode, findExecutable, quote, TOOL_DIRS } from './plugin.ts';
+import { decode, findExecutable, quote, runNamed, TOOL_DIRS } from './plugin.ts';
 
 /** Characters of a chain's name in the plugins (iptables itself takes 28 without the terminating zero). */
 const CHAIN_CHARS = 28;
@@ -112,16 +112,16 @@ export class Firewall {
   }
 
   async #run(id: SandboxId, argv: readonly string[], stdin: string, signal?: AbortSignal): Promise<ToolResult> {
-    const result = await this.#runTool({
+    const what = `rules of sandbox ${id}: ${argv.join(' ')}`;
+    const result = await runNamed(this.#runTool, what, {
       argv,
       env: { PATH: this.#toolDirs.join(':') },
-      stdin,
+      stdin: Buffer.from(stdin),
       timeoutMs: networkLimits.firewallTimeoutMs,
       outputBytesMax: networkLimits.firewallOutputBytes,
       ...(signal === undefined ? {} : { signal }),
     });
-    if (result.timedOut) fail('timedOut', `rules of sandbox ${id}: ${argv[0]}: no end within ${networkLimits.firewallTimeoutMs} ms`, { subject: id });
-    if (signal?.aborted === true) fail('cancelled', `rules of sandbox ${id}: ${argv[0]}: cancelled`, { subject: id });
+    if (result.timedOut) fail('timedOut', `${what}: no end within ${networkLimits.firewallTimeoutMs} ms`, { subject: id });
     return result;
   }
 }

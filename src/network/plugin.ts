@@ -6,34 +6,39 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { FaultKind } from '../base/fault.ts';
-import { fail, printable } from '../base/fault.ts';
+import { fail, FaultError, printable, toFault } from '../base/fault.ts';
 import { networkLimits } from '../base/limits.ts';
 import type { CniVersion, PluginConf } from './conflist.ts';
 import type { Json, JsonObject } from './json.ts';
 import { asArray, asString, member, parseObject } from './json.ts';
 
+/** The part of a tool run that CNI needs; `runTool` of src/host/process-tool.ts with a clock satisfies it. */
 export interface ToolCall {
+  /** argv[0] is an absolute path. */
   readonly argv: readonly string[];
   /** The whole environment of the child: nothing of the daemon's own gets there (S64). */
   readonly env: Readonly<Record<string, string>>;
-  readonly stdin: string;
+  readonly stdin: Uint8Array;
   readonly timeoutMs: number;
   /** Bytes kept of stdout and of stderr each. */
   readonly outputBytesMax: number;
   readonly signal?: AbortSignal;
+  /** Told the child's pid. */
+  readonly onSpawn?: (pid: number) => void;
 }
 
 export interface ToolResult {
   /** Null when a signal ended the child. */
   readonly exitCode: number | null;
-  readonly stdout: Uint8Array | string;
-  readonly stderr: Uint8Array | string;
+  readonly stdout: Uint8Array;
+  readonly stderr: Uint8Array;
+  /** Output was dropped: over the cap, or a grandchild held the pipe open. */
   readonly truncated: boolean;
   readonly timedOut: boolean;
   readonly durationMs: number;
 }
 
-/** Runs a program to its end; at the deadline or an abort its whole process group is killed. */
+/** Runs a program to its end; at the deadline or an abort its whole tree is killed, an abort then rejects. */
 export type RunTool = (call: ToolCall) => Promise<ToolResult>;
 
 export type CniCommand = 'ADD' | 'DEL' | 'CHECK' | 'GC' | 'STATUS' | 'VERSION';
@@ -56,6 +61,7 @@ export interface PluginCall {
   readonly stdin: JsonObject;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
+  readonly onSpawn?: (pid: number) => void;
   /** What is attempted, for messages: `CNI ADD of sandbox <id> to network <name>`. */
   readonly attempted: string;
   readonly subject: string;
@@ -87,25 +93,35 @@ export async function findExecutable(name: string, dirs: readonly string[]): Pro
 export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ stdout: string; durationMs: number }> {
   const what = `${call.attempted}: plugin ${call.type}`;
   const options = { subject: call.subject };
-  call.signal?.throwIfAborted();
   const path = await findExecutable(call.type, call.pluginDirs);
   if (path === undefined) fail('outside', `${what}: no such executable in ${call.pluginDirs.join(', ')}`, options);
-  const result = await runTool({
+  const result = await runNamed(runTool, what, {
     argv: [path],
     env: environment(call),
-    stdin: JSON.stringify(call.stdin),
+    stdin: Buffer.from(JSON.stringify(call.stdin)),
     timeoutMs: call.timeoutMs,
     outputBytesMax: networkLimits.pluginOutputBytes,
     ...(call.signal === undefined ? {} : { signal: call.signal }),
+    ...(call.onSpawn === undefined ? {} : { onSpawn: call.onSpawn }),
   });
   if (result.timedOut) fail('timedOut', `${what}: no answer within ${call.timeoutMs} ms; it was killed`, options);
-  if (call.signal?.aborted === true) fail('cancelled', `${what}: cancelled; it was killed`, options);
-  if (result.truncated) fail('outside', `${what}: more than ${networkLimits.pluginOutputBytes} bytes of output`, options);
+  if (result.truncated && result.stdout.length >= networkLimits.pluginOutputBytes) {
+    fail('outside', `${what}: more than ${networkLimits.pluginOutputBytes} bytes of output`, options);
+  }
   const stdout = decode(result.stdout);
   if (result.exitCode === 0) return { stdout, durationMs: result.durationMs };
   const error = pluginError(stdout, decode(result.stderr), result.exitCode);
   const retryable = error.code === CODE_TRY_LATER || error.kind === 'exhausted';
   return fail(error.kind, `${what}: ${error.text}`, { ...options, retryable });
+}
+
+/** Runs a tool; what it throws begins with what was attempted. */
+export async function runNamed(runTool: RunTool, what: string, call: ToolCall): Promise<ToolResult> {
+  try {
+    return await runTool(call);
+  } catch (error) {
+    throw new FaultError(toFault(error, what));
+  }
 }
 
 /** Spec section 5, well-known error codes: a transient condition. */
@@ -211,6 +227,6 @@ export function quote(text: string): string {
 }
 
 /** Output of a tool as text; bytes that are no UTF-8 become the replacement character. */
-export function decode(output: Uint8Array | string): string {
-  return typeof output === 'string' ? output : new TextDecoder().decode(output);
+export function decode(output: Uint8Array): string {
+  return new TextDecoder().decode(output);
 }

@@ -1,0 +1,218 @@
+/**
+ * Chains of plugins over one attachment or one network (CNI spec 1.1.0, section 3):
+ * ADD and CHECK in order, DEL in reverse. One effect per call: whether a failed ADD
+ * is undone and a failed DEL tried again is decided by the sandbox's actor.
+ */
+import { fail, toFault, FaultError } from '../base/fault.ts';
+import type { SandboxId } from '../base/ids.ts';
+import { networkLimits } from '../base/limits.ts';
+import type { Attachment, AttachmentCache } from './attachment-cache.ts';
+import type { Network, PluginConf } from './conflist.ts';
+import { atLeast } from './conflist.ts';
+import type { Firewall } from './firewall.ts';
+import type { JsonObject } from './json.ts';
+import type { CniCommand, RunTool } from './plugin.ts';
+import { pluginRequest, quote, runPlugin, supportedVersions } from './plugin.ts';
+import type { CniResult } from './result.ts';
+import { parseResult, podIps, resultIn } from './result.ts';
+
+export interface ChainContext {
+  /** For the whole chain, in milliseconds. */
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+  /** Told what runs now, such as `CNI ADD bridge`, and its pid once there is one. */
+  readonly note?: (on: string, pid?: number) => void;
+}
+
+export class Attachments {
+  readonly #runTool: RunTool;
+  readonly #cache: AttachmentCache;
+  readonly #firewall: Firewall;
+
+  constructor(runTool: RunTool, cache: AttachmentCache, firewall: Firewall) {
+    this.#runTool = runTool;
+    this.#cache = cache;
+    this.#firewall = firewall;
+  }
+
+  /**
+   * Runs ADD of the whole chain and returns the pod's addresses, the primary one first.
+   * After a success the same call again gives the same answer. Throws `wrongState`
+   * when an earlier ADD was cut (a DEL is owed first), `outside` for a result that
+   * can't be used (F54), and what `runPlugin` throws. Every failure leaves the duty to DEL.
+   */
+  async add(attachment: Attachment, netnsPath: string, context: ChainContext): Promise<readonly string[]> {
+    const { id, network, ifName } = attachment;
+    const attempted = `CNI ADD of sandbox ${id} to network ${network.name}`;
+    if (netnsPath === '') fail('outside', `${attempted}: its network namespace is gone`, { subject: id });
+    if ((await this.#cache.read(id)) !== undefined) return this.#addAgain(id, ifName, attempted);
+    await this.#cache.begin(attachment);
+    const chain = this.#chain(attachment, 'ADD', netnsPath, attempted, context);
+    let result: CniResult | undefined;
+    for (const [at, plugin] of network.plugins.entries()) {
+      try {
+        const { stdout } = await chain(plugin, result === undefined ? undefined : resultIn(result, network.cniVersion));
+        result = usable(stdout, attachment, plugin, `${attempted}: plugin ${plugin.type}`, at === network.plugins.length - 1);
+      } catch (error) {
+        // F51: the plugins that did run get what they answered back at DEL
+        if (result !== undefined) await this.#cache.keepResult(id, { complete: false, result });
+        throw error;
+      }
+    }
+    if (result === undefined) return fail('bug', `${attempted}: the chain is empty`);
+    await this.#cache.keepResult(id, { complete: true, result });
+    return ipsOf(result, ifName, id, attempted);
+  }
+
+  async #addAgain(id: SandboxId, ifName: string, attempted: string): Promise<readonly string[]> {
+    const kept = await this.#cache.readResult(id);
+    if (kept?.complete === true) return ipsOf(kept.result, ifName, id, attempted);
+    return fail('wrongState', `${attempted}: an earlier ADD did not end well and its DEL is still owed`, { subject: id });
+  }
+
+  /**
+   * Runs DEL of the whole chain with what ADD was given; returns at once when no
+   * ADD was begun. `netnsPath` is empty when the namespace is gone (F57). What is
+   * kept is dropped last, after every plugin succeeded and no rule is left.
+   */
+  async del(id: SandboxId, netnsPath: string, context: ChainContext): Promise<void> {
+    const attachment = await this.#cache.read(id);
+    if (attachment === undefined) return;
+    const { network } = attachment;
+    const kept = await this.#cache.readResult(id);
+    const attempted = `CNI DEL of sandbox ${id} from network ${network.name}`;
+    // prevResult came to DEL with 0.4.0; older plugins may refuse what they don't know
+    const prevResult = kept === undefined || !atLeast(network.cniVersion, '0.4.0') ? undefined : resultIn(kept.result, network.cniVersion);
+    const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context);
+    for (const plugin of network.plugins.toReversed()) await chain(plugin, prevResult);
+    context.note?.('rules left by CNI plugins');
+    await this.#firewall.clean(attachment, kept, context.signal);
+    await this.#cache.end(id);
+  }
+
+  /**
+   * Runs CHECK of the whole chain. Does nothing where the spec says so: the network
+   * disables it, or its version is below 0.4.0. Throws `notFound` without a whole ADD.
+   */
+  async check(id: SandboxId, netnsPath: string, context: ChainContext): Promise<void> {
+    const attachment = await this.#cache.read(id);
+    const kept = await this.#cache.readResult(id);
+    if (attachment === undefined || kept?.complete !== true) {
+      return fail('notFound', `CNI CHECK of sandbox ${id}: it is in no network`, { subject: id });
+    }
+    const { network } = attachment;
+    if (network.disableCheck || !atLeast(network.cniVersion, '0.4.0')) return undefined;
+    const chain = this.#chain(attachment, 'CHECK', netnsPath, `CNI CHECK of sandbox ${id} in network ${network.name}`, context);
+    const prevResult = resultIn(kept.result, network.cniVersion);
+    for (const plugin of network.plugins) await chain(plugin, prevResult);
+    return undefined;
+  }
+
+  // runs plugins one after the other against one deadline: each gets what the ones before it left
+  #chain(attachment: Attachment, command: CniCommand, netnsPath: string, attempted: string, context: ChainContext) {
+    let leftMs = context.timeoutMs;
+    const { id, network } = attachment;
+    return async (plugin: PluginConf, prevResult: JsonObject | undefined): Promise<{ stdout: string }> => {
+      if (leftMs <= 0) fail('timedOut', `${attempted}: plugin ${plugin.type}: no time left of ${context.timeoutMs} ms`, { subject: id });
+      const on = `CNI ${command} ${plugin.type}`;
+      context.note?.(on);
+      const done = await runPlugin(this.#runTool, {
+        command,
+        type: plugin.type,
+        pluginDirs: attachment.pluginDirs,
+        attachment: { containerId: id, netnsPath, ifName: attachment.ifName, cniArgs: attachment.cniArgs },
+        stdin: pluginRequest(network, plugin, attachment.runtimeConfig, prevResult),
+        timeoutMs: leftMs,
+        onSpawn: (pid) => context.note?.(on, pid),
+        attempted,
+        subject: id,
+        ...(context.signal === undefined ? {} : { signal: context.signal }),
+      });
+      leftMs -= done.durationMs;
+      return done;
+    };
+  }
+}
+
+function usable(stdout: string, attachment: Attachment, plugin: PluginConf, what: string, last: boolean): CniResult {
+  const parsed = parseResult(stdout, attachment.network.cniVersion);
+  if (!parsed.ok) return fail('outside', `${what}: its result can't be used: ${parsed.reason}`, { subject: attachment.id });
+  if (last) ipsOf(parsed.result, attachment.ifName, attachment.id, `${what} as the last one (${plugin.type})`);
+  return parsed.result;
+}
+
+function ipsOf(result: CniResult, ifName: string, id: SandboxId, what: string): readonly string[] {
+  const ips = podIps(result, ifName);
+  return ips.ok ? ips.ips : fail('outside', `${what}: the result can't be used: ${ips.reason}`, { subject: id });
+}
+
+/** One run of a plugin that is about no attachment. */
+interface NetworkCall extends ChainContext {
+  readonly runTool: RunTool;
+  readonly pluginDirs: readonly string[];
+}
+
+/**
+ * Why the network can't serve ADD: a plugin is absent, does not speak the network's
+ * version (VERSION), or says so itself (STATUS, from 1.1.0). Empty when it can.
+ */
+export async function networkProblem(network: Network, call: NetworkCall & { readonly skipVersion?: boolean }): Promise<string> {
+  for (const plugin of network.plugins) {
+    try {
+      if (call.skipVersion !== true) await checkVersion(network, plugin, call);
+      if (atLeast(network.cniVersion, '1.1.0')) await run(network, plugin, 'STATUS', pluginRequest(network, plugin), call);
+    } catch (error) {
+      return toFault(error).message;
+    }
+  }
+  return '';
+}
+
+async function checkVersion(network: Network, plugin: PluginConf, call: NetworkCall): Promise<void> {
+  const { stdout } = await run(network, plugin, 'VERSION', { cniVersion: network.cniVersion }, call);
+  const versions = supportedVersions(stdout);
+  const what = `CNI VERSION in network ${network.name}: plugin ${plugin.type}`;
+  if (versions === undefined) fail('outside', `${what}: no list of versions in its answer: ${quote(stdout)}`);
+  if (!versions.includes(network.cniVersion)) {
+    fail('outside', `${what}: it speaks ${quote(versions.join(', '))}, the network's configuration is in ${network.cniVersion}`);
+  }
+}
+
+/**
+ * Tells the plugins which attachments are still wanted, so that they drop all else.
+ * Does nothing below 1.1.0 or where the network disables it. The caller keeps ADD
+ * and DEL away meanwhile (spec, "Lifecycle & Ordering"). All plugins run, then the
+ * first failure is thrown.
+ */
+export async function collectGarbage(
+  network: Network,
+  valid: readonly { readonly id: SandboxId; readonly ifName: string }[],
+  call: NetworkCall,
+): Promise<void> {
+  if (network.disableGc || !atLeast(network.cniVersion, '1.1.0')) return;
+  const attachments = valid.map(({ id, ifName }) => ({ containerID: id, ifname: ifName }));
+  let first: FaultError | undefined;
+  for (const plugin of network.plugins) {
+    try {
+      await run(network, plugin, 'GC', { ...pluginRequest(network, plugin), 'cni.dev/valid-attachments': attachments }, call);
+    } catch (error) {
+      first ??= new FaultError(toFault(error));
+    }
+  }
+  if (first !== undefined) throw first;
+}
+
+async function run(network: Network, plugin: PluginConf, command: CniCommand, stdin: JsonObject, call: NetworkCall) {
+  call.note?.(`CNI ${command} ${plugin.type}`);
+  return runPlugin(call.runTool, {
+    command,
+    type: plugin.type,
+    pluginDirs: call.pluginDirs,
+    stdin,
+    timeoutMs: Math.min(call.timeoutMs, command === 'GC' ? call.timeoutMs : networkLimits.probeTimeoutMs),
+    attempted: `CNI ${command} in network ${network.name}`,
+    subject: network.name,
+    ...(call.signal === undefined ? {} : { signal: call.signal }),
+  });
+}
+

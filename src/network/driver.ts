@@ -1,0 +1,174 @@
+/** The network port over CNI: what the actors see of this directory. */
+import { statfs } from 'node:fs/promises';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { EffectContext } from '../actors/ports/effect.ts';
+import type { NetworkInput, NetworkPort } from '../actors/ports/network.ts';
+import { fail, toFault, FaultError } from '../base/fault.ts';
+import type { SandboxId } from '../base/ids.ts';
+import type { Log } from '../base/log.ts';
+import type { Attachment } from './attachment-cache.ts';
+import { AttachmentCache } from './attachment-cache.ts';
+import type { ChainContext } from './attachments.ts';
+import { Attachments, collectGarbage } from './attachments.ts';
+import type { Network } from './conflist.ts';
+import { Firewall } from './firewall.ts';
+import type { RunTool } from './plugin.ts';
+import { cniArgs } from './plugin.ts';
+import { declaredValues, runtimeValues } from './runtime-config.ts';
+import { NetworkWatch } from './watch.ts';
+
+export interface NetworkDriverOptions {
+  /** Usually /etc/cni/net.d. */
+  readonly confDir: string;
+  /** Name of the network to use; empty for the first valid one by file name. */
+  readonly networkName: string;
+  /** Absolute, in the order of the search; usually /opt/cni/bin and /usr/lib/cni. */
+  readonly pluginDirs: readonly string[];
+  /** Kept configurations and results; on a disk that survives a reboot, since DEL is owed after one too (F80). */
+  readonly cacheDir: string;
+  /** Where the sandbox's network namespace is pinned. */
+  readonly netnsPath: (id: SandboxId) => string;
+  /** For a machine without CNI configuration: see `defaultNetwork`. */
+  readonly fallback?: Network;
+  readonly runTool: RunTool;
+  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  readonly log: Log;
+}
+
+export interface NetworkDriver extends NetworkPort {
+  /** First look at the configuration; `status` is meaningful afterwards. */
+  start(): Promise<void>;
+  /** Ends watching. Attachments stay. */
+  stop(): Promise<void>;
+  /** CHECK of the whole chain; throws what a plugin found wrong, `notFound` when the sandbox is in no network. */
+  check(input: NetworkInput, fx: EffectContext): Promise<void>;
+  /** GC (from 1.1.0) with all attachments kept here. ADD and DEL wait meanwhile; refused with `notReady` while one runs. */
+  collect(fx: EffectContext): Promise<void>;
+}
+
+/** The name of the pod's interface: fixed by the kubelet's and everyone's expectations. */
+const IF_NAME = 'eth0';
+/** Type of the file system behind a pinned namespace (linux/magic.h, NSFS_MAGIC). */
+const NSFS_MAGIC = 0x6e_73_66_73;
+
+/** Builds the driver; nothing happens before `start`, but `del` and `observe` work at once. */
+export function createNetworkDriver(options: NetworkDriverOptions): NetworkDriver {
+  return new CniDriver(options);
+}
+
+class CniDriver implements NetworkDriver {
+  readonly #options: NetworkDriverOptions;
+  readonly #cache: AttachmentCache;
+  readonly #attachments: Attachments;
+  readonly #watch: NetworkWatch;
+  /** ADDs and DELs that run now. */
+  #running = 0;
+  #collecting: Promise<void> | undefined;
+
+  constructor(options: NetworkDriverOptions) {
+    this.#options = options;
+    this.#cache = new AttachmentCache(options.cacheDir);
+    this.#attachments = new Attachments(options.runTool, this.#cache, new Firewall(options.runTool));
+    this.#watch = new NetworkWatch(options);
+  }
+
+  async start(): Promise<void> {
+    await this.#watch.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#watch.stop();
+  }
+
+  status() {
+    const { ready, reason, message } = this.#watch.state();
+    return { ready, reason, message };
+  }
+
+  async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
+    const attachment = this.#attachment(input);
+    const ips = await this.#outsideGc(async () =>
+      this.#attachments.add(attachment, await this.#pinnedNetns(input.id), chainContext(fx)),
+    );
+    return { ips };
+  }
+
+  async del(input: NetworkInput, fx: EffectContext): Promise<void> {
+    await this.#outsideGc(async () => this.#attachments.del(input.id, await this.#pinnedNetns(input.id), chainContext(fx)));
+  }
+
+  async check(input: NetworkInput, fx: EffectContext): Promise<void> {
+    await this.#attachments.check(input.id, await this.#pinnedNetns(input.id), chainContext(fx));
+  }
+
+  async observe(_fx: EffectContext): Promise<readonly SandboxId[]> {
+    return this.#cache.list();
+  }
+
+  async collect(fx: EffectContext): Promise<void> {
+    const { network } = this.#watch.state();
+    if (network === undefined) return;
+    if (this.#running > 0 || this.#collecting !== undefined) {
+      fail('notReady', `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL run`, { subject: network.name });
+    }
+    const work = this.#collectNow(network, fx);
+    this.#collecting = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    try {
+      await work;
+    } finally {
+      this.#collecting = undefined;
+    }
+  }
+
+  async #collectNow(network: Network, fx: EffectContext): Promise<void> {
+    const valid = (await this.#cache.list()).map((id) => ({ id, ifName: IF_NAME }));
+    const { runTool, pluginDirs } = this.#options;
+    await collectGarbage(network, valid, { ...chainContext(fx), runTool, pluginDirs });
+  }
+
+  #attachment(input: NetworkInput): Attachment {
+    const { id, spec } = input;
+    const state = this.#watch.state();
+    const { network } = state;
+    if (network === undefined) return fail('notReady', `CNI ADD of sandbox ${id}: ${state.message}`, { subject: id });
+    const { namespace: podNamespace, name: podName, uid: podUid } = spec.key;
+    return {
+      id,
+      ifName: IF_NAME,
+      network,
+      pluginDirs: this.#options.pluginDirs,
+      cniArgs: cniArgs({ podNamespace, podName, podUid, sandboxId: id }),
+      runtimeConfig: declaredValues(runtimeValues(input), network.plugins),
+    };
+  }
+
+  // spec, "Lifecycle & Ordering": GC never beside ADD or DEL; the wait is bounded by the GC's own deadline
+  async #outsideGc<T>(work: () => Promise<T>): Promise<T> {
+    while (this.#collecting !== undefined) await this.#collecting;
+    this.#running += 1;
+    try {
+      return await work();
+    } finally {
+      this.#running -= 1;
+    }
+  }
+
+  // a pin that lost its mount (F57, a reboot) is a plain file: a plugin would fail on it, with an empty path it does not
+  async #pinnedNetns(id: SandboxId): Promise<string> {
+    const path = this.#options.netnsPath(id);
+    try {
+      return (await statfs(path)).type === NSFS_MAGIC ? path : '';
+    } catch (error) {
+      const code = (error as { code?: unknown }).code;
+      if (code === 'ENOENT' || code === 'ENOTDIR') return '';
+      throw new FaultError(toFault(error, `network namespace of sandbox ${id}`));
+    }
+  }
+}
+
+function chainContext(fx: EffectContext): ChainContext {
+  return { timeoutMs: fx.timeoutMs, signal: fx.signal, note: (on, pid) => fx.note(pid === undefined ? { on } : { on, pid }) };
+}

@@ -1,0 +1,210 @@
+/**
+ * Which network pods join now, and NetworkReady. The directory is looked at every
+ * 5 s whatever happens (F56); its events only make that sooner, so a lost event, a
+ * replaced directory or a plugin that was installed later costs 5 s at most.
+ */
+import type { FSWatcher } from 'node:fs';
+import { watch } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
+import type { NetworkStatus } from '../actors/ports/network.ts';
+import type { Log } from '../base/log.ts';
+import { networkLimits } from '../base/limits.ts';
+import { networkProblem } from './attachments.ts';
+import type { ConfDir } from './conf-dir.ts';
+import { loadConfDir } from './conf-dir.ts';
+import type { Network } from './conflist.ts';
+import { chooseNetwork } from './conflist.ts';
+import type { RunTool } from './plugin.ts';
+import { findExecutable } from './plugin.ts';
+
+export interface WatchOptions {
+  readonly confDir: string;
+  /** Name of the network to use; empty for the first valid one. */
+  readonly networkName: string;
+  readonly pluginDirs: readonly string[];
+  /**
+   * Used while the directory has held no configuration file since the start. Once it
+   * had one its absence means "not ready": pods must not end up in another network.
+   */
+  readonly fallback?: Network;
+  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  readonly runTool: RunTool;
+  readonly log: Log;
+}
+
+export interface NetworkState extends NetworkStatus {
+  /** Absent when there is no valid configuration; present though not ready when its plugins are not. */
+  readonly network?: Network;
+}
+
+/** The reason of the condition NetworkReady that the kubelet and its users know from both peers. */
+const NOT_READY = 'NetworkPluginNotReady';
+
+export class NetworkWatch {
+  readonly #options: WatchOptions;
+  #state: NetworkState = notReady('the CNI configuration was not looked at yet');
+  #timer: TimerHandle | undefined;
+  #soon = false;
+  #watcher: FSWatcher | undefined;
+  /** Device and inode of the directory that is watched. */
+  #watched = '';
+  #seen = false;
+  /** Executables and version that answered VERSION well: asked again only when one of them changes. */
+  #proven = '';
+  #scan: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+  readonly #abort = new AbortController();
+
+  constructor(options: WatchOptions) {
+    this.#options = options;
+  }
+
+  /** From memory. */
+  state(): NetworkState {
+    return this.#state;
+  }
+
+  /** First look, then from time to time; resolves when the first look is done. */
+  async start(): Promise<void> {
+    await this.rescan();
+  }
+
+  /** Looks now; a call during a look waits for one more. Never rejects. */
+  async rescan(): Promise<void> {
+    if (this.#stopped) return;
+    if (this.#scan === undefined) this.#scan = this.#loop();
+    else this.#again = true;
+    await this.#scan;
+  }
+
+  /** Ends events and looks; a plugin that is asked just now is killed. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#abort.abort();
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
+    await this.#scan;
+  }
+
+  async #loop(): Promise<void> {
+    do {
+      this.#again = false;
+      await this.#once();
+    } while (this.#again && !this.#stopped);
+    this.#scan = undefined;
+    this.#soon = false;
+    this.#arm(networkLimits.rescanMs);
+  }
+
+  async #once(): Promise<void> {
+    await this.#follow();
+    const state = await this.#look(await loadConfDir(this.#options.confDir));
+    if (this.#stopped) return;
+    const before = this.#state;
+    this.#state = state;
+    if (before.ready === state.ready && before.message === state.message && before.network?.name === state.network?.name) return;
+    const fields = { network: state.network?.name ?? '', ready: state.ready };
+    if (state.ready) this.#options.log.info(fields, 'network is ready');
+    else this.#options.log.warn(fields, `network is not ready: ${state.message}`);
+  }
+
+  async #look(dir: ConfDir): Promise<NetworkState> {
+    const { confDir, networkName, fallback } = this.#options;
+    if (!dir.empty) this.#seen = true;
+    const useFallback = dir.empty && !this.#seen && fallback !== undefined;
+    const network = useFallback ? fallback : chooseNetwork(dir, networkName);
+    if (network === undefined) return notReady(whyNone(confDir, networkName, dir));
+    const problem = await this.#problem(network);
+    return problem === '' ? { ready: true, reason: '', message: '', network } : { ...notReady(problem), network };
+  }
+
+  async #problem(network: Network): Promise<string> {
+    const { pluginDirs, runTool } = this.#options;
+    const prints = [`${network.name} ${network.cniVersion}`];
+    for (const { type } of network.plugins) {
+      const path = await findExecutable(type, pluginDirs);
+      if (path === undefined) return `network ${network.name}: no plugin ${type} in ${pluginDirs.join(', ')}`;
+      prints.push(`${path} ${await fileMark(path)}`);
+    }
+    const proof = prints.join('\n');
+    const problem = await networkProblem(network, {
+      runTool,
+      pluginDirs,
+      skipVersion: this.#proven === proof,
+      timeoutMs: networkLimits.probeTimeoutMs,
+      signal: this.#abort.signal,
+    });
+    if (problem === '') this.#proven = proof;
+    return problem;
+  }
+
+  // watches the directory that has the name now; an absent one is found by the next look
+  async #follow(): Promise<void> {
+    const mark = await directoryMark(this.#options.confDir);
+    if (mark === this.#watched || this.#stopped) return;
+    this.#watcher?.close();
+    this.#watcher = undefined;
+    this.#watched = '';
+    if (mark === '') return;
+    try {
+      const watcher = watch(this.#options.confDir, { persistent: false }, () => this.#hurry());
+      watcher.on('error', () => this.#hurry());
+      this.#watcher = watcher;
+      this.#watched = mark;
+    } catch (error) {
+      // no inotify watch left: the look every 5 s does the work
+      this.#options.log.warn({ confDir: this.#options.confDir, error: String(error) }, 'CNI configuration is not watched');
+    }
+  }
+
+  #hurry(): void {
+    if (this.#stopped || this.#soon) return;
+    if (this.#scan !== undefined) {
+      this.#again = true;
+      return;
+    }
+    this.#soon = true;
+    this.#arm(networkLimits.rescanDelayMs);
+  }
+
+  #arm(ms: number): void {
+    if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#stopped) return;
+    this.#timer = this.#options.clock.setTimeout(() => void this.rescan(), ms);
+  }
+}
+
+function notReady(message: string): NetworkState {
+  return { ready: false, reason: NOT_READY, message };
+}
+
+function whyNone(confDir: string, networkName: string, dir: ConfDir): string {
+  if (dir.problem !== '') return dir.problem;
+  if (dir.empty) return `no CNI configuration in ${confDir}`;
+  const skipped = dir.skipped.slice(0, 3).map(({ file, reason }) => `${file}: ${reason}`);
+  const more = dir.skipped.length > 3 ? `; ${dir.skipped.length - 3} more` : '';
+  const why = skipped.length === 0 ? '' : ` (${skipped.join('; ')}${more})`;
+  return networkName === '' ? `no valid CNI configuration in ${confDir}${why}` : `no network ${networkName} in ${confDir}${why}`;
+}
+
+async function directoryMark(path: string): Promise<string> {
+  try {
+    const facts = await stat(path, { bigint: true });
+    return facts.isDirectory() ? `${facts.dev}:${facts.ino}` : '';
+  } catch {
+    return '';
+  }
+}
+
+async function fileMark(path: string): Promise<string> {
+  try {
+    const facts = await stat(path, { bigint: true });
+    return `${facts.dev}:${facts.ino}:${facts.size}:${facts.mtimeNs}`;
+  } catch {
+    return '';
+  }
+}
