@@ -1,6 +1,6 @@
 /** What must survive `kill -9`: facts of ours, never snapshots of a machine. */
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
-import type { ContainerSpec, ImageRecord, SandboxSpec } from './specs.ts';
+import type { ContainerSpec, ImageRecord, ImageUse, SandboxSpec } from './specs.ts';
 
 export interface SandboxIntent {
   readonly type: 'sandbox.intent';
@@ -36,6 +36,7 @@ export interface ContainerIntent {
   readonly type: 'container.intent';
   readonly id: ContainerId;
   readonly spec: ContainerSpec;
+  readonly image: ImageUse;
   readonly createdAtNs: bigint;
 }
 /** A process that cannot be mistaken for a later one with its pid: (pid, start time, boot). */

@@ -211,3 +211,12 @@ export interface ImageRecord {
   readonly sizeBytes: number;
   readonly pulledAtNs: bigint;
 }
+
+/** What a container keeps of its image, so that it is whole without the image's own record. */
+export interface ImageUse {
+  readonly id: ImageId;
+  /** A repository with digest where the image has one, else its id: `ContainerStatus.image_ref`. */
+  readonly ref: string;
+  /** Lowest first, by diff-id. */
+  readonly layers: readonly Digest[];
+}

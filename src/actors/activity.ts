@@ -1,0 +1,151 @@
+/**
+ * Who waits on what, now. Every effect of every actor runs through here, so that
+ * a DeadlineExceeded can name the thing waited on, and so that the effects of a
+ * crashed actor can be ended before it is rebuilt.
+ */
+import { fail, FaultError, toFault } from '../base/fault.ts';
+import { actorLimits } from '../base/limits.ts';
+import type { ClockPort } from './ports/clock.ts';
+import type { EffectContext, Waiting } from './ports/effect.ts';
+
+/** One effect under way. */
+export interface Running {
+  readonly effect: string;
+  readonly sinceMonoMs: number;
+  readonly deadlineMonoMs: number;
+  readonly waiting: Waiting | undefined;
+}
+
+interface Entry {
+  effect: string;
+  sinceMonoMs: number;
+  deadlineMonoMs: number;
+  waiting: Waiting | undefined;
+  abort: (reason: unknown) => void;
+  settled: Promise<void>;
+}
+
+export class Activity {
+  readonly #clock: ClockPort;
+  readonly #byOwner = new Map<string, Set<Entry>>();
+
+  constructor(clock: ClockPort) {
+    this.#clock = clock;
+  }
+
+  /** Effects of this actor that are under way, oldest first. */
+  of(owner: string): readonly Running[] {
+    return [...(this.#byOwner.get(owner) ?? [])];
+  }
+
+  /** One line for people: what the actor waits on and for how long. Empty when it waits on nothing. */
+  describe(owner: string): string {
+    const now = this.#clock.monoMs();
+    return this.of(owner)
+      .map((entry) => {
+        const seconds = ((now - entry.sinceMonoMs) / 1000).toFixed(1);
+        const pid = entry.waiting?.pid === undefined ? '' : ` (pid ${entry.waiting.pid})`;
+        return `${entry.waiting?.on ?? entry.effect}${pid} for ${seconds} s`;
+      })
+      .join(', ');
+  }
+
+  /** Aborts all effects of an actor and settles when each has ended. */
+  async endAll(owner: string): Promise<void> {
+    const entries = [...(this.#byOwner.get(owner) ?? [])];
+    for (const entry of entries) entry.abort(new Error('its actor crashed'));
+    await Promise.all(entries.map((entry) => entry.settled));
+  }
+
+  /**
+   * Runs one effect with a bound. The driver is told the bound and gets a little
+   * longer; one that does not keep to it is given up with `timedOut`, so that no
+   * actor waits for ever whatever a driver does.
+   */
+  run<T>(
+    owner: string,
+    effect: string,
+    timeoutMs: number,
+    signal: AbortSignal,
+    work: (fx: EffectContext) => Promise<T>,
+  ): Promise<T> {
+    const controller = new AbortController();
+    const relay = (): void => controller.abort(signal.reason);
+    if (signal.aborted) relay();
+    else signal.addEventListener('abort', relay, { once: true });
+    const since = this.#clock.monoMs();
+    const entry: Entry = {
+      effect,
+      sinceMonoMs: since,
+      deadlineMonoMs: since + timeoutMs,
+      waiting: undefined,
+      abort: (reason) => controller.abort(reason),
+      settled: Promise.resolve(),
+    };
+    const fx: EffectContext = {
+      signal: controller.signal,
+      timeoutMs,
+      note: (waiting) => {
+        entry.waiting = waiting;
+      },
+    };
+    const result = this.#bounded(entry, timeoutMs, controller, () => work(fx));
+    entry.settled = result.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#add(owner, entry);
+    const done = (): void => {
+      signal.removeEventListener('abort', relay);
+      this.#remove(owner, entry);
+    };
+    return result.then(
+      (value) => {
+        done();
+        return value;
+      },
+      (thrown: unknown) => {
+        done();
+        throw new FaultError(toFault(thrown));
+      },
+    );
+  }
+
+  #bounded<T>(entry: Entry, timeoutMs: number, controller: AbortController, work: () => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const giveUp = (): void => {
+        controller.abort(new Error('gave up'));
+        try {
+          fail('timedOut', `${entry.effect}: ${entry.waiting?.on ?? 'the driver'} gave no answer within ${timeoutMs} ms`);
+        } catch (thrown) {
+          reject(thrown);
+        }
+      };
+      const timer = this.#clock.setTimeout(giveUp, timeoutMs + actorLimits.driverGraceMs);
+      const settle = (act: () => void): void => {
+        this.#clock.clearTimeout(timer);
+        act();
+      };
+      // a driver that throws at once is no different from one that rejects
+      Promise.resolve()
+        .then(work)
+        .then(
+          (value) => settle(() => resolve(value)),
+          (thrown: unknown) => settle(() => reject(thrown)),
+        );
+    });
+  }
+
+  #add(owner: string, entry: Entry): void {
+    const entries = this.#byOwner.get(owner) ?? new Set<Entry>();
+    entries.add(entry);
+    this.#byOwner.set(owner, entries);
+  }
+
+  #remove(owner: string, entry: Entry): void {
+    const entries = this.#byOwner.get(owner);
+    if (entries === undefined) return;
+    entries.delete(entry);
+    if (entries.size === 0) this.#byOwner.delete(owner);
+  }
+}

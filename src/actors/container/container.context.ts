@@ -1,0 +1,92 @@
+import type { Fault } from '../../base/fault.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
+import type { ContainerSpec, ImageConfig, ImageUse, SandboxSpec } from '../ports/specs.ts';
+
+/** What a container acquires, in order. `runtime` is bundle, monitor, process and runtime state: one undo finds them all. */
+export const CONTAINER_STEPS = ['rootfs', 'runtime'] as const;
+export type ContainerStep = (typeof CONTAINER_STEPS)[number];
+
+export type ContainerEntry = 'new' | 'intent' | 'created' | 'running' | 'stopping' | 'ended' | 'exited';
+
+/** Needed only to build the container; a recovered one is built already. */
+export interface Making {
+  readonly sandbox: SandboxSpec;
+  readonly imageConfig: ImageConfig;
+  readonly pidNamespaceOf: ProcessIdentity | undefined;
+}
+
+export interface ContainerInput {
+  readonly id: ContainerId;
+  readonly spec: ContainerSpec;
+  readonly handler: string;
+  readonly image: ImageUse;
+  readonly createdAtNs: bigint;
+  readonly entry: ContainerEntry;
+  /** For entry `new` only. */
+  readonly making: Making | undefined;
+  readonly begun: readonly ContainerStep[];
+  readonly init: ProcessIdentity | undefined;
+  readonly effective: EffectiveContainer | undefined;
+  readonly startedAtNs: bigint | undefined;
+  readonly exit: ExitFact | undefined;
+  /** For entry `stopping`: milliseconds of grace that are left. */
+  readonly graceMs: number;
+  readonly claimed: boolean;
+}
+
+export interface ContainerContext extends ContainerInput {
+  readonly owner: string;
+  readonly removal: boolean;
+  /** Stop, Remove or another wish under the name arrived before it was created. */
+  readonly unwanted: boolean;
+  /** Monotonic milliseconds at which KILL follows; undefined while no stop is under way. */
+  readonly killAtMonoMs: number | undefined;
+  /** Of the last stop command: the base from which the remaining grace is counted. */
+  readonly askedAtMonoMs: number;
+  /** Milliseconds of KILLs without an end. */
+  readonly killingMs: number;
+  /** Wall clock of the start command; 0 before. */
+  readonly startAskedAtNs: bigint;
+  /** Reason why the start failed; it becomes the exit's message. */
+  readonly startFault: Fault | undefined;
+  readonly fault: Fault | undefined;
+  /** Undone things that could not be undone at the exit; told, and tried again by Remove. */
+  readonly releaseFault: Fault | undefined;
+}
+
+export type ContainerEvent =
+  | { readonly type: 'container.claim' }
+  | { readonly type: 'container.start'; readonly nowNs: bigint }
+  | { readonly type: 'container.stop'; readonly graceMs: number; readonly nowMonoMs: number; readonly nowNs: bigint }
+  | { readonly type: 'container.remove'; readonly nowMonoMs: number }
+  | { readonly type: 'container.abandon' }
+  | { readonly type: 'container.exited'; readonly exit: ExitFact }
+  | { readonly type: 'janitor.retry' };
+
+/** Address of a container's actor. */
+export function containerAddress(id: ContainerId): string {
+  return `container/${id}`;
+}
+
+/** The first context. */
+export function containerContext(input: ContainerInput): ContainerContext {
+  return {
+    ...input,
+    owner: containerAddress(input.id),
+    removal: false,
+    unwanted: false,
+    killAtMonoMs: input.entry === 'stopping' ? input.graceMs : undefined,
+    askedAtMonoMs: 0,
+    killingMs: 0,
+    startAskedAtNs: 0n,
+    startFault: undefined,
+    fault: undefined,
+    releaseFault: undefined,
+  };
+}
+
+/** The next step to undo, last begun first. */
+export function nextContainerUndo(begun: readonly ContainerStep[]): ContainerStep | undefined {
+  return CONTAINER_STEPS.toReversed().find((step) => begun.includes(step));
+}

@@ -1,0 +1,16 @@
+import { actorLimits } from '../../base/limits.ts';
+import type { ContainerContext } from './container.context.ts';
+
+type Args = { readonly context: ContainerContext };
+
+/** setTimeout fires at once above 2³¹−1 ms, and for NaN: a wait of ten days is long enough. */
+export function clampDelay(ms: number): number {
+  if (Number.isNaN(ms) || ms < 0) return 0;
+  return Math.min(ms, actorLimits.graceMaxMs);
+}
+
+export const containerDelays = {
+  /** What is left of the grace, counted from the last stop command. */
+  grace: ({ context }: Args): number => clampDelay((context.killAtMonoMs ?? 0) - context.askedAtMonoMs),
+  killAgain: (): number => actorLimits.killAgainMs,
+};

@@ -1,0 +1,162 @@
+import type { Activity } from '../activity.ts';
+import { effectLogic } from '../effect-logic.ts';
+import type { Owned } from '../effect-logic.ts';
+import { assert, unreachable } from '../../base/assert.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { actorLimits } from '../../base/limits.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
+import type { Ports } from '../ports/ports.ts';
+import type { ContainerSpec, ImageUse } from '../ports/specs.ts';
+import type { ContainerStep, Making } from './container.context.ts';
+
+export interface ContainerEffectInput extends Owned {
+  readonly id: ContainerId;
+  readonly handler: string;
+  readonly spec: ContainerSpec;
+  readonly image: ImageUse;
+}
+type WithInit = ContainerEffectInput & { readonly init: ProcessIdentity | undefined };
+
+/** The effects of a container, each one call of a port (a watch that cannot wait or fail rides along). */
+export function containerEffects(ports: Ports, activity: Activity) {
+  const { journal, runtime, storage, clock } = ports;
+  const limits = actorLimits;
+  return {
+    recordIntent: effectLogic<ContainerEffectInput & { readonly createdAtNs: bigint }, void>(
+      activity,
+      'recordIntent',
+      limits.journalMs,
+      ({ id, spec, image, createdAtNs }) =>
+        journal.append([{ type: 'container.intent', id, spec, image, createdAtNs }], { sync: true }),
+    ),
+    mountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'mountRootfs', limits.rootfsMs, (input, fx) =>
+      storage.mountRootfs({ id: input.id, layers: input.image.layers }, fx),
+    ),
+    writeBundle: effectLogic<ContainerEffectInput & { readonly making: Making | undefined }, EffectiveContainer>(
+      activity,
+      'writeBundle',
+      limits.rootfsMs,
+      (input, fx) => writeBundle(ports, input, fx),
+    ),
+    create: effectLogic<ContainerEffectInput & { readonly effective: EffectiveContainer | undefined }, ProcessIdentity>(
+      activity,
+      'create',
+      limits.runtimeCreateMs,
+      async (input, fx) => {
+        const { effective } = input;
+        assert(effective !== undefined, 'create before the bundle');
+        const init = await runtime.create({ ...input, effective }, fx);
+        runtime.watch({ ...input, init });
+        return init;
+      },
+    ),
+    recordCreated: effectLogic<WithInit & { readonly effective: EffectiveContainer | undefined }, void>(
+      activity,
+      'recordCreated',
+      limits.journalMs,
+      ({ id, init, effective }) => {
+        assert(init !== undefined && effective !== undefined, 'commit before create');
+        return journal.append([{ type: 'container.created', id, init, effective }], { sync: true });
+      },
+    ),
+    start: effectLogic<ContainerEffectInput, { readonly startedAtNs: bigint }>(
+      activity,
+      'start',
+      limits.runtimeStartMs,
+      async (input, fx) => {
+        const startedAtNs = clock.nowNs();
+        await runtime.start(input, fx);
+        return { startedAtNs };
+      },
+    ),
+    recordStarted: effectLogic<ContainerEffectInput & { readonly startedAtNs: bigint | undefined }, void>(
+      activity,
+      'recordStarted',
+      limits.journalMs,
+      ({ id, startedAtNs }) => {
+        assert(startedAtNs !== undefined, 'record of a start without its time');
+        return journal.append([{ type: 'container.started', id, startedAtNs }], { sync: true });
+      },
+    ),
+    terminate: effectLogic<
+      WithInit & { readonly signal: string; readonly graceLeftMs: number },
+      void
+    >(activity, 'terminate', limits.runtimeEndMs, async (input, fx) => {
+      const { init } = input;
+      assert(init !== undefined, 'stop without a process');
+      const killAtNs = clock.nowNs() + BigInt(Math.round(input.graceLeftMs)) * 1_000_000n;
+      // so that a crash within the grace neither forgets the stop nor restarts the grace (F04); not synced: a
+      // lost one costs nothing but the client's retry
+      await journal.append([{ type: 'container.stopping', id: input.id, killAtNs }], { sync: false });
+      await runtime.kill({ ...input, init, signal: input.signal }, fx);
+    }),
+    killAll: effectLogic<WithInit, void>(activity, 'killAll', limits.runtimeEndMs, (input, fx) =>
+      runtime.killAll(input, fx),
+    ),
+    recordExit: effectLogic<
+      ContainerEffectInput & { readonly exit: ExitFact | undefined; readonly startedAtNs: bigint | undefined },
+      void
+    >(activity, 'recordExit', limits.journalMs, ({ id, exit, startedAtNs }) => {
+      assert(exit !== undefined, 'record of an exit without its fact');
+      return journal.append([{ type: 'container.exited', id, exit, startedAtNs }], { sync: true });
+    }),
+    forgetExit: effectLogic<ContainerEffectInput, void>(activity, 'forgetExit', limits.runtimeEndMs, (input, fx) =>
+      runtime.forgetExit(input, fx),
+    ),
+    deleteRuntime: effectLogic<ContainerEffectInput, void>(activity, 'delete', limits.runtimeEndMs, (input, fx) =>
+      runtime.delete(input, fx),
+    ),
+    unmountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'unmountRootfs', limits.rootfsMs, (input, fx) =>
+      storage.unmountRootfs({ id: input.id, layers: input.image.layers }, fx),
+    ),
+    undo: effectLogic<ContainerEffectInput & { readonly step: ContainerStep | undefined }, void>(
+      activity,
+      'undo',
+      limits.removeRootfsMs,
+      (input, fx) => undoStep(ports, input, fx),
+    ),
+    recordRemoved: effectLogic<ContainerEffectInput, void>(activity, 'recordRemoved', limits.journalMs, ({ id }) =>
+      journal.append([{ type: 'container.removed', id }], { sync: true }),
+    ),
+  };
+}
+
+function writeBundle(
+  ports: Ports,
+  input: ContainerEffectInput & { readonly making: Making | undefined },
+  fx: EffectContext,
+): Promise<EffectiveContainer> {
+  const { making, ...rest } = input;
+  assert(making !== undefined, 'bundle of a recovered container');
+  return ports.runtime.writeBundle(
+    {
+      ...rest,
+      sandboxId: input.spec.key.sandboxId,
+      sandbox: making.sandbox,
+      image: making.imageConfig,
+      pidNamespaceOf: making.pidNamespaceOf,
+    },
+    fx,
+  );
+}
+
+/** The undo of each step, idempotent. */
+function undoStep(
+  ports: Ports,
+  input: ContainerEffectInput & { readonly step: ContainerStep | undefined },
+  fx: EffectContext,
+): Promise<void> {
+  const { step } = input;
+  assert(step !== undefined, 'undo of no step');
+  switch (step) {
+    case 'runtime':
+      return ports.runtime.destroy(input, fx);
+    case 'rootfs':
+      return ports.storage.removeRootfs({ id: input.id, layers: input.image.layers }, fx);
+    default:
+      return unreachable(step);
+  }
+}
+
+export type ContainerEffects = ReturnType<typeof containerEffects>;

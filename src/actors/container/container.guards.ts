@@ -1,0 +1,31 @@
+import { actorLimits } from '../../base/limits.ts';
+import type { ContainerContext, ContainerEvent } from './container.context.ts';
+import { nextContainerUndo } from './container.context.ts';
+
+type Args = { readonly context: ContainerContext };
+type WithEvent = Args & { readonly event: ContainerEvent };
+
+/** Decisions of the container's chart; each reads context and event and nothing else. */
+export const containerGuards = {
+  isNew: ({ context }: Args): boolean => context.entry === 'new',
+  isIntentOnly: ({ context }: Args): boolean => context.entry === 'intent',
+  wasCreated: ({ context }: Args): boolean => context.entry === 'created',
+  wasRunning: ({ context }: Args): boolean => context.entry === 'running',
+  wasStopping: ({ context }: Args): boolean => context.entry === 'stopping',
+  hasEnded: ({ context }: Args): boolean => context.entry === 'ended',
+  isUnwanted: ({ context }: Args): boolean => context.unwanted,
+  /** The process ended before the state that could say so was reached. */
+  exitIsKnown: ({ context }: Args): boolean => context.exit !== undefined,
+  wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
+  isRemoval: ({ context }: Args): boolean => context.removal,
+  nothingToUndo: ({ context }: Args): boolean => nextContainerUndo(context.begun) === undefined,
+  /** A stop without grace goes to KILL at once. */
+  isImmediate: ({ event }: WithEvent): boolean => event.type === 'container.stop' && event.graceMs <= 0,
+  /** Only a shorter grace changes a stop under way (CRI-O does so too). */
+  isSooner: ({ context, event }: WithEvent): boolean =>
+    event.type === 'container.stop' &&
+    (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs),
+  isUnkillable: ({ context }: Args): boolean => context.killingMs >= UNKILLABLE_MS,
+};
+
+const UNKILLABLE_MS = actorLimits.unkillableMs;

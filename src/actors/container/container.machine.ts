@@ -1,0 +1,431 @@
+/*
+ * A container.
+ *
+ * recovering      decides by the input where life begins: a new wish, or what journal and world say
+ * recordingIntent the wish is made durable before anything is touched
+ * provisioning    root file system → bundle → monitor with the runtime's create → the commit record
+ * created         settled; the process exists and waits
+ * starting        the runtime's start, then its record; an exit that comes meanwhile is kept
+ * startFailed     the process is killed and the container ends with reason StartError
+ * running         settled
+ * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace
+ * finishing       the exit is recorded while runtime state and mount are released side by side
+ * exited          settled; visible only once the record is durable, the exit file is deleted last
+ * removing        everything it had is undone, then the record
+ * unwinding       a create that failed or is not wanted
+ * owing           settled; the unwinding failed too: never listed, tried again until it is paid
+ * gone            final; the name is free
+ *
+ *   recovering → recordingIntent → provisioning → created → starting → running
+ *                     ↓                 └→ unwinding ⇄ owing   └→ startFailed │
+ *                    gone ←────────────────────┘                     │       ↓
+ *                     ↑                      stopping → finishing ←──┴───────┘
+ *                  removing ← exited ←──────────────────────┘
+ */
+import { assign, setup } from 'xstate';
+import { fault, toFault } from '../../base/fault.ts';
+import type { ExitFact } from '../ports/journal.ts';
+import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
+import { containerContext, nextContainerUndo } from './container.context.ts';
+import { containerDelays } from './container.delays.ts';
+import type { ContainerEffects } from './container.effects.ts';
+import { containerGuards } from './container.guards.ts';
+
+type Has = { readonly context: ContainerContext };
+const self = ({ context }: Has) => ({
+  owner: context.owner,
+  id: context.id,
+  handler: context.handler,
+  spec: context.spec,
+  image: context.image,
+});
+const withCreation = ({ context }: Has) => ({ ...self({ context }), createdAtNs: context.createdAtNs });
+const withMaking = ({ context }: Has) => ({ ...self({ context }), making: context.making });
+const withEffective = ({ context }: Has) => ({ ...self({ context }), effective: context.effective });
+const withInit = ({ context }: Has) => ({ ...self({ context }), init: context.init });
+const withCommit = ({ context }: Has) => ({ ...withInit({ context }), effective: context.effective });
+const withStart = ({ context }: Has) => ({ ...self({ context }), startedAtNs: context.startedAtNs });
+const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
+const withUndo = ({ context }: Has) => ({ ...self({ context }), step: nextContainerUndo(context.begun) });
+const withSignal = ({ context }: Has) => ({
+  ...withInit({ context }),
+  signal: context.effective?.stopSignal ?? 'SIGTERM',
+  graceLeftMs: containerDelays.grace({ context }),
+});
+
+/** The container's machine over its effects. */
+export function containerMachine(effects: ContainerEffects) {
+  return setup({
+    types: {
+      context: {} as ContainerContext,
+      input: {} as ContainerInput,
+      events: {} as ContainerEvent,
+      tags: {} as 'settled' | 'listed' | 'removable',
+    },
+    actors: effects,
+    guards: containerGuards,
+    delays: containerDelays,
+    actions: {
+      claim: assign({ claimed: true }),
+      wantRemoval: assign({ removal: true }),
+      notWanted: assign({ unwanted: true }),
+      beginRootfs: assign({ begun: ({ context }) => [...context.begun, 'rootfs' as const] }),
+      beginRuntime: assign({ begun: ({ context }) => [...context.begun, 'runtime' as const] }),
+      dropUndone: assign({
+        begun: ({ context }) => context.begun.filter((step) => step !== nextContainerUndo(context.begun)),
+      }),
+      dropMaking: assign({ making: undefined }),
+      clearFault: assign({ fault: undefined }),
+      noteFault: assign({ fault: ({ context, event }) => context.fault ?? toFault(errorOf(event)) }),
+      noteReleaseFault: assign({ releaseFault: ({ event }) => toFault(errorOf(event)) }),
+      noteStartFault: assign({ startFault: ({ event }) => toFault(errorOf(event)) }),
+      noteUnwanted: assign({
+        fault: ({ context }) =>
+          context.fault ??
+          fault('cancelled', `container ${context.id}: stopped, removed or replaced while it was being created`),
+      }),
+      keepEffective: assign({ effective: ({ event }) => outputOf<NonNullable<ContainerContext['effective']>>(event) }),
+      keepInit: assign({ init: ({ event }) => outputOf<NonNullable<ContainerContext['init']>>(event) }),
+      keepStart: assign({ startedAtNs: ({ event }) => outputOf<{ startedAtNs: bigint }>(event)?.startedAtNs }),
+      keepStartAsk: assign({ startAskedAtNs: ({ event }) => (event.type === 'container.start' ? event.nowNs : 0n) }),
+      keepExit: assign({ exit: ({ context, event }) => exitOf(context, event) }),
+      endWithoutWitness: assign({ exit: ({ context }) => context.exit ?? startError(context) }),
+      keepGrace: assign({
+        askedAtMonoMs: ({ event }) => ('nowMonoMs' in event ? event.nowMonoMs : 0),
+        killAtMonoMs: ({ event }) =>
+          event.type === 'container.stop' ? event.nowMonoMs + Math.max(0, event.graceMs) : 0,
+      }),
+      countKill: assign({ killingMs: ({ context }) => context.killingMs + containerDelays.killAgain() }),
+    },
+  }).createMachine({
+    id: 'container',
+    context: ({ input }) => containerContext(input),
+    initial: 'recovering',
+    on: {
+      'container.claim': { actions: 'claim' },
+    },
+    states: {
+      recovering: {
+        always: [
+          { guard: 'isNew', target: 'recordingIntent' },
+          { guard: 'isIntentOnly', target: 'unwinding' },
+          { guard: 'wasCreated', target: 'created' },
+          { guard: 'wasRunning', target: 'running' },
+          { guard: 'wasStopping', target: 'stopping' },
+          { guard: 'hasEnded', target: 'finishing' },
+          { target: 'exited' },
+        ],
+      },
+      recordingIntent: {
+        on: {
+          'container.stop': { actions: 'notWanted' },
+          'container.remove': { actions: 'notWanted' },
+          'container.abandon': { actions: 'notWanted' },
+        },
+        invoke: {
+          src: 'recordIntent',
+          input: withCreation,
+          onDone: 'provisioning',
+          // a rejected append leaves no trace, so there is nothing to undo
+          onError: { target: 'gone', actions: 'noteFault' },
+        },
+      },
+      provisioning: {
+        on: {
+          'container.stop': { actions: 'notWanted' },
+          'container.remove': { actions: 'notWanted' },
+          'container.abandon': { actions: 'notWanted' },
+          'container.exited': { actions: 'keepExit' },
+        },
+        initial: 'rootfs',
+        onDone: 'created',
+        states: {
+          rootfs: {
+            entry: 'beginRootfs',
+            invoke: {
+              src: 'mountRootfs',
+              input: self,
+              onDone: [{ guard: 'isUnwanted', target: '#container.unwinding' }, { target: 'bundle' }],
+              onError: { target: '#container.unwinding', actions: 'noteFault' },
+            },
+          },
+          bundle: {
+            entry: 'beginRuntime',
+            invoke: {
+              src: 'writeBundle',
+              input: withMaking,
+              onDone: [
+                { guard: 'isUnwanted', target: '#container.unwinding' },
+                { target: 'process', actions: 'keepEffective' },
+              ],
+              onError: { target: '#container.unwinding', actions: 'noteFault' },
+            },
+          },
+          process: {
+            invoke: {
+              src: 'create',
+              input: withEffective,
+              onDone: { target: 'committing', actions: ['keepInit', 'dropMaking'] },
+              onError: { target: '#container.unwinding', actions: 'noteFault' },
+            },
+          },
+          committing: {
+            invoke: {
+              src: 'recordCreated',
+              input: withCommit,
+              onDone: [{ guard: 'isUnwanted', target: '#container.unwinding' }, { target: 'done' }],
+              onError: { target: '#container.unwinding', actions: 'noteFault' },
+            },
+          },
+          done: { type: 'final' },
+        },
+      },
+      created: {
+        tags: ['settled', 'listed'],
+        always: { guard: 'exitIsKnown', target: 'finishing' },
+        on: {
+          'container.start': { target: 'starting', actions: 'keepStartAsk' },
+          // nothing of the user's runs yet: the waiting process has no use for a stop signal
+          'container.stop': { target: 'stopping.killing', actions: 'keepGrace' },
+          'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
+          'container.abandon': 'unwinding',
+          'container.exited': { target: 'finishing', actions: 'keepExit' },
+        },
+      },
+      starting: {
+        tags: ['listed'],
+        initial: 'runtime',
+        on: {
+          // kept until the start has settled, so that the effect in flight is never left behind
+          'container.exited': { actions: 'keepExit' },
+          'container.stop': { actions: ['notWanted', 'keepGrace'] },
+          'container.remove': { actions: ['notWanted', 'wantRemoval', 'keepGrace'] },
+        },
+        states: {
+          runtime: {
+            invoke: {
+              src: 'start',
+              input: self,
+              onDone: { target: 'recording', actions: 'keepStart' },
+              onError: { target: '#container.startFailed', actions: 'noteStartFault' },
+            },
+          },
+          recording: {
+            invoke: {
+              src: 'recordStarted',
+              input: withStart,
+              onDone: '#container.running',
+              // it runs, whatever the disk says: the truth is told, and the fault with it
+              onError: { target: '#container.running', actions: 'noteFault' },
+            },
+          },
+        },
+      },
+      startFailed: {
+        tags: ['listed'],
+        on: {
+          'container.remove': { actions: 'wantRemoval' },
+        },
+        invoke: {
+          src: 'killAll',
+          input: withInit,
+          onDone: { target: 'finishing', actions: 'endWithoutWitness' },
+          onError: { target: 'finishing', actions: 'endWithoutWitness' },
+        },
+      },
+      running: {
+        tags: ['settled', 'listed'],
+        always: [
+          { guard: 'exitIsKnown', target: 'finishing' },
+          { guard: 'isUnwanted', target: 'stopping' },
+        ],
+        on: {
+          'container.exited': { target: 'finishing', actions: 'keepExit' },
+          'container.stop': [
+            { guard: 'isImmediate', target: 'stopping.killing', actions: 'keepGrace' },
+            { target: 'stopping', actions: 'keepGrace' },
+          ],
+          'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
+        },
+      },
+      stopping: {
+        tags: ['listed'],
+        on: {
+          'container.exited': { target: 'finishing', actions: 'keepExit' },
+          'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
+        },
+        initial: 'signalling',
+        states: {
+          signalling: {
+            on: {
+              'container.stop': { guard: 'isSooner', actions: 'keepGrace' },
+            },
+            invoke: { src: 'terminate', input: withSignal, onDone: 'waiting', onError: 'waiting' },
+          },
+          waiting: {
+            after: { grace: 'killing' },
+            on: {
+              'container.stop': { guard: 'isSooner', target: 'waiting', reenter: true, actions: 'keepGrace' },
+            },
+          },
+          killing: {
+            invoke: { src: 'killAll', input: withInit, onDone: 'killed', onError: 'killed' },
+          },
+          killed: {
+            after: { killAgain: [{ guard: 'isUnkillable', target: 'unkillable' }, { target: 'killing', actions: 'countKill' }] },
+          },
+          // told by this name in messages and views; KILL is repeated until the kernel lets the process go (F45)
+          unkillable: {
+            after: { killAgain: 'killing' },
+          },
+        },
+      },
+      finishing: {
+        tags: ['listed'],
+        on: {
+          'container.remove': { actions: 'wantRemoval' },
+        },
+        type: 'parallel',
+        onDone: 'exited',
+        states: {
+          record: {
+            initial: 'recording',
+            states: {
+              recording: {
+                invoke: {
+                  src: 'recordExit',
+                  input: withExit,
+                  onDone: 'forgetting',
+                  // the exit file stays and is the record until a later append holds
+                  onError: { target: 'done', actions: 'noteFault' },
+                },
+              },
+              forgetting: {
+                invoke: {
+                  src: 'forgetExit',
+                  input: self,
+                  onDone: 'done',
+                  onError: { target: 'done', actions: 'noteReleaseFault' },
+                },
+              },
+              done: { type: 'final' },
+            },
+          },
+          release: {
+            initial: 'deleting',
+            states: {
+              deleting: {
+                invoke: {
+                  src: 'deleteRuntime',
+                  input: self,
+                  onDone: 'unmounting',
+                  onError: { target: 'unmounting', actions: 'noteReleaseFault' },
+                },
+              },
+              unmounting: {
+                invoke: {
+                  src: 'unmountRootfs',
+                  input: self,
+                  onDone: 'done',
+                  onError: { target: 'done', actions: 'noteReleaseFault' },
+                },
+              },
+              done: { type: 'final' },
+            },
+          },
+        },
+      },
+      exited: {
+        tags: ['settled', 'listed', 'removable'],
+        always: { guard: 'wantsRemovalNow', target: 'removing' },
+        exit: 'clearFault',
+        on: {
+          'container.remove': { target: 'removing', actions: 'wantRemoval' },
+          'container.abandon': { target: 'removing', actions: 'wantRemoval' },
+          'janitor.retry': { guard: 'isRemoval', target: 'removing' },
+        },
+      },
+      removing: {
+        tags: ['listed'],
+        initial: 'undoing',
+        onDone: 'gone',
+        states: {
+          undoing: {
+            always: { guard: 'nothingToUndo', target: 'recording' },
+            invoke: {
+              src: 'undo',
+              input: withUndo,
+              onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
+              onError: { target: '#container.exited', actions: 'noteFault' },
+            },
+          },
+          recording: {
+            invoke: {
+              src: 'recordRemoved',
+              input: self,
+              onDone: 'done',
+              onError: { target: '#container.exited', actions: 'noteFault' },
+            },
+          },
+          done: { type: 'final' },
+        },
+      },
+      unwinding: {
+        entry: 'noteUnwanted',
+        initial: 'undoing',
+        onDone: 'gone',
+        states: {
+          undoing: {
+            always: { guard: 'nothingToUndo', target: 'recording' },
+            invoke: {
+              src: 'undo',
+              input: withUndo,
+              onDone: { target: 'undoing', reenter: true, actions: 'dropUndone' },
+              onError: '#container.owing',
+            },
+          },
+          recording: {
+            invoke: { src: 'recordRemoved', input: self, onDone: 'done', onError: '#container.owing' },
+          },
+          done: { type: 'final' },
+        },
+      },
+      owing: {
+        tags: ['settled'],
+        on: {
+          'janitor.retry': 'unwinding',
+          'container.stop': 'unwinding',
+          'container.remove': 'unwinding',
+          'container.abandon': 'unwinding',
+        },
+      },
+      gone: { type: 'final' },
+    },
+  });
+}
+
+function errorOf(event: object): unknown {
+  return 'error' in event ? event.error : undefined;
+}
+
+function outputOf<T>(event: object): T | undefined {
+  return 'output' in event ? (event.output as T) : undefined;
+}
+
+/** The first fact stands; the end of a failed start is told as such. */
+function exitOf(context: ContainerContext, event: ContainerEvent): ExitFact | undefined {
+  if (context.exit !== undefined) return context.exit;
+  return event.type === 'container.exited' ? event.exit : undefined;
+}
+
+/** Exit of a container that never ran (containerd answers 128 and StartError as well). */
+function startError(context: ContainerContext): ExitFact {
+  return {
+    exitCode: 128,
+    finishedAtNs: context.startAskedAtNs,
+    oomKilled: false,
+    reason: 'StartError',
+    message: context.startFault?.message ?? 'the process ended before it was started',
+    observedBy: 'start',
+  };
+}

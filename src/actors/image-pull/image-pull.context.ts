@@ -1,0 +1,20 @@
+import type { Fault } from '../../base/fault.ts';
+import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
+
+export interface PullInput {
+  /** Address of the actor. */
+  readonly owner: string;
+  /** Normalised. */
+  readonly reference: string;
+  /** In memory only: never journalled, logged or shown. */
+  readonly auth: RegistryAuth | undefined;
+}
+
+export interface PullContext extends PullInput {
+  readonly resolved: ResolvedImage | undefined;
+  readonly fault: Fault | undefined;
+}
+
+export type PullEvent =
+  /** Nobody waits for it any more. */
+  { readonly type: 'pull.abandon' };

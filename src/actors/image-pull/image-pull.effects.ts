@@ -1,0 +1,89 @@
+import { assert } from '../../base/assert.ts';
+import { Semaphore } from '../../base/bounded.ts';
+import { actorLimits } from '../../base/limits.ts';
+import type { Activity } from '../activity.ts';
+import { effectLogic } from '../effect-logic.ts';
+import type { Owned } from '../effect-logic.ts';
+import type { LayerBook } from '../images/layer-book.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
+import type { Ports } from '../ports/ports.ts';
+
+export interface PullEffectInput extends Owned {
+  readonly reference: string;
+  readonly auth: RegistryAuth | undefined;
+  readonly resolved: ResolvedImage | undefined;
+}
+
+/** The effects of a pull. */
+export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook) {
+  return {
+    resolve: effectLogic<PullEffectInput, ResolvedImage>(activity, 'resolve', actorLimits.resolveMs, (input, fx) =>
+      ports.images.resolve({ reference: input.reference, auth: input.auth }, fx),
+    ),
+    fetchLayers: effectLogic<PullEffectInput, void>(activity, 'fetchLayers', actorLimits.fetchLayerMs, (input, fx) =>
+      fetchLayers(ports, layers, input, fx),
+    ),
+    recordPresent: effectLogic<PullEffectInput, void>(activity, 'recordPresent', actorLimits.journalMs, async (input) => {
+      const { resolved } = input;
+      assert(resolved !== undefined, 'commit of an image that was not resolved');
+      const image = {
+        id: resolved.id,
+        repoTags: resolved.repoTag === '' ? [] : [resolved.repoTag],
+        repoDigests: [resolved.repoDigest],
+        layers: resolved.layers,
+        config: resolved.config,
+        sizeBytes: resolved.sizeBytes,
+        pulledAtNs: ports.clock.nowNs(),
+      };
+      await ports.journal.append([{ type: 'image.present', image }], { sync: true });
+      layers.release(input.owner);
+    }),
+    discard: effectLogic<PullEffectInput, void>(activity, 'discard', actorLimits.removeRootfsMs, async (input, fx) => {
+      layers.release(input.owner);
+      await layers.collect((input.resolved?.layers ?? []).map((layer) => layer.diffId), fx);
+    }),
+  };
+}
+
+/** All layers, a few at once. One that fails ends the others, and its fault names the layer. */
+async function fetchLayers(
+  ports: Ports,
+  layers: LayerBook,
+  input: PullEffectInput,
+  fx: EffectContext,
+): Promise<void> {
+  const { resolved } = input;
+  assert(resolved !== undefined, 'layers of an image that was not resolved');
+  // held before the first look into the store, so that a removal of another image can't take one away (F08)
+  layers.hold(
+    input.owner,
+    resolved.layers.map((layer) => layer.diffId),
+  );
+  const slots = new Semaphore('layers of one image', actorLimits.layersAtOnce, resolved.layers.length);
+  const siblings = new AbortController();
+  const signal = AbortSignal.any([fx.signal, siblings.signal]);
+  // one after the other settled, so that no download outlives the effect
+  const results = await Promise.allSettled(
+    resolved.layers.map((layer) =>
+      slots.with(async () => {
+        try {
+          await layers.settled(layer.diffId);
+          signal.throwIfAborted();
+          await ports.images.fetchLayer(
+            { reference: input.reference, repoDigest: resolved.repoDigest, auth: input.auth, layer },
+            { signal, timeoutMs: fx.timeoutMs, note: fx.note, onBytes: () => undefined },
+          );
+        } catch (thrown) {
+          siblings.abort(thrown);
+          throw thrown;
+        }
+      }),
+    ),
+  );
+  if (results.some((result) => result.status === 'rejected')) {
+    throw siblings.signal.reason;
+  }
+}
+
+export type PullEffects = ReturnType<typeof pullEffects>;

@@ -1,0 +1,85 @@
+/*
+ * The pull of one image, joined by every caller with the same reference and credentials.
+ *
+ * resolving   manifest, platform, config: what the reference means now
+ * fetching    layers into the store, a few at once
+ * committing  the record that gives the image its name: from here on it is listed
+ * discarding  layers of a pull that failed or is not wanted, unless someone else uses them
+ * present     final
+ * absent      final; context.fault says why
+ *
+ *   resolving → fetching → committing → present
+ *       └──────────┴───────────┴→ discarding → absent
+ */
+import { assign, setup } from 'xstate';
+import { fault, toFault } from '../../base/fault.ts';
+import type { ResolvedImage } from '../ports/images.ts';
+import type { PullContext, PullEvent, PullInput } from './image-pull.context.ts';
+import type { PullEffects } from './image-pull.effects.ts';
+
+type Has = { readonly context: PullContext };
+const self = ({ context }: Has) => ({
+  owner: context.owner,
+  reference: context.reference,
+  auth: context.auth,
+  resolved: context.resolved,
+});
+
+/** The pull's machine over its effects. */
+export function imagePullMachine(effects: PullEffects) {
+  return setup({
+    types: {
+      context: {} as PullContext,
+      input: {} as PullInput,
+      events: {} as PullEvent,
+      tags: {} as 'settled',
+    },
+    actors: effects,
+    actions: {
+      keepResolved: assign({ resolved: ({ event }) => ('output' in event ? (event.output as ResolvedImage) : undefined) }),
+      noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined) }),
+      noteAbandoned: assign({
+        fault: ({ context }) => fault('cancelled', `pull of ${context.reference}: every caller has gone`),
+      }),
+    },
+  }).createMachine({
+    id: 'image-pull',
+    context: ({ input }) => ({ ...input, resolved: undefined, fault: undefined }),
+    initial: 'resolving',
+    states: {
+      resolving: {
+        on: { 'pull.abandon': { target: 'discarding', actions: 'noteAbandoned' } },
+        invoke: {
+          src: 'resolve',
+          input: self,
+          onDone: { target: 'fetching', actions: 'keepResolved' },
+          onError: { target: 'discarding', actions: 'noteFault' },
+        },
+      },
+      fetching: {
+        // leaving aborts the download; what is unpacked lies below a name that only a whole layer gets
+        on: { 'pull.abandon': { target: 'discarding', actions: 'noteAbandoned' } },
+        invoke: {
+          src: 'fetchLayers',
+          input: self,
+          onDone: 'committing',
+          onError: { target: 'discarding', actions: 'noteFault' },
+        },
+      },
+      committing: {
+        invoke: {
+          src: 'recordPresent',
+          input: self,
+          onDone: 'present',
+          onError: { target: 'discarding', actions: 'noteFault' },
+        },
+      },
+      discarding: {
+        // what can't be deleted now the janitor finds as an unused layer
+        invoke: { src: 'discard', input: self, onDone: 'absent', onError: 'absent' },
+      },
+      present: { type: 'final', tags: ['settled'] },
+      absent: { type: 'final', tags: ['settled'] },
+    },
+  });
+}

@@ -1,0 +1,65 @@
+/**
+ * Who uses which layer. A layer is free when no image in the ledger has it and
+ * nobody holds it; only free layers are deleted, and whoever needs a layer that
+ * is just being deleted waits for that to end.
+ */
+import type { Digest } from '../../base/ids.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { StoragePort } from '../ports/storage.ts';
+import type { Ledger } from '../recovery/ledger.ts';
+
+export class LayerBook {
+  readonly #ledger: Ledger;
+  readonly #storage: StoragePort;
+  readonly #held = new Map<string, ReadonlySet<Digest>>();
+  readonly #going = new Map<Digest, Promise<void>>();
+
+  constructor(ledger: Ledger, storage: StoragePort) {
+    this.#ledger = ledger;
+    this.#storage = storage;
+  }
+
+  /** Keeps layers for an owner (a container, a pull) until `release`; replaces what the owner held. */
+  hold(owner: string, layers: readonly Digest[]): void {
+    this.#held.set(owner, new Set(layers));
+  }
+
+  release(owner: string): void {
+    this.#held.delete(owner);
+  }
+
+  /** Settles when no deletion of this layer is under way. */
+  async settled(layer: Digest): Promise<void> {
+    await this.#going.get(layer);
+  }
+
+  isFree(layer: Digest): boolean {
+    for (const held of this.#held.values()) if (held.has(layer)) return false;
+    for (const image of this.#ledger.images.values()) {
+      if (image.layers.some((one) => one.diffId === layer)) return false;
+    }
+    return true;
+  }
+
+  /** Deletes those of the layers that are free. The first failure is thrown after all were tried. */
+  async collect(layers: Iterable<Digest>, fx: EffectContext): Promise<void> {
+    const removals: Promise<void>[] = [];
+    for (const layer of new Set(layers)) {
+      if (!this.isFree(layer)) continue;
+      removals.push(this.#going.get(layer) ?? this.#remove(layer, fx));
+    }
+    const results = await Promise.allSettled(removals);
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  #remove(layer: Digest, fx: EffectContext): Promise<void> {
+    const removal = this.#storage.removeLayer({ diffId: layer }, fx);
+    const quiet = removal.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#going.set(layer, quiet);
+    void quiet.then(() => this.#going.delete(layer));
+    return removal;
+  }
+}

@@ -1,0 +1,160 @@
+/** What the journal's records add up to: the facts that stand now. Pure folding, shared by journal, recovery and catalog. */
+import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
+import type {
+  ContainerCreated,
+  ContainerExited,
+  ContainerIntent,
+  JournalFold,
+  JournalRecord,
+  SandboxIntent,
+  SandboxReady,
+} from '../ports/journal.ts';
+import type { ImageRecord } from '../ports/specs.ts';
+
+export interface SandboxFacts {
+  readonly intent: SandboxIntent;
+  readonly ready: SandboxReady | undefined;
+  /** Stop was begun; `stopped` tells whether it ended. */
+  readonly stopping: boolean;
+  readonly stopped: boolean;
+  /** Steps owed when it was stopped. */
+  readonly owed: readonly string[];
+}
+
+export interface ContainerFacts {
+  readonly intent: ContainerIntent;
+  readonly created: ContainerCreated | undefined;
+  readonly startedAtNs: bigint | undefined;
+  readonly killAtNs: bigint | undefined;
+  readonly exited: ContainerExited | undefined;
+}
+
+export interface Ledger {
+  readonly sandboxes: Map<SandboxId, SandboxFacts>;
+  readonly containers: Map<ContainerId, ContainerFacts>;
+  readonly images: Map<ImageId, ImageRecord>;
+}
+
+/** An empty ledger. */
+export function emptyLedger(): Ledger {
+  return { sandboxes: new Map(), containers: new Map(), images: new Map() };
+}
+
+/** The fold that the journal is opened with. Records about unknown ids change nothing: their intent was cut off or removed. */
+export const ledgerFold: JournalFold<Ledger> = { empty: emptyLedger, apply: applyRecord, records: ledgerRecords };
+
+function applyRecord(ledger: Ledger, record: JournalRecord): void {
+  if (record.type.startsWith('sandbox.')) applySandbox(ledger, record);
+  else if (record.type.startsWith('container.')) applyContainer(ledger, record);
+  else applyImage(ledger, record);
+}
+
+function applySandbox(ledger: Ledger, record: JournalRecord): void {
+  const change = (id: SandboxId, part: Partial<SandboxFacts>): void => {
+    const old = ledger.sandboxes.get(id);
+    if (old !== undefined) ledger.sandboxes.set(id, { ...old, ...part });
+  };
+  switch (record.type) {
+    case 'sandbox.intent':
+      ledger.sandboxes.set(record.id, { intent: record, ready: undefined, stopping: false, stopped: false, owed: [] });
+      break;
+    case 'sandbox.ready':
+      change(record.id, { ready: record });
+      break;
+    case 'sandbox.stopping':
+      change(record.id, { stopping: true });
+      break;
+    case 'sandbox.stopped':
+      change(record.id, { stopping: true, stopped: true, owed: record.owed });
+      break;
+    case 'sandbox.removed':
+      ledger.sandboxes.delete(record.id);
+      break;
+    default:
+      break;
+  }
+}
+
+function applyContainer(ledger: Ledger, record: JournalRecord): void {
+  const change = (id: ContainerId, part: Partial<ContainerFacts>): void => {
+    const old = ledger.containers.get(id);
+    if (old !== undefined) ledger.containers.set(id, { ...old, ...part });
+  };
+  switch (record.type) {
+    case 'container.intent':
+      ledger.containers.set(record.id, {
+        intent: record,
+        created: undefined,
+        startedAtNs: undefined,
+        killAtNs: undefined,
+        exited: undefined,
+      });
+      break;
+    case 'container.created':
+      change(record.id, { created: record });
+      break;
+    case 'container.started':
+      change(record.id, { startedAtNs: record.startedAtNs });
+      break;
+    case 'container.stopping':
+      change(record.id, { killAtNs: record.killAtNs });
+      break;
+    case 'container.exited':
+      change(record.id, { exited: record, startedAtNs: record.startedAtNs });
+      break;
+    case 'container.removed':
+      ledger.containers.delete(record.id);
+      break;
+    default:
+      break;
+  }
+}
+
+/** Names are merged into an image that is here; a tag that moves leaves the image that had it. */
+function applyImage(ledger: Ledger, record: JournalRecord): void {
+  if (record.type === 'image.removed') {
+    ledger.images.delete(record.id);
+    return;
+  }
+  if (record.type !== 'image.present') return;
+  const { image } = record;
+  const taken = new Set(image.repoTags);
+  for (const other of ledger.images.values()) {
+    if (other.id === image.id || !other.repoTags.some((tag) => taken.has(tag))) continue;
+    ledger.images.set(other.id, { ...other, repoTags: other.repoTags.filter((tag) => !taken.has(tag)) });
+  }
+  const old = ledger.images.get(image.id);
+  ledger.images.set(image.id, {
+    ...image,
+    repoTags: union(old?.repoTags, image.repoTags),
+    repoDigests: union(old?.repoDigests, image.repoDigests),
+    pulledAtNs: old?.pulledAtNs ?? image.pulledAtNs,
+  });
+}
+
+function union(old: readonly string[] | undefined, added: readonly string[]): readonly string[] {
+  return [...new Set([...(old ?? []), ...added])];
+}
+
+function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
+  const records: JournalRecord[] = [];
+  for (const image of ledger.images.values()) records.push({ type: 'image.present', image });
+  for (const facts of ledger.sandboxes.values()) {
+    const { id } = facts.intent;
+    records.push(facts.intent);
+    if (facts.ready !== undefined) records.push(facts.ready);
+    if (facts.stopped) records.push({ type: 'sandbox.stopped', id, owed: facts.owed });
+    else if (facts.stopping) records.push({ type: 'sandbox.stopping', id });
+  }
+  for (const facts of ledger.containers.values()) {
+    const { id } = facts.intent;
+    records.push(facts.intent);
+    if (facts.created !== undefined) records.push(facts.created);
+    if (facts.startedAtNs !== undefined) {
+      records.push({ type: 'container.started', id, startedAtNs: facts.startedAtNs });
+    }
+    if (facts.killAtNs !== undefined) records.push({ type: 'container.stopping', id, killAtNs: facts.killAtNs });
+    if (facts.exited !== undefined) records.push(facts.exited);
+  }
+  return records;
+}

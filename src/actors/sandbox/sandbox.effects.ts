@@ -1,0 +1,118 @@
+import type { ActorRefFrom } from 'xstate';
+import type { Activity } from '../activity.ts';
+import { effectLogic } from '../effect-logic.ts';
+import type { Owned } from '../effect-logic.ts';
+import { assert, unreachable } from '../../base/assert.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import { actorLimits } from '../../base/limits.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { JournalRecord, ProcessIdentity } from '../ports/journal.ts';
+import type { Ports } from '../ports/ports.ts';
+import type { SandboxSpec } from '../ports/specs.ts';
+import type { SandboxStep } from './sandbox.context.ts';
+
+export interface SandboxEffectInput extends Owned {
+  readonly id: SandboxId;
+  readonly spec: SandboxSpec;
+}
+
+export interface UndoInput extends SandboxEffectInput {
+  readonly step: SandboxStep | undefined;
+}
+
+/** What a sandbox asks of its containers; waiting goes this way only, never back. */
+export interface ContainersOf {
+  /** Each container ended or undone. */
+  stopAll(id: SandboxId, fx: EffectContext): Promise<void>;
+  /** Each container removed. */
+  removeAll(id: SandboxId, fx: EffectContext): Promise<void>;
+}
+
+const RECORD_MS = actorLimits.journalMs;
+/** Containers may use up their own bounds one after the other. */
+const CONTAINERS_MS = actorLimits.runtimeEndMs * 4 + actorLimits.removeRootfsMs;
+
+/** The effects of a sandbox, each one call of a port. */
+export function sandboxEffects(ports: Ports, activity: Activity, containers: ContainersOf) {
+  const record = (name: string, of: (input: SandboxEffectInput) => JournalRecord) =>
+    effectLogic<SandboxEffectInput, void>(activity, name, RECORD_MS, (input, fx) => {
+      fx.note({ on: 'journal sync' });
+      return ports.journal.append([of(input)], { sync: true });
+    });
+  return {
+    recordIntent: effectLogic<SandboxEffectInput & { readonly createdAtNs: bigint }, void>(
+      activity,
+      'recordIntent',
+      RECORD_MS,
+      ({ id, spec, createdAtNs }) =>
+        ports.journal.append([{ type: 'sandbox.intent', id, spec, createdAtNs }], { sync: true }),
+    ),
+    makeFiles: effectLogic<SandboxEffectInput, void>(activity, 'makeFiles', actorLimits.hostMs, (input, fx) =>
+      ports.host.makeSandboxFiles(input, fx),
+    ),
+    makeCgroup: effectLogic<SandboxEffectInput, void>(activity, 'makeCgroup', actorLimits.hostMs, (input, fx) =>
+      ports.host.makeSandboxCgroup(input, fx),
+    ),
+    pinNamespaces: effectLogic<SandboxEffectInput, void>(activity, 'pinNamespaces', actorLimits.hostMs, (input, fx) =>
+      ports.host.pinNamespaces(input, fx),
+    ),
+    addNetwork: effectLogic<SandboxEffectInput, { readonly ips: readonly string[] }>(
+      activity,
+      'addNetwork',
+      actorLimits.networkAddMs,
+      (input, fx) => ports.network.add(input, fx),
+    ),
+    startPause: effectLogic<SandboxEffectInput, ProcessIdentity>(
+      activity,
+      'startPause',
+      actorLimits.runtimeCreateMs,
+      ({ id, spec }, fx) => ports.runtime.startPause({ id, sandbox: spec }, fx),
+    ),
+    recordReady: effectLogic<
+      SandboxEffectInput & { readonly ips: readonly string[]; readonly pause: ProcessIdentity | undefined },
+      void
+    >(activity, 'recordReady', RECORD_MS, ({ id, ips, pause }) =>
+      ports.journal.append([{ type: 'sandbox.ready', id, ips, pause }], { sync: true }),
+    ),
+    recordStopping: record('recordStopping', ({ id }) => ({ type: 'sandbox.stopping', id })),
+    stopContainers: effectLogic<SandboxEffectInput, void>(activity, 'stopContainers', CONTAINERS_MS, ({ id }, fx) =>
+      containers.stopAll(id, fx),
+    ),
+    recordStopped: effectLogic<SandboxEffectInput & { readonly owed: readonly SandboxStep[] }, void>(
+      activity,
+      'recordStopped',
+      RECORD_MS,
+      ({ id, owed }) => ports.journal.append([{ type: 'sandbox.stopped', id, owed }], { sync: true }),
+    ),
+    removeContainers: effectLogic<SandboxEffectInput, void>(activity, 'removeContainers', CONTAINERS_MS, ({ id }, fx) =>
+      containers.removeAll(id, fx),
+    ),
+    undo: effectLogic<UndoInput, void>(activity, 'undo', actorLimits.networkDelMs, (input, fx) =>
+      undoStep(ports, input, fx),
+    ),
+    recordRemoved: record('recordRemoved', ({ id }) => ({ type: 'sandbox.removed', id })),
+  };
+}
+
+/** The undo of each step, idempotent; what acquires it stands above under the same name. */
+function undoStep(ports: Ports, input: UndoInput, fx: EffectContext): Promise<void> {
+  const { step } = input;
+  assert(step !== undefined, 'undo of no step');
+  switch (step) {
+    case 'files':
+      return ports.host.removeSandboxFiles(input, fx);
+    case 'cgroup':
+      return ports.host.removeSandboxCgroup(input, fx);
+    case 'namespaces':
+      return ports.host.unpinNamespaces(input, fx);
+    case 'network':
+      return ports.network.del(input, fx);
+    case 'pause':
+      return ports.runtime.destroyPause({ id: input.id, sandbox: input.spec }, fx);
+    default:
+      return unreachable(step);
+  }
+}
+
+export type SandboxEffects = ReturnType<typeof sandboxEffects>;
+export type EffectRef = ActorRefFrom<SandboxEffects['makeFiles']>;
