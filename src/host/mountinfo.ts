@@ -1,0 +1,73 @@
+/** /proc/PID/mountinfo: what is mounted where (proc_pid_mountinfo(5)). */
+import { readFile } from 'node:fs/promises';
+
+export interface MountInfo {
+  readonly id: number;
+  readonly parentId: number;
+  /** `major:minor`. */
+  readonly device: string;
+  /** The directory of the file system that forms the mount's root. */
+  readonly root: string;
+  readonly mountPoint: string;
+  readonly options: readonly string[];
+  /** Peer group when the mount is shared. */
+  readonly sharedGroup?: number;
+  /** Peer group that this mount receives from. */
+  readonly masterGroup?: number;
+  readonly isUnbindable: boolean;
+  readonly fsType: string;
+  readonly source: string;
+  readonly superOptions: readonly string[];
+}
+
+/** The mounts in the kernel's order: of two with the same mount point the later one lies on top. */
+export function parseMountInfo(text: string): MountInfo[] {
+  return text
+    .split('\n')
+    .map(parseLine)
+    .filter((mount) => mount !== undefined);
+}
+
+function parseLine(line: string): MountInfo | undefined {
+  const fields = line.split(' ');
+  // the number of optional fields varies; a lone hyphen ends them
+  const hyphen = fields.indexOf('-', 6);
+  const [id, parentId, device, root, mountPoint, options] = fields;
+  const [fsType, source, superOptions] = fields.slice(hyphen + 1);
+  if (hyphen < 0 || id === undefined || parentId === undefined || device === undefined || fsType === undefined) return undefined;
+  const tags = fields.slice(6, hyphen);
+  return {
+    id: Number(id),
+    parentId: Number(parentId),
+    device,
+    root: unescape(root ?? ''),
+    mountPoint: unescape(mountPoint ?? ''),
+    options: (options ?? '').split(','),
+    ...group('sharedGroup', 'shared:', tags),
+    ...group('masterGroup', 'master:', tags),
+    isUnbindable: tags.includes('unbindable'),
+    fsType: unescape(fsType),
+    source: unescape(source ?? ''),
+    superOptions: unescape(superOptions ?? '').split(','),
+  };
+}
+
+function group<K extends 'sharedGroup' | 'masterGroup'>(key: K, prefix: string, tags: readonly string[]): { [P in K]?: number } {
+  const tag = tags.find((candidate) => candidate.startsWith(prefix));
+  return tag === undefined ? {} : ({ [key]: Number(tag.slice(prefix.length)) } as { [P in K]: number });
+}
+
+/** The kernel writes space, tab, newline, backslash and # as three octal digits (mangle in fs/seq_file.c). */
+function unescape(text: string): string {
+  return text.replace(/\\([0-7]{3})/gu, (_all, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+}
+
+/** The mounts that this process sees now. */
+export async function readMountInfo(): Promise<MountInfo[]> {
+  return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+}
+
+/** The mount that lies on top at exactly this path, or undefined when nothing is mounted there. */
+export function findMount(mounts: readonly MountInfo[], path: string): MountInfo | undefined {
+  return mounts.findLast((mount) => mount.mountPoint === path);
+}

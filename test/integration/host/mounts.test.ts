@@ -1,0 +1,156 @@
+import { mkdirSync, openSync, closeSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { findMount, readMountInfo } from '../../../src/host/mountinfo.ts';
+import {
+  mountBind,
+  mountFilesystem,
+  mountOverlay,
+  mountOverlayOldWay,
+  mountTmpfs,
+  remountReadOnly,
+  setPropagation,
+  unmount,
+} from '../../../src/host/mounts.ts';
+import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
+
+describeAsRoot('mounts', () => {
+  const scratch = scratchDirectory('mounts');
+  let count = 0;
+  const makeDirectory = (name = `d${(count += 1)}`): string => {
+    const path = join(scratch, name);
+    mkdirSync(path, { recursive: true });
+    return path;
+  };
+  /** Overlays need upper and work on a file system that is none itself. */
+  const makeTmpfs = async (): Promise<string> => {
+    const target = makeDirectory();
+    await mountTmpfs({ target, source: 'troupe', sizeBytes: 64 * 1024 * 1024, mode: 0o755 });
+    return target;
+  };
+
+  test('a tmpfs has its size, mode and flags', async () => {
+    const target = makeDirectory('a b\\c');
+    await mountTmpfs({ target, source: 'shm', sizeBytes: 65536n, mode: 0o1777, nosuid: true, nodev: true, noexec: true });
+    const mount = findMount(await readMountInfo(), target);
+    expect(mount).toMatchObject({ fsType: 'tmpfs', source: 'shm' });
+    expect(mount?.options).toEqual(expect.arrayContaining(['rw', 'nosuid', 'nodev', 'noexec']));
+    expect(mount?.superOptions).toContain('size=64k');
+    expect(await unmount(target)).toBe(true);
+  });
+
+  test('unmount can be repeated: what is not mounted or not there is no error', async () => {
+    const target = await makeTmpfs();
+    expect(await unmount(target)).toBe(true);
+    expect(await unmount(target)).toBe(false);
+    expect(await unmount(join(target, 'nothing'))).toBe(false);
+    expect(await unmount('/proc/self/stat/x')).toBe(false);
+  });
+
+  test('F49: a mount in use gives EBUSY, a lazy unmount detaches it', async () => {
+    const target = await makeTmpfs();
+    const fd = openSync(target, 'r');
+    await expect(unmount(target)).rejects.toMatchObject({ code: 'EBUSY', fault: { subject: target } });
+    expect(await unmount(target, { lazy: true })).toBe(true);
+    expect(mountPointsBelow(target)).toEqual([]);
+    closeSync(fd);
+  });
+
+  test('unmount does not follow a link', async () => {
+    const target = await makeTmpfs();
+    const link = join(scratch, 'link');
+    symlinkSync(target, link);
+    expect(await unmount(link)).toBe(false);
+    expect(mountPointsBelow(target)).toEqual([target]);
+    await unmount(target);
+  });
+
+  test.each([
+    ['one option per layer', 130, mountOverlay],
+    ['one page of options, for kernels before 6.8', 100, mountOverlayOldWay],
+  ])('an overlay of many layers with long, odd names, the top one winning: %s', async (_way, layers, mountIt) => {
+    const base = await makeTmpfs();
+    const lower = Array.from({ length: layers }, (_none, index) => join(base, `${index},:${'x'.repeat(index === 3 ? 240 : 50)}`));
+    for (const [index, layer] of lower.entries()) {
+      mkdirSync(layer);
+      writeFileSync(join(layer, 'who'), String(index));
+      writeFileSync(join(layer, `only-${index}`), '');
+    }
+    const [upper, work] = [join(base, 'upper'), join(base, 'work')];
+    for (const path of [upper, work]) mkdirSync(path);
+    const target = makeDirectory();
+    await mountIt({ target, lower, upper, work, source: 'troupe' });
+    expect(readFileSync(join(target, 'who'), 'utf8')).toBe('0');
+    expect(readdirSync(target)).toHaveLength(layers + 1);
+    writeFileSync(join(target, 'new'), 'x');
+    expect(readdirSync(upper)).toEqual(['new']);
+    expect(await unmount(target)).toBe(true);
+    expect(await unmount(base)).toBe(true);
+  });
+
+  test('an overlay without upper is read-only; volatile is taken; a missing layer is named in the error', async () => {
+    const base = await makeTmpfs();
+    const [one, two, upper, work] = ['1', '2', 'upper', 'work'].map((name) => join(base, name)) as [string, string, string, string];
+    for (const path of [one, two, upper, work]) mkdirSync(path);
+    const target = makeDirectory();
+    await mountOverlay({ target, lower: [one, two], source: 'troupe' });
+    expect(() => writeFileSync(join(target, 'x'), '')).toThrow(/EROFS/u);
+    await unmount(target);
+    await mountOverlay({ target, lower: [one], upper, work, source: 'troupe', options: [['volatile', true]], nosuid: true });
+    const mount = findMount(await readMountInfo(), target);
+    // newer kernels show it as one of the values of fsync=
+    expect(mount?.superOptions.filter((option) => option.endsWith('volatile'))).toHaveLength(1);
+    expect(mount?.options).toContain('nosuid');
+    await unmount(target);
+    const missing = mountOverlay({ target, lower: [one, join(base, 'no')], source: 'troupe' });
+    await expect(missing).rejects.toMatchObject({ code: 'ENOENT', fault: { subject: target } });
+    await expect(mountOverlay({ target, lower: [one], source: 'x', options: [['bogus', '1']] })).rejects.toThrow(/bogus.*bogus/u);
+    expect(mountPointsBelow(target)).toEqual([]);
+    await unmount(base);
+  });
+
+  test('a read-only bind, of a tree and of a file', async () => {
+    const base = await makeTmpfs();
+    const inner = join(base, 'inner');
+    mkdirSync(inner);
+    await mountTmpfs({ target: inner, source: 'troupe', sizeBytes: 4096, mode: 0o755 });
+    const target = makeDirectory();
+    await mountBind({ source: base, target, readOnly: true, recursive: true });
+    expect(() => writeFileSync(join(target, 'x'), '')).toThrow(/EROFS/u);
+    expect(() => writeFileSync(join(target, 'inner/x'), '')).toThrow(/EROFS/u);
+    writeFileSync(join(base, 'x'), 'still writable at its source');
+    await unmount(join(target, 'inner'));
+    await unmount(target);
+    const file = join(scratch, 'file');
+    writeFileSync(file, '');
+    await mountBind({ source: join(base, 'x'), target: file });
+    expect(readFileSync(file, 'utf8')).toBe('still writable at its source');
+    await remountReadOnly(file);
+    expect(() => writeFileSync(file, '')).toThrow(/EROFS/u);
+    await unmount(file);
+    await unmount(inner);
+    await unmount(base);
+  });
+
+  test('propagation is set as asked', async () => {
+    const target = await makeTmpfs();
+    const now = async (): Promise<object> => {
+      const mount = findMount(await readMountInfo(), target);
+      return { shared: mount?.sharedGroup !== undefined, slave: mount?.masterGroup !== undefined, unbindable: mount?.isUnbindable };
+    };
+    await setPropagation(target, 'shared');
+    expect(await now()).toEqual({ shared: true, slave: false, unbindable: false });
+    await setPropagation(target, 'unbindable', { recursive: true });
+    expect(await now()).toEqual({ shared: false, slave: false, unbindable: true });
+    await setPropagation(target, 'private');
+    expect(await now()).toEqual({ shared: false, slave: false, unbindable: false });
+    await unmount(target);
+  });
+
+  test('an unknown file system and a missing target are errors that name the target', async () => {
+    const target = makeDirectory();
+    await expect(mountFilesystem({ type: 'nosuchfs', target, source: 'x' })).rejects.toThrow(`mount nosuchfs on ${target}: ENODEV`);
+    const nowhere = join(scratch, 'nowhere');
+    await expect(mountBind({ source: target, target: nowhere })).rejects.toThrow(`bind ${target} on ${nowhere}: ENOENT`);
+  });
+});
