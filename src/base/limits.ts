@@ -313,3 +313,78 @@ export const runtimeLimits = {
   /** ms between two scans of the exits directory while its watch is lost (F41). */
   rescanMs: 1000,
 } as const;
+
+/** Reading a layer's tar and writing it to disk: see src/oci/image/unpack*. */
+export const unpackLimits = {
+  /** Headers in one layer: the largest public layers have some 400 000 files; one costs 1 KiB of blob-less tar (F67). */
+  entries: 1_048_576,
+  /** Bytes of one layer's tar: models of 40 GiB are shipped as single layers; a 64 MiB gzip bomb makes as much (S59). */
+  layerBytes: 64 * 1024 ** 3,
+  /** Apparent bytes of one file, holes included: ext4 ends at 16 TiB; a sparse file may say 8 EiB (S14). */
+  fileBytes: 16 * 1024 ** 4,
+  /** Bytes of a path or link target: PATH_MAX with its NUL. */
+  pathBytes: 4095,
+  /** Bytes of one path component: NAME_MAX. */
+  nameBytes: 255,
+  /** Bytes of one PAX header or GNU long name: 1 MiB is what Go's archive/tar reads; xattrs end at 64 KiB each. */
+  metaBytes: 1024 * 1024,
+  /** Bytes of one xattr value: XATTR_SIZE_MAX. */
+  xattrBytes: 64 * 1024,
+  /** Pieces of one sparse file: 10 GiB of disk image with a hole each 160 KiB (S14). */
+  sparsePieces: 65_536,
+  /** Characters of the paths of directories whose time is set at the end: keeps a bomb of directories out of the heap. */
+  directoryChars: 64 * 1024 * 1024,
+  /** Open parent directories: builders write depth first, so that eight would mostly do. */
+  openDirectories: 64,
+  /** Symlinks that are followed while missing parents are made: the kernel's own MAXSYMLINKS. */
+  symlinks: 40,
+  /** Bytes that the decompressor gives at once: 64 KiB is a third slower, more than 1 MiB gains nothing (platform 6). */
+  inflateChunkBytes: 512 * 1024,
+  /** log2 of zstd's window: 128 MiB, what `zstd --ultra -22` makes and what decoders take by default (S59). */
+  zstdWindowLog: 27,
+} as const;
+
+/** Layers and root file systems on disk, and the worker threads that write them: see src/oci/storage. */
+export const storageLimits = {
+  /** Worker threads: the unpacking of two layers at once fills both cores of a small node; 12 MB each. */
+  workers: 2,
+  /** ms that an idle worker is kept: the layers of one image come closer than this. */
+  workerIdleMs: 5000,
+  /** MiB of a worker's old heap: the times of 1 048 576 directories fit in. */
+  workerHeapMb: 384,
+  /** Bytes of a layer that are on their way to a worker: four socket reads of 1 MiB. */
+  windowBytes: 4 * 1024 * 1024,
+  /** ms that a cancelled or failed unpacking gets to delete what it wrote before its caller goes on without it. */
+  cancelMs: 10_000,
+  /** Layers that are downloaded and unpacked at once, over all images: three per image, two images. */
+  transfers: 6,
+  /** Layers that wait for a transfer: 16 images of 64 layers. */
+  transfersWaiting: 1024,
+  /** Pulls that wait for one layer's lock. */
+  layerWaiting: 256,
+  /** Resolved images whose registry handle is remembered. */
+  handles: 64,
+  /** ms for a layer when the caller names no bound. */
+  layerMs: 3_600_000,
+  /** Bytes of a layer's own record. */
+  recordBytes: 16 * 1024,
+  /** Layers and containers that are looked at: 16 times the largest node. */
+  dirEntries: 65_536,
+  /** Records and directories that are read at once. */
+  parallelReads: 32,
+  /** Deletions of trees in the background at once, and how many may wait; what is over stays in the trash until the next start. */
+  deletions: 1,
+  deletionsWaiting: 4096,
+  /** Depth of directories that are deleted or measured with one descriptor per level; deeper ones are moved up first, or not counted. */
+  treeDepth: 256,
+  /** Entries of containers' upper directories that one measurement looks at: 20 s of lstat. */
+  measuredEntries: 4_194_304,
+  /** ms for a measurement of all containers. */
+  measureMs: 120_000,
+  /** ms that a measurement of the containers stands: the kubelet asks each 10 s. */
+  measureAgeMs: 15_000,
+  /** Mounts stacked on one root file system that are taken off. */
+  stackedMounts: 8,
+  /** Lower directories of one overlay: the kernel's OVL_MAX_STACK. */
+  lowers: 500,
+} as const;

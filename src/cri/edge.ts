@@ -1,0 +1,177 @@
+/**
+ * What all RPCs have in common: readiness, in-flight bound, request id and Cause, deadline, decoding and
+ * encoding, one log line, fault → status. The files of `runtime/` and `image/` hold the rest, one RPC each.
+ */
+import type { DescMethod, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { RandomPort } from '../actors/ports/random.ts';
+import type { Cause } from '../base/cause.ts';
+import type { Fault } from '../base/fault.ts';
+import { fail, toFault } from '../base/fault.ts';
+import { edgeLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
+import type { CallContext, UnaryHandler } from './server.ts';
+import { RpcError, toStatus } from './status.ts';
+
+/** What a handler knows of its call beside the request. */
+export interface RpcContext {
+  readonly cause: Cause;
+  /** Aborts when the client has gone or its deadline has passed, with a FaultError as reason: nobody listens any more. */
+  readonly signal: AbortSignal;
+  /**
+   * The latest moment (clock.monoMs) at which an answer, or a fault that says where things stand, still
+   * reaches the client: its deadline less a margin. Undefined when the client set none.
+   */
+  readonly deadlineMonoMs: number | undefined;
+}
+
+/** One RPC. Gives the answer's fields, or its bytes when they are encoded already; throws FaultError. */
+export type RpcHandler<M extends DescMethodUnary> = (
+  request: MessageShape<M['input']>,
+  context: RpcContext,
+) => Promise<MessageInitShape<M['output']> | Uint8Array>;
+
+/** The handlers of a service by the local name of the RPC, such as `runPodSandbox`; what is absent is Unimplemented. */
+export type ServiceHandlers<S extends { readonly method: Record<string, DescMethod> }> = {
+  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodUnary ? K : never]?: S['method'][K] extends DescMethodUnary
+    ? RpcHandler<S['method'][K]>
+    : never;
+};
+
+export interface EdgeOptions {
+  readonly clock: Pick<ClockPort, 'nowNs' | 'monoMs'>;
+  readonly random: Pick<RandomPort, 'token'>;
+  readonly log: Log;
+  /** Why calls can't be taken now (such as "recovering"), or undefined when they can. */
+  readonly notReadyReason: () => string | undefined;
+  readonly runtime?: ServiceHandlers<typeof RuntimeService>;
+  readonly image?: ServiceHandlers<typeof ImageService>;
+}
+
+/** The handlers for `startCriServer`, by full method name such as `runtime.v1.RuntimeService/Version`. */
+export function edgeMethods(options: EdgeOptions): Record<string, UnaryHandler> {
+  const edge = new Edge(options);
+  const methods: Record<string, UnaryHandler> = {};
+  for (const [service, handlers] of [
+    [RuntimeService, options.runtime],
+    [ImageService, options.image],
+  ] as const) {
+    for (const rpc of service.methods) {
+      // keyed by this very service's names and types (ServiceHandlers); the loop alone can't see it
+      const handler = (handlers as Readonly<Record<string, AnyHandler | undefined>> | undefined)?.[rpc.localName];
+      if (handler === undefined || rpc.methodKind !== 'unary') continue;
+      methods[`${service.typeName}/${rpc.name}`] = (request, call) => edge.serve(rpc, handler, request, call);
+    }
+  }
+  return methods;
+}
+
+type AnyHandler = RpcHandler<DescMethodUnary>;
+/** What the edge needs of an RPC's descriptor. */
+type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
+
+/** Answered at any time and never counted: a client must always be able to ask how things are. */
+const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status']);
+
+class Edge {
+  readonly #options: EdgeOptions;
+  #inFlight = 0;
+
+  constructor(options: EdgeOptions) {
+    this.#options = options;
+  }
+
+  async serve(rpc: Rpc, handler: AnyHandler, request: Uint8Array, call: CallContext): Promise<Uint8Array> {
+    const { clock, random } = this.#options;
+    const startedMonoMs = clock.monoMs();
+    const cause = causeOf(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
+    const counted = !ALWAYS.has(rpc.name);
+    if (counted) this.#inFlight += 1;
+    try {
+      if (counted) this.#admit(rpc.name);
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineAtMs);
+      const answer = await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs });
+      const bytes = encode(rpc, answer);
+      this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
+      return bytes;
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
+      throw new RpcError(toStatus(fault, cause.requestId));
+    } finally {
+      if (counted) this.#inFlight -= 1;
+    }
+  }
+
+  #admit(rpc: string): void {
+    const reason = this.#options.notReadyReason();
+    if (reason !== undefined) fail('notReady', `${rpc}: troupe takes no calls yet: ${reason}`);
+    if (this.#inFlight > edgeLimits.inFlightCalls) {
+      fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
+    }
+  }
+
+  /** The client's deadline is wall time made from a relative timeout a moment ago, so it is turned back at once. */
+  #deadline(rpc: string, nowMonoMs: number, deadlineAtMs: number | undefined): number | undefined {
+    if (deadlineAtMs === undefined) return undefined;
+    const leftMs = deadlineAtMs - Number(this.#options.clock.nowNs() / 1_000_000n);
+    if (leftMs <= 0) fail('timedOut', `${rpc}: the caller's deadline had passed when the call arrived`);
+    return nowMonoMs + leftMs - deadlineMarginMs(leftMs);
+  }
+
+  #logAnswer(rpc: string, cause: Cause, startedMonoMs: number, bytes: number): void {
+    const fields = { ...cause, code: 'ok', bytes, latencyMs: this.#sinceMs(startedMonoMs) };
+    if (ALWAYS.has(rpc) || rpc.startsWith('List')) this.#options.log.trace(fields, rpc);
+    else this.#options.log.info(fields, rpc);
+  }
+
+  #logFault(rpc: string, cause: Cause, startedMonoMs: number, fault: Fault, thrown: unknown): void {
+    const { code } = toStatus(fault, cause.requestId);
+    const fields = { ...cause, code, fault, latencyMs: this.#sinceMs(startedMonoMs) };
+    if (fault.kind !== 'bug') this.#options.log.warn(fields, rpc);
+    else this.#options.log.error({ ...fields, stack: thrown instanceof Error ? thrown.stack : undefined }, rpc);
+  }
+
+  #sinceMs(startedMonoMs: number): number {
+    return Math.round((this.#options.clock.monoMs() - startedMonoMs) * 1000) / 1000;
+  }
+}
+
+/**
+ * How long before the client's deadline an answer must be ready, in ms: a share of what is left, so that a
+ * busy machine still gets it out, never more than half of it.
+ */
+export function deadlineMarginMs(leftMs: number): number {
+  const share = (leftMs * edgeLimits.deadlineMarginPercent) / 100;
+  const bounded = Math.min(Math.max(share, edgeLimits.deadlineMarginMinMs), edgeLimits.deadlineMarginMaxMs);
+  return Math.min(bounded, leftMs / 2);
+}
+
+/** W3C Trace Context, version 00 and later: version, trace id, parent id, flags. Ids of zeros are void. */
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/u;
+
+function causeOf(requestId: string, origin: string, traceparent: string | undefined): Cause {
+  // what is not a traceparent is left out: it would only carry a client's text into logs and spans
+  if (traceparent === undefined || !TRACEPARENT.test(traceparent)) return { requestId, origin };
+  return { requestId, origin, traceparent };
+}
+
+function decode(rpc: Rpc, request: Uint8Array): MessageShape<Rpc['input']> {
+  try {
+    // fields of a newer contract are dropped: proto3 lets readers do so, and we never send a request on
+    return fromBinary(rpc.input, request, { readUnknownFields: false });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return fail('invalidRequest', `${rpc.name}: the request is no valid ${rpc.input.name}: ${reason}`);
+  }
+}
+
+function encode(rpc: Rpc, answer: MessageInitShape<Rpc['output']> | Uint8Array): Uint8Array {
+  const bytes = answer instanceof Uint8Array ? answer : toBinary(rpc.output, create(rpc.output, answer));
+  if (bytes.length > edgeLimits.sendBytes) {
+    fail('exhausted', `${rpc.name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes} are never sent`);
+  }
+  return bytes;
+}

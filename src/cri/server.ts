@@ -1,0 +1,359 @@
+/**
+ * The one file that knows the RPC library (grpc-js). It serves both CRI services on a Unix socket with
+ * buffers in and out, owns the socket file, and drains. What a call means is `edge.ts`'s business.
+ */
+import { chmod, lstat, mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import type { Http2Server, IncomingHttpHeaders } from 'node:http2';
+import type { Server as NetServer, Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { DescMethod } from '@bufbuild/protobuf';
+import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
+import { Server, ServerCredentials } from '@grpc/grpc-js';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import { assert } from '../base/assert.ts';
+import { fail, fault, FaultError } from '../base/fault.ts';
+import { edgeLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
+import type { Status } from './status.ts';
+import { grpcCode, RpcError, toStatus } from './status.ts';
+
+/** What a handler is told of its call beside the bytes. */
+export interface CallContext {
+  /**
+   * Aborts when the client has gone (`cancelled`), its deadline has passed (`timedOut`) or the server closes
+   * (`notReady`), with a FaultError as reason; never after the handler has settled.
+   */
+  readonly signal: AbortSignal;
+  /** The client's deadline, in milliseconds of wall time since the epoch. */
+  readonly deadlineAtMs?: number;
+  /** The header `traceparent` as it came, unchecked. */
+  readonly traceparent?: string;
+}
+
+/** One unary RPC on the wire: throws RpcError to say how it failed; anything else thrown is answered Internal. */
+export type UnaryHandler = (request: Uint8Array, call: CallContext) => Promise<Uint8Array>;
+
+export interface CriServerOptions {
+  /** Absolute path; its directory is made (mode 0700) when missing. */
+  readonly socketPath: string;
+  /** By full method name, such as `runtime.v1.RuntimeService/Version`. An RPC without handler is Unimplemented. */
+  readonly methods: Readonly<Record<string, UnaryHandler>>;
+  readonly clock: ClockPort;
+  readonly log: Log;
+}
+
+export interface CriServer {
+  /**
+   * Refuses new calls with Unavailable, waits at most `graceMs` (default `edgeLimits.drainMs`) for those at
+   * work, then closes. Repeatable; the first call's grace counts.
+   */
+  drain(graceMs?: number): Promise<void>;
+  /** Aborts calls at work, drops all connections and removes the socket file if it is still ours. Repeatable. */
+  close(): Promise<void>;
+}
+
+/** Serves until closed. Throws FaultError when the socket is another's, or can't be made. */
+export async function startCriServer(options: CriServerOptions): Promise<CriServer> {
+  const server = new GrpcOverSocket(options);
+  await server.open();
+  return server;
+}
+
+type UnaryCall = ServerUnaryCall<Buffer, Buffer>;
+
+class GrpcOverSocket implements CriServer {
+  readonly #options: CriServerOptions;
+  readonly #grpc: Server;
+  readonly #injector: ReturnType<Server['createConnectionInjector']>;
+  readonly #listener: NetServer;
+  readonly #connections = new Set<Socket>();
+  readonly #inFlight = new Set<AbortController>();
+  /** What a drain waits for: called when the last call at work has ended, when the last connection has closed. */
+  #onIdle: () => void = () => undefined;
+  #onUnconnected: () => void = () => undefined;
+  #removeSocket: () => Promise<void> = () => Promise.resolve();
+  #draining: Promise<void> | undefined;
+  #stopping: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(options: CriServerOptions) {
+    this.#options = options;
+    this.#grpc = new Server({
+      'grpc.max_receive_message_length': edgeLimits.receiveBytes,
+      'grpc.max_send_message_length': edgeLimits.sendBytes,
+      'grpc.max_concurrent_streams': edgeLimits.streamsPerConnection,
+      'grpc.keepalive_time_ms': edgeLimits.keepaliveMs,
+      'grpc.keepalive_timeout_ms': edgeLimits.keepaliveTimeoutMs,
+      'grpc.enable_channelz': 0,
+    });
+    this.#register();
+    this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+    cutLongDeadlines(this.#grpc);
+    this.#listener = createServer((socket) => this.#accept(socket));
+    this.#listener.maxConnections = edgeLimits.connections;
+    this.#listener.on('drop', () => options.log.warn({ connections: edgeLimits.connections }, 'CRI connection dropped: too many'));
+    this.#listener.on('error', (error) => options.log.error({ error: error.message }, 'CRI socket failed'));
+  }
+
+  async open(): Promise<void> {
+    this.#removeSocket = await listenPrivately(this.#listener, this.#options.socketPath);
+  }
+
+  drain(graceMs: number = edgeLimits.drainMs): Promise<void> {
+    this.#draining ??= this.#drain(graceMs);
+    return this.#draining;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #drain(graceMs: number): Promise<void> {
+    if (this.#inFlight.size > 0) await this.#within(graceMs, (done) => (this.#onIdle = done));
+    this.#abortAll();
+    await this.#stopListening();
+    // says GOAWAY and lets answers on their way out pass; it drops what is left after flushMs
+    this.#injector.drain(edgeLimits.flushMs);
+    if (this.#connections.size > 0) await this.#within(edgeLimits.flushMs, (done) => (this.#onUnconnected = done));
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#draining ??= Promise.resolve();
+    this.#abortAll();
+    await this.#stopListening();
+    this.#injector.destroy();
+    for (const socket of this.#connections) socket.destroy();
+  }
+
+  /** Removes the file first: a new client shall find no socket instead of one on which nobody answers. */
+  #stopListening(): Promise<void> {
+    this.#stopping ??= this.#removeSocket()
+      .catch((error: Error) => this.#options.log.warn({ error: error.message }, `remove ${this.#options.socketPath}`))
+      .then(() => {
+        this.#listener.close();
+      });
+    return this.#stopping;
+  }
+
+  #abortAll(): void {
+    for (const call of this.#inFlight) call.abort(new FaultError(fault('notReady', 'troupe is stopping')));
+  }
+
+  /** Waits until `done`, handed to `subscribe`, is called, but no longer than `ms`. */
+  async #within(ms: number, subscribe: (done: () => void) => void): Promise<void> {
+    const { clock } = this.#options;
+    await new Promise<void>((resolve) => {
+      const timer = clock.setTimeout(resolve, ms);
+      subscribe(() => {
+        clock.clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  #accept(socket: Socket): void {
+    this.#connections.add(socket);
+    socket.on('close', () => {
+      this.#connections.delete(socket);
+      if (this.#connections.size === 0) this.#onUnconnected();
+    });
+    this.#injector.injectConnection(socket);
+  }
+
+  #register(): void {
+    const unused = new Map(Object.entries(this.#options.methods));
+    for (const service of [RuntimeService, ImageService]) {
+      for (const rpc of service.methods as readonly DescMethod[]) {
+        const name = `${service.typeName}/${rpc.name}`;
+        const handler = unused.get(name);
+        unused.delete(name);
+        const streaming = rpc.methodKind !== 'unary';
+        assert(!(streaming && handler !== undefined), `a unary handler was given for the streaming RPC ${name}`);
+        if (streaming) this.#grpc.register(`/${name}`, (call: Writable) => refuseStream(call, rpc.name), same, same, 'serverStream');
+        else this.#grpc.register(`/${name}`, (call: UnaryCall, answer: Answer) => void this.#serve(rpc.name, handler, call, answer), same, same, 'unary');
+      }
+    }
+    assert(unused.size === 0, `handlers for RPCs that the contract doesn't have: ${[...unused.keys()].join(', ')}`);
+  }
+
+  /** Never rejects: whatever a handler does ends one call. */
+  async #serve(rpc: string, handler: UnaryHandler | undefined, call: UnaryCall, answer: Answer): Promise<void> {
+    if (this.#draining !== undefined) return answer(wireStatus(stopping(rpc)));
+    if (handler === undefined) return answer(wireStatus(unimplemented(rpc)));
+    const abort = new AbortController();
+    const context = callContext(call, abort.signal);
+    // the library says "cancelled" after a good end too
+    call.on('cancelled', () => {
+      if (this.#inFlight.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineAtMs)));
+    });
+    this.#inFlight.add(abort);
+    try {
+      const bytes = await handler(call.request, context);
+      answer(null, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+    } catch (thrown) {
+      answer(wireStatus(this.#statusOf(rpc, thrown)));
+    } finally {
+      this.#inFlight.delete(abort);
+      if (this.#inFlight.size === 0) this.#onIdle();
+    }
+  }
+
+  #gone(rpc: string, deadlineAtMs: number | undefined): ReturnType<typeof fault> {
+    const nowMs = Number(this.#options.clock.nowNs() / 1_000_000n);
+    // the client's own timer and ours end the call in either order, some milliseconds apart
+    if (deadlineAtMs !== undefined && nowMs >= deadlineAtMs - edgeLimits.deadlineMarginMinMs) {
+      return fault('timedOut', `${rpc}: the caller's deadline has passed`);
+    }
+    return fault('cancelled', `${rpc}: the caller has gone`);
+  }
+
+  #statusOf(rpc: string, thrown: unknown): Status {
+    if (thrown instanceof RpcError) return thrown.status;
+    const error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    this.#options.log.error({ rpc, error }, 'an RPC handler threw');
+    return { code: 'internal', message: `${rpc}: internal error` };
+  }
+}
+
+type Answer = sendUnaryData<Buffer>;
+type Writable = ServerWritableStream<Buffer, Buffer>;
+
+function same(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+function unimplemented(rpc: string): Status {
+  return toStatus(fault('unsupported', `RPC ${rpc} is not implemented by this version of troupe`), '');
+}
+
+function stopping(rpc: string): Status {
+  return toStatus(fault('notReady', `${rpc}: troupe is stopping and takes no new calls`), '');
+}
+
+function refuseStream(call: Writable, rpc: string): void {
+  call.emit('error', wireStatus(unimplemented(rpc)));
+}
+
+function callContext(call: UnaryCall, signal: AbortSignal): CallContext {
+  const deadline = Number(call.getDeadline());
+  const traceparent = call.metadata.get('traceparent')[0];
+  return {
+    signal,
+    ...(Number.isFinite(deadline) ? { deadlineAtMs: deadline } : {}),
+    ...(typeof traceparent === 'string' ? { traceparent } : {}),
+  };
+}
+
+/** The library percent-encodes the text with encodeURI, which throws on lone surrogates. */
+function wireStatus(status: Status): { code: number; details: string } {
+  const text = status.message.toWellFormed();
+  const bytes = Buffer.from(text, 'utf8');
+  if (bytes.length <= edgeLimits.statusMessageBytes) return { code: grpcCode[status.code], details: text };
+  // a character cut in two at the end decodes to U+FFFD
+  const cut = bytes.subarray(0, edgeLimits.statusMessageBytes).toString('utf8').replace(/\uFFFD+$/u, '');
+  return { code: grpcCode[status.code], details: `${cut}…` };
+}
+
+/**
+ * grpc-js 1.14.7 keeps a call's timeout in 32 bits: 25 days or more (a StopContainer with a grace time of
+ * a month) overflow and the call ends at once with DeadlineExceeded. The header is cut before the library
+ * reads it; its HTTP/2 server is reachable by a private field only, and a test breaks when that goes.
+ */
+function cutLongDeadlines(grpc: Server): void {
+  const servers: unknown = Reflect.get(grpc, 'http2Servers');
+  assert(servers instanceof Map && servers.size === 1, 'grpc-js has no HTTP/2 server where it used to be');
+  for (const http2 of (servers as Map<Http2Server, unknown>).keys()) {
+    http2.prependListener('stream', (_stream, headers: IncomingHttpHeaders) => {
+      const timeout = headers['grpc-timeout'];
+      if (typeof timeout !== 'string') return;
+      const match = /^(\d{1,8})([HMS])$/u.exec(timeout);
+      const seconds = Number(match?.[1] ?? 0) * (SECONDS[match?.[2] ?? ''] ?? 0);
+      if (seconds > edgeLimits.longestDeadlineS) headers['grpc-timeout'] = `${edgeLimits.longestDeadlineS}S`;
+    });
+  }
+}
+
+const SECONDS: Readonly<Record<string, number>> = { H: 3600, M: 60, S: 1 };
+
+/**
+ * Listens on `path` such that nobody else can connect at any moment: the socket is bound in a directory of
+ * mode 0700, gets its mode 0600 there, and is then renamed, which also replaces a stale one in one step.
+ * (A umask would do too, but belongs to the whole process.) Gives what removes the file again, if it is ours.
+ */
+async function listenPrivately(listener: NetServer, path: string): Promise<() => Promise<void>> {
+  const slash = path.lastIndexOf('/');
+  if (!path.startsWith('/') || path.endsWith('/')) fail('invalidRequest', `listen on ${path}: not an absolute path of a file`, { subject: path });
+  const directory = path.slice(0, slash) || '/';
+  const nursery = `${path.slice(0, slash)}/.${path.slice(slash + 1)}`;
+  const newborn = `${nursery}/s`;
+  if (Buffer.byteLength(newborn) > edgeLimits.socketPathBytes) {
+    fail('invalidRequest', `listen on ${path}: the path has more than ${edgeLimits.socketPathBytes - 3} bytes`, { subject: path });
+  }
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await refuseForeign(path);
+  await makeNursery(nursery, newborn);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      listener.once('error', reject);
+      listener.listen(newborn, () => {
+        listener.off('error', reject);
+        resolve();
+      });
+    });
+    await chmod(newborn, 0o600);
+    await rename(newborn, path);
+  } catch (error) {
+    listener.close();
+    await rm(nursery, { recursive: true, force: true });
+    throw error;
+  }
+  await rmdir(nursery);
+  const ours = await lstat(path, { bigint: true });
+  return async () => {
+    const now = await lstat(path, { bigint: true }).catch(() => undefined);
+    if (now?.ino === ours.ino && now.dev === ours.dev) await unlink(path);
+  };
+}
+
+/** Throws unless `path` is free, or a socket on which nobody listens. */
+async function refuseForeign(path: string): Promise<void> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (found === undefined) return;
+  if (!found.isSocket()) fail('conflict', `listen on ${path}: something that is no socket is there`, { subject: path });
+  if (await someoneListens(path)) fail('conflict', `listen on ${path}: another process listens there`, { subject: path });
+}
+
+/** The directory in which the socket is born; what a start that was killed left in it is cleared away. */
+async function makeNursery(nursery: string, newborn: string): Promise<void> {
+  try {
+    await mkdir(nursery, { mode: 0o700 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    const found = await lstat(nursery);
+    if (!found.isDirectory() || found.uid !== process.geteuid?.() || (found.mode & 0o077) !== 0) {
+      fail('conflict', `listen on ${newborn}: ${nursery} is not a directory of ours`, { subject: nursery });
+    }
+    await refuseForeign(newborn);
+    await rm(newborn, { force: true });
+  }
+}
+
+/** Only a refused connection tells that a socket is stale: any other answer may come from a live but busy peer. */
+function someoneListens(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', (error: NodeJS.ErrnoException) => {
+      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
+    });
+  });
+}

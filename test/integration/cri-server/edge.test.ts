@@ -1,0 +1,59 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { status } from '@grpc/grpc-js';
+import { expect, test } from 'vitest';
+import { fail } from '../../../src/base/fault.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import type { EdgeOptions } from '../../../src/cri/edge.ts';
+import { edgeMethods } from '../../../src/cri/edge.ts';
+import { StopContainerRequestSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { HandClock, serve } from './harness.ts';
+
+const stop = 'runtime.v1.RuntimeService/StopContainer';
+
+function methods(runtime: NonNullable<EdgeOptions['runtime']>): ReturnType<typeof edgeMethods> {
+  return edgeMethods({
+    clock: new HandClock(),
+    random: { token: () => 'ab12' },
+    log: silentLog,
+    notReadyReason: () => undefined,
+    runtime,
+  });
+}
+
+test('a handler that sees its deadline coming is heard before the client gives up', async () => {
+  const { client } = await serve(
+    methods({
+      stopContainer: (request, context) => {
+        if (context.deadlineMonoMs === undefined) return Promise.resolve({});
+        return fail('timedOut', `stop container ${request.containerId}: running.stopping.waitExit waits for the process to end`);
+      },
+    }),
+  );
+  const request = toBinary(StopContainerRequestSchema, create(StopContainerRequestSchema, { containerId: '12' }));
+  expect(await client.unary(stop, request, { deadline: Date.now() + 3_600_000 })).toMatchObject({
+    code: status.DEADLINE_EXCEEDED,
+    details: 'stop container 12: running.stopping.waitExit waits for the process to end',
+  });
+  expect(await client.unary(stop, request)).toMatchObject({ code: status.OK });
+});
+
+test('malformed bytes are InvalidArgument over the wire', async () => {
+  const { client } = await serve(methods({ stopContainer: () => Promise.resolve({}) }));
+  const outcome = await client.unary(stop, Buffer.from([0x0a, 0xff]));
+  expect(outcome.code).toBe(status.INVALID_ARGUMENT);
+  expect(outcome.details).toContain('no valid StopContainerRequest');
+});
+
+test('a bug is Internal over the wire, with the request id', async () => {
+  const { client } = await serve(
+    methods({
+      stopContainer: () => {
+        throw new TypeError('our insides');
+      },
+    }),
+  );
+  const outcome = await client.unary(stop);
+  expect(outcome.code).toBe(status.INTERNAL);
+  expect(outcome.details).toContain('ab12');
+  expect(outcome.details).not.toContain('insides');
+});

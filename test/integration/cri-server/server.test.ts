@@ -1,0 +1,231 @@
+import { existsSync } from 'node:fs';
+import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
+import { status } from '@grpc/grpc-js';
+import { describe, expect, test } from 'vitest';
+import { FaultError } from '../../../src/base/fault.ts';
+import { edgeLimits } from '../../../src/base/limits.ts';
+import type { CallContext, UnaryHandler } from '../../../src/cri/server.ts';
+import { RpcError } from '../../../src/cri/status.ts';
+import { ImageService, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { clientOn, rawCall, serve, version } from './harness.ts';
+
+const echo: UnaryHandler = (request) => Promise.resolve(request);
+const runPod = 'runtime.v1.RuntimeService/RunPodSandbox';
+
+/** A handler that waits for its signal and then rejects with the reason, and what it was called with. */
+function waiting(): { handler: UnaryHandler; called: Promise<CallContext>; reason: Promise<unknown> } {
+  const called = Promise.withResolvers<CallContext>();
+  const reason = Promise.withResolvers<unknown>();
+  const handler: UnaryHandler = (_request, call) => {
+    called.resolve(call);
+    return new Promise((_resolve, reject) => {
+      call.signal.addEventListener('abort', () => {
+        reason.resolve(call.signal.reason);
+        const { fault } = call.signal.reason as FaultError;
+        reject(new RpcError({ code: 'unavailable', message: fault.message }));
+      });
+    });
+  };
+  return { handler, called: called.promise, reason: reason.promise };
+}
+
+/** A handler that answers when the test says so. */
+function held(): { handler: UnaryHandler; called: Promise<void>; release: () => void } {
+  const called = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  return {
+    called: called.promise,
+    release: gate.resolve,
+    handler: async (request) => {
+      called.resolve();
+      await gate.promise;
+      return request;
+    },
+  };
+}
+
+describe('calls', () => {
+  test('bytes go in and out as they are', async () => {
+    const { client } = await serve({ [version]: echo });
+    const answer = await client.unary(version, Buffer.from([0, 1, 254, 255]));
+    expect(answer).toEqual({ code: status.OK, details: '', bytes: Buffer.from([0, 1, 254, 255]) });
+  });
+
+  test('each of the 43 RPCs is declared, and without a handler answers Unimplemented with a plain sentence', async () => {
+    const { client } = await serve({});
+    const rpcs = [RuntimeService, ImageService].flatMap((service) => service.methods.map((rpc) => ({ rpc, service })));
+    expect(rpcs.length).toBe(43);
+    for (const { rpc, service } of rpcs) {
+      const name = `${service.typeName}/${rpc.name}`;
+      const outcome = rpc.methodKind === 'unary' ? await client.unary(name) : await client.stream(name);
+      expect(outcome.code, name).toBe(status.UNIMPLEMENTED);
+      expect(outcome.details).toBe(`RPC ${rpc.name} is not implemented by this version of troupe`);
+    }
+  });
+
+  test('a handler for an RPC that the contract does not have, or that streams, is refused at start', async () => {
+    await expect(serve({ 'runtime.v1.RuntimeService/Versoin': echo })).rejects.toThrow(/Versoin/u);
+    await expect(serve({ 'runtime.v1.RuntimeService/GetContainerEvents': echo })).rejects.toThrow(/GetContainerEvents/u);
+  });
+
+  test('a handler that throws ends one call and says nothing of our insides', async () => {
+    const { client } = await serve({
+      [version]: echo,
+      [runPod]: () => {
+        throw new Error('secret detail');
+      },
+    });
+    expect(await client.unary(runPod)).toMatchObject({ code: status.INTERNAL, details: 'RunPodSandbox: internal error' });
+    expect(await client.unary(version)).toMatchObject({ code: status.OK });
+  });
+
+  test('messages arrive whole: other scripts, percent signs, lone surrogates replaced, too long ones cut at a character', async () => {
+    let message = '';
+    const { client } = await serve({ [runPod]: () => Promise.reject(new RpcError({ code: 'notFound', message })) });
+    message = 'run “pöd” 100 % ☸';
+    expect(await client.unary(runPod)).toMatchObject({ code: status.NOT_FOUND, details: message });
+    message = 'broken \ud800 text';
+    expect(await client.unary(runPod)).toMatchObject({ details: 'broken \ufffd text' });
+    message = '€'.repeat(2000);
+    expect((await client.unary(runPod)).details).toBe(`${'€'.repeat(1365)}…`);
+  });
+
+  test('S62 F87 a request of more than 16 MiB is refused, also when it only unpacks to that, and others are served', async () => {
+    const { client, socketPath } = await serve({ [version]: (request) => Promise.resolve(new Uint8Array([request.length % 251])) });
+    const most = new Uint8Array(edgeLimits.receiveBytes);
+    expect(await client.unary(version, most)).toMatchObject({ code: status.OK });
+    expect(await client.unary(version, new Uint8Array(edgeLimits.receiveBytes + 1))).toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    const bomb = gzipSync(new Uint8Array(edgeLimits.receiveBytes + 1));
+    const frame = Buffer.concat([Buffer.from([1, 0, 0, 0, 0]), bomb]);
+    frame.writeUInt32BE(bomb.length, 1);
+    expect(await rawCall(socketPath, `/${version}`, { 'grpc-encoding': 'gzip' }, frame)).toBe(String(status.RESOURCE_EXHAUSTED));
+    expect(await client.unary(version)).toMatchObject({ code: status.OK });
+  });
+
+  test('an answer of more than 16 MiB passes', async () => {
+    const { client } = await serve({ [version]: () => Promise.resolve(new Uint8Array(20 * 1024 * 1024)) });
+    expect((await client.unary(version)).bytes.length).toBe(20 * 1024 * 1024);
+  });
+
+  test('F87 text that is no HTTP/2, unknown methods and bad headers end at their sender', async () => {
+    const { client, socketPath } = await serve({ [version]: echo });
+    const stranger = connect(socketPath);
+    const closed = new Promise((resolve) => stranger.on('close', resolve));
+    stranger.on('error', () => undefined);
+    stranger.resume();
+    // not ended by its sender: the server must hang up
+    stranger.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n'.repeat(3));
+    await closed;
+    const nothing = Buffer.from([0, 0, 0, 0, 0]);
+    expect(await rawCall(socketPath, '/runtime.v1alpha2.RuntimeService/Version', {}, nothing)).toBe(String(status.UNIMPLEMENTED));
+    expect(await rawCall(socketPath, '/é/ÿ', {}, nothing)).toBe(String(status.UNIMPLEMENTED));
+    expect(await rawCall(socketPath, `/${version}`, { 'grpc-timeout': 'soon' }, nothing)).toBe(String(status.INTERNAL));
+    expect(await client.unary(version)).toMatchObject({ code: status.OK });
+  });
+});
+
+describe('deadlines and cancels', () => {
+  test('the handler learns the deadline and the traceparent', async () => {
+    const seen: CallContext[] = [];
+    const { client } = await serve({
+      [version]: (request, call) => {
+        seen.push(call);
+        return Promise.resolve(request);
+      },
+    });
+    const deadline = Date.now() + 3_600_000;
+    await client.unary(version, new Uint8Array(), { deadline, headers: { traceparent: 'as it came' } });
+    await client.unary(version);
+    expect(seen[0]?.traceparent).toBe('as it came');
+    // made from a timeout relative to the server's clock, so it lags by the way of the call
+    expect(Math.abs((seen[0]?.deadlineAtMs ?? 0) - deadline)).toBeLessThan(600_000);
+    expect(seen[1]).not.toHaveProperty('deadlineAtMs');
+    expect(seen[1]).not.toHaveProperty('traceparent');
+    expect(seen[0]?.signal.aborted).toBe(false);
+  });
+
+  test('F68 a passed deadline aborts the signal with timedOut', async () => {
+    const { handler, reason } = waiting();
+    const { client } = await serve({ [runPod]: handler });
+    const { outcome } = client.start(runPod, new Uint8Array(), { deadline: Date.now() + 100 });
+    expect(((await reason) as FaultError).fault).toMatchObject({ kind: 'timedOut', message: "RunPodSandbox: the caller's deadline has passed" });
+    expect(await outcome).toMatchObject({ code: status.DEADLINE_EXCEEDED });
+  });
+
+  test('F68 a client that goes aborts the signal with cancelled', async () => {
+    const { handler, called, reason } = waiting();
+    const { client } = await serve({ [runPod]: handler });
+    const { call, outcome } = client.start(runPod, new Uint8Array(), { deadline: Date.now() + 3_600_000 });
+    await called;
+    call.cancel();
+    expect(((await reason) as FaultError).fault).toMatchObject({ kind: 'cancelled' });
+    expect(await outcome).toMatchObject({ code: status.CANCELLED });
+  });
+
+  test.each(['60000M', '9000000S', '99999999H'])('a deadline of more than 2³¹ ms (%s) does not end the call at once', async (timeout) => {
+    const seen: (number | undefined)[] = [];
+    const { socketPath } = await serve({
+      [version]: (request, call) => {
+        seen.push(call.deadlineAtMs);
+        return Promise.resolve(request);
+      },
+    });
+    expect(await rawCall(socketPath, `/${version}`, { 'grpc-timeout': timeout }, Buffer.from([0, 0, 0, 0, 0]))).toBe('0');
+    expect(seen[0]).toBeGreaterThan(Date.now() + 24 * 86_400_000);
+  });
+});
+
+describe('drain and close', () => {
+  test('F12 a drain lets calls at work finish and refuses new ones with Unavailable', async () => {
+    const { handler, called, release } = held();
+    const { client, server, socketPath } = await serve({ [runPod]: handler, [version]: echo });
+    const { outcome } = client.start(runPod, Buffer.from('kept'));
+    await called;
+    const drained = server.drain();
+    for (const other of [client, clientOn(socketPath)]) {
+      expect(await other.unary(version)).toMatchObject({
+        code: status.UNAVAILABLE,
+        details: 'Version: troupe is stopping and takes no new calls',
+      });
+    }
+    release();
+    expect(await outcome).toMatchObject({ code: status.OK, bytes: Buffer.from('kept') });
+    await drained;
+    expect(existsSync(socketPath)).toBe(false);
+    expect(await client.unary(version)).toMatchObject({ code: status.UNAVAILABLE });
+  });
+
+  test('F12 when the grace has passed, calls still at work are aborted with notReady and can still answer', async () => {
+    const { handler, called, reason } = waiting();
+    const { client, server, clock } = await serve({ [runPod]: handler });
+    const { outcome } = client.start(runPod);
+    await called;
+    const drained = server.drain(1234);
+    expect([...clock.timers.values()].map((timer) => timer.ms)).toEqual([1234]);
+    clock.fireAll();
+    expect(((await reason) as FaultError).fault).toMatchObject({ kind: 'notReady' });
+    expect(await outcome).toMatchObject({ code: status.UNAVAILABLE, details: 'troupe is stopping' });
+    await drained;
+    expect(clock.timers.size).toBe(0);
+  });
+
+  test('an idle server drains without waiting, twice is once', async () => {
+    const { server, clock } = await serve({});
+    const first = server.drain();
+    expect(server.drain()).toBe(first);
+    await first;
+    await server.close();
+    expect(clock.timers.size).toBe(0);
+  });
+
+  test('close drops calls at work', async () => {
+    const { handler, called, reason } = waiting();
+    const { client, server } = await serve({ [runPod]: handler });
+    const { outcome } = client.start(runPod);
+    await called;
+    await server.close();
+    expect(await reason).toBeInstanceOf(FaultError);
+    expect(await outcome).toMatchObject({ code: status.UNAVAILABLE });
+  });
+});

@@ -1,0 +1,42 @@
+import { status } from '@grpc/grpc-js';
+import { describe, expect, test } from 'vitest';
+import type { FaultKind } from '../../../src/base/fault.ts';
+import { fault } from '../../../src/base/fault.ts';
+import { grpcCode, toStatus, withKubeletPrefix } from '../../../src/cri/status.ts';
+
+describe('fault → status', () => {
+  test('our code numbers are those of the library', () => {
+    const theirs = Object.entries(grpcCode).map(([name]) => status[name.replace(/[A-Z]/gu, '_$&').toUpperCase() as keyof typeof status]);
+    expect(theirs).toEqual(Object.values(grpcCode));
+  });
+
+  const rows: readonly (readonly [FaultKind, keyof typeof grpcCode])[] = [
+    ['invalidRequest', 'invalidArgument'],
+    ['notFound', 'notFound'],
+    ['conflict', 'alreadyExists'],
+    ['wrongState', 'failedPrecondition'],
+    ['notReady', 'unavailable'],
+    ['exhausted', 'resourceExhausted'],
+    ['timedOut', 'deadlineExceeded'],
+    ['cancelled', 'cancelled'],
+    ['denied', 'permissionDenied'],
+    ['unsupported', 'unimplemented'],
+    ['outside', 'unknown'],
+  ];
+  test.each(rows)('%s is answered %s with its message as it is', (kind, code) => {
+    expect(toStatus(fault(kind, 'stop container 12: why'), 'ab12')).toEqual({ code, message: 'stop container 12: why' });
+  });
+
+  test('a bug tells the request id and nothing else', () => {
+    expect(toStatus(fault('bug', 'undefined is not a function at /some/path'), 'ab12')).toEqual({
+      code: 'internal',
+      message: 'internal error; the log of troupe tells more under request ab12',
+    });
+  });
+
+  test('a word for the kubelet stands first and under Unknown, from which alone it strips the code', () => {
+    const value = withKubeletPrefix('RegistryUnavailable', fault('timedOut', 'pull a/b: no answer', { subject: 'a/b' }));
+    expect(value).toMatchObject({ subject: 'a/b', retryable: true, cause: { kind: 'timedOut' } });
+    expect(toStatus(value, '')).toEqual({ code: 'unknown', message: 'RegistryUnavailable: pull a/b: no answer' });
+  });
+});
