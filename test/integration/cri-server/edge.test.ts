@@ -6,7 +6,8 @@ import { silentLog } from '../../../src/base/log.ts';
 import type { EdgeOptions } from '../../../src/cri/edge.ts';
 import { edgeMethods } from '../../../src/cri/edge.ts';
 import { StopContainerRequestSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { HandClock, serve } from './harness.ts';
+import { HandClock } from './hand-clock.ts';
+import { serve } from './harness.ts';
 
 const stop = 'runtime.v1.RuntimeService/StopContainer';
 

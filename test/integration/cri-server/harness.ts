@@ -1,4 +1,4 @@
-/** A server on a socket of its own, a client on it, and a clock whose timers the test fires. */
+/** A server on a socket of its own, and a client on it. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { connect } from 'node:net';
@@ -7,37 +7,13 @@ import { join } from 'node:path';
 import type { CallOptions, ClientUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { onTestFinished } from 'vitest';
-import type { ClockPort } from '../../../src/actors/ports/clock.ts';
 import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { CriServer, UnaryHandler } from '../../../src/cri/server.ts';
 import { startCriServer } from '../../../src/cri/server.ts';
+import { HandClock } from './hand-clock.ts';
 
 export const version = 'runtime.v1.RuntimeService/Version';
-
-/** Real time, but timers run only when the test says so. */
-export class HandClock implements ClockPort {
-  readonly timers = new Map<object, { fn: () => void; ms: number }>();
-  nowNs(): bigint {
-    return BigInt(Date.now()) * 1_000_000n;
-  }
-  monoMs(): number {
-    return performance.now();
-  }
-  setTimeout(fn: () => void, ms: number): object {
-    const handle = {};
-    this.timers.set(handle, { fn, ms });
-    return handle;
-  }
-  clearTimeout(handle: object | number): void {
-    this.timers.delete(handle as object);
-  }
-  fireAll(): void {
-    const due = [...this.timers.values()];
-    this.timers.clear();
-    for (const timer of due) timer.fn();
-  }
-}
 
 /** A directory that goes when the test ends. */
 export function scratchDirectory(): string {
