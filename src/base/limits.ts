@@ -215,6 +215,10 @@ export const hostLimits = {
   killLookLastMs: 100,
   /** Rounds of stopping a tree before it is killed: a fork bomb needs its cgroup killed instead. */
   killStopRounds: 20,
+  /** Attempts of an openat2 that lost a race with a rename: each attack costs the attacker a rename, too. */
+  openAttempts: 16,
+  /** Directories in a path that are made one by one: PATH_MAX / 2 is the kernel's own end. */
+  pathComponents: 256,
   /** Entries of /proc read in one go before the event loop gets its turn: some 2 ms. */
   procEntriesPerTurn: 200,
   /** Bytes of output that a tool may give when its caller does not say: messages, JSON of runc and CNI (F54). */
@@ -282,8 +286,8 @@ export const monitorLimits = {
   reopenMs: 10_000,
 } as const;
 
-/** The OCI runtime: see src/oci/runtime. */
-export const runtimeLimits = {
+/** The driver of the OCI runtime: see src/oci/runtime/driver.ts. */
+export const driverLimits = {
   /** Bytes of the runtime's state file and of a bundle's config.json: some 40 KiB each; 4000 mounts and variables fit in. */
   stateFileBytes: 8 * 1024 * 1024,
   /** Bytes of our own record beside a bundle. */
@@ -387,4 +391,32 @@ export const storageLimits = {
   stackedMounts: 8,
   /** Lower directories of one overlay: the kernel's OVL_MAX_STACK. */
   lowers: 500,
+} as const;
+
+/** From wish to config.json: src/oci/runtime/spec and the bundle writer. */
+export const specLimits = {
+  /** Bytes of the image's /etc/passwd and /etc/group, each: containerd's cap (S10, CVE-2025-4437). */
+  passwdBytes: 10 * 1024 * 1024,
+  /** Groups that one user is in: the kernel's NGROUPS_MAX. */
+  groups: 65_536,
+  /** Characters of a user's or group's name: useradd allows 32, directory services up to 256. */
+  nameChars: 256,
+  /** Bytes of a seccomp profile on the node's disk; Docker's own has 16 KiB. */
+  seccompBytes: 1024 * 1024,
+  /** Rules of one profile: the kernel takes 4096 BPF instructions, a rule needs at least one. */
+  seccompRules: 4096,
+  /** Bytes of a path: PATH_MAX. */
+  pathBytes: 4096,
+  /** Device nodes of one container: a privileged one gets all of the host's, some 300 on large machines. */
+  devices: 4096,
+  /** Depth of directories of devices that are walked: /dev/bus/usb/001/002 has 3. */
+  deviceDepth: 8,
+  /** Bytes of /proc/self/mountinfo: 20 000 mounts of 200 bytes. */
+  mountinfoBytes: 16 * 1024 * 1024,
+  /** Mounts that one container asks for: Kubernetes pods have a handful, the largest known some hundred. */
+  mounts: 1024,
+  /** Bytes of the lowest memory limit: Docker's floor; runc's init does not come up below. */
+  memoryMinBytes: 6 * 1024 * 1024,
+  /** Keys of cgroup v2's unified map: there are some 60 files that can be written. */
+  unifiedKeys: 256,
 } as const;
