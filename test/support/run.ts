@@ -64,12 +64,18 @@ export async function run(argv: readonly string[], options: RunOptions = {}): Pr
       kept.stderr += `\n[killed: ${program} did not end within ${timeoutMs} ms]\n`;
       killGroup();
     }, timeoutMs);
-    child.on('error', (error) => {
+    // Its group gets no signal of our terminal; it must not outlive us.
+    process.once('exit', killGroup);
+    const settle = (): void => {
       clearTimeout(timer);
+      process.off('exit', killGroup);
+    };
+    child.on('error', (error) => {
+      settle();
       reject(new Error(`run of ${program} failed: ${error.message}`));
     });
     child.on('close', (code, signal) => {
-      clearTimeout(timer);
+      settle();
       resolve({ code: code ?? -1, signal: signal ?? undefined, ...kept });
     });
   });

@@ -1,0 +1,42 @@
+// docs/figures.md: what long runs printed last, with commit and date. Each kind of run owns the block between its two
+// markers and leaves the rest alone.
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { checkout } from './steps.ts';
+
+const HEAD = '# Figures\n\nThe last result of each long run, written by the run itself.\n';
+
+/** Puts a block in place of the one with the same name, or at the end. */
+export function withBlock(text: string, name: string, block: string): string {
+  const begin = `<!-- ${name}: begin -->`;
+  const end = `<!-- ${name}: end -->`;
+  const whole = `${begin}\n${block.trim()}\n${end}`;
+  const from = text.indexOf(begin);
+  const to = text.indexOf(end);
+  if (from === -1 || to < from) return `${(text === '' ? HEAD : text).trimEnd()}\n\n${whole}\n`;
+  return text.slice(0, from) + whole + text.slice(to + end.length);
+}
+
+/** Short commit, with a plus when files differ from it, and the day. */
+export function commitAndDate(): string {
+  const git = (...args: string[]): string => execFileSync('git', ['-c', 'safe.directory=*', ...args], { cwd: checkout, encoding: 'utf8' }).trim();
+  const isChanged = git('status', '--porcelain', '--', 'src', 'bin', 'package-lock.json') !== '';
+  return `commit ${git('rev-parse', '--short', 'HEAD')}${isChanged ? ' + changes' : ''}, ${new Date().toISOString().slice(0, 10)}`;
+}
+
+/**
+ * Writes the block of this name into docs/figures.md.
+ * @param title heading of the block
+ * @param body markdown
+ */
+export function writeFigures(name: string, title: string, body: string): void {
+  const file = join(checkout, 'docs/figures.md');
+  let text = '';
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
+  writeFileSync(file, withBlock(text, name, `## ${title}\n\n${commitAndDate()}\n\n${body.trim()}`));
+}

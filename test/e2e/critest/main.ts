@@ -1,0 +1,124 @@
+// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--keep]`: the CRI validation suite against an
+// instance of its own. Prints passed, failed, skipped and each reason, and writes them into docs/figures.md when all of
+// it ran. Its images come from a loopback registry through a mirror rule, since their names are compiled in.
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeFigures } from '../../../scripts/support/figures.ts';
+import { type Machine, differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
+import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
+import { critestImages, critestRegistriesConf, imageByDigest } from '../../support/images/critest-images.ts';
+import { type Instance, makeInstance } from '../../support/instance.ts';
+import { run } from '../../support/run.ts';
+import { critest, runc14 } from '../../support/tools/go-tools.ts';
+import { figuresOf, type Spec, specsOf, totals } from './report.ts';
+
+/** A whole run takes 90 s when all goes well; each spec that waits in vain adds a minute or more. */
+const SUITE_TIMEOUT_MS = 25 * 60_000;
+/** Beyond ginkgo's own timeout, for its clean-up and report. */
+const SUITE_GRACE_MS = 2 * 60_000;
+const CLEAN_WITHIN_MS = 20_000;
+
+const { values: options } = parseArgs({
+  options: {
+    focus: { type: 'string' },
+    skip: { type: 'string' },
+    runtime: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+  },
+});
+
+/** Runs the suite and answers its specs. Throws when it left no report, as it does when it can't reach the socket. */
+async function runSuite(instance: Instance): Promise<Spec[]> {
+  const report = join(instance.directory, 'report.json');
+  const argv = [
+    await critest(imageByDigest.manifest.digest),
+    '-runtime-endpoint', instance.endpoint,
+    '-image-endpoint', instance.endpoint,
+    // The machine's own crictl.yaml must play no part.
+    '-config', join(instance.directory, 'no-crictl.yaml'),
+    '-ginkgo.no-color',
+    '-ginkgo.timeout', `${SUITE_TIMEOUT_MS / 1000}s`,
+    '-ginkgo.json-report', report,
+  ];
+  if (options.focus !== undefined) argv.push('-ginkgo.focus', options.focus);
+  if (options.skip !== undefined) argv.push('-ginkgo.skip', options.skip);
+  const ended = await run(argv, {
+    cwd: instance.directory,
+    timeoutMs: SUITE_TIMEOUT_MS + SUITE_GRACE_MS,
+    onOutput: (chunk) => process.stdout.write(chunk),
+  });
+  const text = await readFile(report, 'utf8').catch(() => undefined);
+  if (text === undefined) throw new Error(`critest ended with ${ended.code} and wrote no report`);
+  return specsOf(text);
+}
+
+function print(specs: readonly Spec[]): void {
+  for (const state of ['skipped', 'failed'] as const) {
+    for (const spec of specs.filter((one) => one.state === state)) console.log(`${state.toUpperCase()}: ${spec.name}\n    ${spec.reason}`);
+  }
+  console.log(`\ncritest: ${totals(specs)}`);
+}
+
+/** Pods and images that specs left, removed as a client would; then what is still there. */
+async function leftOvers(instance: Instance, before: Machine): Promise<string[]> {
+  await instance.crictl(['rmp', '--all', '--force']);
+  await instance.crictl(['rmi', '--all']);
+  await instance.terminate();
+  // The bridge belongs to the CNI configuration: no plugin takes it away again.
+  const left = await differencesWhenSettled(before, CLEAN_WITHIN_MS, instance.words);
+  return left.filter((line) => !/^\+ links: \S+$/.test(line));
+}
+
+/** Drives the suite, prints and writes what it came to. */
+async function validate(instance: Instance): Promise<void> {
+  const before = await snapshotMachine(instance.words);
+  await instance.start();
+  const startedAt = performance.now();
+  const specs = await runSuite(instance);
+  const seconds = (performance.now() - startedAt) / 1000;
+  const left = await leftOvers(instance, before);
+  print(specs);
+  for (const line of left) console.log(`left on the machine: ${line}`);
+  if (options.focus === undefined && options.skip === undefined) {
+    const remarks = [left.length === 0 ? 'Nothing was left on the machine.' : `${left.length} things were left on the machine.`];
+    writeFigures('critest', 'critest v1.36.0', figuresOf(specs, seconds, remarks));
+  }
+  if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0) process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const runtimePath = options.runtime ?? (await runc14());
+  const images = await critestImages();
+  const registryRoot = await mkdtemp(join(tmpdir(), 'troupe-critest-registry-'));
+  const undo: (() => Promise<void>)[] = [async () => await rm(registryRoot, { recursive: true, force: true })];
+  const cleanUp = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void cleanUp().finally(() => process.exit(130));
+    });
+  }
+  try {
+    const registry = await startRegistry({ root: registryRoot });
+    undo.push(registry.stop);
+    await pushImages(registry.address, images);
+    const instance = await makeInstance({ name: 'ctest', registriesConf: critestRegistriesConf(registry.address), runtimePath });
+    undo.push(async () => {
+      if (!options.keep) return await instance.remove();
+      console.log(`kept for a look: ${instance.directory}`);
+      await instance.terminate();
+    });
+    await validate(instance);
+  } finally {
+    await cleanUp();
+  }
+}
+
+if (process.getuid?.() === 0) await main();
+else {
+  console.error('critest makes pods, so it needs root: sudo npm run critest');
+  process.exitCode = 1;
+}

@@ -1,0 +1,182 @@
+// An instance of troupe of a test's own: own root, state, socket, network and cgroup parent, beside any other one.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { run } from './run.ts';
+import { sweepMachine } from './sweep.ts';
+import { checkout } from './tools/cache.ts';
+import { crictl } from './tools/go-tools.ts';
+
+export interface InstanceOptions {
+  /** What it is for: up to five small letters, which go into the names of directory, bridge and cgroup. */
+  readonly name: string;
+  /** Text of its registries.conf. */
+  readonly registriesConf?: string;
+  /** Path of an OCI runtime other than Debian's runc. */
+  readonly runtimePath?: string;
+  /** Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty. */
+  readonly network?: 'bridge' | 'host-only';
+}
+
+export interface Instance {
+  readonly directory: string;
+  readonly socket: string;
+  /** `unix://…` of the socket. */
+  readonly endpoint: string;
+  readonly root: string;
+  readonly state: string;
+  /** What only this instance's mounts, processes, cgroups, links and rules have in them: for `snapshotMachine`. */
+  readonly words: readonly string[];
+  /** Starts the daemon and waits until it answers; throws with the end of its log when it doesn't. */
+  readonly start: () => Promise<void>;
+  /** SIGTERM, then its exit code. Containers stay. */
+  readonly terminate: () => Promise<number>;
+  /** SIGKILL. */
+  readonly kill: () => Promise<void>;
+  /** Everything the daemon has printed. */
+  readonly log: () => Promise<string>;
+  /** Runs crictl against it. */
+  readonly crictl: (args: readonly string[], timeoutMs?: number) => ReturnType<typeof run>;
+  /** Ends the daemon and takes away everything of the instance, also what should not be there. */
+  readonly remove: () => Promise<void>;
+}
+
+const START_TIMEOUT_MS = 60_000;
+const TERMINATE_TIMEOUT_MS = 60_000;
+const LOOK_AGAIN_MS = 50;
+
+interface Paths {
+  readonly directory: string;
+  readonly bridge: string;
+  readonly cgroupParent: string;
+}
+
+/** The whole configuration of such an instance: the one place that knows the daemon's keys. */
+function configText({ directory, cgroupParent }: Paths, options: InstanceOptions): string {
+  const lines = [
+    'log_level = "debug"',
+    'cgroup_driver = "cgroupfs"',
+    `cgroup_parent = "${cgroupParent}"`,
+    `registries_conf = "${join(directory, 'registries.conf')}"`,
+    '',
+    '[cni]',
+    `conf_dir = "${join(directory, 'cni')}"`,
+    '',
+  ];
+  if (options.runtimePath !== undefined) lines.push('[handlers.runc]', `path = "${options.runtimePath}"`, '');
+  return lines.join('\n');
+}
+
+/** Bridge, addresses and host ports; a /24 by the process id, so that instances of parallel processes differ. */
+function conflistText({ directory, bridge }: Paths): string {
+  const subnet = `10.${100 + (process.pid % 100)}.${Math.floor(process.pid / 100) % 250}.0/24`;
+  return JSON.stringify({
+    cniVersion: '1.0.0',
+    name: bridge,
+    plugins: [
+      {
+        type: 'bridge',
+        bridge,
+        isGateway: true,
+        ipMasq: true,
+        hairpinMode: true,
+        ipam: { type: 'host-local', dataDir: join(directory, 'leases'), ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] },
+      },
+      { type: 'portmap', capabilities: { portMappings: true } },
+    ],
+  });
+}
+
+/** Prepares an instance without starting it. Needs root. */
+export async function makeInstance(options: InstanceOptions): Promise<Instance> {
+  if (!/^[a-z]{1,5}$/.test(options.name)) throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
+  // IFNAMSIZ leaves 15 characters; a process id has up to 7.
+  const tag = `tr${options.name}${process.pid}`;
+  const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
+  const paths: Paths = { directory, bridge: tag, cgroupParent: `/${tag}` };
+  const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(directory, 'state'), socket: join(directory, 'cri.sock') };
+  const endpoint = `unix://${place.socket}`;
+  await mkdir(join(directory, 'cni'));
+  await writeFile(place.config, configText(paths, options));
+  await writeFile(join(directory, 'registries.conf'), options.registriesConf ?? '');
+  if (options.network !== 'host-only') await writeFile(join(directory, 'cni/10-test.conflist'), conflistText(paths));
+  const logFile = join(directory, 'daemon.log');
+  const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
+  const crictlProgram = await crictl();
+  const daemon = daemonOf([join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])], logFile);
+
+  const crictlRun: Instance['crictl'] = async (args, timeoutMs = 120_000) =>
+    // No configuration of the machine's own crictl may play a part.
+    await run([crictlProgram, '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '60s', ...args], { timeoutMs });
+
+  const start = async (): Promise<void> => {
+    daemon.spawn();
+    const deadline = performance.now() + START_TIMEOUT_MS;
+    for (;;) {
+      if (!daemon.isRunning()) throw new Error(`troupe ended while starting:\n${(await log()).slice(-4000)}`);
+      const answer = await run([crictlProgram, '--config', '/dev/null', '--runtime-endpoint', endpoint, '--timeout', '2s', 'version'], { timeoutMs: 10_000 });
+      if (answer.code === 0) return;
+      if (performance.now() > deadline) throw new Error(`troupe did not answer within ${START_TIMEOUT_MS} ms (${answer.stderr.trim()}):\n${(await log()).slice(-4000)}`);
+      await delay(LOOK_AGAIN_MS);
+    }
+  };
+  const words = [tag];
+  const remove = async (): Promise<void> => {
+    await daemon.end('SIGKILL');
+    await sweepMachine(words);
+    await rm(directory, { recursive: true, force: true });
+  };
+  return {
+    directory,
+    socket: place.socket,
+    endpoint,
+    root: place.root,
+    state: place.state,
+    words,
+    start,
+    terminate: async () => await daemon.end('SIGTERM'),
+    kill: async () => {
+      await daemon.end('SIGKILL');
+    },
+    log,
+    crictl: crictlRun,
+    remove,
+  };
+}
+
+/** The daemon's process, which can be started again after it ended. */
+function daemonOf(argv: readonly [string, ...string[]], logFile: string) {
+  let child: ChildProcess | undefined;
+  let ended: Promise<number> = Promise.resolve(0);
+  const isRunning = (): boolean => child !== undefined && child.exitCode === null && child.signalCode === null;
+  return {
+    isRunning,
+    spawn: (): void => {
+      if (isRunning()) throw new Error(`${argv[0]} runs already`);
+      const output = openSync(logFile, 'a');
+      const [program, ...args] = argv;
+      const started = spawn(program, args, { stdio: ['ignore', output, output], cwd: '/' });
+      closeSync(output);
+      child = started;
+      ended = new Promise<number>((resolve, reject) => {
+        started.once('exit', (code) => resolve(code ?? -1));
+        started.once('error', reject);
+      });
+    },
+    /** Its exit code, -1 when a signal ended it. One that doesn't end on SIGTERM is killed, and that is an error. */
+    end: async (signal: 'SIGTERM' | 'SIGKILL'): Promise<number> => {
+      if (!isRunning()) return await ended;
+      child?.kill(signal);
+      const timer = new AbortController();
+      const first = await Promise.race([ended, delay(TERMINATE_TIMEOUT_MS, 'late' as const, { signal: timer.signal })]);
+      timer.abort();
+      if (first !== 'late') return first;
+      child?.kill('SIGKILL');
+      await ended;
+      throw new Error(`${argv[0]} did not end within ${TERMINATE_TIMEOUT_MS} ms of ${signal}`);
+    },
+  };
+}
