@@ -70,13 +70,12 @@ export class AttachmentCache {
     await this.#write(id, `${id}.result`, text);
   }
 
-  /** The duty; undefined when there is none. Throws `outside` when the file is no longer what was written. */
-  async read(id: SandboxId): Promise<Attachment | undefined> {
+  /** The duty; undefined when there is none, `damaged` when the file is no longer what was written (a disk's fault). */
+  async read(id: SandboxId): Promise<Attachment | 'damaged' | undefined> {
     const text = await this.#read(id, `${id}.json`);
     if (text === undefined) return undefined;
     const object = parseObject(text);
-    const attachment = object === undefined ? undefined : attachmentOf(id, object);
-    return attachment ?? fail('outside', `network of sandbox ${id}: the kept configuration ${join(this.#dir, `${id}.json`)} is damaged`, { subject: id });
+    return (object === undefined ? undefined : attachmentOf(id, object)) ?? 'damaged';
   }
 
   /** What the plugins answered; undefined when nothing whole was kept. */

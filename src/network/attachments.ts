@@ -73,11 +73,13 @@ export class Attachments {
   /**
    * Runs DEL of the whole chain with what ADD was given; returns at once when no
    * ADD was begun. `netnsPath` is empty when the namespace is gone (F57). What is
-   * kept is dropped last, after every plugin succeeded and no rule is left.
+   * kept is dropped last, after every plugin succeeded and no rule is left. When what
+   * was kept is damaged, `guess` stands in: a pod that can't be removed helps nobody.
    */
-  async del(id: SandboxId, netnsPath: string, context: ChainContext): Promise<void> {
-    const attachment = await this.#cache.read(id);
-    if (attachment === undefined) return;
+  async del(id: SandboxId, netnsPath: string, context: ChainContext, guess: () => Attachment): Promise<void> {
+    const duty = await this.#cache.read(id);
+    if (duty === undefined) return;
+    const attachment = duty === 'damaged' ? guess() : duty;
     const { network } = attachment;
     const kept = await this.#cache.readResult(id);
     const attempted = `CNI DEL of sandbox ${id} from network ${network.name}`;
@@ -97,7 +99,7 @@ export class Attachments {
   async check(id: SandboxId, netnsPath: string, context: ChainContext): Promise<void> {
     const attachment = await this.#cache.read(id);
     const kept = await this.#cache.readResult(id);
-    if (attachment === undefined || kept?.complete !== true) {
+    if (attachment === undefined || attachment === 'damaged' || kept?.complete !== true) {
       return fail('notFound', `CNI CHECK of sandbox ${id}: it is in no network`, { subject: id });
     }
     const { network } = attachment;

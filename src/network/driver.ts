@@ -86,7 +86,7 @@ class CniDriver implements NetworkDriver {
   }
 
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
-    const attachment = this.#attachment(input);
+    const attachment = this.#attachment(input, 'ADD');
     const ips = await this.#outsideGc(async () =>
       this.#attachments.add(attachment, await this.#pinnedNetns(input.id), chainContext(fx)),
     );
@@ -94,7 +94,8 @@ class CniDriver implements NetworkDriver {
   }
 
   async del(input: NetworkInput, fx: EffectContext): Promise<void> {
-    await this.#outsideGc(async () => this.#attachments.del(input.id, await this.#pinnedNetns(input.id), chainContext(fx)));
+    const guess = (): Attachment => this.#attachment(input, 'DEL');
+    await this.#outsideGc(async () => this.#attachments.del(input.id, await this.#pinnedNetns(input.id), chainContext(fx), guess));
   }
 
   async check(input: NetworkInput, fx: EffectContext): Promise<void> {
@@ -129,11 +130,11 @@ class CniDriver implements NetworkDriver {
     await collectGarbage(network, valid, { ...chainContext(fx), runTool, pluginDirs });
   }
 
-  #attachment(input: NetworkInput): Attachment {
+  #attachment(input: NetworkInput, command: 'ADD' | 'DEL'): Attachment {
     const { id, spec } = input;
     const state = this.#watch.state();
     const { network } = state;
-    if (network === undefined) return fail('notReady', `CNI ADD of sandbox ${id}: ${state.message}`, { subject: id });
+    if (network === undefined) return fail('notReady', `CNI ${command} of sandbox ${id}: ${state.message}`, { subject: id });
     const { namespace: podNamespace, name: podName, uid: podUid } = spec.key;
     return {
       id,

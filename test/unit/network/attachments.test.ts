@@ -1,0 +1,356 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { Attachment } from '../../../src/network/attachment-cache.ts';
+import { AttachmentCache } from '../../../src/network/attachment-cache.ts';
+import { Attachments, collectGarbage, networkProblem } from '../../../src/network/attachments.ts';
+import type { Network } from '../../../src/network/conflist.ts';
+import { parseList } from '../../../src/network/conflist.ts';
+import { chainName, Firewall } from '../../../src/network/firewall.ts';
+import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
+import { fakePlugins, faultOf, pluginFailure, result, sandboxId } from './fake-plugins.ts';
+
+const id = sandboxId('b');
+const context = { timeoutMs: 60_000 };
+const netns = '/run/netns/x';
+const noGuess = (): never => {
+  throw new Error('nothing to guess');
+};
+
+let plugins: FakePlugins;
+afterEach(() => plugins.close());
+
+function network(extra: object = {}): Network {
+  const list = {
+    cniVersion: '1.0.0',
+    name: 'net',
+    plugins: [{ type: 'one' }, { type: 'two', capabilities: { portMappings: true } }, { type: 'three' }],
+    ...extra,
+  };
+  const parsed = parseList(JSON.stringify(list));
+  if (!parsed.ok) throw new Error(parsed.reason);
+  return parsed.network;
+}
+
+interface World {
+  readonly attachments: Attachments;
+  readonly cache: AttachmentCache;
+  readonly cacheDir: string;
+  readonly attachment: Attachment;
+}
+
+function world(answer: (seen: Seen) => Answer, net: Network = network()): World {
+  plugins = fakePlugins(answer);
+  plugins.install('one', 'two', 'three', 'portmap');
+  const cacheDir = join(plugins.dir, 'cache');
+  const cache = new AttachmentCache(cacheDir);
+  const attachment: Attachment = {
+    id,
+    ifName: 'eth0',
+    network: net,
+    pluginDirs: [plugins.dir],
+    cniArgs: 'IgnoreUnknown=1',
+    runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, protocol: 'tcp' }] },
+  };
+  // no iptables there: the chains of these networks make no rules
+  return { attachments: new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [])), cache, cacheDir, attachment };
+}
+
+const good = ({ command, tool }: Seen): Answer =>
+  command === 'ADD' ? { stdout: result('10.0.0.5', { by: tool }) } : {};
+
+describe('ADD', () => {
+  it('runs the chain in order, each with the result before it, and only declared values', async () => {
+    const { attachments, attachment } = world(good);
+    expect(await attachments.add(attachment, netns, context)).toEqual(['10.0.0.5']);
+    expect(plugins.order()).toEqual(['ADD one', 'ADD two', 'ADD three']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by?: string } | undefined)?.by)).toEqual([undefined, 'one', 'two']);
+    expect(plugins.seen.map(({ stdin }) => 'runtimeConfig' in stdin)).toEqual([false, true, false]);
+    expect(plugins.seen.map(({ timeoutMs }) => timeoutMs)).toEqual([60_000, 59_999, 59_998]);
+  });
+
+  it('F55: keeps the duty before the first plugin runs, private to root', async () => {
+    const duties: string[][] = [];
+    const { attachments, attachment, cacheDir } = world((seen) => {
+      duties.push(readdirSync(join(plugins.dir, 'cache')));
+      return good(seen);
+    });
+    await attachments.add(attachment, netns, context);
+    expect(duties[0]).toEqual([`${id}.json`]);
+    expect(statSync(join(cacheDir, `${id}.json`)).mode & 0o777).toBe(0o600);
+    expect(readdirSync(cacheDir)).toEqual([`${id}.json`, `${id}.result`]);
+  });
+
+  it('gives the same answer again after a success, with no plugin run', async () => {
+    const { attachments, attachment } = world(good);
+    await attachments.add(attachment, netns, context);
+    plugins.seen.length = 0;
+    expect(await attachments.add(attachment, netns, context)).toEqual(['10.0.0.5']);
+    expect(plugins.seen).toEqual([]);
+  });
+
+  it('refuses a second ADD after a failed one until DEL has succeeded', async () => {
+    let broken = true;
+    const { attachments, attachment } = world((seen) => (broken && seen.command === 'ADD' ? pluginFailure(7, 'no') : good(seen)));
+    await faultOf(attachments.add(attachment, netns, context));
+    broken = false;
+    expect((await faultOf(attachments.add(attachment, netns, context))).kind).toBe('wrongState');
+    await attachments.del(id, netns, context, noGuess);
+    expect(await attachments.add(attachment, netns, context)).toEqual(['10.0.0.5']);
+  });
+
+  it('converts a result of another version for the next plugin', async () => {
+    const old = JSON.stringify({ cniVersion: '0.4.0', ips: [{ version: '4', address: '10.0.0.5/24' }] });
+    const { attachments, attachment } = world(({ command, tool }) => (command === 'ADD' && tool === 'one' ? { stdout: old } : { stdout: result('10.0.0.6') }));
+    await attachments.add(attachment, netns, context);
+    expect(plugins.seen[1]?.stdin['prevResult']).toMatchObject({ cniVersion: '1.0.0', ips: [{ address: '10.0.0.5/24' }] });
+  });
+
+  it.each(['', 'garbage', '{}', JSON.stringify({ cniVersion: '1.0.0', ips: [{ address: '10.0.0.5' }] })])(
+    'F54: publishes nothing of the last result %j and leaves the DEL owed',
+    async (stdout) => {
+      const { attachments, attachment, cache } = world((seen) => (seen.tool === 'three' ? { stdout } : good(seen)));
+      const fault = await faultOf(attachments.add(attachment, netns, context));
+      expect(fault).toMatchObject({ kind: 'outside' });
+      expect(fault.message).toContain('result can\'t be used');
+      expect(await cache.list()).toEqual([id]);
+      expect((await cache.readResult(id))?.complete).toBe(false);
+    },
+  );
+
+  it('fails without a network namespace before anything is kept', async () => {
+    const { attachments, attachment, cache } = world(good);
+    expect((await faultOf(attachments.add(attachment, '', context))).message).toContain('its network namespace is gone');
+    expect(await cache.list()).toEqual([]);
+  });
+
+  it('has one deadline for the chain', async () => {
+    const { attachments, attachment } = world((seen) => ({ ...good(seen), durationMs: 700 }));
+    const fault = await faultOf(attachments.add(attachment, netns, { timeoutMs: 1000 }));
+    expect(fault).toMatchObject({ kind: 'timedOut', message: expect.stringContaining('plugin three: no time left of 1000 ms') });
+    expect(plugins.seen.map(({ timeoutMs }) => timeoutMs)).toEqual([1000, 300]);
+  });
+});
+
+describe('DEL', () => {
+  it('runs the chain in reverse, each with the final result of ADD, and forgets last', async () => {
+    const left: string[][] = [];
+    const { attachments, attachment, cacheDir } = world((seen) => {
+      if (seen.command === 'DEL') left.push(readdirSync(join(plugins.dir, 'cache')));
+      return good(seen);
+    });
+    await attachments.add(attachment, netns, context);
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['three', 'three', 'three']);
+    expect(plugins.seen.map(({ env }) => env['CNI_NETNS'])).toEqual([netns, netns, netns]);
+    expect(left.every((names) => names.length === 2)).toBe(true);
+    expect(readdirSync(cacheDir)).toEqual([]);
+  });
+
+  it('succeeds with no plugin run when no ADD was begun, and again after a success', async () => {
+    const { attachments, attachment } = world(good);
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.seen).toEqual([]);
+    await attachments.add(attachment, netns, context);
+    await attachments.del(id, netns, context, noGuess);
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.seen).toEqual([]);
+  });
+
+  it('F57: runs with an empty namespace path', async () => {
+    const { attachments, attachment } = world(good);
+    await attachments.add(attachment, netns, context);
+    plugins.seen.length = 0;
+    await attachments.del(id, '', context, noGuess);
+    expect(plugins.seen.map(({ env }) => env['CNI_NETNS'])).toEqual(['', '', '']);
+  });
+
+  it('F51: after a failure in the chain covers all of it, with what the ones before had answered', async () => {
+    const { attachments, attachment } = world((seen) => (seen.command === 'ADD' && seen.tool === 'two' ? pluginFailure(100, 'no') : good(seen)));
+    const fault = await faultOf(attachments.add(attachment, netns, context));
+    expect(fault.message).toBe(`CNI ADD of sandbox ${id} to network net: plugin two: error 100: no`);
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.order()).toEqual(['DEL three', 'DEL two', 'DEL one']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['one', 'one', 'one']);
+  });
+
+  it('F52, F53: a failed DEL stays owed, with all that it needs, until one succeeds', async () => {
+    let broken = true;
+    const { attachments, attachment, cache } = world((seen) => (broken && seen.command === 'DEL' && seen.tool === 'two' ? pluginFailure(11, 'later') : good(seen)));
+    await attachments.add(attachment, netns, context);
+    for (let round = 0; round < 3; round += 1) {
+      expect(await faultOf(attachments.del(id, netns, context, noGuess))).toMatchObject({ kind: 'outside', retryable: true });
+    }
+    expect(await cache.list()).toEqual([id]);
+    broken = false;
+    plugins.seen.length = 0;
+    // a new daemon on the same directory keeps the duty
+    const again = new AttachmentCache(join(plugins.dir, 'cache'));
+    await new Attachments(plugins.runTool, again, new Firewall(plugins.runTool, [])).del(id, '', context, noGuess);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['three', 'three', 'three']);
+    expect(await cache.list()).toEqual([]);
+  });
+
+  it('F55: uses the configuration and values of ADD, unchanged to the last digit', async () => {
+    const net = network({ plugins: [{ type: 'one', big: 'BIG' }] });
+    const raw = JSON.stringify(net.plugins[0]?.raw).replace('"BIG"', '12345678901234567890');
+    const parsed = parseList(`{"cniVersion":"1.0.0","name":"net","plugins":[${raw}]}`);
+    if (!parsed.ok) throw new Error(parsed.reason);
+    const { attachments, attachment } = world(good, parsed.network);
+    await attachments.add(attachment, netns, context);
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.seen[1]?.stdinText).toContain('"big":12345678901234567890');
+    expect(plugins.seen[1]?.env['CNI_ARGS']).toBe('IgnoreUnknown=1');
+  });
+
+  it('gives no previous result below 0.4.0', async () => {
+    const { attachments, attachment } = world(good, network({ cniVersion: '0.3.1' }));
+    await attachments.add(attachment, netns, context);
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.seen.some(({ stdin }) => 'prevResult' in stdin)).toBe(false);
+  });
+
+  it('runs without the previous result when that file is torn', async () => {
+    const { attachments, attachment, cacheDir } = world(good);
+    await attachments.add(attachment, netns, context);
+    writeFileSync(join(cacheDir, `${id}.result`), '{"format":1,"comp');
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.seen.some(({ stdin }) => 'prevResult' in stdin)).toBe(false);
+    expect(readdirSync(cacheDir)).toEqual([]);
+  });
+
+  it('runs with the network of today when the duty itself is damaged, and keeps it while that fails', async () => {
+    let broken = true;
+    const { attachments, attachment, cacheDir, cache } = world((seen) => (broken && seen.command === 'DEL' ? pluginFailure(11, 'later') : good(seen)));
+    await attachments.add(attachment, netns, context);
+    const file = join(cacheDir, `${id}.json`);
+    writeFileSync(file, readFileSync(file, 'utf8').slice(0, 40));
+    const guess = () => ({ ...attachment, network: network({ name: 'today', plugins: [{ type: 'two' }] }) });
+    await faultOf(attachments.del(id, netns, context, guess));
+    expect(await cache.list()).toEqual([id]);
+    broken = false;
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, guess);
+    expect(plugins.seen.map(({ stdin }) => stdin['name'])).toEqual(['today']);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  it('lists duties only', async () => {
+    const { attachments, attachment, cacheDir, cache } = world(good);
+    expect(await cache.list()).toEqual([]);
+    await attachments.add(attachment, netns, context);
+    mkdirSync(join(cacheDir, 'x'));
+    writeFileSync(join(cacheDir, 'README.json'), '');
+    writeFileSync(join(cacheDir, `.${sandboxId('c')}.json.new`), '');
+    expect(await cache.list()).toEqual([id]);
+  });
+});
+
+describe('rules left by plugins', () => {
+  const masquerading = () => network({ plugins: [{ type: 'one', ipMasq: true }, { type: 'portmap', capabilities: { portMappings: true } }] });
+
+  it('are looked for after DEL by the names of the chains, and taken away in one transaction', async () => {
+    const masq = chainName('net', id);
+    const dnat = chainName('net', id, 'DN-');
+    const { cache, attachment } = world((seen) => {
+      if (seen.argv.includes('-S')) return seen.argv.at(-1) === masq ? {} : { exitCode: 1, stderr: 'iptables: No chain/target/match by that name.' };
+      if (seen.tool === 'iptables-save') {
+        return { stdout: `*nat\n:${masq} - [0:0]\n-A POSTROUTING -s 10.0.0.5/32 -m comment --comment "name: \\"net\\" id: \\"${id}\\"" -j ${masq}\n-A OTHER -j ${dnat}\n-A ${masq} -d 10.0.0.0/24 -j ACCEPT\nCOMMIT\n` };
+      }
+      return good(seen);
+    }, masquerading());
+    plugins.install('iptables', 'iptables-save', 'iptables-restore');
+    const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
+    await attachments.add(attachment, netns, context);
+    plugins.seen.length = 0;
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.seen.filter(({ argv }) => argv.includes('-S')).map(({ argv }) => argv.at(-1))).toEqual([masq, dnat]);
+    expect(plugins.seen.at(-1)).toMatchObject({
+      tool: 'iptables-restore',
+      stdinText: `*nat\n-D POSTROUTING -s 10.0.0.5/32 -m comment --comment "name: \\"net\\" id: \\"${id}\\"" -j ${masq}\n-F ${masq}\n-X ${masq}\nCOMMIT\n`,
+    });
+    expect(await cache.list()).toEqual([]);
+  });
+
+  it('keep the DEL owed while iptables fails', async () => {
+    const { cache, attachment } = world((seen) => (seen.tool === 'iptables' ? { exitCode: 4, stderr: 'resource problem' } : good(seen)), masquerading());
+    plugins.install('iptables');
+    const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
+    await attachments.add(attachment, netns, context);
+    expect((await faultOf(attachments.del(id, netns, context, noGuess))).message).toContain('exit code 4: resource problem');
+    expect(await cache.list()).toEqual([id]);
+  });
+
+  it('are not looked for where no plugin masquerades or maps ports', async () => {
+    const { cache, attachment } = world(good, network({ plugins: [{ type: 'one' }] }));
+    plugins.install('iptables', 'ip6tables');
+    const attachments = new Attachments(plugins.runTool, cache, new Firewall(plugins.runTool, [plugins.dir]));
+    await attachments.add(attachment, netns, context);
+    await attachments.del(id, netns, context, noGuess);
+    expect(plugins.order()).toEqual(['ADD one', 'DEL one']);
+  });
+
+  it('stand in chains named as bridge and portmap name them', () => {
+    // taken from a run of bridge 1.1.1 and portmap 1.1.1 in a network "nx"
+    const container = sandboxId('a').replaceAll('aa', 'ab');
+    expect(chainName('nx', container)).toBe('CNI-0bcc8318cf6b04e07e074e31');
+    expect(chainName('nx', container, 'DN-')).toBe('CNI-DN-0bcc8318cf6b04e07e074');
+  });
+});
+
+describe('CHECK', () => {
+  it('runs in order with the final result; not where the network forbids it or is too old; not without ADD', async () => {
+    const { attachments, attachment } = world(good);
+    expect((await faultOf(attachments.check(id, netns, context))).kind).toBe('notFound');
+    await attachments.add(attachment, netns, context);
+    plugins.seen.length = 0;
+    await attachments.check(id, netns, context);
+    expect(plugins.order()).toEqual(['CHECK one', 'CHECK two', 'CHECK three']);
+    expect(plugins.seen.map(({ stdin }) => (stdin['prevResult'] as { by: string }).by)).toEqual(['three', 'three', 'three']);
+    plugins.close();
+    for (const net of [network({ disableCheck: true }), network({ cniVersion: '0.3.1' })]) {
+      const quiet = world(good, net);
+      await quiet.attachments.add(quiet.attachment, netns, context);
+      plugins.seen.length = 0;
+      await quiet.attachments.check(id, netns, context);
+      expect(plugins.seen).toEqual([]);
+      plugins.close();
+    }
+  });
+});
+
+describe('probes of a network', () => {
+  const versions = (list: string[]) => ({ stdout: JSON.stringify({ cniVersion: '1.1.0', supportedVersions: list }) });
+  const call = () => ({ runTool: plugins.runTool, pluginDirs: [plugins.dir], timeoutMs: 1000 });
+
+  it('say which plugin is absent, too old, or not available', async () => {
+    world((seen) => (seen.command === 'VERSION' ? versions(['0.4.0', '1.0.0']) : {}));
+    expect(await networkProblem(network(), call())).toBe('');
+    expect(plugins.order()).toEqual(['VERSION one', 'VERSION two', 'VERSION three']);
+    expect(plugins.seen[0]?.env['CNI_CONTAINERID']).toBeUndefined();
+    expect(await networkProblem(network({ cniVersion: '1.1.0' }), call())).toBe(
+      "CNI VERSION in network net: plugin one: it speaks 0.4.0, 1.0.0, the network's configuration is in 1.1.0",
+    );
+    expect(await networkProblem(network({ plugins: [{ type: 'four' }] }), call())).toContain('plugin four: no such executable');
+    plugins.close();
+    world((seen) => (seen.command === 'VERSION' ? versions(['1.1.0']) : pluginFailure(50, 'no daemon')));
+    expect(await networkProblem(network({ cniVersion: '1.1.0' }), call())).toBe('CNI STATUS in network net: plugin one: error 50: no daemon');
+  });
+
+  it('collect garbage from 1.1.0 on, in all plugins though one fails, unless disabled', async () => {
+    world((seen) => (seen.tool === 'one' ? pluginFailure(100, 'no') : {}));
+    await collectGarbage(network(), [{ id, ifName: 'eth0' }], call());
+    await collectGarbage(network({ cniVersion: '1.1.0', disableGC: true }), [], call());
+    expect(plugins.seen).toEqual([]);
+    const fault = await faultOf(collectGarbage(network({ cniVersion: '1.1.0' }), [{ id, ifName: 'eth0' }], call()));
+    expect(fault.message).toBe('CNI GC in network net: plugin one: error 100: no');
+    expect(plugins.order()).toEqual(['GC one', 'GC two', 'GC three']);
+    expect(plugins.seen[2]?.stdin['cni.dev/valid-attachments']).toEqual([{ containerID: id, ifname: 'eth0' }]);
+  });
+});

@@ -1,0 +1,139 @@
+import { describe, expect, it } from 'vitest';
+import type { CniVersion } from '../../../src/network/conflist.ts';
+import type { CniResult } from '../../../src/network/result.ts';
+import { parseResult, podIps, resultIn } from '../../../src/network/result.ts';
+import { networkLimits } from '../../../src/base/limits.ts';
+
+const bridge = {
+  cniVersion: '1.0.0',
+  interfaces: [
+    { name: 'br0', mac: '3a:cf:56:97:32:81' },
+    { name: 'veth1', mac: '1a:8f:89:85:97:c4' },
+    { name: 'eth0', mac: 'e6:c6:de:2f:3a:33', sandbox: '/run/netns/x' },
+  ],
+  ips: [
+    { interface: 2, address: '10.1.0.2/24', gateway: '10.1.0.1' },
+    { interface: 2, address: 'fd00::2/64', gateway: 'fd00::1' },
+  ],
+  routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0', gw: 'fd00::1' }],
+  dns: { nameservers: ['10.1.0.1'], search: ['x.y'] },
+};
+
+function parse(value: unknown, asked: CniVersion = '1.0.0'): CniResult {
+  const parsed = parseResult(JSON.stringify(value), asked);
+  if (!parsed.ok) throw new Error(parsed.reason);
+  return parsed.result;
+}
+
+function reasonOf(value: unknown): string {
+  const parsed = parseResult(typeof value === 'string' ? value : JSON.stringify(value), '1.0.0');
+  if (!parsed.ok) return parsed.reason;
+  const ips = podIps(parsed.result, 'eth0');
+  return ips.ok ? `good: ${ips.ips.join(' ')}` : ips.reason;
+}
+
+describe('results of ADD', () => {
+  it('gives the pod its addresses in the order of the result', () => {
+    expect(podIps(parse(bridge), 'eth0')).toEqual({ ok: true, ips: ['10.1.0.2', 'fd00::2'] });
+    const six = { ...bridge, ips: bridge.ips.toReversed() };
+    expect(podIps(parse(six), 'eth0')).toEqual({ ok: true, ips: ['fd00::2', '10.1.0.2'] });
+  });
+
+  it('counts addresses without an index, and none of the host or of another interface', () => {
+    const interfaces = [...bridge.interfaces, { name: 'net1', sandbox: '/run/netns/x' }];
+    const ips = [
+      { address: '10.1.0.1/24', interface: 0 },
+      { address: '10.9.0.9/24', interface: 3 },
+      { address: '10.1.0.7/24' },
+    ];
+    expect(podIps(parse({ ...bridge, interfaces, ips }), 'eth0')).toEqual({ ok: true, ips: ['10.1.0.7'] });
+  });
+
+  it.each(['0.3.0', '0.3.1', '0.4.0'])('reads the form of %s', (cniVersion) => {
+    const old = { ...bridge, cniVersion, ips: [{ ...bridge.ips[0], version: '4' }] };
+    expect(podIps(parse(old), 'eth0')).toEqual({ ok: true, ips: ['10.1.0.2'] });
+    expect(reasonOf({ ...old, ips: [{ ...bridge.ips[0], version: '6' }] })).toContain('version');
+  });
+
+  it('reads the form of 0.1.0 and 0.2.0', () => {
+    const old = {
+      cniVersion: '0.2.0',
+      ip4: { ip: '10.1.0.2/24', gateway: '10.1.0.1', routes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }] },
+      ip6: { ip: 'fd00::2/64' },
+    };
+    const result = parse(old);
+    expect(podIps(result, 'eth0')).toEqual({ ok: true, ips: ['10.1.0.2', 'fd00::2'] });
+    expect(resultIn(result, '1.0.0')).toEqual({
+      cniVersion: '1.0.0',
+      interfaces: [],
+      ips: [{ address: '10.1.0.2/24', gateway: '10.1.0.1' }, { address: 'fd00::2/64' }],
+      routes: [{ dst: '0.0.0.0/0', gw: '10.1.0.1' }],
+      dns: {},
+    });
+    expect(reasonOf({ cniVersion: '0.2.0', ip4: { ip: 'fd00::2/64' } })).toContain('other family');
+  });
+
+  it('takes the version that was asked for when the result names none', () => {
+    const { cniVersion: _, ...bare } = bridge;
+    expect(parse(bare, '0.4.0').cniVersion).toBe('0.4.0');
+  });
+
+  it('passes a result on as it came when the version is the same', () => {
+    const odd = { ...bridge, vendor: { deep: [1, null] } };
+    expect(resultIn(parse(odd), '1.0.0')).toEqual(odd);
+  });
+
+  it('converts to older versions and back without losing an address, route or interface', () => {
+    const result = parse({ ...bridge, cniVersion: '1.1.0', interfaces: bridge.interfaces.map((item) => ({ ...item, mtu: 1500 })) }, '1.1.0');
+    for (const version of ['0.3.0', '0.3.1', '0.4.0', '1.0.0'] as const) {
+      const there = resultIn(result, version);
+      expect(there['ips']).toHaveLength(2);
+      expect(JSON.stringify(there)).not.toContain('mtu');
+      const back = parse(there, version);
+      expect({ ips: back.ips, routes: back.routes, interfaces: back.interfaces, dns: back.dns }).toEqual({
+        ips: result.ips,
+        routes: result.routes,
+        interfaces: result.interfaces,
+        dns: result.dns,
+      });
+    }
+    expect(resultIn(result, '0.4.0')['ips']).toMatchObject([{ version: '4' }, { version: '6' }]);
+    expect(resultIn(result, '0.2.0')).toEqual({
+      cniVersion: '0.2.0',
+      ip4: { ip: '10.1.0.2/24', gateway: '10.1.0.1', routes: [{ dst: '0.0.0.0/0' }] },
+      ip6: { ip: 'fd00::2/64', gateway: 'fd00::1', routes: [{ dst: '::/0', gw: 'fd00::1' }] },
+      dns: { nameservers: ['10.1.0.1'], search: ['x.y'] },
+    });
+  });
+
+  it.each([
+    ['', 'it is empty'],
+    ['{"ips":', 'not a JSON object'],
+    ['[]', 'not a JSON object'],
+    [{ ...bridge, cniVersion: '7.0.0' }, 'cniVersion is unknown'],
+    [{ ...bridge, cniVersion: 3 }, 'cniVersion is unknown'],
+    [{ ...bridge, ips: [] }, 'no address'],
+    [{ ...bridge, ips: undefined }, 'no address'],
+    [{ ...bridge, ips: 'x' }, 'ips is not a list'],
+    [{ ...bridge, ips: [{ address: '10.1.0.2' }] }, 'prefix length'],
+    [{ ...bridge, ips: [{ address: '10.1.0.300/24' }] }, 'prefix length'],
+    [{ ...bridge, ips: [{ address: '10.1.0.2/33' }] }, 'prefix length'],
+    [{ ...bridge, ips: [{ address: 'fe80::1%eth0/64' }] }, 'prefix length'],
+    [{ ...bridge, ips: [{ address: 7 }] }, 'is missing'],
+    [{ ...bridge, ips: [{ address: '0.0.0.0/0' }] }, 'no address that a pod can have'],
+    [{ ...bridge, ips: [{ address: '127.0.0.1/8' }] }, 'no address that a pod can have'],
+    [{ ...bridge, ips: [{ address: '224.0.0.1/8' }] }, 'no address that a pod can have'],
+    [{ ...bridge, ips: [{ address: '::1/128' }] }, 'no address that a pod can have'],
+    [{ ...bridge, ips: [{ address: 'ff02::1/128' }] }, 'no address that a pod can have'],
+    [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: 9 }] }, 'no index'],
+    [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: -1 }] }, 'no index'],
+    [{ ...bridge, ips: [{ address: '10.1.0.2/24', gateway: 'x' }] }, 'gateway'],
+    [{ ...bridge, interfaces: [{ name: 'net1', sandbox: '/run/netns/x' }], ips: [{ address: '10.1.0.2/24' }] }, 'net1, not eth0'],
+    [{ ...bridge, interfaces: [{ name: '' }] }, 'name'],
+    [{ ...bridge, routes: [{ dst: 'x' }] }, 'dst'],
+    [{ ...bridge, dns: { nameservers: [1] } }, 'dns.nameservers'],
+    [{ ...bridge, ips: Array.from({ length: networkLimits.resultIps + 1 }, () => ({ address: '10.1.0.2/24' })) }, 'more than'],
+  ])('F54: refuses %.80j', (value, reason) => {
+    expect(reasonOf(value)).toContain(reason);
+  });
+});

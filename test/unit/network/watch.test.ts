@@ -1,0 +1,207 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { networkLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { loadConfDir } from '../../../src/network/conf-dir.ts';
+import { defaultNetwork } from '../../../src/network/default-conflist.ts';
+import type { WatchOptions } from '../../../src/network/watch.ts';
+import { NetworkWatch } from '../../../src/network/watch.ts';
+import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
+import { fakePlugins, pluginFailure } from './fake-plugins.ts';
+
+let plugins: FakePlugins;
+let watching: NetworkWatch | undefined;
+afterEach(async () => {
+  await watching?.stop();
+  watching = undefined;
+  plugins.close();
+});
+
+/** Timers that fire when the test says so. */
+class HandClock {
+  readonly timers = new Map<number, { fn: () => void; ms: number }>();
+  #next = 1;
+  setTimeout(fn: () => void, ms: number): number {
+    this.timers.set(this.#next, { fn, ms });
+    this.#next += 1;
+    return this.#next - 1;
+  }
+  clearTimeout(handle: object | number): void {
+    if (typeof handle === 'number') this.timers.delete(handle);
+  }
+}
+
+const list = (name: string, extra: object = {}) =>
+  JSON.stringify({ cniVersion: '1.0.0', name, plugins: [{ type: 'bridge' }], ...extra });
+const speaks = ({ command }: Seen): Answer =>
+  command === 'VERSION' ? { stdout: '{"supportedVersions":["0.4.0","1.0.0","1.1.0"]}' } : {};
+
+function setUp(options: Partial<WatchOptions> = {}, answer: (seen: Seen) => Answer = speaks) {
+  plugins = fakePlugins(answer);
+  plugins.install('bridge', 'portmap');
+  const confDir = join(plugins.dir, 'net.d');
+  mkdirSync(confDir);
+  const clock = new HandClock();
+  const watch = new NetworkWatch({
+    confDir,
+    networkName: '',
+    pluginDirs: [plugins.dir],
+    clock,
+    runTool: plugins.runTool,
+    log: silentLog,
+    ...options,
+  });
+  watching = watch;
+  return { confDir, clock, watch, put: (file: string, text: string) => writeFileSync(join(confDir, file), text) };
+}
+
+describe('NetworkReady', () => {
+  it('is false with a reason before the first look and for an empty or absent directory', async () => {
+    const { watch, confDir } = setUp();
+    expect(watch.state()).toMatchObject({ ready: false, reason: 'NetworkPluginNotReady' });
+    await watch.start();
+    expect(watch.state()).toEqual({ ready: false, reason: 'NetworkPluginNotReady', message: `no CNI configuration in ${confDir}` });
+    rmSync(confDir, { recursive: true });
+    await watch.rescan();
+    expect(watch.state().message).toBe(`no CNI configuration in ${confDir}`);
+  });
+
+  it('F56: names what is wrong with the files, and becomes true with a good one', async () => {
+    const { watch, put, confDir } = setUp();
+    put('10-half.conflist', list('half').slice(0, 30));
+    symlinkSync('20-loop.conf', join(confDir, '20-loop.conf'));
+    put('30-s50.conflist', list('bad', { plugins: [{ type: '../../bin/touch' }] }));
+    await watch.start();
+    expect(watch.state().ready).toBe(false);
+    expect(watch.state().message).toContain('20-loop.conf: ELOOP');
+    expect(watch.state().message).toContain('10-half.conflist: not a JSON object');
+    expect(watch.state().message).toContain('30-s50.conflist: plugins[0]: type "../../bin/touch"');
+    put('40-good.conflist', list('good'));
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: true, reason: '', message: '', network: { name: 'good' } });
+  });
+
+  it('takes the configured network, and waits for it', async () => {
+    const { watch, put, confDir } = setUp({ networkName: 'mine' });
+    put('10.conflist', list('other'));
+    await watch.start();
+    expect(watch.state().message).toBe(`no network mine in ${confDir}`);
+    put('20.conflist', list('mine'));
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'mine' } });
+  });
+
+  it('turns false when the configuration goes, never back to the fallback', async () => {
+    plugins = fakePlugins(speaks);
+    const fallback = defaultNetwork({ leaseDir: '/var/lib/x' });
+    plugins.close();
+    const { watch, put, confDir } = setUp({ fallback });
+    await watch.start();
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'troupe0' } });
+    put('10.conflist', list('real'));
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'real' } });
+    rmSync(join(confDir, '10.conflist'));
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: false, message: `no CNI configuration in ${confDir}` });
+  });
+
+  it('does not use the fallback for a directory with a broken file', async () => {
+    const { watch, put } = setUp({ fallback: defaultNetwork({ leaseDir: '/var/lib/x' }) });
+    put('10.conflist', '{');
+    await watch.start();
+    expect(watch.state().ready).toBe(false);
+  });
+
+  it('is false while a plugin is absent, and asks VERSION once per set of executables', async () => {
+    const { watch, put } = setUp();
+    put('10.conflist', list('n', { plugins: [{ type: 'bridge' }, { type: 'late' }] }));
+    await watch.start();
+    expect(watch.state().message).toBe(`network n: no plugin late in ${plugins.dir}`);
+    plugins.install('late');
+    await watch.rescan();
+    await watch.rescan();
+    expect(watch.state().ready).toBe(true);
+    expect(plugins.order()).toEqual(['VERSION bridge', 'VERSION late']);
+    writeFileSync(join(plugins.dir, 'late'), 'a newer one');
+    await watch.rescan();
+    expect(plugins.order().slice(2)).toEqual(['VERSION bridge', 'VERSION late']);
+  });
+
+  it('follows STATUS at each look from 1.1.0 on', async () => {
+    let available = false;
+    const { watch, put } = setUp({}, (seen) => (seen.command === 'STATUS' && !available ? pluginFailure(50, 'no daemon') : speaks(seen)));
+    put('10.conflist', list('n', { cniVersion: '1.1.0' }));
+    await watch.start();
+    expect(watch.state()).toMatchObject({ ready: false, message: expect.stringContaining('error 50: no daemon'), network: { name: 'n' } });
+    available = true;
+    await watch.rescan();
+    expect(watch.state().ready).toBe(true);
+  });
+
+  it('looks again after 5 s by the clock, sooner after an event, and sees a replaced directory', async () => {
+    const { watch, clock, confDir, put } = setUp();
+    await watch.start();
+    expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([networkLimits.rescanMs]);
+    const hurried = new Promise<void>((resolve) => {
+      const set = clock.setTimeout.bind(clock);
+      clock.setTimeout = (fn, ms) => {
+        if (ms === networkLimits.rescanDelayMs) resolve();
+        return set(fn, ms);
+      };
+    });
+    put('10.conflist', list('n'));
+    await hurried;
+    renameSync(confDir, `${confDir}.old`);
+    mkdirSync(confDir);
+    put('20.conflist', list('replaced'));
+    for (const { fn } of clock.timers.values().toArray()) fn();
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'replaced' } });
+  });
+
+  it('sets no timer once stopped', async () => {
+    const { watch, clock } = setUp();
+    await watch.start();
+    await watch.stop();
+    await watch.rescan();
+    expect(clock.timers.size).toBe(0);
+  });
+});
+
+describe('a directory of configurations', () => {
+  it('F56: is refused with more entries than anybody writes', async () => {
+    const { confDir } = setUp();
+    for (let at = 0; at <= networkLimits.confDirEntries; at += 1) writeFileSync(join(confDir, `${at}.conflist`), '{}');
+    const loaded = await loadConfDir(confDir);
+    expect(loaded).toMatchObject({ networks: [], empty: false });
+    expect(loaded.problem).toBe(`${confDir} has more than ${networkLimits.confDirEntries} entries`);
+  });
+
+  it('F56: skips what is no regular file or too large, and hangs on none', async () => {
+    const { confDir, put } = setUp();
+    execFileSync('mkfifo', [join(confDir, '10-fifo.conf')]);
+    mkdirSync(join(confDir, '20-dir.conf'));
+    put('30-large.conf', '');
+    truncateSync(join(confDir, '30-large.conf'), networkLimits.confFileBytes + 1);
+    symlinkSync('/dev/zero', join(confDir, '40-zero.conf'));
+    symlinkSync('50-real', join(confDir, '50-link.conflist'));
+    put('50-real', list('linked'));
+    const loaded = await loadConfDir(confDir);
+    expect(loaded.networks.map(({ network }) => network.name)).toEqual(['linked']);
+    expect(loaded.skipped).toEqual([
+      { file: '10-fifo.conf', reason: 'not a regular file' },
+      { file: '20-dir.conf', reason: 'not a regular file' },
+      { file: '30-large.conf', reason: `more than ${networkLimits.confFileBytes} bytes` },
+      { file: '40-zero.conf', reason: 'not a regular file' },
+    ]);
+  });
+
+  it('says when it is no directory', async () => {
+    const { confDir } = setUp();
+    writeFileSync(`${confDir}.file`, '');
+    expect((await loadConfDir(`${confDir}.file`)).problem).toBe(`${confDir}.file can't be read: ENOTDIR`);
+  });
+});
