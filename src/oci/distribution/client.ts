@@ -1,0 +1,275 @@
+/**
+ * The registry client (distribution spec 1.1, pull). A reference is resolved to a manifest, a platform and a config, and
+ * layers are fetched; every byte is compared with the digest that led to it, and every decision follows the digest of
+ * the bytes received, never a header (F61). HEAD is not used, so nothing can change between HEAD and GET.
+ */
+import { createHash } from 'node:crypto';
+import { fail, FaultError, type Fault } from '../../base/fault.ts';
+import { parseDigest, parseImageId, type Digest, type ImageId } from '../../base/ids.ts';
+import { distributionLimits, imageLimits } from '../../base/limits.ts';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { RegistryAuth } from '../../actors/ports/images.ts';
+import type { RandomPort } from '../../actors/ports/random.ts';
+import { checkLayerCount, parseImageConfig, type ParsedImageConfig } from '../image/image-config.ts';
+import { acceptedManifestTypes, parseManifest, type Descriptor, type ImageManifest } from '../image/manifest.ts';
+import { choosePlatform, formatPlatform, type Platform } from '../image/platform.ts';
+import { formatReference, type ImageReference } from '../image/reference.ts';
+import { belongTo, ownedCredentials } from './auth.ts';
+import { fetchBlob, lastOf, type BlobOptions } from './blob.ts';
+import { candidates, endpointsOf, insecureHosts } from './endpoints.ts';
+import type { RegistriesConf } from './registries-conf.ts';
+import { faultOfStatus, unavailable } from './registry-fault.ts';
+import { Session } from './session.ts';
+import { TransportError } from './transport-error.ts';
+import { Transport, type Timeouts, type TransportOptions } from './transport.ts';
+
+export interface ClientOptions {
+  readonly clock: ClockPort;
+  readonly random: RandomPort;
+  /** Asked at each pull, so that a reload takes effect. */
+  readonly registries: () => RegistriesConf;
+  readonly timeouts?: Partial<Timeouts>;
+  readonly authorities?: TransportOptions['authorities'];
+  readonly lookup?: TransportOptions['lookup'];
+}
+
+export interface ResolveInput {
+  /** As the client wrote it. */
+  readonly reference: string;
+  readonly auth: RegistryAuth | undefined;
+  readonly platform: Platform;
+}
+
+export interface Resolved {
+  readonly handle: PullHandle;
+  /** Which of the possible references was found. */
+  readonly reference: ImageReference;
+  /** Of what was asked for: an index's own where it is one. */
+  readonly manifestDigest: Digest;
+  /** Of the manifest for the platform; equal to the above where there was no index. */
+  readonly platformManifestDigest: Digest;
+  readonly manifest: ImageManifest;
+  readonly configBytes: Uint8Array;
+  readonly config: ParsedImageConfig;
+  /** The digest of the config. */
+  readonly imageId: ImageId;
+}
+
+export type FetchOptions = Omit<BlobOptions, 'attempted'>;
+
+/** A reference with its live endpoints and tokens. Opaque: nothing of it can be printed. */
+export class PullHandle {
+  readonly reference: ImageReference;
+  readonly #sessions: readonly Session[];
+
+  constructor(reference: ImageReference, sessions: readonly Session[]) {
+    this.reference = reference;
+    this.#sessions = sessions;
+  }
+
+  /** In the order to ask: mirrors as configured, the registry last. */
+  sessions(): readonly Session[] {
+    return this.#sessions;
+  }
+
+  /** The same, with the endpoint that answered in front. */
+  startingAt(session: Session): PullHandle {
+    return new PullHandle(this.reference, [session, ...this.#sessions.filter((other) => other !== session)]);
+  }
+}
+
+export class RegistryClient {
+  readonly #options: ClientOptions;
+  readonly #transport: Transport;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
+    this.#transport = new Transport({
+      clock: options.clock,
+      timeouts: { connectMs, headersMs, stallMs, documentMs, ...options.timeouts },
+      ...(options.authorities === undefined ? {} : { authorities: options.authorities }),
+      ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+    });
+  }
+
+  /** Ends every connection. */
+  close(): void {
+    this.#transport.close();
+  }
+
+  /** Endpoints and credentials of a reference, without asking anyone. Throws `invalidRequest`, `denied` (blocked). */
+  open(reference: ImageReference, auth: RegistryAuth | undefined): PullHandle {
+    const conf = this.#options.registries();
+    const owned = ownedCredentials(auth, reference.host);
+    const hosts = insecureHosts(conf);
+    const sessions = endpointsOf(reference, conf).map(
+      (endpoint) =>
+        new Session({
+          endpoint,
+          credentials: owned !== undefined && belongTo(owned, endpoint.host) ? owned.credentials : undefined,
+          insecureHosts: hosts,
+          transport: this.#transport,
+          clock: this.#options.clock,
+          random: this.#options.random,
+        }),
+    );
+    return new PullHandle(reference, sessions);
+  }
+
+  /**
+   * What the reference means now, for the platform.
+   * @throws FaultError `invalidRequest`, `denied`, `notFound`, `unsupported`, `cancelled`, or `outside` (which starts
+   *   with `RegistryUnavailable:` where the registry could not be reached or did not do its work)
+   */
+  async resolve(input: ResolveInput, signal: AbortSignal): Promise<Resolved> {
+    const faults: Fault[] = [];
+    for (const reference of candidates(input.reference, this.#options.registries())) {
+      const handle = this.open(reference, input.auth);
+      for (const session of handle.sessions()) {
+        try {
+          return await this.#resolveAt(session, handle, input.platform, signal);
+        } catch (error) {
+          if (!(error instanceof FaultError) || signal.aborted) throw error;
+          faults.push(error.fault);
+        }
+      }
+    }
+    throw lastOf(faults, `pull ${input.reference}`);
+  }
+
+  /** The blob into the sink, verified. Throws a FaultError that names the blob and the hosts. */
+  async fetchBlob(handle: PullHandle, options: FetchOptions): Promise<void> {
+    const attempted = `pull ${formatReference(handle.reference)}: layer ${options.descriptor.digest}`;
+    await fetchBlob(handle.sessions(), { ...options, attempted }, this.#options.clock);
+  }
+
+  async #resolveAt(session: Session, handle: PullHandle, platform: Platform, signal: AbortSignal): Promise<Resolved> {
+    const { reference } = handle;
+    const pull = `pull ${formatReference(reference)}`;
+    const chosen = await new ManifestWalk(session, pull, platform, signal).from(reference);
+    const attempted = `${pull}: config ${chosen.manifest.config.digest}`;
+    const configBytes = await this.#smallBlob(session, chosen.manifest.config, attempted, signal);
+    const config = parseImageConfig(configBytes, attempted);
+    checkLayerCount(config, chosen.manifest.layers.length, attempted);
+    checkPlatform(config, chosen.viaIndex ? platform : undefined, attempted);
+    const imageId = parseImageId(chosen.manifest.config.digest);
+    return {
+      handle: handle.startingAt(session),
+      reference,
+      manifestDigest: chosen.topDigest,
+      platformManifestDigest: chosen.digest,
+      manifest: chosen.manifest,
+      configBytes,
+      config,
+      imageId: imageId ?? fail('bug', `${attempted}: its digest is no image id`),
+    };
+  }
+
+  async #smallBlob(session: Session, descriptor: Descriptor, attempted: string, signal: AbortSignal): Promise<Uint8Array> {
+    const parts: Uint8Array[] = [];
+    const sink = { write: (piece: Uint8Array): void => void parts.push(piece) };
+    await fetchBlob([session], { descriptor, sink, signal, attempted }, this.#options.clock);
+    return new Uint8Array(Buffer.concat(parts));
+  }
+}
+
+interface Chosen {
+  readonly topDigest: Digest;
+  readonly digest: Digest;
+  readonly manifest: ImageManifest;
+  readonly viaIndex: boolean;
+}
+
+/** From a tag or digest through indexes to one manifest. */
+class ManifestWalk {
+  readonly #session: Session;
+  readonly #pull: string;
+  readonly #platform: Platform;
+  readonly #signal: AbortSignal;
+
+  constructor(session: Session, pull: string, platform: Platform, signal: AbortSignal) {
+    this.#session = session;
+    this.#pull = pull;
+    this.#platform = platform;
+    this.#signal = signal;
+  }
+
+  async from(reference: ImageReference): Promise<Chosen> {
+    const top = await this.#get(reference.digest ?? reference.tag ?? '', reference.digest, undefined);
+    let current = top;
+    for (let depth = 0; depth <= imageLimits.indexDepth; depth += 1) {
+      const { document, digest } = current;
+      if (document.kind === 'manifest') {
+        return { topDigest: top.digest, digest, manifest: document, viaIndex: depth > 0 };
+      }
+      const entry = choosePlatform(document.entries, this.#platform);
+      if (entry === undefined) {
+        const offered = document.entries.map(({ platform }) => (platform === undefined ? '?' : formatPlatform(platform)));
+        return fail('notFound', `${this.#pull}: no image for ${formatPlatform(this.#platform)}; there are ${offered.slice(0, 16).join(', ')}`);
+      }
+      current = await this.#get(entry.digest, entry.digest, entry);
+    }
+    return fail('outside', `${this.#pull}: more than ${imageLimits.indexDepth} indexes inside one another`);
+  }
+
+  /** @param wanted what the bytes must hash to; undefined for a tag */
+  async #get(
+    tagOrDigest: string,
+    wanted: Digest | undefined,
+    descriptor: Descriptor | undefined,
+  ): Promise<{ digest: Digest; document: ReturnType<typeof parseManifest> }> {
+    const session = this.#session;
+    const host = session.endpoint.host;
+    const attempted = `${this.#pull}: manifest ${tagOrDigest}`;
+    const { bytes, headers } = await this.#document(tagOrDigest, attempted);
+    const digest = digestOf(bytes);
+    if (wanted !== undefined && digest !== wanted) {
+      fail('outside', `${attempted}: ${host} sent a document with the digest ${digest}`);
+    }
+    const stated = headers['docker-content-digest'];
+    if (stated !== undefined && stated !== digest) {
+      fail('outside', `${attempted}: ${host} states another digest than that of what it sent, ${digest}`);
+    }
+    if (descriptor !== undefined && bytes.byteLength !== descriptor.size) {
+      fail('outside', `${attempted}: ${host} sent ${bytes.byteLength} bytes, the index says ${descriptor.size}`);
+    }
+    const contentType = headers['content-type'] ?? '';
+    const document = parseManifest(bytes, contentType, attempted);
+    if (descriptor !== undefined && document.mediaType !== descriptor.mediaType) {
+      fail('outside', `${attempted}: it is a ${document.mediaType}, the index says ${descriptor.mediaType}`);
+    }
+    return { digest, document };
+  }
+
+  async #document(tagOrDigest: string, attempted: string) {
+    const session = this.#session;
+    const headers = { accept: acceptedManifestTypes.join(', ') };
+    try {
+      return await session.ask({ path: `manifests/${tagOrDigest}`, headers, signal: this.#signal, attempted }, async (response) => {
+        if (response.status !== 200) await faultOfStatus(response, attempted, (text) => session.redact(text));
+        return { bytes: await response.body.whole(imageLimits.documentBytes), headers: response.headers };
+      });
+    } catch (error) {
+      if (error instanceof TransportError) unavailable(attempted, error.message);
+      throw error;
+    }
+  }
+}
+
+function digestOf(bytes: Uint8Array): Digest {
+  const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
+  return digest ?? fail('bug', 'a sha256 that is no digest');
+}
+
+/**
+ * Behind an index the config must be for the machine that the index promised; an image asked for by itself must at least
+ * be Linux. The variant is not compared: builders often leave it out of the config.
+ */
+function checkPlatform(config: ParsedImageConfig, promised: Platform | undefined, attempted: string): void {
+  if (promised !== undefined && (config.os !== promised.os || config.architecture !== promised.architecture)) {
+    const offered = { os: config.os, architecture: config.architecture, variant: '' };
+    fail('outside', `${attempted}: it is for ${formatPlatform(offered)}, the index says ${formatPlatform(promised)}`);
+  }
+  if (config.os !== 'linux') fail('unsupported', `${attempted}: it is for ${config.os || 'an unstated system'}, not linux`);
+}

@@ -1,0 +1,276 @@
+/**
+ * containers-registries.conf(5), version 2: which names mean which registries. Parsing only; `endpoints.ts` decides
+ * what a reference leads to, `load-registries.ts` reads the files.
+ */
+import { parse, TomlError } from 'smol-toml';
+import { fail } from '../../base/fault.ts';
+import { distributionLimits } from '../../base/limits.ts';
+import { parseHost, parseRawReference } from '../image/reference.ts';
+import { lineOfKey, type TomlPath } from './toml-lines.ts';
+
+export type PullFromMirror = 'all' | 'digest-only' | 'tag-only';
+export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';
+
+export interface MirrorRule {
+  /** `host[:port][/path]`. */
+  readonly location: string;
+  readonly insecure: boolean;
+  readonly pullFrom: PullFromMirror;
+}
+
+export interface RegistryRule {
+  /** `host[:port][/path…][:tag|@digest]`, or `*.domain`. */
+  readonly prefix: string;
+  /** Replaces the prefix in the reference; empty with a wildcard prefix: the reference stays as it is. */
+  readonly location: string;
+  readonly insecure: boolean;
+  readonly blocked: boolean;
+  readonly mirrors: readonly MirrorRule[];
+}
+
+export interface RegistriesConf {
+  /** Undefined: not configured, and short names mean docker.io. */
+  readonly searchRegistries: readonly string[] | undefined;
+  readonly shortNameMode: ShortNameMode | undefined;
+  readonly rules: readonly RegistryRule[];
+  /** Short name → name with host; an empty value removes an alias of an earlier file. */
+  readonly aliases: ReadonlyMap<string, string>;
+}
+
+export const emptyRegistriesConf: RegistriesConf = Object.freeze({
+  searchRegistries: undefined,
+  shortNameMode: undefined,
+  rules: Object.freeze([]),
+  aliases: new Map<string, string>(),
+});
+
+const PULL_FROM: readonly string[] = ['all', 'digest-only', 'tag-only'] satisfies PullFromMirror[];
+const MODES: readonly string[] = ['enforcing', 'permissive', 'disabled'] satisfies ShortNameMode[];
+
+/** @throws FaultError `invalidRequest` with file and line for bad syntax, unknown keys and bad values */
+export function parseRegistriesConf(text: string, file: string): RegistriesConf {
+  let table: object;
+  try {
+    table = parse(text);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    const reason = error.message.split('\n', 1)[0] ?? '';
+    fail('invalidRequest', `read ${file}:${error.line}: ${reason}`, { subject: file });
+  }
+  return readTop(new Table(text, file, [], table));
+}
+
+/**
+ * Later files win: a rule replaces an earlier one of the same prefix as a whole, the search list is replaced, aliases
+ * are merged (the manual's drop-in section).
+ */
+export function mergeRegistriesConf(files: readonly RegistriesConf[]): RegistriesConf {
+  const rules = new Map<string, RegistryRule>();
+  const aliases = new Map<string, string>();
+  let searchRegistries: readonly string[] | undefined;
+  let shortNameMode: ShortNameMode | undefined;
+  for (const file of files) {
+    for (const rule of file.rules) rules.set(rule.prefix, rule);
+    for (const [name, target] of file.aliases) aliases.set(name, target);
+    searchRegistries = file.searchRegistries ?? searchRegistries;
+    shortNameMode = file.shortNameMode ?? shortNameMode;
+  }
+  return Object.freeze({ searchRegistries, shortNameMode, rules: Object.freeze([...rules.values()]), aliases });
+}
+
+function readTop(top: Table): RegistriesConf {
+  top.allow([
+    'unqualified-search-registries',
+    'short-name-mode',
+    'registry',
+    'aliases',
+    'credential-helpers',
+  ]);
+  const helpers = top.texts('credential-helpers') ?? [];
+  if (helpers.some((helper) => helper !== 'containers-auth.json')) {
+    top.refuse('credential-helpers', 'only "containers-auth.json" is supported');
+  }
+  const searchRegistries = top.texts('unqualified-search-registries');
+  for (const host of searchRegistries ?? []) {
+    if (parseHost(host) === undefined) top.refuse('unqualified-search-registries', `${host} is not host[:port]`);
+  }
+  const tables = top.tables('registry', distributionLimits.registries);
+  const rules = tables.map(readRule);
+  for (const [index, rule] of rules.entries()) {
+    if (rules.findIndex((other) => other.prefix === rule.prefix) < index) {
+      tables[index]?.refuse('prefix', `${rule.prefix} has a table already`);
+    }
+  }
+  return Object.freeze({
+    searchRegistries,
+    shortNameMode: top.word('short-name-mode', MODES) as ShortNameMode | undefined,
+    rules: Object.freeze(rules),
+    aliases: readAliases(top),
+  });
+}
+
+function readAliases(top: Table): ReadonlyMap<string, string> {
+  const table = top.table('aliases');
+  const aliases = new Map<string, string>();
+  for (const name of table?.names() ?? []) {
+    const target = table?.text(name) ?? '';
+    if (!isName(name, false)) table?.refuse(name, 'is not a short name without tag and digest');
+    if (target !== '' && !isName(target, true)) table?.refuse(name, 'does not lead to host/name without tag and digest');
+    aliases.set(name, target);
+  }
+  return aliases;
+}
+
+function isName(text: string, withHost: boolean): boolean {
+  try {
+    const raw = parseRawReference(text);
+    return (raw.host !== undefined) === withHost && raw.tag === undefined && raw.digest === undefined;
+  } catch {
+    return false;
+  }
+}
+
+function readRule(table: Table): RegistryRule {
+  table.allow(['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only']);
+  const location = table.text('location') ?? '';
+  const prefix = table.text('prefix') ?? location;
+  if (prefix === '') table.refuse('registry', 'has neither prefix nor location');
+  const isWildcard = prefix.startsWith('*.');
+  if (isWildcard ? parseHost(prefix.slice(2)) === undefined || prefix.includes(':') : !isPlace(prefix, true)) {
+    table.refuse(table.has('prefix') ? 'prefix' : 'location', `${prefix} is neither host[:port][/path] nor *.domain`);
+  }
+  if (location === '' && !isWildcard && !isPlace(prefix, false)) table.refuse('location', 'is missing beside a prefix with a tag or digest');
+  if (location !== '' && !isPlace(location, false)) table.refuse('location', `${location} is not host[:port][/path]`);
+  const byDigestOnly = table.flag('mirror-by-digest-only');
+  const mirrors = table.tables('mirror', distributionLimits.mirrors).map((mirror) => readMirror(mirror, byDigestOnly));
+  return Object.freeze({
+    prefix: canonicalPlace(prefix),
+    location: location === '' && !isWildcard ? canonicalPlace(prefix) : canonicalPlace(location),
+    insecure: table.flag('insecure'),
+    blocked: table.flag('blocked'),
+    mirrors: Object.freeze(mirrors),
+  });
+}
+
+function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
+  table.allow(['location', 'insecure', 'pull-from-mirror']);
+  const location = table.text('location') ?? '';
+  if (!isPlace(location, false)) table.refuse('location', `${JSON.stringify(location)} is not host[:port][/path]`);
+  const pullFrom = table.word('pull-from-mirror', PULL_FROM);
+  if (pullFrom !== undefined && byDigestOnly) {
+    table.refuse('pull-from-mirror', 'cannot stand beside mirror-by-digest-only of the registry');
+  }
+  const fallback = byDigestOnly ? 'digest-only' : 'all';
+  return Object.freeze({
+    location: canonicalPlace(location),
+    insecure: table.flag('insecure'),
+    pullFrom: (pullFrom ?? fallback) as PullFromMirror,
+  });
+}
+
+/** A prefix may name one image with its tag or digest; a location may not. */
+function isPlace(text: string, mayBeTagged: boolean): boolean {
+  const slash = text.indexOf('/');
+  if (parseHost(slash < 0 ? text : text.slice(0, slash)) === undefined) return false;
+  if (slash < 0) return true;
+  const path = `place.invalid${text.slice(slash)}`;
+  return mayBeTagged ? isReference(path) : isName(path, true);
+}
+
+function isReference(text: string): boolean {
+  try {
+    parseRawReference(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The host in its one written form, so that prefixes compare as texts. */
+function canonicalPlace(text: string): string {
+  if (text.startsWith('*.')) return text.toLowerCase();
+  const slash = text.indexOf('/');
+  const host = slash < 0 ? text : text.slice(0, slash);
+  return `${parseHost(host) ?? host}${slash < 0 ? '' : text.slice(slash)}`;
+}
+
+/** One table with the place it has in its file, for messages. */
+class Table {
+  readonly #text: string;
+  readonly #file: string;
+  readonly #path: TomlPath;
+  readonly #members: ReadonlyMap<string, unknown>;
+
+  constructor(text: string, file: string, path: TomlPath, value: object) {
+    this.#text = text;
+    this.#file = file;
+    this.#path = path;
+    this.#members = new Map(Object.entries(value));
+  }
+
+  refuse(key: string, reason: string): never {
+    const line = lineOfKey(this.#text, [...this.#path, key]);
+    return fail('invalidRequest', `read ${this.#file}:${line}: ${key}: ${reason}`, { subject: this.#file });
+  }
+
+  names(): readonly string[] {
+    return [...this.#members.keys()];
+  }
+
+  has(key: string): boolean {
+    return this.#members.has(key);
+  }
+
+  allow(known: readonly string[]): void {
+    for (const key of this.#members.keys()) {
+      if (!known.includes(key)) this.refuse(key, `is not a key that is known here; known are ${known.join(', ')}`);
+    }
+  }
+
+  text(key: string): string | undefined {
+    const value = this.#members.get(key);
+    if (value !== undefined && typeof value !== 'string') this.refuse(key, 'is not a string');
+    return value;
+  }
+
+  flag(key: string): boolean {
+    const value = this.#members.get(key) ?? false;
+    if (typeof value !== 'boolean') this.refuse(key, 'is neither true nor false');
+    return value;
+  }
+
+  word(key: string, allowed: readonly string[]): string | undefined {
+    const value = this.text(key);
+    // the manual: an empty value is the default
+    if (value === undefined || value === '') return undefined;
+    if (!allowed.includes(value)) this.refuse(key, `${value} is none of ${allowed.join(', ')}`);
+    return value;
+  }
+
+  texts(key: string): readonly string[] | undefined {
+    const value = this.#members.get(key);
+    if (value === undefined) return undefined;
+    if (!Array.isArray(value)) this.refuse(key, 'is not a list');
+    if (value.length > distributionLimits.mirrors) this.refuse(key, `has more than ${distributionLimits.mirrors} entries`);
+    return value.map((item: unknown) => (typeof item === 'string' ? item : this.refuse(key, 'is not a list of strings')));
+  }
+
+  table(key: string): Table | undefined {
+    const value = this.#members.get(key);
+    if (value === undefined) return undefined;
+    return this.#child([key], key, value);
+  }
+
+  tables(key: string, max: number): readonly Table[] {
+    const value = this.#members.get(key);
+    if (value === undefined) return [];
+    if (!Array.isArray(value)) this.refuse(key, `is not a list of tables: write [[${key}]]`);
+    if (value.length > max) this.refuse(key, `has ${value.length} tables, more than the ${max} allowed`);
+    return value.map((item: unknown, index) => this.#child([key, index], key, item));
+  }
+
+  #child(path: TomlPath, key: string, value: unknown): Table {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) this.refuse(key, 'is not a table');
+    return new Table(this.#text, this.#file, [...this.#path, ...path], value);
+  }
+}

@@ -1,0 +1,26 @@
+/** What went wrong below HTTP's answers. Messages carry hosts and reasons, never URLs: their queries hold signatures. */
+import { FaultError, printable } from '../../base/fault.ts';
+
+/**
+ * connect: no connection, so nothing of the request was seen by anyone · headers: no answer · body: the answer broke off
+ * · policy: we refuse to go on, and trying again changes nothing
+ */
+export type TransportPhase = 'connect' | 'headers' | 'body' | 'policy';
+
+export class TransportError extends Error {
+  readonly phase: TransportPhase;
+  constructor(phase: TransportPhase, message: string) {
+    super(printable(message));
+    this.name = 'TransportError';
+    this.phase = phase;
+  }
+}
+
+/** Node's error in our words; Faults (cancellation) pass through. */
+export function transportErrorOf(error: Error, phase: TransportPhase, host: string): Error {
+  if (error instanceof FaultError || error instanceof TransportError) return error;
+  // several addresses were tried: the aggregate has no message of its own
+  const inner: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const reason = inner instanceof Error && inner.message !== '' ? inner.message : error.name;
+  return new TransportError(phase, `${host}: ${reason}`);
+}

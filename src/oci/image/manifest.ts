@@ -1,0 +1,194 @@
+/**
+ * Manifests and indexes, Docker schema 2 and OCI (image spec: manifest.md, image-index.md, descriptor.md). One document
+ * has one meaning or is refused (S17): the media type in the document, the one that the registry stated and the fields
+ * present must agree.
+ */
+import { fail } from '../../base/fault.ts';
+import type { Digest } from '../../base/ids.ts';
+import { imageLimits } from '../../base/limits.ts';
+import type { StringMap } from '../../actors/ports/specs.ts';
+import { parseDocument, type Fields } from './fields.ts';
+import type { Platform } from './platform.ts';
+
+export const mediaTypes = {
+  dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
+  dockerList: 'application/vnd.docker.distribution.manifest.list.v2+json',
+  dockerConfig: 'application/vnd.docker.container.image.v1+json',
+  ociManifest: 'application/vnd.oci.image.manifest.v1+json',
+  ociIndex: 'application/vnd.oci.image.index.v1+json',
+  ociConfig: 'application/vnd.oci.image.config.v1+json',
+} as const;
+
+/** What a manifest request accepts, in order of liking. */
+export const acceptedManifestTypes: readonly string[] = [
+  mediaTypes.ociIndex,
+  mediaTypes.dockerList,
+  mediaTypes.ociManifest,
+  mediaTypes.dockerManifest,
+];
+
+export type Compression = 'none' | 'gzip' | 'zstd';
+
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface LayerDescriptor extends Descriptor {
+  readonly compression: Compression;
+}
+
+export interface IndexEntry extends Descriptor {
+  readonly isIndex: boolean;
+  /** Undefined where the index does not say it. */
+  readonly platform: Platform | undefined;
+}
+
+export interface ImageManifest {
+  readonly kind: 'manifest';
+  readonly mediaType: string;
+  readonly config: Descriptor;
+  /** Lowest first; at least one. */
+  readonly layers: readonly LayerDescriptor[];
+  readonly annotations: StringMap;
+}
+
+export interface ImageIndex {
+  readonly kind: 'index';
+  readonly mediaType: string;
+  readonly entries: readonly IndexEntry[];
+}
+
+const KIND_OF: ReadonlyMap<string, 'manifest' | 'index'> = new Map([
+  [mediaTypes.dockerManifest, 'manifest'],
+  [mediaTypes.ociManifest, 'manifest'],
+  [mediaTypes.dockerList, 'index'],
+  [mediaTypes.ociIndex, 'index'],
+]);
+
+/** Layer types that are unpacked. A mixture of Docker's and OCI's in one manifest is fine: they mean the same tars. */
+const LAYERS: ReadonlyMap<string, Compression> = new Map([
+  ['application/vnd.docker.image.rootfs.diff.tar', 'none'],
+  ['application/vnd.docker.image.rootfs.diff.tar.gzip', 'gzip'],
+  ['application/vnd.docker.image.rootfs.diff.tar.zstd', 'zstd'],
+  ['application/vnd.oci.image.layer.v1.tar', 'none'],
+  ['application/vnd.oci.image.layer.v1.tar+gzip', 'gzip'],
+  ['application/vnd.oci.image.layer.v1.tar+zstd', 'zstd'],
+]);
+
+const SCHEMA_1 = new Set([
+  'application/vnd.docker.distribution.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v1+prettyjws',
+]);
+
+/** Content types of servers that don't know what they serve (a plain web server, an object store). */
+const SAYS_NOTHING = new Set(['', 'application/json', 'application/octet-stream', 'text/plain']);
+
+const KNOWN_KEYS = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'fsLayers', 'artifactType'];
+const DESCRIPTOR_KEYS = ['mediaType', 'digest', 'size', 'platform', 'urls', 'annotations'];
+
+/** How a layer of this media type is compressed, or undefined for a type that is not unpacked. */
+export function compressionOf(mediaType: string): Compression | undefined {
+  return LAYERS.get(mediaType);
+}
+
+/**
+ * @param what first words of every message, such as `manifest docker.io/library/busybox:latest`
+ * @param contentType as the registry stated it, or the media type of the descriptor that led here; '' when unknown
+ * @throws FaultError `outside` for a malformed or ambiguous document, `unsupported` for one of a kind not handled
+ */
+export function parseManifest(bytes: Uint8Array, contentType: string, what: string): ImageManifest | ImageIndex {
+  const fields = parseDocument(bytes, what);
+  fields.refuseLookalikes(KNOWN_KEYS);
+  const stated = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
+  const version = fields.size('schemaVersion', Number.MAX_SAFE_INTEGER);
+  if (version === 1 || SCHEMA_1.has(stated)) {
+    fail('unsupported', `${what}: Docker manifest schema 1 is not supported; push the image again with a newer tool`);
+  }
+  if (version !== 2) fields.refuse('schemaVersion', `is ${version}, not 2`);
+  const mediaType = agreedMediaType(fields, stated);
+  return KIND_OF.get(mediaType) === 'index' ? readIndex(fields, mediaType) : readManifest(fields, mediaType, what);
+}
+
+function agreedMediaType(fields: Fields, stated: string): string {
+  const own = fields.text('mediaType', '');
+  if (own !== '' && !KIND_OF.has(own)) fields.refuse('mediaType', `is ${own}, neither a manifest nor an index`);
+  if (KIND_OF.has(stated)) {
+    if (own !== '' && own !== stated) fields.refuse('mediaType', `is ${own}, but the registry says ${stated}`);
+    return stated;
+  }
+  if (!SAYS_NOTHING.has(stated)) fields.refuse('content type', `is ${stated}, neither a manifest nor an index`);
+  if (own !== '') return own;
+  // OCI makes the field optional; then the fields present decide, and both sets at once are refused below
+  return fields.has('manifests') ? mediaTypes.ociIndex : mediaTypes.ociManifest;
+}
+
+function readIndex(fields: Fields, mediaType: string): ImageIndex {
+  for (const foreign of ['config', 'layers', 'fsLayers']) {
+    if (fields.has(foreign)) fields.refuse(foreign, 'stands in an index: the document is two things at once');
+  }
+  if (!fields.has('manifests')) fields.refuse('manifests', 'is missing');
+  const entries = fields.objects('manifests', imageLimits.indexEntries).map(readIndexEntry);
+  return Object.freeze({ kind: 'index', mediaType, entries: Object.freeze(entries) });
+}
+
+function readIndexEntry(fields: Fields): IndexEntry {
+  const descriptor = readDescriptor(fields, imageLimits.documentBytes);
+  const platform = fields.object('platform');
+  return Object.freeze({
+    ...descriptor,
+    isIndex: KIND_OF.get(descriptor.mediaType) === 'index',
+    platform:
+      platform === undefined
+        ? undefined
+        : Object.freeze({
+            os: platform.text('os', '').toLowerCase(),
+            architecture: platform.text('architecture', '').toLowerCase(),
+            variant: platform.text('variant', '').toLowerCase(),
+          }),
+  });
+}
+
+function readManifest(fields: Fields, mediaType: string, what: string): ImageManifest {
+  for (const foreign of ['manifests', 'fsLayers']) {
+    if (fields.has(foreign)) fields.refuse(foreign, 'stands in a manifest: the document is two things at once');
+  }
+  const configFields = fields.object('config');
+  if (configFields === undefined) fields.refuse('config', 'is missing');
+  const config = readDescriptor(configFields, imageLimits.documentBytes);
+  if (config.mediaType !== mediaTypes.dockerConfig && config.mediaType !== mediaTypes.ociConfig) {
+    fail('unsupported', `${what}: its config is a ${config.mediaType}: an artifact, not a container image`);
+  }
+  const layers = fields.objects('layers', imageLimits.layers).map((layer) => readLayer(layer, what));
+  // a root file system of no layers has no lower directory; what stands in for it must not be a directory of the host (S56)
+  if (layers.length === 0) fields.refuse('layers', 'names no layer');
+  const annotations = fields.textMap('annotations');
+  return Object.freeze({ kind: 'manifest', mediaType, config, layers: Object.freeze(layers), annotations });
+}
+
+function readLayer(fields: Fields, what: string): LayerDescriptor {
+  const descriptor = readDescriptor(fields, imageLimits.layerBytes);
+  const compression = LAYERS.get(descriptor.mediaType);
+  if (compression !== undefined) return Object.freeze({ ...descriptor, compression });
+  const named = `${what}: layer ${descriptor.digest}`;
+  if (descriptor.mediaType.endsWith('+encrypted')) {
+    fail('unsupported', `${named} is encrypted (${descriptor.mediaType}); encrypted images are not supported`);
+  }
+  // their `urls` point wherever the image's author likes: a request there is the author's, made with our address (S16)
+  if (/foreign|nondistributable/u.test(descriptor.mediaType)) {
+    fail('unsupported', `${named} is foreign (${descriptor.mediaType}); layers from other places are not fetched`);
+  }
+  return fail('unsupported', `${named} has the media type ${descriptor.mediaType}, which is not a file system layer`);
+}
+
+/** `urls` is never read: content comes from the registry that was asked, or not at all (S16). */
+function readDescriptor(fields: Fields, maxBytes: number): Descriptor {
+  fields.refuseLookalikes(DESCRIPTOR_KEYS);
+  const mediaType = fields.text('mediaType', '', 255);
+  if (!/^[a-z0-9][a-z0-9!#$&^_.+-]*\/[a-z0-9][a-z0-9!#$&^_.+-]*$/iu.test(mediaType)) {
+    fields.refuse('mediaType', 'is not a media type');
+  }
+  return Object.freeze({ mediaType, digest: fields.digest('digest'), size: fields.size('size', maxBytes) });
+}

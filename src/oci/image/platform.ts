@@ -1,0 +1,75 @@
+/** Which image of an index fits this machine (image spec: image-index.md, platform; variants as in its table). */
+import type { IndexEntry } from './manifest.ts';
+
+/** Go's words: `linux`, `amd64`, `v8`; the variant is empty where there is none. */
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant: string;
+}
+
+/** Node's `process.arch` in the words of the spec, with the variant that every such machine has at least. */
+const ARCHITECTURES: ReadonlyMap<string, readonly [string, string]> = new Map([
+  ['x64', ['amd64', '']],
+  ['arm64', ['arm64', 'v8']],
+  ['arm', ['arm', 'v7']],
+  ['ia32', ['386', '']],
+  ['ppc64', ['ppc64le', '']],
+  ['s390x', ['s390x', '']],
+  ['riscv64', ['riscv64', '']],
+  ['loong64', ['loong64', '']],
+]);
+
+/** The platform of a machine by Node's name of its architecture; an unknown name stands for itself. */
+export function platformOfArch(nodeArch: string): Platform {
+  const [architecture, variant] = ARCHITECTURES.get(nodeArch) ?? [nodeArch, ''];
+  return { os: 'linux', architecture, variant };
+}
+
+/** For messages: `linux/arm/v7`. */
+export function formatPlatform(platform: Platform): string {
+  return [platform.os, platform.architecture, platform.variant].filter((part) => part !== '').join('/');
+}
+
+/**
+ * How well an image for `offered` runs on `wanted`: 0 is exact, greater is an older variant, undefined is not at all.
+ * A newer variant than the machine's never fits; a missing one means the architecture's baseline.
+ */
+export function platformRank(offered: Platform, wanted: Platform): number | undefined {
+  if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return undefined;
+  const has = variantNumber(wanted);
+  const asks = variantNumber(offered);
+  // a variant that is not `v` and a number has no order: only the same word fits
+  if (has === undefined || asks === undefined) return offered.variant === wanted.variant ? 0 : undefined;
+  return asks <= has ? has - asks : undefined;
+}
+
+const BASELINE: ReadonlyMap<string, number> = new Map([
+  ['amd64', 1],
+  ['arm64', 8],
+  // GOARM's default: an `arm` image that does not say more is built for v7 (containers' and Docker's normalisation)
+  ['arm', 7],
+]);
+
+function variantNumber(platform: Platform): number | undefined {
+  if (platform.variant === '') return BASELINE.get(platform.architecture) ?? 0;
+  const digits = /^v([0-9]{1,2})$/u.exec(platform.variant)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/**
+ * The entry to use, or undefined. Best rank first, at equal rank the earlier one; entries that don't state a platform
+ * (a nested index usually) come last, and what they lead to is checked by its config.
+ */
+export function choosePlatform(entries: readonly IndexEntry[], wanted: Platform): IndexEntry | undefined {
+  let best: IndexEntry | undefined;
+  let bestRank = Number.POSITIVE_INFINITY;
+  for (const entry of entries) {
+    const rank = entry.platform === undefined ? Number.MAX_SAFE_INTEGER : platformRank(entry.platform, wanted);
+    if (rank !== undefined && rank < bestRank) {
+      best = entry;
+      bestRank = rank;
+    }
+  }
+  return best;
+}
