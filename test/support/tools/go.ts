@@ -51,7 +51,10 @@ const baseEnv = {
 };
 
 async function findGo(): Promise<Go> {
-  const program = ['/usr/local/go/bin/go', '/usr/bin/go', '/usr/local/bin/go'].find((path) => existsSync(path)) ?? 'go';
+  // sudo's PATH has not the place where Go's own archive is unpacked.
+  const directories = [...(process.env['PATH'] ?? '').split(':'), '/usr/local/go/bin'];
+  const program = directories.map((directory) => join(directory, 'go')).find((path) => existsSync(path));
+  if (program === undefined) throw new Error('no Go on this machine: run "sudo node scripts/setup.js test" first');
   const version = (await runOrThrow([program, 'version'], { env: { ...baseEnv, GOTOOLCHAIN: 'local' } })).trim();
   if (isNewEnough(version)) return { program, env: { ...baseEnv, GOTOOLCHAIN: 'local' } };
 
