@@ -53,8 +53,14 @@ export interface Layout {
   readonly runtimesDir: string;
   runtimeRoot(handler: string): string;
 
-  /** A directory that holds the pause program and nothing else; shared by all sandboxes, read-only to them. */
+  /**
+   * A directory that holds the pause program and nothing else; shared by all sandboxes, read-only to them. Below
+   * `root`: many distributions mount /run noexec.
+   */
   readonly pauseRootfs: string;
+
+  /** Logs of a sandbox whose client names no directory; nobody else removes it. */
+  ownLogDirectory(id: SandboxId): string;
 
   /** `<root>/containers`: what containers wrote. */
   readonly rootfsesDir: string;
@@ -119,7 +125,8 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     pin: (id, kind) => join(pinsDir, id, kind),
     runtimesDir,
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
-    pauseRootfs: join(state, 'pause-rootfs'),
+    pauseRootfs: join(root, 'pause-rootfs'),
+    ownLogDirectory: (id) => join(root, 'logs', id),
     rootfsesDir,
     storageDir: (id) => join(rootfsesDir, id),
     rootfs: (id) => join(rootfsesDir, id, 'rootfs'),
@@ -144,6 +151,14 @@ export function containerCgroup(cgroupParent: string, id: ContainerId): string {
 /** The sandbox's own cgroup: the pause process and the monitors live here. The parent is the kubelet's. */
 export function sandboxCgroup(cgroupParent: string, id: SandboxId): string {
   return join(cgroupParentOf(cgroupParent), `troupe-sandbox-${id}`);
+}
+
+/**
+ * The pause process's cgroup, inside the sandbox's own: the runtime deletes the one it is given together with the
+ * container, and newer runc refuses one that has processes in it, such as our monitors.
+ */
+export function pauseCgroup(cgroupParent: string, id: SandboxId): string {
+  return join(sandboxCgroup(cgroupParent, id), 'pause');
 }
 
 /** The parent of a pod's cgroups: the client's, or our own where it names none. Throws `invalidRequest` on `..`. */

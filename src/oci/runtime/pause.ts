@@ -1,0 +1,98 @@
+/** The pause container: a runtime's container with our own tiny program, no image and no monitor. */
+import { chmod, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PauseInput } from '../../actors/ports/runtime.ts';
+import { readFileInRoot, writeFileInRoot } from '../../host/files.ts';
+import type { Layout } from '../../host/layout.ts';
+import { pauseCgroup } from '../../host/layout.ts';
+import { pauseElf } from './pause-elf.ts';
+import { noCapabilities } from './spec/capabilities.ts';
+import { OCI_VERSION } from './spec/generate.ts';
+import type { SpecHost, SpecPaths } from './spec/input.ts';
+import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from './spec/masked.ts';
+import { clampOomScoreAdj, openFilesLimit } from './spec/process.ts';
+import { defaultSeccomp } from './spec/seccomp.ts';
+import type { OciNamespace, OciSpec } from './spec/types.ts';
+import { pauseUser } from './user.ts';
+
+const PROGRAM = 'pause';
+/** Directories that the runtime mounts proc and a tmpfs on; made by us, so that it need not write into the shared rootfs. */
+const MOUNT_POINTS = ['proc', 'dev'];
+/** Just above what the OOM killer never takes: as both peers have it (features.md B1). */
+const OOM_SCORE_ADJ = -998;
+/** The least share of CPU time (cgroup v1 cpu.shares): it sleeps. */
+const CPU_SHARES = 2n;
+
+export interface PauseSpecInput extends PauseInput {
+  readonly host: SpecHost;
+  readonly rootfs: string;
+  readonly pins: SpecPaths['pins'];
+}
+
+/** Its config.json, pure. Joins the pod's pins and brings the PID namespace that the containers join. */
+export function pauseSpec(input: PauseSpecInput): OciSpec {
+  const { sandbox, host, pins } = input;
+  const user = pauseUser(sandbox.user);
+  const pinned = (type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly OciNamespace[] =>
+    path === undefined ? [] : [{ type, path }];
+  return {
+    ociVersion: OCI_VERSION,
+    process: {
+      terminal: false,
+      user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+      args: [`/${PROGRAM}`],
+      env: [],
+      cwd: '/',
+      capabilities: noCapabilities(),
+      rlimits: openFilesLimit(host),
+      noNewPrivileges: true,
+      oomScoreAdj: clampOomScoreAdj(OOM_SCORE_ADJ, host),
+    },
+    root: { path: input.rootfs, readonly: true },
+    mounts: [
+      // runc closes inherited descriptors by way of /proc/self/fd before it executes the program
+      { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k'] },
+    ],
+    annotations: {
+      'io.kubernetes.cri.container-type': 'sandbox',
+      'io.kubernetes.cri.sandbox-id': input.id,
+      'io.kubernetes.cri.sandbox-name': sandbox.key.name,
+      'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
+      'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
+      'io.kubernetes.cri-o.ContainerType': 'sandbox',
+      'io.kubernetes.cri-o.SandboxID': input.id,
+    },
+    linux: {
+      namespaces: [
+        { type: 'mount' },
+        { type: 'pid' },
+        ...pinned('network', pins.net),
+        ...pinned('ipc', pins.ipc),
+        ...pinned('uts', pins.uts),
+      ],
+      devices: [],
+      cgroupsPath: pauseCgroup(sandbox.cgroupParent, input.id),
+      resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: CPU_SHARES } },
+      seccomp: defaultSeccomp(host.arch, []),
+      maskedPaths: DEFAULT_MASKED_PATHS,
+      readonlyPaths: DEFAULT_READONLY_PATHS,
+    },
+  };
+}
+
+/** Makes the root file system that all pause containers share, if it is not there or not as it should be. */
+export async function makePauseRootfs(layout: Layout, host: SpecHost): Promise<void> {
+  const root = layout.pauseRootfs;
+  const program = pauseElf(host.arch);
+  for (const name of ['', ...MOUNT_POINTS]) {
+    await mkdir(join(root, name), { recursive: true, mode: 0o755 });
+    // whatever our umask is: the program runs as a user that must get in
+    await chmod(join(root, name), 0o755);
+  }
+  // a pause of another version is replaced by rename; running ones keep theirs. One byte more shows a longer one.
+  const there = await readFileInRoot(root, PROGRAM, { bytesMax: 64 * 1024 }).catch(() => undefined);
+  if (there === undefined || Buffer.compare(there, program) !== 0) {
+    await writeFileInRoot(root, PROGRAM, program, { mode: 0o555 });
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * From wish to config.json, pure: everything that must be looked up on the machine is in the input. SELinux labels,
+ * user namespaces, CDI and hooks are not here: the edge refuses them by name until they are.
+ */
+import { fail } from '../../../base/fault.ts';
+import { resolveCapabilities } from './capabilities.ts';
+import type { SpecInput } from './input.ts';
+import { mountsOf, rootfsPropagation } from './mounts.ts';
+import { namespacesOf } from './namespaces.ts';
+import { processOf } from './process.ts';
+import { devicesOf, resourcesOf } from './resources.ts';
+import { defaultSeccomp } from './seccomp.ts';
+import type { OciLinux, OciSeccomp, OciSpec } from './types.ts';
+
+/** What runc 1.1.5 and crun 1.8.1 both take. */
+export const OCI_VERSION = '1.0.2';
+
+/** The document. Throws `invalidRequest` with the field's name, `unsupported` for what this node cannot grant. */
+export function generateSpec(input: SpecInput): OciSpec {
+  const { spec, sandbox, paths } = input;
+  const { privileged } = spec.security;
+  if (privileged && !sandbox.privileged) {
+    fail('invalidRequest', 'make a privileged container: its sandbox is not privileged', {
+      subject: 'linux.security_context.privileged',
+    });
+  }
+  const capabilities = resolveCapabilities(spec.security.capabilities, input.host.boundingCapabilities, privileged);
+  return {
+    ociVersion: OCI_VERSION,
+    process: processOf(input, capabilities),
+    root: { path: paths.rootfs, readonly: spec.security.readonlyRootfs },
+    mounts: mountsOf(input),
+    annotations: annotationsOf(input),
+    linux: linuxOf(input, seccompOf(input, capabilities.bounding)),
+  };
+}
+
+function linuxOf(input: SpecInput, seccomp: OciSeccomp | undefined): OciLinux {
+  const { security } = input.spec;
+  const propagation = rootfsPropagation(input.mounts);
+  return {
+    namespaces: namespacesOf(input),
+    devices: devicesOf(input.devices),
+    cgroupsPath: input.paths.cgroup,
+    resources: resourcesOf(input),
+    ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
+    ...(seccomp === undefined ? {} : { seccomp }),
+    // an empty list is procMount Unmasked: no defaults are put back
+    maskedPaths: security.privileged ? [] : security.maskedPaths,
+    readonlyPaths: security.privileged ? [] : security.readonlyPaths,
+  };
+}
+
+function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | undefined {
+  const { seccomp, privileged } = input.spec.security;
+  if (privileged) return undefined;
+  switch (seccomp.type) {
+    case 'unconfined':
+      return undefined;
+    case 'runtimeDefault':
+      return defaultSeccomp(input.host.arch, bounding);
+    case 'localhost':
+      return input.localSeccomp ?? fail('bug', `use seccomp profile ${seccomp.path}: it was not read`, { subject: seccomp.path });
+  }
+}
+
+/**
+ * Our own words only. Annotations of the pod never get here: runc turns some into systemd properties, crun into
+ * device and wasm switches (CVE-2024-3154, S05). These names are what crun and Kata look for.
+ */
+function annotationsOf({ spec, sandbox, sandboxId }: SpecInput): Readonly<Record<string, string>> {
+  return {
+    'io.kubernetes.cri.container-type': 'container',
+    'io.kubernetes.cri.sandbox-id': sandboxId,
+    'io.kubernetes.cri.container-name': spec.key.name,
+    'io.kubernetes.cri.sandbox-name': sandbox.key.name,
+    'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
+    'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
+    'io.kubernetes.cri.image-name': spec.imageRequested,
+    'io.kubernetes.cri-o.ContainerType': 'container',
+    'io.kubernetes.cri-o.SandboxID': sandboxId,
+  };
+}

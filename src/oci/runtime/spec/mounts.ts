@@ -1,0 +1,104 @@
+/** The `mounts` part: ours, and the request's over them. */
+import { posix } from 'node:path';
+import type { Mount } from '../../../actors/ports/specs.ts';
+import { fail } from '../../../base/fault.ts';
+import type { ResolvedMount, SpecInput } from './input.ts';
+import type { OciMount } from './types.ts';
+
+/** All mounts in the order in which they must be made: outer ones first. */
+export function mountsOf(input: SpecInput): readonly OciMount[] {
+  const asked = input.mounts.map((resolved) => requestedMount(resolved, input.handler.recursiveReadOnlyMounts));
+  const kept = defaultMounts(input).filter(({ destination }) => !asked.some((mount) => replaces(mount.destination, destination)));
+  return [...kept, ...asked]
+    .map((mount, at) => ({ mount, at, depth: depthOf(mount.destination) }))
+    .sort((a, b) => a.depth - b.depth || a.at - b.at)
+    .map(({ mount }) => mount);
+}
+
+/** `linux.rootfsPropagation`: a mount can only be shared or slave when the root is so at least; undefined for the runtime's default. */
+export function rootfsPropagation(mounts: readonly ResolvedMount[]): string | undefined {
+  if (mounts.some(({ mount }) => mount.propagation === 'bidirectional')) return 'rshared';
+  return mounts.some(({ mount }) => mount.propagation === 'hostToContainer') ? 'rslave' : undefined;
+}
+
+/** The same place; or all of /dev or /sys at once, under which ours would lie on top of the volume again. */
+function replaces(asked: string, ours: string): boolean {
+  return asked === ours || ((asked === '/dev' || asked === '/sys') && ours.startsWith(`${asked}/`));
+}
+
+function depthOf(path: string): number {
+  return path === '/' ? 0 : path.split('/').length;
+}
+
+function defaultMounts({ spec, sandbox, paths }: SpecInput): readonly OciMount[] {
+  const { privileged } = spec.security;
+  const { files } = paths;
+  const sysMode = privileged ? 'rw' : 'ro';
+  const shm = sandbox.namespaces.ipc === 'node' ? '/dev/shm' : files.shm;
+  const rootMode = spec.security.readonlyRootfs ? 'ro' : 'rw';
+  return [
+    { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+    { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      // group 5 is tty on every distribution (FHS); mode and ptmxmode as both peers have them
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+    },
+    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+    bind('/dev/shm', shm, ['rw', 'nosuid', 'noexec', 'nodev']),
+    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] },
+    {
+      destination: '/sys/fs/cgroup',
+      type: 'cgroup',
+      source: 'cgroup',
+      options: ['nosuid', 'noexec', 'nodev', 'relatime', sysMode],
+    },
+    bind('/etc/resolv.conf', files.resolvConf, [rootMode, 'nosuid', 'noexec', 'nodev']),
+    bind('/etc/hostname', files.hostname, ['ro', 'nosuid', 'noexec', 'nodev']),
+    // the kubelet mounts its own over it; crictl does not (containerd gives the sandbox's file then, too)
+    bind('/etc/hosts', files.hosts, [rootMode, 'nosuid', 'noexec', 'nodev']),
+  ];
+}
+
+function bind(destination: string, source: string, options: readonly string[]): OciMount {
+  return { destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] };
+}
+
+const PROPAGATION = { private: 'rprivate', hostToContainer: 'rslave', bidirectional: 'rshared' } as const;
+
+function requestedMount({ mount, source }: ResolvedMount, canReadOnly: boolean): OciMount {
+  const destination = containerPath(mount);
+  return {
+    destination,
+    type: 'bind',
+    source,
+    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly)],
+  };
+}
+
+/** Absolute and clean. Throws `invalidRequest` on an empty one, a NUL, and the root itself. */
+export function containerPath(mount: Mount): string {
+  const { containerPath: asked } = mount;
+  const clean = posix.join('/', asked);
+  const path = clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
+  if (asked === '' || asked.includes('\0') || path === '/') {
+    fail('invalidRequest', `mount ${mount.hostPath} at ${JSON.stringify(asked)}: not a place inside the container`, {
+      subject: 'mounts.container_path',
+    });
+  }
+  return path;
+}
+
+function accessMode(mount: Mount, canReadOnly: boolean): string {
+  if (!mount.recursiveReadOnly) return mount.readonly ? 'ro' : 'rw';
+  const refuse = (reason: string): never =>
+    fail('invalidRequest', `mount ${mount.hostPath} at ${mount.containerPath} recursively read-only: ${reason}`, {
+      subject: 'mounts.recursive_read_only',
+    });
+  if (!mount.readonly) refuse('readonly must be set too');
+  if (mount.propagation !== 'private') refuse('propagation must be private');
+  if (!canReadOnly) refuse('the runtime handler cannot do it');
+  return 'rro';
+}

@@ -1,0 +1,51 @@
+/** The `namespaces` part: which are new, which are the pod's, which the host's (features.md B2). */
+import { fail } from '../../../base/fault.ts';
+import type { SpecInput } from './input.ts';
+import type { OciNamespace } from './types.ts';
+
+/**
+ * Network, IPC and UTS are the sandbox's whatever the container's own copy of the option says, since crictl users
+ * leave it out there (then it reads `pod`); `node` in the container alone would be another pod than was asked for
+ * and is refused.
+ */
+export function namespacesOf(input: SpecInput): readonly OciNamespace[] {
+  const { spec, sandbox, paths, host } = input;
+  const own = spec.security.namespaces;
+  for (const kind of ['network', 'ipc'] as const) {
+    if (own[kind] === 'node' && sandbox.namespaces[kind] !== 'node') {
+      fail('invalidRequest', `join the host's ${kind} namespace: the sandbox has its own`, {
+        subject: `linux.security_context.namespace_options.${kind}`,
+      });
+    }
+  }
+  const cgroup = host.cgroupVersion === 2 && !spec.security.privileged;
+  return [
+    { type: 'mount' },
+    ...pidNamespace(input),
+    ...pinned('network', paths.pins.net),
+    ...pinned('ipc', paths.pins.ipc),
+    ...pinned('uts', paths.pins.uts),
+    // on v1 a namespace would hide nothing that the read-only mounts show
+    ...(cgroup ? [{ type: 'cgroup' } as const] : []),
+  ];
+}
+
+function pinned(type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly OciNamespace[] {
+  return path === undefined ? [] : [{ type, path }];
+}
+
+function pidNamespace({ spec, sandbox, paths }: SpecInput): readonly OciNamespace[] {
+  const mode = spec.security.namespaces.pid;
+  switch (mode) {
+    case 'container':
+      return [{ type: 'pid' }];
+    case 'node':
+      return [];
+    case 'pod':
+    case 'target':
+      if (paths.pidNamespace !== undefined) return [{ type: 'pid', path: paths.pidNamespace }];
+      if (mode === 'pod' && sandbox.namespaces.pid === 'node') return [];
+      if (mode === 'pod' && sandbox.namespaces.pid === 'container') return [{ type: 'pid' }];
+      return fail('bug', `join the PID namespace of mode ${mode}: no process was named`, { subject: 'pid' });
+  }
+}

@@ -1,0 +1,123 @@
+/** The `process` part: what runs, as whom, with which environment. */
+import { posix } from 'node:path';
+import type { ContainerSpec, ImageConfig } from '../../../actors/ports/specs.ts';
+import { fail } from '../../../base/fault.ts';
+import { specLimits } from '../../../base/limits.ts';
+import type { SpecHost, SpecInput } from './input.ts';
+import type { OciCapabilities, OciProcess } from './types.ts';
+
+/** As login(1) and both peers have it. */
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** systemd's advice (File Descriptor Limits): programs that use select(2) break above it, those that need more raise it. */
+const OPEN_FILES_SOFT = 1024;
+/** The kernel's range (proc(5), oom_score_adj). */
+const OOM_SCORE_ADJ_MAX = 1000;
+
+/** The whole part. Throws `invalidRequest` with the field's name. */
+export function processOf(input: SpecInput, capabilities: OciCapabilities): OciProcess {
+  const { spec, host, user } = input;
+  const apparmor = spec.security.privileged ? '' : spec.security.apparmorProfile;
+  return {
+    terminal: spec.tty,
+    user: { uid: user.uid, gid: user.gid, additionalGids: user.additionalGids },
+    args: processArgs(spec, input.image),
+    env: processEnv(input),
+    cwd: workingDirectory(spec, input.image),
+    capabilities,
+    rlimits: openFilesLimit(host),
+    noNewPrivileges: spec.security.noNewPrivs,
+    oomScoreAdj: clampOomScoreAdj(spec.resources.oomScoreAdj, host),
+    ...(apparmor === '' ? {} : { apparmorProfile: apparmor }),
+  };
+}
+
+/**
+ * CRI's rule (RPC 8 of features.md): a command replaces the image's ENTRYPOINT and discards its CMD; args alone
+ * replace CMD. Throws `invalidRequest` when nothing is left to run.
+ */
+export function processArgs(spec: ContainerSpec, image: ImageConfig): readonly string[] {
+  const entry = spec.command.length > 0 ? spec.command : image.entrypoint;
+  const rest = spec.args.length > 0 || spec.command.length > 0 ? spec.args : image.cmd;
+  const args = [...entry, ...rest];
+  if (args.length === 0) {
+    fail('invalidRequest', 'find the command to run: neither the request nor the image names one', { subject: 'command' });
+  }
+  if (args[0] === '') fail('invalidRequest', 'find the command to run: its first word is empty', { subject: 'command' });
+  if (args.some((arg) => arg.includes('\0'))) {
+    fail('invalidRequest', 'use the command: a word contains a NUL, which ends it for execve', { subject: 'command' });
+  }
+  return args;
+}
+
+/** Our defaults, overridden by the image's, overridden by the request's. */
+export function processEnv(input: SpecInput): readonly string[] {
+  const { spec, image } = input;
+  const env = new Map<string, string>([
+    ['PATH', DEFAULT_PATH],
+    ['HOSTNAME', hostnameOf(input)],
+  ]);
+  if (spec.tty) env.set('TERM', 'xterm');
+  env.set('HOME', input.user.home);
+  for (const entry of image.env) {
+    const at = entry.indexOf('=');
+    if (at < 0) fail('invalidRequest', `use the image's variable ${entry}: it has no =`, { subject: 'image env' });
+    setVariable(env, entry.slice(0, at), entry.slice(at + 1), 'image env');
+  }
+  for (const { name, value } of spec.env) setVariable(env, name, value, 'envs');
+  return [...env].map(([name, value]) => `${name}=${value}`);
+}
+
+function setVariable(env: Map<string, string>, name: string, value: string, field: string): void {
+  if (name === '' || name.includes('=') || name.includes('\0')) {
+    fail('invalidRequest', `set variable ${JSON.stringify(name)}: a name must not be empty nor contain = or NUL`, { subject: field });
+  }
+  if (value.includes('\0')) fail('invalidRequest', `set variable ${name}: its value contains a NUL`, { subject: field });
+  // HOME ends up as a field of passwd lines, here or in what the container runs (CVE-2022-4318, CVE-2026-15809)
+  if (name === 'HOME' && !isPlainHome(value)) {
+    fail('invalidRequest', `set variable HOME to ${JSON.stringify(value)}: line breaks and colons are not allowed`, { subject: field });
+  }
+  env.set(name, value);
+}
+
+/** Whether a text can be the home field of a passwd line. */
+export function isPlainHome(home: string): boolean {
+  return !/[\n\r:\0]/u.test(home);
+}
+
+/** The name that the pod's processes see. */
+export function hostnameOf({ sandbox, sandboxId, host }: SpecInput): string {
+  if (sandbox.hostname !== '') return sandbox.hostname;
+  return sandbox.namespaces.network === 'node' ? host.hostname : sandboxId.slice(0, 12);
+}
+
+/**
+ * Request over image over `/`. An image's relative one counts from the root, as Docker has it. A path below a
+ * process's descriptors is refused: through a leaked one the container would start on the host (CVE-2024-21626).
+ */
+export function workingDirectory(spec: ContainerSpec, image: ImageConfig): string {
+  const asked = spec.workingDir;
+  if (asked !== '' && !posix.isAbsolute(asked)) {
+    fail('invalidRequest', `use working_dir ${asked}: it is not absolute`, { subject: 'working_dir' });
+  }
+  const cwd = posix.join('/', asked === '' ? image.workingDir : asked);
+  if (cwd.includes('\0') || Buffer.byteLength(cwd) > specLimits.pathBytes) {
+    fail('invalidRequest', 'use working_dir: it contains a NUL or is too long', { subject: 'working_dir' });
+  }
+  if (/^\/proc\/[^/]+\/(?:task\/[^/]+\/)?(?:fd|cwd|root)(?:\/|$)/u.test(cwd) || /^\/dev\/fd(?:\/|$)/u.test(cwd)) {
+    fail('invalidRequest', `use working_dir ${cwd}: a process's descriptors are no place to run in`, { subject: 'working_dir' });
+  }
+  return cwd.length > 1 && cwd.endsWith('/') ? cwd.slice(0, -1) : cwd;
+}
+
+/**
+ * Always stated: Node raises its own soft limit to the hard one, and children would inherit that (platform.md 4).
+ */
+export function openFilesLimit(host: SpecHost): OciProcess['rlimits'] {
+  return [{ type: 'RLIMIT_NOFILE', soft: Math.min(OPEN_FILES_SOFT, host.openFilesHard), hard: host.openFilesHard }];
+}
+
+/** The value that can be set: in the kernel's range, and not below our own without CAP_SYS_RESOURCE. */
+export function clampOomScoreAdj(asked: number, host: SpecHost): number {
+  const inRange = Math.max(-OOM_SCORE_ADJ_MAX, Math.min(OOM_SCORE_ADJ_MAX, asked));
+  return host.oomScoreAdjCanSink ? inRange : Math.max(inRange, host.oomScoreAdj);
+}

@@ -1,0 +1,143 @@
+/** The part of the OCI runtime specification (1.0.2, config.json) that we write. Field names are the document's. */
+
+export interface OciMount {
+  readonly destination: string;
+  readonly type: string;
+  readonly source: string;
+  readonly options: readonly string[];
+}
+
+export interface OciCapabilities {
+  readonly bounding: readonly string[];
+  readonly effective: readonly string[];
+  readonly permitted: readonly string[];
+  readonly inheritable: readonly string[];
+  readonly ambient: readonly string[];
+}
+
+export interface OciUser {
+  readonly uid: number;
+  readonly gid: number;
+  readonly additionalGids: readonly number[];
+}
+
+export interface OciProcess {
+  readonly terminal: boolean;
+  readonly user: OciUser;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+  readonly cwd: string;
+  readonly capabilities: OciCapabilities;
+  readonly rlimits: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
+  readonly noNewPrivileges: boolean;
+  readonly oomScoreAdj: number;
+  readonly apparmorProfile?: string;
+}
+
+export type NamespaceType = 'mount' | 'pid' | 'network' | 'ipc' | 'uts' | 'cgroup';
+
+export interface OciNamespace {
+  readonly type: NamespaceType;
+  readonly path?: string;
+}
+
+export interface OciDevice {
+  readonly path: string;
+  readonly type: 'c' | 'b' | 'p';
+  readonly major: number;
+  readonly minor: number;
+  readonly fileMode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface OciDeviceRule {
+  readonly allow: boolean;
+  readonly type?: 'a' | 'c' | 'b';
+  readonly major?: number;
+  readonly minor?: number;
+  readonly access: string;
+}
+
+export type SeccompOperator =
+  | 'SCMP_CMP_NE'
+  | 'SCMP_CMP_LT'
+  | 'SCMP_CMP_LE'
+  | 'SCMP_CMP_EQ'
+  | 'SCMP_CMP_GE'
+  | 'SCMP_CMP_GT'
+  | 'SCMP_CMP_MASKED_EQ';
+
+export interface SeccompArg {
+  readonly index: number;
+  readonly value: bigint;
+  readonly valueTwo?: bigint;
+  readonly op: SeccompOperator;
+}
+
+export interface SeccompRule {
+  readonly names: readonly string[];
+  readonly action: string;
+  readonly errnoRet?: number;
+  readonly args?: readonly SeccompArg[];
+}
+
+export interface OciSeccomp {
+  readonly defaultAction: string;
+  readonly defaultErrnoRet?: number;
+  readonly architectures: readonly string[];
+  readonly flags?: readonly string[];
+  readonly listenerPath?: string;
+  readonly listenerMetadata?: string;
+  readonly syscalls: readonly SeccompRule[];
+}
+
+export interface OciResources {
+  readonly devices: readonly OciDeviceRule[];
+  readonly memory?: { readonly limit?: bigint; readonly swap?: bigint };
+  readonly cpu?: {
+    readonly shares?: bigint;
+    readonly quota?: bigint;
+    readonly period?: bigint;
+    readonly cpus?: string;
+    readonly mems?: string;
+  };
+  readonly pids?: { readonly limit: bigint };
+  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: bigint }[];
+  readonly unified?: Readonly<Record<string, string>>;
+}
+
+export interface OciLinux {
+  readonly namespaces: readonly OciNamespace[];
+  readonly devices: readonly OciDevice[];
+  readonly cgroupsPath: string;
+  readonly resources: OciResources;
+  readonly rootfsPropagation?: string;
+  readonly seccomp?: OciSeccomp;
+  readonly maskedPaths: readonly string[];
+  readonly readonlyPaths: readonly string[];
+}
+
+export interface OciSpec {
+  readonly ociVersion: string;
+  readonly process: OciProcess;
+  readonly root: { readonly path: string; readonly readonly: boolean };
+  readonly mounts: readonly OciMount[];
+  readonly annotations: Readonly<Record<string, string>>;
+  readonly linux: OciLinux;
+}
+
+/**
+ * The text of config.json. Integers above 2^53 (an int64 of CRI) keep all digits: JSON.stringify knows no bigint,
+ * and through a number 9223372036854775807 would become a value that Go refuses for int64.
+ */
+export function encodeSpec(spec: OciSpec): string {
+  return JSON.stringify(spec, (_key, value: unknown) => (typeof value === 'bigint' ? rawInteger(value) : value), 2);
+}
+
+// in V8 since 11.4; TypeScript's library does not have it yet
+const withRaw = JSON as typeof JSON & { rawJSON(text: string): object };
+
+function rawInteger(value: bigint): object {
+  return withRaw.rawJSON(value.toString());
+}
