@@ -1,0 +1,87 @@
+/** Send a command, wait on the actor's state, with a bound. The one place where an RPC waits for an actor. */
+import type { Cause } from '../base/cause.ts';
+import { fault, FaultError } from '../base/fault.ts';
+import type { Fault } from '../base/fault.ts';
+import type { Activity } from './activity.ts';
+import type { Directory } from './directory.ts';
+import type { ClockPort } from './ports/clock.ts';
+import type { View } from './views.ts';
+
+/** What every call carries. */
+export interface Call {
+  readonly cause: Cause;
+  /** Aborted when the caller has gone. */
+  readonly signal: AbortSignal;
+  /** Monotonic milliseconds at which the caller is answered whatever the state; undefined for no bound. */
+  readonly deadlineMonoMs: number | undefined;
+}
+
+export type Outcome<T> = { readonly ok: T } | { readonly fault: Fault };
+
+export interface Asker {
+  readonly directory: Directory;
+  readonly activity: Activity;
+  readonly clock: ClockPort;
+}
+
+export interface Question<T> {
+  readonly address: string;
+  /** Such as `StopContainer 3f2a…`; begins every message. */
+  readonly attempted: string;
+  /** Sent after the subscription; undefined only waits. */
+  readonly command?: { readonly type: string };
+  /** The answer, or undefined to wait on. `gone` with the actor's last view, or undefined when it never was. */
+  readonly answer: (view: View | undefined, gone: boolean) => Outcome<T> | undefined;
+}
+
+/**
+ * Resolves with the answer's value or rejects with its fault. At the deadline it
+ * rejects with `timedOut` and says where the actor is and what it waits on; the
+ * actor goes on, and asking again joins it.
+ */
+export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise<T> {
+  const { directory, clock } = asker;
+  const { address } = question;
+  return new Promise<T>((resolve, reject) => {
+    const cleanups: (() => void)[] = [];
+    let finished = false;
+    const finish = (act: () => void): void => {
+      if (finished) return;
+      finished = true;
+      for (const cleanup of cleanups) cleanup();
+      act();
+    };
+    const consider = (view: View | undefined, gone: boolean): void => {
+      const outcome = question.answer(view, gone);
+      if (outcome === undefined) return;
+      finish(() => ('ok' in outcome ? resolve(outcome.ok) : reject(new FaultError(outcome.fault))));
+    };
+    const stopEarly = (kind: 'timedOut' | 'cancelled'): void =>
+      finish(() => reject(new FaultError(fault(kind, stillThere(asker, question, kind), { subject: address }))));
+
+    cleanups.push(directory.listen(address, consider));
+    if (call.deadlineMonoMs !== undefined) {
+      const timer = clock.setTimeout(() => stopEarly('timedOut'), Math.max(0, call.deadlineMonoMs - clock.monoMs()));
+      cleanups.push(() => clock.clearTimeout(timer));
+    }
+    const onAbort = (): void => stopEarly('cancelled');
+    call.signal.addEventListener('abort', onAbort, { once: true });
+    cleanups.push(() => call.signal.removeEventListener('abort', onAbort));
+
+    if (call.signal.aborted) {
+      onAbort();
+      return;
+    }
+    if (question.command !== undefined) directory.ref(address)?.send(question.command);
+    const view = directory.view(address);
+    if (!finished) consider(view, view === undefined);
+  });
+}
+
+function stillThere<T>(asker: Asker, question: Question<T>, kind: 'timedOut' | 'cancelled'): string {
+  const path = asker.directory.view(question.address)?.path ?? 'unknown';
+  const waiting = asker.activity.describe(question.address);
+  const ended = kind === 'timedOut' ? 'deadline passed' : 'the caller has gone';
+  const on = waiting === '' ? '' : `, waiting on ${waiting}`;
+  return `${question.attempted}: ${ended} in state ${path}${on}; the work goes on, the same call joins it`;
+}

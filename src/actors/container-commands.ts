@@ -1,0 +1,272 @@
+/** Create, Start, Stop, Remove of containers as the actors see them. */
+import { fault, fail } from '../base/fault.ts';
+import type { ContainerId, SandboxId } from '../base/ids.ts';
+import { actorLimits } from '../base/limits.ts';
+import { ask } from './ask.ts';
+import type { Asker, Call, Outcome } from './ask.ts';
+import { containerAddress } from './container/container.context.ts';
+import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
+import type { Ports } from './ports/ports.ts';
+import type { ProcessIdentity } from './ports/journal.ts';
+import type { ContainerKey, ContainerSpec, ImageRecord } from './ports/specs.ts';
+import type { Ledger } from './recovery/ledger.ts';
+import type { ContainerView, SandboxView } from './views.ts';
+import { sameContainerWish } from './wish.ts';
+
+export interface ContainerStage extends Asker {
+  readonly ports: Ports;
+  readonly ledger: Ledger;
+  /** Starts the actor under its supervisor; its layers are held from now on. */
+  startContainer(input: ContainerInput): void;
+  /** Stop and Remove of a quarantined one. */
+  sweepContainer(view: ContainerView, remove: boolean): Promise<void>;
+}
+
+function containerName({ name, attempt, sandboxId }: ContainerKey): string {
+  return `${name} (attempt ${attempt}) in sandbox ${sandboxId}`;
+}
+
+/**
+ * Creates a container, or joins the one of this name that is on its way, or gives
+ * the id again while it was not started. Rejects with `conflict` once it was.
+ */
+export async function createContainer(stage: ContainerStage, spec: ContainerSpec, call: Call): Promise<ContainerId> {
+  const attempted = `CreateContainer ${containerName(spec.key)}`;
+  for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
+    const sandbox = readySandbox(stage, spec.key.sandboxId, attempted);
+    const existing = stage.directory
+      .containersByName(spec.key)
+      .find((view) => view.spec.key.attempt === spec.key.attempt && view.state !== 'owing');
+    if (existing === undefined) {
+      supersede(stage, spec.key);
+      return handOut(stage, begin(stage, spec, sandbox, attempted), attempted, call);
+    }
+    if (existing.state === 'created' && (existing.claimed || sameContainerWish(existing.spec, spec))) {
+      return claim(stage, existing.id, call);
+    }
+    if (isBeingMade(existing) || existing.state === 'created') {
+      if (sameContainerWish(existing.spec, spec)) return handOut(stage, existing.id, attempted, call);
+      await untilGone(stage, existing, attempted, call, { type: 'container.abandon' });
+      continue;
+    }
+    if (existing.state === 'unwinding' || existing.state === 'removing') {
+      await untilGone(stage, existing, attempted, call, undefined);
+      continue;
+    }
+    fail('conflict', `${attempted}: container ${existing.id} has this name and is ${existing.path}`, {
+      subject: existing.id,
+    });
+  }
+  return fail('exhausted', `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`);
+}
+
+function isBeingMade(view: ContainerView): boolean {
+  return ['recovering', 'recordingIntent', 'provisioning'].includes(view.state);
+}
+
+function readySandbox(stage: ContainerStage, id: SandboxId, attempted: string): SandboxView {
+  const sandbox = stage.directory.sandbox(id);
+  if (sandbox === undefined || !sandbox.listed) fail('notFound', `${attempted}: no such sandbox`, { subject: id });
+  if (!sandbox.ready) fail('wrongState', `${attempted}: the sandbox is ${sandbox.path}, not ready`, { subject: id });
+  return sandbox;
+}
+
+/** A higher attempt supersedes a lower one that nobody was handed (F70). */
+function supersede(stage: ContainerStage, key: ContainerKey): void {
+  for (const view of stage.directory.containersByName(key)) {
+    if (view.spec.key.attempt >= key.attempt || view.claimed) continue;
+    stage.directory.ref(view.address)?.send({ type: 'container.abandon' });
+  }
+}
+
+function begin(stage: ContainerStage, spec: ContainerSpec, sandbox: SandboxView, attempted: string): ContainerId {
+  const image = stage.ledger.images.get(spec.imageId);
+  if (image === undefined) fail('notFound', `${attempted}: image ${spec.imageId} is not here`, { subject: spec.imageId });
+  if (stage.directory.containers().length >= actorLimits.actorsMax) {
+    fail('exhausted', `${attempted}: ${actorLimits.actorsMax} containers exist`);
+  }
+  const id = stage.ports.random.id() as ContainerId;
+  stage.startContainer({
+    id,
+    spec,
+    handler: sandbox.spec.handler,
+    image: { id: image.id, ref: imageRef(image), layers: image.layers.map((layer) => layer.diffId) },
+    createdAtNs: stage.ports.clock.nowNs(),
+    entry: 'new',
+    making: {
+      sandbox: sandbox.spec,
+      imageConfig: image.config,
+      pidNamespaceOf: pidNamespaceOf(stage, spec, sandbox, attempted),
+    },
+    begun: [],
+    init: undefined,
+    effective: undefined,
+    startedAtNs: undefined,
+    exit: undefined,
+    graceMs: 0,
+    claimed: false,
+  });
+  return id;
+}
+
+function imageRef(image: ImageRecord): string {
+  return image.repoDigests[0] ?? image.id;
+}
+
+/** The pause process for pid mode `pod`, the target's init for `target`; it must run in the same sandbox. */
+function pidNamespaceOf(
+  stage: ContainerStage,
+  spec: ContainerSpec,
+  sandbox: SandboxView,
+  attempted: string,
+): ProcessIdentity | undefined {
+  const { pid, targetId } = spec.security.namespaces;
+  if (pid === 'pod') {
+    if (sandbox.pause !== undefined) return sandbox.pause;
+    return fail('invalidRequest', `${attempted}: namespace_options.pid is POD, but the sandbox does not share its PID namespace`);
+  }
+  if (pid !== 'target') return undefined;
+  const target = targetId === undefined ? undefined : stage.directory.container(targetId);
+  if (target === undefined || target.spec.key.sandboxId !== sandbox.id) {
+    return fail('invalidRequest', `${attempted}: namespace_options.target_id names no container of this sandbox`);
+  }
+  if (target.state !== 'running' || target.init === undefined) {
+    return fail('wrongState', `${attempted}: target container ${target.id} is ${target.path}, not running`);
+  }
+  return target.init;
+}
+
+async function handOut(stage: ContainerStage, id: ContainerId, attempted: string, call: Call): Promise<ContainerId> {
+  await ask(stage, call, {
+    address: containerAddress(id),
+    attempted: `${attempted}: container ${id}`,
+    answer: (view, gone): Outcome<true> | undefined => {
+      if (gone) return { fault: view?.fault ?? fault('cancelled', `${attempted}: container ${id} was removed meanwhile`) };
+      if (view?.kind !== 'container' || !view.settled) return undefined;
+      // one that ended before its start was created all the same; its status says how it ended (F37)
+      if (view.state !== 'owing') return { ok: true };
+      return { fault: view.fault ?? fault('outside', `${attempted}: container ${id} is ${view.path}`) };
+    },
+  });
+  return claim(stage, id, call);
+}
+
+function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId {
+  if (!call.signal.aborted) stage.directory.ref(containerAddress(id))?.send({ type: 'container.claim' });
+  return id;
+}
+
+function untilGone(
+  stage: ContainerStage,
+  view: ContainerView,
+  attempted: string,
+  call: Call,
+  command: { readonly type: string } | undefined,
+): Promise<true> {
+  return ask(stage, call, {
+    address: view.address,
+    attempted: `${attempted}: waiting for container ${view.id} to be undone`,
+    ...(command === undefined ? {} : { command }),
+    answer: (now, gone) => (gone || now?.state === 'owing' || now?.state === 'exited' ? { ok: true } : undefined),
+  });
+}
+
+/** Starts a created container; a call that comes while it is starting joins. */
+export async function startContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
+  const attempted = `StartContainer ${id}`;
+  const view = known(stage, id, attempted);
+  if (view.state !== 'created' && view.state !== 'starting') {
+    fail('wrongState', `${attempted}: the container is ${view.path}, not created`, { subject: id });
+  }
+  readySandbox(stage, view.spec.key.sandboxId, attempted);
+  const startCommand: ContainerEvent = { type: 'container.start', nowNs: stage.clock.nowNs() };
+  await ask(stage, call, {
+    address: view.address,
+    attempted,
+    ...(view.state === 'created' ? { command: startCommand } : {}),
+    answer: (now, gone): Outcome<true> | undefined => {
+      if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
+      if (now.state === 'exited' && now.startFault !== undefined) {
+        return { fault: { ...now.startFault, message: `${attempted}: ${now.startFault.message}` } };
+      }
+      return now.startedAtNs !== undefined && now.state !== 'starting' && now.state !== 'startFailed' && now.settled
+        ? { ok: true }
+        : undefined;
+    },
+  });
+}
+
+function known(stage: ContainerStage, id: ContainerId, attempted: string): ContainerView {
+  return stage.directory.container(id) ?? fail('notFound', `${attempted}: no such container`, { subject: id });
+}
+
+/**
+ * Ends a container: stop signal, KILL after `graceMs`. A later call with a shorter grace shortens the first.
+ * Succeeds when it has ended or is unknown.
+ */
+export async function stopContainer(stage: ContainerStage, id: ContainerId, graceMs: number, call: Call): Promise<void> {
+  const view = stage.directory.container(id);
+  if (view === undefined) return;
+  if (view.state === 'quarantined') {
+    await stage.sweepContainer(view, false);
+    return;
+  }
+  const attempted = `StopContainer ${id}`;
+  const { clock } = stage;
+  const stopCommand: ContainerEvent = {
+    type: 'container.stop',
+    graceMs,
+    nowMonoMs: clock.monoMs(),
+    nowNs: clock.nowNs(),
+  };
+  await ask(stage, call, {
+    address: view.address,
+    attempted,
+    command: stopCommand,
+    answer: (now, gone): Outcome<true> | undefined => {
+      if (gone || now?.state === 'exited' || now?.state === 'removing') return { ok: true };
+      if (now?.state === 'owing') return { fault: now.fault ?? fault('outside', `${attempted}: its undo is owed`) };
+      return undefined;
+    },
+  });
+}
+
+/** Removes a container, killing it first when it runs. Succeeds when it is unknown. */
+export async function removeContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
+  const view = stage.directory.container(id);
+  if (view === undefined) return;
+  if (view.state === 'quarantined') {
+    await stage.sweepContainer(view, true);
+    return;
+  }
+  const attempted = `RemoveContainer ${id}`;
+  const removeCommand: ContainerEvent = { type: 'container.remove', nowMonoMs: stage.clock.monoMs() };
+  await ask(stage, call, {
+    address: view.address,
+    attempted,
+    command: removeCommand,
+    answer: (now, gone): Outcome<true> | undefined => {
+      if (gone) return { ok: true };
+      if (now?.settled !== true || (now.state !== 'exited' && now.state !== 'owing')) return undefined;
+      const why = now.fault;
+      return { fault: fault(why?.kind ?? 'outside', `${attempted}: ${why?.message ?? `it stays in state ${now.path}`}`) };
+    },
+  });
+}
+
+/** What StopPodSandbox and RemovePodSandbox ask of each container. */
+export async function endAll(
+  stage: ContainerStage,
+  sandboxId: SandboxId,
+  call: Call,
+  how: 'stop' | 'remove',
+): Promise<void> {
+  const results = await Promise.allSettled(
+    stage.directory.containersOf(sandboxId).map((view) => {
+      if (how === 'remove') return removeContainer(stage, view.id, call);
+      // the CRI: containers still running are forcibly terminated; the kubelet has stopped them before
+      return stopContainer(stage, view.id, 0, call);
+    }),
+  );
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}

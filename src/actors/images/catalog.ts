@@ -1,0 +1,47 @@
+/** Which image a name means: pure questions to the ledger's images. */
+import { parseImageId } from '../../base/ids.ts';
+import type { ImageRecord } from '../ports/specs.ts';
+
+type Images = Iterable<ImageRecord>;
+
+/** Shortest id prefix that is looked up; shorter ones would shadow names (containers tools use 3 too, we are stricter). */
+const PREFIX_DIGITS = 5;
+
+/**
+ * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `normalise` gives the
+ * full form of a reference and may throw for text that is none; then only ids are tried.
+ */
+export function findImage(images: Images, name: string, normalise: (reference: string) => string): ImageRecord | undefined {
+  const all = [...images];
+  const byId = imageById(all, name);
+  if (byId !== undefined) return byId;
+  const reference = tryNormalise(name, normalise);
+  if (reference === undefined) return undefined;
+  return all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
+}
+
+function imageById(images: readonly ImageRecord[], name: string): ImageRecord | undefined {
+  const whole = parseImageId(name) ?? parseImageId(`sha256:${name}`);
+  if (whole !== undefined) return images.find((image) => image.id === whole);
+  const hex = name.startsWith('sha256:') ? name.slice('sha256:'.length) : name;
+  if (hex.length < PREFIX_DIGITS || !/^[0-9a-f]+$/u.test(hex)) return undefined;
+  const matches = images.filter((image) => image.id.startsWith(`sha256:${hex}`));
+  return matches.length === 1 ? matches[0] : undefined;
+}
+
+/** `repo:tag@digest` means the digest (the tag is a comment); the repository must be the same. */
+function hasDigest(image: ImageRecord, reference: string): boolean {
+  const at = reference.indexOf('@');
+  if (at < 0) return false;
+  const digest = reference.slice(at);
+  const repository = reference.slice(0, at).replace(/:[^/:]+$/u, '');
+  return image.repoDigests.includes(`${repository}${digest}`);
+}
+
+function tryNormalise(name: string, normalise: (reference: string) => string): string | undefined {
+  try {
+    return normalise(name);
+  } catch {
+    return undefined;
+  }
+}

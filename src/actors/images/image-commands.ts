@@ -1,0 +1,113 @@
+/** PullImage and RemoveImage as the actors see them. */
+import { encodePlain } from '../../base/codec.ts';
+import { fault, fail } from '../../base/fault.ts';
+import type { ImageId } from '../../base/ids.ts';
+import { actorLimits } from '../../base/limits.ts';
+import { ask } from '../ask.ts';
+import type { Asker, Call, Outcome } from '../ask.ts';
+import type { PullInput } from '../image-pull/image-pull.context.ts';
+import type { RegistryAuth } from '../ports/images.ts';
+import type { Ports } from '../ports/ports.ts';
+import type { Ledger } from '../recovery/ledger.ts';
+import { findImage } from './catalog.ts';
+import type { LayerBook } from './layer-book.ts';
+
+interface Waiters {
+  readonly address: string;
+  count: number;
+}
+
+export interface ImageStage extends Asker {
+  readonly ports: Ports;
+  readonly ledger: Ledger;
+  readonly layers: LayerBook;
+  /** Pulls under way by reference and credentials, with how many callers wait. */
+  readonly pulls: Map<string, Waiters>;
+  startPull(input: PullInput): void;
+}
+
+export interface Pulled {
+  readonly imageId: ImageId;
+}
+
+/**
+ * Pulls an image or joins the pull of the same reference with the same credentials.
+ * When the last caller has gone, or its deadline has passed, the download ends (F65).
+ */
+export async function pullImage(
+  stage: ImageStage,
+  reference: string,
+  auth: RegistryAuth | undefined,
+  call: Call,
+): Promise<Pulled> {
+  const normal = stage.ports.images.normalise(reference);
+  const attempted = `PullImage ${normal}`;
+  const key = encodePlain([normal, auth]);
+  const waiters = stage.pulls.get(key) ?? begin(stage, key, normal, auth, attempted);
+  waiters.count += 1;
+  const leave = (): void => {
+    waiters.count -= 1;
+    if (waiters.count > 0) return;
+    if (stage.pulls.get(key) === waiters) stage.pulls.delete(key);
+    stage.directory.ref(waiters.address)?.send({ type: 'pull.abandon' });
+  };
+  const answer = ask<Pulled>(stage, call, {
+    address: waiters.address,
+    attempted,
+    answer: (view, gone): Outcome<Pulled> | undefined => {
+      if (!gone) return undefined;
+      if (view?.kind === 'pull' && view.present) return { ok: { imageId: view.imageId as ImageId } };
+      const why = view?.fault ?? fault('bug', 'the pull vanished');
+      return { fault: { ...why, message: `${attempted}: ${why.message}` } };
+    },
+  });
+  return answer.then(
+    (pulled) => {
+      leave();
+      return pulled;
+    },
+    (thrown: unknown) => {
+      leave();
+      throw thrown;
+    },
+  );
+}
+
+function begin(
+  stage: ImageStage,
+  key: string,
+  reference: string,
+  auth: RegistryAuth | undefined,
+  attempted: string,
+): Waiters {
+  if (stage.pulls.size >= actorLimits.pullsMax) {
+    fail('exhausted', `${attempted}: ${actorLimits.pullsMax} pulls are under way`);
+  }
+  const address = `pull/${stage.ports.random.token(8)}`;
+  const waiters: Waiters = { address, count: 0 };
+  stage.pulls.set(key, waiters);
+  const unlisten = stage.directory.listen(address, (_view, gone) => {
+    if (!gone) return;
+    unlisten();
+    if (stage.pulls.get(key) === waiters) stage.pulls.delete(key);
+  });
+  stage.startPull({ owner: address, reference, auth });
+  return waiters;
+}
+
+/**
+ * Removes the image that the name means, with all its names (the CRI's contract since the image specs of critest).
+ * Layers that nobody else uses are deleted before it answers. Succeeds when there is no such image.
+ */
+export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
+  const image = findImage(stage.ledger.images.values(), name, (reference) => stage.ports.images.normalise(reference));
+  if (image === undefined) return;
+  const owner = `image/${image.id}`;
+  await stage.activity.run(owner, 'removeImage', actorLimits.removeRootfsMs, call.signal, async (fx) => {
+    await stage.ports.journal.append([{ type: 'image.removed', id: image.id }], { sync: true });
+    await stage.layers.collect(
+      image.layers.map((layer) => layer.diffId),
+      fx,
+    );
+  });
+}

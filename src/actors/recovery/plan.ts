@@ -1,0 +1,147 @@
+/**
+ * Records say X, the world says Y, so begin like Z. Pure: the crash story of
+ * troupe is this table.
+ *
+ * | sandbox: records          | world                         | begins                         |
+ * |---------------------------|-------------------------------|--------------------------------|
+ * | intent                    | anything                      | unwinding, every step          |
+ * | ready                     | namespaces (and pause) there  | ready                          |
+ * | ready                     | anything missing, or rebooted | notReady, every step owed      |
+ * | stopping                  | anything                      | notReady, every step owed      |
+ * | stopped                   | anything                      | notReady, what the record owes |
+ *
+ * | container: records        | world                         | begins                         |
+ * |---------------------------|-------------------------------|--------------------------------|
+ * | intent                    | anything                      | unwinding, every step          |
+ * | created (not exited)      | exit file                     | finishing with its fact        |
+ * | created (not exited)      | waits for start               | created                        |
+ * | created (not exited)      | runs                          | running, or stopping with the rest of its grace |
+ * | created (not exited)      | gone, monitor lives           | as it was; the watch tells     |
+ * | created (not exited)      | gone, no monitor, or rebooted | finishing, 255 Unknown         |
+ * | exited                    | leftovers                     | finishing again                |
+ * | exited                    | clean                         | exited                         |
+ */
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import type { ContainerEntry, ContainerInput } from '../container/container.context.ts';
+import { CONTAINER_STEPS } from '../container/container.context.ts';
+import type { HostFacts } from '../ports/host.ts';
+import type { ExitFact } from '../ports/journal.ts';
+import type { PauseFacts, RuntimeFacts } from '../ports/runtime.ts';
+import type { StorageFacts } from '../ports/storage.ts';
+import type { SandboxInput, SandboxStep } from '../sandbox/sandbox.context.ts';
+import { SANDBOX_STEPS, stepsOf } from '../sandbox/sandbox.context.ts';
+import type { ContainerFacts, Ledger, SandboxFacts } from './ledger.ts';
+
+/** What the ports observed. */
+export interface World {
+  readonly nowNs: bigint;
+  readonly host: HostFacts;
+  readonly containers: ReadonlyMap<ContainerId, RuntimeFacts>;
+  readonly pauses: ReadonlyMap<SandboxId, PauseFacts>;
+  readonly storage: StorageFacts;
+}
+
+const MS = 1_000_000n;
+
+/** How this sandbox's actor begins; undefined when the ledger does not know it. */
+export function planSandbox(ledger: Ledger, world: World, id: SandboxId): SandboxInput | undefined {
+  const facts = ledger.sandboxes.get(id);
+  if (facts === undefined) return undefined;
+  const { spec, createdAtNs } = facts.intent;
+  const base = {
+    id,
+    spec,
+    createdAtNs,
+    ips: facts.ready?.ips ?? [],
+    pause: facts.ready?.pause,
+    // who was handed the id before the crash is not known: what exists counts as claimed
+    claimed: facts.ready !== undefined,
+  };
+  const all = stepsOf(spec);
+  if (facts.ready === undefined) return { ...base, entry: 'intent', begun: all };
+  if (facts.stopped) return { ...base, entry: 'stopped', begun: stepsNamed(facts.owed) };
+  if (facts.stopping || !isWhole(facts, world)) return { ...base, entry: 'stopping', begun: all };
+  return { ...base, entry: 'ready', begun: all };
+}
+
+function stepsNamed(names: readonly string[]): readonly SandboxStep[] {
+  return SANDBOX_STEPS.filter((step) => names.includes(step));
+}
+
+function isWhole(facts: SandboxFacts, world: World): boolean {
+  const { id, spec } = facts.intent;
+  const seen = world.host.sandboxes.find((one) => one.id === id);
+  if (spec.namespaces.network === 'pod' && !seen?.pins.includes('net')) return false;
+  if (spec.namespaces.ipc === 'pod' && !seen?.pins.includes('ipc')) return false;
+  if (facts.ready?.pause === undefined) return true;
+  return world.pauses.get(id)?.process?.pid === facts.ready.pause.pid;
+}
+
+/** How this container's actor begins; undefined when the ledger does not know it or its sandbox. */
+export function planContainer(ledger: Ledger, world: World, id: ContainerId): ContainerInput | undefined {
+  const facts = ledger.containers.get(id);
+  if (facts === undefined) return undefined;
+  const { spec, image, createdAtNs } = facts.intent;
+  const sandbox = ledger.sandboxes.get(spec.key.sandboxId);
+  const seen = world.containers.get(id);
+  const begins = beginning(facts, seen, world);
+  return {
+    id,
+    spec,
+    image,
+    createdAtNs,
+    handler: sandbox?.intent.spec.handler ?? '',
+    making: undefined,
+    begun: CONTAINER_STEPS,
+    init: facts.created?.init,
+    effective: facts.created?.effective,
+    claimed: facts.created !== undefined,
+    graceMs: graceLeft(facts, world),
+    ...begins,
+  };
+}
+
+type Beginning = Pick<ContainerInput, 'startedAtNs' | 'exit'> & { readonly entry: ContainerEntry };
+
+function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world: World): Beginning {
+  const { startedAtNs, exited, created } = facts;
+  if (created === undefined) return { entry: 'intent', startedAtNs: undefined, exit: undefined };
+  if (exited !== undefined) {
+    const mounted = world.storage.rootfs.some((one) => one.id === facts.intent.id && one.mounted);
+    const left = mounted || seen?.exitFile !== undefined;
+    return { entry: left ? 'ended' : 'exited', startedAtNs: exited.startedAtNs, exit: exited.exit };
+  }
+  if (seen?.exitFile !== undefined) return ended(facts, seen.exitFile);
+  if (created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));
+  if (seen?.process === 'created') return { entry: 'created', startedAtNs: undefined, exit: undefined };
+  if (seen?.process === 'running') {
+    const entry = facts.killAtNs === undefined ? 'running' : 'stopping';
+    // killed between the runtime's start and its record: the time of the record is lost, it ran before now
+    return { entry, startedAtNs: startedAtNs ?? world.nowNs, exit: undefined };
+  }
+  if (seen?.monitorAlive === true) {
+    return { entry: startedAtNs === undefined ? 'created' : 'running', startedAtNs, exit: undefined };
+  }
+  return ended(facts, lost(world, 'its process and its monitor were gone when troupe started'));
+}
+
+function ended(facts: ContainerFacts, exit: ExitFact): Beginning {
+  return { entry: 'ended', startedAtNs: facts.startedAtNs ?? exit.finishedAtNs, exit };
+}
+
+function lost(world: World, why: string): ExitFact {
+  return {
+    exitCode: 255,
+    finishedAtNs: world.nowNs,
+    oomKilled: false,
+    reason: 'Unknown',
+    message: `exit code unknown: ${why}`,
+    observedBy: 'recovery',
+  };
+}
+
+function graceLeft(facts: ContainerFacts, world: World): number {
+  if (facts.killAtNs === undefined) return 0;
+  const left = facts.killAtNs - world.nowNs;
+  return left > 0n ? Number(left / MS) : 0;
+}

@@ -1,0 +1,53 @@
+/**
+ * The whole cast behind one object: what `cri/` calls. Commands are actors' business,
+ * queries answer from the directory and the ledger and wait for nothing.
+ */
+import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
+import type { Call } from './ask.ts';
+import type { Directory } from './directory.ts';
+import type { Activity } from './activity.ts';
+import type { RegistryAuth } from './ports/images.ts';
+import type { NetworkStatus } from './ports/network.ts';
+import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
+import type { ContainerSpec, ImageRecord, SandboxSpec } from './ports/specs.ts';
+import type { FilesystemUsage } from './ports/storage.ts';
+
+export interface Troupe {
+  readonly directory: Directory;
+  readonly activity: Activity;
+  /** Recovers what the ledger knows; commands are refused with `notReady` before it has settled. */
+  start(): Promise<void>;
+  /** Undefined once commands are served; otherwise why not (`recovering`, `draining`). */
+  notReadyReason(): string | undefined;
+  /** Ends taking commands and waits, bounded, for what is under way. Containers are left running. */
+  drain(): Promise<void>;
+
+  /** Joins the sandbox of this name that is on its way; the same id again while it is ready. */
+  runSandbox(spec: SandboxSpec, call: Call): Promise<SandboxId>;
+  /** Success for unknown ids. */
+  stopSandbox(id: SandboxId, call: Call): Promise<void>;
+  /** Success for unknown ids. */
+  removeSandbox(id: SandboxId, call: Call): Promise<void>;
+
+  createContainer(spec: ContainerSpec, call: Call): Promise<ContainerId>;
+  startContainer(id: ContainerId, call: Call): Promise<void>;
+  /** `graceMs` until KILL; success for unknown ids. */
+  stopContainer(id: ContainerId, graceMs: number, call: Call): Promise<void>;
+  /** Success for unknown ids. */
+  removeContainer(id: ContainerId, call: Call): Promise<void>;
+  /** `timeoutMs` 0: only the call's own deadline. */
+  execSync(id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult>;
+  reopenLog(id: ContainerId, call: Call): Promise<void>;
+
+  /** The id of the image that is here now. */
+  pullImage(reference: string, auth: RegistryAuth | undefined, call: Call): Promise<ImageId>;
+  /** Success when there is no such image. */
+  removeImage(name: string, call: Call): Promise<void>;
+  /** By id, unique id prefix, tag or digest. */
+  findImage(name: string): ImageRecord | undefined;
+  images(): readonly ImageRecord[];
+  imageUsage(call: Call): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
+
+  networkStatus(): NetworkStatus;
+  handlers(): readonly HandlerStatus[];
+}

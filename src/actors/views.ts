@@ -1,0 +1,145 @@
+/** What the outside sees of an actor: immutable, made anew at each change, read without touching the actor. */
+import type { AnyMachineSnapshot } from 'xstate';
+import type { Fault } from '../base/fault.ts';
+import type { ContainerId, SandboxId } from '../base/ids.ts';
+import type { ContainerContext } from './container/container.context.ts';
+import type { PullContext } from './image-pull/image-pull.context.ts';
+import type { EffectiveContainer, ExitFact, ProcessIdentity } from './ports/journal.ts';
+import type { ContainerSpec, ImageUse, SandboxSpec } from './ports/specs.ts';
+import type { SandboxContext } from './sandbox/sandbox.context.ts';
+import { nextUndo } from './sandbox/sandbox.context.ts';
+import { statePath } from './state-path.ts';
+
+interface Common {
+  readonly address: string;
+  /** Such as `provisioning.network.adding`; for people. */
+  readonly path: string;
+  /** First word of the path; for decisions. */
+  readonly state: string;
+  readonly settled: boolean;
+  /** Clients see it in lists. */
+  readonly listed: boolean;
+  readonly claimed: boolean;
+  readonly fault: Fault | undefined;
+}
+
+export interface SandboxView extends Common {
+  readonly kind: 'sandbox';
+  readonly id: SandboxId;
+  readonly spec: SandboxSpec;
+  readonly createdAtNs: bigint;
+  readonly ready: boolean;
+  /** First is the primary. */
+  readonly ips: readonly string[];
+  readonly pause: ProcessIdentity | undefined;
+  /** Something that Stop must undo is still there. */
+  readonly owesStop: boolean;
+  /** Undone things that the janitor tries again. */
+  readonly owes: boolean;
+}
+
+export type CriState = 'created' | 'running' | 'exited';
+
+export interface ContainerView extends Common {
+  readonly kind: 'container';
+  readonly id: ContainerId;
+  readonly spec: ContainerSpec;
+  readonly handler: string;
+  readonly image: ImageUse;
+  readonly createdAtNs: bigint;
+  readonly startedAtNs: bigint | undefined;
+  readonly criState: CriState;
+  /** Only once durable. */
+  readonly exit: ExitFact | undefined;
+  readonly init: ProcessIdentity | undefined;
+  readonly effective: EffectiveContainer | undefined;
+  readonly startFault: Fault | undefined;
+  readonly owes: boolean;
+}
+
+export interface PullView extends Common {
+  readonly kind: 'pull';
+  readonly reference: string;
+  readonly imageId: string;
+  readonly repoDigest: string;
+  readonly present: boolean;
+}
+
+export type View = SandboxView | ContainerView | PullView;
+
+function common(snapshot: AnyMachineSnapshot, address: string): Omit<Common, 'claimed' | 'fault' | 'listed'> {
+  const path = statePath(snapshot.value);
+  return { address, path, state: path.split(/[.{]/u, 1)[0] ?? '', settled: snapshot.hasTag('settled') };
+}
+
+/** The view of a sandbox's snapshot. */
+export function sandboxView(snapshot: AnyMachineSnapshot): SandboxView {
+  const context = snapshot.context as SandboxContext;
+  const base = common(snapshot, context.owner);
+  const owesStop = base.state === 'notReady' && nextUndo(context.begun, true) !== undefined;
+  return {
+    ...base,
+    kind: 'sandbox',
+    id: context.id,
+    spec: context.spec,
+    createdAtNs: context.createdAtNs,
+    ready: snapshot.hasTag('ready'),
+    listed: snapshot.hasTag('listed'),
+    claimed: context.claimed,
+    ips: context.ips,
+    pause: context.pause,
+    owesStop,
+    owes: owesStop || base.state === 'owing' || (base.state === 'notReady' && context.removal),
+    fault: context.fault,
+  };
+}
+
+/** The view of a container's snapshot. */
+export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
+  const context = snapshot.context as ContainerContext;
+  const base = common(snapshot, context.owner);
+  const ended = base.state === 'exited' || base.state === 'removing';
+  return {
+    ...base,
+    kind: 'container',
+    id: context.id,
+    spec: context.spec,
+    handler: context.handler,
+    image: context.image,
+    createdAtNs: context.createdAtNs,
+    startedAtNs: context.startedAtNs,
+    criState: criState(base.state, context),
+    listed: snapshot.hasTag('listed') && context.claimed,
+    claimed: context.claimed,
+    exit: ended ? context.exit : undefined,
+    init: context.init,
+    effective: context.effective,
+    startFault: context.startFault,
+    owes: base.state === 'owing' || (base.state === 'exited' && context.removal),
+    fault: context.fault,
+  };
+}
+
+/** CRI knows three states; those between keep the one that was last durable. */
+function criState(state: string, context: ContainerContext): CriState {
+  if (state === 'exited' || state === 'removing') return 'exited';
+  if (context.startedAtNs !== undefined && state !== 'starting') return 'running';
+  return 'created';
+}
+
+/** The view of a pull's snapshot. */
+export function pullView(snapshot: AnyMachineSnapshot): PullView {
+  const context = snapshot.context as PullContext;
+  const base = common(snapshot, context.owner);
+  return {
+    ...base,
+    kind: 'pull',
+    reference: context.reference,
+    imageId: context.resolved?.id ?? '',
+    repoDigest: context.resolved?.repoDigest ?? '',
+    present: base.state === 'present',
+    listed: false,
+    claimed: true,
+    fault: context.fault,
+  };
+}
