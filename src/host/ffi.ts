@@ -235,6 +235,7 @@ export const libc = {
     'size_t',
     'int',
   ]),
+  syncfs: native<[fd: number]>('syncfs', ['int']),
   lsetxattr: native<[path: Pointer, name: Pointer, value: Uint8Array, size: number, flags: number]>('lsetxattr', [
     'const char *',
     'const char *',

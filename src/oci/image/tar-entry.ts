@@ -1,0 +1,172 @@
+/** From a header and the records that stood before it to what one entry is. */
+import { fail } from '../../base/fault.ts';
+import { unpackLimits } from '../../base/limits.ts';
+import type { ByteString, RawHeader } from './tar-header.ts';
+import { refuseTar, shown } from './tar-header.ts';
+import type { PaxRecord } from './tar-pax.ts';
+import { paxNumber, paxTime } from './tar-pax.ts';
+import type { SparsePiece } from './tar-sparse.ts';
+import { pieces00, pieces01 } from './tar-sparse.ts';
+
+export type EntryType = 'file' | 'hardLink' | 'symlink' | 'character' | 'block' | 'directory' | 'fifo';
+
+export interface TarEntry {
+  readonly type: EntryType;
+  /** As it stands in the archive: not checked, may be absolute or hold `..`. */
+  readonly name: ByteString;
+  readonly linkName: ByteString;
+  /** The twelve permission bits. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Apparent bytes of a file; 0 for all others. */
+  readonly size: number;
+  /** True when the file has holes. */
+  readonly sparse: boolean;
+  readonly mtimeNs: bigint;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+  readonly xattrs: readonly { readonly name: ByteString; readonly value: Buffer }[];
+}
+
+/** What stood before the header that it belongs to: PAX records, or GNU long names. */
+export interface Meta {
+  pax: readonly PaxRecord[];
+  longName: ByteString | undefined;
+  longLink: ByteString | undefined;
+}
+
+/** An entry, and how its bytes lie in the archive. */
+export interface Described {
+  readonly entry: TarEntry;
+  /** Bytes in the archive, without padding. */
+  readonly storedBytes: number;
+  /** The map where it is known already; undefined: the bytes are the file. */
+  readonly pieces: SparsePiece[] | undefined;
+  /** The data begins with a map (PAX 1.0). */
+  readonly mapInData: boolean;
+}
+
+const TYPES: Readonly<Record<string, EntryType>> = {
+  '0': 'file',
+  '\0': 'file',
+  '7': 'file',
+  S: 'file',
+  '1': 'hardLink',
+  '2': 'symlink',
+  '3': 'character',
+  '4': 'block',
+  '5': 'directory',
+  '6': 'fifo',
+};
+
+const XATTR = 'SCHILY.xattr.';
+/** (uid_t) −1 means "leave it" to chown(2). */
+const HIGHEST_ID = 2 ** 32 - 2;
+const MAX_MAJOR = 2 ** 12 - 1;
+const MAX_MINOR = 2 ** 20 - 1;
+
+/** Puts header and records together; `oldMap` is the map of an old GNU header. Every number is checked. */
+export function describe(raw: RawHeader, meta: Meta, oldMap: { pieces: SparsePiece[]; realSize: number } | undefined): Described {
+  const pax = new Map<ByteString, PaxRecord>();
+  // an empty value takes the record back (POSIX pax), but an xattr may be empty; the last one of a key counts
+  for (const record of meta.pax) {
+    if (record.value.length === 0 && !record.key.startsWith(XATTR)) pax.delete(record.key);
+    else pax.set(record.key, record);
+  }
+  const sparse = oldMap === undefined ? paxSparse(meta.pax, pax) : { ...oldMap, name: undefined, mapInData: false };
+  const name = sparse?.name ?? pathOf(pax, 'path') ?? meta.longName ?? raw.name;
+  const type = typeOf(raw.flag, name);
+  const isFile = type === 'file';
+  const stored = number(pax, 'size') ?? raw.size;
+  if (stored < 0) refuseTar(`${shown(name)} has a negative size`);
+  if (sparse !== undefined && !isFile) refuseTar(`${shown(name)} has a sparse map and is not a file`);
+  // Only files have a body: links of some archives state the size of what they point at, and the peers' reader (Go's
+  // archive/tar) takes their size as 0
+  const storedBytes = isFile ? stored : 0;
+  const size = isFile ? (sparse?.realSize ?? stored) : 0;
+  if (size > unpackLimits.fileBytes || size < 0) {
+    fail('exhausted', `read tar: ${shown(name)} says it has ${size} bytes, more than ${unpackLimits.fileBytes}`, { retryable: false });
+  }
+  const entry: TarEntry = {
+    type,
+    name,
+    linkName: pathOf(pax, 'linkpath') ?? meta.longLink ?? raw.linkName,
+    mode: raw.mode & 0o7777,
+    uid: idOf(number(pax, 'uid') ?? raw.uid, name, 'uid'),
+    gid: idOf(number(pax, 'gid') ?? raw.gid, name, 'gid'),
+    size,
+    sparse: sparse !== undefined,
+    mtimeNs: time(pax, 'mtime') ?? BigInt(raw.mtime) * 1_000_000_000n,
+    ...deviceOf(raw, type, name),
+    xattrs: xattrsOf(pax, name),
+  };
+  return { entry, storedBytes, pieces: sparse?.pieces, mapInData: sparse?.mapInData ?? false };
+}
+
+function typeOf(flag: string, name: ByteString): EntryType {
+  const type = TYPES[flag];
+  if (type === undefined) refuseTar(`${shown(name)} has the unknown type ${JSON.stringify(flag)}`);
+  // archives older than POSIX have no type for directories
+  return type === 'file' && (flag === '\0' || flag === '0') && name.endsWith('/') ? 'directory' : type;
+}
+
+function number(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): number | undefined {
+  const record = pax.get(key);
+  return record === undefined ? undefined : paxNumber(record);
+}
+
+function time(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): bigint | undefined {
+  const record = pax.get(key);
+  return record === undefined ? undefined : paxTime(record);
+}
+
+function pathOf(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): ByteString | undefined {
+  return pax.get(key)?.value.toString('latin1');
+}
+
+function idOf(value: number, name: ByteString, what: string): number {
+  if (value < 0 || value > HIGHEST_ID) refuseTar(`${shown(name)} has the ${what} ${value}, which no file can have`);
+  return value;
+}
+
+function deviceOf(raw: RawHeader, type: EntryType, name: ByteString): { deviceMajor: number; deviceMinor: number } {
+  if (type !== 'character' && type !== 'block') return { deviceMajor: 0, deviceMinor: 0 };
+  const { deviceMajor, deviceMinor } = raw;
+  if (deviceMajor < 0 || deviceMajor > MAX_MAJOR || deviceMinor < 0 || deviceMinor > MAX_MINOR) {
+    refuseTar(`${shown(name)} is device ${deviceMajor}:${deviceMinor}, which no kernel has`);
+  }
+  return { deviceMajor, deviceMinor };
+}
+
+function xattrsOf(pax: ReadonlyMap<ByteString, PaxRecord>, name: ByteString): TarEntry['xattrs'] {
+  const xattrs: { name: ByteString; value: Buffer }[] = [];
+  for (const [key, record] of pax) {
+    if (!key.startsWith(XATTR)) continue;
+    if (record.value.length > unpackLimits.xattrBytes) refuseTar(`${shown(name)} has an xattr of ${record.value.length} bytes`);
+    // a copy: the record's bytes are a view of a buffer that the next header may be read into
+    xattrs.push({ name: key.slice(XATTR.length), value: Buffer.from(record.value) });
+  }
+  return xattrs;
+}
+
+interface PaxSparse {
+  readonly pieces: SparsePiece[] | undefined;
+  readonly realSize: number;
+  readonly name: ByteString | undefined;
+  readonly mapInData: boolean;
+}
+
+function paxSparse(records: readonly PaxRecord[], pax: ReadonlyMap<ByteString, PaxRecord>): PaxSparse | undefined {
+  const name = pathOf(pax, 'GNU.sparse.name');
+  const major = number(pax, 'GNU.sparse.major');
+  const minor = number(pax, 'GNU.sparse.minor');
+  const realSize = number(pax, 'GNU.sparse.realsize') ?? number(pax, 'GNU.sparse.size');
+  if (major !== undefined && (major > 1 || (major === 1 && minor !== 0))) refuseTar(`a sparse file has the unknown version ${major}`);
+  const map = pax.get('GNU.sparse.map');
+  const isSparse = major === 1 || map !== undefined || pax.has('GNU.sparse.numblocks');
+  if (!isSparse) return undefined;
+  if (realSize === undefined) refuseTar('a sparse file has no size');
+  if (major === 1) return { pieces: undefined, realSize, name, mapInData: true };
+  return { pieces: map === undefined ? pieces00(records) : pieces01(map), realSize, name, mapInData: false };
+}

@@ -1,0 +1,117 @@
+/**
+ * One 512-byte header of a tar archive (POSIX.1-2017 pax, "ustar Interchange Format"; GNU tar manual, "Basic Tar Format").
+ * tar-stream is not used: it decodes names and PAX values as UTF-8, which destroys binary xattrs (security.capability)
+ * and names of other encodings, rounds times to milliseconds, and does not know sparse files.
+ */
+import { fail } from '../../base/fault.ts';
+
+export const TAR_BLOCK = 512;
+
+/** A string with one character (U+0000 to U+00FF) per byte: names in archives are bytes, not text. */
+export type ByteString = string;
+
+export interface RawHeader {
+  /** The type flag as one character. */
+  readonly flag: string;
+  readonly name: ByteString;
+  readonly linkName: ByteString;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  /** Seconds since the epoch. */
+  readonly mtime: number;
+  readonly deviceMajor: number;
+  readonly deviceMinor: number;
+}
+
+/** A byte string as text for messages. */
+export function shown(name: ByteString): string {
+  return JSON.stringify(Buffer.from(name.length > 256 ? `${name.slice(0, 256)}…` : name, 'latin1').toString('utf8'));
+}
+
+/** Throws the Fault of an archive that is not what it should be: the same bytes fail the same way again. */
+export function refuseTar(reason: string): never {
+  return fail('outside', `read tar: ${reason}`);
+}
+
+/** The bytes up to the first NUL. */
+export function textField(block: Uint8Array, offset: number, length: number): ByteString {
+  let end = offset;
+  while (end < offset + length && block[end] !== 0) end += 1;
+  return Buffer.from(block.buffer, block.byteOffset + offset, end - offset).toString('latin1');
+}
+
+/**
+ * A number: octal digits between spaces and NULs, or, with the top bit set, base 256 in two's complement (GNU).
+ * Throws when it is neither or beyond 2⁵³.
+ */
+export function numberField(block: Uint8Array, offset: number, length: number, what: string): number {
+  const first = block[offset] ?? 0;
+  const value = (first & 0x80) === 0 ? octal(block, offset, length) : base256(block, offset, length);
+  if (!Number.isSafeInteger(value)) refuseTar(`the header's ${what} is not a number`);
+  return value;
+}
+
+function octal(block: Uint8Array, offset: number, length: number): number {
+  let at = offset;
+  const end = offset + length;
+  while (at < end && (block[at] === 0x20 || block[at] === 0)) at += 1;
+  let value = 0;
+  for (; at < end; at += 1) {
+    const byte = block[at] ?? 0;
+    if (byte === 0 || byte === 0x20) break;
+    if (byte < 0x30 || byte > 0x37) return Number.NaN;
+    value = value * 8 + (byte - 0x30);
+  }
+  return value;
+}
+
+function base256(block: Uint8Array, offset: number, length: number): number {
+  const first = block[offset] ?? 0;
+  const negative = (first & 0x40) !== 0;
+  // the flag bit is not part of the number; the sign bit below it is
+  let value = negative ? (first & 0x7f) - 0x80 : first & 0x7f;
+  for (let at = offset + 1; at < offset + length; at += 1) value = value * 256 + (block[at] ?? 0);
+  return value;
+}
+
+/** True when all 512 bytes are zero: the mark of the archive's end. */
+export function isZeroBlock(block: Uint8Array): boolean {
+  for (let at = 0; at < TAR_BLOCK; at += 1) if (block[at] !== 0) return false;
+  return true;
+}
+
+/** Parses one header and checks its sum. */
+export function parseHeader(block: Uint8Array): RawHeader {
+  checkSum(block);
+  const magic = textField(block, 257, 6);
+  // GNU's magic is "ustar " and its prefix area holds times and sparse pieces
+  const prefix = magic === 'ustar' ? textField(block, 345, 155) : '';
+  const name = textField(block, 0, 100);
+  return {
+    flag: String.fromCharCode(block[156] ?? 0),
+    name: prefix === '' ? name : `${prefix}/${name}`,
+    linkName: textField(block, 157, 100),
+    mode: numberField(block, 100, 8, 'mode'),
+    uid: numberField(block, 108, 8, 'uid'),
+    gid: numberField(block, 116, 8, 'gid'),
+    size: numberField(block, 124, 12, 'size'),
+    mtime: numberField(block, 136, 12, 'mtime'),
+    deviceMajor: magic.startsWith('ustar') ? numberField(block, 329, 8, 'device major') : 0,
+    deviceMinor: magic.startsWith('ustar') ? numberField(block, 337, 8, 'device minor') : 0,
+  };
+}
+
+/** The sum of all bytes with the sum's own field as spaces; old programs summed signed bytes. */
+function checkSum(block: Uint8Array): void {
+  const stated = numberField(block, 148, 8, 'checksum');
+  let unsigned = 0;
+  let signed = 0;
+  for (let at = 0; at < TAR_BLOCK; at += 1) {
+    const byte = at >= 148 && at < 156 ? 0x20 : (block[at] ?? 0);
+    unsigned += byte;
+    signed += byte < 0x80 ? byte : byte - 0x100;
+  }
+  if (stated !== unsigned && stated !== signed) refuseTar('a header has a wrong checksum');
+}

@@ -1,0 +1,295 @@
+/**
+ * Entries of a layer's tar made into files. Works like GNU tar as root, with overlayfs's forms of whiteouts, and never
+ * touches anything outside the root that it was given (S18, S58).
+ */
+import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
+import { fail, toFault, FaultError } from '../../base/fault.ts';
+import { unpackLimits } from '../../base/limits.ts';
+import { codeOf, must } from '../../host/errno.ts';
+import { makeDevice } from '../../host/ffi-constants.ts';
+import { callSync, libc } from '../../host/ffi.ts';
+import { removeTreeAt } from '../storage/tree.ts';
+import type { TarEntry } from './tar-entry.ts';
+import type { ByteString } from './tar-header.ts';
+import { refuseTar, shown } from './tar-header.ts';
+import type { TarSink } from './tar-reader.ts';
+import type { LayerPath, Place } from './unpack-path.ts';
+import { placeOf, plainPath, splitPath } from './unpack-path.ts';
+import { LayerRoot, makeOpaque } from './unpack-root.ts';
+import {
+  chmodAt,
+  chownAt,
+  createFileAt,
+  isWhiteout,
+  linkAt,
+  mkdirAt,
+  mknodAt,
+  setTimeAt,
+  setXattrAt,
+  statAt,
+  symlinkAt,
+  cString,
+} from './unpack-sys.ts';
+
+const S_IFCHR = 0o020000;
+const S_IFBLK = 0o060000;
+const S_IFIFO = 0o010000;
+
+export interface Applied {
+  readonly entries: number;
+  /** The layer hides all lower ones (`.wh..wh..opq` in its root): overlayfs itself knows no such mark on a root. */
+  readonly rootOpaque: boolean;
+  /** xattrs that were left out: names that an image must not set, or that the file system cannot hold. */
+  readonly xattrsDropped: number;
+}
+
+interface OpenFile {
+  readonly fd: number;
+  readonly parentFd: number;
+  readonly name: ByteString;
+  readonly entry: TarEntry;
+}
+
+/** Takes entries in order; one at a time. After an error only `close` may be called. */
+export class LayerApplier implements TarSink {
+  readonly #root: LayerRoot;
+  /** Times of directories, set at the end: each entry made in a directory changes its time. */
+  readonly #directoryTimes = new Map<LayerPath, bigint>();
+  #directoryChars = 0;
+  #file: OpenFile | undefined;
+  #entries = 0;
+  #rootOpaque = false;
+  #xattrsDropped = 0;
+
+  /** `rootFd` is an open directory that stays the caller's to close. */
+  constructor(rootFd: number) {
+    this.#root = new LayerRoot(rootFd);
+  }
+
+  begin(entry: TarEntry): void {
+    this.#entries += 1;
+    this.#attempt(entry, () => this.#place(entry, placeOf(entry.name)));
+  }
+
+  data(bytes: Uint8Array, position: number): void {
+    const file = this.#file;
+    // bodies of whiteouts and ignored entries
+    if (file === undefined) return;
+    this.#attempt(file.entry, () => {
+      let done = 0;
+      while (done < bytes.length) done += writeSync(file.fd, bytes, done, bytes.length - done, position + done);
+    });
+  }
+
+  finish(): void {
+    const file = this.#file;
+    if (file === undefined) return;
+    this.#attempt(file.entry, () => {
+      const { fd, entry } = file;
+      // holes at the end, and files that are nothing but a hole
+      if (entry.sparse) ftruncateSync(fd, entry.size);
+      // the owner first: chown(2) takes away set-user-id bits and file capabilities
+      fchownSync(fd, entry.uid, entry.gid);
+      fchmodSync(fd, entry.mode);
+      this.#xattrs(entry, (name, value) => must(callSync(libc.fsetxattr, fd, cString(name), value, value.length, 0), 'set xattr of', shown(entry.name)));
+      setTimeAt(file.parentFd, file.name, entry.mtimeNs);
+      this.#file = undefined;
+      closeSync(fd);
+    });
+  }
+
+  /** After the last entry. */
+  complete(): Applied {
+    for (const [path, ns] of this.#directoryTimes) {
+      if (path === '') {
+        setTimeAt(this.#root.fd, '.', ns);
+        continue;
+      }
+      const { parent, name } = splitPath(path);
+      const fd = this.#root.existing(parent);
+      // replaced by something else later in the archive
+      if (fd === undefined || statAt(fd, name)?.isDirectory() !== true) continue;
+      setTimeAt(fd, name, ns);
+    }
+    this.#directoryTimes.clear();
+    return { entries: this.#entries, rootOpaque: this.#rootOpaque, xattrsDropped: this.#xattrsDropped };
+  }
+
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file.fd);
+    this.#file = undefined;
+    this.#root.close();
+  }
+
+  /** Errors of the system get the entry's name. */
+  #attempt(entry: TarEntry, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      const fault = toFault(error, `entry ${shown(entry.name)}`);
+      throw new FaultError(fault);
+    }
+  }
+
+  #place(entry: TarEntry, place: Place): void {
+    switch (place.kind) {
+      case 'root':
+        if (entry.type !== 'directory') refuseTar('it names the root itself and is no directory');
+        this.#directoryAttributes(entry, '', this.#root.fd, '.');
+        break;
+      case 'entry':
+        this.#make(entry, place.parent, place.name);
+        break;
+      case 'whiteout':
+        this.#whiteout(place.parent, place.name);
+        break;
+      case 'opaque':
+        if (place.parent === '') this.#rootOpaque = true;
+        else makeOpaque(this.#root.directory(place.parent), '.');
+        break;
+      case 'ignored':
+        break;
+    }
+  }
+
+  #make(entry: TarEntry, parent: LayerPath, name: ByteString): void {
+    const fd = this.#root.directory(parent);
+    switch (entry.type) {
+      case 'directory':
+        this.#directory(entry, parent, fd, name);
+        break;
+      case 'file':
+        this.#file = { fd: this.#fresh(fd, name, () => createFileAt(fd, name)), parentFd: fd, name, entry };
+        break;
+      case 'symlink':
+        if (entry.linkName === '') refuseTar('it is a symlink to nothing');
+        this.#fresh(fd, name, () => symlinkAt(entry.linkName, fd, name));
+        chownAt(fd, name, entry.uid, entry.gid);
+        this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
+        setTimeAt(fd, name, entry.mtimeNs);
+        break;
+      case 'hardLink':
+        this.#hardLink(entry, parent, name);
+        break;
+      case 'character':
+        this.#node(entry, fd, name, S_IFCHR);
+        break;
+      case 'block':
+        this.#node(entry, fd, name, S_IFBLK);
+        break;
+      case 'fifo':
+        this.#node(entry, fd, name, S_IFIFO);
+        break;
+    }
+  }
+
+  /** Runs `make`; when the name is taken, what has it goes first: of two entries of one name the later counts. */
+  #fresh<T>(fd: number, name: ByteString, make: () => T): T {
+    try {
+      return make();
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+    }
+    this.#remove(fd, name);
+    return make();
+  }
+
+  #remove(fd: number, name: ByteString): void {
+    const stats = statAt(fd, name);
+    removeTreeAt(fd, name);
+    if (stats?.isDirectory() === true || stats?.isSymbolicLink() === true) this.#root.forget(fd);
+  }
+
+  #directory(entry: TarEntry, parent: LayerPath, fd: number, name: ByteString): void {
+    let whiteout = false;
+    const stats = statAt(fd, name);
+    if (stats?.isDirectory() !== true) {
+      whiteout = stats !== undefined && isWhiteout(stats);
+      if (stats !== undefined) this.#remove(fd, name);
+      mkdirAt(fd, name, 0o700);
+      // the lower directory was hidden by this layer: nothing of it may shine through the new one
+      if (whiteout) makeOpaque(fd, name);
+    }
+    this.#directoryAttributes(entry, parent === '' ? name : `${parent}/${name}`, fd, name);
+  }
+
+  #directoryAttributes(entry: TarEntry, path: LayerPath, fd: number, name: ByteString): void {
+    chownAt(fd, name, entry.uid, entry.gid);
+    chmodAt(fd, name, entry.mode);
+    this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
+    if (!this.#directoryTimes.has(path)) this.#directoryChars += path.length;
+    if (this.#directoryChars > unpackLimits.directoryChars) {
+      fail('exhausted', `the paths of directories have more than ${unpackLimits.directoryChars} bytes`, { retryable: false });
+    }
+    this.#directoryTimes.set(path, entry.mtimeNs);
+  }
+
+  #node(entry: TarEntry, fd: number, name: ByteString, type: number): void {
+    const device = type === S_IFIFO ? 0n : makeDevice(entry.deviceMajor, entry.deviceMinor);
+    this.#fresh(fd, name, () => mknodAt(fd, name, type | 0o600, device));
+    chownAt(fd, name, entry.uid, entry.gid);
+    chmodAt(fd, name, entry.mode);
+    this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
+    setTimeAt(fd, name, entry.mtimeNs);
+  }
+
+  /** To a file of this layer; owner, mode and times stay those of the file, as GNU tar has it (S18). */
+  #hardLink(entry: TarEntry, parent: LayerPath, name: ByteString): void {
+    const path = plainPath(entry.linkName);
+    if (path === '') refuseTar('it is a hard link to the root');
+    const target = splitPath(path);
+    const from = this.#root.existing(target.parent);
+    const stats = from === undefined ? undefined : statAt(from, target.name);
+    if (from === undefined || stats === undefined || isWhiteout(stats)) {
+      refuseTar(`it is a hard link to ${shown(entry.linkName)}, which this layer does not have`);
+    }
+    if (stats.isDirectory()) refuseTar(`it is a hard link to the directory ${shown(entry.linkName)}`);
+    const to = this.#root.directory(parent);
+    const taken = statAt(to, name);
+    // a link to itself: removing the name first would remove the file
+    if (taken !== undefined && taken.ino === stats.ino && taken.dev === stats.dev) return;
+    this.#fresh(to, name, () => linkAt(this.#sourceOf(target.parent), target.name, to, name));
+  }
+
+  /** Looked up again, since making room for the name may have closed it. */
+  #sourceOf(parent: LayerPath): number {
+    return this.#root.existing(parent) ?? refuseTar('the directory of its target is gone');
+  }
+
+  /** Hides `name` of lower layers; what this layer itself has of that name stays (OCI image spec: whiteouts apply to lower layers only). */
+  #whiteout(parent: LayerPath, name: ByteString): void {
+    const fd = this.#root.directory(parent);
+    const stats = statAt(fd, name);
+    if (stats === undefined) mknodAt(fd, name, S_IFCHR, 0n);
+    else if (stats.isDirectory()) makeOpaque(fd, name);
+  }
+
+  #xattrs(entry: TarEntry, set: (name: ByteString, value: Buffer) => void): void {
+    for (const { name, value } of entry.xattrs) {
+      if (!isAllowedXattr(name)) {
+        this.#xattrsDropped += 1;
+        continue;
+      }
+      try {
+        set(name, value);
+      } catch (error) {
+        // capabilities are part of what the image means; the rest is dropped as the peers do, where the file system
+        // has no such xattrs (EOPNOTSUPP) or the kernel allows them on files and directories only (EPERM)
+        const code = codeOf(error);
+        if (name === 'security.capability' || (code !== 'EOPNOTSUPP' && code !== 'EPERM')) throw error;
+        this.#xattrsDropped += 1;
+      }
+    }
+  }
+}
+
+/**
+ * What an image may set. Never trusted.*: overlayfs keeps its own there, and with trusted.overlay.redirect an image
+ * could reach into other directories; nor user.overlay.*, the same for mounts in user namespaces; of security.* only
+ * capabilities (labels and IMA hashes are the host's policy).
+ */
+function isAllowedXattr(name: ByteString): boolean {
+  if (name.startsWith('user.')) return name.length > 'user.'.length && !name.startsWith('user.overlay.');
+  return name === 'security.capability' || name === 'system.posix_acl_access' || name === 'system.posix_acl_default';
+}
+

@@ -1,0 +1,127 @@
+/** The root of a layer that is being written, and the open directories below it. */
+import { closeSync } from 'node:fs';
+import { unpackLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import type { ByteString } from './tar-header.ts';
+import { refuseTar, shown } from './tar-header.ts';
+import type { LayerPath } from './unpack-path.ts';
+import { chmodAt, chownAt, isWhiteout, mkdirAt, openInRoot, readLinkAt, setXattrAt, statAt, unlinkAt } from './unpack-sys.ts';
+
+/** overlayfs: lower directories of this name are not merged in (Documentation/filesystems/overlayfs.rst). */
+const OPAQUE_XATTR = 'trusted.overlay.opaque';
+const YES = Buffer.from('y');
+/** What the peers and GNU tar give a directory that no entry describes, umask 022. */
+const IMPLIED_MODE = 0o755;
+
+/** Marks a directory of the layer as opaque. */
+export function makeOpaque(parentFd: number, name: ByteString): void {
+  setXattrAt(parentFd, name, OPAQUE_XATTR, YES);
+}
+
+/**
+ * Directories by path, opened through openat2 in the root and kept while nothing on the way can have changed. All
+ * writing in the layer goes through descriptors from here, so that no path of an archive is ever walked from outside.
+ */
+export class LayerRoot {
+  readonly #root: number;
+  readonly #open = new Map<LayerPath, number>();
+
+  constructor(root: number) {
+    this.#root = root;
+  }
+
+  get fd(): number {
+    return this.#root;
+  }
+
+  /** The directory, made with its parents where it is missing. Two calls' results stay open side by side. */
+  directory(path: LayerPath): number {
+    const open = this.existing(path);
+    if (open !== undefined) return open;
+    this.#make(path, unpackLimits.symlinks);
+    return this.#keep(path, openInRoot(this.#root, path));
+  }
+
+  /** The directory, or undefined when it, or one on the way, is not there or no directory. */
+  existing(path: LayerPath): number | undefined {
+    if (path === '') return this.#root;
+    const open = this.#open.get(path);
+    if (open !== undefined) {
+      // moved to the end: the first of the map is the one unused for longest
+      this.#open.delete(path);
+      this.#open.set(path, open);
+      return open;
+    }
+    try {
+      return this.#keep(path, openInRoot(this.#root, path));
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined;
+      throw error;
+    }
+  }
+
+  /** A directory or symlink was taken away: what is open may no longer be what its path means. `except` is in use. */
+  forget(except: number): void {
+    for (const [path, fd] of this.#open) {
+      if (fd === except) continue;
+      closeSync(fd);
+      this.#open.delete(path);
+    }
+  }
+
+  /** Closes everything but the root itself. */
+  close(): void {
+    this.forget(-1);
+  }
+
+  #keep(path: LayerPath, fd: number): number {
+    if (this.#open.size >= unpackLimits.openDirectories) {
+      for (const [oldest, oldFd] of this.#open) {
+        closeSync(oldFd);
+        this.#open.delete(oldest);
+        break;
+      }
+    }
+    this.#open.set(path, fd);
+    return fd;
+  }
+
+  /** Makes each missing component; a symlink that leads to nothing gets its target made, below the root (as containerd does). */
+  #make(path: LayerPath, follows: number): void {
+    let done = '';
+    for (const name of path.split('/')) {
+      const next = done === '' ? name : `${done}/${name}`;
+      if (this.existing(next) === undefined) this.#makeOne(done, name, follows);
+      done = next;
+    }
+  }
+
+  #makeOne(parent: LayerPath, name: ByteString, follows: number): void {
+    const fd = this.directory(parent);
+    const stats = statAt(fd, name);
+    if (stats?.isSymbolicLink() === true) {
+      if (follows === 0) refuseTar(`the path ${shown(name)} leads through too many symlinks`);
+      this.#make(targetBelow(parent, readLinkAt(fd, name)), follows - 1);
+      return;
+    }
+    if (stats !== undefined && !isWhiteout(stats)) refuseTar(`${shown(name)} is used as a directory and is none`);
+    if (stats !== undefined) unlinkAt(fd, name);
+    mkdirAt(fd, name, IMPLIED_MODE);
+    // the umask and the set-group-id bit of the parent have had their say
+    chownAt(fd, name, 0, 0);
+    chmodAt(fd, name, IMPLIED_MODE);
+    // hidden and made anew in the same layer: nothing of the lower one may shine through
+    if (stats !== undefined) makeOpaque(fd, name);
+  }
+}
+
+/** Where a symlink leads, by its text alone; `..` ends at the root. A text that is wrong about links on the way still stays below the root. */
+function targetBelow(parent: LayerPath, target: ByteString): LayerPath {
+  const parts: ByteString[] = target.startsWith('/') || parent === '' ? [] : parent.split('/');
+  for (const part of target.split('/')) {
+    if (part === '..') parts.pop();
+    else if (part !== '' && part !== '.') parts.push(part);
+  }
+  return parts.length === 0 ? refuseTar(`a symlink to ${shown(target)} is used as a directory`) : parts.join('/');
+}

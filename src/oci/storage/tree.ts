@@ -1,0 +1,144 @@
+/** Whole trees deleted and measured through directory descriptors, for worker threads: no path is too long, no symlink is followed. */
+import { closeSync, openSync } from 'node:fs';
+import { fail } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY } from '../../host/ffi-constants.ts';
+import {
+  listDirectory,
+  openDirectoryAt,
+  renameAt,
+  rmdirAt,
+  statAt,
+  unlinkAt,
+} from '../image/unpack-sys.ts';
+import type { ByteString } from '../image/tar-header.ts';
+
+/** st_blocks counts in these, whatever the file system's block size (stat(2)). */
+const STAT_BLOCK_BYTES = 512;
+
+export interface TreeSize {
+  /** Bytes on disk, as du counts them: a hard-linked file once, directories too. */
+  readonly usedBytes: number;
+  readonly inodes: number;
+}
+
+/** Opens a directory that we made, by its path, as a base. */
+export function openOwnDirectory(path: string): number {
+  return openSync(path, O_RDONLY | O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/** Deletes the entry `name` of the directory `fd` with all below it; succeeds when it is gone. */
+export function removeTreeAt(fd: number, name: ByteString): void {
+  try {
+    unlinkAt(fd, name);
+    return;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return;
+    // POSIX allows EPERM for unlink of a directory; Linux says EISDIR
+    if (code !== 'EISDIR' && code !== 'EPERM') throw error;
+  }
+  const deep: ByteString[] = [];
+  emptyDirectory(fd, name, 1, (childFd, child) => {
+    // Deeper than one descriptor per level is good for: moved up beside the tree, and deleted from there. The name
+    // is free: all below `name` is ours, and a random one is not needed in a directory that nobody else writes.
+    const moved = `${name.slice(0, 128)}.deep-${deep.length}`;
+    renameAt(childFd, child, fd, moved);
+    deep.push(moved);
+  });
+  removeEmpty(fd, name);
+  for (const moved of deep) removeTreeAt(fd, moved);
+}
+
+function emptyDirectory(fd: number, name: ByteString, depth: number, moveUp: (fd: number, name: ByteString) => void): void {
+  let own: number;
+  try {
+    own = openDirectoryAt(fd, name);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    for (const entry of listDirectory(own)) {
+      if (!entry.isDirectory) {
+        removeTreeAt(own, entry.name);
+      } else if (depth >= storageLimits.treeDepth) {
+        moveUp(own, entry.name);
+      } else {
+        emptyDirectory(own, entry.name, depth + 1, moveUp);
+        removeEmpty(own, entry.name);
+      }
+    }
+  } finally {
+    closeSync(own);
+  }
+}
+
+function removeEmpty(fd: number, name: ByteString): void {
+  try {
+    rmdirAt(fd, name);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/**
+ * Sums up the tree below each of `paths`, the directories themselves included. Entries that vanish meanwhile are
+ * left out, other file systems are not entered, and levels below `treeDepth` are not counted (a container can dig
+ * as deep as it likes). Throws `exhausted` above `maxEntries`.
+ */
+export function measureTrees(paths: readonly string[], maxEntries: number = storageLimits.measuredEntries): TreeSize {
+  const sum = { usedBytes: 0, inodes: 0, entries: 0, linked: new Set<string>() };
+  for (const path of paths) {
+    const slash = path.lastIndexOf('/');
+    let parent: number;
+    try {
+      parent = openOwnDirectory(path.slice(0, slash));
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') continue;
+      throw error;
+    }
+    try {
+      measureEntry(parent, Buffer.from(path.slice(slash + 1)).toString('latin1'), 0, undefined, sum, maxEntries);
+    } finally {
+      closeSync(parent);
+    }
+  }
+  return { usedBytes: sum.usedBytes, inodes: sum.inodes };
+}
+
+interface Sum {
+  usedBytes: number;
+  inodes: number;
+  entries: number;
+  readonly linked: Set<string>;
+}
+
+function measureEntry(fd: number, name: ByteString, depth: number, device: number | undefined, sum: Sum, maxEntries: number): void {
+  const stats = statAt(fd, name);
+  if (stats === undefined || (device !== undefined && stats.dev !== device)) return;
+  sum.entries += 1;
+  if (sum.entries > maxEntries) fail('exhausted', `measure trees: more than ${maxEntries} entries`);
+  if (stats.nlink > 1 && !stats.isDirectory()) {
+    const key = `${stats.dev}:${stats.ino}`;
+    if (sum.linked.has(key)) return;
+    sum.linked.add(key);
+  }
+  sum.usedBytes += stats.blocks * STAT_BLOCK_BYTES;
+  sum.inodes += 1;
+  if (!stats.isDirectory() || depth >= storageLimits.treeDepth) return;
+  let own: number;
+  try {
+    own = openDirectoryAt(fd, name);
+  } catch (error) {
+    // deleted, or replaced by a symlink, between the two calls: a live container may do so
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR' || codeOf(error) === 'ELOOP') return;
+    throw error;
+  }
+  try {
+    for (const entry of listDirectory(own)) measureEntry(own, entry.name, depth + 1, stats.dev, sum, maxEntries);
+  } finally {
+    closeSync(own);
+  }
+}
