@@ -1,7 +1,7 @@
 // An instance of troupe of a test's own: own root, state, socket, network and cgroup parent, beside any other one.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -96,6 +96,8 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   // IFNAMSIZ leaves 15 characters; a process id has up to 7.
   const tag = `tr${options.name}${process.pid}`;
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
+  // Others may pass through: a container's root in a user namespace has to reach its root file system.
+  await chmod(directory, 0o711);
   const paths: Paths = { directory, bridge: tag, cgroupParent: `/${tag}` };
   const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(directory, 'state'), socket: join(directory, 'cri.sock') };
   const endpoint = `unix://${place.socket}`;

@@ -1,7 +1,7 @@
 // `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--keep]`: the CRI validation suite against an
 // instance of its own. Prints passed, failed, skipped and each reason, and writes them into docs/figures.md when all of
 // it ran. Its images come from a loopback registry through a mirror rule, since their names are compiled in.
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -44,8 +44,12 @@ async function runSuite(instance: Instance): Promise<Spec[]> {
   ];
   if (options.focus !== undefined) argv.push('-ginkgo.focus', options.focus);
   if (options.skip !== undefined) argv.push('-ginkgo.skip', options.skip);
+  // It leaves its log directories behind; this way they go with the instance's.
+  const temporary = join(instance.directory, 'tmp');
+  await mkdir(temporary, { mode: 0o1777 });
   const ended = await run(argv, {
     cwd: instance.directory,
+    env: { TMPDIR: temporary },
     timeoutMs: SUITE_TIMEOUT_MS + SUITE_GRACE_MS,
     onOutput: (chunk) => process.stdout.write(chunk),
   });
