@@ -219,6 +219,12 @@ export const hostLimits = {
   openAttempts: 16,
   /** Directories in a path that are made one by one: PATH_MAX / 2 is the kernel's own end. */
   pathComponents: 256,
+  /** ms for one order to the namespace worker: it takes one; then the thread is given up. */
+  pinMs: 10_000,
+  /** Orders that wait for the namespace worker: as many as pods can start at once. */
+  pinsWaiting: 1024,
+  /** Mounts stacked on one pin that are taken off: more than one only after a bug or by another hand. */
+  stackedMounts: 16,
   /** Entries of /proc read in one go before the event loop gets its turn: some 2 ms. */
   procEntriesPerTurn: 200,
   /** Bytes of output that a tool may give when its caller does not say: messages, JSON of runc and CNI (F54). */
@@ -316,6 +322,8 @@ export const driverLimits = {
   cgroupRemoveMs: 10_000,
   /** ms between two scans of the exits directory while its watch is lost (F41). */
   rescanMs: 1000,
+  /** Containers that are looked at together when the world is observed: each waits for some ten small reads. */
+  observedAtOnce: 16,
 } as const;
 
 /** Reading a layer's tar and writing it to disk: see src/oci/image/unpack*. */

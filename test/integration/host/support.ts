@@ -1,5 +1,5 @@
 /** What the tests of this directory share. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe } from 'vitest';
@@ -12,6 +12,13 @@ const isRoot = process.getuid?.() === 0;
 export function describeAsRoot(name: string, body: () => void): void {
   if (!isRoot) process.stdout.write(`skipped: ${name}: needs root\n`);
   describe.skipIf(!isRoot)(name, body);
+}
+
+/** True when a program is there; otherwise prints why the tests that need it are skipped. */
+export function hasProgram(path: string): boolean {
+  const isThere = existsSync(path);
+  if (!isThere) process.stdout.write(`skipped: tests that need ${path}: it is not installed\n`);
+  return isThere;
 }
 
 /** A directory that is gone after the file's tests, with everything mounted below it. */

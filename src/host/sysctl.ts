@@ -1,0 +1,33 @@
+/** Names of kernel parameters and the namespace that each belongs to. Pure. */
+import { fail } from '../base/fault.ts';
+
+export interface Sysctl {
+  /** With dots or slashes, as sysctl(8) takes it: `net.ipv4.ip_forward`, `net/ipv4/conf/eth0.1/forwarding`. */
+  readonly name: string;
+  readonly value: string;
+}
+
+export type SysctlNamespace = 'net' | 'ipc' | 'uts';
+
+const COMPONENT = /^[A-Za-z0-9_:.@*-]+$/u;
+
+/**
+ * The path below /proc/sys. The first separator decides, as in sysctl(8): after a dot, dots separate and slashes
+ * stand for dots (interface names can hold dots). Throws `invalidRequest` for what is no such name.
+ */
+export function sysctlPath(name: string): string {
+  const first = /[./]/u.exec(name)?.[0];
+  const path = first === '.' ? name.replace(/[./]/gu, (separator) => (separator === '.' ? '/' : '.')) : name;
+  const parts = path.split('/');
+  const isName = parts.length > 1 && parts.every((part) => COMPONENT.test(part) && part !== '.' && part !== '..');
+  return isName ? path : fail('invalidRequest', `set sysctl ${name}: not a name`, { subject: name });
+}
+
+/** The namespace that holds the parameter (namespaces(7), ipc_namespaces(7)); undefined for those of the whole machine. */
+export function sysctlNamespace(name: string): SysctlNamespace | undefined {
+  const path = sysctlPath(name);
+  if (path.startsWith('net/')) return 'net';
+  if (path.startsWith('fs/mqueue/') || /^kernel\/(?:shm|msg|sem)[a-z_]*$/u.test(path)) return 'ipc';
+  if (path === 'kernel/hostname' || path === 'kernel/domainname') return 'uts';
+  return undefined;
+}

@@ -1,0 +1,172 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { realClock } from '../../../src/host/clock.ts';
+import {
+  isNamespacePin,
+  pinNamespaces,
+  preparePinRoot,
+  releasePinRoot,
+  stopNamespaceWorker,
+  unpinNamespaces,
+} from '../../../src/host/namespaces.ts';
+import { readMountInfo, findMount } from '../../../src/host/mountinfo.ts';
+import { mountBind, unmount } from '../../../src/host/mounts.ts';
+import { runTool } from '../../../src/host/process-tool.ts';
+import { describeAsRoot, hasProgram, mountPointsBelow, scratchDirectory } from './support.ts';
+
+const clock = realClock();
+const kinds = ['net', 'ipc', 'uts'] as const;
+const all = { net: true, ipc: true, uts: true, sysctls: [] };
+
+/** The namespaces of every thread of this process. */
+function threadNamespaces(): Set<string> {
+  const threads = readdirSync('/proc/self/task');
+  return new Set(threads.map((thread) => kinds.map((kind) => readlinkSync(`/proc/self/task/${thread}/ns/${kind}`)).join(' ')));
+}
+
+/** What a program prints that runs in pinned namespaces. */
+async function inside(directory: string, argv: readonly string[]): Promise<string> {
+  const enter = kinds.map((kind) => `--${kind}=${join(directory, kind)}`);
+  const result = await runTool({ argv: ['/usr/bin/nsenter', ...enter, '--', ...argv], timeoutMs: 30_000, clock });
+  expect(Buffer.from(result.stderr).toString()).toBe('');
+  return Buffer.from(result.stdout).toString();
+}
+
+describeAsRoot('namespaces without a process', () => {
+  const scratch = scratchDirectory('pins');
+  const root = join(scratch, 'ns');
+  const before = threadNamespaces();
+
+  beforeAll(() => preparePinRoot(root));
+  afterAll(async () => {
+    for (const name of existsSync(root) ? readdirSync(root) : []) await unpinNamespaces(join(root, name));
+    await stopNamespaceWorker();
+    await releasePinRoot(root);
+    expect(mountPointsBelow(root)).toEqual([]);
+  });
+
+  test('a pod has its host name, its sysctls and lo up; the host keeps its own', async () => {
+    const hostValue = readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8');
+    const hostName = readFileSync('/proc/sys/kernel/hostname', 'utf8');
+    const shmmni = readFileSync('/proc/sys/kernel/shmmni', 'utf8');
+    const directory = join(root, 'pod');
+    const sysctls = [
+      { name: 'net.ipv4.ip_unprivileged_port_start', value: '77' },
+      { name: 'kernel/shmmni', value: '99' },
+    ];
+    const paths = await pinNamespaces({ ...all, directory, hostname: 'pod-1', sysctls }, clock);
+    expect(paths).toEqual({ net: join(directory, 'net'), ipc: join(directory, 'ipc'), uts: join(directory, 'uts') });
+    const seen = ['kernel/hostname', 'net/ipv4/ip_unprivileged_port_start', 'kernel/shmmni'].map((name) => `/proc/sys/${name}`);
+    expect(await inside(directory, ['/bin/cat', ...seen])).toBe('pod-1\n77\n99\n');
+    expect(await inside(directory, ['/sbin/ip', '-o', '-4', 'addr', 'show', 'up'])).toMatch(/^1: lo\s+inet 127\.0\.0\.1\/8/u);
+    expect(readFileSync('/proc/sys/net/ipv4/ip_unprivileged_port_start', 'utf8')).toBe(hostValue);
+    expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).toBe(hostName);
+    expect(readFileSync('/proc/sys/kernel/shmmni', 'utf8')).toBe(shmmni);
+    expect(await Promise.all(Object.values(paths).map(isNamespacePin))).toEqual([true, true, true]);
+  });
+
+  test('pinning again gives the same namespaces; a part of them is made anew', async () => {
+    const directory = join(root, 'again');
+    await pinNamespaces({ ...all, directory }, clock);
+    const inode = (kind: string): number => statSync(join(directory, kind)).ino;
+    const first = kinds.map(inode);
+    await pinNamespaces({ ...all, directory }, clock);
+    expect(kinds.map(inode)).toEqual(first);
+    await unmount(join(directory, 'uts'));
+    await pinNamespaces({ ...all, directory }, clock);
+    expect(await isNamespacePin(join(directory, 'uts'))).toBe(true);
+    expect(inode('net')).not.toBe(first[0]);
+  });
+
+  test('only what was asked for is made', async () => {
+    const directory = join(root, 'some');
+    expect(await pinNamespaces({ ...all, net: false, uts: false, directory }, clock)).toEqual({ ipc: join(directory, 'ipc') });
+    expect(readdirSync(directory)).toEqual(['ipc']);
+    const none = { directory: join(root, 'none'), net: false, ipc: false, uts: false, sysctls: [] };
+    expect(await pinNamespaces(none, clock)).toEqual({});
+  });
+
+  test('unpinning can be repeated, copes with plain files and stacked mounts, and takes the directory', async () => {
+    const directory = join(root, 'gone');
+    await pinNamespaces({ ...all, directory }, clock);
+    await mountBind({ source: join(directory, 'net'), target: join(directory, 'ipc') });
+    await unpinNamespaces(directory);
+    await unpinNamespaces(directory);
+    expect(existsSync(directory)).toBe(false);
+    mkdirSync(directory);
+    writeFileSync(join(directory, 'net'), '');
+    expect(await isNamespacePin(join(directory, 'net'))).toBe(false);
+    await unpinNamespaces(directory);
+    expect(existsSync(directory)).toBe(false);
+  });
+
+  test('F59: a sysctl that the kernel refuses undoes everything and says which', async () => {
+    const directory = join(root, 'refused');
+    const sysctls = [{ name: 'net.ipv4.no_such_thing', value: '1' }];
+    await expect(pinNamespaces({ ...all, directory, sysctls }, clock)).rejects.toThrow(/set sysctl net.ipv4.no_such_thing=1: ENOENT/u);
+    const bad = [{ name: 'net.ipv4.ip_forward', value: 'x' }];
+    await expect(pinNamespaces({ ...all, directory, sysctls: bad }, clock)).rejects.toThrow(/EINVAL/u);
+    await expect(pinNamespaces({ ...all, directory, hostname: 'x'.repeat(65) }, clock)).rejects.toThrow(/set host name/u);
+    expect(readdirSync(directory)).toEqual([]);
+    expect(threadNamespaces()).toEqual(before);
+  });
+
+  test('a sysctl of the host, or of a namespace that is not made, is refused before anything is made', async () => {
+    const directory = join(root, 'never');
+    for (const name of ['kernel.core_pattern', 'vm.swappiness', 'net.ipv4.ip_forward']) {
+      const request = { ...all, net: false, directory, sysctls: [{ name, value: '1' }] };
+      await expect(pinNamespaces(request, clock)).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+    }
+    expect(existsSync(directory)).toBe(false);
+  });
+
+  test('pins are left out of recursive binds: no container holds them through a volume', async () => {
+    await preparePinRoot(root);
+    expect(mountPointsBelow(root).filter((path) => path === root)).toEqual([root]);
+    expect(findMount(await readMountInfo(), root)).toMatchObject({ isUnbindable: true });
+    await pinNamespaces({ ...all, directory: join(root, 'held') }, clock);
+    const copy = join(scratch, 'copy');
+    mkdirSync(copy);
+    const result = await runTool({ argv: ['/bin/mount', '--rbind', scratch, copy], timeoutMs: 30_000, clock });
+    expect(result.exitCode).toBe(0);
+    expect(mountPointsBelow(copy)).toEqual([copy]);
+    await unmount(copy);
+  });
+
+  test('after 100 pods, ten at once, every thread is in the host’s namespaces and no thread was added', async () => {
+    await pinNamespaces({ ...all, directory: join(root, 'warm') }, clock);
+    const threads = readdirSync('/proc/self/task').length;
+    const names = Array.from({ length: 100 }, (_none, index) => `pod-${index}`);
+    for (let from = 0; from < names.length; from += 10) {
+      await Promise.all(
+        names.slice(from, from + 10).map((name) => pinNamespaces({ ...all, directory: join(root, name), hostname: name }, clock)),
+      );
+    }
+    const inodes = names.flatMap((name) => kinds.map((kind) => statSync(join(root, name, kind)).ino));
+    expect(new Set(inodes).size).toBe(300);
+    expect(threadNamespaces()).toEqual(before);
+    expect(before.size).toBe(1);
+    expect(readdirSync('/proc/self/task')).toHaveLength(threads);
+    await Promise.all(names.map((name) => unpinNamespaces(join(root, name))));
+  });
+
+  test.skipIf(!hasProgram('/usr/bin/strace'))('a thread that can not come back is given up, and pods are pinned all the same', async () => {
+    const helper = new URL('./lost-thread.ts', import.meta.url).pathname;
+    const inject = ['/usr/bin/strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=setns', '-e', 'inject=setns:error=EPERM'];
+    const argv = [...inject, process.execPath, helper, root];
+    const result = await runTool({ argv, timeoutMs: 60_000, clock });
+    expect(Buffer.from(result.stderr).toString()).toBe('');
+    expect(JSON.parse(Buffer.from(result.stdout).toString())).toEqual({
+      pinned: 3,
+      differentNetworks: 3,
+      strayThreads: 0,
+    });
+  });
+
+  test('a new worker takes over when one ended', async () => {
+    await stopNamespaceWorker();
+    const directory = join(root, 'after');
+    expect(await pinNamespaces({ ...all, directory }, clock)).toMatchObject({ net: join(directory, 'net') });
+  });
+});
