@@ -1,0 +1,115 @@
+/**
+ * How conmon is called. Every value stands in a form that can't be read as an option of its own: ids are 64 hex
+ * digits, paths are absolute, runtime arguments have the form --name=value (S65).
+ */
+import type { ContainerId } from '../../base/ids.ts';
+
+/** Number of the sync pipe's write end in the monitor. */
+export const SYNC_FD = 3;
+/** Number of the start pipe's read end in the monitor. */
+export const START_FD = 4;
+
+export interface MonitorCommand {
+  /** Absolute path of conmon. */
+  readonly monitorPath: string;
+  /** Absolute path of the OCI runtime. */
+  readonly runtimePath: string;
+  /** Options of the runtime that stand before its verb, such as `--root=…`. */
+  readonly runtimeArgs: readonly string[];
+  readonly id: ContainerId;
+  readonly bundleDir: string;
+  readonly systemdCgroup: boolean;
+}
+
+export interface CreateCommand extends MonitorCommand {
+  readonly pidFile: string;
+  readonly monitorPidFile: string;
+  readonly exitsDir: string;
+  /** Absolute; empty for no log. */
+  readonly logPath: string;
+  readonly tty: boolean;
+  readonly stdin: boolean;
+  /** The first attached client's end closes stdin for good. */
+  readonly stdinOnce: boolean;
+}
+
+/** The monitor of a container: runs the runtime's create, then keeps stdio, log and exit code. */
+export function createArgv(command: CreateCommand): string[] {
+  return [
+    ...common(command),
+    '-P',
+    command.monitorPidFile,
+    '-p',
+    command.pidFile,
+    '--exit-dir',
+    command.exitsDir,
+    // the attach socket stands in the bundle: no second directory of symlinks that recovery would have to know
+    '--full-attach',
+    '-l',
+    // conmon reopens a log by renaming a new file over it: /dev/null as the path would lose the machine's
+    command.logPath === '' ? 'none' : `k8s-file:${command.logPath}`,
+    ...(command.tty ? ['-t'] : []),
+    ...(command.stdin ? ['-i'] : []),
+    ...(command.stdin && !command.stdinOnce ? ['--leave-stdin-open'] : []),
+  ];
+}
+
+export interface ExecCommand extends MonitorCommand {
+  /** File with the OCI process object. */
+  readonly processFile: string;
+  readonly pidFile: string;
+}
+
+/**
+ * A monitor for one exec, our direct child (--sync) whose stdio the process gets as it is: `runc exec` in the
+ * foreground copies stdio itself and never returns while a background child holds its pipe; detached it can't tell
+ * the exit code. conmon as subreaper can.
+ */
+export function execArgv(command: ExecCommand): string[] {
+  return [
+    ...common(command),
+    '-p',
+    command.pidFile,
+    '-l',
+    'passthrough',
+    '--sync',
+    '--api-version',
+    '1',
+    '-e',
+    '--exec-process-spec',
+    command.processFile,
+  ];
+}
+
+function common(command: MonitorCommand): string[] {
+  return [
+    command.monitorPath,
+    '-b',
+    command.bundleDir,
+    '-c',
+    command.id,
+    '-u',
+    command.id,
+    '-n',
+    command.id,
+    '-r',
+    command.runtimePath,
+    ...command.runtimeArgs.flatMap((arg) => ['--runtime-arg', arg]),
+    ...(command.systemdCgroup ? ['-s'] : []),
+  ];
+}
+
+/** The whole environment of a monitor: nothing of the daemon's own, nothing of the container's (S64). */
+export function monitorEnv(path: string, withStartPipe: boolean): Readonly<Record<string, string>> {
+  return {
+    PATH: path,
+    _OCI_SYNCPIPE: String(SYNC_FD),
+    ...(withStartPipe ? { _OCI_STARTPIPE: String(START_FD) } : {}),
+  };
+}
+
+/** The log file that a monitor was started with, by its command line; empty when it has none. */
+export function logPathOf(argv: readonly string[]): string {
+  const driver = argv[argv.indexOf('-l') + 1] ?? '';
+  return driver.startsWith('k8s-file:') ? driver.slice('k8s-file:'.length) : '';
+}

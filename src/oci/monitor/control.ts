@@ -1,0 +1,74 @@
+/** conmon's control FIFO: one line `<message type> <height> <width>`; type 2 reopens the log file. */
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { fail } from '../../base/fault.ts';
+import { monitorLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import type { ProcessIdentity } from '../../host/process-identity.ts';
+import { openFiles } from './monitor-process.ts';
+import type { OpenFile } from './monitor-process.ts';
+import { poll } from './wait.ts';
+import type { Bound } from './wait.ts';
+
+const REOPEN = '2 0 0\n';
+
+export interface ReopenRequest extends Bound {
+  readonly id: string;
+  readonly fifo: string;
+  readonly monitor: ProcessIdentity;
+  /** Absolute. */
+  readonly logPath: string;
+}
+
+/**
+ * Tells the monitor to open its log anew and returns when it has. conmon gives no answer, so its open files are
+ * looked at before and after: by procfs, since a log directory may lie on a file system that doesn't answer.
+ */
+export async function reopenLog(request: ReopenRequest): Promise<void> {
+  const { id, clock, monitor, logPath } = request;
+  const attempted = `reopen log of container ${id}`;
+  const before = new Set(openFiles(monitor.pid).map(keyOf));
+  await writeFifo(request.fifo, REOPEN, attempted, id);
+  const reopened = await poll(
+    {
+      clock,
+      timeoutMs: Math.min(request.timeoutMs, monitorLimits.reopenMs),
+      ...(request.signal === undefined ? {} : { signal: request.signal }),
+      firstMs: monitorLimits.reopenLookFirstMs,
+      lastMs: monitorLimits.reopenLookLastMs,
+      attempted,
+    },
+    () => {
+      const files = openFiles(monitor.pid);
+      if (files.length === 0) fail('wrongState', `${attempted}: its monitor has ended`, { subject: id });
+      // the new file is made beside the log and renamed over it; the directory may be reached through links
+      return files.some((file) => basename(file.path) === basename(logPath) && !before.has(keyOf(file))) ? true : undefined;
+    },
+  );
+  if (reopened === undefined) fail('timedOut', `${attempted}: the monitor has not opened ${logPath} anew`, { subject: id });
+}
+
+function keyOf(file: OpenFile): string {
+  return `${file.inode} ${file.path}`;
+}
+
+async function writeFifo(path: string, text: string, attempted: string, id: string): Promise<void> {
+  let fifo: FileHandle;
+  try {
+    // without a reader a blocking open would hang until there is one
+    fifo = await open(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (codeOf(error) === 'ENXIO' || codeOf(error) === 'ENOENT') {
+      fail('wrongState', `${attempted}: its monitor does not listen`, { subject: id });
+    }
+    throw error;
+  }
+  try {
+    if (!(await fifo.stat()).isFIFO()) fail('outside', `${attempted}: ${path} is no FIFO`, { subject: id });
+    await fifo.write(text);
+  } finally {
+    await fifo.close();
+  }
+}

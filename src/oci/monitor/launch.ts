@@ -1,0 +1,151 @@
+/** Starting a monitor and hearing its reports. */
+import { writeSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import { fail, printable } from '../../base/fault.ts';
+import { monitorLimits } from '../../base/limits.ts';
+import { closeFd, makePipe, readEnd } from '../../host/descriptors.ts';
+import { codeOf } from '../../host/errno.ts';
+import { killTree } from '../../host/process-kill.ts';
+import { spawnProcess } from '../../host/process.ts';
+import type { Child } from '../../host/process.ts';
+import { START_FD, SYNC_FD } from './conmon.ts';
+import { LineCutter } from './sync-pipe.ts';
+import { within } from './wait.ts';
+import type { Bound } from './wait.ts';
+
+/** The read end of a sync pipe. */
+export class SyncPipe {
+  readonly #stream: Socket;
+  readonly #cutter = new LineCutter();
+  readonly #lines: string[] = [];
+  #ended = false;
+  #wake: (() => void) | undefined;
+
+  /** Owns the descriptor from here on. */
+  constructor(fd: number) {
+    this.#stream = readEnd(fd);
+    this.#stream.on('data', (chunk: Buffer) => {
+      this.#lines.push(...this.#cutter.push(chunk));
+      if (this.#cutter.overflown) this.#end();
+      this.#wake?.();
+    });
+    // an error of a pipe is its end: `close` follows
+    this.#stream.on('error', () => undefined);
+    this.#stream.on('close', () => {
+      if (this.#cutter.rest.trim() !== '') this.#lines.push(this.#cutter.rest);
+      this.#end();
+    });
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#stream.destroy();
+    this.#wake?.();
+  }
+
+  /** The next line; `ended` when the monitor closed the pipe or sent a line without end. One caller at a time. */
+  async next(bound: Bound): Promise<{ readonly line: string } | 'ended' | 'timedOut' | 'cancelled'> {
+    const ready = new Promise<void>((resolve) => {
+      this.#wake = (): void => {
+        if (this.#lines.length > 0 || this.#ended) resolve();
+      };
+      this.#wake();
+    });
+    const met = await within(bound, ready);
+    this.#wake = undefined;
+    if (met !== undefined) return met;
+    const line = this.#lines.shift();
+    return line === undefined ? 'ended' : { line };
+  }
+
+  close(): void {
+    this.#end();
+  }
+}
+
+/** The first bytes of what a monitor says on stderr; the rest is read and dropped. */
+export class Complaint {
+  readonly #stream: Socket | undefined;
+  #text = '';
+
+  constructor(stream: Socket | undefined) {
+    this.#stream = stream;
+    stream?.on('data', (chunk: Buffer) => {
+      if (this.#text.length < monitorLimits.quotedChars) this.#text += chunk.toString('utf8');
+    });
+    stream?.on('error', () => undefined);
+  }
+
+  /** One printable line. */
+  text(): string {
+    return printable(this.#text.slice(0, monitorLimits.quotedChars));
+  }
+
+  close(): void {
+    this.#stream?.destroy();
+  }
+}
+
+export interface Launched {
+  readonly child: Child;
+  readonly sync: SyncPipe;
+  readonly complaint: Complaint;
+}
+
+export interface LaunchRequest {
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /**
+   * Runs while the monitor waits on its start pipe: moves it to its cgroup before it starts anything. A rejection
+   * kills the monitor and ends the launch.
+   */
+  readonly beforeStart: (pid: number) => Promise<void>;
+  readonly clock: ClockPort;
+}
+
+/** Starts a container's monitor up to the point where it goes on by itself. */
+export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
+  const sync = makePipe();
+  const start = makePipe();
+  let launched: Launched | undefined;
+  try {
+    const child = await spawnProcess({
+      argv: request.argv,
+      env: request.env,
+      cwd: request.cwd,
+      stderr: 'pipe',
+      extraFds: [
+        { childFd: SYNC_FD, fd: sync.write },
+        { childFd: START_FD, fd: start.read },
+      ],
+    });
+    launched = { child, sync: new SyncPipe(sync.read), complaint: new Complaint(child.stderr) };
+    await request.beforeStart(child.pid);
+    letGo(start.write, request.argv);
+    return launched;
+  } catch (error) {
+    if (launched === undefined) closeFd(sync.read);
+    else {
+      // before its start pipe is closed: its end lets it go on
+      await killTree(launched.child.identity, request.clock);
+      launched.sync.close();
+      launched.complaint.close();
+    }
+    throw error;
+  } finally {
+    closeFd(sync.write);
+    closeFd(start.read);
+    closeFd(start.write);
+  }
+}
+
+function letGo(fd: number, argv: readonly string[]): void {
+  try {
+    writeSync(fd, 'x');
+  } catch (error) {
+    // it has ended already; its sync pipe tells so with its end
+    if (codeOf(error) !== 'EPIPE') fail('outside', `start ${argv[0] ?? ''}: write to its start pipe: ${codeOf(error)}`);
+  }
+}

@@ -1,0 +1,108 @@
+/**
+ * Finding the processes that work for a container: its monitor by the pid file, and all of its monitors and runtime
+ * calls by their command lines (a create that was cut off leaves no pid file). Nothing is started for it.
+ */
+import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { monitorLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
+import type { ProcessIdentity } from '../../host/process-identity.ts';
+
+/** The number in a pid file; undefined when there is no file or no pid above 1 in it. */
+export async function readPidFile(path: string): Promise<number | undefined> {
+  try {
+    return parsePid(await readFile(path, 'latin1'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** The pid in a text such as `123\n`. */
+export function parsePid(text: string): number | undefined {
+  const trimmed = text.trim();
+  if (trimmed.length > monitorLimits.pidFileBytes || !/^[1-9]\d{0,6}$/u.test(trimmed)) return undefined;
+  const pid = Number(trimmed);
+  return pid > 1 ? pid : undefined;
+}
+
+/** The words of a process's command line; empty when it is gone, a zombie or a kernel thread. */
+export function commandLine(pid: number): readonly string[] {
+  try {
+    // procfs: answers from the process's memory; a process that holds its own mmap lock for long delays it, as ps
+    const text = readFileSync(`/proc/${pid}/cmdline`).subarray(0, monitorLimits.cmdlineBytes).toString('utf8');
+    return text.split('\0').filter((word) => word !== '');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return [];
+    throw error;
+  }
+}
+
+/** What marks a process as working for this container of this instance: both stand as whole words in its argv. */
+export interface Marks {
+  readonly id: ContainerId | SandboxId;
+  /** `--root=<state root of the handler>`: no other instance has the same. */
+  readonly rootArg: string;
+}
+
+/** True when the command line is of a monitor or a runtime call for this container. */
+export function worksFor(argv: readonly string[], marks: Marks): boolean {
+  return argv.includes(marks.id) && argv.includes(marks.rootArg);
+}
+
+/** The monitor that wrote this pid file, if it still runs: its pid may be another process's by now (F43). */
+export async function monitorIdentity(pidFile: string, marks: Marks): Promise<ProcessIdentity | undefined> {
+  const pid = await readPidFile(pidFile);
+  return pid === undefined ? undefined : identityIfMarked(pid, marks);
+}
+
+/** Every live monitor and runtime call of this container. Reads all command lines of the machine: not for hot paths. */
+export async function processesFor(marks: Marks): Promise<ProcessIdentity[]> {
+  const found: ProcessIdentity[] = [];
+  for (const stat of await listProcessStats()) {
+    if (stat.state === 'Z' || stat.state === 'X') continue;
+    const identity = identityIfMarked(stat.pid, marks);
+    if (identity !== undefined) found.push(identity);
+  }
+  return found;
+}
+
+function identityIfMarked(pid: number, marks: Marks): ProcessIdentity | undefined {
+  const identity = processIdentity(pid);
+  if (identity === undefined || !worksFor(commandLine(pid), marks)) return undefined;
+  // the command line was read between two looks at the start time: it is this process's
+  return processExists(identity) ? identity : undefined;
+}
+
+/** One open file of a process, told by procfs alone: the file's own file system is not touched. */
+export interface OpenFile {
+  readonly path: string;
+  readonly inode: string;
+}
+
+/** The files that a process has open; empty when it is gone. */
+export function openFiles(pid: number): readonly OpenFile[] {
+  const files: OpenFile[] = [];
+  for (const fd of list(`/proc/${pid}/fd`).slice(0, monitorLimits.monitorFds)) {
+    try {
+      const path = readlinkSync(`/proc/${pid}/fd/${fd}`);
+      // `ino:` stands there since Linux 5.14
+      const inode = /^ino:\s*(\d+)$/mu.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))?.[1];
+      if (path.startsWith('/') && inode !== undefined) files.push({ path, inode });
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ESRCH') throw error;
+    }
+  }
+  return files;
+}
+
+function list(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return [];
+    throw error;
+  }
+}

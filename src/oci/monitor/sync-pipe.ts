@@ -1,0 +1,94 @@
+/**
+ * What conmon says on its sync pipe (_OCI_SYNCPIPE): one JSON object per line. For a container
+ * `{"pid": n}` or `{"pid": -1, "message": "…"}`; for an exec with API version 1 first `{"data": pid}`, then
+ * `{"data": exitCode}`. Parsed strictly, since a wrong pid would be signalled later (F36, F39).
+ */
+import { monitorLimits } from '../../base/limits.ts';
+
+export type Report =
+  | { readonly kind: 'value'; readonly value: number }
+  /** The monitor says that the runtime failed. */
+  | { readonly kind: 'failed'; readonly message: string }
+  | { readonly kind: 'garbage'; readonly reason: string };
+
+/** pid_max of 64-bit Linux (proc_sys_kernel(5)). */
+const HIGHEST_PID = 2 ** 22;
+
+/** One line for a container's create: a pid above 1 or a failure. */
+export function parseCreateReport(line: string): Report {
+  const report = parseLine(line, 'pid');
+  if (report.kind !== 'value') return report;
+  return isPid(report.value) ? report : garbage(`pid ${report.value} is none that a container can have`);
+}
+
+/** The first line of an exec: the pid of the new process. */
+export function parseExecPid(line: string): Report {
+  const report = parseLine(line, 'data');
+  if (report.kind !== 'value') return report;
+  return isPid(report.value) ? report : garbage(`pid ${report.value} is none that a process can have`);
+}
+
+/** The second line of an exec: its exit code, 0 to 255. */
+export function parseExecExit(line: string): Report {
+  const report = parseLine(line, 'data');
+  if (report.kind !== 'value' || (report.value >= 0 && report.value <= 255)) return report;
+  return garbage(`exit code ${report.value} is out of range`);
+}
+
+function isPid(value: number): boolean {
+  // 1 would be the machine's own init
+  return value > 1 && value <= HIGHEST_PID;
+}
+
+function garbage(reason: string): Report {
+  return { kind: 'garbage', reason };
+}
+
+function parseLine(line: string, key: 'pid' | 'data'): Report {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return garbage('not JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return garbage('not an object');
+  const number: unknown = Object.getOwnPropertyDescriptor(value, key)?.value;
+  const message: unknown = Object.getOwnPropertyDescriptor(value, 'message')?.value;
+  if (typeof number !== 'number' || !Number.isSafeInteger(number)) return garbage(`no whole number "${key}"`);
+  if (message !== undefined && typeof message !== 'string') return garbage('"message" is no text');
+  if (number < 0) return { kind: 'failed', message: (message ?? '').slice(0, monitorLimits.quotedChars) };
+  return { kind: 'value', value: number };
+}
+
+/**
+ * Cuts a byte stream into lines. More than `monitorLimits.reportBytes` without a line end is an overflow, after
+ * which nothing more is taken.
+ */
+export class LineCutter {
+  #text = '';
+  #overflown = false;
+  readonly #decoder = new TextDecoder('utf-8');
+
+  /** The whole lines that `chunk` completes. */
+  push(chunk: Uint8Array): readonly string[] {
+    if (this.#overflown) return [];
+    this.#text += this.#decoder.decode(chunk, { stream: true });
+    const lines = this.#text.split('\n');
+    this.#text = lines.pop() ?? '';
+    if (this.#text.length > monitorLimits.reportBytes) {
+      this.#overflown = true;
+      this.#text = '';
+    }
+    return lines.filter((line) => line.trim() !== '');
+  }
+
+  /** True when a line was too long. */
+  get overflown(): boolean {
+    return this.#overflown;
+  }
+
+  /** What came after the last line end. */
+  get rest(): string {
+    return this.#text;
+  }
+}

@@ -1,0 +1,124 @@
+/** From a bundle to a process that waits for start: the monitor is launched and runs the runtime's create. */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
+import type { BundleInput, ContainerInput } from '../../actors/ports/runtime.ts';
+import { fail } from '../../base/fault.ts';
+import { monitorLimits } from '../../base/limits.ts';
+import { createArgv, monitorEnv } from '../monitor/conmon.ts';
+import { launchMonitor } from '../monitor/launch.ts';
+import type { Launched } from '../monitor/launch.ts';
+import { parseCreateReport } from '../monitor/sync-pipe.ts';
+import { killWorkers } from './driver-kill.ts';
+import { liveIdentity, toPortIdentity } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { noteOf, readNote, writeNote } from './driver-record.ts';
+import { readRuntimeState, readTail } from './driver-state.ts';
+import type { Handler } from './handlers.ts';
+import { globalArgs, lastError } from './runc.ts';
+
+/** Notes what undo needs, then has the bundle written. */
+export async function writeBundle(parts: DriverParts, input: BundleInput, fx: EffectContext): Promise<EffectiveContainer> {
+  const handler = parts.table.resolve(input.handler);
+  await writeNote(parts.layout, input.id, noteOf(input, handler.name));
+  return parts.bundles.writeBundle(input, fx);
+}
+
+/** Launches the monitor and returns init once the runtime's create has succeeded. A failure leaves no process. */
+export async function create(
+  parts: DriverParts,
+  input: ContainerInput & { readonly effective: EffectiveContainer },
+  fx: EffectContext,
+): Promise<ProcessIdentity> {
+  const { layout } = parts;
+  const handler = parts.table.resolve(input.handler);
+  const attempted = `create container ${input.id}`;
+  const note = await readNote(layout, input.id);
+  if (note === undefined) fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
+  await mkdir(handler.root, { recursive: true, mode: 0o700 });
+  await mkdir(layout.exitsDir, { recursive: true, mode: 0o700 });
+  const argv = monitorArgv(parts, handler, input);
+  fx.note({ on: `${handler.name} create`, argv });
+  let launched: Launched | undefined;
+  try {
+    launched = await launchMonitor({
+      argv,
+      env: monitorEnv(parts.toolPath, true),
+      // conmon writes its oom file where it stands
+      cwd: layout.bundleDir(input.id),
+      // the monitor must not die with the daemon's cgroup, nor its memory count to the daemon's
+      beforeStart: (pid) => parts.cgroups.admit(note.monitorCgroup, pid),
+      clock: parts.clock,
+    });
+    fx.note({ on: `${handler.name} create`, argv, pid: launched.child.pid });
+    return await hearInit(parts, { launched, handler, input, attempted, fx });
+  } catch (error) {
+    await killWorkers(parts, handler, input.id, note.cgroup);
+    throw error;
+  } finally {
+    launched?.sync.close();
+    launched?.complaint.close();
+  }
+}
+
+function monitorArgv(
+  parts: DriverParts,
+  handler: Handler,
+  input: ContainerInput & { readonly effective: EffectiveContainer },
+): string[] {
+  const { layout } = parts;
+  const { spec } = input;
+  return createArgv({
+    monitorPath: parts.monitorPath,
+    runtimePath: handler.path,
+    runtimeArgs: globalArgs(handler.root, runtimeLog(parts, input), parts.systemdCgroup),
+    id: input.id,
+    bundleDir: layout.bundleDir(input.id),
+    systemdCgroup: parts.systemdCgroup,
+    pidFile: layout.pidFile(input.id),
+    monitorPidFile: layout.monitorPidFile(input.id),
+    exitsDir: layout.exitsDir,
+    logPath: input.effective.logPath,
+    tty: spec.tty,
+    stdin: spec.stdin,
+    stdinOnce: spec.stdinOnce,
+  });
+}
+
+function runtimeLog(parts: DriverParts, input: ContainerInput): string {
+  return join(parts.layout.containerDir(input.id), 'runtime.log');
+}
+
+interface Hearing {
+  readonly launched: Launched;
+  readonly handler: Handler;
+  readonly input: ContainerInput;
+  readonly attempted: string;
+  readonly fx: EffectContext;
+}
+
+async function hearInit(parts: DriverParts, hearing: Hearing): Promise<ProcessIdentity> {
+  const { launched, handler, input, fx } = hearing;
+  const stage = `${hearing.attempted}: ${handler.name} create`;
+  const answer = await launched.sync.next({ clock: parts.clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
+  const subject = { subject: input.id };
+  if (answer === 'cancelled') fail('cancelled', `${stage}: the result is no longer wanted`, subject);
+  if (answer === 'timedOut') fail('timedOut', `${stage}: the monitor has not reported within ${fx.timeoutMs} ms`, subject);
+  const tail = async (): Promise<string> => {
+    const said = lastError(await readTail(runtimeLog(parts, input), monitorLimits.logTailBytes));
+    return said || launched.complaint.text() || 'it said nothing';
+  };
+  if (answer === 'ended') return fail('outside', `${stage}: the monitor ended without a report: ${await tail()}`, subject);
+  const report = parseCreateReport(answer.line);
+  if (report.kind === 'failed') fail('outside', `${stage}: ${report.message || (await tail())}`, subject);
+  if (report.kind === 'garbage') return fail('outside', `${stage}: the monitor's report can't be used: ${report.reason}`, subject);
+  const identity = liveIdentity(report.value);
+  if (identity === undefined) return fail('outside', `${stage}: its process ${report.value} has ended at once: ${await tail()}`, subject);
+  const state = await readRuntimeState(handler.root, input.id);
+  // a pid that the runtime itself does not know is never signalled (F36)
+  if (state === undefined || state.pid !== identity.pid || state.startTicks !== identity.startTicks) {
+    return fail('outside', `${stage}: the monitor reports process ${report.value}, which the runtime does not know`, subject);
+  }
+  return toPortIdentity(identity);
+}

@@ -1,0 +1,121 @@
+/** Undo of writeBundle and create, from whatever state they or a crash left. */
+import { rm, unlink } from 'node:fs/promises';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { fail } from '../../base/fault.ts';
+import { driverLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { readMountInfo } from '../../host/mountinfo.ts';
+import { processExists } from '../../host/process-identity.ts';
+import { monitorIdentity } from '../monitor/monitor-process.ts';
+import { poll } from '../monitor/wait.ts';
+import { emptyCgroup, endProcess, killWorkers } from './driver-kill.ts';
+import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { readNote } from './driver-record.ts';
+import { dropRuntimeState, exists, hasRuntimeState, readRuntimeState } from './driver-state.ts';
+import type { Handler } from './handlers.ts';
+import { deleteArgv, forceDeleteArgv, saysNoContainer } from './runc.ts';
+
+/** The runtime's state of an ended container. No process is started when there is none. */
+export async function deleteState(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
+  const handler = parts.table.resolve(input.handler);
+  const attempted = `delete container ${input.id}`;
+  if (!(await hasRuntimeState(handler.root, input.id))) return;
+  const argv = deleteArgv({ path: handler.path, globals: ownGlobals(parts, handler), id: input.id });
+  const stage = `${handler.name} delete`;
+  const answer = await runRuntime(parts, { argv, attempted, stage, subject: input.id, fx });
+  if (!answer.ok && !saysNoContainer(answer.problem)) {
+    fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
+  }
+}
+
+/** Kills and removes all of a container, the exit file last: until then it can be observed and destroyed again. */
+export async function destroy(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
+  const { layout } = parts;
+  const { id } = input;
+  const note = await readNote(layout, id);
+  const handler = parts.table.resolve(note?.handler ?? input.handler);
+  await endProcesses(parts, handler, id, note?.cgroup, fx);
+  await purgeState(parts, handler, id, fx);
+  if (note !== undefined) await removeCgroup(parts, id, note.cgroup, fx);
+  await removeTree(layout.containerDir(id), id);
+  await forgetExit(parts, id);
+}
+
+/** Deletes the exit file. */
+export async function forgetExit(parts: DriverParts, id: ContainerId): Promise<void> {
+  try {
+    await unlink(parts.layout.exitFile(id));
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+async function endProcesses(
+  parts: DriverParts,
+  handler: Handler,
+  id: ContainerId,
+  cgroup: string | undefined,
+  fx: EffectContext,
+): Promise<void> {
+  const { layout } = parts;
+  fx.note({ on: 'the end of the processes' });
+  const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id));
+  const hasEnded = monitor === undefined && (await exists(layout.exitFile(id)));
+  // an exit file without a monitor: nobody works for it any more; otherwise a cut-off create may be under way
+  if (!hasEnded) await killWorkers(parts, handler, id, undefined);
+  const state = await readRuntimeState(handler.root, id);
+  if (state !== undefined && processExists(state)) await endProcess(parts, id, state);
+  if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, fx);
+}
+
+/** Removes what the runtime keeps of a container whose processes are gone, by its own hand where that works. */
+export async function purgeState(
+  parts: DriverParts,
+  handler: Handler,
+  id: ContainerId | SandboxId,
+  fx: EffectContext,
+): Promise<void> {
+  if (!(await hasRuntimeState(handler.root, id))) return;
+  const call = { path: handler.path, globals: ownGlobals(parts, handler), id };
+  const attempted = `delete the runtime's state of ${id}`;
+  for (const [stage, argv] of [
+    [`${handler.name} delete`, deleteArgv(call)],
+    [`${handler.name} delete --force`, forceDeleteArgv(call)],
+  ] as const) {
+    const answer = await runRuntime(parts, { argv, attempted, stage, subject: id, fx });
+    if (answer.ok || !(await hasRuntimeState(handler.root, id))) return;
+    parts.log.debug({ id, problem: answer.problem }, `${stage} failed`);
+  }
+  // a state file cut short by a crash: the runtime refuses it for ever, and no process is left
+  await dropRuntimeState(handler.root, id);
+}
+
+/** Removes a cgroup without processes; the kernel may call it busy for a moment after the last one ended (F48). */
+export async function removeCgroup(parts: DriverParts, id: ContainerId | SandboxId, cgroup: string, fx: EffectContext): Promise<void> {
+  const attempted = `remove cgroup ${cgroup}`;
+  const removed = await poll(
+    {
+      clock: parts.clock,
+      timeoutMs: Math.min(fx.timeoutMs, driverLimits.cgroupRemoveMs),
+      signal: fx.signal,
+      firstMs: driverLimits.killLookFirstMs,
+      lastMs: driverLimits.killLookLastMs,
+      attempted,
+    },
+    async () => ((await parts.cgroups.remove(cgroup)) ? true : undefined),
+  );
+  if (removed === undefined) fail('outside', `${attempted}: it stays busy`, { subject: id, retryable: true });
+}
+
+/** Deletes a directory of ours; refuses when something is mounted below it, whose content would be deleted with it. */
+export async function removeTree(path: string, id: string): Promise<void> {
+  if (!(await exists(path))) return;
+  const below = (await readMountInfo()).find((mount) => mount.mountPoint === path || mount.mountPoint.startsWith(`${path}/`));
+  if (below !== undefined) {
+    fail('outside', `remove directory ${path}: ${below.mountPoint} is mounted`, { subject: id, retryable: true });
+  }
+  await rm(path, { recursive: true, force: true });
+}

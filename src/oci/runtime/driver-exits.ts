@@ -1,0 +1,210 @@
+/**
+ * How exits become known. Three witnesses: the exits directory (watched first, then scanned, and scanned again when
+ * the watch loses events, F41), the pidfd of init, and the pidfd of the monitor (F38). The file is read each time;
+ * an event alone is never trusted.
+ */
+import { mkdir } from 'node:fs/promises';
+import type { TimerHandle } from '../../actors/ports/clock.ts';
+import type { ExitFact, ProcessIdentity } from '../../actors/ports/journal.ts';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { parseContainerId } from '../../base/ids.ts';
+import { toFault } from '../../base/fault.ts';
+import { driverLimits } from '../../base/limits.ts';
+import { killProcess } from '../../host/process-identity.ts';
+import { UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
+import { monitorIdentity } from '../monitor/monitor-process.ts';
+import { poll } from '../monitor/wait.ts';
+import { killWorkers } from './driver-kill.ts';
+import { marksOf, toHostIdentity } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { readNote } from './driver-record.ts';
+import { exists, namesIn } from './driver-state.ts';
+
+export type ExitListener = (id: ContainerId, exit: ExitFact) => void;
+
+interface Watched {
+  readonly input: ContainerInput;
+  stops: (() => void)[];
+}
+
+export class Exits {
+  readonly #parts: DriverParts;
+  readonly #listeners: ExitListener[] = [];
+  readonly #watched = new Map<ContainerId, Watched>();
+  #stopDirectory: (() => void) | undefined;
+  #rescanTimer: TimerHandle | undefined;
+  #isClosed = false;
+
+  constructor(parts: DriverParts) {
+    this.#parts = parts;
+  }
+
+  /** Watches the exits directory, then reads what is in it. Never rejects: a lost watch is replaced by scans. */
+  async open(): Promise<void> {
+    if (this.#isClosed || this.#stopDirectory !== undefined) return;
+    const { layout, log, watcher } = this.#parts;
+    try {
+      await mkdir(layout.exitsDir, { recursive: true, mode: 0o700 });
+      const stop = await watcher.watchDirectory(layout.exitsDir, {
+        changed: (name) => this.#onName(name),
+        overflow: () => this.#background(this.#scan()),
+        lost: () => this.#onLost(),
+      });
+      if (this.#isClosed) {
+        stop();
+        return;
+      }
+      this.#stopDirectory = stop;
+    } catch (error) {
+      log.warn({ fault: toFault(error) }, 'the exits directory is not watched; it is scanned');
+      this.#rescanLater();
+    }
+    // after the watch stands: what came before it is seen here, what comes after it there
+    await this.#scan();
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#stopDirectory?.();
+    if (this.#rescanTimer !== undefined) this.#parts.clock.clearTimeout(this.#rescanTimer);
+    for (const id of this.#watched.keys()) this.unwatch(id);
+  }
+
+  listen(listener: ExitListener): void {
+    this.#listeners.push(listener);
+    // files that were there before the listener
+    this.#background(this.#scan());
+  }
+
+  /** The exit file's fact. */
+  async read(id: ContainerId): Promise<ExitFact | undefined> {
+    const { layout, clock, cgroups } = this.#parts;
+    const file = await readExitFile(layout.exitFile(id), clock);
+    if (file === undefined) return undefined;
+    const note = await readNote(layout, id);
+    return exitFactOf(file, note === undefined ? 0n : await cgroups.oomKills(note.cgroup));
+  }
+
+  /** Watches init and its monitor until one of them has ended. */
+  watch(input: ContainerInput & { readonly init: ProcessIdentity }): void {
+    if (this.#isClosed || this.#watched.has(input.id)) return;
+    const watched: Watched = { input, stops: [] };
+    this.#watched.set(input.id, watched);
+    this.#background(this.#watchProcesses(watched, input.init));
+  }
+
+  unwatch(id: ContainerId): void {
+    const watched = this.#watched.get(id);
+    this.#watched.delete(id);
+    for (const stop of watched?.stops ?? []) stop();
+  }
+
+  async #watchProcesses(watched: Watched, init: ProcessIdentity): Promise<void> {
+    const { layout, table, watcher } = this.#parts;
+    const { id, handler } = watched.input;
+    const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(table.resolve(handler), id));
+    const onEnd = (): void => {
+      if (this.#watched.get(id) !== watched) return;
+      this.unwatch(id);
+      this.#background(this.#onProcessEnd(watched.input, init));
+    };
+    if (this.#watched.get(id) !== watched) return;
+    for (const identity of [toHostIdentity(init), monitor]) {
+      // gone already, also with the boot that it belonged to
+      if (identity === undefined) onEnd();
+      else watched.stops.push(watcher.watchProcess(identity, onEnd));
+    }
+    // it was left while the loop ran: an end is told at once for a process that is gone
+    if (this.#watched.get(id) !== watched) for (const stop of watched.stops) stop();
+  }
+
+  /** Init or the monitor has ended: the exit file comes, or the monitor is lost. */
+  async #onProcessEnd(input: ContainerInput, init: ProcessIdentity): Promise<void> {
+    const { clock, layout, table, log } = this.#parts;
+    const handler = table.resolve(input.handler);
+    const monitorLives = async (): Promise<boolean> =>
+      (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id))) !== undefined;
+    const fileOrLoss = await poll(
+      {
+        clock,
+        timeoutMs: driverLimits.exitFileMs,
+        firstMs: driverLimits.killLookFirstMs,
+        lastMs: driverLimits.exitFileLookMs,
+        attempted: `wait for the exit of container ${input.id}`,
+      },
+      async () => {
+        const lives = await monitorLives();
+        // looked at after the monitor: it writes the file before it ends
+        if (await exists(layout.exitFile(input.id))) return 'file';
+        return lives ? undefined : 'lost';
+      },
+    );
+    if (this.#isClosed) return;
+    if (fileOrLoss === 'file') {
+      await this.#tell(input.id);
+      return;
+    }
+    const reason = fileOrLoss === 'lost' ? 'MonitorLost' : 'Unknown';
+    log.warn({ id: input.id, reason }, 'a container ended without an exit file; what is left of it is killed');
+    const host = toHostIdentity(init);
+    if (host !== undefined) killProcess(host, 9);
+    const note = await readNote(layout, input.id);
+    await killWorkers(this.#parts, handler, input.id, note?.cgroup);
+    // between the look and the kill the monitor may have told the truth after all
+    if (await this.#tell(input.id)) return;
+    this.#emit(input.id, {
+      exitCode: UNKNOWN_EXIT_CODE,
+      finishedAtNs: clock.nowNs(),
+      oomKilled: false,
+      reason,
+      message: reason === 'MonitorLost' ? 'its monitor ended without telling the exit code' : 'its monitor has not told the exit code',
+      observedBy: 'process',
+    });
+  }
+
+  #onName(name: string): void {
+    const id = parseContainerId(name);
+    // conmon writes `<id>.<random>` first and renames it
+    if (id !== undefined) this.#background(this.#tell(id));
+  }
+
+  #onLost(): void {
+    this.#stopDirectory = undefined;
+    this.#rescanLater();
+  }
+
+  #rescanLater(): void {
+    if (this.#isClosed || this.#rescanTimer !== undefined) return;
+    this.#rescanTimer = this.#parts.clock.setTimeout(() => {
+      this.#rescanTimer = undefined;
+      this.#background(this.#stopDirectory === undefined ? this.open() : this.#scan());
+    }, driverLimits.rescanMs);
+  }
+
+  async #scan(): Promise<void> {
+    for (const name of await namesIn(this.#parts.layout.exitsDir)) {
+      const id = parseContainerId(name);
+      if (id !== undefined) await this.#tell(id);
+    }
+  }
+
+  async #tell(id: ContainerId): Promise<boolean> {
+    const exit = await this.read(id);
+    if (exit === undefined || this.#isClosed) return false;
+    this.unwatch(id);
+    this.#emit(id, exit);
+    return true;
+  }
+
+  #emit(id: ContainerId, exit: ExitFact): void {
+    for (const listener of this.#listeners) listener(id, exit);
+  }
+
+  #background(work: Promise<unknown>): void {
+    work.catch((error: unknown) => {
+      this.#parts.log.error({ fault: toFault(error) }, 'watching exits failed; the next scan sees what was missed');
+      this.#rescanLater();
+    });
+  }
+}

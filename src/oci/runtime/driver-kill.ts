@@ -1,0 +1,110 @@
+/** Signals: to init by its pidfd, to all of a container by its cgroup, to monitors and runtime calls by their trees. */
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ProcessIdentity } from '../../actors/ports/journal.ts';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { fail } from '../../base/fault.ts';
+import { driverLimits } from '../../base/limits.ts';
+import { killProcess, processExists } from '../../host/process-identity.ts';
+import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
+import { killTree } from '../../host/process-kill.ts';
+import { processesFor } from '../monitor/monitor-process.ts';
+import { poll } from '../monitor/wait.ts';
+import { liveIdentity, marksOf, toHostIdentity } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { readNote } from './driver-record.ts';
+import type { Handler } from './handlers.ts';
+import { signalNumber } from './spec/signals.ts';
+
+const SIGKILL = 9;
+
+/** One signal to init; nothing happens when it is gone. No process is started for it. */
+export function kill(input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity }): void {
+  const number = signalNumber(input.signal);
+  if (number === undefined) {
+    fail('invalidRequest', `signal container ${input.id}: there is no signal ${JSON.stringify(input.signal)}`, { subject: input.id });
+  }
+  const init = toHostIdentity(input.init);
+  if (init !== undefined) killProcess(init, number);
+}
+
+/** SIGKILL to init and to everything in the container's cgroup. */
+export async function killAll(
+  parts: DriverParts,
+  input: ContainerInput & { readonly init: ProcessIdentity | undefined },
+): Promise<void> {
+  const init = input.init === undefined ? undefined : toHostIdentity(input.init);
+  if (init !== undefined) killProcess(init, SIGKILL);
+  const note = await readNote(parts.layout, input.id);
+  if (note !== undefined) await parts.cgroups.kill(note.cgroup);
+}
+
+/** Scans for new workers after the kill of those found: one may be between fork and exec. */
+const WORKER_ROUNDS = 5;
+
+/**
+ * Kills every monitor and runtime call of this container with their trees, then what is left in its cgroup.
+ * Throws `timedOut` with the pids when some don't end (F45).
+ */
+export async function killWorkers(
+  parts: DriverParts,
+  handler: Handler,
+  id: ContainerId | SandboxId,
+  cgroup: string | undefined,
+): Promise<void> {
+  const left: HostIdentity[] = [];
+  for (let round = 0; round < WORKER_ROUNDS; round += 1) {
+    const found = await processesFor(marksOf(handler, id));
+    if (found.length === 0) break;
+    for (const survivors of await Promise.all(found.map((worker) => killTree(worker, parts.clock)))) left.push(...survivors);
+    if (left.length > 0) break;
+  }
+  refuseSurvivors(id, left.filter(processExists).map((survivor) => survivor.pid));
+  if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup);
+}
+
+/** Kills in rounds until the cgroup has no live member (F46): a fork can slip between two signals. */
+export async function emptyCgroup(parts: DriverParts, id: string, cgroup: string, fx?: EffectContext): Promise<void> {
+  let left: readonly number[] = [];
+  const empty = await poll(
+    {
+      clock: parts.clock,
+      timeoutMs: Math.min(fx?.timeoutMs ?? driverLimits.killMs, driverLimits.killMs),
+      ...(fx === undefined ? {} : { signal: fx.signal }),
+      firstMs: driverLimits.killLookFirstMs,
+      lastMs: driverLimits.killLookLastMs,
+      attempted: `end the processes of container ${id}`,
+    },
+    async () => {
+      // a zombie stands in cgroup.procs until its parent has waited for it
+      left = (await parts.cgroups.pids(cgroup)).filter((pid) => liveIdentity(pid) !== undefined);
+      if (left.length === 0) return true;
+      await parts.cgroups.kill(cgroup);
+      return undefined;
+    },
+  );
+  if (empty === undefined) refuseSurvivors(id, left);
+}
+
+/** SIGKILL to one process and the wait for its end. */
+export async function endProcess(parts: DriverParts, id: string, identity: HostIdentity): Promise<void> {
+  killProcess(identity, SIGKILL);
+  const gone = await poll(
+    {
+      clock: parts.clock,
+      timeoutMs: driverLimits.killMs,
+      firstMs: driverLimits.killLookFirstMs,
+      lastMs: driverLimits.killLookLastMs,
+      attempted: `end process ${identity.pid} of container ${id}`,
+    },
+    () => (processExists(identity) ? undefined : true),
+  );
+  if (gone === undefined) refuseSurvivors(id, [identity.pid]);
+}
+
+function refuseSurvivors(id: string, pids: readonly number[]): void {
+  if (pids.length === 0) return;
+  fail('timedOut', `end the processes of container ${id}: killed, but these do not end: ${pids.slice(0, 10).join(', ')}`, {
+    subject: id,
+  });
+}

@@ -1,0 +1,143 @@
+/** What every part of the runtime driver is given, and the calls of the runtime's program that they share. */
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
+import type { BundleInput, PauseInput } from '../../actors/ports/runtime.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { fail, printable } from '../../base/fault.ts';
+import { monitorLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { Layout } from '../../host/layout.ts';
+import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
+import { bootId, processExists, processIdentity } from '../../host/process-identity.ts';
+import { runTool } from '../../host/process-tool.ts';
+import type { Marks } from '../monitor/monitor-process.ts';
+import type { Handler, HandlerConfig, HandlerTable } from './handlers.ts';
+import { lastError, rootArg } from './runc.ts';
+
+/** The cgroups of containers, by their path below each hierarchy's root. A cgroup that is not there is no error. */
+export interface ContainerCgroups {
+  /** Moves a process into a leaf, which is made where its parent is there; does nothing where it is not. */
+  admit(path: string, pid: number): Promise<void>;
+  /** SIGKILL to every member, also those of nested cgroups; returns when signalled. */
+  kill(path: string): Promise<void>;
+  /** Members, also those of nested cgroups. */
+  pids(path: string): Promise<readonly number[]>;
+  /** How often the kernel's OOM killer struck in it; 0 when that can't be read. */
+  oomKills(path: string): Promise<bigint>;
+  /** Removes it with what is nested in it; false while it is busy. */
+  remove(path: string): Promise<boolean>;
+}
+
+/** Changes and ends told by the kernel. */
+export interface Watcher {
+  /** Tells each name that appeared or was written to its end; `lost` once when nothing more will be told. Returns the stop. */
+  watchDirectory(
+    path: string,
+    on: { changed(name: string): void; overflow(): void; lost(): void },
+  ): Promise<() => void> | (() => void);
+  /** Calls `ended` once when that very process has ended, at once when it has already. Returns the stop. */
+  watchProcess(identity: HostIdentity, ended: () => void): () => void;
+}
+
+/** Who writes bundles: the spec generator with its knowledge of the host. */
+export interface BundleWriter {
+  /** Writes `layout.bundleDir(id)` with config.json. */
+  writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
+  /** Writes `layout.pauseBundleDir(id)` with config.json. */
+  writePauseBundle(input: PauseInput, fx: EffectContext): Promise<void>;
+}
+
+export interface RuntimeDriverOptions {
+  readonly clock: ClockPort;
+  readonly log: Log;
+  readonly layout: Layout;
+  /** Absolute path of conmon. */
+  readonly monitorPath: string;
+  /** PATH of conmon and the runtimes: all of the environment that they get. */
+  readonly toolPath: string;
+  readonly handlers: readonly HandlerConfig[];
+  readonly defaultHandler: string;
+  /** The systemd cgroup driver; false is cgroupfs. */
+  readonly systemdCgroup: boolean;
+  readonly bundles: BundleWriter;
+  readonly cgroups: ContainerCgroups;
+  readonly watcher: Watcher;
+}
+
+export interface DriverParts extends RuntimeDriverOptions {
+  readonly table: HandlerTable;
+}
+
+/** The marks of the processes that work for a container or a pause container. */
+export function marksOf(handler: Handler, id: ContainerId | SandboxId): Marks {
+  return { id, rootArg: rootArg(handler.root) };
+}
+
+/** Options of the runtime before its verb when we call it ourselves: its errors come as JSON lines on stderr. */
+export function ownGlobals(parts: DriverParts, handler: Handler): string[] {
+  return [rootArg(handler.root), '--log-format=json', ...(parts.systemdCgroup ? ['--systemd-cgroup'] : [])];
+}
+
+export interface RuntimeRun {
+  readonly argv: readonly string[];
+  /** Such as `start container <id>`. */
+  readonly attempted: string;
+  /** Such as `runc start`: named in messages and in what the call waits on (F33, F34). */
+  readonly stage: string;
+  readonly subject: string;
+  readonly fx: EffectContext;
+}
+
+export interface RuntimeAnswer {
+  readonly ok: boolean;
+  /** `exit code 1: …`, at most 4 KiB, printable (F35); empty when ok. */
+  readonly problem: string;
+}
+
+/** Runs the runtime's program to its end. A hang is killed and told as `timedOut` with the stage. */
+export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<RuntimeAnswer> {
+  const { fx, argv } = run;
+  fx.note({ on: run.stage, argv });
+  const result = await runTool({
+    argv,
+    env: { PATH: parts.toolPath },
+    timeoutMs: fx.timeoutMs,
+    signal: fx.signal,
+    clock: parts.clock,
+    outputBytesMax: monitorLimits.reportBytes,
+    onSpawn: (pid) => fx.note({ on: run.stage, argv, pid }),
+  });
+  if (result.timedOut) {
+    fail('timedOut', `${run.attempted}: ${run.stage}: killed, it had not ended within ${fx.timeoutMs} ms`, { subject: run.subject });
+  }
+  if (result.exitCode === 0) return { ok: true, problem: '' };
+  const stderr = Buffer.from(result.stderr).toString('utf8');
+  const how = result.exitCode === null ? `signal ${result.signal}` : `exit code ${result.exitCode}`;
+  const said = lastError(stderr) || printable(stderr.slice(-monitorLimits.quotedChars)) || 'it said nothing';
+  return { ok: false, problem: `${how}: ${said}` };
+}
+
+const thisBoot = bootId();
+
+/** The port's form of an identity. */
+export function toPortIdentity(identity: HostIdentity): ProcessIdentity {
+  return { pid: identity.pid, startTicks: BigInt(identity.startTicks), bootId: thisBoot };
+}
+
+/** The host's form; undefined for a process of an earlier boot, which is gone for certain. */
+export function toHostIdentity(identity: ProcessIdentity): HostIdentity | undefined {
+  return identity.bootId === thisBoot ? { pid: identity.pid, startTicks: Number(identity.startTicks) } : undefined;
+}
+
+/** True while that very process runs. */
+export function isAlive(identity: ProcessIdentity | undefined): boolean {
+  const host = identity === undefined ? undefined : toHostIdentity(identity);
+  return host !== undefined && processExists(host);
+}
+
+/** The process with this pid, if it runs. */
+export function liveIdentity(pid: number): HostIdentity | undefined {
+  const identity = processIdentity(pid);
+  return identity !== undefined && processExists(identity) ? identity : undefined;
+}

@@ -1,0 +1,81 @@
+/**
+ * `troupe.json` beside a bundle: what later calls and recovery need to know of a container and can't be told from
+ * the runtime's files. Written before the bundle, so that whatever is there can be undone with it.
+ */
+import { readFile, rename, writeFile, mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { BundleInput } from '../../actors/ports/runtime.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { parseSandboxId } from '../../base/ids.ts';
+import { driverLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { containerCgroup, sandboxCgroup } from '../../host/layout.ts';
+import type { Layout } from '../../host/layout.ts';
+
+export interface ContainerNote {
+  readonly version: 1;
+  readonly sandboxId: SandboxId;
+  /** The resolved handler's name. */
+  readonly handler: string;
+  /** The container's own cgroup, relative to each hierarchy's root. */
+  readonly cgroup: string;
+  /** Where its monitor lives: a leaf of the sandbox's cgroup, since on v2 a cgroup with children holds no processes. */
+  readonly monitorCgroup: string;
+}
+
+/** The note of a container to be. */
+export function noteOf(input: BundleInput, handler: string): ContainerNote {
+  return {
+    version: 1,
+    sandboxId: input.sandboxId,
+    handler,
+    cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
+    monitorCgroup: join(sandboxCgroup(input.sandbox.cgroupParent, input.sandboxId), 'monitors'),
+  };
+}
+
+function notePath(layout: Layout, id: ContainerId): string {
+  return join(layout.containerDir(id), 'troupe.json');
+}
+
+/** Makes the container's directory and writes the note, whole or not at all. Not synced: it is gone after a reboot anyway. */
+export async function writeNote(layout: Layout, id: ContainerId, note: ContainerNote): Promise<void> {
+  await mkdir(layout.containerDir(id), { recursive: true, mode: 0o700 });
+  const path = notePath(layout, id);
+  await writeFile(`${path}.new`, JSON.stringify(note), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** The note, or undefined when there is none or it is not whole. */
+export async function readNote(layout: Layout, id: ContainerId): Promise<ContainerNote | undefined> {
+  try {
+    return parseNote(await readFile(notePath(layout, id), 'utf8'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** The note in a text, or undefined. */
+export function parseNote(text: string): ContainerNote | undefined {
+  if (text.length > driverLimits.recordBytes) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const note = value as Partial<Record<keyof ContainerNote, unknown>>;
+  const { handler, cgroup, monitorCgroup } = note;
+  const sandboxId = typeof note.sandboxId === 'string' ? parseSandboxId(note.sandboxId) : undefined;
+  if (note.version !== 1 || sandboxId === undefined || typeof handler !== 'string') return undefined;
+  if (!isCgroup(cgroup) || !isCgroup(monitorCgroup)) return undefined;
+  return { version: 1, sandboxId, handler, cgroup, monitorCgroup };
+}
+
+/** A cgroup of ours: the kill and the removal of another one would hit what is not ours. */
+function isCgroup(value: unknown): value is string {
+  if (typeof value !== 'string' || value.split('/').includes('..')) return false;
+  return /^\/(?:[^/\0]+\/)*(?:troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(value);
+}

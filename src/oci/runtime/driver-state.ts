@@ -1,0 +1,84 @@
+/** The runtime's state directory, read without the runtime: who init is, and whether it was started (F36). */
+import { open, readFile, readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { monitorLimits, driverLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { EXEC_FIFO, STATE_FILES, parseState } from './runc.ts';
+import type { RuntimeState } from './runc.ts';
+
+/** Init by the runtime's own file; undefined when there is no state or it can't be trusted. */
+export async function readRuntimeState(root: string, id: string): Promise<RuntimeState | undefined> {
+  for (const name of STATE_FILES) {
+    const text = await readSmall(join(root, id, name));
+    if (text !== undefined) return parseState(name, text, id);
+  }
+  return undefined;
+}
+
+async function readSmall(path: string): Promise<string | undefined> {
+  try {
+    if ((await stat(path)).size > driverLimits.stateFileBytes) return '';
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+/** True while the runtime has a state directory for the id. */
+export async function hasRuntimeState(root: string, id: string): Promise<boolean> {
+  return exists(join(root, id));
+}
+
+/** True while init waits for start. */
+export async function awaitsStart(root: string, id: string): Promise<boolean> {
+  return exists(join(root, id, EXEC_FIFO));
+}
+
+/** Deletes a state directory that the runtime itself refuses to delete; the caller knows that no process is left. */
+export async function dropRuntimeState(root: string, id: string): Promise<void> {
+  await rm(join(root, id), { recursive: true, force: true });
+}
+
+/** Names in a directory that is ours, bounded; empty when there is none. */
+export async function namesIn(path: string): Promise<readonly string[]> {
+  try {
+    return (await readdir(path)).slice(0, monitorLimits.dirEntries);
+  } catch (error) {
+    if (isAbsent(error)) return [];
+    throw error;
+  }
+}
+
+/** True when something is at the path. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (isAbsent(error)) return false;
+    throw error;
+  }
+}
+
+/** The last bytes of a file as text; empty when there is none. */
+export async function readTail(path: string, bytesMax: number): Promise<string> {
+  try {
+    const file = await open(path, 'r');
+    try {
+      const { size } = await file.stat();
+      const bytes = Buffer.alloc(Math.min(size, bytesMax));
+      const { bytesRead } = await file.read(bytes, 0, bytes.length, size - bytes.length);
+      return bytes.toString('utf8', 0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isAbsent(error)) return '';
+    throw error;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+}

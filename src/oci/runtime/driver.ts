@@ -1,0 +1,91 @@
+/**
+ * The runtime port on runc and conmon. Each method is one effect: idempotent by the container's id, bounded by its
+ * EffectContext, without policy. What is known is read from files and /proc each time, never remembered, so that a
+ * restarted daemon sees what this one sees.
+ */
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ContainerInput, RuntimePort } from '../../actors/ports/runtime.ts';
+import { fail } from '../../base/fault.ts';
+import { reopenLog as reopenMonitorLog } from '../monitor/control.ts';
+import { logPathOf } from '../monitor/conmon.ts';
+import { commandLine, monitorIdentity } from '../monitor/monitor-process.ts';
+import { create, writeBundle } from './driver-create.ts';
+import { deleteState, destroy, forgetExit } from './driver-destroy.ts';
+import { Exits } from './driver-exits.ts';
+import { kill, killAll } from './driver-kill.ts';
+import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
+import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
+import { destroyPause, startPause } from './driver-pause.ts';
+import { execSync } from './exec.ts';
+import { HandlerTable, probeHandler } from './handlers.ts';
+import { observe } from './observe.ts';
+import { startArgv } from './runc.ts';
+
+export interface RuntimeDriver extends RuntimePort {
+  /** Probes the handlers and begins to watch the exits directory; afterwards `handlers()` tells what was found. Never rejects. */
+  open(): Promise<void>;
+  /** Probes the handlers again. Never rejects. */
+  probe(): Promise<void>;
+  /** Ends watches and timers; containers and monitors go on. */
+  close(): void;
+}
+
+/** The driver. Throws `invalidRequest` when the default handler is not among the handlers. */
+export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDriver {
+  const { layout } = options;
+  const table = new HandlerTable(options.handlers, options.defaultHandler, (name) => layout.runtimeRoot(name));
+  const parts: DriverParts = { ...options, table };
+  const exits = new Exits(parts);
+  const probe = async (): Promise<void> => {
+    await Promise.all(table.all().map(async (handler) => table.set(handler.name, await probeHandler(handler, options))));
+  };
+  return {
+    async open(): Promise<void> {
+      await Promise.all([probe(), exits.open()]);
+    },
+    probe,
+    close: () => exits.close(),
+    handlers: () => table.statuses(),
+    writeBundle: (input, fx) => writeBundle(parts, input, fx),
+    create: (input, fx) => create(parts, input, fx),
+    start: (input, fx) => start(parts, input, fx),
+    kill: async (input) => kill(input),
+    killAll: (input) => killAll(parts, input),
+    delete: (input, fx) => deleteState(parts, input, fx),
+    destroy: (input, fx) => {
+      // its end is no news any more
+      exits.unwatch(input.id);
+      return destroy(parts, input, fx);
+    },
+    readExit: (input) => exits.read(input.id),
+    forgetExit: (input) => forgetExit(parts, input.id),
+    onExit: (listener) => exits.listen(listener),
+    watch: (input) => exits.watch(input),
+    reopenLog: (input, fx) => reopenLog(parts, input, fx),
+    execSync: (input, fx) => execSync(parts, input, fx),
+    startPause: (input, fx) => startPause(parts, input, fx),
+    destroyPause: (input, fx) => destroyPause(parts, input, fx),
+    observe: (fx) => observe(parts, (id) => exits.read(id), fx),
+  };
+}
+
+async function start(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
+  const handler = parts.table.resolve(input.handler);
+  const attempted = `start container ${input.id}`;
+  const stage = `${handler.name} start`;
+  const argv = startArgv({ path: handler.path, globals: ownGlobals(parts, handler), id: input.id });
+  const answer = await runRuntime(parts, { argv, attempted, stage, subject: input.id, fx });
+  if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
+}
+
+async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
+  const { layout, clock } = parts;
+  const { id } = input;
+  const marks = marksOf(parts.table.resolve(input.handler), id);
+  const monitor = await monitorIdentity(layout.monitorPidFile(id), marks);
+  if (monitor === undefined) return fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
+  const logPath = logPathOf(commandLine(monitor.pid));
+  if (logPath === '') return undefined;
+  fx.note({ on: 'the log to be opened anew', pid: monitor.pid });
+  return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
+}

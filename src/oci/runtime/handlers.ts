@@ -1,0 +1,152 @@
+/** The runtime handlers of this machine: which are configured, and what a probe found each able to do. */
+import { constants } from 'node:fs';
+import { access, readFile } from 'node:fs/promises';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { HandlerStatus } from '../../actors/ports/runtime.ts';
+import { fail, printable, toFault } from '../../base/fault.ts';
+import { monitorLimits, driverLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { runTool } from '../../host/process-tool.ts';
+
+export interface HandlerConfig {
+  /** As in a RuntimeClass: letters, digits, `.`, `_`, `-`. */
+  readonly name: string;
+  /** Absolute path of the runtime. */
+  readonly path: string;
+  /** `oci`: a program with runc's command line. */
+  readonly kind: 'oci';
+}
+
+/** Pause containers have a state directory of their own, so that recovery can tell a sandbox's id from a container's. */
+export const PAUSE_SUFFIX = '.pause';
+
+/** A handler that a call can use. */
+export interface Handler extends HandlerConfig {
+  /** State directory, given to the runtime as --root. */
+  readonly root: string;
+}
+
+/** What a probe of one binary found. */
+export interface ProbeResult {
+  readonly ready: boolean;
+  readonly reason: string;
+  readonly recursiveReadOnlyMounts: boolean;
+  readonly userNamespaces: boolean;
+}
+
+const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', recursiveReadOnlyMounts: false, userNamespaces: false };
+
+/** The configured handlers by name, with what their last probe found. */
+export class HandlerTable {
+  readonly #handlers: readonly Handler[];
+  readonly #defaultName: string;
+  readonly #results = new Map<string, ProbeResult>();
+
+  constructor(configs: readonly HandlerConfig[], defaultName: string, rootOf: (name: string) => string) {
+    for (const { name } of configs) {
+      if (name === '' || name.endsWith(PAUSE_SUFFIX)) {
+        fail('invalidRequest', `use runtime handler ${JSON.stringify(name)}: not a name for one`, { subject: name });
+      }
+    }
+    this.#handlers = configs.map((config) => ({ ...config, root: rootOf(config.name) }));
+    this.#defaultName = defaultName;
+    if (!this.#handlers.some((handler) => handler.name === defaultName)) {
+      fail('invalidRequest', `use runtime handler ${defaultName} as the default: it is not configured`, { subject: defaultName });
+    }
+  }
+
+  /** The handler of that name, empty for the default one. Throws `notFound`. */
+  resolve(name: string): Handler {
+    const wanted = name === '' ? this.#defaultName : name;
+    const found = this.#handlers.find((handler) => handler.name === wanted);
+    return found ?? fail('notFound', `use runtime handler ${wanted}: it is not configured`, { subject: wanted });
+  }
+
+  all(): readonly Handler[] {
+    return this.#handlers;
+  }
+
+  set(name: string, result: ProbeResult): void {
+    this.#results.set(name, result);
+  }
+
+  /** As the port lists them: the default one first under the empty name, then each under its own. */
+  statuses(): readonly HandlerStatus[] {
+    const own = this.#handlers.map((handler) => ({ name: handler.name, ...(this.#results.get(handler.name) ?? notProbed) }));
+    const standard = own.find((status) => status.name === this.#defaultName);
+    return standard === undefined ? own : [{ ...standard, name: '' }, ...own];
+  }
+}
+
+export interface ProbeOptions {
+  readonly clock: ClockPort;
+  /** PATH of the runtime. */
+  readonly toolPath: string;
+}
+
+/** Looks whether the handler's binary works here and what it can. Never rejects: a failure is the reason. */
+export async function probeHandler(handler: HandlerConfig, options: ProbeOptions): Promise<ProbeResult> {
+  const no = (reason: string): ProbeResult => ({ ready: false, reason, recursiveReadOnlyMounts: false, userNamespaces: false });
+  try {
+    await access(handler.path, constants.X_OK);
+  } catch (error) {
+    return no(`${handler.path} can't be run: ${codeOf(error) ?? 'unknown error'}`);
+  }
+  try {
+    const version = await ask(handler, options, '--version');
+    if (version.exitCode !== 0) return no(`${handler.path} --version: ${version.problem}`);
+    const hybrid = version.text.startsWith('crun ') ? await hybridControllers() : '';
+    if (hybrid !== '') return no(`crun refuses this machine's mixed cgroups: controllers ${hybrid} are on version 2, the others on version 1`);
+    const features = await ask(handler, options, 'features');
+    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : '') };
+  } catch (error) {
+    return no(toFault(error).message);
+  }
+}
+
+async function ask(handler: HandlerConfig, options: ProbeOptions, word: string): Promise<{ exitCode: number; text: string; problem: string }> {
+  const result = await runTool({
+    argv: [handler.path, word],
+    env: { PATH: options.toolPath },
+    timeoutMs: driverLimits.probeMs,
+    clock: options.clock,
+  });
+  if (result.timedOut) fail('timedOut', `probe ${handler.path} ${word}: no end within ${driverLimits.probeMs} ms`);
+  const said = printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars));
+  const exitCode = result.exitCode ?? -1;
+  return { exitCode, text: Buffer.from(result.stdout).toString('utf8'), problem: `exit code ${exitCode}: ${said}` };
+}
+
+/**
+ * What `features` tells (OCI runtime spec, features.md); an old runtime without that verb, or one that prints
+ * something else, can do neither.
+ */
+export function parseFeatures(text: string): Pick<ProbeResult, 'recursiveReadOnlyMounts' | 'userNamespaces'> {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return { recursiveReadOnlyMounts: false, userNamespaces: false };
+  }
+  const options = member(value, 'mountOptions');
+  const idmap = member(member(member(member(value, 'linux'), 'mountExtensions'), 'idmap'), 'enabled');
+  return {
+    recursiveReadOnlyMounts: Array.isArray(options) && options.includes('rro'),
+    userNamespaces: idmap === true,
+  };
+}
+
+function member(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.getOwnPropertyDescriptor(value, key)?.value;
+}
+
+/** Controllers on the second hierarchy beside the first (crun counts that as hybrid); empty when there is none. */
+async function hybridControllers(): Promise<string> {
+  try {
+    return (await readFile('/sys/fs/cgroup/unified/cgroup.controllers', 'latin1')).trim();
+  } catch {
+    // no such hierarchy: pure version 1 or pure version 2
+    return '';
+  }
+}

@@ -1,0 +1,106 @@
+/** What is there of containers and pause processes, told by files and /proc alone: no process is started (house rule). */
+import { join } from 'node:path';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ExitFact } from '../../actors/ports/journal.ts';
+import type { PauseFacts, RuntimeFacts } from '../../actors/ports/runtime.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { parseContainerId, parseSandboxId } from '../../base/ids.ts';
+import { fail } from '../../base/fault.ts';
+import { driverLimits } from '../../base/limits.ts';
+import { processExists } from '../../host/process-identity.ts';
+import { monitorIdentity } from '../monitor/monitor-process.ts';
+import { toPortIdentity } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { awaitsStart, exists, hasRuntimeState, namesIn, readRuntimeState } from './driver-state.ts';
+import { PAUSE_SUFFIX } from './handlers.ts';
+import { rootArg } from './runc.ts';
+
+export type ReadExit = (id: ContainerId) => Promise<ExitFact | undefined>;
+
+/** Everything of ours, also of handlers that are no longer configured. */
+export async function observe(
+  parts: DriverParts,
+  readExit: ReadExit,
+  fx: EffectContext,
+): Promise<{ readonly containers: readonly RuntimeFacts[]; readonly pauses: readonly PauseFacts[] }> {
+  const { layout } = parts;
+  fx.note({ on: 'reading the state directories' });
+  const roots = (await namesIn(layout.runtimesDir)).map((name) => join(layout.runtimesDir, name));
+  const ownRoots = roots.filter((root) => !root.endsWith(PAUSE_SUFFIX));
+  const pauseRoots = roots.filter((root) => root.endsWith(PAUSE_SUFFIX));
+  const ids = new Set<ContainerId>();
+  for (const directory of [layout.containersDir, layout.exitsDir, ...ownRoots]) {
+    for (const name of await namesIn(directory)) {
+      const id = parseContainerId(name);
+      if (id !== undefined) ids.add(id);
+    }
+  }
+  const containers = await inBatches([...ids], fx, (id) => factsOf(parts, readExit, ownRoots, id));
+  const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) => pauseFactsOf(pauseRoots, id));
+  return { containers, pauses };
+}
+
+async function factsOf(parts: DriverParts, readExit: ReadExit, roots: readonly string[], id: ContainerId): Promise<RuntimeFacts> {
+  const { layout } = parts;
+  const root = await rootWith(roots, id);
+  const state = root === undefined ? undefined : await readRuntimeState(root, id);
+  // start's FIFO first: when it is seen and init lives afterwards, init had not been started at that moment
+  const isCreated = root !== undefined && (await awaitsStart(root, id));
+  const init = state !== undefined && processExists(state) ? toPortIdentity(state) : undefined;
+  const isMonitorAlive = await anyMonitor(parts, root === undefined ? roots : [root], id);
+  return {
+    id,
+    process: init === undefined ? 'gone' : isCreated ? 'created' : 'running',
+    init,
+    monitorAlive: isMonitorAlive,
+    // last: what ended while we looked has its file by now, or is told by the watch
+    exitFile: await readExit(id),
+    leftovers: root !== undefined || (await exists(layout.containerDir(id))),
+  };
+}
+
+async function anyMonitor(parts: DriverParts, roots: readonly string[], id: ContainerId): Promise<boolean> {
+  for (const root of roots) {
+    const marks = { id, rootArg: rootArg(root) };
+    if ((await monitorIdentity(parts.layout.monitorPidFile(id), marks)) !== undefined) return true;
+  }
+  return false;
+}
+
+async function rootWith(roots: readonly string[], id: string): Promise<string | undefined> {
+  for (const root of roots) if (await hasRuntimeState(root, id)) return root;
+  return undefined;
+}
+
+async function pauseIds(parts: DriverParts, roots: readonly string[]): Promise<readonly SandboxId[]> {
+  const { layout } = parts;
+  const ids = new Set<SandboxId>();
+  for (const name of await namesIn(layout.sandboxesDir)) {
+    const id = parseSandboxId(name);
+    if (id !== undefined && (await exists(layout.pauseBundleDir(id)))) ids.add(id);
+  }
+  for (const root of roots) {
+    for (const name of await namesIn(root)) {
+      const id = parseSandboxId(name);
+      if (id !== undefined) ids.add(id);
+    }
+  }
+  return [...ids];
+}
+
+async function pauseFactsOf(roots: readonly string[], id: SandboxId): Promise<PauseFacts> {
+  const root = await rootWith(roots, id);
+  const state = root === undefined ? undefined : await readRuntimeState(root, id);
+  const isRunning = root !== undefined && state !== undefined && processExists(state) && !(await awaitsStart(root, id));
+  return { id, process: isRunning ? toPortIdentity(state) : undefined };
+}
+
+/** A few at once: each is some ten small reads, which wait for libuv's pool and not for a disk. */
+async function inBatches<I, O>(items: readonly I[], fx: EffectContext, work: (item: I) => Promise<O>): Promise<O[]> {
+  const results: O[] = [];
+  for (let at = 0; at < items.length; at += driverLimits.observedAtOnce) {
+    if (fx.signal.aborted) fail('cancelled', 'observe containers: the result is no longer wanted');
+    results.push(...(await Promise.all(items.slice(at, at + driverLimits.observedAtOnce).map(work))));
+  }
+  return results;
+}
