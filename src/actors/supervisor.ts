@@ -38,7 +38,7 @@ interface Children {
   readonly crashes: Map<string, readonly number[]>;
 }
 
-export type SupervisorSnapshot = Snapshot<undefined> & { readonly children: Children };
+export type SupervisorSnapshot = Snapshot<undefined> & { readonly members: Children };
 
 type AnySupervisorEvent<I> = SupervisorEvent<I> | (EventObject & { readonly error?: unknown });
 type Scope<I> = ActorScope<SupervisorSnapshot, AnySupervisorEvent<I>>;
@@ -56,14 +56,15 @@ export function supervisorLogic<L extends AnyActorLogic>(
       status: 'active',
       output: undefined,
       error: undefined,
-      children: { refs: new Map(), crashes: new Map() },
+      // not `children`: xstate walks a property of that name as its own
+      members: { refs: new Map(), crashes: new Map() },
     }),
     transition: (snapshot, event, scope) => {
-      const { children } = snapshot;
-      if (isStart<I>(event)) start(options, children, event.address, event.input, scope);
-      else if (isRebuilt<I>(event)) rebuilt(options, children, event.address, event.input, scope);
-      else if (event.type.startsWith(DONE)) ended(options, children, event.type.slice(DONE.length));
-      else if (event.type.startsWith(ERROR)) crashed(options, children, event, scope);
+      const { members } = snapshot;
+      if (isStart<I>(event)) start(options, members, event.address, event.input, scope);
+      else if (isRebuilt<I>(event)) rebuilt(options, members, event.address, event.input, scope);
+      else if (event.type.startsWith(DONE)) ended(options, members, event.type.slice(DONE.length));
+      else if (event.type.startsWith(ERROR)) crashed(options, members, event, scope);
       return snapshot;
     },
     getPersistedSnapshot: (snapshot) => snapshot,

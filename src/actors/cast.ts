@@ -1,0 +1,253 @@
+/** Puts the actors together: ports and ledger in, the Troupe out. */
+import type { ActorRefFrom, AnyActorLogic, AnyActorRef, InspectionEvent } from 'xstate';
+import { createActor } from 'xstate';
+import { fail } from '../base/fault.ts';
+import { innerCause } from '../base/cause.ts';
+import type { ContainerId, SandboxId } from '../base/ids.ts';
+import { actorLimits } from '../base/limits.ts';
+import { Activity } from './activity.ts';
+import type { Call } from './ask.ts';
+import { createContainer, endAll, removeContainer, startContainer, stopContainer } from './container-commands.ts';
+import type { ContainerStage } from './container-commands.ts';
+import { containerEffects } from './container/container.effects.ts';
+import { containerMachine } from './container/container.machine.ts';
+import { Directory } from './directory.ts';
+import { effectLogic } from './effect-logic.ts';
+import { findImage } from './images/catalog.ts';
+import { pullImage, removeImage } from './images/image-commands.ts';
+import type { ImageStage } from './images/image-commands.ts';
+import { LayerBook } from './images/layer-book.ts';
+import { pullEffects } from './image-pull/image-pull.effects.ts';
+import { imagePullMachine } from './image-pull/image-pull.machine.ts';
+import { janitorMachine } from './janitor/janitor.machine.ts';
+import { sweepOnce } from './janitor/sweep.ts';
+import type { Sweeping } from './janitor/sweep.ts';
+import type { EffectContext } from './ports/effect.ts';
+import type { Ports } from './ports/ports.ts';
+import type { Ledger } from './recovery/ledger.ts';
+import { observeWorld } from './recovery/observe.ts';
+import { planContainer, planSandbox } from './recovery/plan.ts';
+import { recover, settleAll } from './recovery/reconcile.ts';
+import { sweepContainer, sweepSandbox } from './recovery/sweep.ts';
+import { rootMachine } from './root/root.machine.ts';
+import { removeSandbox, runSandbox, stopSandbox } from './sandbox-commands.ts';
+import type { SandboxStage } from './sandbox-commands.ts';
+import { sandboxEffects } from './sandbox/sandbox.effects.ts';
+import { sandboxMachine } from './sandbox/sandbox.machine.ts';
+import { supervisorLogic } from './supervisor.ts';
+import type { Troupe } from './troupe.ts';
+import { containerView, pullView, sandboxView } from './views.ts';
+
+export interface CastOptions {
+  readonly ports: Ports;
+  /** What the journal folded to; the journal changes it as records become durable. */
+  readonly ledger: Ledger;
+  /** Sees every event of every actor; wrapped, so that its throw reaches nobody (house rule 5.1.11). */
+  readonly inspect?: (event: InspectionEvent) => void;
+}
+
+/** Everything the commands need. */
+interface Stage extends SandboxStage, ContainerStage, ImageStage {
+  readonly sweeping: Sweeping;
+}
+
+/** The Troupe over these ports; nothing happens before `start()`. */
+export function createTroupe(options: CastOptions): Troupe {
+  const { ports, ledger } = options;
+  const directory = new Directory();
+  const activity = new Activity(ports.clock);
+  const layers = new LayerBook(ledger, ports.storage);
+  const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), layersChanged: true };
+  let root: RootRef | undefined;
+  const tell = (supervisor: string, address: string, input: unknown): void => {
+    (root?.system.get(supervisor) as AnyActorRef).send({ type: 'child.start', address, input });
+  };
+  const stage: Stage = {
+    ports, ledger, directory, activity, layers, sweeping,
+    clock: ports.clock,
+    pulls: new Map(),
+    startSandbox: (input) => tell('sandboxes', `sandbox/${input.id}`, input),
+    startContainer: (input) => {
+      layers.hold(`container/${input.id}`, input.image.layers);
+      tell('containers', `container/${input.id}`, input);
+    },
+    startPull: (input) => tell('pulls', input.owner, input),
+    sweepSandbox: (view, remove) => onOwn(activity, view.address, (fx) => sweepSandbox(ports, view, remove, fx), () => {
+      if (remove) directory.drop(view);
+    }),
+    sweepContainer: (view, remove) => onOwn(activity, view.address, (fx) => sweepContainer(ports, view, remove, fx), () => {
+      if (remove) directory.drop(view);
+    }),
+  };
+  directory.listenToAll((view, gone) => {
+    if (!gone || view.kind === 'sandbox') return;
+    if (view.kind === 'container') layers.release(view.address);
+    sweeping.layersChanged = true;
+  });
+  ports.runtime.onExit((id, exit) => {
+    const ref = directory.ref(`container/${id}`);
+    if (ref === undefined) ports.log.warn({ container: id }, 'exit of a container that no record knows');
+    else ref.send({ type: 'container.exited', exit });
+  });
+  root = createRoot(stage, options.inspect);
+  return troupe(stage, root);
+}
+
+/** Runs a sweep as an effect of its own; nothing aborts it but its bound. */
+async function onOwn(
+  activity: Activity,
+  address: string,
+  work: (fx: EffectContext) => Promise<void>,
+  done: () => void,
+): Promise<void> {
+  await activity.run(address, 'sweep', actorLimits.removeRootfsMs, new AbortController().signal, work);
+  done();
+}
+
+type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;
+
+function createRoot(stage: Stage, inspect: CastOptions['inspect']): RootRef {
+  const { activity, clock } = stage;
+  const machine = rootMachine({
+    recover: effectLogic(activity, 'recover', actorLimits.removeRootfsMs, (_input, fx) => recover(stage, fx)),
+    settleAll: effectLogic(activity, 'settleAll', actorLimits.drainMs, (_input, fx) => settleAll(stage, fx)),
+    ...supervisors(stage),
+    janitor: janitorMachine({
+      sweep: effectLogic(activity, 'sweep', actorLimits.removeRootfsMs, (_input, fx) => sweepOnce(stage.sweeping, fx)),
+    }),
+  });
+  return createActor(machine, {
+    clock: {
+      setTimeout: (fn: () => void, ms: number) => clock.setTimeout(fn, ms),
+      clearTimeout: (handle) => clock.clearTimeout(handle as never),
+    },
+    ...(inspect === undefined ? {} : { inspect: guarded(inspect, stage.ports) }),
+  });
+}
+
+function guarded(inspect: (event: InspectionEvent) => void, ports: Ports): (event: InspectionEvent) => void {
+  return (event) => {
+    try {
+      inspect(event);
+    } catch (thrown) {
+      ports.log.error({ reason: String(thrown) }, 'the inspector threw');
+    }
+  };
+}
+
+function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls', AnyActorLogic> {
+  const { ports, ledger, directory, activity, clock } = stage;
+  const shared = { directory, activity, clock, log: ports.log };
+  const world = () =>
+    activity.run('root', 'observe', actorLimits.hostMs, new AbortController().signal, (fx) => observeWorld(ports, fx));
+  const containersOf = {
+    stopAll: (id: SandboxId, fx: EffectContext) => endAll(stage, id, innerCall(stage, fx, 'StopPodSandbox'), 'stop'),
+    removeAll: (id: SandboxId, fx: EffectContext) => endAll(stage, id, innerCall(stage, fx, 'RemovePodSandbox'), 'remove'),
+  };
+  return {
+    sandboxes: supervisorLogic({
+      ...shared,
+      logic: sandboxMachine(sandboxEffects(ports, activity, containersOf)),
+      view: sandboxView,
+      rebuild: async (address) => planSandbox(ledger, await world(), address.slice('sandbox/'.length) as SandboxId),
+    }),
+    containers: supervisorLogic({
+      ...shared,
+      logic: containerMachine(containerEffects(ports, activity)),
+      view: containerView,
+      rebuild: async (address) => planContainer(ledger, await world(), address.slice('container/'.length) as ContainerId),
+    }),
+    pulls: supervisorLogic({
+      ...shared,
+      logic: imagePullMachine(pullEffects(ports, activity, stage.layers)),
+      view: pullView,
+      // a pull has nothing durable: its callers are told, and ask again
+      rebuild: () => Promise.resolve(undefined),
+    }),
+  };
+}
+
+/** A sandbox's own wait for its containers: ended a little before its bound, so that the reason is still told. */
+function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
+  return { cause: innerCause(origin), signal: fx.signal, deadlineMonoMs: stage.clock.monoMs() + fx.timeoutMs };
+}
+
+function troupe(stage: Stage, root: RootRef): Troupe {
+  const { ports, ledger, directory, activity } = stage;
+  return {
+    directory,
+    activity,
+    start: () => untilServing(root),
+    notReadyReason: () => notReadyReason(root),
+    drain: () => untilDrained(root),
+    runSandbox: (spec, call) => runSandbox(stage, spec, call),
+    stopSandbox: (id, call) => stopSandbox(stage, id, call),
+    removeSandbox: (id, call) => removeSandbox(stage, id, call),
+    createContainer: (spec, call) => createContainer(stage, spec, call),
+    startContainer: (id, call) => startContainer(stage, id, call),
+    stopContainer: (id, graceMs, call) => stopContainer(stage, id, graceMs, call),
+    removeContainer: (id, call) => removeContainer(stage, id, call),
+    execSync: (id, argv, timeoutMs, call) => execSync(stage, id, argv, timeoutMs, call),
+    reopenLog: (id, call) => reopenLog(stage, id, call),
+    pullImage: async (reference, auth, call) => (await pullImage(stage, reference, auth, call)).imageId,
+    removeImage: (name, call) => removeImage(stage, name, call),
+    findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.normalise(reference)),
+    images: () => [...ledger.images.values()],
+    imageUsage: (call) =>
+      activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),
+    networkStatus: () => ports.network.status(),
+    handlers: () => ports.runtime.handlers(),
+  };
+}
+
+function running(stage: Stage, id: ContainerId, attempted: string) {
+  const view = stage.directory.container(id);
+  if (view === undefined || !view.listed) fail('notFound', `${attempted}: no such container`, { subject: id });
+  const { init } = view;
+  if (view.criState !== 'running' || init === undefined) {
+    fail('wrongState', `${attempted}: the container is ${view.path}, not running`, { subject: id });
+  }
+  return { id, handler: view.handler, spec: view.spec, init, address: view.address };
+}
+
+function execSync(stage: Stage, id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call) {
+  const { address, ...input } = running(stage, id, `ExecSync ${id}`);
+  const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - stage.clock.monoMs();
+  const bound = Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs);
+  return stage.activity.run(address, 'execSync', bound, call.signal, (fx) =>
+    stage.ports.runtime.execSync({ ...input, argv, execTimeoutMs: bound }, fx),
+  );
+}
+
+function reopenLog(stage: Stage, id: ContainerId, call: Call): Promise<void> {
+  const { address, ...input } = running(stage, id, `ReopenContainerLog ${id}`);
+  return stage.activity.run(address, 'reopenLog', actorLimits.runtimeEndMs, call.signal, (fx) =>
+    stage.ports.runtime.reopenLog(input, fx),
+  );
+}
+
+function notReadyReason(root: RootRef): string | undefined {
+  const { value, context } = root.getSnapshot();
+  if (value === 'serving') return undefined;
+  return context.fault?.message ?? String(value);
+}
+
+function untilServing(root: RootRef): Promise<void> {
+  return new Promise((resolve, reject) => {
+    root.subscribe({
+      next: ({ value, context }) => {
+        if (value === 'serving') resolve();
+        if (value === 'failed') reject(new Error(context.fault?.message ?? 'recovery failed'));
+      },
+      error: reject,
+    });
+    root.start();
+  });
+}
+
+function untilDrained(root: RootRef): Promise<void> {
+  return new Promise((resolve) => {
+    root.subscribe({ complete: () => resolve() });
+    root.send({ type: 'root.drain' });
+  });
+}

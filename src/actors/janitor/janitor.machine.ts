@@ -1,0 +1,34 @@
+/*
+ * Periodic work, in one place, so that no settled actor needs a timer.
+ *
+ * idle      waits for the next round
+ * sweeping  asks owing actors to try again, undoes what nobody came for, deletes layers nobody uses
+ *
+ *   idle ⇄ sweeping
+ */
+import { setup } from 'xstate';
+import type { PromiseActorLogic } from 'xstate';
+import { actorLimits } from '../../base/limits.ts';
+import type { Owned } from '../effect-logic.ts';
+
+/** The janitor's machine over its one effect. */
+export function janitorMachine(effects: { readonly sweep: PromiseActorLogic<void, Owned> }) {
+  return setup({
+    types: { events: {} as { readonly type: 'janitor.sweep' } },
+    actors: effects,
+    delays: { round: () => actorLimits.janitorMs },
+  }).createMachine({
+    id: 'janitor',
+    initial: 'idle',
+    states: {
+      idle: {
+        after: { round: 'sweeping' },
+        on: { 'janitor.sweep': 'sweeping' },
+      },
+      sweeping: {
+        // a round that fails is tried again with the next one
+        invoke: { src: 'sweep', input: { owner: 'janitor' }, onDone: 'idle', onError: 'idle' },
+      },
+    },
+  });
+}

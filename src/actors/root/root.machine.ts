@@ -1,0 +1,74 @@
+/*
+ * The root of all actors: its children are the supervisors and the janitor.
+ *
+ * recovering  observes the world and starts an actor for everything the ledger knows
+ * serving     commands are taken
+ * failed      the recovery itself failed: nothing is served, status says why
+ * draining    no new commands; bounded wait for what is under way
+ * drained     final; containers are left running
+ *
+ *   recovering → serving → draining → drained
+ *        └→ failed ──────────┘
+ */
+import { assign, setup } from 'xstate';
+import type { AnyActorLogic, PromiseActorLogic } from 'xstate';
+import { toFault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
+import type { Owned } from '../effect-logic.ts';
+
+export interface RootEffects {
+  readonly recover: PromiseActorLogic<void, Owned>;
+  readonly settleAll: PromiseActorLogic<void, Owned>;
+  readonly sandboxes: AnyActorLogic;
+  readonly containers: AnyActorLogic;
+  readonly pulls: AnyActorLogic;
+  readonly janitor: AnyActorLogic;
+}
+
+export interface RootContext {
+  readonly fault: Fault | undefined;
+}
+
+/** The root's machine over its effects and its children's logics. */
+export function rootMachine(effects: RootEffects) {
+  return setup({
+    types: { context: {} as RootContext, events: {} as { readonly type: 'root.drain' } },
+    actors: { recover: effects.recover, settleAll: effects.settleAll, janitor: effects.janitor,
+      sandboxes: effects.sandboxes, containers: effects.containers, pulls: effects.pulls },
+    actions: {
+      noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined, 'recovery') }),
+    },
+  }).createMachine({
+    id: 'root',
+    context: { fault: undefined },
+    // supervisors live as long as the root: they are invoked outside of its states
+    invoke: [
+      { src: 'sandboxes', id: 'sandboxes', systemId: 'sandboxes' },
+      { src: 'containers', id: 'containers', systemId: 'containers' },
+      { src: 'pulls', id: 'pulls', systemId: 'pulls' },
+    ],
+    initial: 'recovering',
+    states: {
+      recovering: {
+        invoke: {
+          src: 'recover',
+          input: { owner: 'root' },
+          onDone: 'serving',
+          onError: { target: 'failed', actions: 'noteFault' },
+        },
+        on: { 'root.drain': 'draining' },
+      },
+      serving: {
+        invoke: { src: 'janitor', id: 'janitor', systemId: 'janitor' },
+        on: { 'root.drain': 'draining' },
+      },
+      failed: {
+        on: { 'root.drain': 'draining' },
+      },
+      draining: {
+        invoke: { src: 'settleAll', input: { owner: 'root' }, onDone: 'drained', onError: 'drained' },
+      },
+      drained: { type: 'final' },
+    },
+  });
+}
