@@ -120,5 +120,5 @@ export function parseHost(text: string): string | undefined {
 }
 
 function looksLikeHost(first: string): boolean {
-  return /[.:[]/u.test(first) || first === 'localhost' || first !== first.toLowerCase();
+  return /[.:[]/u.test(first) || first === 'localhost';
 }
