@@ -1,0 +1,119 @@
+/** Device nodes of the host that a container shall have. */
+import type { Dirent } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { posix } from 'node:path';
+import type { Device } from '../../actors/ports/specs.ts';
+import { fail } from '../../base/fault.ts';
+import { specLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import type { OnPath } from './bundle-mounts.ts';
+import type { ResolvedDevice } from './spec/input.ts';
+
+/** In /dev, and the container's own business: the runtime makes them anew, or they are no devices. */
+const NOT_SHARED: ReadonlySet<string> = new Set(['pts', 'ptmx', 'shm', 'mqueue', 'fd', 'console', '.udev', '.lxc', '.lxd-mounts', 'hugepages']);
+
+/** The requested devices; for a privileged container all of the host's first. Throws `invalidRequest`. */
+export async function resolveDevices(
+  devices: readonly Device[],
+  isPrivileged: boolean,
+  onPath: OnPath,
+): Promise<readonly ResolvedDevice[]> {
+  const byPath = new Map<string, ResolvedDevice>();
+  const add = (device: ResolvedDevice): void => {
+    byPath.set(device.path, device);
+    if (byPath.size > specLimits.devices) {
+      fail('exhausted', `collect devices: more than ${specLimits.devices}`, { subject: 'devices' });
+    }
+  };
+  if (isPrivileged) {
+    for (const device of await onPath('/dev', 'list the devices of the host', hostDevices)) add(device);
+  }
+  const ofHost = new Set(byPath.keys());
+  for (const device of devices) {
+    const { from, to, permissions } = checked(device);
+    if (from !== to && ofHost.has(to)) {
+      fail('invalidRequest', `use device ${from} as ${to}: a privileged container has the host's device of that name`, {
+        subject: 'devices.container_path',
+      });
+    }
+    for (const found of await onPath(from, `use device ${from}`, () => requested(from, to, permissions))) add(found);
+  }
+  return [...byPath.values()];
+}
+
+function checked(device: Device): { readonly from: string; readonly to: string; readonly permissions: string } {
+  const from = posix.normalize(device.hostPath);
+  const to = posix.normalize(device.containerPath === '' ? device.hostPath : device.containerPath);
+  const refuse = (field: string, reason: string): never =>
+    fail('invalidRequest', `use device ${JSON.stringify(device.hostPath)}: ${reason}`, { subject: `devices.${field}` });
+  if (!posix.isAbsolute(from) || from.includes('\0')) refuse('host_path', 'not an absolute path');
+  if (!posix.isAbsolute(to) || to.includes('\0') || to === '/') refuse('container_path', 'not an absolute path in the container');
+  if (!/^[rwm]*$/u.test(device.permissions)) refuse('permissions', `${JSON.stringify(device.permissions)} is not a subset of rwm`);
+  // nothing said is everything, as in Docker's --device
+  const letters = device.permissions === '' ? 'rwm' : device.permissions;
+  return { from, to, permissions: ['r', 'w', 'm'].filter((letter) => letters.includes(letter)).join('') };
+}
+
+async function requested(from: string, to: string, permissions: string): Promise<readonly ResolvedDevice[]> {
+  const refuse = (reason: string): never => fail('invalidRequest', `use device ${from}: ${reason}`, { subject: 'devices.host_path' });
+  try {
+    const one = await nodeOf(from, to, permissions);
+    if (one !== undefined) return [one];
+    if (!(await stat(from)).isDirectory()) return refuse('neither a device nor a directory of devices');
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return refuse('it is not there');
+    throw error;
+  }
+  const found = await nodesBelow(from, to, permissions, new Set());
+  return found.length > 0 ? found : refuse('a directory without a device');
+}
+
+function hostDevices(): Promise<readonly ResolvedDevice[]> {
+  return nodesBelow('/dev', '/dev', 'rwm', NOT_SHARED);
+}
+
+async function nodesBelow(from: string, to: string, permissions: string, skipped: ReadonlySet<string>, depth = 1): Promise<readonly ResolvedDevice[]> {
+  const found: ResolvedDevice[] = [];
+  for (const entry of await entries(from)) {
+    if (skipped.has(entry.name)) continue;
+    const [path, place] = [posix.join(from, entry.name), posix.join(to, entry.name)];
+    // links are left out: what they name is there under its own name, or is none of the host's devices
+    if (entry.isDirectory() && depth < specLimits.deviceDepth) {
+      found.push(...(await nodesBelow(path, place, permissions, new Set(), depth + 1)));
+    } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
+      const node = await nodeOf(path, place, permissions).catch(onlyGone);
+      if (node !== undefined) found.push(node);
+    }
+    if (found.length > specLimits.devices) fail('exhausted', `list devices below ${from}: more than ${specLimits.devices}`, { subject: from });
+  }
+  return found;
+}
+
+async function entries(directory: string): Promise<readonly Dirent[]> {
+  const found = (await readdir(directory, { withFileTypes: true }).catch(onlyGone)) ?? [];
+  return [...found].sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** Devices come and go (USB): one that went between the listing and the look is no error. */
+function onlyGone(error: unknown): undefined {
+  if (codeOf(error) === 'ENOENT') return undefined;
+  throw error;
+}
+
+/** The node at a host path, or undefined when that is no device. */
+async function nodeOf(from: string, to: string, permissions: string): Promise<ResolvedDevice | undefined> {
+  const found = await stat(from, { bigint: true });
+  if (!found.isCharacterDevice() && !found.isBlockDevice()) return undefined;
+  const { rdev } = found;
+  return {
+    path: to,
+    type: found.isBlockDevice() ? 'b' : 'c',
+    // glibc's gnu_dev_major and gnu_dev_minor
+    major: Number(((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn)),
+    minor: Number((rdev & 0xffn) | ((rdev >> 12n) & ~0xffn)),
+    fileMode: Number(found.mode & 0o777n),
+    uid: Number(found.uid),
+    gid: Number(found.gid),
+    permissions,
+  };
+}

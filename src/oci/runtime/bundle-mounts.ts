@@ -1,0 +1,109 @@
+/** Sources of the requested mounts: looked at, made where missing, and checked for propagation. */
+import { mkdir, realpath } from 'node:fs/promises';
+import { posix } from 'node:path';
+import type { Mount } from '../../actors/ports/specs.ts';
+import { fail } from '../../base/fault.ts';
+import { specLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import type { MountInfo } from '../../host/mountinfo.ts';
+import type { ResolvedMount } from './spec/input.ts';
+import { containerPath } from './spec/mounts.ts';
+
+/**
+ * Missing sources that are files wherever they exist: a directory made in their place would break the host (CRI-O's
+ * absent_mount_sources_to_reject has the same first entry).
+ */
+const NEVER_MADE: ReadonlySet<string> = new Set(['/etc/hostname', '/etc/hosts', '/etc/resolv.conf', '/etc/passwd', '/etc/group', '/etc/shadow']);
+
+/** Runs a call on a host path with a bound, by the mount point that the path lies on. */
+export type OnPath = <T>(path: string, attempted: string, work: () => Promise<T>) => Promise<T>;
+
+/** What can be said of the mounts without touching the disk. Throws `invalidRequest` with the field's name. */
+export function checkMounts(mounts: readonly Mount[]): void {
+  if (mounts.length > specLimits.mounts) {
+    fail('invalidRequest', `use ${mounts.length} mounts: at most ${specLimits.mounts} are allowed`, { subject: 'mounts' });
+  }
+  for (const mount of mounts) {
+    containerPath(mount);
+    const { hostPath } = mount;
+    const isUsable = posix.isAbsolute(hostPath) && !hostPath.includes('\0') && Buffer.byteLength(hostPath) < specLimits.pathBytes;
+    if (!isUsable) {
+      fail('invalidRequest', `mount ${JSON.stringify(hostPath)} at ${mount.containerPath}: the source is not an absolute path`, {
+        subject: 'mounts.host_path',
+      });
+    }
+  }
+}
+
+/** Sources with symlinks resolved; one that is not there becomes a directory of mode 0755, as both peers do it (B3). */
+export async function resolveMounts(
+  mounts: readonly Mount[],
+  onPath: OnPath,
+  mountInfo: readonly MountInfo[],
+): Promise<readonly ResolvedMount[]> {
+  const resolved: ResolvedMount[] = [];
+  for (const mount of mounts) {
+    const attempted = `mount ${mount.hostPath} at ${mount.containerPath}`;
+    const source = await onPath(mount.hostPath, attempted, () => sourceOf(mount.hostPath, attempted));
+    checkPropagation(mount, source, mountInfo, attempted);
+    resolved.push({ mount, source });
+  }
+  return resolved;
+}
+
+async function sourceOf(hostPath: string, attempted: string): Promise<string> {
+  try {
+    return await realpath(hostPath);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') return refuse(attempted, error);
+  }
+  if (NEVER_MADE.has(posix.normalize(hostPath))) {
+    fail('invalidRequest', `${attempted}: the source is not there, and a directory in its place would break the host`, {
+      subject: 'mounts.host_path',
+    });
+  }
+  try {
+    await mkdir(hostPath, { recursive: true, mode: 0o755 });
+    return await realpath(hostPath);
+  } catch (error) {
+    return refuse(attempted, error);
+  }
+}
+
+/** Wrong paths are the client's doing; the rest (EIO, ESTALE, ENOSPC) goes up as it is. */
+function refuse(attempted: string, error: unknown): never {
+  const code = codeOf(error);
+  if (code !== undefined && ['ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'EEXIST', 'ENOENT'].includes(code)) {
+    fail('invalidRequest', `${attempted}: the source cannot be used: ${code}`, { subject: 'mounts.host_path' });
+  }
+  throw error;
+}
+
+/** The mount that a path lies on: the longest mount point above it, of equal ones the last, which lies on top. */
+export function mountOver(path: string, mountInfo: readonly MountInfo[]): MountInfo | undefined {
+  let found: MountInfo | undefined;
+  for (const mount of mountInfo) {
+    const { mountPoint } = mount;
+    const isAbove = mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
+    if (isAbove && (found === undefined || mountPoint.length >= found.mountPoint.length)) found = mount;
+  }
+  return found;
+}
+
+/** Propagation that the source's mount cannot give would be lost in silence (mount_namespaces(7)). */
+function checkPropagation(mount: Mount, source: string, mountInfo: readonly MountInfo[], attempted: string): void {
+  if (mount.propagation === 'private') return;
+  const over = mountOver(source, mountInfo);
+  const isShared = over?.sharedGroup !== undefined;
+  const isSlave = over?.masterGroup !== undefined;
+  if (mount.propagation === 'bidirectional' && !isShared) {
+    fail('invalidRequest', `${attempted} with bidirectional propagation: ${over?.mountPoint ?? source} is not a shared mount`, {
+      subject: 'mounts.propagation',
+    });
+  }
+  if (mount.propagation === 'hostToContainer' && !isShared && !isSlave) {
+    fail('invalidRequest', `${attempted} with propagation from the host: ${over?.mountPoint ?? source} is neither shared nor slave`, {
+      subject: 'mounts.propagation',
+    });
+  }
+}

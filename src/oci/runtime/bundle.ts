@@ -1,0 +1,184 @@
+/** Writes bundles: looks up what spec generation must know, prepares what the container will find, writes config.json. */
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
+import type { BundleInput, PauseInput } from '../../actors/ports/runtime.ts';
+import type { SandboxSpec } from '../../actors/ports/specs.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import { fail } from '../../base/fault.ts';
+import { specLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { mkdirInRoot, readFileInRoot } from '../../host/files.ts';
+import { containerCgroup } from '../../host/layout.ts';
+import type { Layout } from '../../host/layout.ts';
+import { readMountInfo } from '../../host/mountinfo.ts';
+import type { MountInfo } from '../../host/mountinfo.ts';
+import { bootId, processExists } from '../../host/process-identity.ts';
+import { resolveDevices } from './bundle-devices.ts';
+import { effectiveLogPath, prepareLog } from './bundle-log.ts';
+import { checkMounts, mountOver, resolveMounts } from './bundle-mounts.ts';
+import type { OnPath } from './bundle-mounts.ts';
+import { onUserPath } from './bundle-wait.ts';
+import { makePauseRootfs, pauseSpec } from './pause.ts';
+import { resolveCapabilities } from './spec/capabilities.ts';
+import { generateSpec } from './spec/generate.ts';
+import type { SpecHandler, SpecHost, SpecInput, SpecPaths } from './spec/input.ts';
+import { processArgs, workingDirectory } from './spec/process.ts';
+import { resourceConditions } from './spec/resources.ts';
+import { parseSeccompProfile } from './spec/seccomp-profile.ts';
+import { signalName, signalNumber } from './spec/signals.ts';
+import { encodeSpec } from './spec/types.ts';
+import type { OciSeccomp, OciSpec } from './spec/types.ts';
+import { resolveUserIn } from './user.ts';
+
+export interface BundleWriterOptions {
+  readonly layout: Layout;
+  readonly clock: ClockPort;
+  readonly log: Log;
+  readonly host: SpecHost;
+  /** Features of a handler; the name is as the request gave it, empty for the default. */
+  handlerFeatures(handler: string): SpecHandler;
+}
+
+export interface BundleFiles {
+  /** User resolved in the mounted root file system, directories made, `bundleDir(id)/config.json` written. Idempotent. */
+  writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
+  /** The pause program's root file system and `pauseBundleDir(id)/config.json`. Idempotent. */
+  writePauseBundle(input: PauseInput, fx: EffectContext): Promise<void>;
+}
+
+/** The writer for one layout. Errors: `invalidRequest` with the field's name, `timedOut` for a host path that does not answer. */
+export function createBundleWriter(options: BundleWriterOptions): BundleFiles {
+  return {
+    writeBundle: (input, fx) => writeBundle(options, input, fx),
+    writePauseBundle: (input, fx) => writePauseBundle(options, input, fx),
+  };
+}
+
+async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx: EffectContext): Promise<EffectiveContainer> {
+  const { layout, host } = options;
+  const { spec, image } = input;
+  // whatever can be refused without touching the disk is refused before anything is made
+  checkMounts(spec.mounts);
+  processArgs(spec, image);
+  const cwd = workingDirectory(spec, image);
+  const logDirectory = input.sandbox.logDirectory || layout.ownLogDirectory(input.sandboxId);
+  const logPath = effectiveLogPath(logDirectory, spec.logPath);
+  const stopSignal = stopSignalOf(input, options.log);
+
+  const rootfs = layout.rootfs(input.id);
+  fx.note({ on: "the image's passwd and group" });
+  const user = await resolveUserIn(rootfs, spec.security.user, image.user, readFileInRoot);
+  const mountInfo = await readMountInfo();
+  const onPath = pathCaller(options.clock, fx, mountInfo);
+  const specInput: SpecInput = {
+    id: input.id,
+    sandboxId: input.sandboxId,
+    spec,
+    sandbox: input.sandbox,
+    image,
+    user,
+    devices: await resolveDevices(spec.devices, spec.security.privileged, onPath),
+    localSeccomp: await localSeccomp(options, input, onPath),
+    mounts: await resolveMounts(spec.mounts, onPath, mountInfo),
+    paths: pathsOf(options, input),
+    host,
+    handler: options.handlerFeatures(input.handler),
+  };
+  const document = generateSpec(specInput);
+  await onPath(logDirectory, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
+  // inside the root, links of the image included (S55); the runtime would make it only after the mounts
+  await mkdirInRoot(rootfs, cwd, 0o755);
+  await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
+  for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
+  return { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
+}
+
+function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): SpecPaths {
+  return {
+    rootfs: layout.rootfs(input.id),
+    files: layout.sandboxFiles(input.sandboxId),
+    pins: pinsOf(layout, input.sandboxId, input.sandbox),
+    pidNamespace: pidNamespacePath(input.pidNamespaceOf),
+    cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
+  };
+}
+
+/** On the host network the host's UTS namespace is used, too: its name is the pod's (features.md B1). */
+function pinsOf(layout: Layout, id: SandboxId, { namespaces }: SandboxSpec): SpecPaths['pins'] {
+  const isOwnNetwork = namespaces.network === 'pod';
+  return {
+    net: isOwnNetwork ? layout.pin(id, 'net') : undefined,
+    uts: isOwnNetwork ? layout.pin(id, 'uts') : undefined,
+    ipc: namespaces.ipc === 'pod' ? layout.pin(id, 'ipc') : undefined,
+  };
+}
+
+/** A pid alone could belong to another process by now, and the container would join that one's namespace. */
+function pidNamespacePath(process: ProcessIdentity | undefined): string | undefined {
+  if (process === undefined) return undefined;
+  const isThere =
+    process.bootId === bootId() && processExists({ pid: process.pid, startTicks: Number(process.startTicks) });
+  if (!isThere) {
+    fail('wrongState', `join the PID namespace of process ${process.pid}: it has ended`, { subject: String(process.pid) });
+  }
+  return `/proc/${process.pid}/ns/pid`;
+}
+
+/** Request over image over SIGTERM, by its one name. */
+function stopSignalOf({ spec, image, id }: BundleInput, log: Log): string {
+  if (spec.stopSignal !== '') {
+    const asked = signalNumber(spec.stopSignal);
+    const name = asked === undefined ? undefined : signalName(asked);
+    return name ?? fail('invalidRequest', `use stop signal ${spec.stopSignal}: no such signal`, { subject: 'stop_signal' });
+  }
+  if (image.stopSignal === '') return 'SIGTERM';
+  const number = signalNumber(image.stopSignal);
+  const name = number === undefined ? undefined : signalName(number);
+  if (name === undefined) log.warn({ container: id, stopSignal: image.stopSignal }, "the image's stop signal is unknown, SIGTERM is used");
+  return name ?? 'SIGTERM';
+}
+
+function pathCaller(clock: ClockPort, fx: EffectContext, mountInfo: readonly MountInfo[]): OnPath {
+  return (path, attempted, work) => {
+    fx.note({ on: attempted });
+    return onUserPath(work, { mountPoint: mountOver(path, mountInfo)?.mountPoint ?? '/', attempted, clock, fx });
+  };
+}
+
+async function localSeccomp(options: BundleWriterOptions, input: BundleInput, onPath: OnPath): Promise<OciSeccomp | undefined> {
+  const { seccomp, privileged, capabilities } = input.spec.security;
+  if (seccomp.type !== 'localhost' || privileged) return undefined;
+  const { path } = seccomp;
+  if (!path.startsWith('/') || path.includes('\0')) {
+    fail('invalidRequest', `read seccomp profile ${JSON.stringify(path)}: not an absolute path`, { subject: 'seccomp.localhost_ref' });
+  }
+  const bytes = await onPath(path, `read seccomp profile ${path}`, () => readFileInRoot('/', path, { bytesMax: specLimits.seccompBytes }));
+  if (bytes === undefined) fail('invalidRequest', `read seccomp profile ${path}: it is not there`, { subject: 'seccomp.localhost_ref' });
+  return parseSeccompProfile(bytes, path, {
+    arch: options.host.arch,
+    kernelRelease: options.host.kernelRelease,
+    capabilities: resolveCapabilities(capabilities, options.host.boundingCapabilities, privileged).bounding,
+  });
+}
+
+/** Whole or not at all: a crash in between leaves the old document or none. Nothing here outlives a reboot, so no sync. */
+async function writeConfig(parentDir: string, bundleDir: string, document: OciSpec): Promise<void> {
+  await mkdir(parentDir, { recursive: true, mode: 0o700 });
+  await mkdir(bundleDir, { recursive: true, mode: 0o700 });
+  // an older, laxer directory of the same name is no excuse: the document holds the environment
+  await chmod(bundleDir, 0o700);
+  const path = join(bundleDir, 'config.json');
+  await writeFile(`${path}.new`, encodeSpec(document), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+async function writePauseBundle(options: BundleWriterOptions, input: PauseInput, fx: EffectContext): Promise<void> {
+  const { layout, host } = options;
+  fx.note({ on: 'the bundle of the pause process' });
+  const document = pauseSpec({ ...input, host, rootfs: layout.pauseRootfs, pins: pinsOf(layout, input.id, input.sandbox) });
+  await makePauseRootfs(layout, host);
+  await writeConfig(layout.sandboxDir(input.id), layout.pauseBundleDir(input.id), document);
+}
