@@ -9,6 +9,8 @@ export const journalLimits = {
   recordBytes: 16 * 1024 * 1024,
   /** Bytes of journal after which a snapshot is written: some 10 000 records, read back in 50 ms. */
   compactAfterBytes: 16 * 1024 * 1024,
+  /** Bytes kept back on the journal's disk, given free when it is full, so that Stop and Remove still work (F21). */
+  reserveBytes: 512 * 1024,
   /** Appends waiting for the sync in flight; beyond it the caller is told `exhausted`. */
   pendingAppends: 4096,
 } as const;
@@ -225,6 +227,10 @@ export const hostLimits = {
   pinsWaiting: 1024,
   /** Mounts stacked on one pin that are taken off: more than one only after a bug or by another hand. */
   stackedMounts: 16,
+  /** Levels of cgroups below one of ours: systemd and nested runtimes inside a container use some six. */
+  cgroupDepth: 64,
+  /** Looks at a freezing cgroup before its processes are killed all the same: some can't freeze (F45). */
+  freezeLooks: 20,
   /** Entries of /proc read in one go before the event loop gets its turn: some 2 ms. */
   procEntriesPerTurn: 200,
   /** Bytes of output that a tool may give when its caller does not say: messages, JSON of runc and CNI (F54). */

@@ -1,0 +1,51 @@
+/** The journal's directory on a real file system. */
+import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
+
+/** Opens the directory, made with mode 0700 when it is not there. */
+export async function openDisk(directory: string): Promise<DiskPort> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  return {
+    list: async () => (await readdir(directory)).toSorted(),
+    read: async (name) => unlessAbsent(() => readFile(join(directory, name)), undefined),
+    create: async (name) => diskFile(await open(join(directory, name), 'ax', 0o600)),
+    openAt: async (name, length) => {
+      const file = await open(join(directory, name), 'a', 0o600);
+      await file.truncate(length);
+      return diskFile(file);
+    },
+    rename: (from, to) => rename(join(directory, from), join(directory, to)),
+    unlink: (name) => unlessAbsent(() => unlink(join(directory, name)), undefined),
+    syncDirectory: () => syncDirectory(directory),
+  };
+}
+
+function diskFile(file: FileHandle): DiskFile {
+  return {
+    append: async (bytes) => {
+      await file.appendFile(bytes);
+    },
+    sync: () => file.datasync(),
+    close: () => file.close(),
+  };
+}
+
+async function syncDirectory(directory: string): Promise<void> {
+  const handle = await open(directory, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function unlessAbsent<T>(work: () => Promise<T>, otherwise: T): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if ((thrown as { code?: unknown }).code === 'ENOENT') return otherwise;
+    throw thrown;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The bytes of a journal file.
+ *
+ *   header  8 bytes `TROUPEJ\n`, 4 bytes format (little endian), 4 bytes CRC-32C of these 12
+ *   record  4 bytes length of the body, 4 bytes CRC-32C of length and body, the body: JSON of base/codec.ts
+ *
+ * The length stands under the checksum too, so that a flipped length is found.
+ */
+import { decodePlain, encodePlain } from '../base/codec.ts';
+import { fail } from '../base/fault.ts';
+import { journalLimits } from '../base/limits.ts';
+import type { JournalRecord } from '../actors/ports/journal.ts';
+import { crc32c } from './crc32c.ts';
+
+/** Raised when an older troupe could not read what this one writes. */
+export const FORMAT = 1;
+
+const MAGIC = new TextEncoder().encode('TROUPEJ\n');
+const HEADER_BYTES = 16;
+const FRAME_BYTES = 8;
+
+/** The first bytes of every journal file. */
+export function header(): Uint8Array {
+  const bytes = new Uint8Array(HEADER_BYTES);
+  const view = new DataView(bytes.buffer);
+  bytes.set(MAGIC);
+  view.setUint32(8, FORMAT, true);
+  view.setUint32(12, crc32c(bytes.subarray(0, 12)), true);
+  return bytes;
+}
+
+/** One record as it stands in the file. Throws `exhausted` above the bound of a record. */
+export function frame(record: JournalRecord): Uint8Array {
+  const body = new TextEncoder().encode(encodePlain(record));
+  if (body.length > journalLimits.recordBytes) {
+    fail('exhausted', `journal record ${record.type}: ${body.length} bytes are more than ${journalLimits.recordBytes}`);
+  }
+  const bytes = new Uint8Array(FRAME_BYTES + body.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, body.length, true);
+  bytes.set(body, FRAME_BYTES);
+  view.setUint32(4, checksum(bytes), true);
+  return bytes;
+}
+
+function checksum(framed: Uint8Array): number {
+  const covered = new Uint8Array(framed.length - 4);
+  covered.set(framed.subarray(0, 4));
+  covered.set(framed.subarray(FRAME_BYTES), 4);
+  return crc32c(covered);
+}
+
+export interface Parsed {
+  readonly records: readonly JournalRecord[];
+  /** Bytes up to the end of the last whole record. */
+  readonly validBytes: number;
+  /**
+   * How it ended. `torn`: the last write was cut, nothing follows it. `damaged`: a record or the header is wrong
+   * and something stands after it, or where the header should be.
+   */
+  readonly end: 'whole' | 'torn' | 'damaged';
+}
+
+/**
+ * Reads the longest valid prefix. Throws `unsupported` when a newer troupe wrote
+ * the file: then nothing may be touched (F30).
+ */
+export function parse(bytes: Uint8Array): Parsed {
+  if (bytes.length < HEADER_BYTES) return { records: [], validBytes: 0, end: 'torn' };
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const intact =
+    MAGIC.every((byte, at) => bytes[at] === byte) && view.getUint32(12, true) === crc32c(bytes.subarray(0, 12));
+  if (!intact) return { records: [], validBytes: 0, end: 'damaged' };
+  const format = view.getUint32(8, true);
+  if (format > FORMAT) {
+    fail('unsupported', `journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`);
+  }
+  const records: JournalRecord[] = [];
+  let at = HEADER_BYTES;
+  while (at < bytes.length) {
+    const length = at + FRAME_BYTES <= bytes.length ? view.getUint32(at, true) : 0;
+    const next = at + FRAME_BYTES + length;
+    const record = next <= bytes.length && at + FRAME_BYTES <= bytes.length ? recordOf(bytes.subarray(at, next)) : undefined;
+    if (record === undefined) return { records, validBytes: at, end: next >= bytes.length ? 'torn' : 'damaged' };
+    records.push(record);
+    at = next;
+  }
+  return { records, validBytes: at, end: 'whole' };
+}
+
+function recordOf(framed: Uint8Array): JournalRecord | undefined {
+  const view = new DataView(framed.buffer, framed.byteOffset, framed.byteLength);
+  if (view.getUint32(4, true) !== checksum(framed)) return undefined;
+  try {
+    return decodePlain(new TextDecoder('utf-8', { fatal: true }).decode(framed.subarray(FRAME_BYTES))) as JournalRecord;
+  } catch {
+    return undefined;
+  }
+}
