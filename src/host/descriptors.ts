@@ -3,7 +3,7 @@ import { closeSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
 import { F_DUPFD_CLOEXEC, MFD_CLOEXEC, MFD_NOEXEC_SEAL, O_CLOEXEC } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
-import { KernelError, errnoName, must } from './errno.ts';
+import { errnoName, fromNode, must } from './errno.ts';
 
 export interface Pipe {
   readonly read: number;
@@ -56,9 +56,6 @@ export function closeFd(fd: number): void {
   try {
     closeSync(fd);
   } catch (error) {
-    if (error instanceof Error && 'errno' in error && typeof error.errno === 'number') {
-      throw new KernelError(`close descriptor ${fd}`, -error.errno, String(fd));
-    }
-    throw error;
+    throw fromNode(error, 'close descriptor', String(fd));
   }
 }

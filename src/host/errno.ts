@@ -40,3 +40,10 @@ export function codeOf(thrown: unknown): string | undefined {
   if (!(thrown instanceof Error) || !('code' in thrown)) return undefined;
   return typeof thrown.code === 'string' ? thrown.code : undefined;
 }
+
+/** An error of node:fs as a KernelError that reads "<attempted> <subject>: <reason>"; any other value as it is. */
+export function fromNode(thrown: unknown, attempted: string, subject: string): unknown {
+  const errno = thrown instanceof Error && 'errno' in thrown ? thrown.errno : undefined;
+  // libuv negates the kernel's numbers
+  return typeof errno === 'number' ? new KernelError(`${attempted} ${subject}`, -errno, subject) : thrown;
+}

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { hostLimits } from '../base/limits.ts';
+import { pause } from './clock.ts';
 import { killProcess, listProcessStats, processExists } from './process-identity.ts';
 import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
 
@@ -61,10 +62,4 @@ async function waitUntilGone(members: readonly ProcessIdentity[], clock: ClockPo
     left = left.filter(processExists);
   }
   return left;
-}
-
-function pause(clock: ClockPort, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    clock.setTimeout(resolve, ms);
-  });
 }

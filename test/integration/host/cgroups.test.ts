@@ -1,0 +1,155 @@
+import { closeSync, existsSync, mkdirSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { realClock } from '../../../src/host/clock.ts';
+import { cgroupDirectories, cgroupDirectory, detectCgroups, readControl } from '../../../src/host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
+import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../../src/host/cgroups.ts';
+import { killCgroup } from '../../../src/host/cgroup-kill.ts';
+import { makePipe } from '../../../src/host/descriptors.ts';
+import { killProcess } from '../../../src/host/process-identity.ts';
+import { spawnProcess } from '../../../src/host/process.ts';
+import type { Child } from '../../../src/host/process.ts';
+import { describeAsRoot } from './support.ts';
+
+const clock = realClock();
+const options = { clock, timeoutMs: 20_000 };
+
+/** Starts a program in a cgroup: a shell waits for a line until it was moved there. */
+async function startIn(layout: CgroupLayout, path: string, script: string): Promise<Child> {
+  const pipe = makePipe();
+  const argv = ['/bin/sh', '-c', `read line; ${script}`];
+  const child = await spawnProcess({ argv, env: { PATH: '/usr/bin:/bin' }, stdin: pipe.read });
+  closeSync(pipe.read);
+  await moveProcess(layout, path, child.pid);
+  writeSync(pipe.write, '\n');
+  closeSync(pipe.write);
+  return child;
+}
+
+async function untilProcesses(layout: CgroupLayout, path: string, count: number): Promise<void> {
+  while ((await listProcesses(layout, path)).length < count) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Removing right after the last exit can meet EBUSY while the kernel lets go of it. */
+async function removeSoon(layout: CgroupLayout, path: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await removeCgroup(layout, path);
+    } catch (error) {
+      if (attempt === 1000) throw error;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+}
+
+const suites: [string, () => Promise<{ layout: CgroupLayout; after: () => void }>][] = [
+  ['cgroups as this machine has them', async () => ({ layout: await detectCgroups(), after: () => undefined })],
+  [
+    'cgroups v2 alone',
+    async () => {
+      // a cgroup of our own plays the root, so that nothing above it is touched; hybrid machines have no controllers there
+      const detected = await detectCgroups();
+      const unified = detected.hierarchies.find((hierarchy) => hierarchy.version === 2);
+      const mountPoint = join(unified?.mountPoint ?? '/none', `troupe-test-root-${process.pid}`);
+      mkdirSync(mountPoint);
+      const hierarchies = [{ version: 2 as const, mountPoint, controllers: [] }];
+      return { layout: { version: 2, hybrid: false, controllers: [], hierarchies }, after: () => rmdirSync(mountPoint) };
+    },
+  ],
+];
+
+for (const [name, prepare] of suites) {
+  describeAsRoot(name, () => {
+    const path = `/troupe-test-${process.pid}/pod`;
+    const parent = `/troupe-test-${process.pid}`;
+    let layout: CgroupLayout;
+    let after = (): void => undefined;
+
+    beforeAll(async () => {
+      ({ layout, after } = await prepare());
+      await createCgroup(layout, path);
+    });
+    afterAll(async () => {
+      await killCgroup(layout, parent, options);
+      await removeSoon(layout, parent);
+      after();
+    });
+
+    test('is made in every hierarchy, can be made again, takes a process, lists it', async () => {
+      await createCgroup(layout, path);
+      expect(cgroupDirectories(layout, path).filter((directory) => !existsSync(directory))).toEqual([]);
+      const child = await startIn(layout, path, 'exec sleep 1000');
+      expect(await listProcesses(layout, path)).toEqual([child.pid]);
+      expect(await listProcesses(layout, parent)).toEqual([child.pid]);
+      expect(await cgroupExists(layout, path)).toBe(true);
+      killProcess(child.identity, 9);
+      expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
+      expect(await listProcesses(layout, path)).toEqual([]);
+    });
+
+    test('F48: one with a process in it is not removed, nothing in it is killed, the error names it', async () => {
+      const busy = `${path}/busy`;
+      await createCgroup(layout, `${busy}/deeper`);
+      const child = await startIn(layout, `${busy}/deeper`, 'exec sleep 1000');
+      await expect(removeCgroup(layout, busy)).rejects.toMatchObject({ code: 'EBUSY' });
+      expect(await listProcesses(layout, busy)).toEqual([child.pid]);
+      expect(await killCgroup(layout, busy, options)).toEqual([]);
+      expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
+      await removeSoon(layout, busy);
+      await removeCgroup(layout, busy);
+      expect(await cgroupExists(layout, busy)).toBe(false);
+    });
+
+    test('F46: what forks all the time, in a cgroup of its own below, is killed', async () => {
+      const bomb = `${path}/bomb`;
+      await createCgroup(layout, `${bomb}/inner`);
+      const pids = cgroupDirectory(layout, bomb, 'pids');
+      if (pids !== undefined) writeFileSync(join(pids, 'pids.max'), '200');
+      const child = await startIn(layout, `${bomb}/inner`, 'trap "" TERM; while :; do (sleep 1 & sleep 0.1 &) ; done');
+      await untilProcesses(layout, bomb, 20);
+      expect(await killCgroup(layout, bomb, options)).toEqual([]);
+      expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
+      await removeSoon(layout, bomb);
+    });
+
+    test('killing an empty or missing cgroup is done at once; the root is refused', async () => {
+      expect(await killCgroup(layout, path, options)).toEqual([]);
+      expect(await killCgroup(layout, `${path}/none`, options)).toEqual([]);
+      await expect(killCgroup(layout, '/', options)).rejects.toThrow(/use cgroup/u);
+      await expect(removeCgroup(layout, '/')).rejects.toThrow(/use cgroup/u);
+    });
+
+    test('F47: the counter of OOM kills rises with one', async (context) => {
+      const limited = `${path}/limited`;
+      await createCgroup(layout, limited);
+      const memory = cgroupDirectory(layout, limited, 'memory');
+      if (memory === undefined) {
+        expect(await oomKills(layout, limited)).toBeUndefined();
+        await removeSoon(layout, limited);
+        context.skip('no memory controller in this layout');
+      } else {
+        writeFileSync(join(memory, layout.version === 1 ? 'memory.limit_in_bytes' : 'memory.max'), String(8 * 1024 * 1024));
+        expect(await oomKills(layout, limited)).toBe(0);
+        // tail keeps what it may have to print
+        const child = await startIn(layout, limited, 'head -c 200000000 /dev/zero | tail -c 100000000');
+        expect(await child.exited).toEqual({ exitCode: 128 + 9, signal: null });
+        expect(await oomKills(layout, limited)).toBe(1);
+        expect(await readControl(layout, limited, 'memory', 'no.such.file')).toBeUndefined();
+        await removeSoon(layout, limited);
+      }
+    });
+
+    test('a killed cgroup whose process was frozen by hand is empty, too', async () => {
+      const cold = `${path}/cold`;
+      await createCgroup(layout, cold);
+      const child = await startIn(layout, cold, 'exec sleep 1000');
+      const v1 = cgroupDirectory(layout, cold, 'freezer');
+      const v2 = cgroupDirectories(layout, cold).at(-1) ?? '';
+      writeFileSync(v1 === undefined ? join(v2, 'cgroup.freeze') : join(v1, 'freezer.state'), v1 === undefined ? '1' : 'FROZEN');
+      expect(await killCgroup(layout, cold, options)).toEqual([]);
+      expect(await child.exited).toEqual({ exitCode: null, signal: 9 });
+      await removeSoon(layout, cold);
+    });
+  });
+}
