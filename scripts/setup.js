@@ -122,6 +122,8 @@ function installNodePackages() {
   const pinnedNode = join(checkout, 'node_modules', `node-linux-${process.arch}`);
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp && existsSync(join(pinnedNode, 'bin/node'))) return;
 
+  const pinnedVersion = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')).optionalDependencies[`node-linux-${process.arch}`];
+  if (pinnedVersion === undefined) giveUp(`no Node is pinned for ${process.platform} ${process.arch}: troupe runs on Linux, x64 and arm64`);
   say('installing the npm packages of package-lock.json (some 550 MB, once)');
   const environment = { ...process.env };
   // A `nodedir` inherited from the caller's configuration would let node-gyp compile against the headers of another Node.
@@ -134,18 +136,37 @@ function installNodePackages() {
   // --no-save: another npm version must not rewrite the lockfile in its own format.
   const args = ['install', '--no-save', '--no-audit', '--no-fund', '--include=dev', '--include=optional', '--loglevel=error'];
   const npm = process.env.npm_execpath;
+  // npm leaves out optional packages (the native parts of the tools are such) whose `engines` don't fit the Node it runs
+  // on. Everything here will run on the pinned Node, so that is the version npm gets to see.
+  environment.NODE_OPTIONS = `--require "${join(checkout, 'scripts/support/pretend-node.cjs')}"`;
+  environment.TROUPE_PINNED_NODE = pinnedVersion;
   const ok = npm !== undefined && npm.endsWith('.js')
     ? run(process.execPath, [npm, ...args], { cwd: checkout, env: environment })
     : run('npm', args, { cwd: checkout, env: environment });
   if (!ok) giveUp('npm install failed (its reason stands above); nothing else was changed');
-  if (!existsSync(join(pinnedNode, 'bin/node'))) {
-    giveUp(`npm brought no Node for ${process.platform} ${process.arch}: troupe runs on Linux, x64 and arm64`);
-  }
   // npm 8 does not link it (two optional packages name the same program), and then every script runs the wrong Node.
   const link = join(checkout, 'node_modules/.bin/node');
   rmSync(link, { force: true });
   symlinkSync(join('..', `node-linux-${process.arch}`, 'bin/node'), link);
+  const missing = missingPackages();
+  if (missing.length > 0) giveUp(`npm left out packages of package-lock.json (try again; is the network down?): ${missing.join(' ')}`);
   writeFileSync(stampFile, stamp);
+}
+
+/**
+ * What the lockfile wants on this machine and node_modules has not. npm doesn't say so when an optional package could not
+ * be had; those that name a platform are the native parts, which are optional only because there is one per platform.
+ */
+function missingPackages() {
+  const { packages } = JSON.parse(readFileSync(join(checkout, 'package-lock.json'), 'utf8'));
+  const fits = (names, ours) => names === undefined || [names].flat().includes(ours);
+  return Object.entries(packages)
+    .filter(([path, { os, cpu, libc, optional }]) => {
+      if (path === '' || (optional && cpu === undefined)) return false;
+      return fits(os, process.platform) && fits(cpu, process.arch) && fits(libc, 'glibc');
+    })
+    .map(([path]) => path)
+    .filter((path) => !existsSync(join(checkout, path)));
 }
 
 // ---- Debian packages ----
