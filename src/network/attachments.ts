@@ -77,11 +77,10 @@ export class Attachments {
    * was kept is damaged, `guess` stands in: a pod that can't be removed helps nobody.
    */
   async del(id: SandboxId, netnsPath: string, context: ChainContext, guess: () => Attachment): Promise<void> {
-    const duty = await this.#cache.read(id);
+    const [duty, kept] = await Promise.all([this.#cache.read(id), this.#cache.readResult(id)]);
     if (duty === undefined) return;
     const attachment = duty === 'damaged' ? guess() : duty;
     const { network } = attachment;
-    const kept = await this.#cache.readResult(id);
     const attempted = `CNI DEL of sandbox ${id} from network ${network.name}`;
     // prevResult came to DEL with 0.4.0; older plugins may refuse what they don't know
     const prevResult = kept === undefined || !atLeast(network.cniVersion, '0.4.0') ? undefined : resultIn(kept.result, network.cniVersion);
