@@ -233,6 +233,10 @@ export const hostLimits = {
   freezeLooks: 20,
   /** Entries of /proc read in one go before the event loop gets its turn: some 2 ms. */
   procEntriesPerTurn: 200,
+  /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */
+  resolvConfChars: 256 * 1024,
+  /** ms until a sandbox's own cgroup must be empty after KILL. */
+  cgroupEmptyMs: 10_000,
   /** Bytes of output that a tool may give when its caller does not say: messages, JSON of runc and CNI (F54). */
   toolOutputBytes: 1024 * 1024,
 } as const;
@@ -321,6 +325,8 @@ export const driverLimits = {
   exitFileLookMs: 250,
   /** ms until killed processes of a container must be gone (F46); longer is uninterruptible sleep (F45). */
   killMs: 10_000,
+  /** ms that signalling a whole cgroup may take: a round through the freezer takes some 10. */
+  killRoundMs: 200,
   /** ms between two looks at processes being killed: the first, then doubled up to the last. */
   killLookFirstMs: 2,
   killLookLastMs: 100,

@@ -10,7 +10,7 @@ export interface SandboxInput {
 
 export interface HostFacts {
   readonly bootId: string;
-  /** Sandboxes of which files, namespace pins, shm mounts or cgroups of ours are there. */
+  /** Sandboxes of which files or namespace pins are there; cgroups are found by the record that names them. */
   readonly sandboxes: readonly SandboxFacts[];
 }
 
@@ -19,7 +19,6 @@ export interface SandboxFacts {
   /** The pins that are there and hold a namespace. */
   readonly pins: readonly ('net' | 'ipc' | 'uts')[];
   readonly files: boolean;
-  readonly cgroup: boolean;
 }
 
 export interface HostPort {

@@ -1,0 +1,161 @@
+/** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { hostname as hostNameOfMachine } from 'node:os';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { EffectContext } from '../actors/ports/effect.ts';
+import type { HostFacts, HostPort, SandboxFacts, SandboxInput } from '../actors/ports/host.ts';
+import type { DnsConfig } from '../actors/ports/specs.ts';
+import { fail } from '../base/fault.ts';
+import { parseSandboxId } from '../base/ids.ts';
+import type { SandboxId } from '../base/ids.ts';
+import { hostLimits } from '../base/limits.ts';
+import { killCgroup } from './cgroup-kill.ts';
+import type { CgroupLayout } from './cgroup-layout.ts';
+import { createCgroup, removeCgroup } from './cgroups.ts';
+import { codeOf } from './errno.ts';
+import { sandboxCgroup } from './layout.ts';
+import type { Layout } from './layout.ts';
+import { findMount, readMountInfo } from './mountinfo.ts';
+import { mountTmpfs, unmount } from './mounts.ts';
+import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
+
+export interface HostDriverOptions {
+  readonly layout: Layout;
+  readonly cgroups: CgroupLayout;
+  readonly clock: ClockPort;
+  /** Copied where a pod names no DNS servers; usually /etc/resolv.conf. */
+  readonly hostResolvConf: string;
+}
+
+/** Docker's and both peers' size of a pod's /dev/shm. */
+const SHM_BYTES = 64 * 1024 * 1024;
+
+/** The driver; it keeps nothing between calls. */
+export function createHostDriver(options: HostDriverOptions): HostPort {
+  const { layout, cgroups, clock } = options;
+  return {
+    makeSandboxFiles: (input) => makeFiles(options, input),
+    removeSandboxFiles: async ({ id }) => {
+      await unmount(layout.sandboxFiles(id).shm, { lazy: true });
+      await rm(layout.sandboxDir(id), { recursive: true, force: true });
+      await rm(layout.ownLogDirectory(id), { recursive: true, force: true });
+    },
+    makeSandboxCgroup: ({ id, spec }) => createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id)),
+    removeSandboxCgroup: (input, fx) => removeOwnCgroup(options, input, fx),
+    pinNamespaces: async ({ id, spec }, fx) => {
+      fx.note({ on: 'namespace thread' });
+      const own = spec.namespaces.network === 'pod';
+      await pinNamespaces(
+        {
+          directory: layout.pinDir(id),
+          net: own,
+          ipc: spec.namespaces.ipc === 'pod',
+          // a pod on the host's network has the host's name as well (features.md B2)
+          uts: own,
+          ...(own ? { hostname: sandboxHostname({ id, spec }) } : {}),
+          sysctls: spec.sysctls,
+        },
+        clock,
+      );
+    },
+    unpinNamespaces: ({ id }) => unpinNamespaces(layout.pinDir(id)),
+    observe: () => observe(options),
+  };
+}
+
+/** The name that the pod's processes see; the kernel's bound of 64 bytes was checked at the edge. */
+export function sandboxHostname({ id, spec }: SandboxInput): string {
+  if (spec.namespaces.network === 'node') return hostNameOfMachine();
+  return spec.hostname === '' ? id.slice(0, 12) : spec.hostname;
+}
+
+async function makeFiles(options: HostDriverOptions, input: SandboxInput): Promise<void> {
+  const { layout } = options;
+  const { id, spec } = input;
+  const files = layout.sandboxFiles(id);
+  await mkdir(layout.sandboxDir(id), { recursive: true, mode: 0o700 });
+  const name = sandboxHostname(input);
+  await Promise.all([
+    writeFile(files.hostname, `${name}\n`, { mode: 0o644 }),
+    writeFile(files.hosts, hostsFile(name), { mode: 0o644 }),
+    resolvConf(options, spec.dns).then((text) => writeFile(files.resolvConf, text, { mode: 0o644 })),
+    makeLogDirectory(spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory),
+    spec.namespaces.ipc === 'pod' ? makeShm(files.shm) : Promise.resolve(),
+  ]);
+}
+
+/** The name points at the loopback: the pod's address is not known yet, and the kubelet mounts its own file over it. */
+function hostsFile(name: string): string {
+  return `127.0.0.1\tlocalhost ${name}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
+}
+
+async function resolvConf({ hostResolvConf }: HostDriverOptions, dns: DnsConfig | undefined): Promise<string> {
+  if (dns === undefined || isEmpty(dns)) return readHostResolvConf(hostResolvConf);
+  const lines = dns.servers.map((server) => `nameserver ${server}`);
+  if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(' ')}`);
+  if (dns.options.length > 0) lines.push(`options ${dns.options.join(' ')}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function isEmpty(dns: DnsConfig): boolean {
+  return dns.servers.length + dns.searches.length + dns.options.length === 0;
+}
+
+async function readHostResolvConf(path: string): Promise<string> {
+  try {
+    const text = await readFile(path, 'utf8');
+    if (text.length > hostLimits.resolvConfChars) fail('exhausted', `read ${path}: more than ${hostLimits.resolvConfChars} characters`);
+    return text;
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return '';
+    throw thrown;
+  }
+}
+
+/** The kubelet makes its own before; crictl users expect it to be made. */
+async function makeLogDirectory(path: string): Promise<void> {
+  await mkdir(path, { recursive: true, mode: 0o755 });
+}
+
+async function makeShm(target: string): Promise<void> {
+  await mkdir(target, { recursive: true, mode: 0o700 });
+  if (findMount(await readMountInfo(), target) !== undefined) return;
+  await mountTmpfs({
+    target, source: 'shm', sizeBytes: SHM_BYTES, mode: 0o1777, nosuid: true, nodev: true, noexec: true,
+  });
+}
+
+async function removeOwnCgroup({ cgroups, clock }: HostDriverOptions, input: SandboxInput, fx: EffectContext): Promise<void> {
+  const { id, spec } = input;
+  const path = sandboxCgroup(spec.cgroupParent, id);
+  fx.note({ on: `processes in cgroup ${path}` });
+  const left = await killCgroup(cgroups, path, { clock, timeoutMs: Math.min(fx.timeoutMs, hostLimits.cgroupEmptyMs) });
+  if (left.length > 0) {
+    fail('outside', `remove the cgroup of sandbox ${id}: processes ${left.slice(0, 8).join(', ')} do not end`, { subject: id, retryable: true });
+  }
+  await removeCgroup(cgroups, path);
+}
+
+async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const directories = await idsIn(layout.sandboxesDir);
+  const pinned = await idsIn(layout.pinsDir);
+  const ids = [...new Set([...directories, ...pinned])];
+  const sandboxes = await Promise.all(
+    ids.map(async (id): Promise<SandboxFacts> => {
+      const kinds = ['net', 'ipc', 'uts'] as const;
+      const held = await Promise.all(kinds.map((kind) => isNamespacePin(layout.pin(id, kind))));
+      return { id, pins: kinds.filter((_kind, at) => held[at]), files: directories.includes(id) };
+    }),
+  );
+  return { bootId, sandboxes };
+}
+
+async function idsIn(directory: string): Promise<SandboxId[]> {
+  try {
+    return (await readdir(directory)).flatMap((name) => parseSandboxId(name) ?? []);
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return [];
+    throw thrown;
+  }
+}
