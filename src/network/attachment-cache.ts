@@ -55,7 +55,8 @@ export class AttachmentCache {
       runtimeConfig: attachment.runtimeConfig,
     });
     if (Buffer.byteLength(text) > networkLimits.attachmentFileBytes) {
-      fail('exhausted', `network of sandbox ${attachment.id}: configuration and annotations have more than ${networkLimits.attachmentFileBytes} bytes`, {
+      const limit = `more than ${networkLimits.attachmentFileBytes} bytes`;
+      fail('exhausted', `network of sandbox ${attachment.id}: configuration and annotations have ${limit}`, {
         subject: attachment.id,
         retryable: false,
       });
@@ -64,9 +65,10 @@ export class AttachmentCache {
     await this.#syncDir();
   }
 
-  /** Keeps the answer of ADD. The new name is not waited for: without it DEL runs without `prevResult`, which plugins must take. */
+  /** Keeps the answer of ADD. Its name is not waited for: without it DEL has no `prevResult`, which plugins must take. */
   async keepResult(id: SandboxId, kept: KeptResult): Promise<void> {
-    const text = JSON.stringify({ format: FORMAT, complete: kept.complete, cniVersion: kept.result.cniVersion, result: kept.result.raw });
+    const { complete, result } = kept;
+    const text = JSON.stringify({ format: FORMAT, complete, cniVersion: result.cniVersion, result: result.raw });
     await this.#write(id, `${id}.result`, text);
   }
 
@@ -109,7 +111,11 @@ export class AttachmentCache {
     }
     const ids = names.flatMap((name) => (name.endsWith('.json') ? (parseSandboxId(name.slice(0, -'.json'.length)) ?? []) : []));
     if (ids.length > networkLimits.attachments) {
-      fail('exhausted', `list of network attachments in ${this.#dir}: more than ${networkLimits.attachments}`, { subject: this.#dir });
+      fail(
+        'exhausted',
+        `list of network attachments in ${this.#dir}: more than ${networkLimits.attachments}`,
+        { subject: this.#dir },
+      );
     }
     return ids.toSorted();
   }

@@ -9,7 +9,7 @@ import { networkLimits } from '../base/limits.ts';
 import type { Attachment, AttachmentCache } from './attachment-cache.ts';
 import type { Network, PluginConf } from './conflist.ts';
 import { atLeast } from './conflist.ts';
-import type { Firewall } from './firewall.ts';
+import type { Budget, Firewall } from './firewall.ts';
 import type { JsonObject } from './json.ts';
 import type { CniCommand, RunTool } from './plugin.ts';
 import { pluginRequest, quote, runPlugin, supportedVersions } from './plugin.ts';
@@ -83,11 +83,13 @@ export class Attachments {
     const { network } = attachment;
     const attempted = `CNI DEL of sandbox ${id} from network ${network.name}`;
     // prevResult came to DEL with 0.4.0; older plugins may refuse what they don't know
-    const prevResult = kept === undefined || !atLeast(network.cniVersion, '0.4.0') ? undefined : resultIn(kept.result, network.cniVersion);
-    const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context);
+    const takesResult = kept !== undefined && atLeast(network.cniVersion, '0.4.0');
+    const prevResult = takesResult ? resultIn(kept.result, network.cniVersion) : undefined;
+    const budget = { leftMs: context.timeoutMs };
+    const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context, budget);
     for (const plugin of network.plugins.toReversed()) await chain(plugin, prevResult);
     context.note?.('rules left by CNI plugins');
-    await this.#firewall.clean(attachment, kept, context.signal);
+    await this.#firewall.clean(attachment, kept, budget, context.signal);
     await this.#cache.end(id);
   }
 
@@ -110,11 +112,19 @@ export class Attachments {
   }
 
   // runs plugins one after the other against one deadline: each gets what the ones before it left
-  #chain(attachment: Attachment, command: CniCommand, netnsPath: string, attempted: string, context: ChainContext) {
-    let leftMs = context.timeoutMs;
+  #chain(
+    attachment: Attachment,
+    command: CniCommand,
+    netnsPath: string,
+    attempted: string,
+    context: ChainContext,
+    budget: Budget = { leftMs: context.timeoutMs },
+  ) {
     const { id, network } = attachment;
     return async (plugin: PluginConf, prevResult: JsonObject | undefined): Promise<{ stdout: string }> => {
-      if (leftMs <= 0) fail('timedOut', `${attempted}: plugin ${plugin.type}: no time left of ${context.timeoutMs} ms`, { subject: id });
+      if (budget.leftMs <= 0) {
+        fail('timedOut', `${attempted}: plugin ${plugin.type}: no time left of ${context.timeoutMs} ms`, { subject: id });
+      }
       const on = `CNI ${command} ${plugin.type}`;
       context.note?.(on);
       const done = await runPlugin(this.#runTool, {
@@ -123,13 +133,13 @@ export class Attachments {
         pluginDirs: attachment.pluginDirs,
         attachment: { containerId: id, netnsPath, ifName: attachment.ifName, cniArgs: attachment.cniArgs },
         stdin: pluginRequest(network, plugin, attachment.runtimeConfig, prevResult),
-        timeoutMs: leftMs,
+        timeoutMs: budget.leftMs,
         onSpawn: (pid) => context.note?.(on, pid),
         attempted,
         subject: id,
         ...(context.signal === undefined ? {} : { signal: context.signal }),
       });
-      leftMs -= done.durationMs;
+      budget.leftMs -= done.durationMs;
       return done;
     };
   }

@@ -27,7 +27,9 @@ export const DEFAULT_BRIDGE = 'troupe0';
  */
 export function defaultConflist(options: DefaultNetworkOptions): string {
   const bridge = options.bridge ?? DEFAULT_BRIDGE;
-  if (!INTERFACE_NAME.test(bridge)) fail('invalidRequest', `default network: ${bridge} is no name of an interface`, { subject: bridge });
+  if (!INTERFACE_NAME.test(bridge)) {
+    fail('invalidRequest', `default network: ${bridge} is no name of an interface`, { subject: bridge });
+  }
   const conflist = {
     cniVersion: '0.4.0',
     name: bridge,
@@ -65,7 +67,9 @@ export async function removeBridge(runTool: RunTool, bridge: string, signal?: Ab
   const attempted = `remove bridge ${bridge}`;
   if (!INTERFACE_NAME.test(bridge)) fail('invalidRequest', `${attempted}: no name of an interface`, { subject: bridge });
   const ip = await findExecutable('ip', TOOL_DIRS);
-  if (ip === undefined) return fail('outside', `${attempted}: no program ip in ${TOOL_DIRS.join(', ')}`, { subject: bridge });
+  if (ip === undefined) {
+    return fail('outside', `${attempted}: no program ip in ${TOOL_DIRS.join(', ')}`, { subject: bridge });
+  }
   const result = await runNamed(runTool, attempted, {
     argv: [ip, 'link', 'delete', 'dev', bridge, 'type', 'bridge'],
     env: { PATH: TOOL_DIRS.join(':') },

@@ -95,7 +95,9 @@ class CniDriver implements NetworkDriver {
 
   async del(input: NetworkInput, fx: EffectContext): Promise<void> {
     const guess = (): Attachment => this.#attachment(input, 'DEL');
-    await this.#outsideGc(async () => this.#attachments.del(input.id, await this.#pinnedNetns(input.id), chainContext(fx), guess));
+    await this.#outsideGc(async () =>
+      this.#attachments.del(input.id, await this.#pinnedNetns(input.id), chainContext(fx), guess),
+    );
   }
 
   async check(input: NetworkInput, fx: EffectContext): Promise<void> {
@@ -110,7 +112,11 @@ class CniDriver implements NetworkDriver {
     const { network } = this.#watch.state();
     if (network === undefined) return;
     if (this.#running > 0 || this.#collecting !== undefined) {
-      fail('notReady', `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL run`, { subject: network.name });
+      fail(
+        'notReady',
+        `CNI GC in network ${network.name}: ${this.#running} calls of ADD and DEL run`,
+        { subject: network.name },
+      );
     }
     const work = this.#collectNow(network, fx);
     this.#collecting = work.then(

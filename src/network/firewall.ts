@@ -55,6 +55,11 @@ export function removal(jumps: readonly string[], chain: string): string {
   return ['*nat', ...rules, `-F ${chain}`, `-X ${chain}`, 'COMMIT', ''].join('\n');
 }
 
+/** What is left of the caller's deadline, in milliseconds; each run takes its duration off. */
+export interface Budget {
+  leftMs: number;
+}
+
 export class Firewall {
   readonly #runTool: RunTool;
   readonly #toolDirs: readonly string[];
@@ -69,59 +74,90 @@ export class Firewall {
    * Idempotent; one process of some 3 ms per chain when nothing is left.
    * Throws `outside` or `timedOut` when iptables does not do it.
    */
-  async clean(attachment: Attachment, kept: KeptResult | undefined, signal?: AbortSignal): Promise<boolean> {
+  async clean(
+    attachment: Attachment,
+    kept: KeptResult | undefined,
+    budget: Budget,
+    signal?: AbortSignal,
+  ): Promise<boolean> {
     const chains = ownChains(attachment, kept);
-    const left = await Promise.all(chains.map(async ({ family, chain }) => this.#isThere(attachment.id, family, chain, signal)));
+    const run: Run = async (argv, stdin = '') => this.#run(attachment.id, argv, stdin, budget, signal);
+    const left = await Promise.all(
+      chains.map(async ({ family, chain }) => this.#isThere(attachment.id, family, chain, run)),
+    );
     const found = chains.filter((_, at) => left[at] === true);
     // one after the other: each restore is a transaction on the same table
-    for (const { family, chain } of found) await this.#remove(attachment.id, family, chain, signal);
+    for (const { family, chain } of found) await this.#remove(attachment.id, family, chain, run);
     return found.length > 0;
   }
 
-  async #isThere(id: SandboxId, family: Family, chain: string, signal?: AbortSignal): Promise<boolean> {
+  async #isThere(id: SandboxId, family: Family, chain: string, run: Run): Promise<boolean> {
     const tool = await this.#tool(family, 'tables');
     // plugins find the tool in the same directories: where there is none they made no rules
     if (tool === undefined) return false;
-    const result = await this.#run(id, [tool, '-w', '-t', 'nat', '-S', chain], '', signal);
+    const result = await run([tool, '-w', '-t', 'nat', '-S', chain]);
     if (result.exitCode === 0) return true;
     const said = decode(result.stderr);
     // of an absent chain the nft flavour says "incompatible", the legacy one "No chain"; a kernel without the table has no rules
     if (/No chain|does not exist|is incompatible|Table does not exist|can't initialize/iu.test(said)) return false;
-    return fail('outside', `rules of sandbox ${id} in chain ${chain}: ${tool} -S: exit code ${result.exitCode}: ${quote(said)}`, { subject: id });
+    return fail(
+      'outside',
+      `rules of sandbox ${id} in chain ${chain}: ${tool} -S: exit code ${result.exitCode}: ${quote(said)}`,
+      { subject: id },
+    );
   }
 
-  async #remove(id: SandboxId, family: Family, chain: string, signal?: AbortSignal): Promise<void> {
+  async #remove(id: SandboxId, family: Family, chain: string, run: Run): Promise<void> {
     const save = await this.#tool(family, 'tables-save');
     const restore = await this.#tool(family, 'tables-restore');
     const attempted = `rules of sandbox ${id} in chain ${chain}`;
     if (save === undefined || restore === undefined) {
-      fail('outside', `${attempted}: no iptables-save and iptables-restore in ${this.#toolDirs.join(', ')}`, { subject: id });
+      fail(
+        'outside',
+        `${attempted}: no iptables-save and iptables-restore in ${this.#toolDirs.join(', ')}`,
+        { subject: id },
+      );
     }
-    const saved = await this.#run(id, [save, '-t', 'nat'], '', signal);
+    const saved = await run([save, '-t', 'nat']);
     if (saved.exitCode !== 0 || saved.truncated) {
       fail('outside', `${attempted}: ${save}: exit code ${saved.exitCode}: ${quote(decode(saved.stderr))}`, { subject: id });
     }
     const input = removal(jumpsTo(decode(saved.stdout), chain), chain);
-    const restored = await this.#run(id, [restore, '-w', '--noflush'], input, signal);
+    const restored = await run([restore, '-w', '--noflush'], input);
     if (restored.exitCode === 0) return;
-    fail('outside', `${attempted}: ${restore}: exit code ${restored.exitCode}: ${quote(decode(restored.stderr))}`, { subject: id });
+    fail(
+      'outside',
+      `${attempted}: ${restore}: exit code ${restored.exitCode}: ${quote(decode(restored.stderr))}`,
+      { subject: id },
+    );
   }
 
   async #tool(family: Family, rest: string): Promise<string | undefined> {
     return findExecutable(`${family === 4 ? 'ip' : 'ip6'}${rest}`, this.#toolDirs);
   }
 
-  async #run(id: SandboxId, argv: readonly string[], stdin: string, signal?: AbortSignal): Promise<ToolResult> {
+  async #run(
+    id: SandboxId,
+    argv: readonly string[],
+    stdin: string,
+    budget: Budget,
+    signal: AbortSignal | undefined,
+  ): Promise<ToolResult> {
     const what = `rules of sandbox ${id}: ${argv.join(' ')}`;
+    const timeoutMs = Math.min(budget.leftMs, networkLimits.firewallTimeoutMs);
+    if (timeoutMs <= 0) fail('timedOut', `${what}: no time left`, { subject: id });
     const result = await runNamed(this.#runTool, what, {
       argv,
       env: { PATH: this.#toolDirs.join(':') },
       stdin: Buffer.from(stdin),
-      timeoutMs: networkLimits.firewallTimeoutMs,
+      timeoutMs,
       outputBytesMax: networkLimits.firewallOutputBytes,
       ...(signal === undefined ? {} : { signal }),
     });
-    if (result.timedOut) fail('timedOut', `${what}: no end within ${networkLimits.firewallTimeoutMs} ms`, { subject: id });
+    budget.leftMs -= result.durationMs;
+    if (result.timedOut) fail('timedOut', `${what}: no end within ${timeoutMs} ms`, { subject: id });
     return result;
   }
 }
+
+type Run = (argv: readonly string[], stdin?: string) => Promise<ToolResult>;

@@ -145,6 +145,9 @@ function environment(call: PluginCall): Record<string, string> {
   };
 }
 
+/** No code is reserved for a used-up pool; these are the words of host-local, whereabouts and the cloud vendors' plugins. */
+const POOL_USED_UP = /no (?:more )?(?:free )?ip addresses|no available ip|address(?:es)? (?:pool )?exhausted/iu;
+
 interface PluginError {
   readonly kind: FaultKind;
   readonly code: number;
@@ -163,8 +166,7 @@ function pluginError(stdout: string, stderr: string, exitCode: number | null): P
   const details = asString(member(object, 'details')) ?? '';
   const text = quote(details === '' ? message : `${message}; ${details}`);
   return {
-    // no code is reserved for a used-up pool; these are the words of host-local, whereabouts and the cloud vendors'
-    kind: /no (?:more )?(?:free )?ip addresses|no available ip|address(?:es)? (?:pool )?exhausted/iu.test(text) ? 'exhausted' : 'outside',
+    kind: POOL_USED_UP.test(text) ? 'exhausted' : 'outside',
     code: typeof code === 'number' ? code : 0,
     text: `error ${typeof code === 'number' ? code : 'without a code'}: ${text}`,
   };
@@ -206,9 +208,8 @@ export function cniArgs(pod: { podNamespace: string; podName: string; podUid: st
   ] as const;
   for (const [, value, field] of pairs) {
     if (/[;=\p{Cc}\p{Zl}\p{Zp}]/u.test(value)) {
-      fail('invalidRequest', `network of pod ${pod.podNamespace}/${pod.podName}: ${field} holds ";", "=" or a control character`, {
-        subject: pod.sandboxId,
-      });
+      const what = `network of pod ${pod.podNamespace}/${pod.podName}`;
+      fail('invalidRequest', `${what}: ${field} holds ";", "=" or a control character`, { subject: pod.sandboxId });
     }
   }
   return ['IgnoreUnknown=1', ...pairs.map(([key, value]) => `${key}=${value}`)].join(';');

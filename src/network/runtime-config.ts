@@ -65,5 +65,9 @@ function bitsPerSecond(id: string, key: string, text: string | undefined): numbe
   const scale = match?.[3] === undefined ? (SUFFIX[match?.[2] ?? ''] ?? 1) : 10 ** Number(match[3]);
   const rate = match === null ? Number.NaN : Math.ceil(Number(match[1]) * scale);
   if (rate >= RATE_MIN && rate <= RATE_MAX) return rate;
-  return fail('invalidRequest', `network of sandbox ${id}: annotation ${key} is not a rate of 1k to 1P bits per second`, { subject: id });
+  return fail(
+    'invalidRequest',
+    `network of sandbox ${id}: annotation ${key} is not a rate of 1k to 1P bits per second`,
+    { subject: id },
+  );
 }
