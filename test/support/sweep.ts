@@ -62,8 +62,9 @@ async function sweepCgroups(words: readonly string[], path = '/sys/fs/cgroup', d
   }
 }
 
-/** The words of a rule as iptables-save writes it: quoted comments are one word. */
-const ruleWords = (rule: string): string[] => (rule.match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^"(.*)"$/, '$1'));
+/** The words of a rule as iptables-save writes it: a quoted comment is one, with its own quotes escaped. */
+const ruleWords = (rule: string): string[] =>
+  (rule.match(/"(?:\\.|[^"\\])*"|\S+/g) ?? []).map((word) => (word.startsWith('"') ? word.slice(1, -1).replace(/\\(.)/g, '$1') : word));
 
 /** Rules that hold a word, and the chains of CNI plugins that such rules jump to. */
 async function sweepPacketRules(words: readonly string[]): Promise<void> {
