@@ -18,7 +18,7 @@ describe.skipIf(!isRoot)('the sweep of what an instance left', () => {
     const directory = await mkdtemp(join(tmpdir(), mark));
     const inner = join(directory, 'with space');
     const cgroup = join('/sys/fs/cgroup', existsSync('/sys/fs/cgroup/pids') ? 'pids' : '', mark);
-    const chain = 'CNI-0123456789abcdef01234567';
+    const chain = `CNI-${process.pid.toString(16).padStart(24, '0')}`;
     try {
       await mkdir(inner);
       await runOrThrow(['mount', '-t', 'tmpfs', mark, inner]);
