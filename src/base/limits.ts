@@ -231,6 +231,9 @@ export const hostLimits = {
   cgroupDepth: 64,
   /** Looks at a freezing cgroup before its processes are killed all the same: some can't freeze (F45). */
   freezeLooks: 20,
+  /** Bytes of one read from inotify, and reads before the event loop gets its turn: some 12 000 events with short names. */
+  inotifyReadBytes: 64 * 1024,
+  inotifyReads: 16,
   /** Entries of /proc read in one go before the event loop gets its turn: some 2 ms. */
   procEntriesPerTurn: 200,
   /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */
@@ -399,6 +402,8 @@ export const storageLimits = {
   /** Deletions of trees in the background at once, and how many may wait; what is over stays in the trash until the next start. */
   deletions: 1,
   deletionsWaiting: 4096,
+  /** Entries of a tree that is deleted without a worker: what most containers write, and cheaper than a thread's start (40 ms). */
+  smallTreeEntries: 256,
   /** Depth of directories that are deleted or measured with one descriptor per level; deeper ones are moved up first, or not counted. */
   treeDepth: 256,
   /** Entries of containers' upper directories that one measurement looks at: 20 s of lstat. */

@@ -71,10 +71,10 @@ async function readOnce(path: string): Promise<{ text: string; mtimeNs: bigint }
  * The fact of an exit. `oomKills` is the kernel's counter of the container's cgroup: a killed child with another
  * exit code of init is no OOM kill of the container (F47).
  */
-export function exitFactOf(file: ExitFile, oomKills: bigint): ExitFact {
+export function exitFactOf(file: ExitFile, oomKills: number): ExitFact {
   const base = { exitCode: file.exitCode, finishedAtNs: file.finishedAtNs, observedBy: 'exitFile' as const };
   if (file.problem !== '') return { ...base, oomKilled: false, reason: 'Unknown', message: file.problem };
-  const oomKilled = file.exitCode === KILLED_EXIT_CODE && oomKills > 0n;
+  const oomKilled = file.exitCode === KILLED_EXIT_CODE && oomKills > 0;
   if (oomKilled) return { ...base, oomKilled, reason: 'OOMKilled', message: '' };
   return { ...base, oomKilled, reason: file.exitCode === 0 ? 'Completed' : 'Error', message: '' };
 }

@@ -10,6 +10,7 @@ import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
 import { parseCreateReport } from '../monitor/sync-pipe.ts';
+import { admitMonitor } from './driver-cgroup.ts';
 import { killWorkers } from './driver-kill.ts';
 import { liveIdentity, toPortIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -48,7 +49,7 @@ export async function create(
       // conmon writes its oom file where it stands
       cwd: layout.bundleDir(input.id),
       // the monitor must not die with the daemon's cgroup, nor its memory count to the daemon's
-      beforeStart: (pid) => parts.cgroups.admit(note.monitorCgroup, pid),
+      beforeStart: (pid) => admitMonitor(parts, note.monitorCgroup, pid),
       clock: parts.clock,
     });
     fx.note({ on: `${handler.name} create`, argv, pid: launched.child.pid });

@@ -4,13 +4,12 @@ import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
-import { driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { processExists } from '../../host/process-identity.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
-import { poll } from '../monitor/wait.ts';
-import { emptyCgroup, endProcess, killWorkers } from './driver-kill.ts';
+import { dropCgroup, emptyCgroup } from './driver-cgroup.ts';
+import { endProcess, killWorkers } from './driver-kill.ts';
 import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
@@ -39,7 +38,7 @@ export async function destroy(parts: DriverParts, input: ContainerInput, fx: Eff
   const handler = parts.table.resolve(note?.handler ?? input.handler);
   await endProcesses(parts, handler, id, note?.cgroup, fx);
   await purgeState(parts, handler, id, fx);
-  if (note !== undefined) await removeCgroup(parts, id, note.cgroup, fx);
+  if (note !== undefined) await dropCgroup(parts, id, note.cgroup, fx);
   await removeTree(layout.containerDir(id), id);
   await forgetExit(parts, id);
 }
@@ -68,7 +67,7 @@ async function endProcesses(
   if (!hasEnded) await killWorkers(parts, handler, id, undefined);
   const state = await readRuntimeState(handler.root, id);
   if (state !== undefined && processExists(state)) await endProcess(parts, id, state);
-  if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, fx);
+  if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
 }
 
 /** Removes what the runtime keeps of a container whose processes are gone, by its own hand where that works. */
@@ -91,23 +90,6 @@ export async function purgeState(
   }
   // a state file cut short by a crash: the runtime refuses it for ever, and no process is left
   await dropRuntimeState(handler.root, id);
-}
-
-/** Removes a cgroup without processes; the kernel may call it busy for a moment after the last one ended (F48). */
-export async function removeCgroup(parts: DriverParts, id: ContainerId | SandboxId, cgroup: string, fx: EffectContext): Promise<void> {
-  const attempted = `remove cgroup ${cgroup}`;
-  const removed = await poll(
-    {
-      clock: parts.clock,
-      timeoutMs: Math.min(fx.timeoutMs, driverLimits.cgroupRemoveMs),
-      signal: fx.signal,
-      firstMs: driverLimits.killLookFirstMs,
-      lastMs: driverLimits.killLookLastMs,
-      attempted,
-    },
-    async () => ((await parts.cgroups.remove(cgroup)) ? true : undefined),
-  );
-  if (removed === undefined) fail('outside', `${attempted}: it stays busy`, { subject: id, retryable: true });
 }
 
 /** Deletes a directory of ours; refuses when something is mounted below it, whose content would be deleted with it. */

@@ -15,6 +15,7 @@ import { killProcess } from '../../host/process-identity.ts';
 import { UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { poll } from '../monitor/wait.ts';
+import { oomKillsIn } from './driver-cgroup.ts';
 import { killWorkers } from './driver-kill.ts';
 import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -79,11 +80,11 @@ export class Exits {
 
   /** The exit file's fact. */
   async read(id: ContainerId): Promise<ExitFact | undefined> {
-    const { layout, clock, cgroups } = this.#parts;
+    const { layout, clock } = this.#parts;
     const file = await readExitFile(layout.exitFile(id), clock);
     if (file === undefined) return undefined;
     const note = await readNote(layout, id);
-    return exitFactOf(file, note === undefined ? 0n : await cgroups.oomKills(note.cgroup));
+    return exitFactOf(file, note === undefined ? 0 : await oomKillsIn(this.#parts, note.cgroup));
   }
 
   /** Watches init and its monitor until one of them has ended. */

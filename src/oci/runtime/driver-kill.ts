@@ -1,5 +1,4 @@
 /** Signals: to init by its pidfd, to all of a container by its cgroup, to monitors and runtime calls by their trees. */
-import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -10,7 +9,8 @@ import type { ProcessIdentity as HostIdentity } from '../../host/process-identit
 import { killTree } from '../../host/process-kill.ts';
 import { processesFor } from '../monitor/monitor-process.ts';
 import { poll } from '../monitor/wait.ts';
-import { liveIdentity, marksOf, toHostIdentity } from './driver-parts.ts';
+import { emptyCgroup, refuseSurvivors, signalCgroup } from './driver-cgroup.ts';
+import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import type { Handler } from './handlers.ts';
@@ -36,7 +36,7 @@ export async function killAll(
   const init = input.init === undefined ? undefined : toHostIdentity(input.init);
   if (init !== undefined) killProcess(init, SIGKILL);
   const note = await readNote(parts.layout, input.id);
-  if (note !== undefined) await parts.cgroups.kill(note.cgroup);
+  if (note !== undefined) await signalCgroup(parts, note.cgroup);
 }
 
 /** Scans for new workers after the kill of those found: one may be between fork and exec. */
@@ -60,34 +60,11 @@ export async function killWorkers(
     if (left.length > 0) break;
   }
   refuseSurvivors(id, left.filter(processExists).map((survivor) => survivor.pid));
-  if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup);
-}
-
-/** Kills in rounds until the cgroup has no live member (F46): a fork can slip between two signals. */
-export async function emptyCgroup(parts: DriverParts, id: string, cgroup: string, fx?: EffectContext): Promise<void> {
-  let left: readonly number[] = [];
-  const empty = await poll(
-    {
-      clock: parts.clock,
-      timeoutMs: Math.min(fx?.timeoutMs ?? driverLimits.killMs, driverLimits.killMs),
-      ...(fx === undefined ? {} : { signal: fx.signal }),
-      firstMs: driverLimits.killLookFirstMs,
-      lastMs: driverLimits.killLookLastMs,
-      attempted: `end the processes of container ${id}`,
-    },
-    async () => {
-      // a zombie stands in cgroup.procs until its parent has waited for it
-      left = (await parts.cgroups.pids(cgroup)).filter((pid) => liveIdentity(pid) !== undefined);
-      if (left.length === 0) return true;
-      await parts.cgroups.kill(cgroup);
-      return undefined;
-    },
-  );
-  if (empty === undefined) refuseSurvivors(id, left);
+  if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, driverLimits.killMs);
 }
 
 /** SIGKILL to one process and the wait for its end. */
-export async function endProcess(parts: DriverParts, id: string, identity: HostIdentity): Promise<void> {
+export async function endProcess(parts: DriverParts, id: ContainerId | SandboxId, identity: HostIdentity): Promise<void> {
   killProcess(identity, SIGKILL);
   const gone = await poll(
     {
@@ -100,11 +77,4 @@ export async function endProcess(parts: DriverParts, id: string, identity: HostI
     () => (processExists(identity) ? undefined : true),
   );
   if (gone === undefined) refuseSurvivors(id, [identity.pid]);
-}
-
-function refuseSurvivors(id: string, pids: readonly number[]): void {
-  if (pids.length === 0) return;
-  fail('timedOut', `end the processes of container ${id}: killed, but these do not end: ${pids.slice(0, 10).join(', ')}`, {
-    subject: id,
-  });
 }

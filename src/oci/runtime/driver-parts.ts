@@ -7,6 +7,7 @@ import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail, printable } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { bootId, processExists, processIdentity } from '../../host/process-identity.ts';
@@ -14,20 +15,6 @@ import { runTool } from '../../host/process-tool.ts';
 import type { Marks } from '../monitor/monitor-process.ts';
 import type { Handler, HandlerConfig, HandlerTable } from './handlers.ts';
 import { lastError, rootArg } from './runc.ts';
-
-/** The cgroups of containers, by their path below each hierarchy's root. A cgroup that is not there is no error. */
-export interface ContainerCgroups {
-  /** Moves a process into a leaf, which is made where its parent is there; does nothing where it is not. */
-  admit(path: string, pid: number): Promise<void>;
-  /** SIGKILL to every member, also those of nested cgroups; returns when signalled. */
-  kill(path: string): Promise<void>;
-  /** Members, also those of nested cgroups. */
-  pids(path: string): Promise<readonly number[]>;
-  /** How often the kernel's OOM killer struck in it; 0 when that can't be read. */
-  oomKills(path: string): Promise<bigint>;
-  /** Removes it with what is nested in it; false while it is busy. */
-  remove(path: string): Promise<boolean>;
-}
 
 /** Changes and ends told by the kernel. */
 export interface Watcher {
@@ -61,7 +48,8 @@ export interface RuntimeDriverOptions {
   /** The systemd cgroup driver; false is cgroupfs. */
   readonly systemdCgroup: boolean;
   readonly bundles: BundleWriter;
-  readonly cgroups: ContainerCgroups;
+  /** The machine's cgroup hierarchies. */
+  readonly cgroups: CgroupLayout;
   readonly watcher: Watcher;
 }
 

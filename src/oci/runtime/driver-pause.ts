@@ -13,7 +13,8 @@ import { killTree } from '../../host/process-kill.ts';
 import { holdZombie } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import { within } from '../monitor/wait.ts';
-import { removeCgroup, removeTree } from './driver-destroy.ts';
+import { dropCgroup } from './driver-cgroup.ts';
+import { removeTree } from './driver-destroy.ts';
 import { endProcess, killWorkers } from './driver-kill.ts';
 import { toPortIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -63,7 +64,7 @@ export async function destroyPause(parts: DriverParts, input: PauseInput, fx: Ef
   if (state === undefined || (await awaitsStart(handler.root, id))) await killWorkers(parts, handler, id, undefined);
   const init = (await readRuntimeState(handler.root, id)) ?? state;
   if (init !== undefined && processExists(init)) await endProcess(parts, id, init);
-  await removeCgroup(parts, id, pauseCgroup(input.sandbox.cgroupParent, id), fx);
+  await dropCgroup(parts, id, pauseCgroup(input.sandbox.cgroupParent, id), fx);
   // by our own hand, without a process: nothing is left that the runtime would have to undo
   await dropRuntimeState(handler.root, id);
   await rm(layout.pausePidFile(id), { force: true });

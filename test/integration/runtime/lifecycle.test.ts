@@ -1,0 +1,160 @@
+import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { World, fx, missing, processesNaming } from './support.ts';
+
+const reason = missing();
+if (reason !== '') console.log(`runtime driver tests are skipped: ${reason}`);
+
+describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => {
+  let world: World;
+  beforeEach(async () => {
+    world = await new World().open();
+  });
+  afterEach(async () => {
+    expect(await world.close()).toEqual([]);
+  });
+
+  it('creates without running, starts, tells the exit code and deletes', async () => {
+    const container = world.container(['sh', '-c', 'echo out; echo err >&2; exit 7']);
+    const init = await world.create(container);
+    expect(readFileSync(`/proc/${init.pid}/cmdline`, 'utf8')).toContain('init');
+    expect(existsSync(container.logPath) && readFileSync(container.logPath, 'utf8')).toBe('');
+    const created = await world.driver.observe(fx);
+    expect(created.containers).toMatchObject([{ id: container.id, process: 'created', init, monitorAlive: true, leftovers: true }]);
+    world.driver.watch({ ...container.bundle, init });
+    await world.driver.start(container.bundle, fx);
+    const exit = await world.exitOf(container.id);
+    expect(exit).toMatchObject({ exitCode: 7, reason: 'Error', oomKilled: false, observedBy: 'exitFile', message: '' });
+    const lines = readFileSync(container.logPath, 'utf8').trim().split('\n').map((line) => line.split(' ').slice(1).join(' '));
+    expect(lines.toSorted()).toEqual(['stderr F err', 'stdout F out']);
+    expect(await world.driver.readExit(container.bundle, fx)).toEqual(exit);
+    await world.driver.delete(container.bundle, fx);
+    await world.driver.delete(container.bundle, fx);
+    await world.driver.forgetExit(container.bundle, fx);
+    await world.driver.forgetExit(container.bundle, fx);
+    expect(await world.driver.readExit(container.bundle, fx)).toBeUndefined();
+  });
+
+  it('tells 0 as Completed and a signal as 128 + its number', async () => {
+    const good = await world.run(['true']);
+    expect(await world.exitOf(good.id)).toMatchObject({ exitCode: 0, reason: 'Completed' });
+    const killed = await world.run(['sh', '-c', 'trap "exit 3" USR1; while :; do sleep 0.02; done']);
+    await world.driver.kill({ ...killed.bundle, init: killed.init, signal: 'SIGKILL' }, fx);
+    expect(await world.exitOf(killed.id)).toMatchObject({ exitCode: 137, reason: 'Error', oomKilled: false });
+    await world.driver.kill({ ...killed.bundle, init: killed.init, signal: 'SIGKILL' }, fx);
+  });
+
+  it('sends any signal by name, real-time ones too', async () => {
+    const container = await world.run(['sh', '-c', 'trap "exit 9" 37; echo up; while :; do sleep 0.02; done']);
+    await logged(container.logPath, 'up');
+    await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGRTMIN+3' }, fx);
+    expect((await world.exitOf(container.id)).exitCode).toBe(9);
+  });
+
+  it('F43 never signals another process that has the pid by now', async () => {
+    const container = await world.run(['sleep', '1000']);
+    const other = { ...container.init, startTicks: container.init.startTicks - 1n };
+    await world.driver.kill({ ...container.bundle, init: other, signal: 'SIGKILL' }, fx);
+    const old = { ...container.init, bootId: 'another boot' };
+    await world.driver.kill({ ...container.bundle, init: old, signal: 'SIGKILL' }, fx);
+    const { containers } = await world.driver.observe(fx);
+    expect(containers).toMatchObject([{ id: container.id, process: 'running', init: container.init }]);
+  });
+
+  it('F46 kills all of a container at once, forks and all', async () => {
+    const container = await world.run(['sh', '-c', 'trap "" TERM; while :; do setsid sleep 1000 & sleep 0.01; done']);
+    await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
+    expect((await world.exitOf(container.id)).exitCode).toBe(137);
+    expect(processesNaming(container.id)).toEqual([]);
+  });
+
+  it('F42 tells the exit of each of 50 that end at once', async () => {
+    for (let round = 0; round < 50; round += 1) {
+      const container = await world.run(['true']);
+      expect(await world.exitOf(container.id), `round ${round}`).toMatchObject({ exitCode: 0, observedBy: 'exitFile' });
+      await world.driver.delete(container.bundle, fx);
+    }
+  });
+
+  it('reopens a renamed log in a new file at the same path', async () => {
+    const container = await world.run(['sh', '-c', 'trap "echo second" USR1; echo first; while :; do sleep 0.02; done']);
+    await logged(container.logPath, 'first');
+    renameSync(container.logPath, `${container.logPath}.1`);
+    await world.driver.reopenLog(container.bundle, fx);
+    expect(existsSync(container.logPath)).toBe(true);
+    await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGUSR1' }, fx);
+    await logged(container.logPath, 'second');
+    expect(readFileSync(`${container.logPath}.1`, 'utf8')).toMatch(/ stdout F first\n$/u);
+    expect(readFileSync(container.logPath, 'utf8')).not.toContain('first');
+    // again, with nothing renamed
+    await world.driver.reopenLog(container.bundle, fx);
+  });
+
+  it('refuses to reopen the log of an ended container and makes no file', async () => {
+    const container = await world.run(['true']);
+    await world.exitOf(container.id);
+    await gone(container.id);
+    renameSync(container.logPath, `${container.logPath}.1`);
+    await expect(world.driver.reopenLog(container.bundle, fx)).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
+    expect(existsSync(container.logPath)).toBe(false);
+  });
+
+  it('runs without a log', async () => {
+    const container = await world.run(['sh', '-c', 'yes | head -100000; while :; do sleep 0.02; done'], { logPath: '' });
+    await world.driver.reopenLog(container.bundle, fx);
+    await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
+    expect((await world.exitOf(container.id)).exitCode).toBe(137);
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toContain(' / ');
+  });
+
+  it('gives a terminal, and stdin only where it is wished for', async () => {
+    const tty = await world.run(['sh', '-c', 'test -t 0 && test -t 1 && test -t 2'], { tty: true });
+    expect((await world.exitOf(tty.id)).exitCode).toBe(0);
+    const none = await world.run(['sh', '-c', 'read -r line; exit $?']);
+    expect((await world.exitOf(none.id)).exitCode).toBe(1);
+    const open = await world.run(['sh', '-c', 'read -r line; exit $?'], { stdin: true });
+    expect(world.exits.has(open.id)).toBe(false);
+    expect((await world.driver.observe(fx)).containers.find((one) => one.id === open.id)).toMatchObject({ process: 'running' });
+  });
+
+  it('F47 tells an OOM kill of the container’s process', async () => {
+    const container = await world.run(['tail', '/dev/zero'], { resources: { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n } });
+    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, oomKilled: true, reason: 'OOMKilled' });
+  });
+
+  it('says why a program can’t be started, and leaves no process', async () => {
+    const container = world.container(['/no/such/program']);
+    await expect(world.create(container)).rejects.toMatchObject({
+      fault: { kind: 'outside', subject: container.id, message: expect.stringMatching(/^create container [0-9a-f]{64}: runc create: .*no\/such\/program.*no such file/u) as string },
+    });
+    expect(processesNaming(container.id)).toEqual([]);
+  });
+
+  it('S38 S64 gives init no descriptor but 0, 1, 2 and no variable of ours', async () => {
+    process.env['TROUPE_SECRET'] = 'leaked';
+    const container = await world.run(['sh', '-c', 'echo fds $(cd /proc/self/fd && echo *); env; while :; do sleep 0.05; done']);
+    delete process.env['TROUPE_SECRET'];
+    await logged(container.logPath, 'MARK');
+    const log = readFileSync(container.logPath, 'utf8');
+    expect(log).toMatch(/fds 0 1 2 3\n/u);
+    expect(log).not.toContain('leaked');
+    const monitor = readFileSync(world.layout.monitorPidFile(container.id), 'utf8').trim();
+    expect(readFileSync(`/proc/${monitor}/environ`, 'utf8').split('\0').filter(Boolean).map((word) => word.split('=')[0])).toEqual([
+      'PATH', '_OCI_SYNCPIPE', '_OCI_STARTPIPE',
+    ]);
+    // not in the cgroup of this process
+    expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(`/troupe-sandbox-${world.sandboxId}/monitors`);
+  });
+});
+
+async function until(look: () => boolean): Promise<void> {
+  while (!look()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+async function logged(path: string, text: string): Promise<void> {
+  await until(() => existsSync(path) && readFileSync(path, 'utf8').includes(text));
+}
+
+async function gone(id: string): Promise<void> {
+  await until(() => processesNaming(id).length === 0);
+}

@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+import { FaultError } from '../../../src/base/fault.ts';
+import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
+import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
+import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts';
+import { HandlerTable, parseFeatures } from '../../../src/oci/runtime/handlers.ts';
+import { noteOf, parseNote } from '../../../src/oci/runtime/driver-record.ts';
+import { createArgv, deleteArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
+
+const id = 'b'.repeat(64) as ContainerId;
+
+describe('S65 the runtime’s argv', () => {
+  const call = { path: '/usr/sbin/runc', globals: globalArgs('/r', '/l', false), id };
+  it('puts values behind fixed words', () => {
+    expect(startArgv(call)).toEqual(['/usr/sbin/runc', '--root=/r', '--log=/l', '--log-format=json', 'start', id]);
+    expect(deleteArgv(call).slice(-2)).toEqual(['delete', id]);
+    expect(createArgv(call, '/b', '/p').slice(-6)).toEqual(['create', '--bundle', '/b', '--pid-file', '/p', id]);
+    expect(globalArgs('/r', '/l', true)).toContain('--systemd-cgroup');
+  });
+});
+
+describe('F36 the runtime’s state file', () => {
+  const good = { id, init_process_pid: 4711, init_process_start: 99 };
+  it('of libcontainer and of crun gives pid and start time', () => {
+    expect(parseState('state.json', JSON.stringify(good), id)).toEqual({ pid: 4711, startTicks: 99 });
+    const crun = { pid: 4711, 'process-start-time': 99, bundle: '/b' };
+    expect(parseState('status', JSON.stringify(crun), id)).toEqual({ pid: 4711, startTicks: 99 });
+  });
+
+  it.each([
+    ['cut off', JSON.stringify(good).slice(0, -3)],
+    ['empty', ''],
+    ['a list', '[]'],
+    ['another id', JSON.stringify({ ...good, id: 'c'.repeat(64) })],
+    ['a negative pid', JSON.stringify({ ...good, init_process_pid: -1 })],
+    ['pid 0', JSON.stringify({ ...good, init_process_pid: 0 })],
+    ['pid 1', JSON.stringify({ ...good, init_process_pid: 1 })],
+    ['a pid as text', JSON.stringify({ ...good, init_process_pid: '4711' })],
+    ['no start time', JSON.stringify({ id, init_process_pid: 4711 })],
+  ])('%s is not trusted', (_what, text) => {
+    expect(parseState('state.json', text, id)).toBeUndefined();
+  });
+});
+
+describe('F35 what a failing runtime says', () => {
+  const line = (level: string, msg: string): string => JSON.stringify({ level, msg, time: 't' });
+
+  it('is the last error of its log', () => {
+    expect(lastError([line('error', 'first'), line('error', 'second'), line('warning', 'later'), ''].join('\n'))).toBe('second');
+  });
+
+  it('survives a cut first line and text that is no JSON', () => {
+    expect(lastError(`el":"error"}\n${line('fatal', 'x')}\nplain`)).toBe('x');
+    expect(lastError('plain text')).toBe('');
+    expect(lastError('')).toBe('');
+    expect(lastError('[]\nnull\n5')).toBe('');
+  });
+
+  it('is at most 4 KiB without control characters', () => {
+    const text = lastError(line('error', `a\u0007b\u001b[31m\ud800${'x'.repeat(100_000)}`));
+    expect(text.length).toBeLessThanOrEqual(4096);
+    // eslint-disable-next-line no-control-regex -- control characters are what must not be there
+    expect(text).not.toMatch(/[\u0000-\u001f]/u);
+    expect(text.isWellFormed()).toBe(true);
+  });
+
+  it('tells a missing container from other failures', () => {
+    expect(saysNoContainer('exit code 1: container does not exist')).toBe(true);
+    expect(saysNoContainer('exit code 1: permission denied')).toBe(false);
+  });
+});
+
+describe('the process of an exec', () => {
+  const config = JSON.stringify({
+    process: { terminal: true, consoleSize: { height: 1, width: 2 }, user: { uid: 5, gid: 6 }, args: ['init'], env: ['A=1'], cwd: '/w', noNewPrivileges: true },
+  });
+
+  it('is the container’s with other arguments and no terminal', () => {
+    expect(JSON.parse(execProcess(config, ['-x', '--', 'y'], id))).toEqual({
+      terminal: false, user: { uid: 5, gid: 6 }, args: ['-x', '--', 'y'], env: ['A=1'], cwd: '/w', noNewPrivileges: true,
+    });
+  });
+
+  it('keeps every digit of a number above 2^53', () => {
+    const text = '{"process":{"args":[],"rlimits":[{"type":"RLIMIT_CORE","soft":18446744073709551615,"hard":9007199254740993}]}}';
+    expect(execProcess(text, ['a'], id)).toContain('"soft":18446744073709551615,"hard":9007199254740993');
+  });
+
+  it('can’t be made from a config without a process', () => {
+    for (const text of ['{}', '[]', 'null', '{"process":[]}', '{"process":5}']) {
+      expect(() => execProcess(text, ['a'], id), text).toThrow(FaultError);
+    }
+  });
+
+  it.each([
+    ['no argument', []],
+    ['an empty program', ['']],
+    ['a NUL', ['a', 'b\0c']],
+    ['too many arguments', Array.from({ length: 5000 }, () => 'x')],
+    ['too many bytes', ['x'.repeat(1024 * 1024 + 1)]],
+  ])('S65 refuses %s', (_what, argv) => {
+    expect(() => checkArgv(argv, id)).toThrow(/exec in container b{64}: cmd: /u);
+  });
+
+  it('S65 takes options for programs and options alike', () => {
+    expect(() => checkArgv(['-rf', '--root=/', ''], id)).not.toThrow();
+  });
+});
+
+describe('runtime handlers', () => {
+  const configs = [
+    { name: 'runc', path: '/usr/sbin/runc', kind: 'oci' },
+    { name: 'crun', path: '/usr/bin/crun', kind: 'oci' },
+  ] as const;
+  const table = (): HandlerTable => new HandlerTable(configs, 'crun', (name) => `/roots/${name}`);
+
+  it('are found by name; empty is the default one', () => {
+    expect(table().resolve('').name).toBe('crun');
+    expect(table().resolve('runc').root).toBe('/roots/runc');
+    expect(() => table().resolve('kata')).toThrow(/use runtime handler kata: it is not configured/u);
+  });
+
+  it('are listed with the default one first under the empty name, not ready until probed', () => {
+    const handlers = table();
+    handlers.set('crun', { ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: false });
+    expect(handlers.statuses().map(({ name, ready, reason }) => [name, ready, reason])).toEqual([
+      ['', true, ''], ['runc', false, 'not probed yet'], ['crun', true, ''],
+    ]);
+  });
+
+  it('refuse a default that is not configured and a name that would collide with pause state', () => {
+    expect(() => new HandlerTable(configs, 'kata', String)).toThrow(FaultError);
+    expect(() => new HandlerTable([{ name: 'a.pause', path: '/x', kind: 'oci' }], 'a.pause', String)).toThrow(FaultError);
+  });
+
+  it('tell their features', () => {
+    expect(parseFeatures('{"mountOptions":["ro","rro"],"linux":{"mountExtensions":{"idmap":{"enabled":true}}}}')).toEqual({
+      recursiveReadOnlyMounts: true, userNamespaces: true,
+    });
+    const neither = { recursiveReadOnlyMounts: false, userNamespaces: false };
+    for (const text of ['', 'unknown command features', '{}', '{"mountOptions":"rro","linux":5}']) {
+      expect(parseFeatures(text), text).toEqual(neither);
+    }
+  });
+});
+
+describe('the note beside a bundle', () => {
+  const sandboxId = 'c'.repeat(64) as SandboxId;
+  const note = noteOf({ id, sandboxId, sandbox: { cgroupParent: '/kubepods/pod1' } } as BundleInput, 'runc');
+
+  it('names the cgroups and comes back as it was', () => {
+    expect(note).toEqual({
+      version: 1,
+      sandboxId,
+      handler: 'runc',
+      cgroup: `/kubepods/pod1/troupe-${id}`,
+      monitorCgroup: `/kubepods/pod1/troupe-sandbox-${sandboxId}/monitors`,
+    });
+    expect(parseNote(JSON.stringify(note))).toEqual(note);
+  });
+
+  it.each([
+    ['cut off', JSON.stringify(note).slice(0, -1)],
+    ['another version', JSON.stringify({ ...note, version: 2 })],
+    ['a cgroup that is not ours', JSON.stringify({ ...note, cgroup: '/system.slice/sshd.service' })],
+    ['the root cgroup', JSON.stringify({ ...note, cgroup: '/' })],
+    ['a cgroup by way of ..', JSON.stringify({ ...note, cgroup: `/a/../troupe-${id}` })],
+    ['a foreign monitor cgroup', JSON.stringify({ ...note, monitorCgroup: '/' })],
+    ['no sandbox', JSON.stringify({ ...note, sandboxId: 'x' })],
+    ['null', 'null'],
+  ])('%s is none', (_what, text) => {
+    expect(parseNote(text)).toBeUndefined();
+  });
+});

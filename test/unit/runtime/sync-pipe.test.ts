@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest';
+import { monitorLimits } from '../../../src/base/limits.ts';
+import { LineCutter, parseCreateReport, parseExecExit, parseExecPid } from '../../../src/oci/monitor/sync-pipe.ts';
+
+describe('F39 the report of a create', () => {
+  it('gives the pid', () => {
+    expect(parseCreateReport('{"pid": 4711}')).toEqual({ kind: 'value', value: 4711 });
+  });
+
+  it('gives the failure with the runtime’s words', () => {
+    expect(parseCreateReport('{"pid": -1, "message": "no such file"}')).toEqual({ kind: 'failed', message: 'no such file' });
+  });
+
+  it('caps the failure’s words', () => {
+    const report = parseCreateReport(JSON.stringify({ pid: -1, message: 'x'.repeat(60_000) }));
+    expect(report.kind === 'failed' && report.message.length).toBe(monitorLimits.quotedChars);
+  });
+
+  it.each([
+    ['', 'empty'],
+    ['{"pid": 47', 'cut off'],
+    ['[4711]', 'a list'],
+    ['4711', 'a number'],
+    ['null', 'null'],
+    ['{"pid": "4711"}', 'a text'],
+    ['{"pid": 4711.5}', 'a fraction'],
+    ['{"pid": 0}', 'the whole process group'],
+    ['{"pid": 1}', 'the init of the machine'],
+    ['{"pid": 99999999}', 'above pid_max'],
+    ['{"pid": 1e400}', 'infinite'],
+    ['{"data": 4711}', 'the form of an exec'],
+    ['{"__proto__": {"pid": 4711}}', 'a prototype'],
+    ['{"pid": 4711, "message": 5}', 'a message that is no text'],
+  ])('refuses %s: %s', (line) => {
+    expect(parseCreateReport(line).kind).toBe('garbage');
+  });
+});
+
+describe('the reports of an exec', () => {
+  it('gives the pid, then the exit code', () => {
+    expect(parseExecPid('{"data": 99}')).toEqual({ kind: 'value', value: 99 });
+    expect(parseExecExit('{"data": 0}')).toEqual({ kind: 'value', value: 0 });
+    expect(parseExecExit('{"data": 255}')).toEqual({ kind: 'value', value: 255 });
+  });
+
+  it('tells the runtime’s failure', () => {
+    expect(parseExecPid('{"data": -1, "message": "exec failed"}')).toEqual({ kind: 'failed', message: 'exec failed' });
+  });
+
+  it('refuses an exit code that no process has', () => {
+    expect(parseExecExit('{"data": 256}').kind).toBe('garbage');
+  });
+});
+
+describe('F39 lines of the sync pipe', () => {
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+  it('come whole however the bytes are cut', () => {
+    const cutter = new LineCutter();
+    const whole = '{"pid": 7}\n{"data": "ä"}\nrest';
+    const lines = [...bytes(whole)].flatMap((byte) => cutter.push(Uint8Array.of(byte)));
+    expect(lines).toEqual(['{"pid": 7}', '{"data": "ä"}']);
+    expect(cutter.rest).toBe('rest');
+  });
+
+  it('two in one piece are two', () => {
+    expect(new LineCutter().push(bytes('a\n\nb\n'))).toEqual(['a', 'b']);
+  });
+
+  it('end for good when one is too long', () => {
+    const cutter = new LineCutter();
+    expect(cutter.push(bytes('x'.repeat(monitorLimits.reportBytes + 1)))).toEqual([]);
+    expect(cutter.overflown).toBe(true);
+    expect(cutter.push(bytes('\n{"pid": 7}\n'))).toEqual([]);
+    expect(cutter.rest).toBe('');
+  });
+});
