@@ -445,3 +445,44 @@ export const specLimits = {
   /** Keys of cgroup v2's unified map: there are some 60 files that can be written. */
   unifiedKeys: 256,
 } as const;
+
+/** What one CRI request may hold: checked in src/cri/validate before anything is made. */
+export const requestLimits = {
+  /** Bytes of a name, namespace or uid: a DNS subdomain has 253 at most (RFC 1123), Kubernetes' names are such (S76). */
+  nameBytes: 253,
+  /** Bytes of a hostname: the kernel's __NEW_UTS_LEN. */
+  hostnameBytes: 64,
+  /** Bytes of a path: PATH_MAX without its NUL. */
+  pathBytes: 4095,
+  /** Bytes of one component of a path: NAME_MAX. */
+  pathComponentBytes: 255,
+  /** Bytes of one argument or `name=value`: the kernel's MAX_ARG_STRLEN without its NUL. */
+  argumentBytes: 128 * 1024 - 1,
+  /** Bytes of all arguments, and of all variables: the kernel's usual ARG_MAX holds both. */
+  argumentsBytes: 2 * 1024 * 1024,
+  /** Arguments or variables: a namespace with 1000 services gives some 7000 variables (S64). */
+  arguments: 16_384,
+  /** Entries and bytes of one map of labels or annotations: Kubernetes ends at 256 KiB of annotations. */
+  mapEntries: 4096,
+  mapBytes: 1024 * 1024,
+  /** Entries of any other list: mounts, devices, port mappings, masked paths; the largest known pods have some hundred. */
+  listEntries: 1024,
+  /** Groups of one user: the kernel's NGROUPS_MAX. */
+  groups: 65_536,
+  /** Characters of one line's value in resolv.conf: Kubernetes' own bound for all search domains together. */
+  dnsBytes: 2048,
+  /** Entries of each list of resolv.conf: Kubernetes takes 3 servers and 32 search domains. */
+  dnsEntries: 64,
+  /** Bytes of a sysctl's name and value: the longest value known is a list of reserved ports. */
+  sysctlBytes: 4096,
+  /** Bytes of a set of CPUs or memory nodes: 8192 CPUs written singly have 40 KiB, as ranges far less. */
+  cpusetBytes: 4096,
+  /** Bytes of an image's name: the longest reference allowed has 255 for the path and a digest. */
+  imageBytes: 1024,
+  /** Bytes of one field of credentials: identity tokens of clouds have some 16 KiB. */
+  credentialBytes: 256 * 1024,
+  /** Bytes of any other text: handler names, profiles, user names. */
+  textBytes: 4096,
+  /** Longest time limit of an ExecSync that is believed, milliseconds: the timer's own bound, 24 days. */
+  execMaxMs: 2 ** 31 - 1,
+} as const;

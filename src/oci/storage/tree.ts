@@ -1,5 +1,5 @@
 /** Whole trees deleted and measured through directory descriptors, for worker threads: no path is too long, no symlink is followed. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { fail } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
@@ -12,6 +12,7 @@ import {
   statAt,
   unlinkAt,
 } from '../image/unpack-sys.ts';
+import { shown } from '../image/tar-header.ts';
 import type { ByteString } from '../image/tar-header.ts';
 
 /** st_blocks counts in these, whatever the file system's block size (stat(2)). */
@@ -40,7 +41,7 @@ export function removeTreeAt(fd: number, name: ByteString): void {
     if (code !== 'EISDIR' && code !== 'EPERM') throw error;
   }
   const deep: ByteString[] = [];
-  emptyDirectory(fd, name, 1, (childFd, child) => {
+  emptyDirectory(fd, name, { device: fstatSync(fd).dev, depth: 1 }, (childFd, child) => {
     // Deeper than one descriptor per level is good for: moved up beside the tree, and deleted from there. The name
     // is free: all below `name` is ours, and a random one is not needed in a directory that nobody else writes.
     const moved = `${name.slice(0, 128)}.deep-${deep.length}`;
@@ -51,7 +52,13 @@ export function removeTreeAt(fd: number, name: ByteString): void {
   for (const moved of deep) removeTreeAt(fd, moved);
 }
 
-function emptyDirectory(fd: number, name: ByteString, depth: number, moveUp: (fd: number, name: ByteString) => void): void {
+function emptyDirectory(
+  fd: number,
+  name: ByteString,
+  where: { readonly device: number; readonly depth: number },
+  moveUp: (fd: number, name: ByteString) => void,
+): void {
+  const { device, depth } = where;
   let own: number;
   try {
     own = openDirectoryAt(fd, name);
@@ -60,13 +67,15 @@ function emptyDirectory(fd: number, name: ByteString, depth: number, moveUp: (fd
     throw error;
   }
   try {
+    // a mount that somebody made in here: what lies below is not ours
+    if (fstatSync(own).dev !== device) fail('outside', `delete directory ${shown(name)}: another file system is mounted there`);
     for (const entry of listDirectory(own)) {
       if (!entry.isDirectory) {
         removeTreeAt(own, entry.name);
       } else if (depth >= storageLimits.treeDepth) {
         moveUp(own, entry.name);
       } else {
-        emptyDirectory(own, entry.name, depth + 1, moveUp);
+        emptyDirectory(own, entry.name, { device, depth: depth + 1 }, moveUp);
         removeEmpty(own, entry.name);
       }
     }

@@ -1,0 +1,113 @@
+/** ImagesPort: the registry client in front, the layer store behind. */
+import { createHash } from 'node:crypto';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ImagesPort, RegistryAuth, ResolvedImage } from '../../actors/ports/images.ts';
+import type { ImageConfig, Layer } from '../../actors/ports/specs.ts';
+import { FaultError, fail, toFault } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import type { PullHandle, RegistryClient, Resolved } from '../distribution/client.ts';
+import type { LayerStore } from '../storage/layer-store.ts';
+import { withSignal } from '../storage/within.ts';
+import type { Platform } from './platform.ts';
+import { formatReference, parseReference, repositoryOf } from './reference.ts';
+
+export interface ImagesDriverOptions {
+  readonly client: RegistryClient;
+  readonly store: LayerStore;
+  readonly clock: ClockPort;
+  readonly platform: Platform;
+}
+
+/** The driver; one per store. */
+export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
+  const { client, store, clock } = options;
+  const handles = new Handles();
+  return {
+    normalise: (reference) => formatReference(parseReference(reference)),
+
+    resolve: ({ reference, auth }, fx) =>
+      withSignal(clock, fx, `pull ${reference}: resolve`, async (signal) => {
+        fx.note({ on: `manifest and config of ${reference}` });
+        const resolved = await client.resolve({ reference, auth, platform: options.platform }, signal);
+        const image = imageOf(resolved);
+        handles.keep(image.repoDigest, auth, resolved.handle);
+        return image;
+      }),
+
+    fetchLayer: ({ reference, repoDigest, auth, layer }, fx) =>
+      withSignal(clock, fx, `pull ${reference}: layer ${layer.digest}`, async (signal) => {
+        fx.note({ on: `layer ${layer.digest} (${layer.sizeBytes} bytes)` });
+        // after a restart, or many other pulls, the endpoints are found again: the digest names the same content
+        const handle = handles.get(repoDigest, auth) ?? client.open(parseReference(repoDigest), auth);
+        const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
+        try {
+          await store.ensure(
+            { diffId: layer.diffId, blobDigest: layer.digest },
+            { signal, onBytes: fx.onBytes },
+            (sink, downloadSignal) => client.fetchBlob(handle, { descriptor, sink, signal: downloadSignal }),
+          );
+        } catch (error) {
+          throw named(error, reference, layer);
+        }
+      }),
+  };
+}
+
+/** The registry's faults name pull and layer already; those of the store get it here. */
+function named(error: unknown, reference: string, layer: Layer): FaultError {
+  if (error instanceof FaultError && error.message.startsWith('pull ')) return error;
+  return new FaultError(toFault(error, `pull ${reference}: layer ${layer.digest}`));
+}
+
+/** What the rest of troupe knows of an image; throws when layers and diff-ids do not pair up. */
+function imageOf(resolved: Resolved): ResolvedImage {
+  const { reference, manifest, config } = resolved;
+  const layers = manifest.layers.map((descriptor, at): Layer => {
+    const diffId = config.diffIds[at] ?? fail('outside', `pull ${formatReference(reference)}: layer ${descriptor.digest} has no diff-id`);
+    return { digest: descriptor.digest, diffId, mediaType: descriptor.mediaType, sizeBytes: descriptor.size };
+  });
+  // a name with a digest is a name of that content and never gives the tag beside it a new meaning
+  const repoTag = reference.digest === undefined ? formatReference(reference) : '';
+  return {
+    id: resolved.imageId,
+    repoTag,
+    repoDigest: `${repositoryOf(reference)}@${resolved.manifestDigest}`,
+    layers,
+    config: plainConfig(config),
+    sizeBytes: manifest.config.size + layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),
+  };
+}
+
+/** Only what the port names: it goes into the journal as it is. */
+function plainConfig(config: ImageConfig): ImageConfig {
+  const { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os } = config;
+  return { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os };
+}
+
+/** Live endpoints with their tokens, by what they are good for; the ones longest unused go first. */
+class Handles {
+  readonly #handles = new Map<string, PullHandle>();
+
+  keep(repoDigest: string, auth: RegistryAuth | undefined, handle: PullHandle): void {
+    const key = keyOf(repoDigest, auth);
+    this.#handles.delete(key);
+    this.#handles.set(key, handle);
+    for (const oldest of this.#handles.keys()) {
+      if (this.#handles.size <= storageLimits.handles) break;
+      this.#handles.delete(oldest);
+    }
+  }
+
+  get(repoDigest: string, auth: RegistryAuth | undefined): PullHandle | undefined {
+    const key = keyOf(repoDigest, auth);
+    const handle = this.#handles.get(key);
+    if (handle !== undefined) this.keep(repoDigest, auth, handle);
+    return handle;
+  }
+}
+
+/** One client's tokens never serve another's credentials; only a digest of those is kept. */
+function keyOf(repoDigest: string, auth: RegistryAuth | undefined): string {
+  const digest = auth === undefined ? '' : createHash('sha256').update(JSON.stringify(auth)).digest('hex');
+  return `${repoDigest} ${digest}`;
+}

@@ -1,0 +1,110 @@
+/** StoragePort on overlayfs and the layer store. */
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { FilesystemUsage, StorageFacts, StoragePort } from '../../actors/ports/storage.ts';
+import { KeyedMutex } from '../../base/bounded.ts';
+import { parseContainerId } from '../../base/ids.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { storageLimits } from '../../base/limits.ts';
+import { readMountInfo } from '../../host/mountinfo.ts';
+import type { LayerStore } from './layer-store.ts';
+import { names } from './layer-store.ts';
+import { mountRootfs, removeRootfs, rootfsPaths, unmountRootfs } from './rootfs.ts';
+import { within } from './within.ts';
+
+export interface StorageDriverOptions {
+  readonly store: LayerStore;
+  readonly clock: ClockPort;
+  /** ms that a count of what containers wrote stands; the built-in bound where it is not said. */
+  readonly measureAgeMs?: number;
+}
+
+/** The driver; one per store. */
+export function createStorageDriver(options: StorageDriverOptions): StoragePort {
+  const { store, clock } = options;
+  const containers = new KeyedMutex('root file system', storageLimits.layerWaiting);
+  const usage = new ContainerUsage(options);
+
+  const onContainer = (id: ContainerId, what: string, fx: EffectContext, work: () => Promise<void>): Promise<void> => {
+    const attempted = `${what} root file system of container ${id}`;
+    fx.note({ on: `${what} root file system` });
+    return within(clock, fx, attempted, (signal) => containers.with(id, work, signal)).finally(() => {
+      usage.forget();
+    });
+  };
+
+  return {
+    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input)),
+    unmountRootfs: (input, fx) => onContainer(input.id, 'unmount', fx, () => unmountRootfs(store, input.id)),
+    removeRootfs: (input, fx) => onContainer(input.id, 'remove', fx, () => removeRootfs(store, input.id)),
+    removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
+    removePartials: (fx) => {
+      fx.note({ on: 'deleting half-unpacked layers' });
+      return within(clock, fx, 'remove half-unpacked layers', () => store.removePartials());
+    },
+    observe: (fx) => within(clock, fx, 'observe storage', () => observe(store)),
+    usage: (fx) =>
+      within(clock, fx, 'measure storage', async () => {
+        const [images, written] = await Promise.all([imageUsage(store), usage.now()]);
+        return { images, containers: written };
+      }),
+  };
+}
+
+async function observe(store: LayerStore): Promise<StorageFacts> {
+  const [records, entries, mounts] = await Promise.all([store.list(), names(store.paths.containers), readMountInfo()]);
+  const mounted = new Set(mounts.map((mount) => mount.mountPoint));
+  const rootfs = entries.flatMap((entry) => {
+    const id = parseContainerId(entry);
+    return id === undefined ? [] : [{ id, mounted: mounted.has(rootfsPaths(store, id).rootfs) }];
+  });
+  return { layers: records.map((record) => record.diffId), rootfs };
+}
+
+async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {
+  let usedBytes = 0;
+  let inodes = 0;
+  for (const record of await store.list()) {
+    usedBytes += record.usedBytes;
+    inodes += record.inodes;
+  }
+  return { mountpoint: store.paths.root, usedBytes: BigInt(usedBytes), inodesUsed: BigInt(inodes) };
+}
+
+/** What containers wrote, counted at most once at a time and not more often than it changes anything. */
+class ContainerUsage {
+  readonly #store: LayerStore;
+  readonly #clock: ClockPort;
+  readonly #ageMs: number;
+  #last: { readonly at: number; readonly usage: FilesystemUsage } | undefined;
+  #counting: Promise<FilesystemUsage> | undefined;
+
+  constructor(options: StorageDriverOptions) {
+    this.#store = options.store;
+    this.#clock = options.clock;
+    this.#ageMs = options.measureAgeMs ?? storageLimits.measureAgeMs;
+  }
+
+  now(): Promise<FilesystemUsage> {
+    if (this.#last !== undefined && this.#clock.monoMs() - this.#last.at < this.#ageMs) return Promise.resolve(this.#last.usage);
+    this.#counting ??= this.#count().finally(() => {
+      this.#counting = undefined;
+    });
+    return this.#counting;
+  }
+
+  /** Something changed that shows at once. */
+  forget(): void {
+    this.#last = undefined;
+  }
+
+  async #count(): Promise<FilesystemUsage> {
+    const at = this.#clock.monoMs();
+    const { root, containers } = this.#store.paths;
+    // mounted root file systems are other devices and are not entered
+    const size = (await names(containers)).length === 0 ? { usedBytes: 0, inodes: 0 } : await this.#store.measure([containers]);
+    const usage = { mountpoint: root, usedBytes: BigInt(size.usedBytes), inodesUsed: BigInt(size.inodes) };
+    this.#last = { at, usage };
+    return usage;
+  }
+}

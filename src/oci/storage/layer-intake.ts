@@ -1,0 +1,106 @@
+/** The main thread's half of an unpacking: bytes from a download to a worker, one attempt after another. */
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import { FaultError, fail } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import type { LayerRecord } from './layer-record.ts';
+import type { RunningJob, WorkerPool } from './worker-pool.ts';
+import type { UnpackJob } from './worker-protocol.ts';
+
+/** Where a download writes to (the shape of the registry client's sink). */
+export interface LayerSink {
+  write(piece: Uint8Array): Promise<void>;
+  /** What was written so far was not the blob: it comes again from the start. */
+  restart(): Promise<void>;
+}
+
+/** Brings the whole blob into the sink, its digest verified, or rejects. */
+export type Download = (sink: LayerSink, signal: AbortSignal) => Promise<void>;
+
+export interface IntakeOptions {
+  readonly pool: WorkerPool;
+  readonly clock: ClockPort;
+  /** A new job with a fresh name, each time. */
+  newJob(): UnpackJob;
+  /** A job's end, however it came: `isClean` says that nothing of it is left. */
+  onEnd(job: UnpackJob, isClean: boolean): void;
+}
+
+/** Downloads and unpacks; the layer is there whole and durable when this settles, or nothing of it is. */
+export async function takeLayer(options: IntakeOptions, download: Download, signal: AbortSignal): Promise<LayerRecord> {
+  const intake = new Intake(options);
+  const cancel = (): void => {
+    intake.cancel();
+  };
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    await download(intake, signal);
+    return await intake.complete();
+  } catch (error) {
+    await intake.abandon();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
+class Intake implements LayerSink {
+  readonly #options: IntakeOptions;
+  #job: UnpackJob;
+  #running: RunningJob;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+    this.#job = options.newJob();
+    this.#running = options.pool.start(this.#job);
+  }
+
+  async write(piece: Uint8Array): Promise<void> {
+    const { failure } = this.#running;
+    // What the unpacker makes of a blob counts once the blob's digest is known to be right: bytes of a lying mirror
+    // must not end the pull, the download goes on to the next endpoint. A full disk or a bound ends it at once.
+    if (failure !== undefined && failure.kind !== 'outside') throw new FaultError(failure);
+    await this.#running.write(piece);
+  }
+
+  async restart(): Promise<void> {
+    await this.abandon();
+    this.#job = this.#options.newJob();
+    this.#running = this.#options.pool.start(this.#job);
+  }
+
+  cancel(): void {
+    this.#running.cancel();
+  }
+
+  async complete(): Promise<LayerRecord> {
+    this.#running.end();
+    const result = await this.#running.result;
+    if (result.kind !== 'unpack') fail('bug', `unpack layer ${this.#job.diffId}: the worker answered ${result.kind}`);
+    this.#options.onEnd(this.#job, true);
+    return result.record;
+  }
+
+  /** Waits, for a bounded time, until the worker has deleted what it wrote. */
+  async abandon(): Promise<void> {
+    this.#running.cancel();
+    const { clock } = this.#options;
+    const isClean = await new Promise<boolean>((resolve) => {
+      const timer = clock.setTimeout(() => {
+        resolve(false);
+      }, storageLimits.cancelMs);
+      const settle = (clean: boolean): void => {
+        clock.clearTimeout(timer);
+        resolve(clean);
+      };
+      this.#running.result.then(
+        () => {
+          settle(true);
+        },
+        () => {
+          settle(!this.#running.isLost);
+        },
+      );
+    });
+    this.#options.onEnd(this.#job, isClean);
+  }
+}

@@ -1,0 +1,139 @@
+/** One layer unpacked by a worker: written aside, measured, synced, and only then given its name (F07, F20). */
+import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fail, toFault, FaultError } from '../../base/fault.ts';
+import { codeOf, must } from '../../host/errno.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/ffi-constants.ts';
+import { callSync, libc } from '../../host/ffi.ts';
+import { LayerApplier } from '../image/unpack-apply.ts';
+import { LayerStream } from '../image/unpack-stream.ts';
+import { encodeLayerRecord } from './layer-record.ts';
+import type { LayerRecord } from './layer-record.ts';
+import { DIFF, RECORD, layerDir, storePaths } from './layer-layout.ts';
+import type { StorePaths } from './layer-layout.ts';
+import { measureTrees, openOwnDirectory, removeTreeAt } from './tree.ts';
+import type { UnpackJob } from './worker-protocol.ts';
+
+/** A layer's root that no entry describes; it becomes the container's `/`, so others than root must get through. */
+const ROOT_MODE = 0o755;
+const STORE_MODE = 0o700;
+
+export class LayerUnpack {
+  readonly #job: UnpackJob;
+  readonly #paths: StorePaths;
+  readonly #dir: string;
+  readonly #rootFd: number;
+  readonly #applier: LayerApplier;
+  readonly #stream: LayerStream;
+  #closed = false;
+
+  /** Makes the directory aside; throws when the disk does not let it. */
+  constructor(job: UnpackJob) {
+    this.#job = job;
+    this.#paths = storePaths(job.root);
+    this.#dir = join(this.#paths.partial, job.partial);
+    mkdirSync(this.#dir, { mode: STORE_MODE });
+    try {
+      const diff = join(this.#dir, DIFF);
+      mkdirSync(diff, { mode: ROOT_MODE });
+      this.#rootFd = openSync(diff, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      // whatever the umask
+      fchmodSync(this.#rootFd, ROOT_MODE);
+    } catch (error) {
+      this.#removePartial();
+      throw error;
+    }
+    this.#applier = new LayerApplier(this.#rootFd);
+    this.#stream = new LayerStream(this.#applier, { entries: job.entries, layerBytes: job.layerBytes });
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await this.#named(() => this.#stream.write(bytes));
+  }
+
+  /** The whole blob was written and its digest is right: verifies the diff-id and makes the layer visible. */
+  async commit(): Promise<LayerRecord> {
+    return this.#named(async () => {
+      const { diffId, tarBytes } = await this.#stream.end();
+      // what was written is thrown away: a diff-id says what a layer is, and this is not it (F67, S60)
+      if (diffId !== this.#job.diffId) fail('outside', `the tar has the digest ${diffId}, not the diff-id of the image's config`);
+      const applied = this.#applier.complete();
+      this.#applier.close();
+      const record: LayerRecord = {
+        version: 1,
+        diffId: this.#job.diffId,
+        blobDigest: this.#job.blobDigest,
+        tarBytes,
+        ...applied,
+        ...measureTrees([join(this.#dir, DIFF)]),
+      };
+      this.#publish(record);
+      return record;
+    });
+  }
+
+  /** Closes and deletes everything that is left of an unpacking that did not come to its end. */
+  abandon(): void {
+    this.#close();
+    this.#removePartial();
+  }
+
+  #publish(record: LayerRecord): void {
+    writeFileSync(join(this.#dir, RECORD), encodeLayerRecord(record), { mode: 0o600, flag: 'wx' });
+    // One syncfs for all files of the layer, as containerd's image_pull_with_sync_fs does: a sync of each would cost a
+    // journal commit per file. It reports write-back errors (Linux 5.8) and comes before the rename, so that after a
+    // power loss a layer that has its name has its bytes.
+    must(callSync(libc.syncfs, this.#rootFd), 'sync the file system of', this.#dir);
+    this.#close();
+    const target = layerDir(this.#paths, this.#job.diffId);
+    renameSync(this.#dir, target);
+    const layers = openSync(this.#paths.layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    try {
+      fsyncSync(layers);
+    } catch (error) {
+      // not durable, so not there: deleted under its other name by `abandon`
+      renameSync(target, this.#dir);
+      throw error;
+    } finally {
+      closeSync(layers);
+    }
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#stream.destroy();
+    this.#applier.close();
+    closeSync(this.#rootFd);
+  }
+
+  #removePartial(): void {
+    removePath(this.#dir);
+  }
+
+  async #named<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      const named = toFault(error, `unpack layer ${this.#job.diffId}`);
+      throw new FaultError({ ...named, subject: this.#job.diffId });
+    }
+  }
+}
+
+/** Deletes a tree by its path; succeeds when it, or the directory it is in, is gone. */
+export function removePath(path: string): void {
+  const slash = path.lastIndexOf('/');
+  let parent: number;
+  try {
+    parent = openOwnDirectory(path.slice(0, slash));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    removeTreeAt(parent, Buffer.from(path.slice(slash + 1)).toString('latin1'));
+  } finally {
+    closeSync(parent);
+  }
+}

@@ -1,0 +1,51 @@
+/** What main thread and storage workers say to each other. A job has a channel of its own, so that jobs don't mix. */
+import type { MessagePort } from 'node:worker_threads';
+import type { Fault } from '../../base/fault.ts';
+import type { Digest } from '../../base/ids.ts';
+import type { LayerRecord } from './layer-record.ts';
+import type { TreeSize } from './tree.ts';
+
+export interface UnpackJob {
+  readonly kind: 'unpack';
+  readonly root: string;
+  /** A fresh name below `partial/`. */
+  readonly partial: string;
+  readonly diffId: Digest;
+  readonly blobDigest: Digest;
+  readonly entries: number;
+  readonly layerBytes: number;
+}
+
+export interface RemoveJob {
+  readonly kind: 'remove';
+  /** Absolute; each with everything below it. */
+  readonly paths: readonly string[];
+}
+
+export interface MeasureJob {
+  readonly kind: 'measure';
+  readonly paths: readonly string[];
+}
+
+export type Job = UnpackJob | RemoveJob | MeasureJob;
+
+/** Main thread to worker, on its own port; `port` is the job's channel. */
+export type ToWorker = { readonly type: 'job'; readonly job: Job; readonly port: MessagePort } | { readonly type: 'exit' };
+
+/** Main thread to a job. */
+export type ToJob =
+  | { readonly type: 'chunk'; readonly bytes: Uint8Array<ArrayBuffer> }
+  /** The blob was whole and verified: make the layer visible. */
+  | { readonly type: 'end' }
+  | { readonly type: 'cancel' };
+
+export type JobResult =
+  | { readonly kind: 'unpack'; readonly record: LayerRecord }
+  | { readonly kind: 'remove' }
+  | { readonly kind: 'measure'; readonly size: TreeSize };
+
+/** A job to the main thread; after `done` or `failed` nothing follows, and nothing half made is left. */
+export type FromJob =
+  | { readonly type: 'credit'; readonly bytes: number }
+  | { readonly type: 'done'; readonly result: JobResult }
+  | { readonly type: 'failed'; readonly fault: Fault };
