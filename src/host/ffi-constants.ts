@@ -31,6 +31,7 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 
 export const WNOHANG = 1;
+export const PR_SET_CHILD_SUBREAPER = 36;
 /** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */
 export const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;
 /** glibc: posix_spawnattr_t 336, posix_spawn_file_actions_t 80, sigset_t 128 bytes; more, so that growth does no harm. */

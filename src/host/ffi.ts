@@ -112,6 +112,13 @@ export const libc = {
     'const char *',
   ]),
   sigemptyset: native<[set: Uint8Array]>('sigemptyset', ['void *']),
+  prctl: native<[option: number, value: Word, third: Word, fourth: Word, fifth: Word]>('prctl', [
+    'int',
+    'unsigned long',
+    'unsigned long',
+    'unsigned long',
+    'unsigned long',
+  ]),
   pidfdOpen: syscall<[pid: number, flags: number]>(NUMBERS.pidfdOpen, ['int', 'unsigned int']),
   pidfdSendSignal: syscall<[pidfd: number, signal: number, info: null, flags: number]>(NUMBERS.pidfdSendSignal, [
     'int',
@@ -171,6 +178,10 @@ export const libc = {
   setns: native<[fd: number, type: number]>('setns', ['int', 'int']),
   sethostname: native<[name: Uint8Array, length: number]>('sethostname', ['void *', 'size_t']),
   socket: native<[domain: number, type: number, protocol: number]>('socket', ['int', 'int', 'int']),
+  sendto: native<[fd: number, bytes: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: number]>(
+    'sendto',
+    ['int', 'void *', 'size_t', 'int', 'void *', 'unsigned int'],
+  ),
   ioctl: native<[fd: number, request: Word, argument: Uint8Array]>('ioctl', ['int', 'unsigned long', 'void *']),
 
   // files below a directory descriptor

@@ -17,7 +17,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import { Semaphore } from '../base/bounded.ts';
 import { FaultError, fail, fault } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
-import { codeOf } from './errno.ts';
+import { codeOf, fromNode } from './errno.ts';
 import { NSFS_MAGIC } from './ffi-constants.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountBind, setPropagation, unmount } from './mounts.ts';
@@ -27,7 +27,7 @@ import { sysctlNamespace } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 
 export interface PinRequest {
-  /** Absolute, below a prepared pin root; made when it is not there. */
+  /** Absolute, in a prepared pin root; made when it is not there. */
   readonly directory: string;
   readonly net: boolean;
   readonly ipc: boolean;
@@ -63,30 +63,44 @@ export async function pinNamespaces(request: PinRequest, clock: ClockPort): Prom
   checkSysctls(sysctls, kinds, directory);
   const paths = Object.fromEntries(kinds.map((kind) => [kind, join(directory, kind)])) as PinPaths;
   if (kinds.length === 0) return paths;
-  const present = await Promise.all(Object.values(paths).map(isNamespacePin));
-  if (present.every(Boolean)) return paths;
-  await unpinNamespaces(directory);
-  await mkdir(directory, { recursive: true, mode: 0o711 });
+  if (!(await makeDirectory(directory))) {
+    const present = await Promise.all(Object.values(paths).map(isNamespacePin));
+    if (present.every(Boolean)) return paths;
+    await unpinNamespaces(directory);
+    await makeDirectory(directory);
+  }
   const order = { directory, kinds, sysctls, ...(hostname === undefined ? {} : { hostname }) };
   await turn.with(() => giveOrder(order, clock));
   return paths;
 }
 
+/** False when it is there already: the usual case of a fresh pod needs no look at what is pinned. */
+async function makeDirectory(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory, 0o711);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw fromNode(error, 'make pin directory', directory);
+  }
+}
+
 /** Lets go of all pins in `directory` and removes it. Can be repeated; the namespaces end with their last user. */
 export async function unpinNamespaces(directory: string): Promise<void> {
-  for (const kind of PIN_KINDS) {
-    const path = join(directory, kind);
-    for (let layer = 0; layer < hostLimits.stackedMounts; layer += 1) {
-      // lazy: nsfs holds no data, and a CNI plugin may have the file open at this moment
-      if (!(await unmount(path, { lazy: true }))) break;
-    }
-    await rm(path, { force: true });
-  }
+  await Promise.all(PIN_KINDS.map((kind) => unpin(join(directory, kind))));
   try {
     await rmdir(directory);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
   }
+}
+
+async function unpin(path: string): Promise<void> {
+  for (let layer = 0; layer < hostLimits.stackedMounts; layer += 1) {
+    // lazy: nsfs holds no data, and a CNI plugin may have the file open at this moment
+    if (!(await unmount(path, { lazy: true }))) break;
+  }
+  await rm(path, { force: true });
 }
 
 /** True when a namespace is pinned at `path`; false for a plain file left by a crash and for nothing. */

@@ -2,9 +2,10 @@
  * Reaping: SIGCHLD, then waitpid(WNOHANG) on our own pids only. A signal tells that some child changed, not which
  * and not how many; Node's own child processes are left to libuv, which asks for its own pids in the same way.
  */
-import { WNOHANG } from './ffi-constants.ts';
+import { readFileSync } from 'node:fs';
+import { errnoName, must } from './errno.ts';
+import { PR_SET_CHILD_SUBREAPER, WNOHANG } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
-import { errnoName } from './errno.ts';
 
 /** How a process ended: one of the two is null. Both are null when somebody else reaped it. */
 export interface ExitStatus {
@@ -19,14 +20,29 @@ interface Entry {
 }
 
 const children = new Map<number, Entry>();
-let listening = false;
+let isListening = false;
+let isReapingOrphans = false;
+
+function listen(): void {
+  if (isListening) return;
+  isListening = true;
+  process.on('SIGCHLD', reapAll);
+}
+
+/**
+ * Reaps orphans from now on, too: for a daemon that is process 1 of a container, or becomes a subreaper here. Only
+ * where no child is started but by `spawnProcess`: children of node:child_process would be taken from Node.
+ */
+export function reapOrphans(): void {
+  if (process.pid !== 1) must(callSync(libc.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 'become the reaper of', 'orphans');
+  isReapingOrphans = true;
+  listen();
+  reapAll();
+}
 
 /** Starts to wait for `pid`, a child of this process. */
 export function awaitChild(pid: number): Promise<ExitStatus> {
-  if (!listening) {
-    listening = true;
-    process.on('SIGCHLD', reapAll);
-  }
+  listen();
   return new Promise((resolve) => {
     const entry = { pid, done: resolve, holds: 0 };
     children.set(pid, entry);
@@ -55,6 +71,21 @@ export function holdZombie(pid: number): () => void {
 function reapAll(): void {
   // a Map may lose entries while it is walked
   for (const entry of children.values()) tryReap(entry);
+  if (isReapingOrphans) for (const pid of orphans()) callSync(libc.waitpid, pid, Buffer.alloc(4), WNOHANG);
+}
+
+/**
+ * Children that nobody here started. The kernel lists children by the thread that has them: orphans go to the main
+ * thread (find_alive_thread in kernel/exit.c), and those of posix_spawn belong to threads of the pool.
+ */
+function orphans(): number[] {
+  try {
+    const pids = readFileSync(`/proc/self/task/${process.pid}/children`, 'latin1').trim().split(' ').map(Number);
+    return pids.filter((pid) => pid > 0 && !children.has(pid));
+  } catch {
+    // a kernel without CONFIG_PROC_CHILDREN: zombies stay, nothing else does
+    return [];
+  }
 }
 
 function tryReap(entry: Entry): void {

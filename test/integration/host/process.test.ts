@@ -169,6 +169,15 @@ describe('one run of a tool', () => {
   });
 });
 
+describe('orphans', () => {
+  test('F44: a daemon that is the reaper of its orphans leaves no zombie of them, and its own children keep their codes', async () => {
+    const helper = new URL('./reaper.ts', import.meta.url).pathname;
+    const result = await run([process.execPath, helper]);
+    expect(text(result.stderr)).toBe('');
+    expect(JSON.parse(text(result.stdout))).toEqual({ orphans: 20, zombies: 0, codes: [7, 7, 7] });
+  });
+});
+
 describe('killing a tree', () => {
   let directory = '';
   beforeAll(() => {

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, readSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { makePipe } from '../../../src/host/descriptors.ts';
@@ -56,9 +56,9 @@ describeAsRoot('watching a directory', () => {
     const [path, seen] = [makeDirectory(), new Seen()];
     const watch = await watchDirectory(path, watcher(seen));
     // the event loop has no turn meanwhile; the kernel's queue holds 16384 by default
-    for (let index = 0; index < 20_000; index += 1) writeFileSync(join(path, String(index)), '');
+    for (let index = 0; index < 20_000; index += 1) closeSync(openSync(join(path, `file-${index % 2}`), 'a'));
     await seen.until('rescan: overflow');
-    expect(seen.items.length).toBeGreaterThan(1000);
+    expect(seen.items).toContain('file-0');
     writeFileSync(join(path, 'after'), '');
     await seen.until('after');
     watch.close();
