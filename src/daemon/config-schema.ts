@@ -1,0 +1,94 @@
+/** What a configuration may say, and its defaults. Every key is here; anything else is refused with its line. */
+
+export interface HandlerSettings {
+  /** Absolute path, or the name of a program to be found in the usual directories. */
+  readonly path: string;
+}
+
+export interface Config {
+  /** What survives a reboot: journal, images, what containers wrote. */
+  readonly root: string;
+  /** What does not: bundles, exit files, namespace pins. A tmpfs. */
+  readonly state: string;
+  /** The CRI socket. */
+  readonly socket: string;
+  readonly log: { readonly level: string };
+  readonly cgroup: { readonly driver: string };
+  readonly runtime: {
+    readonly default_handler: string;
+    readonly monitor: string;
+    readonly handlers: Readonly<Record<string, HandlerSettings>>;
+  };
+  readonly network: {
+    readonly config_dir: string;
+    readonly plugin_dirs: readonly string[];
+    /** Name of the network to use; empty for the first by file name. */
+    readonly name: string;
+    readonly default_bridge: string;
+    readonly default_subnet: string;
+  };
+  readonly images: {
+    readonly registries_conf: string;
+    readonly registries_conf_dir: string;
+  };
+}
+
+export const defaultConfig: Config = {
+  root: '/var/lib/troupe',
+  state: '/run/troupe',
+  socket: '/run/troupe/troupe.sock',
+  log: { level: 'info' },
+  cgroup: { driver: 'cgroupfs' },
+  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } } },
+  network: {
+    config_dir: '/etc/cni/net.d',
+    plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
+    name: '',
+    default_bridge: 'troupe0',
+    default_subnet: '10.62.0.0/16',
+  },
+  images: {
+    registries_conf: '/etc/containers/registries.conf',
+    registries_conf_dir: '/etc/containers/registries.conf.d',
+  },
+};
+
+/** How a value is checked. */
+export type Rule =
+  | { readonly is: 'path' | 'optionalPath' | 'text' }
+  | { readonly is: 'oneOf'; readonly values: readonly string[] }
+  | { readonly is: 'paths' }
+  | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
+  /** A table with names of the user's own; replaced as a whole entry by a later file. */
+  | { readonly is: 'named'; readonly each: Readonly<Record<string, Rule>>; readonly name: RegExp };
+
+export const schema: Readonly<Record<string, Rule>> = {
+  root: { is: 'path' },
+  state: { is: 'path' },
+  socket: { is: 'path' },
+  log: { is: 'table', keys: { level: { is: 'oneOf', values: ['trace', 'debug', 'info', 'warn', 'error'] } } },
+  // systemd comes with the issue on nodes that have it; naming it today is refused, not ignored
+  cgroup: { is: 'table', keys: { driver: { is: 'oneOf', values: ['cgroupfs'] } } },
+  runtime: {
+    is: 'table',
+    keys: {
+      default_handler: { is: 'text' },
+      monitor: { is: 'text' },
+      handlers: { is: 'named', each: { path: { is: 'text' } }, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u },
+    },
+  },
+  network: {
+    is: 'table',
+    keys: {
+      config_dir: { is: 'path' },
+      plugin_dirs: { is: 'paths' },
+      name: { is: 'text' },
+      default_bridge: { is: 'text' },
+      default_subnet: { is: 'text' },
+    },
+  },
+  images: {
+    is: 'table',
+    keys: { registries_conf: { is: 'optionalPath' }, registries_conf_dir: { is: 'optionalPath' } },
+  },
+};

@@ -1,0 +1,144 @@
+/** Reads the configuration: defaults, the file, its drop-ins in the order of their names, then the command line. */
+import { readFile, readdir } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import { parse, TomlError } from 'smol-toml';
+import { fail } from '../base/fault.ts';
+import { codeOf } from '../host/errno.ts';
+import { lineOfKey } from '../oci/distribution/toml-lines.ts';
+import { defaultConfig, schema } from './config-schema.ts';
+import type { Config, Rule } from './config-schema.ts';
+
+type Table = Record<string, unknown>;
+
+export interface Overrides {
+  readonly root?: string;
+  readonly state?: string;
+  readonly socket?: string;
+  readonly logLevel?: string;
+}
+
+/**
+ * The configuration from `file` and `<file>.d/*.toml`; a missing file is the default one unless `isRequired`.
+ * Throws `invalidRequest` with file and line for what is not understood.
+ */
+export async function loadConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<Config> {
+  let config = defaultConfig;
+  const text = await readIfThere(file);
+  if (text === undefined && isRequired) fail('invalidRequest', `read configuration ${file}: there is no such file`, { subject: file });
+  if (text !== undefined) config = applyFile(config, text, file);
+  for (const dropIn of await dropIns(`${file}.d`)) {
+    config = applyFile(config, (await readIfThere(dropIn)) ?? '', dropIn);
+  }
+  return withOverrides(config, overrides);
+}
+
+/** One file over what stands; pure. Throws `invalidRequest` with file and line. */
+export function applyFile(config: Config, text: string, file: string): Config {
+  const table = parseToml(text, file);
+  check(table, schema, [], text, file);
+  return merge(config as never, table) as never;
+}
+
+function parseToml(text: string, file: string): Table {
+  try {
+    return parse(text);
+  } catch (thrown) {
+    if (!(thrown instanceof TomlError)) throw thrown;
+    const reason = thrown.message.split('\n', 1)[0] ?? '';
+    return fail('invalidRequest', `read configuration ${file}, line ${thrown.line}: ${reason}`, { subject: file });
+  }
+}
+
+function check(table: Table, rules: Readonly<Record<string, Rule>>, path: readonly string[], text: string, file: string): void {
+  for (const [key, value] of Object.entries(table)) {
+    const at = [...path, key];
+    const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
+    const refuse = (reason: string): never =>
+      fail('invalidRequest', `read configuration ${file}, line ${lineOfKey(text, at)}: ${at.join('.')}: ${reason}`, { subject: at.join('.') });
+    if (rule === undefined) refuse('no such key');
+    else checkValue(value, rule, at, text, file, refuse);
+  }
+}
+
+function checkValue(
+  value: unknown, rule: Rule, at: readonly string[], text: string, file: string, refuse: (reason: string) => never,
+): void {
+  switch (rule.is) {
+    case 'path':
+      if (typeof value !== 'string' || !isAbsolute(value)) refuse('must be an absolute path');
+      break;
+    case 'optionalPath':
+      if (typeof value !== 'string' || (value !== '' && !isAbsolute(value))) refuse('must be an absolute path or empty');
+      break;
+    case 'text':
+      if (typeof value !== 'string') refuse('must be a text');
+      break;
+    case 'oneOf':
+      if (typeof value !== 'string' || !rule.values.includes(value)) refuse(`must be one of ${rule.values.join(', ')}`);
+      break;
+    case 'paths':
+      if (!Array.isArray(value) || !value.every((one) => typeof one === 'string' && isAbsolute(one))) {
+        refuse('must be a list of absolute paths');
+      }
+      break;
+    case 'table':
+      if (!isTable(value)) refuse('must be a table');
+      else check(value, rule.keys, at, text, file);
+      break;
+    case 'named':
+      if (!isTable(value)) refuse('must be a table');
+      else {
+        for (const [name, entry] of Object.entries(value)) {
+          if (!rule.name.test(name)) refuse(`${name} is not a plain name`);
+          if (!isTable(entry)) refuse(`${name} must be a table`);
+          else check(entry, rule.each, [...at, name], text, file);
+        }
+      }
+      break;
+  }
+}
+
+function isTable(value: unknown): value is Table {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+}
+
+function merge(base: Table, over: Table): Table {
+  const merged: Table = { ...base };
+  for (const [key, value] of Object.entries(over)) {
+    const old = merged[key];
+    merged[key] = isTable(value) && isTable(old) ? merge(old, value) : value;
+  }
+  return merged;
+}
+
+function withOverrides(config: Config, overrides: Overrides): Config {
+  const { logLevel, ...paths } = overrides;
+  for (const [name, path] of Object.entries(paths)) {
+    if (path !== undefined && !isAbsolute(path)) fail('invalidRequest', `use --${name} ${path}: must be an absolute path`);
+  }
+  return { ...config, ...paths, log: { level: logLevel ?? config.log.level } };
+}
+
+async function dropIns(directory: string): Promise<readonly string[]> {
+  try {
+    const names = await readdir(directory);
+    return names.filter((name) => name.endsWith('.toml')).toSorted().map((name) => join(directory, name));
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return [];
+    throw thrown;
+  }
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return undefined;
+    throw thrown;
+  }
+}
+
+/** The one look at the environment: systemd's notification socket; empty when there is none. */
+export function notifySocket(): string {
+  return process.env['NOTIFY_SOCKET'] ?? '';
+}
