@@ -37,10 +37,12 @@ const NO_CONTROLLER = /^(?:rw|ro|xattr|noprefix|clone_children|cpuset_v2_mode|al
 /** The layout from the mounts and from what the v2 root lists as its controllers. Pure. */
 export function cgroupLayout(mounts: readonly MountInfo[], unifiedControllers: readonly string[]): CgroupLayout {
   const hierarchies: CgroupHierarchy[] = [];
+  // beside v1 the v2 hierarchy only groups processes: runtimes set v1 limits there, and we enable nothing in it
+  const isHybrid = mounts.some((mount) => mount.fsType === 'cgroup');
   for (const mount of mounts) {
     if (mount.fsType !== 'cgroup' && mount.fsType !== 'cgroup2') continue;
     const version = mount.fsType === 'cgroup' ? 1 : 2;
-    const controllers = version === 2 ? unifiedControllers : mount.superOptions.filter((option) => !NO_CONTROLLER.test(option));
+    const controllers = version === 2 ? (isHybrid ? [] : unifiedControllers) : mount.superOptions.filter((option) => !NO_CONTROLLER.test(option));
     const isKnown = hierarchies.some((other) => other.version === version && other.controllers.join() === controllers.join());
     // the same hierarchy can be mounted more than once; a bind of a part of it is none
     if (!isKnown && mount.root === '/') hierarchies.push({ version, mountPoint: mount.mountPoint, controllers });

@@ -1,6 +1,7 @@
 /**
  * Cgroups of ours, through the file system. Every function touches the cgroup that it is given and what lies below
- * it; the one exception is createCgroup on v2, which must enable controllers in the cgroups above.
+ * it, never one above that was there before: on v2 controllers are enabled only in cgroups that the same call made.
+ * What an existing parent does not hand down (the kubelet, systemd or the administrator decide) is not to be had.
  */
 import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -15,26 +16,36 @@ export async function createCgroup(layout: CgroupLayout, path: string): Promise<
   checkCgroupPath(path);
   for (const hierarchy of layout.hierarchies) {
     try {
-      await createIn(hierarchy, path.split('/').slice(1));
+      await createIn(hierarchy, path.split('/').slice(1), layout.version === 2);
     } catch (error) {
       throw fromNode(error, `create cgroup ${path} in`, hierarchy.mountPoint);
     }
   }
 }
 
-async function createIn(hierarchy: CgroupHierarchy, parts: readonly string[]): Promise<void> {
+async function createIn(hierarchy: CgroupHierarchy, parts: readonly string[], mayEnable: boolean): Promise<void> {
   let directory = hierarchy.mountPoint;
-  for (const part of parts) {
-    if (hierarchy.version === 2) await enableControllers(directory);
+  let isParentOurs = false;
+  for (const [index, part] of parts.entries()) {
+    if (mayEnable && isParentOurs) await enableControllers(directory);
     directory = join(directory, part);
-    try {
-      await mkdir(directory, 0o755);
-    } catch (error) {
-      if (codeOf(error) !== 'EEXIST') throw error;
-    }
-    if (hierarchy.controllers.includes('cpuset') && hierarchy.version === 1) {
+    isParentOurs = await makeOne(directory);
+    // a parent that was there before belongs to whoever made it; the cgroup itself is ours, also when a crash left it empty
+    const isOurs = isParentOurs || index === parts.length - 1;
+    if (isOurs && hierarchy.version === 1 && hierarchy.controllers.includes('cpuset')) {
       for (const file of ['cpuset.cpus', 'cpuset.mems']) await inherit(directory, file);
     }
+  }
+}
+
+/** True when this call made it. */
+async function makeOne(directory: string): Promise<boolean> {
+  try {
+    await mkdir(directory, 0o755);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 
@@ -44,7 +55,7 @@ async function inherit(directory: string, file: string): Promise<void> {
   await writeFile(join(directory, file), await readFile(join(dirname(directory), file)));
 }
 
-/** What the children of a v2 cgroup may limit is decided in the parent. Enabling is all we do there; nothing is set. */
+/** Hands all controllers that a v2 cgroup of ours has down to its children. */
 async function enableControllers(directory: string): Promise<void> {
   const available = (await readFile(join(directory, 'cgroup.controllers'), 'utf8')).trim().split(/\s+/u).filter(Boolean);
   const enabled = (await readFile(join(directory, 'cgroup.subtree_control'), 'utf8')).trim().split(/\s+/u);

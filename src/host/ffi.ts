@@ -290,7 +290,7 @@ export function callAsync<A extends unknown[]>(fn: Native<A>, ...args: A): Promi
       const errno = result === -1 ? koffi.errno() : 0;
       keepAlive(args);
       if (error === null || error === undefined) resolve({ result, errno });
-      else reject(error instanceof Error ? error : new Error(String(error)));
+      else reject(error instanceof Error ? error : new Error('koffi refused the call'));
     };
     fn.async(...args, done);
   });

@@ -1,0 +1,21 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { createCgroup } from '../../../src/host/cgroups.ts';
+
+// plain files stand for the control files: on a real hierarchy a mistake would change cgroups of others
+test.each([
+  ['v2 alone', 2, false],
+  ['v2 beside v1', 1, true],
+] as const)('a cgroup that was there before is not written to: %s', async (_name, version, hybrid) => {
+  const mountPoint = mkdtempSync(join(tmpdir(), 'troupe-cgroup-'));
+  const control = join(mountPoint, 'cgroup.subtree_control');
+  writeFileSync(join(mountPoint, 'cgroup.controllers'), 'hugetlb memory\n');
+  writeFileSync(control, 'untouched');
+  const hierarchies = [{ version: 2 as const, mountPoint, controllers: ['hugetlb', 'memory'] }];
+  await createCgroup({ version, hybrid, controllers: [], hierarchies }, '/pod');
+  expect(existsSync(join(mountPoint, 'pod'))).toBe(true);
+  expect(readFileSync(control, 'utf8')).toBe('untouched');
+  rmSync(mountPoint, { recursive: true });
+});
