@@ -7,7 +7,7 @@ import type { Descriptor } from '../image/manifest.ts';
 import { faultOfStatus, unavailable } from './registry-fault.ts';
 import { isTransient, pause } from './retry.ts';
 import type { Session } from './session.ts';
-import { TransportError } from './transport-error.ts';
+import { mayRecover, TransportError } from './transport-error.ts';
 import type { HttpResponse } from './transport.ts';
 
 export interface BlobSink {
@@ -104,7 +104,7 @@ class Download {
       fruitless = this.#bytes - before >= distributionLimits.blobProgressBytes ? 1 : fruitless + 1;
       const isLast = fruitless >= session.attempts || attempt >= distributionLimits.blobAttempts;
       if (outcome instanceof TransportError) {
-        if (isLast || outcome.phase === 'connect' || outcome.phase === 'policy') {
+        if (isLast || !mayRecover(outcome)) {
           unavailable(attempted, `${outcome.message} (${this.#bytes} of ${this.#options.descriptor.size} bytes were there)`);
         }
         await pause(this.#clock, session.waitAfter(undefined, fruitless), signal, attempted);

@@ -10,7 +10,7 @@ import type { Endpoint } from './endpoints.ts';
 import { hostnameOf, isLoopback } from './host-policy.ts';
 import { faultOfStatus, unavailable } from './registry-fault.ts';
 import { isTransient, pause, retryAfterMs, waitMs } from './retry.ts';
-import { TransportError } from './transport-error.ts';
+import { mayRecover, TransportError } from './transport-error.ts';
 import type { HostPolicy, HttpRequest, HttpResponse, Transport } from './transport.ts';
 
 export interface SessionOptions {
@@ -219,11 +219,6 @@ async function wholeReply(response: HttpResponse, attempted: string): Promise<Ui
     if (error instanceof TransportError) unavailable(attempted, error.message);
     throw error;
   }
-}
-
-/** A broken exchange may work again; no connection or a refusal of ours means the next endpoint. */
-function mayRecover(error: unknown): boolean {
-  return error instanceof TransportError && (error.phase === 'headers' || error.phase === 'body');
 }
 
 function policyOf({ endpoint, insecureHosts }: SessionOptions): HostPolicy {

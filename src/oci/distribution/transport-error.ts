@@ -2,10 +2,10 @@
 import { FaultError, printable } from '../../base/fault.ts';
 
 /**
- * connect: no connection, so nothing of the request was seen by anyone · headers: no answer · body: the answer broke off
- * · policy: we refuse to go on, and trying again changes nothing
+ * connect: no connection, so nothing of the request was seen by anyone · redirect: no connection to where the registry
+ * sent us · headers: no answer · body: the answer broke off · policy: we refuse to go on, and trying again changes nothing
  */
-export type TransportPhase = 'connect' | 'headers' | 'body' | 'policy';
+export type TransportPhase = 'connect' | 'redirect' | 'headers' | 'body' | 'policy';
 
 export class TransportError extends Error {
   readonly phase: TransportPhase;
@@ -14,6 +14,11 @@ export class TransportError extends Error {
     this.name = 'TransportError';
     this.phase = phase;
   }
+}
+
+/** A broken exchange may work again; no connection or a refusal of ours means the next endpoint. */
+export function mayRecover(error: unknown): boolean {
+  return error instanceof TransportError && (error.phase === 'headers' || error.phase === 'body');
 }
 
 /** Node's error in our words; Faults (cancellation) pass through. */

@@ -90,7 +90,10 @@ export class Transport {
     let { url, authorization } = request;
     for (let hop = 0; hop <= distributionLimits.redirects; hop += 1) {
       const insecure = this.#checkUrl(url, request.policy);
-      const message = await this.#once(url, insecure, authorization, request);
+      const message = await this.#once(url, insecure, authorization, request).catch((error: unknown) => {
+        const isLater = hop > 0 && error instanceof TransportError && error.phase === 'connect';
+        throw isLater ? new TransportError('redirect', error.message) : error;
+      });
       const location = message.headers.location;
       if (request.method !== 'GET' || location === undefined || !REDIRECTS.has(message.statusCode ?? 0)) {
         return {

@@ -164,7 +164,7 @@ export class FakeRegistry {
       response.end(manifest.bytes);
       return;
     }
-    const blob = this.#blobs.get(/\/blobs\/(sha256:[0-9a-f]{64})$/u.exec(path)?.[1] ?? '');
+    const blob = this.#blobs.get(/\/blobs\/(sha256:[0-9a-f]{64})(?:\?|$)/u.exec(path)?.[1] ?? '');
     if (blob === undefined) return refuse(404, 'MANIFEST_UNKNOWN', 'not here')(request, response, () => undefined);
     sendBlob(request, response, blob);
   }

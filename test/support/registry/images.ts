@@ -1,12 +1,13 @@
 /** Tiny images made in memory. */
 import { gzipSync, zstdCompressSync } from 'node:zlib';
-import { pack, type Headers } from 'tar-stream';
+import { pack, type Header } from 'tar-stream';
 import { digestOf } from './fake-registry.ts';
 
 export type TestCompression = 'none' | 'gzip' | 'zstd';
 export type Flavour = 'oci' | 'docker';
 
-export interface TestEntry extends Headers {
+export interface TestEntry extends Partial<Header> {
+  readonly name: string;
   readonly content?: string | Uint8Array;
 }
 

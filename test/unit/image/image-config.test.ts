@@ -38,7 +38,7 @@ describe('image configs', () => {
         Volumes: { '/data/': {}, '/a/../../b': {}, '//data': {}, rel: {} },
         Labels: { x: 'y' },
         ExposedPorts: { '80/tcp': {} },
-        Healthcheck: { Test: ['NONE'], Interval: 30000000000000000001 },
+        Healthcheck: { Test: ['NONE'], Interval: 30_000_000_000 },
       },
     });
     expect(parsed).toEqual({

@@ -1,0 +1,394 @@
+/** Registries that stall, lie, break and redirect: rows F60–F67 of the fault matrix. In this process, over loopback. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { distributionLimits } from '../../../src/base/limits.ts';
+import type { Descriptor } from '../../../src/oci/image/manifest.ts';
+import type { Resolved } from '../../../src/oci/distribution/client.ts';
+import * as fake from '../../support/registry/fake-registry.ts';
+import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
+import { imageOf, indexOf, layerOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
+import { faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+
+let registry: FakeRegistry;
+let rig: Rig;
+let layer: TestLayer;
+let image: TestImage;
+let reference: string;
+const tick = (): void => rig.clock.advance(10_000);
+
+beforeEach(async () => {
+  registry = await FakeRegistry.start();
+  rig = rigOf(insecure(registry.host));
+  layer = await layerOf([{ name: 'x', content: 'x'.repeat(200_000) }], 'none');
+  image = imageOf([layer]);
+  registry.push('a', 'v', image);
+  reference = `${registry.host}/a:v`;
+});
+
+afterEach(async () => {
+  rig.client.close();
+  await registry.close();
+  expect(rig.clock.armed).toBe(0);
+});
+
+const layerPath = (): RegExp => new RegExp(`/blobs/${layer.digest}$`, 'u');
+
+function firstLayer(resolved: Resolved): Descriptor {
+  const descriptor = resolved.manifest.layers[0];
+  if (descriptor === undefined) throw new Error('no layer');
+  return descriptor;
+}
+
+async function pullLayer(options: { restart?: boolean } = {}): Promise<string> {
+  const resolved = await rig.resolve(reference);
+  return digestOf(await rig.fetch(resolved, firstLayer(resolved), options));
+}
+
+describe('F60 bodies that stop or trickle', () => {
+  it.each(['close', 'reset'] as const)('%s in the middle: resumed by Range', async (how) => {
+    registry.on(layerPath(), fake.breakOff(layer.bytes, 150_000, how), 1);
+    expect(await pullLayer()).toBe(layer.digest);
+    const requests = registry.seen.filter(({ path }) => layerPath().test(path));
+    expect(requests.length).toBe(2);
+  });
+
+  it('a stall at 99 % is given up and resumed', async () => {
+    registry.on(layerPath(), fake.stall(layer.bytes, layer.bytes.byteLength - 10, tick), 1);
+    expect(await pullLayer()).toBe(layer.digest);
+    expect(registry.seen.at(-1)?.range).toMatch(/^bytes=[1-9][0-9]*-$/u);
+  });
+
+  it('a trickle of one byte at a time is a stall', async () => {
+    registry.on(layerPath(), fake.trickle(layer.bytes, tick), 1);
+    expect(await pullLayer()).toBe(layer.digest);
+    expect(registry.count(layerPath())).toBe(2);
+  });
+
+  it('a registry that ignores Range: what is there is passed over', async () => {
+    registry.on(layerPath(), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
+    registry.on(layerPath(), fake.answer(layer.bytes));
+    expect(await pullLayer()).toBe(layer.digest);
+  });
+
+  it('a registry that answers another range is refused', async () => {
+    registry.on(layerPath(), fake.breakOff(layer.bytes, 150_000, 'close'), 1);
+    registry.on(layerPath(), (_request, response) => {
+      response.writeHead(206, { 'content-range': `bytes 0-9/${layer.bytes.byteLength}` });
+      response.end('0123456789');
+    });
+    const fault = await faultOf(pullLayer());
+    expect(fault.message).toContain(layer.digest);
+    expect(fault.message).toContain('another range');
+  });
+
+  it('always truncated: bounded attempts, then RegistryUnavailable with layer and host', async () => {
+    registry.on(layerPath(), fake.breakOff(layer.bytes, 0, 'close'));
+    const fault = await faultOf(pullLayer());
+    expect(fault).toMatchObject({ kind: 'outside', retryable: true });
+    expect(fault.message.startsWith(`RegistryUnavailable: pull ${reference}: layer ${layer.digest}: `)).toBe(true);
+    expect(fault.message).toContain(registry.host);
+    expect(registry.count(layerPath())).toBe(distributionLimits.attempts);
+  });
+
+  it('a body shorter than the manifest says is refused at its head', async () => {
+    registry.on(layerPath(), fake.answer(layer.bytes.subarray(0, 1000)));
+    expect((await faultOf(pullLayer())).message).toContain(`has 1000 bytes, the manifest says ${layer.bytes.byteLength}`);
+  });
+
+  it('a manifest that breaks off, or never comes, is asked for again', async () => {
+    registry.on(/manifests/u, fake.breakOff(image.manifest, 10, 'reset'), 1);
+    registry.on(/manifests/u, fake.silence(tick), 1);
+    registry.on(/manifests/u, fake.stall(image.manifest, 10, tick), 1);
+    expect(await pullLayer()).toBe(layer.digest);
+    expect(registry.count(/manifests/u)).toBe(4);
+  });
+
+  it('silence for ever ends as RegistryUnavailable', async () => {
+    registry.on(/manifests/u, fake.silence(tick));
+    const fault = await faultOf(rig.resolve(reference));
+    expect(fault.message).toContain('RegistryUnavailable: ');
+    expect(fault.message).toContain('no answer within');
+  });
+});
+
+describe('F61 S60 lies', () => {
+  it('wrong bytes of the right length: refused, the layer and the host named', async () => {
+    const wrong = Uint8Array.from(layer.bytes);
+    wrong[1000] = (wrong[1000] ?? 0) ^ 1;
+    registry.on(layerPath(), fake.answer(wrong));
+    const fault = await faultOf(pullLayer());
+    expect(fault).toMatchObject({ kind: 'outside' });
+    expect(fault.message).toContain(`layer ${layer.digest}: ${registry.host} sent content with the digest ${digestOf(wrong)}`);
+  });
+
+  it('S60 a config with one byte changed is refused', async () => {
+    const config = Buffer.from(image.config.toString().replace('linux', 'linuz'));
+    registry.on(new RegExp(digestOf(image.config), 'u'), fake.answer(config));
+    expect((await faultOf(rig.resolve(reference))).message).toContain('sent content with the digest');
+  });
+
+  it('S60 a manifest other than the digest asked for is refused', async () => {
+    const other = imageOf([layer], { config: { Cmd: ['/evil'] } });
+    registry.on(/manifests/u, fake.answer(other.manifest, { 'content-type': other.mediaType }));
+    const fault = await faultOf(rig.resolve(`${registry.host}/a@${digestOf(image.manifest)}`));
+    expect(fault.message).toContain(`sent a document with the digest ${digestOf(other.manifest)}`);
+  });
+
+  it('a wrong digest in the header is refused', async () => {
+    registry.on(
+      /manifests/u,
+      fake.answer(image.manifest, { 'content-type': image.mediaType, 'docker-content-digest': digestOf('other') }),
+    );
+    expect((await faultOf(rig.resolve(reference))).message).toContain('states another digest');
+  });
+
+  it('HEAD is never used, so nothing changes between HEAD and GET', async () => {
+    await pullLayer();
+    expect(new Set(registry.seen.map(({ method }) => method))).toEqual(new Set(['GET']));
+  });
+
+  it('more bytes than the manifest says are cut off', async () => {
+    registry.on(layerPath(), fake.endless());
+    expect((await faultOf(pullLayer())).message).toContain(`sends more than the ${layer.bytes.byteLength} bytes`);
+  });
+
+  it('an index that promises another platform, size or type than the child has is refused', async () => {
+    const entry = { bytes: image.manifest, mediaType: image.mediaType, platform: { os: 'linux', architecture: 'arm64' } };
+    const arm = indexOf([entry]);
+    registry.addManifest('a', arm.bytes, arm.mediaType, 'arm');
+    const wanted = { os: 'linux', architecture: 'arm64', variant: 'v8' };
+    const message = async (tag: string): Promise<string> =>
+      (await faultOf(rig.resolve(`${registry.host}/a:${tag}`, undefined, wanted))).message;
+    expect(await message('arm')).toContain('it is for linux/amd64, the index says linux/arm64');
+    const size = Buffer.from(Buffer.from(arm.bytes).toString().replace(/"size":\d+/u, '"size":1'));
+    registry.addManifest('a', size, arm.mediaType, 'size');
+    expect(await message('size')).toContain('the index says 1');
+    const type = Buffer.from(Buffer.from(arm.bytes).toString().replaceAll('image.manifest.v1', 'image.index.v1'));
+    registry.addManifest('a', type, arm.mediaType, 'type');
+    expect(await message('type')).toContain('the index says application/vnd.oci.image.index.v1+json');
+  });
+
+  it('S59 indexes inside one another are followed to a bound', async () => {
+    let inner: { bytes: Uint8Array; mediaType: string } = { bytes: image.manifest, mediaType: image.mediaType };
+    const tags: string[] = [];
+    for (let depth = 1; depth <= 5; depth += 1) {
+      inner = indexOf([inner]);
+      registry.addManifest('a', inner.bytes, inner.mediaType, `depth-${depth}`);
+      tags.push(`depth-${depth}`);
+    }
+    expect((await rig.resolve(`${registry.host}/a:depth-3`)).imageId).toBe(digestOf(image.config));
+    expect((await faultOf(rig.resolve(`${registry.host}/a:depth-5`))).message).toContain('more than 3 indexes inside one another');
+    expect(tags.length).toBe(5);
+  });
+
+  it('F67 fewer diff-ids than layers are refused before a layer is fetched', async () => {
+    registry.push('a', 'short', imageOf([layer, layer], { top: { rootfs: { type: 'layers', diff_ids: [layer.diffId] } } }));
+    expect((await faultOf(rig.resolve(`${registry.host}/a:short`))).message).toContain('names 1 layers, the manifest 2');
+  });
+});
+
+describe('F63 overload', () => {
+  it.each([
+    ['429 with seconds', 429, { 'retry-after': '7' }, [7000, 7700]],
+    ['503 with a date', 503, { 'retry-after': 'Thu, 01 Jan 2026 00:00:09 GMT' }, [9000, 9900]],
+    ['429 with an absurd wait', 429, { 'retry-after': '31536000' }, [60_000, 60_000]],
+    ['500 without a word', 500, {}, [100, 200]],
+  ] as const)('%s is waited out', async (_name, status, headers, [low, high]) => {
+    registry.on(/manifests/u, fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
+    registry.on(layerPath(), fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
+    expect(await pullLayer()).toBe(layer.digest);
+    expect(rig.clock.waits.length).toBe(2);
+    for (const wait of rig.clock.waits) {
+      expect(wait).toBeGreaterThanOrEqual(low);
+      expect(wait).toBeLessThanOrEqual(high);
+    }
+  });
+
+  it('without end: bounded, then RegistryUnavailable with the registry’s words', async () => {
+    registry.on(/manifests/u, fake.refuse(429, 'TOOMANYREQUESTS', 'pull rate limit'));
+    const fault = await faultOf(rig.resolve(reference));
+    expect(fault).toMatchObject({ kind: 'outside', retryable: true });
+    expect(fault.message).toMatch(/^RegistryUnavailable: .*answered 429 \(TOOMANYREQUESTS: pull rate limit\)$/u);
+    expect(registry.count(/manifests/u)).toBe(distributionLimits.attempts);
+  });
+});
+
+describe('F64 redirects', () => {
+  it('to another host are followed for blobs', async () => {
+    const store = await FakeRegistry.start();
+    try {
+      store.addBlob(layer.bytes);
+      const both = rigOf(insecure(registry.host, store.host));
+      registry.on(layerPath(), fake.redirect(`${store.url}/store/blobs/${layer.digest}?signature=secret`));
+      const resolved = await both.resolve(reference);
+      expect(digestOf(await both.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
+      both.client.close();
+    } finally {
+      await store.close();
+    }
+  });
+
+  it('in a loop end after ten hops', async () => {
+    registry.on(/manifests/u, fake.redirect((request) => request.url ?? ''));
+    const fault = await faultOf(rig.resolve(reference));
+    expect(fault.message).toContain('more than 10 redirects');
+    expect(registry.count(/manifests/u)).toBe(11);
+  });
+
+  it.each([
+    ['to a file', 'file:///etc/shadow', 'the scheme file: is not fetched'],
+    ['to ftp', 'ftp://r.example/x', 'the scheme ftp: is not fetched'],
+    ['to data', 'data:text/plain,x', 'the scheme data: is not fetched'],
+    ['to a URL with credentials', 'https://u:p@r.example/x', 'credentials in it'],
+    ['S80 to the metadata service', 'https://169.254.169.254/latest', 'an address of this machine or its link'],
+    ['S80 to it in one number', 'https://2852039166/latest', 'an address of this machine or its link'],
+    ['S80 to it in IPv6', 'https://[::ffff:169.254.169.254]/latest', 'an address of this machine or its link'],
+    ['to plain http elsewhere', 'http://r.example/x', 'not configured as insecure'],
+    ['to nonsense', 'http://[', 'no URL'],
+  ])('%s are refused', async (_name, location, words) => {
+    registry.on(/manifests/u, fake.redirect(location));
+    const fault = await faultOf(rig.resolve(reference));
+    expect(fault.message).toContain(words);
+    expect(registry.count(/manifests/u)).toBe(1);
+  });
+});
+
+describe('F66 mirrors', () => {
+  const mirrored = (...mirrors: readonly string[]): string =>
+    `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n${mirrors
+      .map((host) => `[[registry.mirror]]\nlocation = "${host}"\ninsecure = true\n`)
+      .join('')}`;
+
+  it('the first is dead, the second lacks the image, the third lies, the registry has it', async () => {
+    const dead = await FakeRegistry.start();
+    const { host: deadHost } = dead;
+    await dead.close();
+    const empty = await FakeRegistry.start();
+    const liar = await FakeRegistry.start();
+    try {
+      liar.push('a', 'v', image);
+      liar.on(/blobs/u, fake.answer('no config'));
+      const all = rigOf(mirrored(deadHost, empty.host, liar.host));
+      const resolved = await all.resolve(reference);
+      expect(digestOf(await all.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
+      expect(empty.count(/manifests/u)).toBe(1);
+      expect(liar.count(/manifests/u)).toBe(1);
+      expect(registry.count(/manifests/u)).toBe(1);
+      all.client.close();
+    } finally {
+      await empty.close();
+      await liar.close();
+    }
+  });
+
+  it('a good mirror spares the registry', async () => {
+    const mirror = await FakeRegistry.start();
+    try {
+      mirror.push('a', 'v', image);
+      const both = rigOf(mirrored(mirror.host));
+      const resolved = await both.resolve(reference);
+      await both.fetch(resolved, firstLayer(resolved));
+      expect(registry.seen).toEqual([]);
+      both.client.close();
+    } finally {
+      await mirror.close();
+    }
+  });
+
+  it('a mirror that dies in the middle of a layer: the registry goes on where it was', async () => {
+    const mirror = await FakeRegistry.start();
+    try {
+      mirror.push('a', 'v', image);
+      mirror.on(layerPath(), fake.breakOff(layer.bytes, 100_000, 'close'));
+      const both = rigOf(mirrored(mirror.host));
+      const resolved = await both.resolve(reference);
+      expect(digestOf(await both.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
+      expect(mirror.count(layerPath())).toBe(distributionLimits.mirrorAttempts);
+      expect(registry.seen.at(-1)?.range).toMatch(/^bytes=[1-9]/u);
+      both.client.close();
+    } finally {
+      await mirror.close();
+    }
+  });
+
+  it('a mirror with a wrong layer: anew from the registry when the sink can, an error when not', async () => {
+    const mirror = await FakeRegistry.start();
+    try {
+      mirror.push('a', 'v', image);
+      mirror.on(layerPath(), fake.answer(Buffer.alloc(layer.bytes.byteLength)));
+      const both = rigOf(mirrored(mirror.host));
+      const resolved = await both.resolve(reference);
+      const fault = await faultOf(both.fetch(resolved, firstLayer(resolved)));
+      expect(fault.message).toContain(`${mirror.host} sent content`);
+      expect(digestOf(await both.fetch(resolved, firstLayer(resolved), { restart: true }))).toBe(layer.digest);
+      both.client.close();
+    } finally {
+      await mirror.close();
+    }
+  });
+
+  it('all dead: RegistryUnavailable, with each host and its reason', async () => {
+    const dead = await FakeRegistry.start();
+    const { host } = dead;
+    await dead.close();
+    const alone = rigOf(`[[registry]]\nlocation = "${host}"\ninsecure = true\nmirror = [{ location = "127.0.0.1:1", insecure = true }]`);
+    const fault = await faultOf(alone.resolve(`${host}/a:v`));
+    expect(fault).toMatchObject({ kind: 'outside', retryable: true });
+    expect(fault.message.startsWith('RegistryUnavailable: ')).toBe(true);
+    expect(fault.message).toContain(`${host}: connect ECONNREFUSED`);
+    expect(fault.message).toContain('127.0.0.1:1: connect ECONNREFUSED');
+  });
+
+  it('a name that nobody knows', async () => {
+    const lookup = ((_name: string, _options: object, callback: (error: Error) => void) =>
+      callback(Object.assign(new Error('getaddrinfo ENOTFOUND r.example'), { code: 'ENOTFOUND' }))) as never;
+    const alone = rigOf('', { lookup });
+    const fault = await faultOf(alone.resolve('r.example/a:v'));
+    expect(fault.message).toContain('RegistryUnavailable: ');
+    expect(fault.message).toContain('r.example: getaddrinfo ENOTFOUND');
+  });
+
+  it('a connection that never stands is given up', async () => {
+    // the resolver never answers, as one does behind a black hole
+    const alone = rigOf('', { lookup: (() => undefined) as never });
+    const work = faultOf(alone.resolve('r.example/a:v'));
+    let done = false;
+    void work.then(() => (done = true));
+    while (!done) {
+      alone.clock.advance(10_000);
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    expect((await work).message).toContain('r.example: no connection within 100000 ms');
+    expect(alone.clock.armed).toBe(0);
+  });
+});
+
+describe('F65 cancellation', () => {
+  it.each(['manifest', 'config', 'layer', 'wait'] as const)('while the %s is on its way', async (where) => {
+    const controller = new AbortController();
+    const abort: fake.Handler = (_request, response) => {
+      response.writeHead(200, { 'content-length': 100_000 });
+      response.write('x', () => controller.abort());
+    };
+    const paths = { manifest: /manifests/u, config: new RegExp(digestOf(image.config), 'u'), layer: layerPath(), wait: /manifests/u };
+    if (where === 'wait') {
+      registry.on(/manifests/u, (request, response, serve) => {
+        fake.refuse(429, 'X', 'x', { 'retry-after': '60' })(request, response, serve);
+        controller.abort();
+      });
+    } else registry.on(paths[where], abort);
+    const work = async (): Promise<unknown> => {
+      const resolved = await rig.resolve(reference, undefined, undefined, controller.signal);
+      return rig.fetch(resolved, firstLayer(resolved), { signal: controller.signal });
+    };
+    expect(await faultOf(work())).toMatchObject({ kind: 'cancelled' });
+    expect(rig.clock.armed).toBe(0);
+  });
+
+  it('before it began', async () => {
+    const signal = AbortSignal.abort();
+    expect(await faultOf(rig.resolve(reference, undefined, undefined, signal))).toMatchObject({ kind: 'cancelled' });
+    expect(registry.seen).toEqual([]);
+  });
+});

@@ -1,0 +1,84 @@
+/** A client over scripted registries, with what a test wants to know of a pull. */
+import { lookup as dnsLookup } from 'node:dns';
+import { FaultError, type Fault } from '../../../src/base/fault.ts';
+import type { RegistryAuth } from '../../../src/actors/ports/images.ts';
+import { RegistryClient, type ClientOptions, type Resolved } from '../../../src/oci/distribution/client.ts';
+import { parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
+import type { Descriptor } from '../../../src/oci/image/manifest.ts';
+import type { Platform } from '../../../src/oci/image/platform.ts';
+import { TestClock, testRandom, testTimeouts } from './test-clock.ts';
+
+export const amd64: Platform = { os: 'linux', architecture: 'amd64', variant: '' };
+
+export const noAuth: RegistryAuth = {
+  username: '',
+  password: '',
+  auth: '',
+  identityToken: '',
+  registryToken: '',
+  serverAddress: '',
+};
+
+export interface Rig {
+  readonly clock: TestClock;
+  readonly client: RegistryClient;
+  resolve(reference: string, auth?: Partial<RegistryAuth>, platform?: Platform, signal?: AbortSignal): Promise<Resolved>;
+  /** The bytes of a blob of a resolved image. */
+  fetch(resolved: Resolved, descriptor: Descriptor, options?: { restart?: boolean; signal?: AbortSignal }): Promise<Uint8Array>;
+}
+
+/** `conf` is the text of a registries.conf. */
+export function rigOf(conf: string, options: Partial<ClientOptions> = {}): Rig {
+  const clock = new TestClock();
+  const parsed = parseRegistriesConf(conf, 'test.conf');
+  const client = new RegistryClient({
+    clock,
+    random: testRandom,
+    registries: () => parsed,
+    timeouts: testTimeouts,
+    ...options,
+  });
+  const never = new AbortController().signal;
+  return {
+    clock,
+    client,
+    resolve: (reference, auth, platform = amd64, signal = never) =>
+      client.resolve({ reference, auth: auth === undefined ? undefined : { ...noAuth, ...auth }, platform }, signal),
+    fetch: async (resolved, descriptor, { restart = false, signal = never } = {}) => {
+      let parts: Uint8Array[] = [];
+      const write = (piece: Uint8Array): void => void parts.push(Uint8Array.from(piece));
+      const again = (): void => {
+        parts = [];
+      };
+      const sink = restart ? { write, restart: again } : { write };
+      await client.fetchBlob(resolved.handle, { descriptor, sink, signal });
+      return new Uint8Array(Buffer.concat(parts));
+    },
+  };
+}
+
+/** A registries.conf that calls these hosts insecure. */
+export function insecure(...hosts: readonly string[]): string {
+  return hosts.map((host) => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`).join('');
+}
+
+/** The Fault that `work` ends with. */
+export async function faultOf(work: Promise<unknown>): Promise<Fault> {
+  try {
+    await work;
+  } catch (error) {
+    if (error instanceof FaultError) return error.fault;
+    throw error;
+  }
+  throw new Error('no fault: it went well');
+}
+
+/** A resolver in which every name leads to `address`. */
+export function everyNameIs(address: string): typeof dnsLookup {
+  const lookup = (_name: string, options: { all?: boolean }, callback: (...args: unknown[]) => void): void => {
+    const family = address.includes(':') ? 6 : 4;
+    if (options.all === true) callback(null, [{ address, family }]);
+    else callback(null, address, family);
+  };
+  return lookup as typeof dnsLookup;
+}
