@@ -42,6 +42,8 @@ export interface CastOptions {
   readonly ports: Ports;
   /** What the journal folded to; the journal changes it as records become durable. */
   readonly ledger: Ledger;
+  /** Parent of the cgroups of pods whose client names none; empty leaves that to the drivers. */
+  readonly cgroupParent?: string;
   /** Sees every event of every actor; wrapped, so that its throw reaches nobody (house rule 5.1.11). */
   readonly inspect?: (event: InspectionEvent) => void;
 }
@@ -90,7 +92,7 @@ export function createTroupe(options: CastOptions): Troupe {
     else ref.send({ type: 'container.exited', exit });
   });
   root = createRoot(stage, options.inspect);
-  return troupe(stage, root);
+  return troupe(stage, root, options.cgroupParent ?? '');
 }
 
 /** Runs a sweep as an effect of its own; nothing aborts it but its bound. */
@@ -172,7 +174,7 @@ function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
   return { cause: innerCause(origin), signal: fx.signal, deadlineMonoMs: stage.clock.monoMs() + fx.timeoutMs };
 }
 
-function troupe(stage: Stage, root: RootRef): Troupe {
+function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
   const { ports, ledger, directory, activity } = stage;
   return {
     directory,
@@ -180,7 +182,8 @@ function troupe(stage: Stage, root: RootRef): Troupe {
     start: () => untilServing(root),
     notReadyReason: () => notReadyReason(root),
     drain: () => untilDrained(root),
-    runSandbox: (spec, call) => runSandbox(stage, spec, call),
+    runSandbox: (spec, call) =>
+      runSandbox(stage, spec.cgroupParent === '' ? { ...spec, cgroupParent } : spec, call),
     stopSandbox: (id, call) => stopSandbox(stage, id, call),
     removeSandbox: (id, call) => removeSandbox(stage, id, call),
     createContainer: (spec, call) => createContainer(stage, spec, call),

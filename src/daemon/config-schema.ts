@@ -13,7 +13,11 @@ export interface Config {
   /** The CRI socket. */
   readonly socket: string;
   readonly log: { readonly level: string };
-  readonly cgroup: { readonly driver: string };
+  readonly cgroup: {
+    readonly driver: string;
+    /** Parent of pods whose client names none. */
+    readonly parent: string;
+  };
   readonly runtime: {
     readonly default_handler: string;
     readonly monitor: string;
@@ -38,7 +42,7 @@ export const defaultConfig: Config = {
   state: '/run/troupe',
   socket: '/run/troupe/troupe.sock',
   log: { level: 'info' },
-  cgroup: { driver: 'cgroupfs' },
+  cgroup: { driver: 'cgroupfs', parent: '/troupe' },
   runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } } },
   network: {
     config_dir: '/etc/cni/net.d',
@@ -68,7 +72,7 @@ export const schema: Readonly<Record<string, Rule>> = {
   socket: { is: 'path' },
   log: { is: 'table', keys: { level: { is: 'oneOf', values: ['trace', 'debug', 'info', 'warn', 'error'] } } },
   // systemd comes with the issue on nodes that have it; naming it today is refused, not ignored
-  cgroup: { is: 'table', keys: { driver: { is: 'oneOf', values: ['cgroupfs'] } } },
+  cgroup: { is: 'table', keys: { driver: { is: 'oneOf', values: ['cgroupfs'] }, parent: { is: 'path' } } },
   runtime: {
     is: 'table',
     keys: {

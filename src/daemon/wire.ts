@@ -1,46 +1,13 @@
-/** The composition root: every driver is made here and nowhere else, and handed to the actors as one object. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { createTroupe } from '../actors/cast.ts';
+/** The composition root: the assembled actors behind the CRI's socket. */
 import type { Ports } from '../actors/ports/ports.ts';
-import { ledgerFold } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
 import { edgeMethods } from '../cri/edge.ts';
 import { startCriServer } from '../cri/server.ts';
 import type { CriServer } from '../cri/server.ts';
 import { createServices } from '../cri/services.ts';
-import { detectCgroups } from '../host/cgroup-layout.ts';
-import type { CgroupLayout } from '../host/cgroup-layout.ts';
-import { realClock } from '../host/clock.ts';
-import { lockDirectory } from '../host/directory-lock.ts';
-import { checkFfi } from '../host/ffi-check.ts';
-import { createLayout } from '../host/layout.ts';
-import type { Layout } from '../host/layout.ts';
-import { preparePinRoot, stopNamespaceWorker } from '../host/namespaces.ts';
-import { runTool } from '../host/process-tool.ts';
-import { realRandom } from '../host/random.ts';
-import { createHostDriver } from '../host/sandbox-driver.ts';
-import { watchDirectory, watchProcess } from '../host/watch.ts';
-import { openDisk } from '../journal/disk.ts';
-import { openJournal } from '../journal/journal.ts';
-import { defaultNetwork } from '../network/default-conflist.ts';
-import { createNetworkDriver } from '../network/driver.ts';
-import type { NetworkDriver } from '../network/driver.ts';
-import { RegistryClient } from '../oci/distribution/client.ts';
-import { loadRegistries } from '../oci/distribution/load-registries.ts';
-import { createImagesDriver } from '../oci/image/driver.ts';
-import { platformOfArch } from '../oci/image/platform.ts';
-import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
-import { createBundleWriter } from '../oci/runtime/bundle.ts';
-import type { Watcher } from '../oci/runtime/driver-parts.ts';
-import { createRuntimeDriver } from '../oci/runtime/driver.ts';
-import type { RuntimeDriver } from '../oci/runtime/driver.ts';
-import { createStorageDriver } from '../oci/storage/driver.ts';
-import { LayerStore } from '../oci/storage/layer-store.ts';
+import { assemble } from './assemble.ts';
 import type { Config } from './config-schema.ts';
-import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
-import { transitionLog } from './transition-log.ts';
 import { VERSION } from './version.ts';
 
 export interface Daemon {
@@ -49,37 +16,9 @@ export interface Daemon {
   stop(): Promise<void>;
 }
 
-/** Starts everything in the order of house rule 3.3: lock, journal, observe, actors, serve. */
+/** Starts everything; the socket answers (with Unavailable) while the recovery is still at work. */
 export async function startDaemon(config: Config, log: Log): Promise<Daemon> {
-  checkFfi();
-  const clock = realClock();
-  const random = realRandom();
-  const layout = createLayout(config);
-  await makeDirectories(layout);
-  const lock = await lockDirectory(layout.root);
-  const cgroups = await detectCgroups();
-  const store = new LayerStore({ root: layout.root, clock, random, log });
-  const [opened, runtime, network, registries] = await Promise.all([
-    openDisk(join(layout.root, 'journal')).then((disk) => openJournal({ disk, fold: ledgerFold, log })),
-    runtimeDriver(config, layout, cgroups, clock, log),
-    networkDriver(config, layout, clock, log),
-    loadRegistries({ file: config.images.registries_conf, directory: config.images.registries_conf_dir }),
-    preparePinRoot(layout.pinsDir),
-    store.prepare(),
-  ]);
-  const client = new RegistryClient({ clock, random, registries: () => registries });
-  const ports: Ports = {
-    clock,
-    random,
-    log,
-    journal: opened.journal,
-    runtime,
-    network,
-    host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
-    storage: createStorageDriver({ store, clock }),
-    images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch) }),
-  };
-  const troupe = createTroupe({ ports, ledger: opened.state, inspect: transitionLog(log) });
+  const { ports, troupe, release } = await assemble(config, log);
   const server = await serve(config, ports, troupe);
   await troupe.start();
   return {
@@ -87,83 +26,9 @@ export async function startDaemon(config: Config, log: Log): Promise<Daemon> {
     stop: async () => {
       await Promise.all([server.drain(), troupe.drain()]);
       await server.close();
-      runtime.close();
-      await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);
-      await lock.release();
+      await release();
     },
   };
-}
-
-/** 0711 lets a mapped root of a user namespace pass through, 0700 nobody (S19). */
-async function makeDirectories(layout: Layout): Promise<void> {
-  for (const directory of [layout.root, layout.state]) await mkdir(directory, { recursive: true, mode: 0o711 });
-  for (const directory of [layout.containersDir, layout.exitsDir, layout.sandboxesDir, layout.runtimesDir]) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-  }
-}
-
-async function runtimeDriver(
-  config: Config, layout: Layout, cgroups: CgroupLayout, clock: Ports['clock'], log: Log,
-): Promise<RuntimeDriver> {
-  const handlers = await Promise.all(
-    Object.entries(config.runtime.handlers).map(async ([name, settings]) => ({
-      name,
-      path: await findProgram(settings.path, `runtime handler ${name}`),
-      kind: 'oci' as const,
-    })),
-  );
-  const bundles = createBundleWriter({
-    layout, clock, log,
-    host: await probeSpecHost(),
-    handlerFeatures: (name) => ({
-      recursiveReadOnlyMounts: driver.handlers().find((one) => one.name === name)?.recursiveReadOnlyMounts ?? false,
-    }),
-  });
-  const driver = createRuntimeDriver({
-    clock, log, layout, handlers, bundles, cgroups,
-    monitorPath: await findProgram(config.runtime.monitor, 'monitor'),
-    toolPath: TOOL_DIRECTORIES.join(':'),
-    defaultHandler: config.runtime.default_handler,
-    systemdCgroup: false,
-    watcher: kernelWatcher,
-  });
-  await driver.open();
-  return driver;
-}
-
-const kernelWatcher: Watcher = {
-  watchDirectory: async (path, on) => {
-    const watch = await watchDirectory(path, {
-      onName: (name) => on.changed(name),
-      onRescan: (reason) => (reason === 'lost' ? on.lost() : on.overflow()),
-    });
-    return () => watch.close();
-  },
-  watchProcess: (identity, ended) => {
-    const watch = watchProcess(identity, ended);
-    return () => watch.close();
-  },
-};
-
-async function networkDriver(config: Config, layout: Layout, clock: Ports['clock'], log: Log): Promise<NetworkDriver> {
-  const { network } = config;
-  const driver = createNetworkDriver({
-    confDir: network.config_dir,
-    networkName: network.name,
-    pluginDirs: network.plugin_dirs,
-    cacheDir: join(layout.root, 'cni', 'cache'),
-    netnsPath: (id) => layout.pin(id, 'net'),
-    fallback: defaultNetwork({
-      bridge: network.default_bridge,
-      subnet: network.default_subnet,
-      leaseDir: join(layout.root, 'cni', 'leases'),
-    }),
-    runTool: (call) => runTool({ ...call, clock }),
-    clock,
-    log,
-  });
-  await driver.start();
-  return driver;
 }
 
 function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriServer> {

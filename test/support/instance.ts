@@ -57,16 +57,18 @@ interface Paths {
 /** The whole configuration of such an instance: the one place that knows the daemon's keys. */
 function configText({ directory, cgroupParent }: Paths, options: InstanceOptions): string {
   const lines = [
-    'log_level = "debug"',
-    'cgroup_driver = "cgroupfs"',
-    `cgroup_parent = "${cgroupParent}"`,
+    '[log]',
+    'level = "debug"',
+    '[cgroup]',
+    `parent = "${cgroupParent}"`,
+    '[images]',
     `registries_conf = "${join(directory, 'registries.conf')}"`,
-    '',
-    '[cni]',
-    `conf_dir = "${join(directory, 'cni')}"`,
+    'registries_conf_dir = ""',
+    '[network]',
+    `config_dir = "${join(directory, 'cni')}"`,
     '',
   ];
-  if (options.runtimePath !== undefined) lines.push('[handlers.runc]', `path = "${options.runtimePath}"`, '');
+  if (options.runtimePath !== undefined) lines.push('[runtime.handlers.runc]', `path = "${options.runtimePath}"`, '');
   return lines.join('\n');
 }
 

@@ -69,6 +69,8 @@ export class WorkerPool {
     const url = this.#options.workerUrl ?? new URL('./worker.ts', import.meta.url);
     const worker = new Worker(url, {
       name: 'storage',
+      // its descriptors are libc's, of which Node would warn at each one that is closed
+      trackUnmanagedFds: false,
       resourceLimits: { maxOldGenerationSizeMb: storageLimits.workerHeapMb },
     });
     const slot: Slot = { worker, jobs: new Set(), idle: undefined };
