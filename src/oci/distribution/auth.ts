@@ -28,6 +28,11 @@ const VISIBLE = /^[\x21-\x7e]+$/u;
  */
 export function ownedCredentials(auth: RegistryAuth | undefined, referenceHost: string): OwnedCredentials | undefined {
   if (auth === undefined) return undefined;
+  for (const [field, value] of Object.entries(auth) as readonly [string, string][]) {
+    if (value.length > distributionLimits.tokenChars) {
+      fail('invalidRequest', `pull image: auth.${field} is longer than ${distributionLimits.tokenChars} characters`);
+    }
+  }
   const credentials = credentialsOf(auth);
   if (credentials === undefined) return undefined;
   return { host: auth.serverAddress === '' ? referenceHost : hostOfAddress(auth.serverAddress), credentials };
@@ -45,7 +50,9 @@ function decodeAuth(text: string): Credentials {
   const refuse = (): never => fail('invalidRequest', 'pull image: auth.auth is not base64 of username:password');
   if (!/^[A-Za-z0-9+/_=-]+$/u.test(text)) refuse();
   // Docker pads its files with NUL bytes now and then; the peers cut them off as well
-  const decoded = Buffer.from(text, 'base64').toString('utf8').replace(/\0+$/u, '');
+  const bytes = Buffer.from(text, 'base64');
+  const end = bytes.findLastIndex((byte) => byte !== 0) + 1;
+  const decoded = bytes.toString('utf8', 0, end);
   const colon = decoded.indexOf(':');
   if (colon < 0) refuse();
   return basic(decoded.slice(0, colon), decoded.slice(colon + 1), 'auth.auth');

@@ -70,17 +70,25 @@ export class Session {
    * The request and the reading of its answer, tried again while the registry is overloaded or the connection breaks.
    * `read` gets the answer of any other status.
    */
-  async ask<T>(ask: Ask, read: (response: HttpResponse) => Promise<T>): Promise<T> {
+  ask<T>(ask: Ask, read: (response: HttpResponse) => Promise<T>): Promise<T> {
+    return this.#retrying(() => this.askOnce(ask), read, ask);
+  }
+
+  async #retrying<T>(
+    send: () => Promise<HttpResponse>,
+    read: (response: HttpResponse) => Promise<T>,
+    { signal, attempted }: Pick<Ask, 'signal' | 'attempted'>,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       const isLast = attempt >= this.attempts;
       let response: HttpResponse | undefined;
       try {
-        response = await this.askOnce(ask);
+        response = await send();
         if (isLast || !isTransient(response.status)) return await read(response);
       } catch (error) {
         if (isLast || !mayRecover(error)) throw error;
       }
-      await pause(this.#options.clock, this.waitAfter(response, attempt), ask.signal, ask.attempted);
+      await pause(this.#options.clock, this.waitAfter(response, attempt), signal, attempted);
     }
   }
 
@@ -151,21 +159,22 @@ export class Session {
     const realm = this.#realmOf(challenge, ask);
     const request = this.#tokenRequest(realm, challenge, ask);
     const attempted = `${ask.attempted}: token from ${realm.host}`;
-    for (let attempt = 1; ; attempt += 1) {
-      const response = await this.#options.transport.send(request).catch((error: unknown) => {
-        if (error instanceof TransportError) unavailable(attempted, error.message);
-        throw error;
-      });
-      if (isTransient(response.status) && attempt < this.attempts) {
-        await pause(this.#options.clock, this.waitAfter(response, attempt), ask.signal, attempted);
-        continue;
-      }
-      if (response.status !== 200) await faultOfStatus(response, attempted, (text) => this.redact(text));
-      const token = parseTokenReply(await wholeReply(response, attempted));
-      if (token === undefined) return fail('denied', `${attempted}: its answer holds no usable token`);
-      this.#secrets.add(token);
-      return `Bearer ${token}`;
-    }
+    const reply = await this.#retrying(
+      () => this.#options.transport.send(request),
+      async (response) => {
+        if (response.status !== 200) await faultOfStatus(response, attempted, (text) => this.redact(text));
+        return response.body.whole(distributionLimits.tokenReplyBytes);
+      },
+      { ...ask, attempted },
+    ).catch((error: unknown) => {
+      // in words of its own: it is not the registry that can't be reached
+      if (error instanceof TransportError) unavailable(attempted, error.message);
+      throw error;
+    });
+    const token = parseTokenReply(reply);
+    if (token === undefined) return fail('denied', `${attempted}: its answer holds no usable token`);
+    this.#secrets.add(token);
+    return `Bearer ${token}`;
   }
 
   /** Throws `denied`, with nothing sent, for a realm that nobody may be asked at (S49, S80). */
@@ -209,15 +218,6 @@ export class Session {
     const own = new URL(`${this.#scheme ?? 'https'}://${this.endpoint.host}/`);
     if (realm.origin === own.origin) return true;
     return own.protocol === 'https:' && !this.#policy.isInsecure(own.host) && realm.protocol === 'https:' && !this.#policy.isInsecure(realm.host);
-  }
-}
-
-async function wholeReply(response: HttpResponse, attempted: string): Promise<Uint8Array> {
-  try {
-    return await response.body.whole(distributionLimits.tokenReplyBytes);
-  } catch (error) {
-    if (error instanceof TransportError) unavailable(attempted, error.message);
-    throw error;
   }
 }
 

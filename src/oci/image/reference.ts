@@ -107,6 +107,8 @@ export function formatReference(reference: ImageReference): string {
  * undefined when it is none.
  */
 export function parseHost(text: string): string | undefined {
+  // the patterns below take quadratic time at worst; a DNS name has 253 characters
+  if (text.length > imageLimits.referenceNameChars) return undefined;
   const groups = HOST_PORT.exec(text)?.groups;
   const name = groups?.['name'];
   if (name === undefined) return undefined;

@@ -128,8 +128,9 @@ describe('F62 authentication', () => {
     expect(service.given()).toBe(1);
   });
 
-  it('a token service that is overloaded is asked again, up to a bound', async () => {
-    registry.on(/^\/token/u, fake.refuse(500, 'X', 'x'), 2);
+  it('a token service that is overloaded or breaks off is asked again, up to a bound', async () => {
+    registry.on(/^\/token/u, fake.refuse(500, 'X', 'x'), 1);
+    registry.on(/^\/token/u, fake.breakOff(Buffer.alloc(100), 10, 'reset'), 1);
     tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), isToken);
     expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);

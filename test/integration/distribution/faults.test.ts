@@ -364,7 +364,7 @@ describe('F66 mirrors', () => {
   });
 });
 
-describe('F65 cancellation', () => {
+describe('F68 cancellation', () => {
   it.each(['manifest', 'config', 'layer', 'wait'] as const)('while the %s is on its way', async (where) => {
     const controller = new AbortController();
     const abort: fake.Handler = (_request, response) => {

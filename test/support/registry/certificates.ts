@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TlsMaterial } from './fake-registry.ts';
 
+const REQUEST: readonly string[] =
+  'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -batch -subj /CN=troupe-test -days 2'.split(' ');
+
 /** Self-signed, for `names` (such as `DNS:r.example`, `IP:127.0.0.1`); an expired one ended yesterday. */
 export function selfSigned(names: readonly string[], options: { expired?: boolean } = {}): TlsMaterial {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-cert-'));
@@ -13,10 +16,7 @@ export function selfSigned(names: readonly string[], options: { expired?: boolea
     const cert = join(directory, 'cert.pem');
     execFileSync(
       'openssl',
-      (
-        'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -batch -subj /CN=troupe-test -days 2 ' +
-        `-addext subjectAltName=${names.join(',')} -keyout ${key} -out ${cert}`
-      ).split(' '),
+      [...REQUEST, '-addext', `subjectAltName=${names.join(',')}`, '-keyout', key, '-out', cert],
       { stdio: ['ignore', 'ignore', 'pipe'] },
     );
     // req takes no negative days, signing again does

@@ -1,5 +1,5 @@
 /** A client over scripted registries, with what a test wants to know of a pull. */
-import { lookup as dnsLookup } from 'node:dns';
+import type { lookup as dnsLookup } from 'node:dns';
 import { FaultError, type Fault } from '../../../src/base/fault.ts';
 import type { RegistryAuth } from '../../../src/actors/ports/images.ts';
 import { RegistryClient, type ClientOptions, type Resolved } from '../../../src/oci/distribution/client.ts';

@@ -1,0 +1,97 @@
+/** Damaged documents, the same ones each time: every one is read or refused by a Fault; nothing else is thrown (S61). */
+import { describe, expect, it } from 'vitest';
+import { FaultError } from '../../../src/base/fault.ts';
+import { parseTokenReply } from '../../../src/oci/distribution/auth.ts';
+import { parseChallenges } from '../../../src/oci/distribution/challenge.ts';
+import { parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
+import { parseImageConfig } from '../../../src/oci/image/image-config.ts';
+import { parseManifest } from '../../../src/oci/image/manifest.ts';
+import { formatReference, parseReference } from '../../../src/oci/image/reference.ts';
+
+const ROUNDS = 3000;
+const DIGEST = `sha256:${'a'.repeat(64)}`;
+
+const SEEDS = {
+  manifest: JSON.stringify({
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: { mediaType: 'application/vnd.oci.image.config.v1+json', digest: DIGEST, size: 2 },
+    layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: DIGEST, size: 3 }],
+    annotations: { a: 'b' },
+  }),
+  config: JSON.stringify({
+    os: 'linux',
+    architecture: 'amd64',
+    config: { User: '1:2', Env: ['A=b'], Cmd: ['c'], Volumes: { '/v': {} }, Labels: { l: 'm' }, StopSignal: 'SIGTERM' },
+    rootfs: { type: 'layers', diff_ids: [DIGEST] },
+  }),
+  reference: `r.example:5000/team/app_x:v1@${DIGEST}`,
+  challenge: 'Bearer realm="https://a.example/t",service="s",scope="repository:a:pull", Basic realm="x"',
+  token: '{"token":"abc","expires_in":60}',
+  conf: '[[registry]]\nprefix = "*.a.example"\nlocation = "b.example/x"\nmirror = [{ location = "m.example:5000", insecure = true }]\n',
+};
+
+/** Park and Miller's generator: enough to damage texts, and the same everywhere. */
+function generator(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % below;
+  };
+}
+
+function damage(bytes: Uint8Array, random: (below: number) => number): Uint8Array {
+  const out = [...bytes];
+  for (let count = 1 + random(4); count > 0 && out.length > 0; count -= 1) {
+    const at = random(out.length);
+    const how = random(4);
+    if (how === 0) out[at] = random(256);
+    else if (how === 1) out.splice(at, 1 + random(8));
+    else if (how === 2) out.splice(at, 0, ...out.slice(random(out.length), random(out.length)));
+    else out[at] = (out[at] ?? 0) ^ (1 << random(8));
+  }
+  return new Uint8Array(out);
+}
+
+/** How many were read and how many refused. */
+function fuzz(seed: string, parse: (bytes: Uint8Array) => unknown): { read: number; refused: number } {
+  const random = generator(20_260_101);
+  const count = { read: 0, refused: 0 };
+  for (let round = 0; round < ROUNDS; round += 1) {
+    try {
+      parse(damage(Buffer.from(seed), random));
+      count.read += 1;
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      count.refused += 1;
+    }
+  }
+  return count;
+}
+
+describe('S61 S15 damaged input', () => {
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
+
+  it.each<[string, string, (bytes: Uint8Array) => unknown]>([
+    ['manifests', SEEDS.manifest, (bytes) => parseManifest(bytes, '', 'm')],
+    ['configs', SEEDS.config, (bytes) => parseImageConfig(bytes, 'c')],
+    ['registries.conf', SEEDS.conf, (bytes) => parseRegistriesConf(text(bytes), 'r.conf')],
+    ['references', SEEDS.reference, (bytes) => parseReference(text(bytes))],
+  ])('%s', (_name, seed, parse) => {
+    const { read, refused } = fuzz(seed, parse);
+    expect(read + refused).toBe(ROUNDS);
+    expect(refused).toBeGreaterThan(ROUNDS / 10);
+  });
+
+  it('challenges and token replies are never thrown at', () => {
+    expect(fuzz(SEEDS.challenge, (bytes) => parseChallenges([text(bytes)])).read).toBe(ROUNDS);
+    expect(fuzz(SEEDS.token, (bytes) => parseTokenReply(bytes)).read).toBe(ROUNDS);
+  });
+
+  it('a reference that is read has one normal form', () => {
+    fuzz(SEEDS.reference, (bytes) => {
+      const normal = formatReference(parseReference(text(bytes)));
+      expect(formatReference(parseReference(normal))).toBe(normal);
+    });
+  });
+});
