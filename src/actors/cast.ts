@@ -60,9 +60,8 @@ export function createTroupe(options: CastOptions): Troupe {
   const activity = new Activity(ports.clock);
   const layers = new LayerBook(ledger, ports.storage);
   const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), layersChanged: true };
-  let root: RootRef | undefined;
   const tell = (supervisor: string, address: string, input: unknown): void => {
-    (root?.system.get(supervisor) as AnyActorRef).send({ type: 'child.start', address, input });
+    (root.system.get(supervisor) as AnyActorRef).send({ type: 'child.start', address, input });
   };
   const stage: Stage = {
     ports, ledger, directory, activity, layers, sweeping,
@@ -91,7 +90,7 @@ export function createTroupe(options: CastOptions): Troupe {
     if (ref === undefined) ports.log.warn({ container: id }, 'exit of a container that no record knows');
     else ref.send({ type: 'container.exited', exit });
   });
-  root = createRoot(stage, options.inspect);
+  const root: RootRef = createRoot(stage, options.inspect);
   return troupe(stage, root, options.cgroupParent ?? '');
 }
 

@@ -29,7 +29,7 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
   if (command === undefined) fail('invalidRequest', `troupe ${first}: no such command; see troupe help`);
   const options: Record<string, string> = {};
   for (let at = 0; at < rest.length; at += 1) {
-    const [name = '', inline] = splitOption(rest[at] ?? '');
+    const [name, inline] = splitOption(rest[at] ?? '');
     if (!OPTIONS.has(name)) fail('invalidRequest', `troupe ${command}: no such option ${rest[at] ?? ''}; see troupe help`);
     let value = inline;
     if (value === undefined) {
