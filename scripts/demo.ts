@@ -1,0 +1,100 @@
+// `npm run demo`: one pod's whole life on an instance of its own, with the transitions of its actors as they happen.
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { staticBusybox } from '../test/support/tools/debian.ts';
+import { criClient } from './support/cri-client.ts';
+import { busyboxImage } from './support/busybox-image.ts';
+import { startTinyRegistry } from './support/tiny-registry.ts';
+import { NamespaceMode } from '../src/gen/runtime/v1/api_pb.ts';
+import { differencesWhenSettled, snapshotMachine } from '../test/support/baseline.ts';
+import { makeInstance } from '../test/support/instance.ts';
+import { followTransitions } from './support/transitions.ts';
+
+/** ms in which the machine must be as it was. */
+const CLEAN_WITHIN_MS = 5_000;
+
+process.exitCode = await demo();
+
+async function demo(): Promise<number> {
+  if (process.getuid?.() !== 0) {
+    console.error('The demo makes namespaces, mounts and cgroups: run it with sudo.');
+    return 1;
+  }
+  const before = await snapshotMachine();
+  const registry = await startTinyRegistry(new Map([['demo/busybox:1', await busyboxImage(await staticBusybox())]]));
+  const instance = await makeInstance({
+    name: 'demo',
+    registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
+  });
+  try {
+    await instance.start();
+    say(`an instance of its own serves the CRI at ${instance.endpoint}`);
+    const follow = followTransitions(instance.log, (line) => console.log(`      ${line}`));
+    await life(instance.socket, instance.directory, `${registry.address}/demo/busybox:1`);
+    await follow.stop();
+  } finally {
+    await instance.terminate().catch(() => undefined);
+    await registry.stop();
+    await instance.remove();
+  }
+  const left = await differencesWhenSettled(before, CLEAN_WITHIN_MS);
+  for (const line of left) console.log(`left on the machine: ${line}`);
+  say(left.length === 0 ? 'the machine is as it was: mounts, namespaces, cgroups, processes, links' : 'the machine is NOT as it was');
+  return left.length === 0 ? 0 : 1;
+}
+
+/** pull → pod → container → logs → exec → stop → remove, each through the socket. */
+async function life(socket: string, directory: string, image: string): Promise<void> {
+  const { runtime, image: images, close } = criClient(socket);
+  const logs = join(directory, 'logs');
+  await mkdir(logs);
+  const pulled = await step('PullImage', () => images.pullImage({ image: { image } }));
+  const sandboxConfig = {
+    metadata: { name: 'demo', namespace: 'default', uid: 'demo-uid', attempt: 0 },
+    hostname: 'demo',
+    logDirectory: logs,
+    linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
+  };
+  const { podSandboxId } = await step('RunPodSandbox', () => runtime.runPodSandbox({ config: sandboxConfig }));
+  const status = await runtime.podSandboxStatus({ podSandboxId });
+  console.log(`    address ${status.status?.network?.ip ?? '?'}`);
+  const { containerId } = await step('CreateContainer', () =>
+    runtime.createContainer({
+      podSandboxId,
+      sandboxConfig,
+      config: {
+        metadata: { name: 'hello', attempt: 0 },
+        image: { image: pulled.imageRef },
+        command: ['sh', '-c', 'echo "hello from $(hostname)"; trap "echo bye; exit 0" TERM; while :; do sleep 0.1; done'],
+        logPath: 'hello.log',
+        linux: { securityContext: { namespaceOptions: { pid: NamespaceMode.CONTAINER } } },
+      },
+    }),
+  );
+  await step('StartContainer', () => runtime.startContainer({ containerId }));
+  const answer = await step('ExecSync', () =>
+    runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo "exec sees pid 1: $(cat /proc/1/comm)"'], timeout: 10n }),
+  );
+  console.log(`    ${Buffer.from(answer.stdout).toString().trim()}`);
+  await step('StopContainer', () => runtime.stopContainer({ containerId, timeout: 10n }));
+  const ended = await runtime.containerStatus({ containerId });
+  console.log(`    exit code ${ended.status?.exitCode ?? '?'}, reason ${ended.status?.reason ?? '?'}`);
+  for (const line of (await readFile(join(logs, 'hello.log'), 'utf8')).trim().split('\n')) console.log(`    log  ${line}`);
+  await step('RemoveContainer', () => runtime.removeContainer({ containerId }));
+  await step('StopPodSandbox', () => runtime.stopPodSandbox({ podSandboxId }));
+  await step('RemovePodSandbox', () => runtime.removePodSandbox({ podSandboxId }));
+  await step('RemoveImage', () => images.removeImage({ image: { image: pulled.imageRef } }));
+  close();
+}
+
+async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
+  say(name);
+  const started = performance.now();
+  const result = await work();
+  console.log(`    ${name} answered after ${(performance.now() - started).toFixed(1)} ms`);
+  return result;
+}
+
+function say(text: string): void {
+  console.log(`\n==> ${text}`);
+}

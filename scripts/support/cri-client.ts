@@ -1,0 +1,76 @@
+// A CRI client over the generated contract: for demo, bench, churn and tests. What the kubelet does with grpc-go.
+import { type DescMessage, type DescMethod, type DescMethodUnary, type MessageInitShape, type MessageShape, create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { ImageService, RuntimeService } from '../../src/gen/runtime/v1/api_pb.ts';
+
+/** Largest answer, as the kubelet's own (16 MiB). */
+const MESSAGE_BYTES = 16 * 1024 * 1024;
+
+type Methods<S extends { readonly method: object }> = {
+  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodUnary ? K : never]: S['method'][K] extends DescMethodUnary<
+    infer I extends DescMessage,
+    infer O extends DescMessage
+  >
+    ? (request: MessageInitShape<I>, options?: CallOptions) => Promise<MessageShape<O>>
+    : never;
+};
+
+export interface CallOptions {
+  /** ms until the client gives up; 120 s, the kubelet's default, when not said. */
+  readonly deadlineMs?: number;
+}
+
+export interface CriClient {
+  readonly runtime: Methods<typeof RuntimeService>;
+  readonly image: Methods<typeof ImageService>;
+  readonly close: () => void;
+}
+
+/** A client on a Unix socket; connects with its first call. Rejections are grpc-js ServiceErrors with `code` and `details`. */
+export function criClient(socket: string): CriClient {
+  const channel = new Client(`unix://${socket}`, credentials.createInsecure(), {
+    'grpc.max_receive_message_length': MESSAGE_BYTES,
+    'grpc.max_send_message_length': MESSAGE_BYTES,
+    // a daemon that was killed is back within a second; the default back-off would wait longer
+    'grpc.initial_reconnect_backoff_ms': 50,
+    'grpc.max_reconnect_backoff_ms': 500,
+    // tests restart daemons on one path: no connection may be shared behind our back
+    'grpc.use_local_subchannel_pool': 1,
+  });
+  return {
+    runtime: methodsOf(channel, RuntimeService),
+    image: methodsOf(channel, ImageService),
+    close: () => channel.close(),
+  };
+}
+
+function methodsOf<S extends typeof RuntimeService | typeof ImageService>(channel: Client, service: S): Methods<S> {
+  const methods: Record<string, unknown> = {};
+  for (const method of service.methods) {
+    if (!isUnary(method)) continue;
+    methods[method.localName] = (request: object, options: CallOptions = {}) => call(channel, service.typeName, method, request, options);
+  }
+  return methods as Methods<S>;
+}
+
+function isUnary(method: DescMethod): method is DescMethodUnary {
+  return method.methodKind === 'unary';
+}
+
+function call(channel: Client, service: string, method: DescMethodUnary, request: object, options: CallOptions): Promise<object> {
+  return new Promise((resolve, reject) => {
+    channel.makeUnaryRequest(
+      `/${service}/${method.name}`,
+      (message: object) => Buffer.from(toBinary(method.input, create(method.input, message as never))),
+      (bytes: Buffer) => fromBinary(method.output, bytes),
+      request,
+      new Metadata({ waitForReady: true }),
+      { deadline: Date.now() + (options.deadlineMs ?? 120_000) },
+      (error, answer) => {
+        if (error !== null) reject(error);
+        else if (answer === undefined) reject(new Error(`${method.name}: no answer`));
+        else resolve(answer);
+      },
+    );
+  });
+}

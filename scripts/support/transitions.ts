@@ -1,0 +1,64 @@
+// Follows a daemon's log and tells each change of state as one line: time, actor, from → to, on what.
+import { setTimeout as delay } from 'node:timers/promises';
+
+/** ms between two looks at the log. */
+const LOOK_MS = 20;
+
+export interface Following {
+  /** Tells what is left and ends. */
+  readonly stop: () => Promise<void>;
+}
+
+interface Line {
+  readonly msg?: string;
+  readonly time?: number;
+  readonly actor?: string;
+  readonly from?: string;
+  readonly to?: string;
+  readonly on?: string;
+}
+
+/** `read` gives the whole log; each new line of a transition goes to `tell`. */
+export function followTransitions(read: () => Promise<string>, tell: (line: string) => void): Following {
+  let seen = 0;
+  let first: number | undefined;
+  let isOver = false;
+  const look = async (): Promise<void> => {
+    const text = await read();
+    const end = text.lastIndexOf('\n') + 1;
+    const fresh = text.slice(seen, end).split('\n');
+    seen = end;
+    for (const line of fresh) {
+      const event = parse(line);
+      if (event?.msg !== 'state' || event.time === undefined) continue;
+      first ??= event.time;
+      tell(`${String(event.time - first).padStart(6)} ms  ${short(event.actor ?? '')}  ${event.from === '' ? '(born)' : event.from} → ${event.to}`);
+    }
+  };
+  const loop = (async () => {
+    while (!isOver) {
+      await look();
+      await delay(LOOK_MS);
+    }
+  })();
+  return {
+    stop: async () => {
+      isOver = true;
+      await loop;
+      await look();
+    },
+  };
+}
+
+function parse(line: string): Line | undefined {
+  try {
+    return JSON.parse(line) as Line;
+  } catch {
+    return undefined;
+  }
+}
+
+function short(actor: string): string {
+  const [kind = '', id = ''] = actor.split('/');
+  return `${kind} ${id.slice(0, 8)}`.padEnd(18);
+}
