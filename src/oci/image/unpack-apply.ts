@@ -5,9 +5,7 @@
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
 import { fail, toFault, FaultError } from '../../base/fault.ts';
 import { unpackLimits } from '../../base/limits.ts';
-import { codeOf, must } from '../../host/errno.ts';
-import { makeDevice } from '../../host/ffi-constants.ts';
-import { callSync, libc } from '../../host/ffi.ts';
+import { codeOf } from '../../host/errno.ts';
 import { removeTreeAt } from '../storage/tree.ts';
 import type { TarEntry } from './tar-entry.ts';
 import type { ByteString } from './tar-header.ts';
@@ -26,9 +24,9 @@ import {
   mknodAt,
   setTimeAt,
   setXattrAt,
+  setXattrOf,
   statAt,
   symlinkAt,
-  cString,
 } from './unpack-sys.ts';
 
 const S_IFCHR = 0o020000;
@@ -91,7 +89,7 @@ export class LayerApplier implements TarSink {
       // the owner first: chown(2) takes away set-user-id bits and file capabilities
       fchownSync(fd, entry.uid, entry.gid);
       fchmodSync(fd, entry.mode);
-      this.#xattrs(entry, (name, value) => must(callSync(libc.fsetxattr, fd, cString(name), value, value.length, 0), 'set xattr of', shown(entry.name)));
+      this.#xattrs(entry, (name, value) => setXattrOf(fd, name, value));
       setTimeAt(file.parentFd, file.name, entry.mtimeNs);
       this.#file = undefined;
       closeSync(fd);
@@ -225,8 +223,7 @@ export class LayerApplier implements TarSink {
   }
 
   #node(entry: TarEntry, fd: number, name: ByteString, type: number): void {
-    const device = type === S_IFIFO ? 0n : makeDevice(entry.deviceMajor, entry.deviceMinor);
-    this.#fresh(fd, name, () => mknodAt(fd, name, type | 0o600, device));
+    this.#fresh(fd, name, () => mknodAt(fd, name, type | 0o600, entry.deviceMajor, entry.deviceMinor));
     chownAt(fd, name, entry.uid, entry.gid);
     chmodAt(fd, name, entry.mode);
     this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
@@ -260,7 +257,7 @@ export class LayerApplier implements TarSink {
   #whiteout(parent: LayerPath, name: ByteString): void {
     const fd = this.#root.directory(parent);
     const stats = statAt(fd, name);
-    if (stats === undefined) mknodAt(fd, name, S_IFCHR, 0n);
+    if (stats === undefined) mknodAt(fd, name, S_IFCHR, 0, 0);
     else if (stats.isDirectory()) makeOpaque(fd, name);
   }
 

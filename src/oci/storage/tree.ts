@@ -36,19 +36,18 @@ export function removeTreeAt(fd: number, name: ByteString): void {
     return;
   } catch (error) {
     const code = codeOf(error);
-    if (code === 'ENOENT') return;
     // POSIX allows EPERM for unlink of a directory; Linux says EISDIR
     if (code !== 'EISDIR' && code !== 'EPERM') throw error;
   }
   const deep: ByteString[] = [];
   emptyDirectory(fd, name, { device: fstatSync(fd).dev, depth: 1 }, (childFd, child) => {
-    // Deeper than one descriptor per level is good for: moved up beside the tree, and deleted from there. The name
-    // is free: all below `name` is ours, and a random one is not needed in a directory that nobody else writes.
+    // Deeper than one descriptor per level is good for: moved up beside the tree, and deleted from there. Nobody else
+    // writes there; an archive that has this very name beside a tree of such depth spoils nothing but its own layer.
     const moved = `${name.slice(0, 128)}.deep-${deep.length}`;
     renameAt(childFd, child, fd, moved);
     deep.push(moved);
   });
-  removeEmpty(fd, name);
+  rmdirAt(fd, name);
   for (const moved of deep) removeTreeAt(fd, moved);
 }
 
@@ -76,19 +75,11 @@ function emptyDirectory(
         moveUp(own, entry.name);
       } else {
         emptyDirectory(own, entry.name, { device, depth: depth + 1 }, moveUp);
-        removeEmpty(own, entry.name);
+        rmdirAt(own, entry.name);
       }
     }
   } finally {
     closeSync(own);
-  }
-}
-
-function removeEmpty(fd: number, name: ByteString): void {
-  try {
-    rmdirAt(fd, name);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
   }
 }
 
