@@ -337,6 +337,8 @@ export const driverLimits = {
   cgroupRemoveMs: 10_000,
   /** ms between two scans of the exits directory while its watch is lost (F41). */
   rescanMs: 1000,
+  /** Rounds of moving what an exec left in its cgroup to the container's: each moves all that are listed. */
+  leafRounds: 5,
   /** Containers that are looked at together when the world is observed: each waits for some ten small reads. */
   observedAtOnce: 16,
 } as const;

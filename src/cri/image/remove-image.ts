@@ -1,0 +1,13 @@
+import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { translated } from '../validate/check.ts';
+import { imageName } from '../validate/image.ts';
+
+/** RemoveImage: with all its names; success when it is not here. An empty name is refused: it must never mean "any". */
+export function removeImage({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.removeImage> {
+  return async ({ image }, context) => {
+    await troupe.removeImage(translated('RemoveImage', () => imageName('image', image, troupe.handlers())), context);
+    return {};
+  };
+}

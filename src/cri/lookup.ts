@@ -1,0 +1,59 @@
+/** From the id of a request, whole or a unique prefix, to the view; and the filters of lists. Waits for nothing. */
+import type { Directory, Found } from '../actors/directory.ts';
+import type { StringMap } from '../actors/ports/specs.ts';
+import type { ContainerView, SandboxView } from '../actors/views.ts';
+import { fail } from '../base/fault.ts';
+import { line, quoted, refuse, required } from './validate/check.ts';
+
+type Views = Pick<Directory, 'findSandbox' | 'findContainer'>;
+
+/** Undefined when there is none; throws `invalidRequest` for an empty or an ambiguous id. */
+export function findSandbox(directory: Views, rpc: string, id: string, field = 'pod_sandbox_id'): SandboxView | undefined {
+  return only(rpc, field, id, (prefix) => directory.findSandbox(prefix));
+}
+
+/** Undefined when there is none; throws `invalidRequest` for an empty or an ambiguous id. */
+export function findContainer(directory: Views, rpc: string, id: string, field = 'container_id'): ContainerView | undefined {
+  return only(rpc, field, id, (prefix) => directory.findContainer(prefix));
+}
+
+/** Throws `notFound`, too. */
+export function knownSandbox(directory: Views, rpc: string, id: string): SandboxView {
+  return findSandbox(directory, rpc, id) ?? fail('notFound', `${rpc} ${shown(id)}: no such sandbox`, { subject: shown(id) });
+}
+
+/** Throws `notFound`, too. */
+export function knownContainer(directory: Views, rpc: string, id: string): ContainerView {
+  return findContainer(directory, rpc, id) ?? fail('notFound', `${rpc} ${shown(id)}: no such container`, { subject: shown(id) });
+}
+
+/** As `knownSandbox`, but one that lists do not show is none. */
+export function listedSandbox(directory: Views, rpc: string, id: string): SandboxView {
+  const view = knownSandbox(directory, rpc, id);
+  return view.listed ? view : fail('notFound', `${rpc} ${view.id}: no such sandbox`, { subject: view.id });
+}
+
+/** As `knownContainer`, but one that lists do not show is none. */
+export function listedContainer(directory: Views, rpc: string, id: string): ContainerView {
+  const view = knownContainer(directory, rpc, id);
+  return view.listed ? view : fail('notFound', `${rpc} ${view.id}: no such container`, { subject: view.id });
+}
+
+/** Ids have 64 digits; more than that in a message helps nobody. */
+const SHOWN_CHARS = 64;
+
+function shown(id: string): string {
+  return id.length > SHOWN_CHARS ? `${id.slice(0, SHOWN_CHARS)}…` : id;
+}
+
+function only<V>(rpc: string, field: string, id: string, find: (prefix: string) => Found<V>): V | undefined {
+  const at = `${rpc}: ${field}`;
+  const found = find(line(at, required(at, id)));
+  if (found.found === 'many') refuse(at, `${quoted(id)} begins the ids of several`);
+  return found.found === 'one' ? found.view : undefined;
+}
+
+/** True when every label of the selector is there with this value. */
+export function hasLabels(labels: StringMap, selector: { readonly [key: string]: string }): boolean {
+  return Object.entries(selector).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value);
+}

@@ -1,0 +1,107 @@
+/** ContainerView → CRI messages. Pure. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create, toBinary } from '@bufbuild/protobuf';
+import type { ExitFact } from '../../actors/ports/journal.ts';
+import type { Mount, Resources } from '../../actors/ports/specs.ts';
+import type { ContainerView } from '../../actors/views.ts';
+import type { ContainerStatusSchema, LinuxContainerResourcesSchema, MountSchema } from '../../gen/runtime/v1/api_pb.ts';
+import { ContainerSchema, ContainerState, MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
+import { signalNumber } from '../validate/signals.ts';
+import { ListBytes } from './list-bytes.ts';
+
+const STATE = {
+  created: ContainerState.CONTAINER_CREATED,
+  running: ContainerState.CONTAINER_RUNNING,
+  exited: ContainerState.CONTAINER_EXITED,
+} as const;
+
+const PROPAGATION = {
+  private: MountPropagation.PROPAGATION_PRIVATE,
+  hostToContainer: MountPropagation.PROPAGATION_HOST_TO_CONTAINER,
+  bidirectional: MountPropagation.PROPAGATION_BIDIRECTIONAL,
+} as const;
+
+/** Exit code where nobody can tell it any more, as containerd has it. */
+const UNKNOWN_EXIT_CODE = 255;
+
+/** What ListContainers answers, encoded. */
+export const containerList = new ListBytes<ContainerView>((view) =>
+  toBinary(ContainerSchema, create(ContainerSchema, { ...shared(view), podSandboxId: view.spec.key.sandboxId })),
+);
+
+export function containerState(view: ContainerView): ContainerState {
+  return STATE[view.criState];
+}
+
+/** The same fields in list and status: the kubelet compares them. */
+function shared(view: ContainerView) {
+  const { key, labels, annotations, imageRequested, imageUserSpecified } = view.spec;
+  return {
+    id: view.id,
+    metadata: { name: key.name, attempt: key.attempt },
+    image: { image: imageRequested, userSpecifiedImage: imageUserSpecified },
+    imageRef: view.image.ref,
+    imageId: view.image.id,
+    state: containerState(view),
+    createdAt: view.createdAtNs,
+    labels,
+    annotations,
+  };
+}
+
+export function containerStatus(view: ContainerView): MessageInitShape<typeof ContainerStatusSchema> {
+  const { spec, effective } = view;
+  const exit = exitOf(view);
+  // what was asked for is echoed as it was (SIGCLD is SIGCHLD to the kernel); else the one that will be sent
+  const stopSignal = spec.stopSignal === '' ? (effective?.stopSignal ?? '') : spec.stopSignal;
+  return {
+    ...shared(view),
+    startedAt: view.startedAtNs ?? 0n,
+    finishedAt: exit?.finishedAtNs ?? 0n,
+    exitCode: exit?.exitCode ?? 0,
+    reason: exit?.reason ?? '',
+    message: exit?.message ?? '',
+    mounts: spec.mounts.map(mountOf),
+    logPath: effective?.logPath ?? '',
+    resources: { linux: resourcesOf(spec.resources) },
+    stopSignal: signalNumber(stopSignal),
+    ...(effective === undefined ? {} : { user: { linux: userOf(effective) } }),
+  };
+}
+
+/** An ended container without its exit fact has still ended at some time, with a code that says nothing. */
+function exitOf(view: ContainerView): Pick<ExitFact, 'exitCode' | 'finishedAtNs' | 'reason' | 'message'> | undefined {
+  if (view.criState !== 'exited') return undefined;
+  return (
+    view.exit ?? {
+      exitCode: UNKNOWN_EXIT_CODE,
+      finishedAtNs: view.startedAtNs ?? view.createdAtNs,
+      reason: 'Unknown',
+      message: 'how it ended is not known',
+    }
+  );
+}
+
+function userOf({ uid, gid, supplementalGroups }: NonNullable<ContainerView['effective']>) {
+  return { uid: BigInt(uid), gid: BigInt(gid), supplementalGroups: supplementalGroups.map(BigInt) };
+}
+
+function mountOf(mount: Mount): MessageInitShape<typeof MountSchema> {
+  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel } = mount;
+  return { containerPath, hostPath, readonly, recursiveReadOnly, selinuxRelabel, propagation: PROPAGATION[propagation] };
+}
+
+function resourcesOf(resources: Resources): MessageInitShape<typeof LinuxContainerResourcesSchema> {
+  return {
+    cpuPeriod: resources.cpuPeriod ?? 0n,
+    cpuQuota: resources.cpuQuota ?? 0n,
+    cpuShares: resources.cpuShares ?? 0n,
+    memoryLimitInBytes: resources.memoryLimitBytes ?? 0n,
+    memorySwapLimitInBytes: resources.memorySwapLimitBytes ?? 0n,
+    oomScoreAdj: BigInt(resources.oomScoreAdj),
+    cpusetCpus: resources.cpusetCpus,
+    cpusetMems: resources.cpusetMems,
+    hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })),
+    unified: resources.unified,
+  };
+}

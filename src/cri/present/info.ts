@@ -1,0 +1,63 @@
+/**
+ * The `info` map of verbose answers: JSON texts for people. Keys are those that crictl and scripts read with both
+ * peers (`.info.pid`); what is ours stands under `troupe`. No environment, no credentials.
+ */
+import type { Activity } from '../../actors/activity.ts';
+import type { ImageRecord } from '../../actors/ports/specs.ts';
+import type { ContainerView, SandboxView } from '../../actors/views.ts';
+import { encodePlain } from '../../base/codec.ts';
+
+type Info = Record<string, string>;
+
+export function sandboxInfo(view: SandboxView, activity: Pick<Activity, 'describe'>): Info {
+  return {
+    info: encodePlain({
+      pid: view.pause?.pid ?? 0,
+      privileged: view.spec.privileged,
+      troupe: where(view, activity),
+    }),
+  };
+}
+
+export function containerInfo(view: ContainerView, activity: Pick<Activity, 'describe'>): Info {
+  return {
+    info: encodePlain({
+      sandboxID: view.spec.key.sandboxId,
+      pid: view.criState === 'exited' ? 0 : (view.init?.pid ?? 0),
+      privileged: view.spec.security.privileged,
+      troupe: { ...where(view, activity), handler: view.handler, exit: exitOf(view), startFault: view.startFault?.message },
+    }),
+  };
+}
+
+export function imageInfo(image: ImageRecord): Info {
+  const { architecture, os, user, entrypoint, cmd, workingDir, stopSignal, volumes, labels } = image.config;
+  return {
+    info: encodePlain({
+      labels,
+      imageSpec: {
+        architecture,
+        os,
+        config: {
+          User: user,
+          Entrypoint: entrypoint,
+          Cmd: cmd,
+          WorkingDir: workingDir,
+          StopSignal: stopSignal,
+          Volumes: Object.fromEntries(volumes.map((volume) => [volume, {}])),
+          Labels: labels,
+        },
+        rootfs: { type: 'layers', diff_ids: image.layers.map((layer) => layer.diffId) },
+      },
+    }),
+  };
+}
+
+/** Where the actor is and what it waits on: the answer to "why does this pod hang". */
+function where(view: SandboxView | ContainerView, activity: Pick<Activity, 'describe'>): object {
+  return { state: view.path, waitingOn: activity.describe(view.address), fault: view.fault?.message, owes: view.owes };
+}
+
+function exitOf({ exit }: ContainerView): object | undefined {
+  return exit === undefined ? undefined : { observedBy: exit.observedBy, oomKilled: exit.oomKilled };
+}

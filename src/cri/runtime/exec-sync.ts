@@ -1,0 +1,23 @@
+import { requestLimits } from '../../base/limits.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { knownContainer } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { refuse } from '../validate/check.ts';
+import { words } from '../validate/container.ts';
+import { seconds } from '../validate/seconds.ts';
+
+/**
+ * ExecSync: output and exit code of a command, which is no error when it is not 0. When `timeout` seconds have passed
+ * the command is killed and the call ends with DeadlineExceeded, by which the kubelet fails a probe.
+ */
+export function execSync({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.execSync> {
+  return async ({ containerId, cmd, timeout }, context) => {
+    const argv = words('ExecSync: cmd', cmd);
+    if ((argv[0] ?? '') === '') refuse('ExecSync: cmd', 'names no command');
+    const timeoutMs = seconds('ExecSync: timeout', timeout, requestLimits.execMaxMs);
+    const { id } = knownContainer(troupe.directory, 'ExecSync', containerId);
+    const { stdout, stderr, exitCode } = await troupe.execSync(id, argv, timeoutMs, context);
+    return { stdout, stderr, exitCode };
+  };
+}

@@ -1,0 +1,33 @@
+import type { SandboxView } from '../../actors/views.ts';
+import type { PodSandboxFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import { PodSandboxState } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { findSandbox, hasLabels } from '../lookup.ts';
+import { sandboxList, sandboxState } from '../present/sandbox.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { word } from '../validate/check.ts';
+
+const STATES = { [PodSandboxState.SANDBOX_READY]: 'ready', [PodSandboxState.SANDBOX_NOTREADY]: 'notReady' } as const;
+
+/** ListPodSandbox: what is listed and passes every part of the filter; an unknown id gives an empty list. */
+export function listPodSandbox({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandbox> {
+  return async ({ filter }) => {
+    const listed = troupe.directory.sandboxes().filter((view) => view.listed);
+    return sandboxList.answer(filter === undefined ? listed : select(listed, filter, troupe.directory));
+  };
+}
+
+function select(
+  views: readonly SandboxView[],
+  { id, state, labelSelector }: PodSandboxFilter,
+  directory: ServiceOptions['troupe']['directory'],
+): readonly SandboxView[] {
+  if (state !== undefined) word('ListPodSandbox: filter.state', state.state, STATES);
+  const wanted = id === '' ? undefined : findSandbox(directory, 'ListPodSandbox', id, 'filter.id');
+  return views.filter(
+    (view) =>
+      (id === '' || view === wanted) &&
+      (state === undefined || sandboxState(view) === state.state) &&
+      hasLabels(view.spec.labels, labelSelector),
+  );
+}

@@ -1,0 +1,13 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { findContainer } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+
+/** RemoveContainer: success for an unknown id. */
+export function removeContainer({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.removeContainer> {
+  return async ({ containerId }, context) => {
+    const container = findContainer(troupe.directory, 'RemoveContainer', containerId);
+    if (container !== undefined) await troupe.removeContainer(container.id, context);
+    return {};
+  };
+}

@@ -1,0 +1,14 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { knownContainer } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+
+/** ReopenContainerLog: a new file at the same path, after the kubelet has renamed the old one. */
+export function reopenContainerLog({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.reopenContainerLog> {
+  return async ({ containerId }, context) => {
+    await troupe.reopenLog(knownContainer(troupe.directory, 'ReopenContainerLog', containerId).id, context);
+    return {};
+  };
+}

@@ -1,0 +1,13 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { translated } from '../validate/check.ts';
+import { sandboxSpec } from '../validate/sandbox.ts';
+
+/** RunPodSandbox: answers once the sandbox is ready; the same name joins the one on its way. */
+export function runPodSandbox(options: ServiceOptions): RpcHandler<typeof RuntimeService.method.runPodSandbox> {
+  return async ({ config, runtimeHandler }, context) => {
+    const spec = translated('RunPodSandbox', () => sandboxSpec(config, runtimeHandler, options));
+    return { podSandboxId: await options.troupe.runSandbox(spec, context) };
+  };
+}

@@ -1,0 +1,12 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import { CgroupDriver } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import type { ServiceOptions } from '../service-options.ts';
+
+/** RuntimeConfig: the cgroup driver. Stated always: the zero value is SYSTEMD. */
+export function runtimeConfig({
+  cgroupDriver,
+}: Pick<ServiceOptions, 'cgroupDriver'>): RpcHandler<typeof RuntimeService.method.runtimeConfig> {
+  const driver = cgroupDriver === 'systemd' ? CgroupDriver.SYSTEMD : CgroupDriver.CGROUPFS;
+  return async () => ({ linux: { cgroupDriver: driver } });
+}

@@ -1,0 +1,39 @@
+import { encodePlain } from '../../base/codec.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import type { ServiceOptions } from '../service-options.ts';
+
+type Options = Pick<ServiceOptions, 'troupe' | 'configView'>;
+
+/** Status: conditions, handlers, features. Answered while recovering and draining, too. */
+export function status(options: Options): RpcHandler<typeof RuntimeService.method.status> {
+  const { troupe, configView } = options;
+  return async ({ verbose }) => ({
+    status: { conditions: [runtimeCondition(options), networkCondition(options)] },
+    runtimeHandlers: troupe.handlers().map(({ name, recursiveReadOnlyMounts }) => ({
+      name,
+      // what a handler could do counts only once requests with user namespaces are taken
+      features: { recursiveReadOnlyMounts, userNamespaces: false },
+    })),
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
+    info: verbose ? { config: encodePlain(configView()) } : {},
+  });
+}
+
+/** Ready when commands are taken and the default handler works. */
+function runtimeCondition({ troupe }: Options) {
+  const standard = troupe.handlers().find(({ name }) => name === '');
+  const handlerReason = standard === undefined ? 'there is no default runtime handler' : standard.reason;
+  const isHandlerReady = standard?.ready ?? false;
+  const notReady = troupe.notReadyReason() ?? (isHandlerReady ? undefined : handlerReason);
+  return condition('RuntimeReady', notReady === undefined, 'RuntimeNotReady', notReady ?? '');
+}
+
+function networkCondition({ troupe }: Options) {
+  const { ready, reason, message } = troupe.networkStatus();
+  return condition('NetworkReady', ready, reason === '' ? 'NetworkPluginNotReady' : reason, message);
+}
+
+function condition(type: string, isMet: boolean, reason: string, message: string) {
+  return { type, status: isMet, reason: isMet ? '' : reason, message: isMet ? '' : message };
+}

@@ -1,0 +1,16 @@
+import { actorLimits } from '../../base/limits.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { findContainer } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { seconds } from '../validate/seconds.ts';
+
+/** StopContainer: stop signal, `timeout` seconds of grace, KILL. Success for an unknown id. */
+export function stopContainer({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.stopContainer> {
+  return async ({ containerId, timeout }, context) => {
+    const graceMs = seconds('StopContainer: timeout', timeout, actorLimits.graceMaxMs);
+    const container = findContainer(troupe.directory, 'StopContainer', containerId);
+    if (container !== undefined) await troupe.stopContainer(container.id, graceMs, context);
+    return {};
+  };
+}

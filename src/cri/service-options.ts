@@ -1,0 +1,24 @@
+/** What the RPCs are given at start: the actors, and the facts of host and configuration that decide what is taken. */
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { Troupe } from '../actors/troupe.ts';
+
+/** Facts of the host that decide whether a request can be honoured. */
+export interface HostPolicy {
+  readonly cgroupDriver: 'cgroupfs' | 'systemd';
+  readonly selinuxEnabled: boolean;
+  readonly apparmorEnabled: boolean;
+  /** Every capability there is a name for, with `CAP_` (capabilities(7)). */
+  readonly capabilityNames: readonly string[];
+  /** For containers whose request has no security context at all; one with a context states its own. */
+  readonly defaultMaskedPaths: readonly string[];
+  readonly defaultReadonlyPaths: readonly string[];
+}
+
+export interface ServiceOptions extends HostPolicy {
+  readonly troupe: Troupe;
+  readonly clock: Pick<ClockPort, 'nowNs'>;
+  /** Our own version, semver. */
+  readonly version: string;
+  /** The effective configuration for `crictl info`; must hold no secrets. */
+  readonly configView: () => object;
+}

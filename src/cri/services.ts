@@ -1,0 +1,63 @@
+/** All RPCs that work, for `edgeMethods`. What is absent here is answered Unimplemented. */
+import type { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
+import type { ServiceHandlers } from './edge.ts';
+import { imageFsInfo } from './image/image-fs-info.ts';
+import { imageStatus } from './image/image-status.ts';
+import { listImages } from './image/list-images.ts';
+import { pullImage } from './image/pull-image.ts';
+import { removeImage } from './image/remove-image.ts';
+import { containerStatus } from './runtime/container-status.ts';
+import { createContainer } from './runtime/create-container.ts';
+import { execSync } from './runtime/exec-sync.ts';
+import { listContainers } from './runtime/list-containers.ts';
+import { listPodSandbox } from './runtime/list-pod-sandbox.ts';
+import { podSandboxStatus } from './runtime/pod-sandbox-status.ts';
+import { removeContainer } from './runtime/remove-container.ts';
+import { removePodSandbox } from './runtime/remove-pod-sandbox.ts';
+import { reopenContainerLog } from './runtime/reopen-container-log.ts';
+import { runPodSandbox } from './runtime/run-pod-sandbox.ts';
+import { runtimeConfig } from './runtime/runtime-config.ts';
+import { startContainer } from './runtime/start-container.ts';
+import { status } from './runtime/status.ts';
+import { stopContainer } from './runtime/stop-container.ts';
+import { stopPodSandbox } from './runtime/stop-pod-sandbox.ts';
+import { updateRuntimeConfig } from './runtime/update-runtime-config.ts';
+import { version } from './runtime/version.ts';
+import type { ServiceOptions } from './service-options.ts';
+
+export interface Services {
+  readonly runtime: ServiceHandlers<typeof RuntimeService>;
+  readonly image: ServiceHandlers<typeof ImageService>;
+}
+
+/** The handlers of both services. */
+export function createServices(options: ServiceOptions): Services {
+  return {
+    runtime: {
+      version: version(options),
+      status: status(options),
+      runtimeConfig: runtimeConfig(options),
+      updateRuntimeConfig: updateRuntimeConfig(),
+      runPodSandbox: runPodSandbox(options),
+      stopPodSandbox: stopPodSandbox(options),
+      removePodSandbox: removePodSandbox(options),
+      podSandboxStatus: podSandboxStatus(options),
+      listPodSandbox: listPodSandbox(options),
+      createContainer: createContainer(options),
+      startContainer: startContainer(options),
+      stopContainer: stopContainer(options),
+      removeContainer: removeContainer(options),
+      listContainers: listContainers(options),
+      containerStatus: containerStatus(options),
+      execSync: execSync(options),
+      reopenContainerLog: reopenContainerLog(options),
+    },
+    image: {
+      listImages: listImages(options),
+      imageStatus: imageStatus(options),
+      pullImage: pullImage(options),
+      removeImage: removeImage(options),
+      imageFsInfo: imageFsInfo(options),
+    },
+  };
+}

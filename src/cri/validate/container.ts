@@ -1,0 +1,147 @@
+/** ContainerConfig → ContainerSpec. Pure: the sandbox and the image are looked up by the caller. */
+import type { ContainerSecurity, ContainerSpec, EnvVar, Namespaces, SandboxSpec } from '../../actors/ports/specs.ts';
+import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
+import { requestLimits } from '../../base/limits.ts';
+import type { ContainerConfig, KeyValue, LinuxContainerSecurityContext } from '../../gen/runtime/v1/api_pb.ts';
+import type { HostPolicy } from '../service-options.ts';
+import { absolutePath, each, line, path, quoted, refuse, required, stringMap, text, unset, utf8Bytes } from './check.ts';
+import { devices, mounts } from './mounts.ts';
+import { containerNamespaces } from './namespaces.ts';
+import { resources } from './resources.ts';
+import { apparmorProfile, capabilities, checkSelinux, seccompChoice, userChoice } from './security.ts';
+import { signalName } from './signals.ts';
+
+/** What CreateContainer's config is read against. */
+export interface ContainerSurroundings extends HostPolicy {
+  readonly sandboxId: SandboxId;
+  readonly sandbox: SandboxSpec;
+  /** Of the sandbox's handler. */
+  readonly recursiveReadOnlyMounts: boolean;
+  /** The container of a target_id within this sandbox. */
+  readonly findTarget: (id: string) => ContainerId | undefined;
+  /** The image of that name; throws when it is not here. */
+  readonly findImage: (name: string) => ImageId;
+}
+
+/** What CreateContainer asks for. Throws `invalidRequest` with the field's name. */
+export function containerSpec(config: ContainerConfig | undefined, around: ContainerSurroundings): ContainerSpec {
+  if (config === undefined) return refuse('config', 'is missing');
+  unset('config.windows', config.windows === undefined, 'Windows is');
+  unset('config.CDI_devices', config.CDIDevices.length === 0, 'the Container Device Interface is');
+  const { metadata, linux } = config;
+  if (metadata === undefined) return refuse('config.metadata', 'is missing');
+  const parsed = {
+    key: {
+      sandboxId: around.sandboxId,
+      name: line('config.metadata.name', required('config.metadata.name', metadata.name), requestLimits.nameBytes),
+      attempt: metadata.attempt,
+    },
+    imageRequested: line('config.image.image', required('config.image.image', config.image?.image ?? ''), requestLimits.imageBytes),
+    imageUserSpecified: line('config.image.user_specified_image', config.image?.userSpecifiedImage ?? '', requestLimits.imageBytes),
+    command: words('config.command', config.command),
+    args: words('config.args', config.args),
+    workingDir: config.workingDir === '' ? '' : absolutePath('config.working_dir', config.workingDir),
+    env: env('config.envs', config.envs),
+    mounts: mounts('config.mounts', config.mounts, around),
+    devices: devices('config.devices', config.devices),
+    labels: stringMap('config.labels', config.labels),
+    annotations: stringMap('config.annotations', config.annotations),
+    logPath: logPath('config.log_path', config.logPath),
+    stdin: config.stdin,
+    stdinOnce: config.stdinOnce,
+    tty: config.tty,
+    resources: resources('config.linux.resources', linux?.resources),
+    security: security('config.linux.security_context', linux?.securityContext, around),
+    stopSignal: signalName('config.stop_signal', config.stopSignal),
+  };
+  // last, so that a wrong field is told as such even when the image is missing, too
+  return { ...parsed, imageId: around.findImage(parsed.imageRequested) };
+}
+
+/** Arguments as execve takes them. */
+export function words(field: string, items: readonly string[]): readonly string[] {
+  let bytes = 0;
+  const checked = each(
+    field,
+    items,
+    (at, item) => {
+      bytes += utf8Bytes(text(at, item, requestLimits.argumentBytes)) + 1;
+      return item;
+    },
+    requestLimits.arguments,
+  );
+  return bytes > requestLimits.argumentsBytes ? refuse(field, `${bytes} bytes together, more than ${requestLimits.argumentsBytes}`) : checked;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function env(field: string, variables: readonly KeyValue[]): readonly EnvVar[] {
+  let bytes = 0;
+  const checked = each(
+    field,
+    variables,
+    (at, { key, value }) => {
+      const name = text(`${at}.key`, required(`${at}.key`, key), requestLimits.argumentBytes);
+      if (name.includes('=')) refuse(`${at}.key`, `${quoted(name)} contains =`);
+      if (utf8Bytes(name) + 1 + value.length > requestLimits.argumentBytes) {
+        refuse(`${at}.value`, `longer than the ${requestLimits.argumentBytes} bytes that the kernel takes for one variable`);
+      }
+      bytes += utf8Bytes(name) + value.length + 2;
+      return { name, value: variableValue(`${at}.value`, name, value) };
+    },
+    requestLimits.arguments,
+  );
+  return bytes > requestLimits.argumentsBytes ? refuse(field, `${bytes} bytes together, more than ${requestLimits.argumentsBytes}`) : checked;
+}
+
+/** The value is never repeated in a message: it may be a secret. */
+function variableValue(field: string, name: string, bytes: Uint8Array): string {
+  let value: string;
+  try {
+    value = utf8.decode(bytes);
+  } catch {
+    return refuse(field, 'is not UTF-8, which is not supported by this runtime');
+  }
+  if (value.includes('\0')) refuse(field, 'contains a NUL');
+  // it ends up as a field of passwd lines (S04)
+  if (name === 'HOME' && /[\n\r:]/u.test(value)) refuse(field, 'HOME contains a line break or a colon');
+  return value;
+}
+
+/** Below the sandbox's log_directory and nowhere else (S75). */
+function logPath(field: string, value: string): string {
+  if (value === '') return '';
+  path(field, line(field, value, requestLimits.pathBytes));
+  if (value.startsWith('/')) refuse(field, `${quoted(value)} is absolute`);
+  const last = value.split('/').at(-1);
+  return last === '' || last === '.' ? refuse(field, `${quoted(value)} names a directory`) : value;
+}
+
+function security(field: string, context: LinuxContainerSecurityContext | undefined, around: ContainerSurroundings): ContainerSecurity {
+  const privileged = context?.privileged ?? false;
+  if (privileged && !around.sandbox.privileged) refuse(`${field}.privileged`, 'is set, but the sandbox is not privileged');
+  checkSelinux(`${field}.selinux_options`, context?.selinuxOptions);
+  return {
+    privileged,
+    capabilities: capabilities(`${field}.capabilities`, context?.capabilities, around),
+    namespaces: namespaces(`${field}.namespace_options`, context, around),
+    user: userChoice(field, {
+      runAsUser: context?.runAsUser,
+      runAsGroup: context?.runAsGroup,
+      runAsUsername: context?.runAsUsername ?? '',
+      supplementalGroups: context?.supplementalGroups ?? [],
+      supplementalGroupsPolicy: context?.supplementalGroupsPolicy ?? 0,
+    }),
+    readonlyRootfs: context?.readonlyRootfs ?? false,
+    noNewPrivs: context?.noNewPrivs ?? false,
+    // an empty list of a stated context is procMount Unmasked; with no context at all nobody asked for that
+    maskedPaths: context === undefined ? around.defaultMaskedPaths : each(`${field}.masked_paths`, context.maskedPaths, absolutePath),
+    readonlyPaths: context === undefined ? around.defaultReadonlyPaths : each(`${field}.readonly_paths`, context.readonlyPaths, absolutePath),
+    seccomp: seccompChoice(field, context?.seccomp, context?.seccompProfilePath ?? ''),
+    apparmorProfile: apparmorProfile(field, context?.apparmor, context?.apparmorProfile ?? '', around),
+  };
+}
+
+function namespaces(field: string, context: LinuxContainerSecurityContext | undefined, around: ContainerSurroundings): Namespaces {
+  return containerNamespaces(field, context?.namespaceOptions, around.sandbox.namespaces, around.findTarget);
+}

@@ -1,0 +1,34 @@
+/** ImageSpec and AuthConfig. Pure. */
+import type { RegistryAuth } from '../../actors/ports/images.ts';
+import { requestLimits } from '../../base/limits.ts';
+import type { AuthConfig, ImageSpec } from '../../gen/runtime/v1/api_pb.ts';
+import { line, quoted, refuse, required, text } from './check.ts';
+
+/**
+ * The name in an ImageSpec. `runtime_handler` must be one of `handlers`: images are the same for all of ours, but an
+ * unknown handler is a mistake that the pod would only show later. `image_ref` and annotations ask for nothing.
+ */
+export function imageName(field: string, image: ImageSpec | undefined, handlers: readonly { readonly name: string }[]): string {
+  const name = line(`${field}.image`, required(`${field}.image`, image?.image ?? ''), requestLimits.imageBytes);
+  const handler = image?.runtimeHandler ?? '';
+  if (handler !== '' && !handlers.some((known) => known.name === handler)) {
+    refuse(`${field}.runtime_handler`, `${quoted(handler)} is not configured`);
+  }
+  return name;
+}
+
+/** Undefined when nothing is stated: an anonymous pull. No message repeats a value. */
+export function registryAuth(field: string, auth: AuthConfig | undefined): RegistryAuth | undefined {
+  if (auth === undefined) return undefined;
+  const part = (name: string, value: string): string => text(`${field}.${name}`, value, requestLimits.credentialBytes);
+  const parsed: RegistryAuth = {
+    username: part('username', auth.username),
+    password: part('password', auth.password),
+    auth: part('auth', auth.auth),
+    identityToken: part('identity_token', auth.identityToken),
+    registryToken: part('registry_token', auth.registryToken),
+    serverAddress: part('server_address', auth.serverAddress),
+  };
+  const { serverAddress: _where, ...secrets } = parsed;
+  return Object.values(secrets).every((value) => value === '') ? undefined : parsed;
+}

@@ -1,0 +1,68 @@
+/** Mounts and devices of a container. Pure: whether a source exists is the bundle writer's to find out. */
+import type { Device, Mount } from '../../actors/ports/specs.ts';
+import { fault, FaultError } from '../../base/fault.ts';
+import type { Device as DeviceMessage, Mount as MountMessage } from '../../gen/runtime/v1/api_pb.ts';
+import { MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
+import { withKubeletPrefix } from '../status.ts';
+import { absolutePath, each, quoted, refuse, unset, word } from './check.ts';
+
+export interface MountPolicy {
+  readonly selinuxEnabled: boolean;
+  /** Of the sandbox's handler. */
+  readonly recursiveReadOnlyMounts: boolean;
+}
+
+const PROPAGATION = {
+  [MountPropagation.PROPAGATION_PRIVATE]: 'private',
+  [MountPropagation.PROPAGATION_HOST_TO_CONTAINER]: 'hostToContainer',
+  [MountPropagation.PROPAGATION_BIDIRECTIONAL]: 'bidirectional',
+} as const;
+
+/** Bind mounts; all other kinds are refused by the field that asks for them. */
+export function mounts(field: string, asked: readonly MountMessage[], policy: MountPolicy): readonly Mount[] {
+  return each(field, asked, (at, mount) => bindMount(at, mount, policy));
+}
+
+function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
+  unset(`${field}.image`, mount.image === undefined || mount.image.image === '', 'an image as volume is');
+  unset(`${field}.image_sub_path`, mount.imageSubPath === '', 'an image as volume is');
+  unset(`${field}.uidMappings`, mount.uidMappings.length === 0, 'an id-mapped mount is');
+  unset(`${field}.gidMappings`, mount.gidMappings.length === 0, 'an id-mapped mount is');
+  unset(`${field}.mount_options`, mount.mountOptions.length === 0, 'an option of a mount is');
+  // without SELinux there is nothing to label: both peers do nothing, and critest always asks for it
+  unset(`${field}.selinux_relabel`, !mount.selinuxRelabel || !policy.selinuxEnabled, 'an SELinux label is');
+  const containerPath = absolutePath(`${field}.container_path`, mount.containerPath);
+  if (/^\/[/.]*$/u.test(containerPath)) refuse(`${field}.container_path`, 'is the root directory');
+  const parsed: Mount = {
+    containerPath,
+    hostPath: absolutePath(`${field}.host_path`, mount.hostPath),
+    readonly: mount.readonly,
+    recursiveReadOnly: mount.recursiveReadOnly,
+    propagation: word(`${field}.propagation`, mount.propagation, PROPAGATION),
+    selinuxRelabel: mount.selinuxRelabel,
+  };
+  if (parsed.recursiveReadOnly) checkRecursive(`${field}.recursive_read_only`, parsed, policy);
+  return parsed;
+}
+
+function checkRecursive(field: string, mount: Mount, policy: MountPolicy): void {
+  if (!mount.readonly) refuse(field, 'is set, but readonly is not');
+  if (mount.propagation !== 'private') refuse(field, 'is set, but propagation is not PROPAGATION_PRIVATE');
+  if (policy.recursiveReadOnlyMounts) return;
+  const cannot = fault('invalidRequest', `${field}: the runtime handler cannot do it`, { subject: field });
+  throw new FaultError(withKubeletPrefix('RROUnsupported', cannot));
+}
+
+/** Devices of the host. */
+export function devices(field: string, asked: readonly DeviceMessage[]): readonly Device[] {
+  return each(field, asked, (at, device) => ({
+    containerPath: absolutePath(`${at}.container_path`, device.containerPath),
+    hostPath: absolutePath(`${at}.host_path`, device.hostPath),
+    permissions: permissions(`${at}.permissions`, device.permissions),
+  }));
+}
+
+function permissions(field: string, value: string): string {
+  const isSubset = /^[rwm]{0,3}$/u.test(value) && new Set(value).size === value.length;
+  return isSubset ? value : refuse(field, `${quoted(value)} is not made of r, w and m, each once at most`);
+}

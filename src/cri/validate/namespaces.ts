@@ -1,0 +1,60 @@
+/** Namespace options of sandboxes and containers (features.md B2). Pure. */
+import type { Namespaces, PidMode } from '../../actors/ports/specs.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import type { NamespaceOption } from '../../gen/runtime/v1/api_pb.ts';
+import { NamespaceMode } from '../../gen/runtime/v1/api_pb.ts';
+import { refuse, required, text, unset, word } from './check.ts';
+
+const SHARED = { [NamespaceMode.POD]: 'pod', [NamespaceMode.NODE]: 'node' } as const;
+const PID: Readonly<Record<number, PidMode>> = {
+  [NamespaceMode.POD]: 'pod',
+  [NamespaceMode.CONTAINER]: 'container',
+  [NamespaceMode.NODE]: 'node',
+  [NamespaceMode.TARGET]: 'target',
+};
+
+/** POD for all where nothing is said: the contract's zero value. */
+export function sandboxNamespaces(field: string, options: NamespaceOption | undefined): Namespaces {
+  if (options === undefined) return { network: 'pod', pid: 'pod', ipc: 'pod', targetId: undefined };
+  const namespaces = parse(field, options);
+  if (namespaces.pid === 'target') refuse(`${field}.pid`, 'TARGET is for containers');
+  unset(`${field}.target_id`, options.targetId === '', 'a target of a sandbox is');
+  return { ...namespaces, targetId: undefined };
+}
+
+/**
+ * What a container states must agree with its sandbox where both share one namespace; one that states nothing has
+ * what its sandbox has. `findTarget` gives the container of a target_id within the sandbox, or undefined.
+ */
+export function containerNamespaces(
+  field: string,
+  options: NamespaceOption | undefined,
+  sandbox: Namespaces,
+  findTarget: (id: string) => ContainerId | undefined,
+): Namespaces {
+  if (options === undefined) return sandbox;
+  const namespaces = parse(field, options);
+  for (const name of ['network', 'ipc'] as const) {
+    if (namespaces[name] !== sandbox[name]) {
+      refuse(`${field}.${name}`, `${namespaces[name].toUpperCase()}, but the sandbox has ${sandbox[name].toUpperCase()}`);
+    }
+  }
+  if (namespaces.pid !== 'target') {
+    if (options.targetId !== '') refuse(`${field}.target_id`, 'is set, but pid is not TARGET');
+    return { ...namespaces, targetId: undefined };
+  }
+  const wanted = text(`${field}.target_id`, required(`${field}.target_id`, options.targetId));
+  const targetId = findTarget(wanted) ?? refuse(`${field}.target_id`, 'names no container of this sandbox');
+  return { ...namespaces, targetId };
+}
+
+function parse(field: string, options: NamespaceOption): Omit<Namespaces, 'targetId'> {
+  const network = word(`${field}.network`, options.network, SHARED);
+  const pid = word(`${field}.pid`, options.pid, PID);
+  const ipc = word(`${field}.ipc`, options.ipc, SHARED);
+  const userns = options.usernsOptions;
+  // the kubelet states NODE for pods without a user namespace
+  const isHosts = userns === undefined || (userns.mode === NamespaceMode.NODE && userns.uids.length + userns.gids.length === 0);
+  unset(`${field}.userns_options`, isHosts, 'a user namespace is');
+  return { network, pid, ipc };
+}

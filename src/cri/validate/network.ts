@@ -1,0 +1,53 @@
+/** DNS and port mappings of a sandbox. Pure. */
+import type { DnsConfig, Namespaces, PortMapping } from '../../actors/ports/specs.ts';
+import { requestLimits } from '../../base/limits.ts';
+import type { DNSConfig as DnsMessage, PortMapping as PortMessage } from '../../gen/runtime/v1/api_pb.ts';
+import { Protocol } from '../../gen/runtime/v1/api_pb.ts';
+import { isIpAddress } from './address.ts';
+import { each, intIn, quoted, refuse, required, text, word } from './check.ts';
+
+/** Highest number of a port (RFC 9293, RFC 768, RFC 9260). */
+const PORT_MAX = 65_535;
+const PROTOCOLS = { [Protocol.TCP]: 'tcp', [Protocol.UDP]: 'udp', [Protocol.SCTP]: 'sctp' } as const;
+
+/** Undefined means a copy of the host's resolv.conf: for no config, and for one that says nothing (as containerd). */
+export function dnsConfig(field: string, config: DnsMessage | undefined): DnsConfig | undefined {
+  if (config === undefined) return undefined;
+  const dns = {
+    servers: each(`${field}.servers`, config.servers, server, requestLimits.dnsEntries),
+    searches: each(`${field}.searches`, config.searches, resolverWord, requestLimits.dnsEntries),
+    options: each(`${field}.options`, config.options, resolverWord, requestLimits.dnsEntries),
+  };
+  return dns.servers.length + dns.searches.length + dns.options.length === 0 ? undefined : dns;
+}
+
+/** An address, which may have a zone after `%` (resolv.conf(5) takes link-local servers). */
+function server(field: string, value: string): string {
+  text(field, value, requestLimits.dnsBytes);
+  const [address = '', zone] = value.split('%', 2);
+  const isZone = zone === undefined || /^[A-Za-z0-9_.-]{1,15}$/u.test(zone);
+  return isIpAddress(address) && isZone && value.split('%').length <= 2 ? value : refuse(field, `${quoted(value)} is no IP address`);
+}
+
+/** One word of a line in resolv.conf: what a blank or a line break lets in would be a word or line of its own. */
+function resolverWord(field: string, value: string): string {
+  text(field, required(field, value), requestLimits.dnsBytes);
+  return /^[\u0021-\u007e]+$/u.test(value) ? value : refuse(field, `${quoted(value)} is not one word of printable ASCII`);
+}
+
+/** Those with a host port; on the host's network none, since there is nothing to map. */
+export function portMappings(field: string, mappings: readonly PortMessage[], namespaces: Namespaces): readonly PortMapping[] {
+  const checked = each(field, mappings, portMapping);
+  return namespaces.network === 'node' ? [] : checked.filter((mapping) => mapping.hostPort > 0);
+}
+
+function portMapping(field: string, mapping: PortMessage): PortMapping {
+  const hostIp = text(`${field}.host_ip`, mapping.hostIp);
+  if (hostIp !== '' && !isIpAddress(hostIp)) refuse(`${field}.host_ip`, `${quoted(hostIp)} is no IP address`);
+  return {
+    protocol: word(`${field}.protocol`, mapping.protocol, PROTOCOLS),
+    containerPort: intIn(`${field}.container_port`, mapping.containerPort, 1, PORT_MAX),
+    hostPort: intIn(`${field}.host_port`, mapping.hostPort, 0, PORT_MAX),
+    hostIp,
+  };
+}

@@ -1,0 +1,98 @@
+/** cgroup limits of a container. Zero and empty mean "not stated" in CRI, undefined does here. Pure. */
+import type { Resources, StringMap } from '../../actors/ports/specs.ts';
+import { requestLimits, specLimits } from '../../base/limits.ts';
+import type { HugepageLimit, LinuxContainerResources } from '../../gen/runtime/v1/api_pb.ts';
+import { each, intIn, line, quoted, refuse, stringMap, text } from './check.ts';
+
+/** Microseconds; the kernel's bounds of a CFS period and the least quota (Documentation/scheduler/sched-bwc). */
+const PERIOD_LEAST_US = 1000n;
+const PERIOD_MOST_US = 1_000_000n;
+const QUOTA_LEAST_US = 1000n;
+/** The kernel's range (proc(5), oom_score_adj). */
+const OOM_SCORE_ADJ_MAX = 1000;
+
+const NONE: Resources = {
+  cpuPeriod: undefined,
+  cpuQuota: undefined,
+  cpuShares: undefined,
+  memoryLimitBytes: undefined,
+  memorySwapLimitBytes: undefined,
+  oomScoreAdj: 0,
+  cpusetCpus: '',
+  cpusetMems: '',
+  hugepageLimits: [],
+  unified: {},
+};
+
+/** Values stay bigint up to 2⁶³−1 (S62). */
+export function resources(field: string, asked: LinuxContainerResources | undefined): Resources {
+  if (asked === undefined) return NONE;
+  return {
+    cpuPeriod: period(`${field}.cpu_period`, asked.cpuPeriod),
+    cpuQuota: quota(`${field}.cpu_quota`, asked.cpuQuota),
+    cpuShares: positive(`${field}.cpu_shares`, asked.cpuShares),
+    memoryLimitBytes: positive(`${field}.memory_limit_in_bytes`, asked.memoryLimitInBytes),
+    memorySwapLimitBytes: swap(`${field}.memory_swap_limit_in_bytes`, asked.memorySwapLimitInBytes, asked.memoryLimitInBytes),
+    oomScoreAdj: intIn(`${field}.oom_score_adj`, asked.oomScoreAdj, -OOM_SCORE_ADJ_MAX, OOM_SCORE_ADJ_MAX),
+    cpusetCpus: set(`${field}.cpuset_cpus`, asked.cpusetCpus),
+    cpusetMems: set(`${field}.cpuset_mems`, asked.cpusetMems),
+    hugepageLimits: hugepages(`${field}.hugepage_limits`, asked.hugepageLimits),
+    unified: unified(`${field}.unified`, asked.unified),
+  };
+}
+
+function positive(field: string, value: bigint): bigint | undefined {
+  if (value < 0n) refuse(field, `${value} is negative`);
+  return value === 0n ? undefined : value;
+}
+
+function period(field: string, value: bigint): bigint | undefined {
+  if (value !== 0n && (value < PERIOD_LEAST_US || value > PERIOD_MOST_US)) {
+    refuse(field, `${value} is not in ${PERIOD_LEAST_US} to ${PERIOD_MOST_US} microseconds`);
+  }
+  return value === 0n ? undefined : value;
+}
+
+/** -1 is the kernel's word for no limit; every negative number means it in CRI. */
+function quota(field: string, value: bigint): bigint | undefined {
+  if (value < 0n) return -1n;
+  if (value !== 0n && value < QUOTA_LEAST_US) refuse(field, `${value} is below ${QUOTA_LEAST_US} microseconds`);
+  return value === 0n ? undefined : value;
+}
+
+function swap(field: string, value: bigint, memory: bigint): bigint | undefined {
+  if (value < -1n) refuse(field, `${value} is negative`);
+  if (value > 0n && value < memory) refuse(field, `${value} is less than memory_limit_in_bytes, which it includes`);
+  if (value > 0n && memory === 0n) refuse(field, `${value} without a memory_limit_in_bytes`);
+  return value === 0n ? undefined : value;
+}
+
+/** A list such as `0-3,7` (cpuset(7), List format). */
+function set(field: string, value: string): string {
+  text(field, value, requestLimits.cpusetBytes);
+  const isList = value === '' || value.split(',').every((part) => /^[0-9]{1,6}(?:-[0-9]{1,6})?$/u.test(part));
+  return isList ? value : refuse(field, `${quoted(value)} is no list such as 0-3,7`);
+}
+
+function hugepages(field: string, limits: readonly HugepageLimit[]): Resources['hugepageLimits'] {
+  const sizes = new Set<string>();
+  return each(field, limits, (at, { pageSize, limit }) => {
+    if (!/^[1-9][0-9]{0,9}(?:KB|MB|GB)$/u.test(pageSize)) refuse(`${at}.page_size`, `${quoted(pageSize)} is no size such as 2MB`);
+    if (sizes.has(pageSize)) refuse(`${at}.page_size`, `${pageSize} comes twice`);
+    sizes.add(pageSize);
+    return { pageSize, limitBytes: limit };
+  });
+}
+
+/** A key becomes a file name in the cgroup. In order of the keys: a retry must be the same wish. */
+function unified(field: string, map: { readonly [key: string]: string }): StringMap {
+  const keys = Object.keys(map).toSorted();
+  if (keys.length > specLimits.unifiedKeys) refuse(field, `${keys.length} entries, more than ${specLimits.unifiedKeys}`);
+  const sorted = Object.create(null) as Record<string, string>;
+  for (const key of keys) {
+    const at = `${field}[${quoted(key)}]`;
+    if (!/^[a-z0-9_]{1,64}\.[A-Za-z0-9_.-]{1,64}$/u.test(key) || key.includes('..')) refuse(at, "is not a controller's file");
+    sorted[key] = line(at, map[key] ?? '');
+  }
+  return stringMap(field, sorted);
+}

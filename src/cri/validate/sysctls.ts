@@ -1,0 +1,37 @@
+/** Sysctls of a sandbox: only those that a namespace of its own holds (S01, S02). Pure. */
+import type { Namespaces, Sysctl } from '../../actors/ports/specs.ts';
+import { requestLimits } from '../../base/limits.ts';
+import { line, quoted, refuse, text } from './check.ts';
+
+const NAME = /^[a-z0-9_-]+(?:\.[A-Za-z0-9_-][A-Za-z0-9_/-]*)+$/u;
+const IPC = /^kernel\.(?:shm|msg)[a-z_]*$|^kernel\.sem$|^fs\.mqueue\.[a-z_]+$/u;
+/** kernel.msg_next_id and its kin are -1 by default. */
+const NUMBER = /^-?[0-9]{1,20}$/u;
+/** Words of port lists, ranges, congestion controls and secrets (`8080,9148-9150`, `bbr`, `fe80::1`). */
+const NET_VALUE = /^[A-Za-z0-9_.:,-]+(?:[ \t][A-Za-z0-9_.:,-]+)*$/u;
+
+/** In order of their names: the map comes in a new order each time, and a retry must be the same wish. */
+export function sysctls(field: string, map: { readonly [name: string]: string }, namespaces: Namespaces): readonly Sysctl[] {
+  const entries = Object.entries(map);
+  if (entries.length > requestLimits.listEntries) refuse(field, `${entries.length} entries, more than ${requestLimits.listEntries}`);
+  return entries
+    .map(([name, value]) => sysctl(`${field}[${quoted(name)}]`, name, value, namespaces))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function sysctl(field: string, name: string, value: string, namespaces: Namespaces): Sysctl {
+  line(field, name, requestLimits.sysctlBytes);
+  text(field, value, requestLimits.sysctlBytes);
+  // a slash stands for a dot within an interface's name (sysctl(8)); as a path it must stay where it is
+  if (!NAME.test(name)) refuse(field, 'is no name of a sysctl');
+  if (name.startsWith('net.')) {
+    if (namespaces.network === 'node') refuse(field, 'would change the host, since the network is NODE');
+    if (!NET_VALUE.test(value)) refuse(field, `${quoted(value)} is no value for it`);
+    return { name, value };
+  }
+  if (!IPC.test(name)) refuse(field, 'is not held by a namespace of the pod, it would change the host');
+  if (namespaces.ipc === 'node') refuse(field, 'would change the host, since ipc is NODE');
+  const numbers = name === 'kernel.sem' ? value.split(/[ \t]/u) : [value];
+  if (!numbers.every((number) => NUMBER.test(number))) refuse(field, `${quoted(value)} is no value for it`);
+  return { name, value };
+}
