@@ -1,5 +1,6 @@
 /** The root of a layer that is being written, and the open directories below it. */
 import { closeSync } from 'node:fs';
+import { fail } from '../../base/fault.ts';
 import { unpackLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import type { ByteString } from './tar-header.ts';
@@ -25,6 +26,7 @@ export function makeOpaque(parentFd: number, name: ByteString): void {
 export class LayerRoot {
   readonly #root: number;
   readonly #open = new Map<LayerPath, number>();
+  #implied = 0;
 
   constructor(root: number) {
     this.#root = root;
@@ -106,6 +108,11 @@ export class LayerRoot {
       return;
     }
     if (stats !== undefined && !isWhiteout(stats)) refuseTar(`${shown(name)} is used as a directory and is none`);
+    // one entry can imply 2000 directories: they count as entries do
+    this.#implied += 1;
+    if (this.#implied > unpackLimits.entries) {
+      fail('exhausted', `it implies more than ${unpackLimits.entries} directories that no entry describes`, { retryable: false });
+    }
     if (stats !== undefined) unlinkAt(fd, name);
     mkdirAt(fd, name, IMPLIED_MODE);
     // the umask and the set-group-id bit of the parent have had their say

@@ -1,5 +1,5 @@
 /** One layer unpacked by a worker: written aside, measured, synced, and only then given its name (F07, F20). */
-import { closeSync, fchmodSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../../base/fault.ts';
 import { codeOf, must } from '../../host/errno.ts';
@@ -12,6 +12,7 @@ import type { LayerRecord } from './layer-record.ts';
 import { DIFF, RECORD, layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
 import { measureTrees, openOwnDirectory, removeTreeAt } from './tree.ts';
+import type { TreeSize } from './tree.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
 /** A layer's root that no entry describes; it becomes the container's `/`, so others than root must get through. */
@@ -65,7 +66,7 @@ export class LayerUnpack {
         blobDigest: this.#job.blobDigest,
         tarBytes,
         ...applied,
-        ...measureTrees([join(this.#dir, DIFF)]),
+        ...this.#size(),
       };
       this.#publish(record);
       return record;
@@ -76,6 +77,12 @@ export class LayerUnpack {
   abandon(): void {
     this.#close();
     this.#removePartial();
+  }
+
+  /** Of all that the layer will take, with the record that is still to be written: one block, one inode. */
+  #size(): TreeSize {
+    const size = measureTrees([this.#dir]);
+    return { usedBytes: size.usedBytes + fstatSync(this.#rootFd).blksize, inodes: size.inodes + 1 };
   }
 
   #publish(record: LayerRecord): void {

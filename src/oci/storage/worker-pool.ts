@@ -66,7 +66,7 @@ export class WorkerPool {
   }
 
   #spawn(): Slot {
-    const url = this.#options.workerUrl ?? new URL('./worker.ts', import.meta.url);
+    const url = this.#options.workerUrl ?? new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
     const worker = new Worker(url, {
       name: 'storage',
       // its descriptors are libc's, of which Node would warn at each one that is closed

@@ -1,0 +1,259 @@
+import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import { FaultError } from '../../../src/base/fault.ts';
+import { storageLimits } from '../../../src/base/limits.ts';
+import type { LayerSink } from '../../../src/oci/storage/layer-intake.ts';
+import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import { run } from '../../support/run.ts';
+import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
+
+/** A promise and its handle. */
+function gate(): { readonly opened: Promise<void>; open(): void } {
+  let open: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { opened, open };
+}
+
+const layerOf = (name: string, body: string | Buffer = name): Buffer => archive(entry({ name, body }));
+
+describeAsRoot('the layer store', () => {
+  const root = scratch('layers');
+  let store: LayerStore;
+  let count = 0;
+  beforeAll(() => {
+    store = openStore(join(root, 'store'));
+  });
+  const fresh = (): LayerStore => openStore(join(root, `store-${(count += 1)}`));
+
+  test('S19: its directories are closed to others, whatever they were before', async () => {
+    const open = fresh();
+    mkdirSync(join(open.paths.root, 'layers'), { recursive: true, mode: 0o777 });
+    await put(open, layerOf('f'));
+    for (const path of [open.paths.layers, open.paths.partial, open.paths.trash, open.paths.containers]) {
+      expect(lstatSync(path).mode & 0o7777, path).toBe(0o700);
+    }
+    expect(lstatSync(join(open.paths.layers, digestOf(layerOf('f')).slice(7))).mode & 0o7777).toBe(0o700);
+  });
+
+  test('many callers of one layer share one download, and each hears of its progress', async () => {
+    const blob = layerOf('shared', Buffer.alloc(50_000, 1));
+    const diffId = digestOf(blob);
+    const started = gate();
+    const go = gate();
+    let downloads = 0;
+    const heard = [0, 0, 0];
+    const calls = heard.map((_, at) =>
+      store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: (bytes) => void (heard[at] = bytes) }, async (sink) => {
+        downloads += 1;
+        started.open();
+        await go.opened;
+        await sink.write(blob);
+      }),
+    );
+    await started.opened;
+    go.open();
+    await Promise.all(calls);
+    expect(downloads).toBe(1);
+    expect(heard).toEqual([blob.length, blob.length, blob.length]);
+    // there already: nobody asks for it again
+    await store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, () => Promise.reject(new Error('asked')));
+  });
+
+  test('a caller that gives up does not take the others with it', async () => {
+    const blob = layerOf('one-leaves');
+    const diffId = digestOf(blob);
+    const started = gate();
+    const go = gate();
+    const leaver = new AbortController();
+    const download = async (sink: LayerSink): Promise<void> => {
+      started.open();
+      await go.opened;
+      await sink.write(blob);
+    };
+    const first = store.ensure({ diffId, blobDigest: diffId }, { signal: leaver.signal, onBytes: () => undefined }, download);
+    await started.opened;
+    const second = store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, download);
+    leaver.abort(new Error('gone'));
+    await expect(first).rejects.toThrow('gone');
+    go.open();
+    await second;
+    expect(await store.record(diffId)).toBeDefined();
+  });
+
+  test('F07: cancelled in the middle, by the last one who wanted it, leaves nothing', async () => {
+    const half = fresh();
+    const blob = layerOf('half', Buffer.alloc(2_000_000, 3));
+    const diffId = digestOf(blob);
+    const leaver = new AbortController();
+    const fetched = half.ensure({ diffId, blobDigest: diffId }, { signal: leaver.signal, onBytes: () => undefined }, async (sink, signal) => {
+      await sink.write(blob.subarray(0, 1_000_000));
+      leaver.abort(new Error('gone'));
+      signal.throwIfAborted();
+      throw new Error('the signal of the download did not fire');
+    });
+    await expect(fetched).rejects.toThrow('gone');
+    expect(readdirSync(half.paths.partial)).toEqual([]);
+    expect(readdirSync(half.paths.layers)).toEqual([]);
+    // and the next one succeeds
+    await put(half, blob);
+    expect(await half.record(diffId)).toBeDefined();
+  });
+
+  test('a failed download leaves nothing; one that joined it tries by itself', async () => {
+    const own = fresh();
+    const blob = layerOf('second-try');
+    const diffId = digestOf(blob);
+    const started = gate();
+    const go = gate();
+    const passenger = { signal: context().signal, onBytes: () => undefined };
+    const first = own.ensure({ diffId, blobDigest: diffId }, passenger, async (sink) => {
+      await sink.write(blob.subarray(0, 100));
+      started.open();
+      await go.opened;
+      throw new Error('registry gone');
+    });
+    await started.opened;
+    const second = own.ensure({ diffId, blobDigest: diffId }, { ...passenger }, (sink) => sink.write(blob));
+    go.open();
+    await expect(first).rejects.toThrow('registry gone');
+    await second;
+    expect(readdirSync(own.paths.partial)).toEqual([]);
+  });
+
+  test('S60: a lying mirror: what was unpacked is thrown away and the next endpoint begins anew', async () => {
+    const own = fresh();
+    const blob = layerOf('true');
+    const diffId = digestOf(blob);
+    await own.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
+      await sink.write(Buffer.alloc(4096, 0x41));
+      // more of it after the unpacker has seen that it is no tar
+      for (let at = 0; at < 100; at += 1) await sink.write(Buffer.alloc(100_000, 0x42));
+      await sink.restart();
+      await sink.write(blob);
+    });
+    expect(readdirSync(own.paths.partial)).toEqual([]);
+    expect(await own.record(diffId)).toMatchObject({ diffId, entries: 1 });
+  });
+
+  test('F27: a layer without its record, or with a bad one, is not there; fetching mends it', async () => {
+    const own = fresh();
+    const blob = layerOf('mended');
+    const diffId = digestOf(blob);
+    const dir = join(await put(own, blob), '..');
+    for (const spoil of [
+      () => {
+        rmSync(join(dir, 'layer.json'));
+      },
+      () => {
+        writeFileSync(join(dir, 'layer.json'), '{"version":1,"diffId":"sha256:');
+      },
+      () => {
+        rmSync(join(dir, 'diff'), { recursive: true });
+      },
+    ]) {
+      spoil();
+      expect(await own.record(diffId)).toBeUndefined();
+      expect(await own.list()).toEqual([]);
+      await put(own, blob);
+      expect(await own.record(diffId)).toBeDefined();
+    }
+  });
+
+  test('F07: what a killed process left is deleted: partials, trash, layers without a record; whole ones stay', async () => {
+    const own = fresh();
+    const driver = createStorageDriver({ store: own, clock });
+    const keep = layerOf('keep');
+    const broken = layerOf('broken');
+    await put(own, keep);
+    rmSync(join(await put(own, broken), '..', 'layer.json'));
+    mkdirSync(join(own.paths.partial, 'dead', 'diff'), { recursive: true });
+    writeFileSync(join(own.paths.partial, 'dead', 'diff', 'f'), 'x');
+    mkdirSync(join(own.paths.trash, 'old', 'a', 'b'), { recursive: true });
+    await driver.removePartials(context());
+    expect(readdirSync(own.paths.partial)).toEqual([]);
+    expect(readdirSync(own.paths.trash)).toEqual([]);
+    expect(readdirSync(own.paths.layers)).toEqual([digestOf(keep).slice(7)]);
+    expect((await driver.observe(context())).layers).toEqual([digestOf(keep)]);
+  });
+
+  test('partials of pulls that are under way are left alone', async () => {
+    const own = fresh();
+    const blob = layerOf('live');
+    const diffId = digestOf(blob);
+    await own.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
+      await sink.write(blob.subarray(0, 600));
+      await own.removePartials();
+      await sink.write(blob.subarray(600));
+    });
+    expect(await own.record(diffId)).toBeDefined();
+  });
+
+  test('removed layers are gone at once, and again is no error', async () => {
+    const own = fresh();
+    const driver = createStorageDriver({ store: own, clock });
+    const blob = layerOf('removed');
+    await put(own, blob);
+    await driver.removeLayer({ diffId: digestOf(blob) }, context());
+    await driver.removeLayer({ diffId: digestOf(blob) }, context());
+    expect(readdirSync(own.paths.layers)).toEqual([]);
+    await own.settled();
+    expect(readdirSync(own.paths.trash)).toEqual([]);
+  });
+
+  test('usage is what du says, to the percent', async () => {
+    const own = fresh();
+    const driver = createStorageDriver({ store: own, clock, measureAgeMs: 0 });
+    for (let at = 0; at < 5; at += 1) {
+      const files = Array.from({ length: 40 }, (_, file) => entry({ name: `d${file % 7}/f${file}`, body: Buffer.alloc(file * 997, at) }));
+      await put(own, archive(...files, entry({ name: 'hard', flag: '1', linkName: 'd1/f1' })));
+    }
+    const { images } = await driver.usage(context());
+    const du = await run(['du', '-s', '--block-size=1', own.paths.layers]);
+    const inodes = await run(['du', '-s', '--inodes', own.paths.layers]);
+    expect(Math.abs(Number(images.usedBytes) / Number(du.stdout.split('\t')[0]) - 1)).toBeLessThan(0.01);
+    expect(Math.abs(Number(images.inodesUsed) / Number(inodes.stdout.split('\t')[0]) - 1)).toBeLessThan(0.01);
+    expect(existsSync(images.mountpoint)).toBe(true);
+  });
+
+  test('more layers at once than workers and transfers', async () => {
+    const own = fresh();
+    const blobs = Array.from({ length: 20 }, (_, at) => layerOf(`many-${at}`, Buffer.alloc(300_000, at)));
+    await Promise.all(blobs.map((blob) => put(own, blob, digestOf(blob), 10_000)));
+    expect((await own.list()).map((record) => record.diffId).toSorted()).toEqual(blobs.map(digestOf).toSorted());
+    expect(own.workers).toBeLessThanOrEqual(storageLimits.workers);
+  });
+
+  test('workers end when they have nothing to do', async () => {
+    const timers: (() => void)[] = [];
+    const own = openStore(join(root, 'idle'), {
+      clock: {
+        ...clock,
+        setTimeout: (fn, ms) => {
+          if (ms === 1234) timers.push(fn);
+          return {};
+        },
+        clearTimeout: () => undefined,
+      },
+      workerIdleMs: 1234,
+    });
+    await put(own, layerOf('idle'));
+    expect(own.workers).toBe(1);
+    timers.at(-1)?.();
+    expect(own.workers).toBe(0);
+    await put(own, layerOf('again'));
+    expect(own.workers).toBe(1);
+  });
+
+  test('errors say what was attempted, on which layer, and why', async () => {
+    const bad = archive(entry({ name: 'a/../b' }));
+    const error: unknown = await put(store, bad).catch((thrown: unknown) => thrown);
+    if (!(error instanceof FaultError)) throw error;
+    expect(error.fault.subject).toBe(digestOf(bad));
+    expect(error.message).toBe(`unpack layer ${digestOf(bad)}: entry "a/../b": read tar: the name "a/../b" holds ..`);
+  });
+});

@@ -1,0 +1,220 @@
+import { existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { beforeAll, expect, test } from 'vitest';
+import type { StoragePort } from '../../../src/actors/ports/storage.ts';
+import { FaultError } from '../../../src/base/fault.ts';
+import { parseContainerId } from '../../../src/base/ids.ts';
+import type { ContainerId, Digest } from '../../../src/base/ids.ts';
+import { createLayout } from '../../../src/host/layout.ts';
+import { parseMountInfo } from '../../../src/host/mountinfo.ts';
+import { realRandom } from '../../../src/host/random.ts';
+import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import { run } from '../../support/run.ts';
+import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { clock, context, describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
+
+const random = realRandom();
+
+function newId(): ContainerId {
+  const id = parseContainerId(random.id());
+  if (id === undefined) throw new Error('the random id is no container id');
+  return id;
+}
+
+describeAsRoot('root file systems', () => {
+  const root = scratch('rootfs');
+  const layout = createLayout({ root: join(root, 'store'), state: join(root, 'state') });
+  let store: LayerStore;
+  let driver: StoragePort;
+  beforeAll(() => {
+    store = openStore(layout.root);
+    driver = createStorageDriver({ store, clock, measureAgeMs: 0 });
+  });
+
+  async function layer(...parts: Buffer[]): Promise<Digest> {
+    const tar = archive(...parts);
+    await put(store, tar);
+    return digestOf(tar);
+  }
+
+  async function mounted(layers: readonly Digest[]): Promise<{ readonly id: ContainerId; readonly rootfs: string }> {
+    const id = newId();
+    await driver.mountRootfs({ id, layers }, context());
+    return { id, rootfs: layout.rootfs(id) };
+  }
+
+  const mountsAt = (path: string): number => parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).filter((mount) => mount.mountPoint === path).length;
+  const dir = (name: string, mode = 0o755): Buffer => entry({ name, flag: '5', mode });
+
+  test('whiteouts: a file, a directory, one in the root; an opaque directory; hidden and made anew in one layer', async () => {
+    const lower = await layer(
+      ...['etc/keep', 'etc/gone', 'gone-dir/a/b', 'top', 'opaque/old', 'anew/old', 'implied/old', 'both/old'].map((name) => entry({ name, body: name })),
+      entry({ name: 'file-to-dir', body: 'f' }),
+      dir('dir-to-file'),
+      entry({ name: 'dir-to-file/x' }),
+    );
+    const upper = await layer(
+      dir('etc/'),
+      entry({ name: 'etc/.wh.gone' }),
+      entry({ name: '.wh.gone-dir' }),
+      entry({ name: '.wh.top' }),
+      entry({ name: 'opaque/new', body: 'new' }),
+      entry({ name: 'opaque/.wh..wh..opq' }),
+      entry({ name: '.wh.anew' }),
+      dir('anew/'),
+      entry({ name: 'anew/new', body: 'new' }),
+      entry({ name: '.wh.implied' }),
+      entry({ name: 'implied/new', body: 'new' }),
+      // the whiteout after what it must not hide: it is for lower layers only
+      entry({ name: 'both/new', body: 'new' }),
+      entry({ name: '.wh.both' }),
+      entry({ name: 'etc/own', body: 'own' }),
+      entry({ name: 'etc/.wh.own' }),
+      entry({ name: '.wh.file-to-dir' }),
+      dir('file-to-dir/'),
+      entry({ name: 'dir-to-file', body: 'f' }),
+      entry({ name: '.wh..wh.aufs' }),
+      dir('.wh..wh.plnk/'),
+      entry({ name: '.wh..wh.plnk/1.2', body: 'aufs' }),
+      entry({ name: '.wh.never-there' }),
+    );
+    const { id, rootfs } = await mounted([lower, upper]);
+    const paths = treeOf(rootfs, { times: false }).map((line) => line.split(' ')[0]);
+    expect(paths).toEqual(
+      ['anew', 'anew/new', 'both', 'both/new', 'dir-to-file', 'etc', 'etc/keep', 'etc/own', 'file-to-dir', 'implied', 'implied/new', 'opaque', 'opaque/new'],
+    );
+    await driver.removeRootfs({ id, layers: [lower, upper] }, context());
+  });
+
+  test('S58: an opaque root hides everything below', async () => {
+    const lower = await layer(entry({ name: 'lower', body: 'l' }));
+    const middle = await layer(entry({ name: '.wh..wh..opq' }), entry({ name: 'middle', body: 'm' }));
+    const upper = await layer(entry({ name: 'upper', body: 'u' }));
+    const { id, rootfs } = await mounted([lower, middle, upper]);
+    expect(readdirSync(rootfs).toSorted()).toEqual(['middle', 'upper']);
+    await driver.removeRootfs({ id, layers: [] }, context());
+  });
+
+  test('what a container writes stays its own; twice mounted is once mounted; unmounted and mounted again it is still there', async () => {
+    const base = await layer(entry({ name: 'f', body: 'image' }));
+    const [one, two] = [await mounted([base]), await mounted([base])];
+    writeFileSync(join(one.rootfs, 'f'), 'changed');
+    writeFileSync(join(one.rootfs, 'new'), 'new');
+    expect(readFileSync(join(two.rootfs, 'f'), 'utf8')).toBe('image');
+    await driver.mountRootfs({ id: one.id, layers: [base] }, context());
+    expect(mountsAt(one.rootfs)).toBe(1);
+    await driver.unmountRootfs({ id: one.id, layers: [base] }, context());
+    await driver.unmountRootfs({ id: one.id, layers: [base] }, context());
+    expect(mountsAt(one.rootfs)).toBe(0);
+    expect(readdirSync(one.rootfs)).toEqual([]);
+    await driver.mountRootfs({ id: one.id, layers: [base] }, context());
+    expect(readFileSync(join(one.rootfs, 'f'), 'utf8')).toBe('changed');
+    for (const { id } of [one, two]) await driver.removeRootfs({ id, layers: [base] }, context());
+    expect(existsSync(layout.storageDir(one.id))).toBe(false);
+    await driver.removeRootfs({ id: one.id, layers: [base] }, context());
+    await store.settled();
+    expect(readdirSync(store.paths.trash)).toEqual([]);
+  });
+
+  test('the root has the attributes of the topmost layer, and the way to it is closed (S19)', async () => {
+    const base = await layer(entry({ name: './', flag: '5', mode: 0o1775, uid: 7, gid: 8 }), entry({ name: 'f' }));
+    const { id, rootfs } = await mounted([base]);
+    expect(lstatSync(rootfs)).toMatchObject({ mode: 0o41775, uid: 7, gid: 8 });
+    expect(lstatSync(layout.storageDir(id)).mode & 0o7777).toBe(0o700);
+    await driver.removeRootfs({ id, layers: [] }, context());
+  });
+
+  test('S56: no layers give an empty root, never a directory of the host', async () => {
+    const { id, rootfs } = await mounted([]);
+    expect(readdirSync(rootfs)).toEqual([]);
+    expect(lstatSync(rootfs).mode & 0o7777).toBe(0o755);
+    writeFileSync(join(rootfs, 'f'), 'x');
+    expect(readdirSync(join(layout.storageDir(id), 'upper'))).toEqual(['f']);
+    await driver.removeRootfs({ id, layers: [] }, context());
+  });
+
+  test('200 layers, and the same layer several times', async () => {
+    const layers: Digest[] = [];
+    for (let at = 0; at < 200; at += 1) layers.push(await layer(entry({ name: `f${at}`, body: 'x' }), entry({ name: 'last', body: String(at) })));
+    const empty = await layer();
+    const { id, rootfs } = await mounted([empty, ...layers.slice(0, 100), empty, ...layers.slice(100), empty, layers[5] ?? empty]);
+    expect(readdirSync(rootfs)).toHaveLength(201);
+    // the layer that stands twice counts at its higher place
+    expect(readFileSync(join(rootfs, 'last'), 'utf8')).toBe('5');
+    await driver.removeRootfs({ id, layers: [] }, context());
+  });
+
+  test('F27: a missing layer is named, and nothing is made', async () => {
+    const [here, missing] = [await layer(entry({ name: 'f' })), digestOf(Buffer.from('missing'))];
+    const id = newId();
+    const error: unknown = await driver.mountRootfs({ id, layers: [missing, here] }, context()).catch((thrown: unknown) => thrown);
+    if (!(error instanceof FaultError)) throw error;
+    expect(error.fault).toMatchObject({ kind: 'notFound', subject: missing });
+    expect(error.message).toContain(id);
+    expect(error.message).toContain(missing);
+    expect(existsSync(layout.storageDir(id))).toBe(false);
+    // the directory gone from under its record counts as missing as well
+    rmSync(join(store.paths.layers, here.slice(7), 'diff'), { recursive: true });
+    await expect(driver.mountRootfs({ id, layers: [here] }, context())).rejects.toThrow(here);
+  });
+
+  test('F49: in use, it is detached: the name is free and the files go with their last user', async () => {
+    const base = await layer(entry({ name: 'f', body: 'x' }));
+    const { id, rootfs } = await mounted([base]);
+    const held = await import('node:fs/promises').then((fs) => fs.open(join(rootfs, 'f')));
+    try {
+      await driver.removeRootfs({ id, layers: [base] }, context());
+      expect(mountsAt(rootfs)).toBe(0);
+      expect(existsSync(layout.storageDir(id))).toBe(false);
+      expect((await held.readFile('utf8')).toString()).toBe('x');
+    } finally {
+      await held.close();
+    }
+  });
+
+  test('observe tells containers by directory and mount', async () => {
+    const base = await layer(entry({ name: 'f' }));
+    const [up, down] = [await mounted([base]), await mounted([base])];
+    await driver.unmountRootfs({ id: down.id, layers: [base] }, context());
+    mkdirSync(join(store.paths.containers, 'not-an-id'));
+    const { rootfs, layers } = await driver.observe(context());
+    expect(new Map(rootfs.map((it) => [it.id, it.mounted]))).toEqual(new Map([[up.id, true], [down.id, false]]));
+    expect(layers).toContain(base);
+    for (const { id } of [up, down]) await driver.removeRootfs({ id, layers: [] }, context());
+    rmSync(join(store.paths.containers, 'not-an-id'), { recursive: true });
+  });
+
+  test('usage of containers is what du says of what they wrote, not of what they see', async () => {
+    const base = await layer(entry({ name: 'big', body: Buffer.alloc(1_000_000, 1) }));
+    const { id, rootfs } = await mounted([base]);
+    mkdirSync(join(rootfs, 'd'));
+    for (let at = 0; at < 50; at += 1) writeFileSync(join(rootfs, `d/f${at}`), Buffer.alloc(at * 3000, 1));
+    const { containers } = await driver.usage(context());
+    const du = await run(['du', '-s', '-x', '--block-size=1', '--exclude=rootfs', store.paths.containers]);
+    expect(Math.abs(Number(containers.usedBytes) / Number(du.stdout.split('\t')[0]) - 1)).toBeLessThan(0.01);
+    expect(Number(containers.usedBytes)).toBeGreaterThan(3_600_000);
+    expect(Number(containers.inodesUsed)).toBeGreaterThanOrEqual(56);
+    await driver.removeRootfs({ id, layers: [base] }, context());
+    await store.settled();
+    expect(Number((await driver.usage(context())).containers.usedBytes)).toBeLessThan(20_000);
+  });
+
+  test('a caller that gave up before it began gets its own reason; one whose time is over is told so', async () => {
+    const id = newId();
+    await expect(driver.mountRootfs({ id, layers: [] }, context(AbortSignal.abort()))).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    expect(existsSync(layout.storageDir(id))).toBe(false);
+    const impatient = createStorageDriver({
+      store,
+      clock: {
+        ...clock,
+        setTimeout: (fn) => {
+          fn();
+          return {};
+        },
+        clearTimeout: () => undefined,
+      },
+    });
+    await expect(impatient.observe(context())).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+  });
+});
