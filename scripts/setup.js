@@ -11,7 +11,7 @@
 //              and busybox-static conflict with each other, docker-registry and nginx would start services.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
@@ -250,6 +250,27 @@ function main() {
   checkRoot(mode);
   installNodePackages();
   installDebianPackages(mode);
+  if (mode !== 'packages') bundle();
+}
+
+/** The newest change below a directory, ms. */
+function newestChange(directory) {
+  let newest = 0;
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    const path = join(directory, entry.name);
+    newest = Math.max(newest, statSync(path).mtimeMs, entry.isDirectory() ? newestChange(path) : 0);
+  }
+  return newest;
+}
+
+/** One file starts in half the time; the launcher runs the sources where the bundle is older than they are. */
+function bundle() {
+  const made = join(checkout, 'dist/troupe.js');
+  const changed = Math.max(newestChange(join(checkout, 'src')), statSync(join(checkout, 'package.json')).mtimeMs);
+  if (existsSync(made) && statSync(made).mtimeMs > changed) return;
+  if (!run(join(checkout, 'node_modules/.bin/node'), ['scripts/bundle.ts'], { cwd: checkout })) {
+    say('the bundle could not be made (its reason stands above); troupe runs from its sources, which starts slower');
+  }
 }
 
 try {

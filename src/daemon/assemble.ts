@@ -17,7 +17,6 @@ import { preparePinRoot, stopNamespaceWorker } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
-import { watchDirectory, watchProcess } from '../host/watch.ts';
 import { openDisk } from '../journal/disk.ts';
 import { openJournal } from '../journal/journal.ts';
 import { defaultNetwork } from '../network/default-conflist.ts';
@@ -29,7 +28,6 @@ import { createImagesDriver } from '../oci/image/driver.ts';
 import { platformOfArch } from '../oci/image/platform.ts';
 import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
 import { createBundleWriter } from '../oci/runtime/bundle.ts';
-import type { Watcher } from '../oci/runtime/driver-parts.ts';
 import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import { createStorageDriver } from '../oci/storage/driver.ts';
@@ -122,25 +120,10 @@ async function runtimeDriver(
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,
     systemdCgroup: false,
-    watcher: kernelWatcher,
   });
   await driver.open();
   return driver;
 }
-
-const kernelWatcher: Watcher = {
-  watchDirectory: async (path, on) => {
-    const watch = await watchDirectory(path, {
-      onName: (name) => on.changed(name),
-      onRescan: (reason) => (reason === 'lost' ? on.lost() : on.overflow()),
-    });
-    return () => watch.close();
-  },
-  watchProcess: (identity, ended) => {
-    const watch = watchProcess(identity, ended);
-    return () => watch.close();
-  },
-};
 
 async function networkDriver(config: Config, layout: Layout, clock: Ports['clock'], log: Log): Promise<NetworkDriver> {
   const { network } = config;

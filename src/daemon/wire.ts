@@ -6,6 +6,8 @@ import { edgeMethods } from '../cri/edge.ts';
 import { startCriServer } from '../cri/server.ts';
 import type { CriServer } from '../cri/server.ts';
 import { createServices } from '../cri/services.ts';
+import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
+import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
 import { assemble } from './assemble.ts';
 import type { Config } from './config-schema.ts';
 import { VERSION } from './version.ts';
@@ -35,9 +37,15 @@ function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriServer>
   const { clock, random, log } = ports;
   const services = createServices({
     troupe,
+    clock,
     version: VERSION,
     cgroupDriver: 'cgroupfs',
+    // both come with the issue on nodes that have them; until then a profile or label that is asked for is refused
     selinuxEnabled: false,
+    apparmorEnabled: false,
+    capabilityNames: CAPABILITY_NAMES,
+    defaultMaskedPaths: DEFAULT_MASKED_PATHS,
+    defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     configView: () => config,
   });
   const methods = edgeMethods({ clock, random, log, notReadyReason: () => troupe.notReadyReason(), ...services });
