@@ -13,6 +13,8 @@ export const journalLimits = {
   reserveBytes: 512 * 1024,
   /** Appends waiting for the sync in flight; beyond it the caller is told `exhausted`. */
   pendingAppends: 4096,
+  /** Damaged files that are kept as evidence; older ones are deleted. */
+  damagedKept: 4,
 } as const;
 
 /** CNI: see src/network. */
@@ -178,20 +180,12 @@ export const actorLimits = {
   restartsMax: 3,
   /** Milliseconds. */
   restartWindowMs: 60_000,
-  /** Entries kept per actor of what happened to it. */
-  historyEntries: 50,
-  /** Milliseconds that a removed actor's history can still be read. */
-  tombstoneMs: 600_000,
-  /** Removed actors remembered at most. */
-  tombstones: 1000,
   /** Sandboxes and containers alive at once; the kubelet's default is 110 pods a node. */
   actorsMax: 20_000,
   /** Times that one call may undo another wish under its name before it gives up. */
   admissionRounds: 8,
   /** Milliseconds that draining waits for what is under way. */
   drainMs: 10_000,
-  /** Layers and images whose removal may be in line. */
-  layerRemovals: 10_000,
   /** Pulls under way at once. */
   pullsMax: 64,
 } as const;

@@ -58,6 +58,8 @@ export interface ExecCommand extends MonitorCommand {
   /** File with the OCI process object. */
   readonly processFile: string;
   readonly pidFile: string;
+  /** Options of the runtime's exec. */
+  readonly runtimeOptions: readonly string[];
 }
 
 /**
@@ -78,6 +80,7 @@ export function execArgv(command: ExecCommand): string[] {
     '-e',
     '--exec-process-spec',
     command.processFile,
+    ...command.runtimeOptions.flatMap((option) => ['--runtime-opt', option]),
   ];
 }
 

@@ -1,11 +1,12 @@
 /** A container's cgroup, its sandbox's monitors' cgroup: what the driver does to them, each bounded. */
-import { dirname } from 'node:path';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
-import { cgroupExists, createCgroup, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
+import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
 import { codeOf } from '../../host/errno.ts';
 import { poll } from '../monitor/wait.ts';
 import { liveIdentity } from './driver-parts.ts';
@@ -18,7 +19,12 @@ export async function admitMonitor(parts: DriverParts, leaf: string, pid: number
   const { cgroups } = parts;
   if (!(await cgroupExists(cgroups, dirname(leaf)))) return;
   if (!(await cgroupExists(cgroups, leaf))) await createCgroup(cgroups, leaf);
-  await moveProcess(cgroups, leaf, pid);
+  try {
+    await moveProcess(cgroups, leaf, pid);
+  } catch (error) {
+    // it has ended; its sync pipe tells why
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
 }
 
 /** SIGKILL to all members now; those that need longer than a moment are not waited for. */
@@ -69,4 +75,48 @@ export async function dropCgroup(parts: DriverParts, id: Id, path: string, fx: E
     },
   );
   if (removed === undefined) fail('outside', `${attempted}: it stays busy`, { subject: id, retryable: true });
+}
+
+/** A cgroup inside a container's own for one exec: it finds what the exec's tree and session have lost (a daemon's double fork). */
+export interface ExecLeaf {
+  /** Path below each hierarchy's root. */
+  readonly path: string;
+  /** The container's own. */
+  readonly parent: string;
+  /** The runtime's option for it. */
+  readonly option: string;
+}
+
+/** Makes it in one hierarchy; undefined where there is no freezer to hold it or the container has no cgroup. */
+export async function makeExecLeaf(parts: DriverParts, parent: string, name: string): Promise<ExecLeaf | undefined> {
+  const { cgroups } = parts;
+  const leaf = { path: join(parent, name), parent };
+  const isUnified = cgroups.version === 2;
+  const mountPoint = cgroups.hierarchies.find((one) => (isUnified ? one.version === 2 : one.controllers.includes('freezer')))?.mountPoint;
+  if (mountPoint === undefined) return undefined;
+  try {
+    await mkdir(join(mountPoint, leaf.path), 0o755);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  return { ...leaf, option: isUnified ? `--cgroup=${name}` : `--cgroup=freezer:${name}` };
+}
+
+/** Removes it; background processes that live on in it become the container's (in vain while they fork faster than we move). */
+export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Promise<void> {
+  for (let round = 0; round < driverLimits.leafRounds; round += 1) {
+    try {
+      await removeCgroup(parts.cgroups, leaf.path);
+      return;
+    } catch (error) {
+      if (codeOf(error) !== 'EBUSY') throw error;
+    }
+    for (const pid of await listProcesses(parts.cgroups, leaf.path)) {
+      await moveProcess(parts.cgroups, leaf.parent, pid).catch((error: unknown) => {
+        if (codeOf(error) !== 'ESRCH' && codeOf(error) !== 'ENOENT') throw error;
+      });
+    }
+  }
+  parts.log.debug({ cgroup: leaf.path }, 'the cgroup of an exec stays until its container goes');
 }

@@ -12,6 +12,8 @@ import { parseContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { killProcess } from '../../host/process-identity.ts';
+import { watchDirectory, watchProcess } from '../../host/watch.ts';
+import type { Watch } from '../../host/watch.ts';
 import { UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { poll } from '../monitor/wait.ts';
@@ -26,14 +28,14 @@ export type ExitListener = (id: ContainerId, exit: ExitFact) => void;
 
 interface Watched {
   readonly input: ContainerInput;
-  stops: (() => void)[];
+  readonly watches: Watch[];
 }
 
 export class Exits {
   readonly #parts: DriverParts;
   readonly #listeners: ExitListener[] = [];
   readonly #watched = new Map<ContainerId, Watched>();
-  #stopDirectory: (() => void) | undefined;
+  #directoryWatch: Watch | undefined;
   #rescanTimer: TimerHandle | undefined;
   #isClosed = false;
 
@@ -43,20 +45,19 @@ export class Exits {
 
   /** Watches the exits directory, then reads what is in it. Never rejects: a lost watch is replaced by scans. */
   async open(): Promise<void> {
-    if (this.#isClosed || this.#stopDirectory !== undefined) return;
-    const { layout, log, watcher } = this.#parts;
+    if (this.#isClosed || this.#directoryWatch !== undefined) return;
+    const { layout, log } = this.#parts;
     try {
       await mkdir(layout.exitsDir, { recursive: true, mode: 0o700 });
-      const stop = await watcher.watchDirectory(layout.exitsDir, {
-        changed: (name) => this.#onName(name),
-        overflow: () => this.#background(this.#scan()),
-        lost: () => this.#onLost(),
+      const watch = await watchDirectory(layout.exitsDir, {
+        onName: (name) => this.#onName(name),
+        onRescan: (reason) => (reason === 'lost' ? this.#onLost() : this.#background(this.#scan())),
       });
       if (this.#isClosed) {
-        stop();
+        watch.close();
         return;
       }
-      this.#stopDirectory = stop;
+      this.#directoryWatch = watch;
     } catch (error) {
       log.warn({ fault: toFault(error) }, 'the exits directory is not watched; it is scanned');
       this.#rescanLater();
@@ -67,7 +68,7 @@ export class Exits {
 
   close(): void {
     this.#isClosed = true;
-    this.#stopDirectory?.();
+    this.#directoryWatch?.close();
     if (this.#rescanTimer !== undefined) this.#parts.clock.clearTimeout(this.#rescanTimer);
     for (const id of this.#watched.keys()) this.unwatch(id);
   }
@@ -90,7 +91,7 @@ export class Exits {
   /** Watches init and its monitor until one of them has ended. */
   watch(input: ContainerInput & { readonly init: ProcessIdentity }): void {
     if (this.#isClosed || this.#watched.has(input.id)) return;
-    const watched: Watched = { input, stops: [] };
+    const watched: Watched = { input, watches: [] };
     this.#watched.set(input.id, watched);
     this.#background(this.#watchProcesses(watched, input.init));
   }
@@ -98,11 +99,11 @@ export class Exits {
   unwatch(id: ContainerId): void {
     const watched = this.#watched.get(id);
     this.#watched.delete(id);
-    for (const stop of watched?.stops ?? []) stop();
+    for (const watch of watched?.watches ?? []) watch.close();
   }
 
   async #watchProcesses(watched: Watched, init: ProcessIdentity): Promise<void> {
-    const { layout, table, watcher } = this.#parts;
+    const { layout, table } = this.#parts;
     const { id, handler } = watched.input;
     const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(table.resolve(handler), id));
     const onEnd = (): void => {
@@ -111,13 +112,10 @@ export class Exits {
       this.#background(this.#onProcessEnd(watched.input, init));
     };
     if (this.#watched.get(id) !== watched) return;
-    for (const identity of [toHostIdentity(init), monitor]) {
-      // gone already, also with the boot that it belonged to
-      if (identity === undefined) onEnd();
-      else watched.stops.push(watcher.watchProcess(identity, onEnd));
-    }
-    // it was left while the loop ran: an end is told at once for a process that is gone
-    if (this.#watched.get(id) !== watched) for (const stop of watched.stops) stop();
+    const identities = [toHostIdentity(init), monitor];
+    for (const identity of identities) if (identity !== undefined) watched.watches.push(watchProcess(identity, onEnd));
+    // gone already, also with the boot that it belonged to
+    if (identities.includes(undefined)) onEnd();
   }
 
   /** Init or the monitor has ended: the exit file comes, or the monitor is lost. */
@@ -171,7 +169,7 @@ export class Exits {
   }
 
   #onLost(): void {
-    this.#stopDirectory = undefined;
+    this.#directoryWatch = undefined;
     this.#rescanLater();
   }
 
@@ -179,7 +177,7 @@ export class Exits {
     if (this.#isClosed || this.#rescanTimer !== undefined) return;
     this.#rescanTimer = this.#parts.clock.setTimeout(() => {
       this.#rescanTimer = undefined;
-      this.#background(this.#stopDirectory === undefined ? this.open() : this.#scan());
+      this.#background(this.#directoryWatch === undefined ? this.open() : this.#scan());
     }, driverLimits.rescanMs);
   }
 

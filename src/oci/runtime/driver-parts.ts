@@ -16,17 +16,6 @@ import type { Marks } from '../monitor/monitor-process.ts';
 import type { Handler, HandlerConfig, HandlerTable } from './handlers.ts';
 import { lastError, rootArg } from './runc.ts';
 
-/** Changes and ends told by the kernel. */
-export interface Watcher {
-  /** Tells each name that appeared or was written to its end; `lost` once when nothing more will be told. Returns the stop. */
-  watchDirectory(
-    path: string,
-    on: { changed(name: string): void; overflow(): void; lost(): void },
-  ): Promise<() => void> | (() => void);
-  /** Calls `ended` once when that very process has ended, at once when it has already. Returns the stop. */
-  watchProcess(identity: HostIdentity, ended: () => void): () => void;
-}
-
 /** Who writes bundles: the spec generator with its knowledge of the host. */
 export interface BundleWriter {
   /** Writes `layout.bundleDir(id)` with config.json. */
@@ -50,7 +39,6 @@ export interface RuntimeDriverOptions {
   readonly bundles: BundleWriter;
   /** The machine's cgroup hierarchies. */
   readonly cgroups: CgroupLayout;
-  readonly watcher: Watcher;
 }
 
 export interface DriverParts extends RuntimeDriverOptions {

@@ -3,7 +3,7 @@
  * The process writes straight into our pipes: no file grows and nothing stands between (S03).
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { ContainerInput, ExecResult } from '../../actors/ports/runtime.ts';
@@ -21,8 +21,11 @@ import { SyncPipe } from '../monitor/launch.ts';
 import { parseExecExit, parseExecPid } from '../monitor/sync-pipe.ts';
 import type { Report } from '../monitor/sync-pipe.ts';
 import { within } from '../monitor/wait.ts';
+import { dissolveExecLeaf, emptyCgroup, makeExecLeaf } from './driver-cgroup.ts';
+import type { ExecLeaf } from './driver-cgroup.ts';
 import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
+import { readNote } from './driver-record.ts';
 import { readTail } from './driver-state.ts';
 import { CappedOutput } from './exec-output.ts';
 import { checkArgv, execProcess, readConfig } from './exec-process.ts';
@@ -46,11 +49,30 @@ export async function execSync(parts: DriverParts, input: ExecInput, fx: EffectC
   const directory = await mkdtemp(join(layout.containerDir(input.id), 'exec-'));
   try {
     await writeFile(processFile(directory), execProcess(config, input.argv, input.id), { mode: 0o600 });
-    const run = new Exec(parts, handler, input, fx, directory);
-    return await run.toEnd();
+    const leaf = await leafOf(parts, handler, input, basename(directory));
+    try {
+      return await new Exec({ parts, handler, input, fx, directory, leaf }).toEnd();
+    } finally {
+      if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
+    }
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+async function leafOf(parts: DriverParts, handler: Handler, input: ExecInput, name: string): Promise<ExecLeaf | undefined> {
+  if (!parts.table.canExecInCgroup(handler.name)) return undefined;
+  const note = await readNote(parts.layout, input.id);
+  return note === undefined ? undefined : makeExecLeaf(parts, note.cgroup, name);
+}
+
+interface ExecRun {
+  readonly parts: DriverParts;
+  readonly handler: Handler;
+  readonly input: ExecInput;
+  readonly fx: EffectContext;
+  readonly directory: string;
+  readonly leaf: ExecLeaf | undefined;
 }
 
 function processFile(directory: string): string {
@@ -80,15 +102,18 @@ class Exec {
   readonly #input: ExecInput;
   readonly #fx: EffectContext;
   readonly #directory: string;
+  readonly #leaf: ExecLeaf | undefined;
   readonly #limitMs: number;
   readonly #deadlineMs: number;
 
-  constructor(parts: DriverParts, handler: Handler, input: ExecInput, fx: EffectContext, directory: string) {
+  constructor(run: ExecRun) {
+    const { parts, handler, input, fx, directory } = run;
     this.#parts = parts;
     this.#handler = handler;
     this.#input = input;
     this.#fx = fx;
     this.#directory = directory;
+    this.#leaf = run.leaf;
     this.#limitMs = input.execTimeoutMs > 0 ? Math.min(input.execTimeoutMs, fx.timeoutMs) : fx.timeoutMs;
     this.#deadlineMs = parts.clock.monoMs() + this.#limitMs;
   }
@@ -125,6 +150,7 @@ class Exec {
       systemdCgroup,
       processFile: processFile(this.#directory),
       pidFile: join(this.#directory, 'pid'),
+      runtimeOptions: this.#leaf === undefined ? [] : [this.#leaf.option],
     });
     this.#fx.note({ on: `${this.#handler.name} exec` });
     const sync = makePipe();
@@ -193,6 +219,7 @@ class Exec {
     try {
       const left = process === undefined ? [] : await killTree(process, clock);
       left.push(...(await killTree(started.child.identity, clock)));
+      if (this.#leaf !== undefined) await emptyCgroup(this.#parts, this.#input.id, this.#leaf.path, driverLimits.killMs);
       if (left.length > 0) log.warn({ id: this.#input.id, pids: left.map((one) => one.pid) }, 'processes of an exec do not end');
     } finally {
       release();

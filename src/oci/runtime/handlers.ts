@@ -32,9 +32,12 @@ export interface ProbeResult {
   readonly reason: string;
   readonly recursiveReadOnlyMounts: boolean;
   readonly userNamespaces: boolean;
+  /** `exec` takes runc's --cgroup=controller:path. */
+  readonly execCgroup: boolean;
 }
 
-const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', recursiveReadOnlyMounts: false, userNamespaces: false };
+const nothing = { recursiveReadOnlyMounts: false, userNamespaces: false, execCgroup: false };
+const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', ...nothing };
 
 /** The configured handlers by name, with what their last probe found. */
 export class HandlerTable {
@@ -66,13 +69,21 @@ export class HandlerTable {
     return this.#handlers;
   }
 
+  /** Whether an exec can have a cgroup of its own; false until probed. */
+  canExecInCgroup(name: string): boolean {
+    return this.#results.get(name)?.execCgroup ?? false;
+  }
+
   set(name: string, result: ProbeResult): void {
     this.#results.set(name, result);
   }
 
   /** As the port lists them: the default one first under the empty name, then each under its own. */
   statuses(): readonly HandlerStatus[] {
-    const own = this.#handlers.map((handler) => ({ name: handler.name, ...(this.#results.get(handler.name) ?? notProbed) }));
+    const own = this.#handlers.map(({ name }): HandlerStatus => {
+      const { execCgroup: _inner, ...told } = this.#results.get(name) ?? notProbed;
+      return { name, ...told };
+    });
     const standard = own.find((status) => status.name === this.#defaultName);
     return standard === undefined ? own : [{ ...standard, name: '' }, ...own];
   }
@@ -86,7 +97,7 @@ export interface ProbeOptions {
 
 /** Looks whether the handler's binary works here and what it can. Never rejects: a failure is the reason. */
 export async function probeHandler(handler: HandlerConfig, options: ProbeOptions): Promise<ProbeResult> {
-  const no = (reason: string): ProbeResult => ({ ready: false, reason, recursiveReadOnlyMounts: false, userNamespaces: false });
+  const no = (reason: string): ProbeResult => ({ ready: false, reason, ...nothing });
   try {
     await access(handler.path, constants.X_OK);
   } catch (error) {
@@ -98,20 +109,23 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
     const hybrid = version.text.startsWith('crun ') ? await hybridControllers() : '';
     if (hybrid !== '') return no(`crun refuses this machine's mixed cgroups: controllers ${hybrid} are on version 2, the others on version 1`);
     const features = await ask(handler, options, 'features');
-    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : '') };
+    const help = await ask(handler, options, 'exec', '--help');
+    // the words of runc's help; crun has an option of that name with another meaning
+    const execCgroup = help.text.includes('--cgroup') && help.text.includes('[<controller>:]<cgroup>');
+    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : ''), execCgroup };
   } catch (error) {
     return no(toFault(error).message);
   }
 }
 
-async function ask(handler: HandlerConfig, options: ProbeOptions, word: string): Promise<{ exitCode: number; text: string; problem: string }> {
+async function ask(handler: HandlerConfig, options: ProbeOptions, ...words: string[]): Promise<{ exitCode: number; text: string; problem: string }> {
   const result = await runTool({
-    argv: [handler.path, word],
+    argv: [handler.path, ...words],
     env: { PATH: options.toolPath },
     timeoutMs: driverLimits.probeMs,
     clock: options.clock,
   });
-  if (result.timedOut) fail('timedOut', `probe ${handler.path} ${word}: no end within ${driverLimits.probeMs} ms`);
+  if (result.timedOut) fail('timedOut', `probe ${handler.path} ${words.join(' ')}: no end within ${driverLimits.probeMs} ms`);
   const said = printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars));
   const exitCode = result.exitCode ?? -1;
   return { exitCode, text: Buffer.from(result.stdout).toString('utf8'), problem: `exit code ${exitCode}: ${said}` };

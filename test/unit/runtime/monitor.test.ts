@@ -59,8 +59,8 @@ describe('S65 the monitor’s argv', () => {
   });
 
   it('of an exec takes the command from a file', () => {
-    const argv = execArgv({ ...create, processFile: '/f' });
-    expect(argv.slice(-3)).toEqual(['-e', '--exec-process-spec', '/f']);
+    const argv = execArgv({ ...create, processFile: '/f', runtimeOptions: ['--cgroup=freezer:e'] });
+    expect(argv.slice(-5)).toEqual(['-e', '--exec-process-spec', '/f', '--runtime-opt', '--cgroup=freezer:e']);
     expect(argv).toContain('passthrough');
   });
 

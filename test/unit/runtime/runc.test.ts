@@ -122,7 +122,7 @@ describe('runtime handlers', () => {
 
   it('are listed with the default one first under the empty name, not ready until probed', () => {
     const handlers = table();
-    handlers.set('crun', { ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: false });
+    handlers.set('crun', { ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: false, execCgroup: true });
     expect(handlers.statuses().map(({ name, ready, reason }) => [name, ready, reason])).toEqual([
       ['', true, ''], ['runc', false, 'not probed yet'], ['crun', true, ''],
     ]);
