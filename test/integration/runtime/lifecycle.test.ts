@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, renameSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { World, fx, missing, processesNaming } from './support.ts';
+import { World, fx, missing, processesNaming, until } from './support.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`runtime driver tests are skipped: ${reason}`);
@@ -146,10 +146,6 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(`/troupe-sandbox-${world.sandboxId}/monitors`);
   });
 });
-
-async function until(look: () => boolean): Promise<void> {
-  while (!look()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
 
 async function logged(path: string, text: string): Promise<void> {
   await until(() => existsSync(path) && readFileSync(path, 'utf8').includes(text));

@@ -16,7 +16,7 @@ import { realRandom } from '../../../src/host/random.ts';
 import { createRuntimeDriver } from '../../../src/oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../../../src/oci/runtime/driver.ts';
 import type { BundleWriter, RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
-import { cgroupPaths, cgroups, testWatcher } from './kernel.ts';
+import { cgroupPaths, cgroups } from './kernel.ts';
 import { createCgroup, removeCgroup } from '../../../src/host/cgroups.ts';
 
 export const RUNC = '/usr/sbin/runc';
@@ -45,6 +45,15 @@ export interface Container {
   readonly bundle: BundleInput;
   readonly effective: EffectiveContainer;
   readonly logPath: string;
+}
+
+export interface Running extends Container {
+  readonly init: ProcessIdentity;
+}
+
+/** Waits for something that must come; the test's own limit bounds it. */
+export async function until(look: () => boolean): Promise<void> {
+  while (!look()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** One temporary world; `close` proves that it is clean. */
@@ -91,7 +100,6 @@ export class World {
       systemdCgroup: false,
       bundles: this.bundleWriter(),
       cgroups,
-      watcher: testWatcher(),
       ...change,
     });
     driver.onExit((id, exit) => {
@@ -125,7 +133,7 @@ export class World {
     return driver.create({ ...container.bundle, effective: container.effective }, fx);
   }
 
-  async run(argv: readonly string[], change: Partial<ContainerSpec> = {}): Promise<Container & { init: ProcessIdentity }> {
+  async run(argv: readonly string[], change: Partial<ContainerSpec> = {}): Promise<Running> {
     const container = this.container(argv, change);
     const init = await this.create(container);
     this.driver.watch({ ...container.bundle, init });

@@ -1,0 +1,138 @@
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { driverLimits } from '../../../src/base/limits.ts';
+import type { ExecResult } from '../../../src/actors/ports/runtime.ts';
+import { containerCgroup } from '../../../src/host/layout.ts';
+import { cgroupPaths } from './kernel.ts';
+import { World, fx, fxOf, missing, processesNaming, until } from './support.ts';
+import type { Running } from './support.ts';
+
+const reason = missing();
+if (reason !== '') console.log(`exec tests are skipped: ${reason}`);
+
+describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
+  let world: World;
+  let container: Running;
+  beforeEach(async () => {
+    world = await new World().open();
+    container = await world.run(['sleep', '1000']);
+  });
+  afterEach(async () => {
+    // whatever an exec did: its files and its monitor are gone
+    expect(readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'))).toEqual([]);
+    expect(processesNaming(container.id).filter((line) => line.includes('passthrough'))).toEqual([]);
+    expect(await world.close()).toEqual([]);
+  });
+
+  const exec = (argv: readonly string[], execTimeoutMs = 0, effect = fx): Promise<ExecResult> =>
+    world.driver.execSync({ ...container.bundle, argv, init: container.init, execTimeoutMs }, effect);
+  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
+  /** Processes in the container beside its init. */
+  const inside = (): string[] => processesNaming(container.id).filter((line) => !line.includes('conmon') && !line.startsWith(`${container.init.pid} `));
+
+  it('gives exit code, stdout and stderr', async () => {
+    const result = await exec(['sh', '-c', 'echo out; echo err >&2; exit 5']);
+    expect({ ...result, stdout: text(result.stdout), stderr: text(result.stderr) }).toEqual({ exitCode: 5, stdout: 'out\n', stderr: 'err\n' });
+    expect((await exec(['true'])).exitCode).toBe(0);
+    expect((await exec(['sh', '-c', 'kill -9 $$'])).exitCode).toBe(137);
+  });
+
+  it('runs as the container’s own process would: environment, directory, /dev/null for stdin', async () => {
+    const result = await exec(['sh', '-c', 'echo $MARK; pwd; cat; echo $(cd /proc/self/fd && echo *)']);
+    expect(text(result.stdout)).toBe('from the container\n/\n0 1 2 3\n');
+  });
+
+  it('S65 takes arguments that look like options as they are', async () => {
+    const words = ['--root=/x', '-e', '--', '', '$(id)', 'a b\nc', '\u00fc'];
+    const result = await exec(['sh', '-c', 'for word in "$@"; do echo "<$word>"; done', 'sh', ...words]);
+    expect(text(result.stdout)).toBe(words.map((word) => `<${word}>\n`).join(''));
+  });
+
+  it('a program that is not there is a failure that says so', async () => {
+    await expect(exec(['no-such-program', '-x'])).rejects.toMatchObject({
+      fault: { kind: 'outside', subject: container.id, message: expect.stringMatching(/^exec in container .*runc exec: .*no-such-program.*not found/u) as string },
+    });
+  });
+
+  it('on an ended container is wrongState', async () => {
+    await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
+    await world.exitOf(container.id);
+    await expect(exec(['true'])).rejects.toMatchObject({ fault: { kind: 'wrongState' } });
+  });
+
+  it('ends when the container is killed meanwhile', async () => {
+    const running = exec(['sleep', '1001']);
+    await until(() => inside().some((line) => line.includes('sleep 1001')));
+    await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
+    expect((await running).exitCode).toBe(137);
+  });
+
+  it('a timeout kills children, orphans and own sessions before it rejects', async () => {
+    const script = 'setsid sleep 1001 & (sleep 1002 &) ; (trap "" TERM HUP; sleep 1003) & echo up; sleep 1004';
+    await expect(exec(['sh', '-c', script], 400)).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: expect.stringContaining('has not ended within 400 ms') as string },
+    });
+    expect(inside()).toEqual([]);
+    const { containers } = await world.driver.observe(fx);
+    expect(containers).toMatchObject([{ process: 'running' }]);
+  });
+
+  it('a timeout kills daemons that left session and parent', async () => {
+    await expect(exec(['sh', '-c', '(setsid sh -c "sleep 1001 & sleep 1002" &) ; sleep 1003'], 400)).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+    expect(inside()).toEqual([]);
+  });
+
+  it('an abort does the same', async () => {
+    const caller = new AbortController();
+    const running = exec(['sh', '-c', 'sleep 1001 & sleep 1002'], 0, fxOf(30_000, caller.signal));
+    const outcome = expect(running).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    await until(() => inside().some((line) => line.includes('sleep 1002')));
+    caller.abort();
+    await outcome;
+    expect(inside()).toEqual([]);
+  });
+
+  it('a background child that holds stdout does not hold the answer, and lives on', async () => {
+    const result = await exec(['sh', '-c', 'sleep 1001 & echo out; exit 3']);
+    expect([result.exitCode, text(result.stdout)]).toEqual([3, 'out\n']);
+    expect(inside()).toHaveLength(1);
+    // no cgroup of an exec stays behind: it became the container's
+    const freezer = cgroupPaths(containerCgroup(world.parent, container.id)).filter((path) => path.includes('freezer'));
+    expect(freezer.flatMap((path) => readdirSync(path)).filter((name) => name.startsWith('exec-'))).toEqual([]);
+  });
+
+  it('S03 keeps a little less than 16 MiB of each stream and drains the rest', async () => {
+    const before = readdirSync(world.layout.containerDir(container.id));
+    const result = await exec(['sh', '-c', 'yes | head -c 40000000; yes | head -c 30000000 >&2; exit 4']);
+    expect(result.exitCode).toBe(4);
+    expect(result.stdout.length).toBe(driverLimits.execOutputBytes);
+    expect(result.stderr.length).toBe(driverLimits.execOutputBytes);
+    expect(readdirSync(world.layout.containerDir(container.id))).toEqual(before);
+  });
+
+  it('S03 output without end is cut off by the timeout', async () => {
+    await expect(exec(['yes'], 500)).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+    expect(inside()).toEqual([]);
+  });
+
+  it('many at once get each its own', async () => {
+    const results = await Promise.all(Array.from({ length: 10 }, (_none, at) => exec(['sh', '-c', `echo ${at}; exit ${at}`])));
+    expect(results.map((result) => [result.exitCode, text(result.stdout)])).toEqual(results.map((_result, at) => [at, `${at}\n`]));
+  });
+
+  it('F44 leaves no zombie of ours', async () => {
+    for (let round = 0; round < 10; round += 1) await exec(['true']);
+    const zombies = readdirSync('/proc').filter((pid) => /^\d+$/u.test(pid) && isOurZombie(pid));
+    expect(zombies).toEqual([]);
+  });
+});
+
+function isOurZombie(pid: string): boolean {
+  if (!existsSync(`/proc/${pid}/status`)) return false;
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return /^State:\s+Z/mu.test(status) && new RegExp(`^PPid:\\s+${process.pid}$`, 'mu').test(status);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,343 @@
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
+import { CONMON, RUNC, World, fx, fxOf, missing, processesNaming, until, wrapper } from './support.ts';
+
+const reason = missing();
+if (reason !== '') console.log(`fault tests of the runtime driver are skipped: ${reason}`);
+
+const message = (pattern: RegExp): string => expect.stringMatching(pattern) as string;
+
+describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
+  let world: World;
+  beforeEach(async () => {
+    world = await new World().open();
+  });
+  afterEach(async () => {
+    expect(await world.close()).toEqual([]);
+  });
+
+  /** A driver whose runtime is a script; `$verb` is the runtime's verb. */
+  const withRuntime = (script: string): Partial<RuntimeDriverOptions> => {
+    const path = wrapper(world.root, 'fake-runc', `for word in "$@"; do case $word in create|start|delete|exec) verb=$word;; esac; done\n${script}`);
+    return { handlers: [{ name: 'runc', path, kind: 'oci' }] };
+  };
+  const withMonitor = (script: string): Partial<RuntimeDriverOptions> => ({ monitorPath: wrapper(world.root, 'fake-conmon', script) });
+  const monitorPid = (id: string): number => Number(readFileSync(world.layout.monitorPidFile(id as never), 'utf8'));
+
+  describe('F38 the monitor is killed while the container runs', () => {
+    it('the container is killed and its end told', async () => {
+      const container = await world.run(['sh', '-c', 'setsid sleep 1000 & sleep 1000']);
+      process.kill(monitorPid(container.id), 'SIGKILL');
+      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', observedBy: 'process', oomKilled: false });
+      expect(processesNaming(container.id)).toEqual([]);
+      expect(await world.driver.readExit(container.bundle, fx)).toBeUndefined();
+    });
+
+    it('also when it died while nobody watched', async () => {
+      const container = await world.run(['sleep', '1000']);
+      world.driver.close();
+      process.kill(monitorPid(container.id), 'SIGKILL');
+      await until(() => !processesNaming(container.id).some((line) => line.includes('conmon')));
+      world.driver = world.newDriver();
+      await world.driver.open();
+      expect((await world.driver.observe(fx)).containers).toMatchObject([{ process: 'running', monitorAlive: false, exitFile: undefined }]);
+      world.driver.watch({ ...container.bundle, init: container.init });
+      expect(await world.exitOf(container.id)).toMatchObject({ reason: 'MonitorLost' });
+    });
+  });
+
+  it('F39 a monitor that says nothing, garbage, twice, or half a line', async () => {
+    const cases: readonly (readonly [string, string, RegExp])[] = [
+      ['exit 0', 'outside', /monitor ended without a report: it said nothing$/u],
+      ['echo no such option >&2; exit 1', 'outside', /monitor ended without a report: no such option$/u],
+      ['echo garbage >&3', 'outside', /report can't be used: not JSON$/u],
+      ['printf \'{"pid": 4\' >&3', 'outside', /report can't be used: not JSON$/u],
+      ['echo \'{"pid": -1, "message": "boom"}\' >&3; echo \'{"pid": 4}\' >&3', 'outside', /runc create: boom$/u],
+      [`echo '{"pid": ${process.pid}}' >&3`, 'outside', /reports process \d+, which the runtime does not know$/u],
+      ['echo \'{"pid": 4194304}\' >&3', 'outside', /its process 4194304 has ended at once/u],
+      ['head -c 200000 /dev/zero | tr "\\0" x >&3; sleep 1000', 'outside', /monitor ended without a report/u],
+    ];
+    for (const [script, kind, pattern] of cases) {
+      const driver = world.newDriver(withMonitor(script));
+      const container = world.container(['true']);
+      await expect(world.create(container, driver), script).rejects.toMatchObject({ fault: { kind, message: message(pattern) } });
+      expect(processesNaming(container.id), script).toEqual([]);
+      driver.close();
+    }
+  });
+
+  it('F33 a runtime that hangs in create is killed with its monitor, and the error names the stage', async () => {
+    const driver = world.newDriver(withRuntime(`[ "$verb" = create ] && { sleep 1000 & sleep 1000; }\nexec ${RUNC} "$@"`));
+    const container = world.container(['true']);
+    await driver.writeBundle(container.bundle, fx);
+    await expect(driver.create({ ...container.bundle, effective: container.effective }, fxOf(500))).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: message(/^create container [0-9a-f]{64}: runc create: the monitor has not reported within 500 ms$/u) },
+    });
+    expect(processesNaming(container.id)).toEqual([]);
+    driver.close();
+  });
+
+  it('F33 an abort of a hanging create does the same', async () => {
+    const driver = world.newDriver(withRuntime('exec sleep 1000'));
+    const container = world.container(['true']);
+    const caller = new AbortController();
+    await driver.writeBundle(container.bundle, fx);
+    const noted = new Promise<void>((resolve) => {
+      const effect = { ...fxOf(60_000, caller.signal), note: (waiting: { pid?: number }) => void (waiting.pid !== undefined && resolve()) };
+      void expect(driver.create({ ...container.bundle, effective: container.effective }, effect)).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    });
+    await noted;
+    caller.abort();
+    await until(() => (console.log(processesNaming(container.id)), processesNaming(container.id).length === 0));
+    driver.close();
+  });
+
+  it('F34 start and delete that hang end with the stage in the message', async () => {
+    const container = world.container(['sleep', '1000']);
+    await world.create(container);
+    const driver = world.newDriver(withRuntime('[ "$verb" != features ] && exec sleep 1000'));
+    await expect(driver.start(container.bundle, fxOf(300))).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: message(/^start container [0-9a-f]{64}: runc start: killed, it had not ended within 300 ms$/u) },
+    });
+    await expect(driver.delete(container.bundle, fxOf(300))).rejects.toMatchObject({ fault: { kind: 'timedOut', message: message(/runc delete: killed/u) } });
+    expect(processesNaming(container.id).filter((line) => line.includes('fake-runc'))).toEqual([]);
+    driver.close();
+  });
+
+  it('F35 a runtime that fails with JSON, text, nothing, or 10 MiB', async () => {
+    const cases: readonly (readonly [string, RegExp])[] = [
+      ['echo \'{"level":"error","msg":"in json"}\' >&2; exit 3', /runc start: exit code 3: in json$/u],
+      ['printf "plain \\033[31mtext\\n" >&2; exit 1', /runc start: exit code 1: plain {2}\[31mtext$/u],
+      ['exit 9', /runc start: exit code 9: it said nothing$/u],
+      ['head -c 10485760 /dev/zero | tr "\\0" y >&2; exit 1', /runc start: exit code 1: y+$/u],
+      ['kill -9 $$', /runc start: signal 9: it said nothing$/u],
+    ];
+    for (const [script, pattern] of cases) {
+      const driver = world.newDriver(withRuntime(script));
+      const container = world.container(['true']);
+      const failure = await driver.start(container.bundle, fx).then(() => undefined, (error: unknown) => error as { fault: { message: string; kind: string } });
+      expect(failure?.fault.kind).toBe('outside');
+      expect(failure?.fault.message).toMatch(pattern);
+      expect(Buffer.byteLength(failure?.fault.message ?? '')).toBeLessThanOrEqual(4096);
+      driver.close();
+    }
+  });
+
+  it('F35 a create that fails quotes the runtime, at most 4 KiB of it', async () => {
+    const driver = world.newDriver(withRuntime('head -c 50000 /dev/zero | tr "\\0" z >&2; exit 1'));
+    const container = world.container(['true']);
+    const failure = await world.create(container, driver).then(() => undefined, (error: unknown) => error as { fault: { message: string } });
+    expect(failure?.fault.message).toMatch(/^create container [0-9a-f]{64}: runc create: .*zzz/u);
+    expect(Buffer.byteLength(failure?.fault.message ?? '')).toBeLessThanOrEqual(4096);
+    driver.close();
+  });
+
+  it('F35 a create that says more than conmon takes ends with the deadline', async () => {
+    const driver = world.newDriver(withRuntime('yes >&2'));
+    const container = world.container(['true']);
+    await driver.writeBundle(container.bundle, fx);
+    await expect(driver.create({ ...container.bundle, effective: container.effective }, fxOf(500))).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+    expect(processesNaming(container.id)).toEqual([]);
+    driver.close();
+  });
+
+  it('F36 never trusts a pid that does not fit the start time in the runtime’s file', async () => {
+    const container = await world.run(['sleep', '1000']);
+    const path = join(world.layout.runtimeRoot('runc'), container.id, 'state.json');
+    const text = readFileSync(path, 'utf8');
+    const state = JSON.parse(text) as { init_process_pid: number; init_process_start: number };
+    for (const bad of [text.slice(0, 100), JSON.stringify({ ...state, init_process_pid: process.pid }), JSON.stringify({ ...state, id: 'other' })]) {
+      writeFileSync(path, bad);
+      expect((await world.driver.observe(fx)).containers).toMatchObject([{ process: 'gone', init: undefined, leftovers: true, monitorAlive: true }]);
+    }
+    // and destroy, with the bad file in place, ends the container and not this process
+    await world.driver.destroy(container.bundle, fx);
+    expect(world.leftovers(container.id)).toEqual([]);
+  });
+
+  it('F37 init dies between create and start: the start fails and the exit is told', async () => {
+    const container = world.container(['true']);
+    const init = await world.create(container);
+    world.driver.watch({ ...container.bundle, init });
+    await world.driver.killAll({ ...container.bundle, init }, fx);
+    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
+    await expect(world.driver.start(container.bundle, fx)).rejects.toMatchObject({ fault: { kind: 'outside', message: message(/^start container .*: runc start: exit code 1/u) } });
+  });
+
+  describe('F40 F41 the exits directory', () => {
+    it('a late file is waited for while the monitor lives', async () => {
+      const container = await world.run(['sleep', '1000']);
+      const monitor = monitorPid(container.id);
+      process.kill(monitor, 'SIGSTOP');
+      await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
+      await until(() => !existsSync(`/proc/${container.init.pid}/exe`));
+      expect(world.exits.has(container.id)).toBe(false);
+      process.kill(monitor, 'SIGCONT');
+      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
+    });
+
+    it('bad content is 255 with the reason; unknown ids are told; other names are not', async () => {
+      const unknown = 'e'.repeat(64);
+      for (const name of ['..', '.x', `${unknown}.A1B2C3`, 'E'.repeat(64), 'e'.repeat(63)]) {
+        if (name !== '..') writeFileSync(join(world.layout.exitsDir, name), '5');
+      }
+      writeFileSync(join(world.layout.exitsDir, unknown), 'nonsense');
+      expect(await world.exitOf(unknown as never)).toMatchObject({ exitCode: 255, reason: 'Unknown', message: 'the exit file holds "nonsense"' });
+      expect([...world.exits.keys()]).toEqual([unknown]);
+      for (const name of readdirSync(world.layout.exitsDir)) unlinkSync(join(world.layout.exitsDir, name));
+    });
+
+    it('what ended before the watch is told at the start', async () => {
+      const container = await world.run(['sh', '-c', 'exit 6']);
+      await world.exitOf(container.id);
+      world.driver.close();
+      world.exits.clear();
+      world.driver = world.newDriver();
+      await world.driver.open();
+      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 6 });
+    });
+
+    it('a lost watch is begun anew, and what came meanwhile is told', async () => {
+      const container = await world.run(['sleep', '1000']);
+      renameSync(world.layout.exitsDir, `${world.layout.exitsDir}.moved`);
+      mkdirSync(world.layout.exitsDir);
+      writeFileSync(join(world.layout.exitsDir, container.id), '8');
+      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 8 });
+      const later = 'd'.repeat(64);
+      writeFileSync(join(world.layout.exitsDir, later), '9');
+      expect(await world.exitOf(later as never)).toMatchObject({ exitCode: 9 });
+    });
+  });
+
+  describe('destroy from every half state', () => {
+    const half: readonly (readonly [string, (id: never) => void | Promise<void>])[] = [
+      ['whole and running', () => undefined],
+      ['the bundle is gone', (id) => rmSync(world.layout.bundleDir(id), { recursive: true })],
+      ['the note is gone', (id) => rmSync(join(world.layout.containerDir(id), 'troupe.json'))],
+      ['the pid files are gone', (id) => {
+        rmSync(world.layout.monitorPidFile(id));
+        rmSync(world.layout.pidFile(id));
+      }],
+      ['the runtime’s state is gone', (id) => rmSync(join(world.layout.runtimeRoot('runc'), id), { recursive: true })],
+      ['the runtime’s state is cut short', (id) => writeFileSync(join(world.layout.runtimeRoot('runc'), id, 'state.json'), '{"id":')],
+      ['the monitor is dead', (id) => void process.kill(monitorPid(id), 'SIGKILL')],
+      ['the monitor is stopped', (id) => void process.kill(monitorPid(id), 'SIGSTOP')],
+    ];
+    it.each(half)('%s', async (_name, spoil) => {
+      const container = await world.run(['sh', '-c', 'trap "" TERM; setsid sleep 1000 & while :; do sleep 1; done']);
+      await spoil(container.id as never);
+      await world.driver.destroy(container.bundle, fx);
+      expect(world.leftovers(container.id)).toEqual([]);
+      await world.driver.destroy(container.bundle, fx);
+    });
+
+    it('nothing was made', async () => {
+      await world.driver.destroy(world.container(['true']).bundle, fx);
+    });
+
+    it('only the bundle was written', async () => {
+      const container = world.container(['true']);
+      await world.driver.writeBundle(container.bundle, fx);
+      await world.driver.destroy(container.bundle, fx);
+      expect(world.leftovers(container.id)).toEqual([]);
+    });
+
+    it('created and never started', async () => {
+      const container = world.container(['true']);
+      await world.create(container);
+      await world.driver.destroy(container.bundle, fx);
+      expect(world.leftovers(container.id)).toEqual([]);
+    });
+
+    it('ended, deleted by the runtime, exit file left', async () => {
+      const container = await world.run(['true']);
+      await world.exitOf(container.id);
+      await world.driver.delete(container.bundle, fx);
+      await world.driver.destroy(container.bundle, fx);
+      expect(world.leftovers(container.id)).toEqual([]);
+    });
+
+    it('a create is under way, begun by a daemon that is gone', async () => {
+      const other = world.newDriver(withRuntime(`[ "$verb" = create ] && sleep 1000; exec ${RUNC} "$@"`));
+      const container = world.container(['true']);
+      const caller = new AbortController();
+      const lost = world.create(container, other).catch(() => undefined);
+      await until(() => processesNaming(container.id).some((line) => line.includes('fake-runc')));
+      expect((await world.driver.observe(fx)).containers).toMatchObject([{ process: 'gone', leftovers: true }]);
+      await world.driver.destroy(container.bundle, fx);
+      caller.abort();
+      await lost;
+      await world.driver.destroy(container.bundle, fx);
+      expect(world.leftovers(container.id)).toEqual([]);
+      other.close();
+    });
+  });
+
+  it('recovery: a driver that knows nothing observes what is there, without a process', async () => {
+    const running = await world.run(['sleep', '1000']);
+    const created = world.container(['true']);
+    const init = await world.create(created);
+    const ended = await world.run(['sh', '-c', 'exit 4']);
+    await world.exitOf(ended.id);
+    await until(() => processesNaming(ended.id).length === 0);
+    const deaf = world.newDriver({ ...withRuntime('exit 1'), monitorPath: '/nonexistent' });
+    const { containers } = await deaf.observe(fx);
+    const byId = new Map(containers.map((one) => [one.id, one]));
+    expect(byId.get(running.id)).toMatchObject({ process: 'running', init: running.init, monitorAlive: true, exitFile: undefined, leftovers: true });
+    expect(byId.get(created.id)).toMatchObject({ process: 'created', init, monitorAlive: true, exitFile: undefined, leftovers: true });
+    expect(byId.get(ended.id)).toMatchObject({ process: 'gone', init: undefined, monitorAlive: false, exitFile: { exitCode: 4 }, leftovers: true });
+    expect(containers).toHaveLength(3);
+    deaf.close();
+  });
+
+  it('a pause process runs, is observed and destroyed, from half states too', async () => {
+    const input = { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox };
+    const pause = await world.driver.startPause(input, fx);
+    expect(await world.driver.startPause(input, fx)).toEqual(pause);
+    expect(readFileSync(`/proc/${pause.pid}/cmdline`, 'utf8')).toBe('sleep\u00001000\u0000');
+    expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [{ id: world.sandboxId, process: pause }] });
+    await world.driver.destroyPause(input, fx);
+    await world.driver.destroyPause(input, fx);
+    expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [] });
+    await world.driver.startPause(input, fx);
+    rmSync(world.layout.pauseBundleDir(world.sandboxId), { recursive: true });
+    expect((await world.driver.observe(fx)).pauses).toHaveLength(1);
+    await world.driver.destroyPause(input, fx);
+    expect(processesNaming(world.sandboxId)).toEqual([]);
+    expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [] });
+  });
+
+  it('a pause that can’t be made fails with the stage and leaves nothing', async () => {
+    const input = { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox };
+    const failing = world.newDriver(withRuntime('exit 5'));
+    await expect(failing.startPause(input, fx)).rejects.toMatchObject({ fault: { kind: 'outside', message: message(/runc create: exit code 5: it said nothing$/u) } });
+    const hanging = world.newDriver(withRuntime('exec sleep 1000'));
+    await expect(hanging.startPause(input, fxOf(300))).rejects.toMatchObject({ fault: { kind: 'timedOut', message: message(/runc create: killed/u) } });
+    expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [] });
+    expect(processesNaming(world.sandboxId)).toEqual([]);
+    for (const driver of [failing, hanging]) driver.close();
+  });
+
+  it('handlers are probed: ready, missing, broken', async () => {
+    const broken = wrapper(world.root, 'broken', 'echo it is broken >&2; exit 1');
+    const driver = world.newDriver({
+      handlers: [
+        { name: 'runc', path: RUNC, kind: 'oci' },
+        { name: 'absent', path: '/nonexistent/runc', kind: 'oci' },
+        { name: 'broken', path: broken, kind: 'oci' },
+      ],
+    });
+    expect(driver.handlers().map((one) => one.ready)).toEqual([false, false, false, false]);
+    await driver.probe();
+    expect(driver.handlers()).toMatchObject([
+      { name: '', ready: true, reason: '', recursiveReadOnlyMounts: true },
+      { name: 'runc', ready: true, reason: '' },
+      { name: 'absent', ready: false, reason: '/nonexistent/runc can\'t be run: ENOENT' },
+      { name: 'broken', ready: false, reason: `${broken} --version: exit code 1: it is broken` },
+    ]);
+    driver.close();
+    expect(existsSync(CONMON)).toBe(true);
+  });
+});
