@@ -32,8 +32,6 @@ export interface LayerStoreOptions {
   /** Bounds of one layer, where they are to be smaller than the built-in ones. */
   readonly maxLayerBytes?: number;
   readonly maxLayerEntries?: number;
-  /** The worker's file in a bundle. */
-  readonly workerUrl?: URL;
   readonly workerIdleMs?: number;
 }
 
@@ -59,7 +57,6 @@ export class LayerStore {
     this.paths = storePaths(options.root);
     this.#pool = new WorkerPool({
       clock: options.clock,
-      ...(options.workerUrl === undefined ? {} : { workerUrl: options.workerUrl }),
       ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }),
     });
   }

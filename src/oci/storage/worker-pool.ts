@@ -9,8 +9,6 @@ import type { FromJob, Job, JobResult, ToJob, ToWorker } from './worker-protocol
 
 export interface PoolOptions {
   readonly clock: ClockPort;
-  /** The worker's file, where it is not beside this one (a bundle). */
-  readonly workerUrl?: URL;
   /** ms that an idle worker is kept. */
   readonly idleMs?: number;
 }
@@ -66,7 +64,8 @@ export class WorkerPool {
   }
 
   #spawn(): Slot {
-    const url = this.#options.workerUrl ?? new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
+    // beside this file, or in a bundle beside that
+    const url = new URL(import.meta.url.endsWith('.ts') ? './worker.ts' : './worker.js', import.meta.url);
     const worker = new Worker(url, {
       name: 'storage',
       // its descriptors are libc's, of which Node would warn at each one that is closed
