@@ -34,6 +34,10 @@ export interface Instance {
   readonly start: () => Promise<void>;
   /** SIGTERM, then its exit code. Containers stay. */
   readonly terminate: () => Promise<number>;
+  /** The daemon's process; throws when it doesn't run. */
+  readonly pid: () => number;
+  /** The daemon's command line: a later option of the same name wins. */
+  readonly argv: readonly [string, ...string[]];
   /** SIGKILL. */
   readonly kill: () => Promise<void>;
   /** Everything the daemon has printed. */
@@ -48,7 +52,11 @@ const START_TIMEOUT_MS = 60_000;
 const TERMINATE_TIMEOUT_MS = 60_000;
 const LOOK_AGAIN_MS = 50;
 
+/** Instances of this process, so that two of them have addresses of their own. */
+let made = 0;
+
 interface Paths {
+  readonly index: number;
   readonly directory: string;
   readonly bridge: string;
   readonly cgroupParent: string;
@@ -72,9 +80,9 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
   return lines.join('\n');
 }
 
-/** Bridge, addresses and host ports; a /24 by the process id, so that instances of parallel processes differ. */
-function conflistText({ directory, bridge }: Paths): string {
-  const subnet = `10.${100 + (process.pid % 100)}.${Math.floor(process.pid / 100) % 250}.0/24`;
+/** Bridge, addresses and host ports; a /24 by process id and number, so that instances of parallel processes differ. */
+function conflistText({ index, directory, bridge }: Paths): string {
+  const subnet = `10.${100 + (process.pid % 100)}.${(Math.floor(process.pid / 100) + 83 * index) % 250}.0/24`;
   return JSON.stringify({
     cniVersion: '1.0.0',
     name: bridge,
@@ -100,9 +108,10 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
   // Others may pass through: a container's root in a user namespace has to reach its root file system.
   await chmod(directory, 0o711);
-  const paths: Paths = { directory, bridge: tag, cgroupParent: `/${tag}` };
+  const paths: Paths = { index: made, directory, bridge: tag, cgroupParent: `/${tag}` };
   const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(directory, 'state'), socket: join(directory, 'cri.sock') };
   const endpoint = `unix://${place.socket}`;
+  made += 1;
   await mkdir(join(directory, 'cni'));
   await writeFile(place.config, configText(paths, options));
   await writeFile(join(directory, 'registries.conf'), options.registriesConf ?? '');
@@ -110,7 +119,8 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
   const crictlProgram = await crictl();
-  const daemon = daemonOf([join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])], logFile);
+  const argv: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])];
+  const daemon = daemonOf(argv, logFile);
 
   const crictlRun: Instance['crictl'] = async (args, timeoutMs = 120_000) =>
     // No configuration of the machine's own crictl may play a part.
@@ -142,6 +152,8 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     words,
     start,
     terminate: async () => await daemon.end('SIGTERM'),
+    pid: daemon.pid,
+    argv,
     kill: async () => {
       await daemon.end('SIGKILL');
     },
@@ -169,6 +181,10 @@ function daemonOf(argv: readonly [string, ...string[]], logFile: string) {
         started.once('exit', (code) => resolve(code ?? -1));
         started.once('error', reject);
       });
+    },
+    pid: (): number => {
+      if (!isRunning() || child?.pid === undefined) throw new Error(`${argv[0]} does not run`);
+      return child.pid;
     },
     /** Its exit code, -1 when a signal ended it. One that doesn't end on SIGTERM is killed, and that is an error. */
     end: async (signal: 'SIGTERM' | 'SIGKILL'): Promise<number> => {

@@ -1,0 +1,70 @@
+// Sandboxes and containers as a kubelet asks for them, kept to what every pod has.
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type ContainerConfigSchema, NamespaceMode, type PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+
+export type SandboxConfig = MessageInitShape<typeof PodSandboxConfigSchema>;
+export type ContainerConfig = MessageInitShape<typeof ContainerConfigSchema>;
+
+export interface SandboxWish {
+  readonly name: string;
+  /** Host directory of the containers' logs. */
+  readonly logDirectory: string;
+  readonly attempt?: number;
+  readonly hostNetwork?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** A sandbox; its uid follows from its name, so that a second wish of the same name is the same pod. */
+export function sandboxConfig(wish: SandboxWish): SandboxConfig {
+  const isHost = wish.hostNetwork === true;
+  return {
+    metadata: { name: wish.name, namespace: 'default', uid: `uid-${wish.name}`, attempt: wish.attempt ?? 0 },
+    hostname: isHost ? '' : wish.name,
+    logDirectory: wish.logDirectory,
+    dnsConfig: { servers: ['10.0.0.10'], searches: ['default.svc.cluster.local'], options: ['ndots:5'] },
+    labels: { 'io.kubernetes.pod.name': wish.name, 'io.kubernetes.pod.namespace': 'default', 'io.kubernetes.pod.uid': `uid-${wish.name}` },
+    annotations: { 'kubernetes.io/config.source': 'api', ...wish.annotations },
+    linux: {
+      securityContext: {
+        namespaceOptions: { network: isHost ? NamespaceMode.NODE : NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
+      },
+    },
+  };
+}
+
+export interface ContainerWish {
+  readonly name: string;
+  /** What ImageStatus or PullImage answered. */
+  readonly image: string;
+  readonly command: readonly string[];
+  readonly attempt?: number;
+  readonly hostNetwork?: boolean;
+  readonly annotations?: Readonly<Record<string, string>>;
+  /** Host file of the termination log: a kubelet names a new one with every try. */
+  readonly terminationLog?: string;
+}
+
+/** A container of such a sandbox. Its log is `<name>/<attempt>.log`, as the kubelet's. */
+export function containerConfig(wish: ContainerWish): ContainerConfig {
+  const attempt = wish.attempt ?? 0;
+  return {
+    metadata: { name: wish.name, attempt },
+    image: { image: wish.image },
+    command: [...wish.command],
+    labels: { 'io.kubernetes.container.name': wish.name },
+    annotations: { 'io.kubernetes.container.terminationMessagePath': '/dev/termination-log', ...wish.annotations },
+    mounts: wish.terminationLog === undefined ? [] : [{ containerPath: '/dev/termination-log', hostPath: wish.terminationLog }],
+    logPath: `${wish.name}/${attempt}.log`,
+    linux: {
+      resources: { cpuShares: 2n, oomScoreAdj: 1000n, hugepageLimits: [{ pageSize: '2MB', limit: 0n }] },
+      securityContext: {
+        namespaceOptions: { network: wish.hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
+        maskedPaths: ['/proc/kcore', '/proc/keys', '/sys/firmware'],
+        readonlyPaths: ['/proc/sys', '/proc/sysrq-trigger'],
+      },
+    },
+  };
+}
+
+/** Runs until SIGTERM, then ends at once with this code. */
+export const untilTermed = (exitCode: number): string[] => ['sh', '-c', `trap "exit ${exitCode}" TERM; echo up; while :; do sleep 3600 & wait $!; done`];

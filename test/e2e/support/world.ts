@@ -1,0 +1,83 @@
+// An instance with a registry beside it and a busybox image to pull: what every end-to-end test starts from.
+import { mkdir, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
+import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
+import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
+import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
+import { type Instance, type InstanceOptions, makeInstance } from '../../support/instance.ts';
+import { staticBusybox } from '../../support/tools/debian.ts';
+
+export interface World {
+  readonly instance: Instance;
+  /** `127.0.0.1:port/test/busybox:1`, to be pulled. */
+  readonly imageName: string;
+  /** Host directory for pods' logs; one directory below it per pod. */
+  readonly logs: string;
+  /** A client of this world; closed with it. */
+  readonly client: CriClient;
+  /** Pulls the image; what CreateContainer is to name. */
+  readonly pull: () => Promise<string>;
+  /** What is on the machine and in the instance's directories that was not there before the first start. Ends the daemon. */
+  readonly leftovers: () => Promise<string[]>;
+  /** Takes all of it away, whatever is left. */
+  readonly close: () => Promise<void>;
+}
+
+/** ms in which what was killed must be gone. */
+const CLEAN_WITHIN_MS = 10_000;
+
+/** Starts registry and daemon. Needs root. */
+export async function makeWorld(options: Omit<InstanceOptions, 'registriesConf'>): Promise<World> {
+  const registry = await startTinyRegistry(new Map([['test/busybox:1', await busyboxImage(staticBusybox())]]));
+  const instance = await makeInstance({
+    ...options,
+    registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
+  });
+  const client = criClient(instance.socket);
+  const imageName = `${registry.address}/test/busybox:1`;
+  const logs = join(instance.directory, 'logs');
+  await mkdir(logs);
+  const close = async (): Promise<void> => {
+    client.close();
+    await registry.stop();
+    await instance.remove();
+  };
+  let before: Machine;
+  try {
+    before = await snapshotMachine(instance.words);
+    await instance.start();
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return {
+    instance, imageName, logs, client, close,
+    pull: async () => (await client.image.pullImage({ image: { image: imageName } })).imageRef,
+    leftovers: async () => {
+      await instance.terminate();
+      return [...(await machineLeftovers(instance, before)), ...(await fileLeftovers(instance))];
+    },
+  };
+}
+
+/** Mounts, links, cgroups, processes and rules. The bridge stays: no CNI plugin takes it away; nor does the daemon its pin root. */
+async function machineLeftovers(instance: Instance, before: Machine): Promise<string[]> {
+  const left = await differencesWhenSettled(before, CLEAN_WITHIN_MS, [...instance.words]);
+  return left.filter((line) => !/^\+ links: tr\w+$/.test(line));
+}
+
+/** Directories of which each entry belongs to a pod or a container. */
+async function fileLeftovers(instance: Instance): Promise<string[]> {
+  const places = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes/runc'].map((name) => join(instance.state, name));
+  places.push(join(instance.root, 'containers'), join(instance.root, 'cni/cache'), join(instance.root, 'logs'));
+  const found: string[] = [];
+  for (const place of places) {
+    for (const name of await readdir(place).catch(() => [])) found.push(`+ files: ${join(place, name)}`);
+  }
+  const leases = join(instance.directory, 'leases');
+  for (const network of await readdir(leases).catch(() => [])) {
+    for (const name of await readdir(join(leases, network))) if (/^\d|:/.test(name)) found.push(`+ lease: ${network}/${name}`);
+  }
+  return found;
+}
