@@ -7,8 +7,8 @@ import { busyboxImage } from './support/busybox-image.ts';
 import { startTinyRegistry } from './support/tiny-registry.ts';
 import { NamespaceMode } from '../src/gen/runtime/v1/api_pb.ts';
 import { differencesWhenSettled, snapshotMachine } from '../test/support/baseline.ts';
-import { makeInstance } from '../test/support/instance.ts';
-import { followTransitions } from './support/transitions.ts';
+import { type Instance, makeInstance } from '../test/support/instance.ts';
+import { type Following, followTransitions } from './support/transitions.ts';
 
 /** ms in which the machine must be as it was. */
 const CLEAN_WITHIN_MS = 5_000;
@@ -30,7 +30,7 @@ async function demo(): Promise<number> {
     await instance.start();
     say(`an instance of its own serves the CRI at ${instance.endpoint}`);
     const follow = followTransitions(instance.log, (line) => console.log(`      ${line}`));
-    await life(instance.socket, instance.directory, `${registry.address}/demo/busybox:1`);
+    await life(instance, `${registry.address}/demo/busybox:1`, follow);
     await follow.stop();
   } finally {
     await instance.terminate().catch(() => undefined);
@@ -44,8 +44,9 @@ async function demo(): Promise<number> {
 }
 
 /** pull → pod → container → logs → exec → stop → remove, each through the socket. */
-async function life(socket: string, directory: string, image: string): Promise<void> {
+async function life({ socket, directory }: Instance, image: string, follow: Following): Promise<void> {
   const { runtime, image: images, close } = criClient(socket);
+  const step = <T>(name: string, work: () => Promise<T>): Promise<T> => timed(name, work, follow);
   const logs = join(directory, 'logs');
   await mkdir(logs);
   const pulled = await step('PullImage', () => images.pullImage({ image: { image } }));
@@ -87,11 +88,13 @@ async function life(socket: string, directory: string, image: string): Promise<v
   close();
 }
 
-async function step<T>(name: string, work: () => Promise<T>): Promise<T> {
+async function timed<T>(name: string, work: () => Promise<T>, follow: Following): Promise<T> {
   say(name);
   const started = performance.now();
   const result = await work();
-  console.log(`    ${name} answered after ${(performance.now() - started).toFixed(1)} ms`);
+  const ms = performance.now() - started;
+  await follow.catchUp();
+  console.log(`    ${name} answered after ${ms.toFixed(1)} ms`);
   return result;
 }
 

@@ -5,6 +5,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 const LOOK_MS = 20;
 
 export interface Following {
+  /** Tells what has been logged up to now. */
+  readonly catchUp: () => Promise<void>;
   /** Tells what is left and ends. */
   readonly stop: () => Promise<void>;
 }
@@ -23,7 +25,13 @@ export function followTransitions(read: () => Promise<string>, tell: (line: stri
   let seen = 0;
   let first: number | undefined;
   let isOver = false;
-  const look = async (): Promise<void> => {
+  let turn: Promise<void> = Promise.resolve();
+  // one look after the other: two at once would tell the same lines twice
+  const look = (): Promise<void> => {
+    turn = turn.then(lookOnce);
+    return turn;
+  };
+  const lookOnce = async (): Promise<void> => {
     const text = await read();
     const end = text.lastIndexOf('\n') + 1;
     const fresh = text.slice(seen, end).split('\n');
@@ -42,6 +50,7 @@ export function followTransitions(read: () => Promise<string>, tell: (line: stri
     }
   })();
   return {
+    catchUp: look,
     stop: async () => {
       isOver = true;
       await loop;
