@@ -1,19 +1,19 @@
 /** The composition root's larger half: every driver is made here and nowhere else, and handed to the actors as one object. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
-import { detectCgroups } from '../host/cgroup-layout.ts';
+import { cgroupDirectories, detectCgroups } from '../host/cgroup-layout.ts';
 import type { CgroupLayout } from '../host/cgroup-layout.ts';
 import { realClock } from '../host/clock.ts';
 import { lockDirectory } from '../host/directory-lock.ts';
 import { checkFfi } from '../host/ffi-check.ts';
 import { createLayout } from '../host/layout.ts';
 import type { Layout } from '../host/layout.ts';
-import { preparePinRoot, stopNamespaceWorker } from '../host/namespaces.ts';
+import { preparePinRoot, releasePinRoot, stopNamespaceWorker } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
@@ -84,9 +84,16 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
     release: async () => {
       runtime.close();
       await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);
+      await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
     },
   };
+}
+
+/** What only pods need goes when there are none; while there are, both refuse and stay. */
+async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string): Promise<void> {
+  if ((await readdir(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
+  for (const directory of cgroupDirectories(cgroups, cgroupParent)) await rmdir(directory).catch(() => undefined);
 }
 
 /** 0711 lets a mapped root of a user namespace pass through, 0700 nobody (S19). */
