@@ -288,8 +288,8 @@ export const monitorLimits = {
   pidFileBytes: 32,
   /** Bytes of a process's command line that are searched for an id: conmon's own has some 1500. */
   cmdlineBytes: 16 * 1024,
-  /** Entries of the exits directory, of the containers' and of a runtime's that are looked at: 16 times the largest node. */
-  dirEntries: 16_384,
+  /** Entries of the exits directory, of the containers' and of a runtime's that are looked at: 64 times the largest node. */
+  dirEntries: 65_536,
   /** Descriptors of a monitor that are looked at for its log: conmon has some 20. */
   monitorFds: 256,
   /** ms between two looks whether a log was reopened: the first, then doubled up to the last. */
@@ -322,6 +322,8 @@ export const driverLimits = {
   exitFileLookMs: 250,
   /** ms until killed processes of a container must be gone (F46); longer is uninterruptible sleep (F45). */
   killMs: 10_000,
+  /** Scans of /proc for monitors and runtime calls of one container, the last two of which find none. */
+  workerScans: 10,
   /** ms that signalling a whole cgroup may take: a round through the freezer takes some 10. */
   killRoundMs: 200,
   /** ms between two looks at processes being killed: the first, then doubled up to the last. */

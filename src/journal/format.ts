@@ -81,11 +81,27 @@ export function parse(bytes: Uint8Array): Parsed {
     const length = at + FRAME_BYTES <= bytes.length ? view.getUint32(at, true) : 0;
     const next = at + FRAME_BYTES + length;
     const record = next <= bytes.length && at + FRAME_BYTES <= bytes.length ? recordOf(bytes.subarray(at, next)) : undefined;
-    if (record === undefined) return { records, validBytes: at, end: next >= bytes.length ? 'torn' : 'damaged' };
+    if (record === undefined) {
+      const torn = next >= bytes.length && !holdsRecord(bytes, at + 1);
+      return { records, validBytes: at, end: torn ? 'torn' : 'damaged' };
+    }
     records.push(record);
     at = next;
   }
   return { records, validBytes: at, end: 'whole' };
+}
+
+/**
+ * A wrong length may point behind the end of the file and look like a torn write; it is none when whole records
+ * follow. Cheap, since four bytes of JSON read as a length are beyond every file.
+ */
+function holdsRecord(bytes: Uint8Array, from: number): boolean {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1) {
+    const next = at + FRAME_BYTES + view.getUint32(at, true);
+    if (next <= bytes.length && recordOf(bytes.subarray(at, next)) !== undefined) return true;
+  }
+  return false;
 }
 
 function recordOf(framed: Uint8Array): JournalRecord | undefined {

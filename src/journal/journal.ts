@@ -37,6 +37,7 @@ export interface OpenJournal<S> {
 
 const RESERVE = 'journal.reserve';
 const NAME = /^journal\.(\d{1,15})$/u;
+const DAMAGED = /^journal\.(\d{1,15})\.damaged$/u;
 
 interface Pending {
   readonly records: readonly JournalRecord[];
@@ -57,24 +58,27 @@ export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJo
   const state = fold.empty();
   for (const record of parsed?.records ?? []) fold.apply(state, record);
 
-  const writer = new Writer(options, state, newest ?? 0);
-  const droppedBytes = (bytes?.length ?? 0) - (parsed?.validBytes ?? 0);
+  const writer = new Writer(options, state, newest ?? 0, names.includes(RESERVE));
   const damaged = parsed?.end === 'damaged';
-  let keptAs = '';
-  if (newest !== undefined && parsed !== undefined && parsed.end !== 'damaged' && parsed.validBytes > 0) {
-    await writer.continueAt(newest, parsed.validBytes);
-  } else {
-    // nothing yet, or not to be trusted: the state goes to a new file before the old one is touched
-    await writer.rewrite([]);
-    if (damaged && newest !== undefined) {
-      keptAs = `journal.${newest}.damaged`;
-      await disk.rename(`journal.${newest}`, keptAs);
-    }
-  }
+  await writer.begin(damaged ? 0 : (parsed?.validBytes ?? 0));
+  const keptAs = damaged && newest !== undefined ? await keepAside(options, newest) : '';
+  const droppedBytes = (bytes?.length ?? 0) - (parsed?.validBytes ?? 0);
   if (droppedBytes > 0) log.warn({ droppedBytes, keptAs }, 'journal: bytes after the last whole record were dropped');
   await writer.tidy(names);
   const report = { records: parsed?.records.length ?? 0, droppedBytes, keptAs };
   return { journal: writer, state, report, close: () => writer.close() };
+}
+
+/** A damaged file is evidence: it is kept under another name, once its state stands in a new file. */
+async function keepAside<S>({ disk, log }: JournalOptions<S>, number: number): Promise<string> {
+  const name = `journal.${number}.damaged`;
+  try {
+    await disk.rename(`journal.${number}`, name);
+    return name;
+  } catch (thrown) {
+    log.warn({ reason: toFault(thrown).message }, 'journal: the damaged file could not be kept aside');
+    return '';
+  }
 }
 
 class Writer<S> implements JournalPort {
@@ -83,20 +87,24 @@ class Writer<S> implements JournalPort {
   readonly #log: Log;
   readonly #state: S;
   #number: number;
+  /** Undefined: none that can be trusted; the next append writes a new one. */
   #file: DiskFile | undefined;
-  /** Bytes since the last snapshot. */
-  #bytes = 0;
-  #reserved = false;
+  /** Bytes of the file that are known to be good. */
+  #length = 0;
+  /** How many of them the snapshot at its head has; 0 when that is not known. */
+  #snapshotLength = 0;
+  #reserved: boolean;
   #queue: Pending[] = [];
   #working: Promise<void> | undefined;
   #closed = false;
 
-  constructor(options: JournalOptions<S>, state: S, number: number) {
+  constructor(options: JournalOptions<S>, state: S, number: number, reserved: boolean) {
     this.#disk = options.disk;
     this.#fold = options.fold;
     this.#log = options.log;
     this.#state = state;
     this.#number = number;
+    this.#reserved = reserved;
   }
 
   append(records: readonly JournalRecord[], options: { readonly sync: boolean }): Promise<void> {
@@ -122,34 +130,65 @@ class Writer<S> implements JournalPort {
     this.#file = undefined;
   }
 
-  /** Goes on with a file whose valid part ends at `length`. */
-  async continueAt(number: number, length: number): Promise<void> {
-    this.#number = number;
-    this.#file = await this.#disk.openAt(`journal.${number}`, length);
-    this.#bytes = length;
+  /**
+   * Goes on with the newest file, good up to `length`, or with a new one where that is 0.
+   * What a life before wrote and did not sync was read and will be believed, so it is synced first: a power loss
+   * must not take back what a client was shown.
+   */
+  async begin(length: number): Promise<void> {
+    if (length > 0) {
+      this.#length = length;
+      try {
+        this.#file = await this.#disk.openAt(`journal.${this.#number}`, length);
+        await this.#file.sync();
+        await this.#disk.syncDirectory();
+        return;
+      } catch (thrown) {
+        await this.#cutBack(thrown);
+        this.#file = undefined;
+      }
+    }
+    await this.#moveOn([], { dropOld: length > 0 });
   }
 
-  /** Deletes older files and half-written snapshots, and keeps some space back for a full disk (F21). */
+  /** Deletes older files and half-written ones, and keeps some space back for a full disk (F21). Never rejects. */
   async tidy(names: readonly string[]): Promise<void> {
+    const damaged = names.filter((name) => DAMAGED.test(name)).toSorted((a, b) => numberIn(a) - numberIn(b));
+    const tooMany = new Set(damaged.slice(0, Math.max(0, damaged.length - journalLimits.damagedKept)));
     for (const name of names) {
       const number = NAME.exec(name)?.[1];
       const old = number !== undefined && Number(number) < this.#number;
-      if (old || name.endsWith('.new')) await this.#disk.unlink(name);
+      if (!old && !name.endsWith('.new') && !tooMany.has(name)) continue;
+      try {
+        await this.#disk.unlink(name);
+      } catch (thrown) {
+        this.#log.warn({ name, reason: toFault(thrown).message }, 'journal: a left-over file could not be deleted');
+      }
     }
-    this.#reserved = names.includes(RESERVE) || (await this.#reserve());
+    await this.#keepReserve();
   }
 
-  async #reserve(): Promise<boolean> {
+  /** Written beside and renamed, so that a file of this name is always whole. */
+  async #keepReserve(): Promise<void> {
+    if (this.#reserved) return;
+    const name = `${RESERVE}.new`;
     try {
-      const file = await this.#disk.create(RESERVE);
+      await this.#disk.unlink(name);
+      const file = await this.#disk.create(name);
       await file.append(new Uint8Array(journalLimits.reserveBytes));
       await file.sync();
       await file.close();
-      return true;
+      await this.#disk.rename(name, RESERVE);
+      this.#reserved = true;
     } catch (thrown) {
       this.#log.warn({ reason: toFault(thrown).message }, 'journal: no space can be kept back');
-      return false;
+      await this.#disk.unlink(name).catch(() => undefined);
     }
+  }
+
+  async #freeReserve(): Promise<void> {
+    await this.#disk.unlink(RESERVE);
+    this.#reserved = false;
   }
 
   async #work(): Promise<void> {
@@ -170,62 +209,130 @@ class Writer<S> implements JournalPort {
 
   /** Durable, then applied: nobody sees a fact that a power loss could take back. */
   async #write(group: readonly Pending[]): Promise<void> {
-    const frames = group.flatMap((pending) => pending.frames);
     const records = group.flatMap((pending) => pending.records);
-    if (this.#file === undefined || this.#bytes > journalLimits.compactAfterBytes) {
-      await this.rewrite(records);
-      return;
+    const compact = this.#length - this.#snapshotLength > journalLimits.compactAfterBytes;
+    if (this.#file !== undefined && !compact) {
+      const bytes = Buffer.concat(group.flatMap((pending) => pending.frames));
+      const sync = group.some((pending) => pending.sync);
+      if (await this.#appended(this.#file, bytes, sync)) {
+        this.#apply(records);
+        return;
+      }
     }
-    const bytes = Buffer.concat(frames);
+    await this.#moveOn(records, { dropOld: true });
+    if (compact) await this.#keepReserve();
+  }
+
+  /** False when the bytes do not stand in the file; it is then cut back to what did, or not used any more. */
+  async #appended(file: DiskFile, bytes: Uint8Array, sync: boolean): Promise<boolean> {
+    const written = (await this.#written(file, bytes)) ?? (await this.#writtenWithReserve(bytes));
+    if (written === undefined) return false;
     try {
-      await this.#file.append(bytes);
-      if (group.some((pending) => pending.sync)) await this.#file.sync();
+      if (sync) await written.sync();
     } catch (thrown) {
-      // a failed write or sync says nothing about what is on the disk, and a second sync of the same file would
-      // succeed without it (F19): the state and this group go to a new file, or the group fails
-      this.#log.error({ reason: toFault(thrown).message }, 'journal: write failed, going to a new file');
-      await this.#afterFailure(records);
-      return;
+      // says nothing about what is on the disk, and a second sync of the same file would succeed without it (F19)
+      await this.#cutBack(thrown);
+      this.#file = undefined;
+      return false;
     }
-    this.#bytes += bytes.length;
-    this.#apply(records);
+    this.#length += bytes.length;
+    return true;
   }
 
-  async #afterFailure(records: readonly JournalRecord[]): Promise<void> {
-    const failed = this.#file;
-    this.#file = undefined;
-    await failed?.close().catch((thrown: unknown) => this.#log.warn({ reason: toFault(thrown).message }, 'journal: close'));
-    if (this.#reserved) {
-      await this.#disk.unlink(RESERVE);
-      this.#reserved = false;
-    }
-    await this.rewrite(records);
-  }
-
-  /** The state and further records into file n+1. On failure the journal has no file until a later call succeeds. */
-  async rewrite(records: readonly JournalRecord[]): Promise<void> {
-    const number = this.#number + 1;
-    const name = `journal.${number}`;
-    const old = this.#file;
-    const frames = [header(), ...this.#fold.records(this.#state).map(frame), ...records.map(frame)];
-    const bytes = Buffer.concat(frames);
-    await this.#disk.unlink(`${name}.new`);
-    const file = await this.#disk.create(`${name}.new`);
+  /** A short write on a full disk is known and cut off; what stood before it is as good as it was. */
+  async #written(file: DiskFile, bytes: Uint8Array): Promise<DiskFile | undefined> {
     try {
       await file.append(bytes);
-      await file.sync();
+      return file;
+    } catch (thrown) {
+      await this.#cutBack(thrown);
+      if (!isFull(thrown)) this.#file = undefined;
+      return undefined;
+    }
+  }
+
+  /** A second try in the same file, since a state larger than the reserve fits nowhere else (F21). */
+  async #writtenWithReserve(bytes: Uint8Array): Promise<DiskFile | undefined> {
+    if (!this.#reserved || this.#file === undefined) return undefined;
+    try {
+      await this.#freeReserve();
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: the reserve could not be freed');
+      return undefined;
+    }
+    return this.#written(this.#file, bytes);
+  }
+
+  /** What was refused is cut off as far as the disk obeys, so that no later life reads it. */
+  async #cutBack(why: unknown): Promise<void> {
+    this.#log.error({ reason: toFault(why).message }, 'journal: write failed');
+    const file = this.#file;
+    this.#file = undefined;
+    try {
+      this.#file = await this.#disk.openAt(`journal.${this.#number}`, this.#length);
+      await file?.close();
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: the file could not be cut back');
+    }
+  }
+
+  /** The state and further records into a new file, with the reserve where the disk is full. */
+  async #moveOn(records: readonly JournalRecord[], options: { readonly dropOld: boolean }): Promise<void> {
+    try {
+      await this.#rewrite(records, options.dropOld);
+    } catch (thrown) {
+      if (!this.#reserved || !isFull(thrown)) throw thrown;
+      await this.#freeReserve();
+      await this.#rewrite(records, options.dropOld);
+    }
+  }
+
+  /** The state and further records into file n+1. */
+  async #rewrite(records: readonly JournalRecord[], dropOld: boolean): Promise<void> {
+    const name = `journal.${this.#number + 1}`;
+    const snapshot = Buffer.concat([header(), ...this.#fold.records(this.#state).map(frame)]);
+    const bytes = Buffer.concat([snapshot, ...records.map(frame)]);
+    const file = await this.#prepared(`${name}.new`, bytes);
+    const old = this.#file;
+    // between the rename and its sync either file may be the one that the next life finds: none is written to
+    this.#file = undefined;
+    try {
       await this.#disk.rename(`${name}.new`, name);
       await this.#disk.syncDirectory();
     } catch (thrown) {
-      await file.close().catch(() => undefined);
+      await this.#takeBack(name, [file, old]);
       throw thrown;
     }
-    const before = this.#number;
-    this.#number = number;
+    this.#number += 1;
     this.#file = file;
-    this.#bytes = 0;
+    this.#length = bytes.length;
+    this.#snapshotLength = snapshot.length;
     this.#apply(records);
-    await this.#dropOld(before, old);
+    if (dropOld) await this.#dropOld(this.#number - 1, old);
+  }
+
+  /** A new file with these bytes, synced; on failure nothing has changed. */
+  async #prepared(name: string, bytes: Uint8Array): Promise<DiskFile> {
+    await this.#disk.unlink(name);
+    const file = await this.#disk.create(name);
+    try {
+      await file.append(bytes);
+      await file.sync();
+      return file;
+    } catch (thrown) {
+      await this.#takeBack(name, [file]);
+      throw thrown;
+    }
+  }
+
+  /** Deletes a file that was refused. A power loss may bring it back: the next rewrite goes over it. */
+  async #takeBack(name: string, files: readonly (DiskFile | undefined)[]): Promise<void> {
+    try {
+      for (const file of files) await file?.close();
+      await this.#disk.unlink(name);
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: a refused file could not be deleted');
+    }
   }
 
   /** The new file is the truth already: what fails here costs space, no facts. */
@@ -241,4 +348,13 @@ class Writer<S> implements JournalPort {
   #apply(records: readonly JournalRecord[]): void {
     for (const record of records) this.#fold.apply(this.#state, record);
   }
+}
+
+function isFull(thrown: unknown): boolean {
+  const code = (thrown as { code?: unknown } | undefined)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+function numberIn(name: string): number {
+  return Number(DAMAGED.exec(name)?.[1] ?? 0);
 }

@@ -1,0 +1,218 @@
+/** The journal on a disk that refuses, lies, fills up, and loses power. */
+import { describe, expect, it } from 'vitest';
+import { journalLimits } from '../../../src/base/limits.ts';
+import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
+import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import { frame } from '../../../src/journal/format.ts';
+import { DiskModel } from '../../sim/disk-model.ts';
+import { randomStream } from '../../sim/random.ts';
+import { intentNumber, prefixTexts, recordNumber, records, Rig, textOf } from './support.ts';
+import type { Trouble } from './support.ts';
+
+const all = records(12);
+const texts = prefixTexts(all);
+
+/** Appends one after the other until the daemon dies; how many were said to be durable. */
+async function appendAll(rig: Rig, from = 0): Promise<number> {
+  const opened = await alive(rig, rig.open());
+  if (opened === undefined) return 0;
+  let durable = from;
+  for (const record of all.slice(from)) {
+    const said = await alive(rig, opened.journal.append([record], { sync: true }).then(() => true));
+    if (said === undefined) break;
+    durable += 1;
+  }
+  return durable;
+}
+
+/** The promise's value, or undefined once the daemon has died. */
+async function alive<T>(rig: Rig, promise: Promise<T>): Promise<T | undefined> {
+  const deadAfterDrain = async (): Promise<undefined> => {
+    while (!rig.dead) await new Promise<void>((resolve) => setImmediate(resolve));
+    return undefined;
+  };
+  const value = promise.finally(() => undefined);
+  const first = await Promise.race([value, deadAfterDrain()]);
+  return first;
+}
+
+/** Runs to the end with the trouble at each disk operation in turn. */
+async function sweep(trouble: Trouble, each: (rig: Rig, durable: number, at: number) => Promise<void>): Promise<number> {
+  const calm = new Rig();
+  await appendAll(calm);
+  for (let at = 0; at < calm.operations.length; at += 1) {
+    const rig = new Rig();
+    rig.trouble = (now) => (now === at ? trouble : undefined);
+    await each(rig, await appendAll(rig), at);
+  }
+  return calm.operations.length;
+}
+
+describe('journal on a bad disk', () => {
+  for (const trouble of ['dieBefore', 'dieAfter'] as const) {
+    it(`F20 ${trouble} each disk operation, then a power loss: all that was said to be durable, nothing but a prefix`, async () => {
+      const operations = await sweep(trouble, async (rig, durable, at) => {
+        for (let draw = 0; draw < 20; draw += 1) {
+          const copy = rig.model.clone();
+          copy.losePower(randomStream(at * 100 + draw, 'power'));
+          const { state } = await new Rig(copy).open();
+          expect([at, draw, texts.slice(durable, durable + 2).includes(textOf(state))]).toStrictEqual([at, draw, true]);
+        }
+      });
+      expect(operations).toBeGreaterThan(24);
+    });
+  }
+
+  it('F20 die at each disk operation of a compaction, then a power loss', { timeout: 30_000 }, async () => {
+    const big = (n: number): JournalRecord => {
+      const record = intentNumber(n * 5);
+      return { ...record, spec: { ...record.spec, labels: { pad: 'x'.repeat(9_000_000) } } };
+    };
+    const removed = (n: number): JournalRecord => ({ type: 'sandbox.removed', id: intentNumber(n * 5).id });
+    const history = [big(0), removed(0), big(1), removed(1), intentNumber(20), intentNumber(25)];
+    const expected = prefixTexts(history);
+    const calm = new Rig();
+    const opening = await calm.open();
+    for (const record of history) await opening.journal.append([record], { sync: true });
+    // of the first file, of the reserve, of the compaction
+    const renames = calm.operations.flatMap((name, at) => (name === 'rename' ? [at] : []));
+    expect(renames).toHaveLength(3);
+    const rename = renames[2] ?? 0;
+    for (let at = rename - 4; at < rename + 6; at += 1) {
+      const rig = new Rig();
+      rig.trouble = (now) => (now === at ? 'dieAfter' : undefined);
+      const opened = await alive(rig, rig.open());
+      let durable = 0;
+      for (const record of opened === undefined ? [] : history) {
+        if ((await alive(rig, opened?.journal.append([record], { sync: true }).then(() => true) ?? Promise.resolve(false))) !== true) break;
+        durable += 1;
+      }
+      rig.model.losePower(randomStream(at, 'power'));
+      const { state } = await rig.next().open();
+      const read = expected.map((text, index) => (text === textOf(state) ? index : -1));
+      expect([at, read.includes(durable) || read.includes(durable + 1)]).toStrictEqual([at, true]);
+    }
+  });
+
+  it('F20 what a life before left unsynced and was read is synced before anybody sees it', async () => {
+    const rig = new Rig();
+    const { journal } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    rig.trouble = (_now, operation) => (operation === 'sync' ? 'dieBefore' : undefined);
+    await alive(rig, journal.append([recordNumber(1)], { sync: true }));
+    const second = rig.next();
+    expect(textOf((await second.open()).state)).toBe(texts[2]);
+    for (let draw = 0; draw < 20; draw += 1) {
+      const copy = second.model.clone();
+      copy.losePower(randomStream(draw, 'power'));
+      expect(textOf((await new Rig(copy).open()).state)).toBe(texts[2]);
+    }
+  });
+
+  it('F19 EIO at each disk operation: an append that was said to be durable is, a refused one leaves no trace', async () => {
+    const calm = new Rig();
+    await appendAll(calm);
+    for (let at = 0; at < calm.operations.length; at += 1) {
+      const rig = new Rig();
+      rig.trouble = (now) => (now === at ? 'EIO' : undefined);
+      const opened = await rig.open().catch(() => undefined);
+      const kept: JournalRecord[] = [];
+      for (const record of opened === undefined ? [] : all) {
+        await opened?.journal.append([record], { sync: true }).then(() => kept.push(record), () => undefined);
+      }
+      const state = ledgerFold.empty();
+      for (const record of kept) ledgerFold.apply(state, record);
+      if (opened !== undefined) expect([at, textOf(opened.state)]).toStrictEqual([at, textOf(state)]);
+      rig.model.losePower(randomStream(at, 'power'));
+      expect([at, textOf((await rig.next().open()).state)]).toStrictEqual([at, textOf(state)]);
+    }
+  });
+
+  it('F19 a failed sync and a failed new file: the append is refused and never read back', async () => {
+    const rig = new Rig();
+    const { journal, state } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    let bad = true;
+    rig.trouble = (_now, operation) => (bad && (operation === 'sync' || operation === 'create') ? 'EIO' : undefined);
+    await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toMatchObject({ fault: { kind: 'outside' } });
+    expect(textOf((await rig.next().open()).state)).toBe(texts[1]);
+    bad = false;
+    await journal.append([intentNumber(10)], { sync: true });
+    rig.model.losePower(randomStream(1, 'power'));
+    expect(textOf((await rig.next().open()).state)).toBe(textOf(state));
+  });
+
+  it('F21 a full disk: the reserve lets the ends of things be recorded, then appends are refused and leave nothing', { timeout: 30_000 }, async () => {
+    const model = new DiskModel();
+    const rig = new Rig(model);
+    const { journal, state } = await rig.open();
+    await journal.append(all, { sync: true });
+    model.capacityBytes = model.usedBytes() + 10;
+    let written = 0;
+    for (let n = 0; n < 10_000; n += 1) {
+      const before = state.sandboxes.size;
+      const outcome = await journal.append([intentNumber(100 + 5 * n)], { sync: true }).then(() => 'ok', (thrown: unknown) => thrown);
+      if (outcome === 'ok') {
+        written += frame(intentNumber(100 + 5 * n)).length;
+        continue;
+      }
+      expect(outcome).toMatchObject({ fault: { kind: 'exhausted' } });
+      expect(state.sandboxes.size).toBe(before);
+      break;
+    }
+    expect(written).toBeGreaterThan(journalLimits.reserveBytes * 0.9);
+    expect(model.list().filter((name) => name.endsWith('.new'))).toStrictEqual([]);
+    const full = new Rig(model);
+    expect(textOf((await full.open()).state)).toBe(textOf(state));
+    // space comes back
+    model.capacityBytes = Number.MAX_SAFE_INTEGER;
+    await journal.append([intentNumber(10)], { sync: true });
+    expect(textOf((await rig.next().open()).state)).toBe(textOf(state));
+    expect(model.list()).toContain('journal.reserve');
+  });
+
+  it('F21 a full disk does not stop a start, and a reserve that did not fit is not believed', async () => {
+    const model = new DiskModel();
+    model.capacityBytes = 100_000;
+    const { journal } = await new Rig(model).open();
+    await journal.append(all, { sync: true });
+    expect(model.list()).toStrictEqual(['journal.1']);
+    model.capacityBytes = model.usedBytes();
+    expect(textOf((await new Rig(model).open()).state)).toBe(texts[12]);
+  });
+
+  it('groups what waits for one sync, in order, and answers after it', async () => {
+    const rig = new Rig();
+    const { journal, state } = await rig.open();
+    const answered: number[] = [];
+    const before = rig.operations.length;
+    const appends = all.map((record, n) => journal.append([record], { sync: n % 3 !== 2 }).then(() => answered.push(n)));
+    expect(textOf(state)).toBe(texts[0]);
+    await Promise.all(appends);
+    expect(rig.operations.slice(before)).toStrictEqual(['append', 'sync', 'append', 'sync']);
+    expect(answered.filter((n) => n % 3 !== 2)).toStrictEqual([0, 1, 3, 4, 6, 7, 9, 10]);
+    expect(textOf(state)).toBe(texts[12]);
+    expect(textOf((await rig.next().open()).state)).toBe(texts[12]);
+  });
+
+  it('refuses what is above its bounds and goes on', async () => {
+    const rig = new Rig();
+    const { journal, state } = await rig.open();
+    const huge = intentNumber(0);
+    const tooLarge = { ...huge, spec: { ...huge.spec, hostname: 'x'.repeat(journalLimits.recordBytes) } };
+    await expect(journal.append([tooLarge], { sync: true })).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+    const many = Array.from({ length: journalLimits.pendingAppends + 2 }, () => journal.append([huge], { sync: true }));
+    const results = await Promise.allSettled(many);
+    expect(results.filter((result) => result.status === 'rejected')).toHaveLength(1);
+    expect(textOf(state)).toBe(texts[1]);
+  });
+
+  it('is closed for good by close()', async () => {
+    const { journal, close } = await new Rig().open();
+    const last = journal.append([recordNumber(0)], { sync: true });
+    await close();
+    await last;
+    await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toMatchObject({ fault: { kind: 'notReady' } });
+  });
+});
+

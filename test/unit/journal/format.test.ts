@@ -1,0 +1,92 @@
+/** Damage of a whole journal of 50 records, byte by byte. */
+import { describe, expect, it } from 'vitest';
+import { crc32c } from '../../../src/journal/crc32c.ts';
+import { FORMAT, frame, header, parse } from '../../../src/journal/format.ts';
+import { DiskModel } from '../../sim/disk-model.ts';
+import { prefixTexts, records, Rig, textOf } from './support.ts';
+
+const all = records(50);
+const whole = new Uint8Array(Buffer.concat([header(), ...all.map(frame)]));
+const texts = prefixTexts(all);
+/** Where the header and each record end. */
+const ends = all.reduce((so, record) => [...so, (so.at(-1) ?? 0) + frame(record).length], [header().length]);
+
+/** A directory with this one journal and an older, longer-lived neighbour that must not be touched. */
+function diskWith(bytes: Uint8Array): DiskModel {
+  const model = new DiskModel();
+  model.put('journal.7', bytes);
+  model.put('unrelated', new Uint8Array([1]));
+  // there already, so that not each of many thousand opens writes it
+  model.put('journal.reserve', new Uint8Array(1));
+  return model;
+}
+
+describe('journal damage', () => {
+  it('knows the check value of CRC-32C', () => {
+    expect(crc32c(new TextEncoder().encode('123456789'))).toBe(0xe3069283);
+  });
+
+  it('F17 cut at every byte: the records that are whole, and the journal goes on', { timeout: 30_000 }, async () => {
+    for (let length = 0; length <= whole.length; length += 1) {
+      const model = diskWith(whole.slice(0, length));
+      const { state, report, journal } = await new Rig(model).open();
+      const expected = Math.max(0, ends.filter((end) => end <= length).length - 1);
+      expect([length, textOf(state)]).toStrictEqual([length, texts[expected]]);
+      expect([length, report.records, report.keptAs]).toStrictEqual([length, expected, '']);
+      if (length % 97 !== 0) continue;
+      await journal.append(all.slice(expected), { sync: true });
+      const again = await new Rig(model).open();
+      expect([length, textOf(again.state), again.report.droppedBytes]).toStrictEqual([length, texts[50], 0]);
+    }
+  });
+
+  it('F18 flip of every byte: a prefix, never a wrong fact, and the damaged file is kept', { timeout: 30_000 }, async () => {
+    for (let at = 0; at < whole.length; at += 1) {
+      const bytes = whole.slice();
+      bytes[at] = (bytes[at] ?? 0) ^ (at % 3 === 0 ? 0x80 : at % 3 === 1 ? 0xff : 0x01);
+      const model = diskWith(bytes);
+      const { state, report, journal } = await new Rig(model).open();
+      const expected = Math.max(0, ends.filter((end) => end <= at).length - 1);
+      expect([at, textOf(state)]).toStrictEqual([at, texts[expected]]);
+      const last = at >= (ends[49] ?? 0);
+      // a wrong last record cannot be told from a write that was torn
+      expect([at, report.keptAs]).toStrictEqual([at, last ? '' : 'journal.7.damaged']);
+      if (!last) expect(model.read('journal.7.damaged')).toStrictEqual(bytes);
+      if (at % 97 !== 0) continue;
+      await journal.append(all.slice(expected), { sync: true });
+      expect([at, textOf((await new Rig(model).open()).state)]).toStrictEqual([at, texts[50]]);
+    }
+  });
+
+  it('F18 a sector of zeros in the middle is damage, at the end a torn write', () => {
+    const middle = whole.slice();
+    middle.fill(0, ends[20], (ends[20] ?? 0) + 512);
+    expect(parse(middle)).toMatchObject({ end: 'damaged', validBytes: ends[20] });
+    const tail = Buffer.concat([whole.subarray(0, ends[20]), new Uint8Array(512)]);
+    expect(parse(tail).records).toHaveLength(20);
+  });
+
+  it('F18 keeps a bounded number of damaged files', async () => {
+    const model = diskWith(whole.slice());
+    for (let life = 0; life < 9; life += 1) {
+      const name = model.list().find((one) => /^journal\.\d+$/u.test(one)) ?? '';
+      model.put(name, whole.slice(0, 3000).fill(0, 300, 310));
+      expect((await new Rig(model).open()).report.keptAs).toBe(`${name}.damaged`);
+    }
+    expect(model.list().filter((name) => name.endsWith('.damaged')).length).toBeLessThanOrEqual(5);
+  });
+
+  it('F30 a newer format is refused with one line and nothing is touched', async () => {
+    const bytes = whole.slice();
+    const view = new DataView(bytes.buffer);
+    view.setUint32(8, FORMAT + 1, true);
+    view.setUint32(12, crc32c(bytes.subarray(0, 12)), true);
+    const rig = new Rig(diskWith(bytes));
+    rig.model.put('journal.6', whole.slice());
+    rig.model.put('journal.8.new', new Uint8Array(3));
+    await expect(rig.open()).rejects.toMatchObject({ fault: { kind: 'unsupported' } });
+    await expect(rig.next().open()).rejects.toThrow(`format ${FORMAT + 1} by a newer troupe, this one reads up to ${FORMAT}`);
+    expect(rig.operations).toStrictEqual(['list', 'read']);
+    expect(rig.model.list()).toStrictEqual(['journal.6', 'journal.7', 'journal.8.new', 'journal.reserve', 'unrelated']);
+  });
+});

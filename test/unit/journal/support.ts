@@ -1,0 +1,107 @@
+/** Journals on the simulated disk, with a hand on every disk operation. */
+import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
+import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
+import { encodePlain } from '../../../src/base/codec.ts';
+import type { SandboxId } from '../../../src/base/ids.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { openJournal } from '../../../src/journal/journal.ts';
+import { DiskError, DiskModel } from '../../sim/disk-model.ts';
+import { diskTwin } from '../../sim/disk-twin.ts';
+import type { DiskVia } from '../../sim/disk-twin.ts';
+
+/** What happens at one disk operation instead of, or after, its effect. */
+export type Trouble = 'EIO' | 'ENOSPC' | 'dieBefore' | 'dieAfter';
+
+export class Rig {
+  readonly model: DiskModel;
+  /** Names of the operations so far. */
+  readonly operations: string[] = [];
+  /** Decides by the number of the operation (from 0) and its name. */
+  trouble: (at: number, operation: string) => Trouble | undefined = () => undefined;
+  dead = false;
+
+  constructor(model = new DiskModel()) {
+    this.model = model;
+  }
+
+  readonly #via: DiskVia = async (operation, effect, failed) => {
+    const never = new Promise<never>(() => undefined);
+    if (this.dead) return never;
+    const trouble = this.trouble(this.operations.length, operation);
+    this.operations.push(operation);
+    if (trouble === 'dieBefore') this.dead = true;
+    if (this.dead) return never;
+    if (trouble === 'EIO' && failed !== undefined) return failed();
+    if (trouble === 'EIO' || trouble === 'ENOSPC') throw new DiskError(trouble, operation);
+    const value = effect();
+    if (trouble === 'dieAfter') {
+      this.dead = true;
+      return never;
+    }
+    return value;
+  };
+
+  open() {
+    return openJournal<Ledger>({ disk: diskTwin(this.model, this.#via), fold: ledgerFold, log: silentLog });
+  }
+
+  /** A later life of the daemon on the same disk. */
+  next(): Rig {
+    return new Rig(this.model);
+  }
+}
+
+/** Record number `n` of a made-up history: the life of one sandbox after the other, five records each. */
+export function recordNumber(n: number): JournalRecord {
+  const id = Math.floor(n / 5).toString(16).padStart(64, '0') as SandboxId;
+  switch (n % 5) {
+    case 1:
+      return { type: 'sandbox.ready', id, ips: [`10.0.0.${n % 250}`], pause: undefined };
+    case 2:
+      return { type: 'sandbox.stopping', id };
+    case 3:
+      return { type: 'sandbox.stopped', id, owed: [`step-${n}`] };
+    case 4:
+      // every second one stays
+      return n % 2 === 0 ? { type: 'sandbox.removed', id } : { type: 'sandbox.stopped', id, owed: [] };
+    default:
+      return intentNumber(n);
+  }
+}
+
+/** A sandbox of its own. */
+export function intentNumber(n: number): Extract<JournalRecord, { type: 'sandbox.intent' }> {
+  const id = Math.floor(n / 5).toString(16).padStart(64, '0') as SandboxId;
+  return { type: 'sandbox.intent', id, createdAtNs: BigInt(n), spec: specOf(n) };
+}
+
+function specOf(n: number): Extract<JournalRecord, { type: 'sandbox.intent' }>['spec'] {
+  return {
+    key: { name: `pod-${n}`, namespace: 'default', uid: `uid-${n}`, attempt: 0 },
+    hostname: '', logDirectory: '', dns: undefined, portMappings: [], labels: { n: String(n) }, annotations: {}, handler: '',
+    cgroupParent: '', sysctls: [], privileged: false, readonlyRootfs: false, seccomp: { type: 'runtimeDefault', path: '' },
+    namespaces: { network: 'pod', pid: 'container', ipc: 'pod', targetId: undefined },
+    user: { runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge' },
+  };
+}
+
+export const records = (count: number): JournalRecord[] => Array.from({ length: count }, (_none, n) => recordNumber(n));
+
+/** The state as text, for comparison. */
+export function textOf(state: Ledger): string {
+  return encodePlain(ledgerFold.records(state));
+}
+
+/** Texts of the states after 0, 1, 2 … of the records. */
+export function prefixTexts(all: readonly JournalRecord[]): string[] {
+  const state = ledgerFold.empty();
+  return [
+    textOf(state),
+    ...all.map((record) => {
+      ledgerFold.apply(state, record);
+      return textOf(state);
+    }),
+  ];
+}
+
