@@ -14,7 +14,7 @@ import { pause } from './wait.ts';
 /** What the peers report when the true code can't be known. */
 export const UNKNOWN_EXIT_CODE = 255;
 /** 128 + SIGKILL: how a process killed by the kernel's OOM killer ends. */
-const KILLED_EXIT_CODE = 137;
+export const KILLED_EXIT_CODE = 137;
 
 export interface ExitFile {
   readonly exitCode: number;

@@ -14,7 +14,7 @@ import { driverLimits } from '../../base/limits.ts';
 import { killProcess } from '../../host/process-identity.ts';
 import { watchDirectory, watchProcess } from '../../host/watch.ts';
 import type { Watch } from '../../host/watch.ts';
-import { UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
+import { KILLED_EXIT_CODE, UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { poll } from '../monitor/wait.ts';
 import { oomKillsIn } from './driver-cgroup.ts';
@@ -38,6 +38,9 @@ export class Exits {
   #directoryWatch: Watch | undefined;
   #rescanTimer: TimerHandle | undefined;
   #isClosed = false;
+  /** Ids whose exit file is to be read: an id that is named again meanwhile is read once. */
+  readonly #pending = new Set<ContainerId>();
+  #reading: Promise<void> | undefined;
 
   constructor(parts: DriverParts) {
     this.#parts = parts;
@@ -84,7 +87,8 @@ export class Exits {
     const { layout, clock } = this.#parts;
     const file = await readExitFile(layout.exitFile(id), clock);
     if (file === undefined) return undefined;
-    const note = await readNote(layout, id);
+    // the kernel is asked only where its answer counts
+    const note = file.exitCode === KILLED_EXIT_CODE ? await readNote(layout, id) : undefined;
     return exitFactOf(file, note === undefined ? 0 : await oomKillsIn(this.#parts, note.cgroup));
   }
 
@@ -165,7 +169,7 @@ export class Exits {
   #onName(name: string): void {
     const id = parseContainerId(name);
     // conmon writes `<id>.<random>` first and renames it
-    if (id !== undefined) this.#background(this.#tell(id));
+    if (id !== undefined) this.#background(this.#tellAll([id]));
   }
 
   #onLost(): void {
@@ -182,10 +186,31 @@ export class Exits {
   }
 
   async #scan(): Promise<void> {
-    for (const name of await namesIn(this.#parts.layout.exitsDir)) {
-      const id = parseContainerId(name);
-      if (id !== undefined) await this.#tell(id);
+    const names = await namesIn(this.#parts.layout.exitsDir);
+    await this.#tellAll(names.map(parseContainerId).filter((id) => id !== undefined));
+  }
+
+  /** Reads and tells a few at a time: each holds a descriptor, and thousands can come at once (F41). */
+  #tellAll(ids: readonly ContainerId[]): Promise<void> {
+    for (const id of ids) this.#pending.add(id);
+    if (this.#pending.size === 0) return Promise.resolve();
+    this.#reading ??= this.#tellPending();
+    return this.#reading;
+  }
+
+  async #tellPending(): Promise<void> {
+    const failures: unknown[] = [];
+    while (this.#pending.size > 0 && !this.#isClosed) {
+      const batch = this.#pending.values().take(driverLimits.observedAtOnce).toArray();
+      for (const id of batch) this.#pending.delete(id);
+      for (const result of await Promise.allSettled(batch.map((id) => this.#tell(id)))) {
+        // one file that can't be read must not hide the others
+        if (result.status === 'rejected') failures.push(result.reason);
+      }
     }
+    // before the promise settles, so that an id that comes now begins a new one
+    this.#reading = undefined;
+    if (failures.length > 0) throw failures[0];
   }
 
   async #tell(id: ContainerId): Promise<boolean> {

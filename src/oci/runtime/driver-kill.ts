@@ -39,9 +39,6 @@ export async function killAll(
   if (note !== undefined) await signalCgroup(parts, note.cgroup);
 }
 
-/** Scans for new workers after the kill of those found: one may be between fork and exec. */
-const WORKER_ROUNDS = 5;
-
 /**
  * Kills every monitor and runtime call of this container with their trees, then what is left in its cgroup.
  * Throws `timedOut` with the pids when some don't end (F45).
@@ -53,9 +50,11 @@ export async function killWorkers(
   cgroup: string | undefined,
 ): Promise<void> {
   const left: HostIdentity[] = [];
-  for (let round = 0; round < WORKER_ROUNDS; round += 1) {
+  let emptyScans = 0;
+  for (let round = 0; round < driverLimits.workerScans && emptyScans < 2; round += 1) {
     const found = await processesFor(marksOf(handler, id));
-    if (found.length === 0) break;
+    // one empty scan proves nothing: a monitor that forks and ends while /proc is read is seen neither as the old nor as the new
+    emptyScans = found.length === 0 ? emptyScans + 1 : 0;
     for (const survivors of await Promise.all(found.map((worker) => killTree(worker, parts.clock)))) left.push(...survivors);
     if (left.length > 0) break;
   }

@@ -84,13 +84,11 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     const container = world.container(['true']);
     const caller = new AbortController();
     await driver.writeBundle(container.bundle, fx);
-    const noted = new Promise<void>((resolve) => {
-      const effect = { ...fxOf(60_000, caller.signal), note: (waiting: { pid?: number }) => void (waiting.pid !== undefined && resolve()) };
-      void expect(driver.create({ ...container.bundle, effective: container.effective }, effect)).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
-    });
-    await noted;
-    caller.abort();
-    await until(() => (console.log(processesNaming(container.id)), processesNaming(container.id).length === 0));
+    // as early as can be: the monitor is about to fork twice
+    const note = (waiting: { pid?: number }): void => void (waiting.pid !== undefined && caller.abort());
+    const creating = driver.create({ ...container.bundle, effective: container.effective }, { ...fxOf(60_000, caller.signal), note });
+    await expect(creating).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    expect(processesNaming(container.id)).toEqual([]);
     driver.close();
   });
 
@@ -199,6 +197,15 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 6 });
     });
 
+    it('a burst that overflows the kernel’s queue loses no exit', async () => {
+      const queue = Number(readFileSync('/proc/sys/fs/inotify/max_queued_events', 'utf8'));
+      const ids = Array.from({ length: queue + 1000 }, (_none, at) => at.toString(16).padStart(64, '0'));
+      // at one go: nothing is read from the queue meanwhile
+      for (const id of ids) writeFileSync(join(world.layout.exitsDir, id), '3');
+      for (const id of ids) expect((await world.exitOf(id as never)).exitCode).toBe(3);
+      for (const id of ids) unlinkSync(join(world.layout.exitsDir, id));
+    });
+
     it('a lost watch is begun anew, and what came meanwhile is told', async () => {
       const container = await world.run(['sleep', '1000']);
       renameSync(world.layout.exitsDir, `${world.layout.exitsDir}.moved`);
@@ -262,12 +269,10 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     it('a create is under way, begun by a daemon that is gone', async () => {
       const other = world.newDriver(withRuntime(`[ "$verb" = create ] && sleep 1000; exec ${RUNC} "$@"`));
       const container = world.container(['true']);
-      const caller = new AbortController();
       const lost = world.create(container, other).catch(() => undefined);
       await until(() => processesNaming(container.id).some((line) => line.includes('fake-runc')));
       expect((await world.driver.observe(fx)).containers).toMatchObject([{ process: 'gone', leftovers: true }]);
       await world.driver.destroy(container.bundle, fx);
-      caller.abort();
       await lost;
       await world.driver.destroy(container.bundle, fx);
       expect(world.leftovers(container.id)).toEqual([]);

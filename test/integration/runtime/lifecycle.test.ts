@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { World, fx, missing, processesNaming, until } from './support.ts';
 
@@ -21,6 +21,8 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(existsSync(container.logPath) && readFileSync(container.logPath, 'utf8')).toBe('');
     const created = await world.driver.observe(fx);
     expect(created.containers).toMatchObject([{ id: container.id, process: 'created', init, monitorAlive: true, leftovers: true }]);
+    expect(statSync(world.layout.attachSocket(container.id)).isSocket()).toBe(true);
+    expect(statSync(world.layout.controlFifo(container.id)).isFIFO()).toBe(true);
     world.driver.watch({ ...container.bundle, init });
     await world.driver.start(container.bundle, fx);
     const exit = await world.exitOf(container.id);
@@ -120,6 +122,12 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
   it('F47 tells an OOM kill of the container’s process', async () => {
     const container = await world.run(['tail', '/dev/zero'], { resources: { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n } });
     expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, oomKilled: true, reason: 'OOMKilled' });
+  });
+
+  it('F47 calls it no OOM kill when only a child was killed', async () => {
+    const resources = { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n };
+    const container = await world.run(['sh', '-c', 'tail /dev/zero; exit 3'], { resources });
+    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 3, oomKilled: false, reason: 'Error' });
   });
 
   it('says why a program can’t be started, and leaves no process', async () => {
