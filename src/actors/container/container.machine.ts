@@ -282,6 +282,8 @@ export function containerMachine(effects: ContainerEffects) {
       },
       finishing: {
         tags: ['listed'],
+        // a fault of the start's record is told by then; kept, it would stand in the way of Remove
+        entry: 'clearFault',
         on: {
           'container.remove': { actions: 'wantRemoval' },
         },

@@ -3,12 +3,13 @@
  *
  * recovering  observes the world and starts an actor for everything the ledger knows
  * serving     commands are taken
- * failed      the recovery itself failed: nothing is served, status says why
+ * failed      the recovery, a supervisor or the janitor itself failed: nothing is served, status says why
  * draining    no new commands; bounded wait for what is under way
  * drained     final; containers are left running
  *
  *   recovering → serving → draining → drained
- *        └→ failed ──────────┘
+ *        └─→ failed ←─┘        ↑
+ *               └──────────────┘
  */
 import { assign, setup } from 'xstate';
 import type { AnyActorLogic, PromiseActorLogic } from 'xstate';
@@ -27,7 +28,11 @@ export interface RootEffects {
 
 export interface RootContext {
   readonly fault: Fault | undefined;
+  /** The way out was begun: a failure no longer stands in it. */
+  readonly draining: boolean;
 }
+
+const CRASHED = 'xstate.error.actor.';
 
 /** The root's machine over its effects and its children's logics. */
 export function rootMachine(effects: RootEffects) {
@@ -36,22 +41,25 @@ export function rootMachine(effects: RootEffects) {
     actors: { recover: effects.recover, settleAll: effects.settleAll, janitor: effects.janitor,
       sandboxes: effects.sandboxes, containers: effects.containers, pulls: effects.pulls },
     actions: {
-      noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined, 'recovery') }),
+      noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined, event.type.slice(CRASHED.length)) }),
+      noteDraining: assign({ draining: true }),
     },
+    guards: { isDraining: ({ context }) => context.draining },
   }).createMachine({
     id: 'root',
-    context: { fault: undefined },
+    context: { fault: undefined, draining: false },
     // supervisors live as long as the root: they are invoked outside of its states
     invoke: [
-      { src: 'sandboxes', id: 'sandboxes', systemId: 'sandboxes' },
-      { src: 'containers', id: 'containers', systemId: 'containers' },
-      { src: 'pulls', id: 'pulls', systemId: 'pulls' },
+      { src: 'sandboxes', id: 'sandboxes', systemId: 'sandboxes', onError: { target: '.failed', actions: 'noteFault' } },
+      { src: 'containers', id: 'containers', systemId: 'containers', onError: { target: '.failed', actions: 'noteFault' } },
+      { src: 'pulls', id: 'pulls', systemId: 'pulls', onError: { target: '.failed', actions: 'noteFault' } },
     ],
     initial: 'recovering',
     states: {
       recovering: {
         invoke: {
           src: 'recover',
+          id: 'recovery',
           input: { owner: 'root' },
           onDone: 'serving',
           onError: { target: 'failed', actions: 'noteFault' },
@@ -59,13 +67,15 @@ export function rootMachine(effects: RootEffects) {
         on: { 'root.drain': 'draining' },
       },
       serving: {
-        invoke: { src: 'janitor', id: 'janitor', systemId: 'janitor' },
+        invoke: { src: 'janitor', id: 'janitor', systemId: 'janitor', onError: { target: 'failed', actions: 'noteFault' } },
         on: { 'root.drain': 'draining' },
       },
       failed: {
+        always: { guard: 'isDraining', target: 'drained' },
         on: { 'root.drain': 'draining' },
       },
       draining: {
+        entry: 'noteDraining',
         invoke: { src: 'settleAll', input: { owner: 'root' }, onDone: 'drained', onError: 'drained' },
       },
       drained: { type: 'final' },

@@ -1,0 +1,63 @@
+// Every state that a machine can get into × everything it can be told there.
+import { describe, expect, it } from 'vitest';
+import { cellsOf, leavesOf, nameOf, nodesOf } from '../../scripts/support/charts/chart.ts';
+import { explore } from '../../scripts/support/charts/explore.ts';
+import type { Step } from '../../scripts/support/charts/explore.ts';
+import { charted } from '../../scripts/support/charts/machines.ts';
+import { canReach, isResting } from './support.ts';
+
+const byItself = (step: Step): boolean => step.kind !== 'command';
+/** What is being killed rests once the kernel lets its process go: a fact, and no answer of an effect. */
+const isFact = (step: Step): boolean => step.event.type === 'container.exited';
+const whenAllWorks = (step: Step): boolean => step.kind === 'done' || step.kind === 'after' || isFact(step);
+const whenAllFails = (step: Step): boolean => step.kind === 'error' || step.kind === 'after' || isFact(step);
+
+describe.each(charted)('machine $name', (one) => {
+  const exploration = explore(one);
+  const places = [...exploration.places.values()];
+  const pathsOf = (wrong: typeof places): readonly string[] => [...new Set(wrong.map((place) => place.path))];
+
+  it('no state × event ends in an error', () => {
+    expect(pathsOf(places.filter(({ snapshot }) => snapshot.status === 'error'))).toEqual([]);
+  });
+
+  it('ends only in its final states', () => {
+    const finals = leavesOf(one.machine).filter((node) => node.type === 'final' && node.parent === one.machine.root).map(nameOf);
+    expect(pathsOf(places.filter(({ snapshot, path }) => (snapshot.status === 'done') !== finals.includes(path)))).toEqual([]);
+  });
+
+  it('gets into every state', () => {
+    expect(nodesOf(one.machine).map(nameOf).filter((name) => !exploration.visited.has(name))).toEqual([]);
+  });
+
+  it('takes every transition', () => {
+    const never = leavesOf(one.machine).flatMap((leaf) =>
+      cellsOf(one.machine, leaf).flatMap(({ event, candidates }) =>
+        candidates.filter((candidate) => !exploration.taken.has(candidate)).map((candidate) => `${nameOf(leaf)}: ${event} → ${candidate.target?.map((target) => target.id).join(' ') ?? 'stays'}`),
+      ),
+    );
+    expect(never).toEqual([]);
+  });
+
+  it('rests with nothing under way, and with no timer', () => {
+    const busy = places.filter((place) => isResting(place) && place.steps.some(byItself));
+    expect(pathsOf(busy)).toEqual([]);
+  });
+});
+
+// the root and the janitor have no state of rest: they serve until they are told to end
+describe.each(charted.filter(({ name }) => name !== 'root' && name !== 'janitor'))('machine $name, left to itself,', (one) => {
+  const exploration = explore(one);
+  const places = [...exploration.places.values()];
+  const pathsOf = (wrong: typeof places): readonly string[] => [...new Set(wrong.map((place) => place.path))];
+
+  it('has no dead end: it comes to rest by itself when everything works', () => {
+    const good = canReach(exploration, isResting, whenAllWorks);
+    expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
+  });
+
+  it('comes to rest even when everything fails, or keeps trying', () => {
+    const good = canReach(exploration, isResting, whenAllFails);
+    expect(pathsOf(places.filter((place) => !good.has(place.key)))).toEqual([]);
+  });
+});
