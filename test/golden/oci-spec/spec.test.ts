@@ -1,0 +1,60 @@
+/** One document per wish: a change of behaviour is a diff of these files. Rewritten with `vitest run -u`. */
+import { readdirSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { layout, host, SANDBOX_ID, sandbox } from '../../unit/oci-spec/fixtures.ts';
+import { pauseSpec } from '../../../src/oci/runtime/pause.ts';
+import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
+import { encodeSpec } from '../../../src/oci/runtime/spec/types.ts';
+import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';
+import { cases, withSeccomp } from './cases.ts';
+import { violations } from './schema.ts';
+
+const pins = { net: layout.pin(SANDBOX_ID, 'net'), ipc: layout.pin(SANDBOX_ID, 'ipc'), uts: layout.pin(SANDBOX_ID, 'uts') };
+
+const documents: ReadonlyMap<string, () => OciSpec> = new Map([
+  ...Object.entries(cases).map(([name, input]): [string, () => OciSpec] => [name, () => generateSpec(input)]),
+  ['pause', () => pauseSpec({ id: SANDBOX_ID, sandbox, host, rootfs: layout.pauseRootfs, pins })],
+]);
+
+/** The document as people review it. */
+function golden(name: string, spec: OciSpec): string {
+  const document = JSON.parse(encodeSpec(spec)) as { linux: { seccomp?: unknown } };
+  if (!withSeccomp.has(name) && spec.linux.seccomp !== undefined) {
+    const { defaultAction, syscalls } = spec.linux.seccomp;
+    document.linux.seccomp = `${defaultAction}, ${syscalls.length} rules, ${syscalls.flatMap(({ names }) => names).length} names`;
+  }
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+describe('config.json', () => {
+  test.each([...documents.keys()])('%s', async (name) => {
+    const spec = documents.get(name)?.();
+    if (spec === undefined) throw new Error(`no document ${name}`);
+    expect(violations(JSON.parse(encodeSpec(spec)))).toEqual([]);
+    await expect(golden(name, spec)).toMatchFileSnapshot(`./specs/${name}.json`);
+  });
+
+  test('there is no golden without a case', () => {
+    const files = readdirSync(new URL('specs/', import.meta.url)).map((name) => name.replace(/\.json$/u, ''));
+    expect(files.sort()).toEqual([...documents.keys()].sort());
+  });
+
+  test('S05: no annotation of the pod or the container is in the document', () => {
+    const input = cases['annotations-of-the-pod-stay-out'];
+    if (input === undefined) throw new Error('no such case');
+    const text = encodeSpec(generateSpec(input));
+    for (const key of [...Object.keys(input.spec.annotations), ...Object.keys(input.sandbox.annotations)]) expect(text).not.toContain(key);
+  });
+
+  test('the schema check sees a wrong document', () => {
+    const good = JSON.parse(encodeSpec(generateSpec(cases['default'] ?? fail()))) as { linux: object; process: object; mounts: unknown[] };
+    expect(violations({ ...good, hooks: {} })).toEqual(['config.hooks: not known']);
+    expect(violations({ ...good, process: { ...good.process, cwd: 'here' } })).toEqual(['config.process.cwd: not a clean absolute path']);
+    expect(violations({ ...good, mounts: [...good.mounts].reverse() })).toContain('mounts: an inner one before an outer one');
+    expect(violations({ ...good, linux: { ...good.linux, namespaces: [{ type: 'pid' }] } })).toEqual(['linux.namespaces: no mount namespace']);
+  });
+});
+
+function fail(): never {
+  throw new Error('no such case');
+}
