@@ -6,12 +6,15 @@ import { fail, FaultError, toFault } from '../../base/fault.ts';
 import { requestLimits } from '../../base/limits.ts';
 import type { StringMap } from '../../actors/ports/specs.ts';
 
-/** Runs the translation of a request; what it refuses begins with the RPC's name. */
+/**
+ * Runs the translation of a request; what it refuses begins with the RPC's name. What is marked for the kubelet
+ * (`withKubeletPrefix`, of kind `outside`) must keep its mark at the start.
+ */
 export function translated<T>(rpc: string, translate: () => T): T {
   try {
     return translate();
   } catch (thrown) {
-    throw thrown instanceof FaultError ? new FaultError(toFault(thrown, rpc)) : thrown;
+    throw thrown instanceof FaultError && thrown.fault.kind !== 'outside' ? new FaultError(toFault(thrown, rpc)) : thrown;
   }
 }
 

@@ -1,0 +1,258 @@
+/** What RunPodSandbox and CreateContainer make of a good request. */
+import { create, toBinary } from '@bufbuild/protobuf';
+import { describe, expect, test } from 'vitest';
+import {
+  MountPropagation,
+  NamespaceMode,
+  Protocol,
+  RunPodSandboxRequestSchema,
+  RuntimeService,
+  SecurityProfile_ProfileType as Profile,
+  Signal,
+  SupplementalGroupsPolicy,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
+import { containerId, containerView, hex, imageId, podSpec, sandboxId, sandboxView, stage } from './stage.ts';
+
+const { method } = RuntimeService;
+const metadata = { name: 'web', namespace: 'shop', uid: 'u-1', attempt: 2 };
+
+describe('RunPodSandbox', () => {
+  test('the smallest request: everything at its default', async () => {
+    const { send, asked } = stage();
+    expect(await send(method.runPodSandbox, { config: { metadata } })).toMatchObject({ podSandboxId: hex('a') });
+    expect(asked).toEqual([
+      [
+        'runSandbox',
+        {
+          ...podSpec,
+          key: metadata,
+          logDirectory: '',
+          labels: {},
+          namespaces: { network: 'pod', pid: 'pod', ipc: 'pod', targetId: undefined },
+        },
+      ],
+    ]);
+  });
+
+  test('every field that is honoured arrives', async () => {
+    const { send, asked } = stage();
+    await send(method.runPodSandbox, {
+      runtimeHandler: 'crun',
+      config: {
+        metadata,
+        hostname: 'web-1',
+        logDirectory: '/var/log/pods/x',
+        dnsConfig: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
+        portMappings: [
+          { protocol: Protocol.SCTP, containerPort: 80, hostPort: 8080, hostIp: '::1' },
+          { containerPort: 81, hostPort: 0 },
+        ],
+        labels: { a: 'b' },
+        annotations: { c: 'd\n' },
+        linux: {
+          cgroupParent: '/kubepods/burstable/pod1//',
+          sysctls: { 'net.core.somaxconn': '1024' },
+          overhead: { memoryLimitInBytes: 5n },
+          resources: { cpuShares: 2n },
+          securityContext: {
+            namespaceOptions: { pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.NODE, usernsOptions: { mode: NamespaceMode.NODE } },
+            runAsUser: { value: 7n },
+            runAsGroup: { value: 8n },
+            supplementalGroups: [9n],
+            supplementalGroupsPolicy: SupplementalGroupsPolicy.Strict,
+            readonlyRootfs: true,
+            privileged: true,
+            seccomp: { profileType: Profile.Localhost, localhostRef: '/profiles/a.json' },
+            seccompProfilePath: 'unconfined',
+          },
+        },
+      },
+    });
+    expect(asked).toEqual([
+      [
+        'runSandbox',
+        {
+          key: metadata,
+          hostname: 'web-1',
+          logDirectory: '/var/log/pods/x',
+          dns: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
+          portMappings: [{ protocol: 'sctp', containerPort: 80, hostPort: 8080, hostIp: '::1' }],
+          labels: { a: 'b' },
+          annotations: { c: 'd\n' },
+          handler: 'crun',
+          cgroupParent: '/kubepods/burstable/pod1',
+          sysctls: [{ name: 'net.core.somaxconn', value: '1024' }],
+          namespaces: { network: 'pod', pid: 'container', ipc: 'node', targetId: undefined },
+          privileged: true,
+          user: { runAsUser: 7, runAsUsername: '', runAsGroup: 8, supplementalGroups: [9], supplementalGroupsPolicy: 'strict' },
+          readonlyRootfs: true,
+          seccomp: { type: 'localhost', path: '/profiles/a.json' },
+        },
+      ],
+    ]);
+  });
+
+  test('an empty DNS config means the host’s resolv.conf; host network maps no ports', async () => {
+    const { send, asked } = stage();
+    const linux = { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } };
+    const config = { metadata, dnsConfig: {}, portMappings: [{ containerPort: 80, hostPort: 80 }], linux };
+    await send(method.runPodSandbox, { config });
+    expect(asked).toMatchObject([['runSandbox', { dns: undefined, portMappings: [], namespaces: { network: 'node' } }]]);
+  });
+
+  test.each([
+    ['', 'unconfined', ''],
+    ['unconfined', 'unconfined', ''],
+    ['runtime/default', 'runtimeDefault', ''],
+    ['docker/default', 'runtimeDefault', ''],
+    ['localhost//etc/x.json', 'localhost', '/etc/x.json'],
+  ])('the old seccomp field %j is %s', async (seccompProfilePath, type, path) => {
+    const { send, asked } = stage();
+    await send(method.runPodSandbox, { config: { metadata, linux: { securityContext: { seccompProfilePath } } } });
+    expect(asked).toMatchObject([['runSandbox', { seccomp: { type, path } }]]);
+  });
+
+  test('S61 S76 labels and annotations come as they are: __proto__, constructor, toString', async () => {
+    const { sendBytes, asked } = stage();
+    const labels = Object.fromEntries(['__proto__', 'constructor', 'toString', 'hasOwnProperty', '$i'].map((key) => [key, `x ${key}`]));
+    const request = create(RunPodSandboxRequestSchema, { config: { metadata, labels, annotations: labels } });
+    await sendBytes(method.runPodSandbox, toBinary(RunPodSandboxRequestSchema, request));
+    const spec = asked[0]?.[1] as { labels: object; annotations: object };
+    expect(Object.entries(spec.labels)).toEqual(Object.entries(labels));
+    expect(Object.entries(spec.annotations)).toEqual(Object.entries(labels));
+    expect(Object.keys(spec.labels)).toContain('__proto__');
+  });
+});
+
+describe('CreateContainer', () => {
+  const ready = (): ReturnType<typeof stage> => {
+    const made = stage();
+    const privileged = { ...podSpec, privileged: true, namespaces: { ...podSpec.namespaces, network: 'node' } } as const;
+    made.put(sandboxView(sandboxId('a')), sandboxView(sandboxId('b'), { spec: privileged }), containerView(containerId('1')));
+    return made;
+  };
+  const small = { metadata: { name: 'main', attempt: 4 }, image: { image: 'busybox', userSpecifiedImage: 'busybox:1' } };
+
+  test('the smallest request: no security context means the masks of a safe container', async () => {
+    const { send, asked } = ready();
+    expect(await send(method.createContainer, { podSandboxId: 'aaa', config: small })).toMatchObject({ containerId: hex('c') });
+    expect(asked).toMatchObject([
+      [
+        'createContainer',
+        {
+          key: { sandboxId: hex('a'), name: 'main', attempt: 4 },
+          imageId: imageId('1'),
+          imageRequested: 'busybox',
+          imageUserSpecified: 'busybox:1',
+          security: {
+            namespaces: podSpec.namespaces,
+            maskedPaths: ['/proc/kcore'],
+            readonlyPaths: ['/proc/sys'],
+            seccomp: { type: 'unconfined', path: '' },
+            capabilities: { add: [], drop: [], addAmbient: [] },
+          },
+        },
+      ],
+    ]);
+  });
+
+  test('S72 a stated security context with empty lists means: nothing masked', async () => {
+    const { send, asked } = ready();
+    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: {} } } });
+    expect(asked).toMatchObject([['createContainer', { security: { maskedPaths: [], readonlyPaths: [] } }]]);
+  });
+
+  const full = {
+    ...small,
+    command: ['sh', '-c'],
+    args: ['true', ''],
+    workingDir: '/srv',
+    envs: [{ key: 'A', value: new Uint8Array([0xc3, 0xa9]) }],
+    mounts: [
+      { containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL, selinuxRelabel: true },
+    ],
+    devices: [{ containerPath: '/dev/x', hostPath: '/dev/y', permissions: 'mrw' }],
+    logPath: 'main/0.log',
+    stdin: true,
+    stdinOnce: true,
+    tty: true,
+    stopSignal: Signal.SIGRTMINPLUS3,
+    linux: {
+      securityContext: {
+        privileged: true,
+        capabilities: { addCapabilities: ['net_admin', 'CAP_SYS_ADMIN'], dropCapabilities: ['all', 'cap_new'], addAmbientCapabilities: ['chown'] },
+        namespaceOptions: { network: NamespaceMode.NODE, pid: NamespaceMode.NODE },
+        runAsUsername: 'www-data',
+        runAsGroup: { value: 3n },
+        noNewPrivs: true,
+        readonlyRootfs: true,
+        maskedPaths: ['/proc/acpi'],
+        readonlyPaths: ['/proc/bus'],
+        seccomp: { profileType: Profile.RuntimeDefault },
+        apparmor: { profileType: Profile.Unconfined },
+      },
+    },
+  };
+
+  test('every field that is honoured arrives', async () => {
+    const { send, asked } = ready();
+    await send(method.createContainer, { podSandboxId: hex('b'), config: full });
+    expect(asked).toMatchObject([
+      [
+        'createContainer',
+        {
+          command: ['sh', '-c'],
+          args: ['true', ''],
+          workingDir: '/srv',
+          env: [{ name: 'A', value: 'é' }],
+          mounts: [{ containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: 'bidirectional', selinuxRelabel: true }],
+          devices: [{ containerPath: '/dev/x', hostPath: '/dev/y', permissions: 'mrw' }],
+          stdin: true,
+          stdinOnce: true,
+          tty: true,
+          stopSignal: 'SIGRTMIN+3',
+          security: {
+            privileged: true,
+            capabilities: { add: ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN'], drop: ['ALL', 'CAP_NEW'], addAmbient: ['CAP_CHOWN'] },
+            namespaces: { network: 'node', pid: 'node', ipc: 'pod', targetId: undefined },
+            user: { runAsUsername: 'www-data', runAsUser: undefined, runAsGroup: 3 },
+            noNewPrivs: true,
+            readonlyRootfs: true,
+            maskedPaths: ['/proc/acpi'],
+            readonlyPaths: ['/proc/bus'],
+            seccomp: { type: 'runtimeDefault', path: '' },
+            apparmorProfile: '',
+          },
+        },
+      ],
+    ]);
+  });
+
+  test('TARGET by a prefix of a container in the same pod', async () => {
+    const { send, asked } = ready();
+    const namespaceOptions = { pid: NamespaceMode.TARGET, targetId: '11' };
+    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { namespaceOptions } } } });
+    expect(asked).toMatchObject([['createContainer', { security: { namespaces: { pid: 'target', targetId: hex('1') } } }]]);
+  });
+
+  test('an image that is not here and a sandbox that is not here are NotFound', async () => {
+    const { fails } = ready();
+    const config = { ...small, image: { image: 'missing' } };
+    expect(await fails(method.createContainer, { podSandboxId: hex('a'), config })).toEqual({
+      code: 'notFound',
+      message: 'CreateContainer: image missing is not here',
+    });
+    expect(await fails(method.createContainer, { podSandboxId: hex('f'), config: small })).toMatchObject({ code: 'notFound' });
+    expect(await fails(method.createContainer, { podSandboxId: hex('a') })).toMatchObject({ code: 'invalidArgument' });
+  });
+
+  test('every stop signal of the contract has its own name', async () => {
+    const { send, asked } = ready();
+    for (const stopSignal of Object.values(Signal)) {
+      await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, stopSignal } });
+    }
+    const names = asked.map(([, spec]) => (spec as { stopSignal: string }).stopSignal);
+    expect(new Set(names).size).toBe(66);
+    expect(names).toEqual(expect.arrayContaining(['', 'SIGTERM', 'SIGCLD', 'SIGRTMIN', 'SIGRTMIN+15', 'SIGRTMAX-14', 'SIGRTMAX']));
+  });
+});

@@ -1,0 +1,280 @@
+/** A troupe that does nothing but remember what it was asked, behind the real edge; and views to fill its directory. */
+import type { DescMessage, DescMethodUnary, Message, MessageInitShape, MessageShape, UnknownEnum } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { createEmptyActor } from 'xstate';
+import { Activity } from '../../../src/actors/activity.ts';
+import { containerAddress } from '../../../src/actors/container/container.context.ts';
+import { Directory } from '../../../src/actors/directory.ts';
+import type { ClockPort } from '../../../src/actors/ports/clock.ts';
+import type { HandlerStatus } from '../../../src/actors/ports/runtime.ts';
+import type { ContainerSpec, ImageRecord, SandboxSpec } from '../../../src/actors/ports/specs.ts';
+import { sandboxAddress } from '../../../src/actors/sandbox/sandbox.context.ts';
+import type { Troupe } from '../../../src/actors/troupe.ts';
+import type { ContainerView, SandboxView } from '../../../src/actors/views.ts';
+import type { ContainerId, Digest, ImageId, SandboxId } from '../../../src/base/ids.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { edgeMethods } from '../../../src/cri/edge.ts';
+import type { ServiceOptions } from '../../../src/cri/service-options.ts';
+import { createServices } from '../../../src/cri/services.ts';
+import { RpcError } from '../../../src/cri/status.ts';
+import type { Status } from '../../../src/cri/status.ts';
+import type { UnaryHandler } from '../../../src/cri/server.ts';
+
+export const NOW_NS = 1_700_000_000_123_456_789n;
+const clock: ClockPort = { nowNs: () => NOW_NS, monoMs: () => 0, setTimeout: () => 0, clearTimeout: () => undefined };
+
+export const hex = (digit: string): string => digit.repeat(64);
+export const sandboxId = (digit: string): SandboxId => hex(digit) as SandboxId;
+export const containerId = (digit: string): ContainerId => hex(digit) as ContainerId;
+export const imageId = (digit: string): ImageId => `sha256:${hex(digit)}` as ImageId;
+
+/** The fields of a message, to be spread into another. */
+export type Fields<D extends DescMessage> = Exclude<MessageInitShape<D>, Message>;
+
+/** A number that no value of the enum has, as a newer client could send it. */
+export const strange = (number: number): UnknownEnum => number as UnknownEnum;
+
+const user = {
+  runAsUser: undefined,
+  runAsUsername: '',
+  runAsGroup: undefined,
+  supplementalGroups: [],
+  supplementalGroupsPolicy: 'merge',
+} as const;
+
+export const podSpec: SandboxSpec = {
+  key: { name: 'web', namespace: 'shop', uid: 'u-1', attempt: 0 },
+  hostname: '',
+  logDirectory: '/var/log/pods/web',
+  dns: undefined,
+  portMappings: [],
+  labels: { app: 'web' },
+  annotations: {},
+  handler: '',
+  cgroupParent: '',
+  sysctls: [],
+  namespaces: { network: 'pod', pid: 'container', ipc: 'pod', targetId: undefined },
+  privileged: false,
+  user,
+  readonlyRootfs: false,
+  seccomp: { type: 'unconfined', path: '' },
+};
+
+export const containerSpec: ContainerSpec = {
+  key: { sandboxId: sandboxId('a'), name: 'main', attempt: 0 },
+  imageRequested: 'busybox',
+  imageUserSpecified: 'busybox:latest',
+  imageId: imageId('1'),
+  command: ['true'],
+  args: [],
+  workingDir: '',
+  env: [],
+  mounts: [],
+  devices: [],
+  labels: { app: 'web' },
+  annotations: {},
+  logPath: 'main/0.log',
+  stdin: false,
+  stdinOnce: false,
+  tty: false,
+  resources: {
+    cpuPeriod: undefined,
+    cpuQuota: undefined,
+    cpuShares: undefined,
+    memoryLimitBytes: undefined,
+    memorySwapLimitBytes: undefined,
+    oomScoreAdj: 0,
+    cpusetCpus: '',
+    cpusetMems: '',
+    hugepageLimits: [],
+    unified: {},
+  },
+  security: {
+    privileged: false,
+    capabilities: { add: [], drop: [], addAmbient: [] },
+    namespaces: podSpec.namespaces,
+    user,
+    readonlyRootfs: false,
+    noNewPrivs: true,
+    maskedPaths: [],
+    readonlyPaths: [],
+    seccomp: { type: 'unconfined', path: '' },
+    apparmorProfile: '',
+  },
+  stopSignal: '',
+};
+
+export function sandboxView(id: SandboxId, more: Partial<SandboxView> = {}): SandboxView {
+  return {
+    kind: 'sandbox',
+    address: sandboxAddress(id),
+    id,
+    spec: podSpec,
+    path: 'ready',
+    state: 'ready',
+    settled: true,
+    listed: true,
+    claimed: true,
+    fault: undefined,
+    createdAtNs: 1_600_000_000_000_000_001n,
+    ready: true,
+    ips: ['10.88.0.5', 'fd00::5'],
+    pause: undefined,
+    owesStop: false,
+    owes: false,
+    ...more,
+  };
+}
+
+export function containerView(id: ContainerId, more: Partial<ContainerView> = {}): ContainerView {
+  return {
+    kind: 'container',
+    address: containerAddress(id),
+    id,
+    spec: containerSpec,
+    path: 'running',
+    state: 'running',
+    settled: true,
+    listed: true,
+    claimed: true,
+    fault: undefined,
+    handler: '',
+    image: { id: imageId('1'), ref: `docker.io/library/busybox@sha256:${hex('9')}`, layers: [] },
+    createdAtNs: 1_600_000_000_000_000_002n,
+    startedAtNs: 1_600_000_000_000_000_003n,
+    criState: 'running',
+    exit: undefined,
+    init: { pid: 4711, startTicks: 12n, bootId: 'b' },
+    effective: { uid: 1000, gid: 1001, supplementalGroups: [1001, 7], stopSignal: 'SIGRTMIN+3', logPath: '/var/log/pods/web/main/0.log' },
+    startFault: undefined,
+    owes: false,
+    updating: [],
+    updated: [],
+    ...more,
+  };
+}
+
+export function image(digit: string, more: Partial<ImageRecord> = {}, imageUser = ''): ImageRecord {
+  return {
+    id: imageId(digit),
+    repoTags: ['docker.io/library/busybox:latest'],
+    repoDigests: [`docker.io/library/busybox@sha256:${hex('9')}`],
+    layers: [{ digest: `sha256:${hex('7')}` as Digest, diffId: `sha256:${hex('8')}` as Digest, mediaType: 'x', sizeBytes: 5 }],
+    config: {
+      user: imageUser,
+      env: ['SECRET=hidden'],
+      entrypoint: ['/bin/sh'],
+      cmd: [],
+      workingDir: '/',
+      stopSignal: '',
+      volumes: ['/data'],
+      labels: { maintainer: 'us' },
+      architecture: 'amd64',
+      os: 'linux',
+    },
+    sizeBytes: 5_000_000_000,
+    pulledAtNs: 1n,
+    ...more,
+  };
+}
+
+export const handlers: readonly HandlerStatus[] = [
+  { name: '', ready: true, reason: '', recursiveReadOnlyMounts: false, userNamespaces: true },
+  { name: 'crun', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: false },
+];
+
+/** What the fake troupe was asked: the name of the method and its arguments without the call. */
+export type Asked = readonly [string, ...unknown[]];
+
+export interface Stage {
+  readonly asked: Asked[];
+  readonly directory: Directory;
+  put(...views: readonly (SandboxView | ContainerView)[]): void;
+  /** The decoded answer; throws RpcError. */
+  send<M extends DescMethodUnary>(rpc: M, request: MessageInitShape<M['input']>): Promise<MessageShape<M['output']>>;
+  /** As `send`, with the request's bytes. */
+  sendBytes<M extends DescMethodUnary>(rpc: M, request: Uint8Array): Promise<MessageShape<M['output']>>;
+  /** The status with which the call failed. */
+  fails<M extends DescMethodUnary>(rpc: M, request: MessageInitShape<M['input']>): Promise<Status>;
+}
+
+/** `troupe` replaces single methods of the fake, `options` single facts of the host. */
+export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOptions> = {}): Stage {
+  const asked: Asked[] = [];
+  const directory = new Directory();
+  const activity = new Activity(clock);
+  const remember =
+    <T>(name: string, answer: T) =>
+    (...args: readonly unknown[]): Promise<T> => {
+      asked.push([name, ...args.slice(0, -1)]);
+      return Promise.resolve(answer);
+    };
+  const fake: Troupe = {
+    directory,
+    activity,
+    start: () => Promise.resolve(),
+    notReadyReason: () => undefined,
+    drain: () => Promise.resolve(),
+    runSandbox: remember('runSandbox', sandboxId('a')),
+    stopSandbox: remember('stopSandbox', undefined),
+    removeSandbox: remember('removeSandbox', undefined),
+    createContainer: remember('createContainer', containerId('c')),
+    startContainer: remember('startContainer', undefined),
+    stopContainer: remember('stopContainer', undefined),
+    removeContainer: remember('removeContainer', undefined),
+    execSync: remember('execSync', { exitCode: 3, stdout: new Uint8Array([1]), stderr: new Uint8Array([2, 3]) }),
+    reopenLog: remember('reopenLog', undefined),
+    pullImage: remember('pullImage', imageId('1')),
+    removeImage: remember('removeImage', undefined),
+    findImage: (name) => (name === 'missing' ? undefined : image('1')),
+    images: () => [image('1'), image('2')],
+    imageUsage: () =>
+      Promise.resolve({
+        images: { mountpoint: '/images', usedBytes: 2n ** 60n, inodesUsed: 7n },
+        containers: { mountpoint: '/containers', usedBytes: 0n, inodesUsed: 0n },
+      }),
+    networkStatus: () => ({ ready: true, reason: '', message: '' }),
+    handlers: () => handlers,
+    ...troupe,
+  };
+  const services = createServices({ ...hostOptions, troupe: fake, clock, ...options });
+  let ids = 0;
+  const methods = edgeMethods({
+    clock,
+    random: { token: (bytes) => (++ids).toString(16).padStart(2 * bytes, '0') },
+    log: silentLog,
+    notReadyReason: fake.notReadyReason,
+    ...services,
+  });
+  const put: Stage['put'] = (...views) => views.forEach((view) => directory.put(view, createEmptyActor()));
+  return { asked, directory, put, ...sender(methods) };
+}
+
+function sender(methods: Readonly<Record<string, UnaryHandler>>): Pick<Stage, 'send' | 'sendBytes' | 'fails'> {
+  const sendBytes = async <M extends DescMethodUnary>(rpc: M, request: Uint8Array): Promise<MessageShape<M['output']>> => {
+    const method = methods[`${rpc.parent.typeName}/${rpc.name}`];
+    if (method === undefined) throw new Error(`${rpc.name} has no handler`);
+    return fromBinary<M['output']>(rpc.output, await method(request, { signal: new AbortController().signal }));
+  };
+  const send: Stage['send'] = (rpc, request) => sendBytes(rpc, toBinary(rpc.input, create(rpc.input, request)));
+  const fails: Stage['fails'] = async (rpc, request) => {
+    const thrown = await send(rpc, request).then(
+      () => new Error(`${rpc.name} did not fail`),
+      (error: unknown) => error,
+    );
+    if (thrown instanceof RpcError) return thrown.status;
+    throw thrown;
+  };
+  return { send, sendBytes, fails };
+}
+
+export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
+  version: '1.2.3',
+  cgroupDriver: 'cgroupfs',
+  selinuxEnabled: false,
+  apparmorEnabled: false,
+  capabilityNames: ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN', 'CAP_CHOWN'],
+  defaultMaskedPaths: ['/proc/kcore'],
+  defaultReadonlyPaths: ['/proc/sys'],
+  configView: () => ({ root: '/var/lib/troupe' }),
+};
