@@ -116,3 +116,9 @@ export function logPathOf(argv: readonly string[]): string {
   const driver = argv[argv.indexOf('-l') + 1] ?? '';
   return driver.startsWith('k8s-file:') ? driver.slice('k8s-file:'.length) : '';
 }
+
+/** The process file of an exec's monitor, by its command line; empty when it is none. */
+export function processFileOf(argv: readonly string[]): string {
+  const at = argv.indexOf('--exec-process-spec');
+  return at < 0 ? '' : (argv[at + 1] ?? '');
+}

@@ -3,6 +3,8 @@ import { open, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorLimits, driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import { readMountInfo } from '../../host/mountinfo.ts';
+import { unmount } from '../../host/mounts.ts';
 import { EXEC_FIFO, STATE_FILES, parseState } from './runc.ts';
 import type { RuntimeState } from './runc.ts';
 
@@ -35,9 +37,16 @@ export async function awaitsStart(root: string, id: string): Promise<boolean> {
   return exists(join(root, id, EXEC_FIFO));
 }
 
-/** Deletes a state directory that the runtime itself refuses to delete; the caller knows that no process is left. */
+/**
+ * Deletes a state directory that the runtime itself refuses to delete; the caller knows that no process is left.
+ * runc before 1.2 binds its own binary in there for a moment, and the mount stays when it is killed then.
+ */
 export async function dropRuntimeState(root: string, id: string): Promise<void> {
-  await rm(join(root, id), { recursive: true, force: true });
+  const directory = join(root, id);
+  if (!(await exists(directory))) return;
+  const below = (await readMountInfo()).filter((mount) => mount.mountPoint.startsWith(`${directory}/`));
+  for (const mount of below.toReversed()) await unmount(mount.mountPoint);
+  await rm(directory, { recursive: true, force: true });
 }
 
 /** Names in a directory that is ours, bounded; empty when there is none. */

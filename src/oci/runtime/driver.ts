@@ -16,13 +16,17 @@ import { kill, killAll } from './driver-kill.ts';
 import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
 import { destroyPause, startPause } from './driver-pause.ts';
+import { endOrphanExecs } from './exec-orphans.ts';
 import { execSync } from './exec.ts';
 import { HandlerTable, probeHandler } from './handlers.ts';
 import { observe } from './observe.ts';
 import { startArgv } from './runc.ts';
 
 export interface RuntimeDriver extends RuntimePort {
-  /** Probes the handlers and begins to watch the exits directory; afterwards `handlers()` tells what was found. Never rejects. */
+  /**
+   * Probes the handlers, begins to watch the exits directory, and ends the execs of an earlier daemon; afterwards
+   * `handlers()` tells what was found. Call it once, before the first exec. Never rejects.
+   */
   open(): Promise<void>;
   /** Probes the handlers again. Never rejects. */
   probe(): Promise<void>;
@@ -41,7 +45,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   };
   return {
     async open(): Promise<void> {
-      await Promise.all([probe(), exits.open()]);
+      await Promise.all([probe(), exits.open(), endOrphanExecs(parts)]);
     },
     probe,
     close: () => exits.close(),

@@ -120,6 +120,18 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(results.map((result) => [result.exitCode, text(result.stdout)])).toEqual(results.map((_result, at) => [at, `${at}\n`]));
   });
 
+  it('F11 an exec that an earlier daemon waited for is ended at the start, with its daemons', async () => {
+    const script = '(setsid sh -c "sleep 1001 & sleep 1002" &) ; sleep 1003';
+    const lost = exec(['sh', '-c', script]).catch(() => undefined);
+    await until(() => inside().some((line) => line.includes('sleep 1003')) && inside().some((line) => line.includes('sleep 1001')));
+    const next = world.newDriver();
+    await next.open();
+    expect(inside()).toEqual([]);
+    expect((await next.observe(fx)).containers).toMatchObject([{ process: 'running' }]);
+    await lost;
+    next.close();
+  });
+
   it('F44 leaves no zombie of ours', async () => {
     for (let round = 0; round < 10; round += 1) await exec(['true']);
     const zombies = readdirSync('/proc').filter((pid) => /^\d+$/u.test(pid) && isOurZombie(pid));

@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
@@ -229,6 +230,14 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       }],
       ['the runtime’s state is gone', (id) => rmSync(join(world.layout.runtimeRoot('runc'), id), { recursive: true })],
       ['the runtime’s state is cut short', (id) => writeFileSync(join(world.layout.runtimeRoot('runc'), id, 'state.json'), '{"id":')],
+      ['the runtime’s state is a directory with its binary bound in it, as runc leaves it when killed at its start', async (id) => {
+        const state = join(world.layout.runtimeRoot('runc'), id);
+        await world.driver.killAll({ ...world.container([]).bundle, id, init: undefined }, fx);
+        rmSync(state, { recursive: true });
+        mkdirSync(state);
+        writeFileSync(join(state, 'runc.AbCdEf'), '');
+        execFileSync('mount', ['--bind', RUNC, join(state, 'runc.AbCdEf')]);
+      }],
       ['the monitor is dead', (id) => void process.kill(monitorPid(id), 'SIGKILL')],
       ['the monitor is stopped', (id) => void process.kill(monitorPid(id), 'SIGSTOP')],
     ];
