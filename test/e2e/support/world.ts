@@ -29,7 +29,7 @@ const CLEAN_WITHIN_MS = 10_000;
 
 /** Starts registry and daemon. Needs root. */
 export async function makeWorld(options: Omit<InstanceOptions, 'registriesConf'>): Promise<World> {
-  const registry = await startTinyRegistry(new Map([['test/busybox:1', await busyboxImage(staticBusybox())]]));
+  const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())]]));
   const instance = await makeInstance({
     ...options,
     registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,

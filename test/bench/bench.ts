@@ -1,0 +1,167 @@
+// What the bench measures, and how the pairs are interleaved.
+import { existsSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeFigures } from '../../scripts/support/figures.ts';
+import { makeWorld, type World } from '../e2e/support/world.ts';
+import { runOrThrow } from '../support/run.ts';
+import { runc14 } from '../support/tools/go-tools.ts';
+import { type DaemonPod, latencies, memoryOf, startPod } from './daemon-pods.ts';
+import { Floor, type FloorPod, type Parts, total } from './floor.ts';
+import { type Pair, type Report, reportText } from './report.ts';
+
+/** Pods that are started and ended before anything is counted: images, caches, JIT. */
+const WARM_UP = 3;
+const GROUP = 10;
+
+/** Runs all of it. */
+export async function bench(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      rounds: { type: 'string', default: '20' },
+      groups: { type: 'string', default: '4' },
+      pods: { type: 'string', default: '50' },
+      runtime: { type: 'string' },
+    },
+  });
+  const runtimePath = values.runtime === undefined ? await runc14() : values.runtime === 'debian' ? '/usr/sbin/runc' : values.runtime;
+  const world = await makeWorld({ name: 'bench', runtimePath });
+  let floor: Floor | undefined;
+  const cleanUp = async (): Promise<void> => {
+    await floor?.close();
+    await world.close();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  try {
+    const image = await world.pull();
+    const empty = memoryOf(world.instance.pid());
+    const templates = { pod: await startPod(world, image, 'pod'), host: await startPod(world, image, 'host') };
+    floor = await openFloor(world, runtimePath, templates);
+    const sides = { world, image, floor };
+    const alone: Record<string, Pair> = {};
+    for (const network of ['pod', 'host'] as const) {
+      await pairs(sides, network, WARM_UP, 1);
+      console.log(`${network} network, alone: ${values.rounds} rounds`);
+      Object.assign(alone, named(network, 'alone', await pairs(sides, network, Number(values.rounds), 1)));
+      console.log(`${network} network, ${GROUP} at once: ${values.groups} rounds`);
+      Object.assign(alone, named(network, `${GROUP} at once`, await pairs(sides, network, Number(values.groups), GROUP)));
+    }
+    const report: Report = {
+      pairs: alone,
+      empty,
+      ...(await crowded(sides, Number(values.pods))),
+      exec: await execPairs(sides, templates.pod, Number(values.rounds)),
+      versions: await versions(runtimePath),
+    };
+    for (const pod of Object.values(templates)) await pod.stop();
+    const text = reportText(report);
+    console.log(`\n${text}`);
+    writeFigures('bench', 'Bench', text);
+  } finally {
+    await cleanUp();
+  }
+}
+
+interface Sides {
+  readonly world: World;
+  readonly image: string;
+  readonly floor: Floor;
+}
+
+async function openFloor({ instance }: World, runtimePath: string, templates: { readonly pod: DaemonPod; readonly host: DaemonPod }): Promise<Floor> {
+  const configOf = ({ containerId }: DaemonPod): string => join(instance.state, 'containers', containerId, 'bundle/config.json');
+  const pluginDir = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'].find((directory) => existsSync(join(directory, 'bridge')));
+  if (pluginDir === undefined) throw new Error('no CNI plugin bridge on this machine');
+  const floor = new Floor({
+    directory: join(instance.directory, 'floor'),
+    cgroupParent: `/${instance.words[0] ?? ''}`,
+    runtimePath,
+    monitorPath: '/usr/bin/conmon',
+    conflist: join(instance.directory, 'cni/10-test.conflist'),
+    pluginDir,
+    templates: { pod: configOf(templates.pod), host: configOf(templates.host) },
+  });
+  await floor.open();
+  return floor;
+}
+
+interface Lives {
+  readonly start: Pair;
+  readonly stop: Pair;
+}
+
+function named(network: 'pod' | 'host', how: string, { start, stop }: Lives): Record<string, Pair> {
+  const where = network === 'pod' ? 'CNI' : 'host network';
+  return { [`pod start, ${where}, ${how}`]: start, [`stop and remove, ${where}, ${how}`]: stop };
+}
+
+/** A B A B: the daemon's pods and the floor's in turn, `width` at once; which side goes first changes each round. */
+async function pairs({ world, image, floor }: Sides, network: 'pod' | 'host', rounds: number, width: number): Promise<Lives> {
+  const empty = () => ({ daemon: [] as number[], floor: [] as number[], daemonParts: [] as Parts[], floorParts: [] as Parts[] });
+  const start = empty();
+  const stop = empty();
+  const daemonTurn = async (): Promise<void> => {
+    const pods: DaemonPod[] = await Promise.all(times(width, () => startPod(world, image, network)));
+    const ends = await Promise.all(pods.map((pod) => pod.stop()));
+    start.daemonParts.push(...pods.map((pod) => pod.startParts));
+    stop.daemonParts.push(...ends);
+    start.daemon.push(...pods.map((pod) => total(pod.startParts)));
+    stop.daemon.push(...ends.map(total));
+  };
+  const floorTurn = async (): Promise<void> => {
+    const pods: FloorPod[] = await Promise.all(times(width, () => floor.start(network)));
+    const ends = await Promise.all(pods.map((pod) => pod.stop()));
+    start.floorParts.push(...pods.map((pod) => pod.startParts));
+    stop.floorParts.push(...ends);
+    start.floor.push(...pods.map((pod) => total(pod.startParts)));
+    stop.floor.push(...ends.map(total));
+  };
+  for (let round = 0; round < rounds; round += 1) {
+    const turns = round % 2 === 0 ? [daemonTurn, floorTurn] : [floorTurn, daemonTurn];
+    for (const turn of turns) await turn();
+  }
+  return { start, stop };
+}
+
+const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+
+/** Memory and lists with many pods. */
+async function crowded({ world, image }: Sides, count: number): Promise<Pick<Report, 'full' | 'podCount' | 'listContainers' | 'listSandboxes' | 'status'>> {
+  const pods: DaemonPod[] = [];
+  console.log(`${count} pods for memory and lists`);
+  for (let done = 0; done < count; done += GROUP) {
+    pods.push(...(await Promise.all(times(Math.min(GROUP, count - done), () => startPod(world, image, 'host')))));
+  }
+  const { runtime } = world.client;
+  const measured = {
+    full: memoryOf(world.instance.pid()),
+    podCount: count,
+    listContainers: await latencies(200, () => runtime.listContainers({})),
+    listSandboxes: await latencies(200, () => runtime.listPodSandbox({})),
+    status: await latencies(200, () => runtime.containerStatus({ containerId: pods[0]?.containerId ?? '' })),
+  };
+  for (let done = 0; done < count; done += GROUP) await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
+  return measured;
+}
+
+/** ExecSync of true against `runc exec` of true. */
+async function execPairs({ world, floor }: Sides, pod: DaemonPod, rounds: number): Promise<Pair> {
+  const beside = await floor.start('pod');
+  const exec = { daemon: [] as number[], floor: [] as number[] };
+  const call = { containerId: pod.containerId, cmd: ['true'], timeout: 10n };
+  await world.client.runtime.execSync(call);
+  await floor.exec(beside.id, ['true']);
+  for (let round = 0; round < rounds; round += 1) {
+    exec.daemon.push(...(await latencies(1, () => world.client.runtime.execSync(call))));
+    exec.floor.push(await floor.exec(beside.id, ['true']));
+  }
+  await beside.stop();
+  return { ...exec, daemonParts: [], floorParts: [] };
+}
+
+async function versions(runtimePath: string): Promise<string> {
+  const first = async (argv: readonly string[]): Promise<string> => (await runOrThrow(argv)).split('\n')[0] ?? '';
+  return [await first([runtimePath, '--version']), await first(['conmon', '--version']), `Node ${process.versions.node}`, `${cpus().length} CPUs`].join(', ');
+}

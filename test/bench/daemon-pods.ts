@@ -1,0 +1,84 @@
+// The daemon's side of the bench: pods through its socket, each step timed, and the memory of its process.
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { containerConfig, sandboxConfig } from '../e2e/support/pods.ts';
+import type { World } from '../e2e/support/world.ts';
+import type { Parts } from './floor.ts';
+
+export interface DaemonPod {
+  readonly podSandboxId: string;
+  readonly containerId: string;
+  readonly startParts: Parts;
+  /** StopContainer, RemoveContainer, StopPodSandbox, RemovePodSandbox. */
+  readonly stop: () => Promise<Parts>;
+}
+
+let number = 0;
+
+/**
+ * Killed, not asked to end: a shell that is asked before it has set its trap doesn't hear it, since the kernel drops
+ * what the first process of a PID namespace doesn't handle.
+ */
+const PROGRAM = ['sleep', '3600'] as const;
+
+/** RunPodSandbox, CreateContainer, StartContainer. */
+export async function startPod({ client, logs }: World, image: string, network: 'pod' | 'host'): Promise<DaemonPod> {
+  number += 1;
+  const name = `bench-${number}`;
+  const logDirectory = join(logs, name);
+  mkdirSync(logDirectory);
+  const { runtime } = client;
+  const hostNetwork = network === 'host';
+  const config = sandboxConfig({ name, logDirectory, hostNetwork });
+  const startParts: Record<string, number> = {};
+  const { podSandboxId } = await timed(startParts, 'RunPodSandbox', () => runtime.runPodSandbox({ config }));
+  const { containerId } = await timed(startParts, 'CreateContainer', () =>
+    runtime.createContainer({
+      podSandboxId,
+      sandboxConfig: config,
+      config: containerConfig({ name: 'main', image, command: PROGRAM, hostNetwork }),
+    }),
+  );
+  await timed(startParts, 'StartContainer', () => runtime.startContainer({ containerId }));
+  const stop = async (): Promise<Parts> => {
+    const parts: Record<string, number> = {};
+    await timed(parts, 'StopContainer', () => runtime.stopContainer({ containerId, timeout: 0n }));
+    await timed(parts, 'RemoveContainer', () => runtime.removeContainer({ containerId }));
+    await timed(parts, 'StopPodSandbox', () => runtime.stopPodSandbox({ podSandboxId }));
+    await timed(parts, 'RemovePodSandbox', () => runtime.removePodSandbox({ podSandboxId }));
+    return parts;
+  };
+  return { podSandboxId, containerId, startParts, stop };
+}
+
+async function timed<T>(parts: Record<string, number>, name: string, work: () => Promise<T>): Promise<T> {
+  const startedAt = performance.now();
+  const result = await work();
+  parts[name] = performance.now() - startedAt;
+  return result;
+}
+
+/** ms of each call. */
+export async function latencies(count: number, call: () => Promise<unknown>): Promise<number[]> {
+  const all: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const startedAt = performance.now();
+    await call();
+    all.push(performance.now() - startedAt);
+  }
+  return all;
+}
+
+export interface Memory {
+  /** MiB. */
+  readonly rss: number;
+  readonly pss: number;
+  readonly anonymous: number;
+}
+
+/** proc(5), /proc/pid/smaps_rollup: in kB. */
+export function memoryOf(pid: number): Memory {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const mib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? Number.NaN) / 1024;
+  return { rss: mib('Rss'), pss: mib('Pss'), anonymous: mib('Anonymous') };
+}

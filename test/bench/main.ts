@@ -1,0 +1,18 @@
+// `sudo npm run bench [-- --rounds N] [--groups N] [--pods N] [--runtime PATH|debian]`: pod start and end against their floor,
+// interleaved in the same run, then memory, exec and lists. Writes its table into docs/figures.md.
+import { spawn } from 'node:child_process';
+
+/** libuv reads it once, before any script can set it: the daemon's own size, so that ten loops at once don't queue. */
+const POOL_SIZE = '16';
+
+if (process.getuid?.() !== 0) {
+  console.error('The bench makes pods, so it needs root: sudo npm run bench');
+  process.exitCode = 1;
+} else if (process.env['UV_THREADPOOL_SIZE'] === POOL_SIZE) {
+  const { bench } = await import('./bench.ts');
+  await bench(process.argv.slice(2));
+} else {
+  const again = spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE } });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => again.kill(signal));
+  again.once('exit', (code) => (process.exitCode = code ?? 1));
+}

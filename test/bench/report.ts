@@ -1,0 +1,63 @@
+// The bench's table.
+import type { Memory } from './daemon-pods.ts';
+import type { Parts } from './floor.ts';
+import { median, medianRatio, ms, quantile } from './stats.ts';
+
+/** The same thing done by the daemon and by the bare loop, in ms; the n-th of both were done in the same round. */
+export interface Pair {
+  readonly daemon: readonly number[];
+  readonly floor: readonly number[];
+  readonly daemonParts: readonly Parts[];
+  readonly floorParts: readonly Parts[];
+}
+
+export interface Report {
+  readonly pairs: Readonly<Record<string, Pair>>;
+  readonly exec: Pair;
+  readonly empty: Memory;
+  readonly full: Memory;
+  readonly podCount: number;
+  readonly listContainers: readonly number[];
+  readonly listSandboxes: readonly number[];
+  readonly status: readonly number[];
+  readonly versions: string;
+}
+
+/** Markdown. */
+export function reportText(report: Report): string {
+  const { empty, full, podCount } = report;
+  const exec = { 'ExecSync of true (floor: runc exec)': report.exec };
+  const mib = (value: number): string => value.toFixed(0);
+  return [
+    `${report.versions}. All times in ms. The floor is the same plugins, conmon and runtime called in sequence by a bare loop, in the same run, in turn with the daemon; the ratio is the median of pairs.`,
+    '',
+    '| what | n | p50 | p99 | floor p50 | floor p99 | ratio |',
+    '|---|---|---|---|---|---|---|',
+    ...Object.entries({ ...report.pairs, ...exec }).map(([name, pair]) => pairRow(name, pair)),
+    '',
+    'Parts, median:',
+    '',
+    ...Object.entries(report.pairs).flatMap(([name, pair]) => [`- ${name}: ${partsText(pair.daemonParts)}; floor: ${partsText(pair.floorParts)}`]),
+    '',
+    '| memory of the daemon, MiB | RSS | PSS | anonymous |',
+    '|---|---|---|---|',
+    `| no pod | ${mib(empty.rss)} | ${mib(empty.pss)} | ${mib(empty.anonymous)} |`,
+    `| ${podCount} pods | ${mib(full.rss)} | ${mib(full.pss)} | ${mib(full.anonymous)} |`,
+    '',
+    `| with ${podCount} pods | p50 | p99 |`,
+    '|---|---|---|',
+    ...([['ListContainers', report.listContainers], ['ListPodSandbox', report.listSandboxes], ['ContainerStatus', report.status]] as const).map(
+      ([name, values]) => `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`,
+    ),
+  ].join('\n');
+}
+
+function pairRow(name: string, { daemon, floor }: Pair): string {
+  const cells = [daemon.length, ms(quantile(daemon, 0.5)), ms(quantile(daemon, 0.99)), ms(quantile(floor, 0.5)), ms(quantile(floor, 0.99)), medianRatio(daemon, floor).toFixed(2)];
+  return `| ${name} | ${cells.join(' | ')} |`;
+}
+
+function partsText(parts: readonly Parts[]): string {
+  const names = Object.keys(parts[0] ?? {});
+  return names.map((name) => `${name} ${ms(median(parts.map((one) => one[name] ?? Number.NaN)))}`).join(' + ');
+}
