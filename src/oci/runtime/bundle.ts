@@ -5,7 +5,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { BundleInput, PauseInput } from '../../actors/ports/runtime.ts';
-import type { SandboxSpec } from '../../actors/ports/specs.ts';
+import type { Resources, SandboxSpec } from '../../actors/ports/specs.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
@@ -30,6 +30,7 @@ import { resourceConditions } from './spec/resources.ts';
 import { parseSeccompProfile } from './spec/seccomp-profile.ts';
 import { signalName, signalNumber } from './spec/signals.ts';
 import { encodeSpec } from './spec/types.ts';
+import { updateDocument } from './spec/update.ts';
 import type { OciSeccomp, OciSpec } from './spec/types.ts';
 import { resolveUserIn } from './user.ts';
 
@@ -47,6 +48,8 @@ export interface BundleFiles {
   writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
   /** The pause program's root file system and `pauseBundleDir(id)/config.json`. Idempotent. */
   writePauseBundle(input: PauseInput, fx: EffectContext): Promise<void>;
+  /** JSON for the runtime's `update`: the limits as they are to be, after those that were. */
+  updateDocument(resources: Resources, from: Resources): string;
 }
 
 /** The writer for one layout. Errors: `invalidRequest` with the field's name, `timedOut` for a host path that does not answer. */
@@ -54,6 +57,7 @@ export function createBundleWriter(options: BundleWriterOptions): BundleFiles {
   return {
     writeBundle: (input, fx) => writeBundle(options, input, fx),
     writePauseBundle: (input, fx) => writePauseBundle(options, input, fx),
+    updateDocument: (resources, from) => encodeSpec(updateDocument(resources, from, options.host)),
   };
 }
 
@@ -73,7 +77,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const user = await resolveUserIn(rootfs, spec.security.user, image.user, readFileInRoot);
   const mountInfo = await readMountInfo();
   const onPath = pathCaller(options.clock, fx, mountInfo);
-  const specInput: SpecInput = {
+  const wish: SpecInput = {
     id: input.id,
     sandboxId: input.sandboxId,
     spec,
@@ -82,12 +86,14 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
     user,
     devices: await resolveDevices(spec.devices, spec.security.privileged, onPath),
     localSeccomp: await localSeccomp(options, input, onPath),
-    mounts: await resolveMounts(spec.mounts, onPath, mountInfo),
+    mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })),
     paths: pathsOf(options, input),
     host,
     handler: options.handlerFeatures(input.handler),
   };
-  const document = generateSpec(specInput);
+  // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
+  generateSpec(wish);
+  const document = generateSpec({ ...wish, mounts: await resolveMounts(spec.mounts, onPath, mountInfo) });
   await onPath(logDirectory, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
   await mkdirInRoot(rootfs, cwd, 0o755);

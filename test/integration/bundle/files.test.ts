@@ -59,6 +59,15 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
   });
 
+  test('a wish that is refused makes no directory', async () => {
+    const missing = join(machine.dir, 'never');
+    const capabilities = { add: ['CAP_NO_SUCH'], drop: [], addAmbient: [] };
+    const changes = { spec: { mounts: [mountOf('/x', { hostPath: missing })] }, security: { capabilities, namespaces: nodeNamespaces } };
+    expect((await faultOf(changes)).kind).toBe('invalidRequest');
+    expect(existsSync(missing)).toBe(false);
+    expect(existsSync(join(machine.dir, 'logs'))).toBe(false);
+  });
+
   test.each(['relative', '', '/with\0nul'])('source %j is refused', async (hostPath) => {
     expect(await faultOf({ spec: { mounts: [mountOf('/x', { hostPath })] } })).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
   });
