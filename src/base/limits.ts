@@ -152,6 +152,12 @@ export const actorLimits = {
   runtimeCreateMs: 90_000,
   /** Runtime start, milliseconds. */
   runtimeStartMs: 60_000,
+  /** Runtime update, milliseconds: 15 usual; a stop that comes meanwhile waits for it. */
+  runtimeUpdateMs: 10_000,
+  /** Updates of one container that wait; beyond it the caller is told `exhausted`. The kubelet has one at a time. */
+  updatesWaiting: 16,
+  /** Outcomes of updates that are kept for their callers: as many as can wait, and the one at work. */
+  updatesKept: 32,
   /** Runtime kill, delete and destroy, milliseconds. */
   runtimeEndMs: 30_000,
   /** Mount or unmount of a root file system, milliseconds. */
@@ -377,8 +383,8 @@ export const storageLimits = {
   workerIdleMs: 5000,
   /** MiB of a worker's old heap: the times of 1 048 576 directories fit in. */
   workerHeapMb: 384,
-  /** Bytes of a layer that are on their way to a worker: four socket reads of 1 MiB. */
-  windowBytes: 4 * 1024 * 1024,
+  /** Bytes of a layer that are on their way to a worker: sixteen socket reads of 64 KiB; times `transfers` in all. */
+  windowBytes: 1024 * 1024,
   /** ms that a cancelled or failed unpacking gets to delete what it wrote before its caller goes on without it. */
   cancelMs: 10_000,
   /** Layers that are downloaded and unpacked at once, over all images: three per image, two images. */
@@ -387,10 +393,10 @@ export const storageLimits = {
   transfersWaiting: 1024,
   /** Pulls that wait for one layer's lock. */
   layerWaiting: 256,
+  /** Downloads of others that a pull joins and sees fail before it says that the layer can't be had. */
+  joins: 2,
   /** Resolved images whose registry handle is remembered. */
   handles: 64,
-  /** ms for a layer when the caller names no bound. */
-  layerMs: 3_600_000,
   /** Bytes of a layer's own record. */
   recordBytes: 16 * 1024,
   /** Layers and containers that are looked at: 16 times the largest node. */
@@ -404,10 +410,8 @@ export const storageLimits = {
   smallTreeEntries: 256,
   /** Depth of directories that are deleted or measured with one descriptor per level; deeper ones are moved up first, or not counted. */
   treeDepth: 256,
-  /** Entries of containers' upper directories that one measurement looks at: 20 s of lstat. */
+  /** Entries that one measurement looks at, 20 s of lstat; what is over is not counted, so that an answer is always given. */
   measuredEntries: 4_194_304,
-  /** ms for a measurement of all containers. */
-  measureMs: 120_000,
   /** ms that a measurement of the containers stands: the kubelet asks each 10 s. */
   measureAgeMs: 15_000,
   /** Mounts stacked on one root file system that are taken off. */
@@ -483,4 +487,22 @@ export const requestLimits = {
   textBytes: 4096,
   /** Longest time limit of an ExecSync that is believed, milliseconds: the timer's own bound, 24 days. */
   execMaxMs: 2 ** 31 - 1,
+} as const;
+
+/** Introspection: what is kept of the past, and what a slow reader may cost. */
+export const introspectionLimits = {
+  /** Changes of state kept per actor (house rule 5.4). */
+  historyPerActor: 50,
+  /** Changes kept over all actors, for clients that resume: some 1000 pods' lives. */
+  changes: 20_000,
+  /** Milliseconds that a removed actor can still be explained. */
+  tombstoneMs: 600_000,
+  /** Removed actors remembered at most. */
+  tombstones: 1000,
+  /** Changes waiting for a watching client; one more ends its stream, and it resumes by number. */
+  watchQueue: 4096,
+  /** Clients that watch at once. */
+  watchers: 64,
+  /** Bytes of a kernel stack that are shown. */
+  stackBytes: 8192,
 } as const;

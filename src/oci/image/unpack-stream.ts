@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Transform } from 'node:stream';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
-import { fail, fault, FaultError } from '../../base/fault.ts';
+import { fail, fault, toFault, FaultError } from '../../base/fault.ts';
 import { unpackLimits } from '../../base/limits.ts';
 import { refuseTar } from './tar-header.ts';
 import { TarReader } from './tar-reader.ts';
@@ -36,7 +36,7 @@ export class LayerStream {
   #head: Buffer | undefined = Buffer.alloc(0);
   #inflate: Transform | undefined;
   #frames: ZstdFrames | undefined;
-  #error: unknown;
+  #error: Error | undefined;
   #settle: (() => void) | undefined;
 
   constructor(sink: TarSink, limits: StreamLimits) {
@@ -91,7 +91,7 @@ export class LayerStream {
       try {
         this.#consume(bytes);
       } catch (error) {
-        this.#error = error;
+        this.#error = error instanceof Error ? error : new FaultError(toFault(error));
         inflate.destroy();
       }
     });
@@ -121,7 +121,7 @@ export class LayerStream {
       this.#settle = () => {
         this.#settle = undefined;
         if (this.#error === undefined) resolve();
-        else reject(this.#error instanceof Error ? this.#error : new Error(String(this.#error)));
+        else reject(this.#error);
       };
       const inflate = this.#inflate;
       if (this.#error !== undefined || inflate === undefined) this.#settle();

@@ -1,4 +1,6 @@
 /** StoragePort on overlayfs and the layer store. */
+import { realpath } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { FilesystemUsage, StorageFacts, StoragePort } from '../../actors/ports/storage.ts';
@@ -54,9 +56,11 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
 async function observe(store: LayerStore): Promise<StorageFacts> {
   const [records, entries, mounts] = await Promise.all([store.list(), names(store.paths.containers), readMountInfo()]);
   const mounted = new Set(mounts.map((mount) => mount.mountPoint));
+  // the kernel tells real paths, the store's own may lead through a link
+  const root = entries.length === 0 ? store.paths.containers : await realpath(store.paths.containers);
   const rootfs = entries.flatMap((entry) => {
     const id = parseContainerId(entry);
-    return id === undefined ? [] : [{ id, mounted: mounted.has(rootfsPaths(store, id).rootfs) }];
+    return id === undefined ? [] : [{ id, mounted: mounted.has(join(root, relative(store.paths.containers, rootfsPaths(store, id).rootfs))) }];
   });
   return { layers: records.map((record) => record.diffId), rootfs };
 }

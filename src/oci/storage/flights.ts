@@ -1,5 +1,6 @@
 /** One piece of work for many callers: whoever asks for the same key meanwhile joins, and only the last one to leave ends it. */
 import { FaultError, fault } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
 import { unlessAborted } from './within.ts';
 
 /** A caller. `signal` says when it has lost interest; `onBytes` gets the work's progress, from where it is when it joins. */
@@ -17,9 +18,6 @@ interface Flight {
   bytes: number;
 }
 
-/** Flights of others that a caller waits for before it says that the work fails. */
-const JOINS = 2;
-
 export class Flights {
   readonly #running = new Map<string, Flight>();
 
@@ -35,7 +33,7 @@ export class Flights {
         if (other.controller.signal.aborted) await unlessAborted(other.done, passenger.signal);
         else return await this.#board(other, passenger);
       } catch (error) {
-        if (passenger.signal.aborted || joins >= JOINS) throw error;
+        if (passenger.signal.aborted || joins >= storageLimits.joins) throw error;
       }
     }
   }

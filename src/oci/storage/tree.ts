@@ -85,8 +85,8 @@ function emptyDirectory(
 
 /**
  * Sums up the tree below each of `paths`, the directories themselves included. Entries that vanish meanwhile are
- * left out, other file systems are not entered, and levels below `treeDepth` are not counted (a container can dig
- * as deep as it likes). Throws `exhausted` above `maxEntries`.
+ * left out, other file systems are not entered, and what is deeper than `treeDepth` or above `maxEntries` is not
+ * counted (a container can dig as deep as it likes).
  */
 export function measureTrees(paths: readonly string[], maxEntries: number = storageLimits.measuredEntries): TreeSize {
   const sum = { usedBytes: 0, inodes: 0, entries: 0, linked: new Set<string>() };
@@ -116,10 +116,10 @@ interface Sum {
 }
 
 function measureEntry(fd: number, name: ByteString, depth: number, device: number | undefined, sum: Sum, maxEntries: number): void {
+  if (sum.entries >= maxEntries) return;
   const stats = statAt(fd, name);
   if (stats === undefined || (device !== undefined && stats.dev !== device)) return;
   sum.entries += 1;
-  if (sum.entries > maxEntries) fail('exhausted', `measure trees: more than ${maxEntries} entries`);
   if (stats.nlink > 1 && !stats.isDirectory()) {
     const key = `${stats.dev}:${stats.ino}`;
     if (sum.linked.has(key)) return;
