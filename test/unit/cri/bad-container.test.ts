@@ -148,6 +148,11 @@ const USERS: readonly Row[] = [
 describe('S25 S26 users', () => {
   test.each(USERS)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
+  test.each(['0', '99999999999'])('a user name %j is told to be a number, whatever passwd says of it', async (runAsUsername) => {
+    const { message } = await pods().fails(rpc, { podSandboxId: hex('a'), config: context({ runAsUsername }) });
+    expect(message).toContain('belongs into run_as_user');
+  });
+
   test('the highest id is taken, and user 0 is not "unset"', async () => {
     const { send, asked } = pods();
     await send(rpc, {

@@ -150,6 +150,8 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
     owes: false,
     updating: [],
     updated: [],
+    updating: [],
+    updated: [],
     ...more,
   };
 }
@@ -222,6 +224,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     startContainer: remember('startContainer', undefined),
     stopContainer: remember('stopContainer', undefined),
     removeContainer: remember('removeContainer', undefined),
+    updateContainer: remember('updateContainer', undefined),
     execSync: remember('execSync', { exitCode: 3, stdout: new Uint8Array([1]), stderr: new Uint8Array([2, 3]) }),
     reopenLog: remember('reopenLog', undefined),
     pullImage: remember('pullImage', imageId('1')),
