@@ -150,8 +150,6 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
     owes: false,
     updating: [],
     updated: [],
-    updating: [],
-    updated: [],
     ...more,
   };
 }
