@@ -1,0 +1,122 @@
+import { describe, expect, it } from 'vitest';
+import { KeyedMutex, Ring, Semaphore } from '../../../src/base/bounded.ts';
+
+/** Work that ends when it is told to. */
+function held() {
+  let end: () => void = () => undefined;
+  const ended = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  return { work: () => ended, end };
+}
+
+/** Lets everything that is ready run. */
+const turns = async (): Promise<void> => {
+  for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
+};
+
+describe('Semaphore', () => {
+  it('lets in as many as it has slots, the others in the order in which they came', async () => {
+    const semaphore = new Semaphore('things', 2, 10);
+    const begun: number[] = [];
+    const all = [0, 1, 2, 3].map(() => held());
+    const done = all.map(({ work }, at) =>
+      semaphore.with(() => {
+        begun.push(at);
+        return work();
+      }),
+    );
+    await turns();
+    expect(begun).toEqual([0, 1]);
+    all[1]?.end();
+    await turns();
+    expect(begun).toEqual([0, 1, 2]);
+    for (const { end } of all) end();
+    await Promise.all(done);
+    expect(begun).toEqual([0, 1, 2, 3]);
+  });
+
+  it('refuses the one that finds the line full, by name', async () => {
+    const semaphore = new Semaphore('pulls', 1, 1);
+    const first = held();
+    const one = semaphore.with(first.work);
+    const two = semaphore.with(() => Promise.resolve('two'));
+    await expect(semaphore.with(() => Promise.resolve())).rejects.toMatchObject({ fault: { kind: 'exhausted', subject: 'pulls', message: 'pulls: 1 calls wait already' } });
+    first.end();
+    await one;
+    expect(await two).toBe('two');
+  });
+
+  it('gives the slot on when the work fails', async () => {
+    const semaphore = new Semaphore('x', 1, 1);
+    await expect(semaphore.with(() => Promise.reject(new Error('no')))).rejects.toThrow('no');
+    expect(await semaphore.with(() => Promise.resolve(1))).toBe(1);
+  });
+
+  it('takes one that gives up out of the line, and never runs its work', async () => {
+    const semaphore = new Semaphore('x', 1, 2);
+    const first = held();
+    const one = semaphore.with(first.work);
+    const controller = new AbortController();
+    let ran = false;
+    const two = semaphore.with(() => {
+      ran = true;
+      return Promise.resolve();
+    }, controller.signal);
+    const three = semaphore.with(() => Promise.resolve('three'));
+    controller.abort(new Error('gone'));
+    await expect(two).rejects.toThrow('gone');
+    first.end();
+    await one;
+    expect(await three).toBe('three');
+    expect(ran).toBe(false);
+  });
+
+  it('does not begin for a signal that is aborted already, and keeps its slots', async () => {
+    const semaphore = new Semaphore('x', 1, 1);
+    await expect(semaphore.with(() => Promise.resolve(), AbortSignal.abort(new Error('late')))).rejects.toThrow('late');
+    expect(await semaphore.with(() => Promise.resolve(1))).toBe(1);
+  });
+});
+
+describe('KeyedMutex', () => {
+  it('keeps work on one key apart and lets other keys pass', async () => {
+    const mutex = new KeyedMutex('layers', 4);
+    const first = held();
+    const log: string[] = [];
+    const note = (word: string, work: () => Promise<void>) => (): Promise<void> => {
+      log.push(word);
+      return work();
+    };
+    const a1 = mutex.with('a', note('a1', first.work));
+    const a2 = mutex.with('a', note('a2', () => Promise.resolve()));
+    const b1 = mutex.with('b', note('b1', () => Promise.resolve()));
+    await b1;
+    expect(log).toEqual(['a1', 'b1']);
+    first.end();
+    await Promise.all([a1, a2]);
+    expect(log).toEqual(['a1', 'b1', 'a2']);
+  });
+
+  it('bounds the line of each key, and names the key', async () => {
+    const mutex = new KeyedMutex('layers', 1);
+    const first = held();
+    const one = mutex.with('a', first.work);
+    const two = mutex.with('a', () => Promise.resolve());
+    await expect(mutex.with('a', () => Promise.resolve())).rejects.toMatchObject({ fault: { kind: 'exhausted', subject: 'layers a' } });
+    first.end();
+    await Promise.all([one, two]);
+    await mutex.with('a', () => Promise.resolve());
+  });
+});
+
+describe('Ring', () => {
+  it('keeps the last ones, oldest first', () => {
+    const ring = new Ring<number>(3);
+    expect(ring.items()).toEqual([]);
+    for (let at = 0; at < 100; at += 1) {
+      ring.push(at);
+      expect(ring.items()).toEqual([at - 2, at - 1, at].filter((item) => item >= 0));
+    }
+  });
+});

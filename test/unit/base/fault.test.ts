@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { assert, unreachable } from '../../../src/base/assert.ts';
+import { fail, fault, FaultError, printable, toFault } from '../../../src/base/fault.ts';
+
+const systemError = (code: string): Error => Object.assign(new Error(`${code}: it went wrong`), { code });
+
+describe('fault', () => {
+  it.each(['notReady', 'exhausted', 'timedOut', 'cancelled'] as const)('%s may go better next time', (kind) => {
+    expect(fault(kind, 'x').retryable).toBe(true);
+  });
+
+  it.each(['invalidRequest', 'notFound', 'conflict', 'wrongState', 'denied', 'unsupported', 'outside', 'bug'] as const)('%s will not', (kind) => {
+    expect(fault(kind, 'x').retryable).toBe(false);
+  });
+
+  it('lets its maker know better', () => {
+    expect(fault('outside', 'x', { retryable: true, subject: 'id' })).toEqual({ kind: 'outside', message: 'x', subject: 'id', retryable: true });
+  });
+
+  it('is thrown whole by fail', () => {
+    expect(() => fail('notFound', 'stop container x: no such container', { subject: 'x' })).toThrow(
+      expect.objectContaining({ fault: expect.objectContaining({ kind: 'notFound', subject: 'x' }) as unknown }) as Error,
+    );
+  });
+});
+
+describe('toFault', () => {
+  it('keeps a fault as it is, and puts what was attempted before its words', () => {
+    const inner = fault('exhausted', 'disk full', { subject: '/x' });
+    expect(toFault(new FaultError(inner))).toBe(inner);
+    expect(toFault(new FaultError(inner), 'mount c1')).toEqual({ ...inner, message: 'mount c1: disk full' });
+  });
+
+  it.each([
+    ['ENOSPC', 'exhausted'], ['EDQUOT', 'exhausted'], ['EMFILE', 'exhausted'], ['ENFILE', 'exhausted'], ['ENOMEM', 'exhausted'], ['EAGAIN', 'exhausted'],
+    ['ABORT_ERR', 'cancelled'], ['EACCES', 'outside'], ['ENOENT', 'outside'],
+  ])('tells %s of the system as %s', (code, kind) => {
+    expect(toFault(systemError(code), 'write f')).toMatchObject({ kind, message: `write f: ${code}: it went wrong` });
+  });
+
+  it('calls an error without a code a bug of ours, and so anything else that is thrown', () => {
+    expect(toFault(new TypeError('x is undefined')).kind).toBe('bug');
+    expect(toFault('text')).toMatchObject({ kind: 'bug', message: 'text' });
+    expect(toFault(undefined).kind).toBe('bug');
+  });
+});
+
+describe('printable', () => {
+  it('takes control characters and lone surrogates out of other programs\' words', () => {
+    expect(printable('a\u001b[31mred\r\nb\u0000c\u0085d')).toBe('a [31mred b c d');
+    expect(printable('\ud800x')).toBe('\ufffdx');
+  });
+
+  it('caps the length', () => {
+    const long = printable('x'.repeat(10_000));
+    expect(long).toHaveLength(4096);
+    expect(long.endsWith('…')).toBe(true);
+  });
+});
+
+describe('assert', () => {
+  it('throws a fault of kind bug when the condition does not hold', () => {
+    expect(() => assert(true, 'fine')).not.toThrow();
+    expect(() => assert(false, 'broken')).toThrow(expect.objectContaining({ fault: expect.objectContaining({ kind: 'bug', message: 'broken' }) as unknown }) as Error);
+  });
+
+  it('tells a case that nobody foresaw', () => {
+    expect(() => unreachable('new' as never)).toThrow('unreachable case: new');
+  });
+});

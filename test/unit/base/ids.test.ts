@@ -1,0 +1,26 @@
+import { describe, expect, it } from 'vitest';
+import { hexOf, parseContainerId, parseDigest, parseImageId, parseSandboxId } from '../../../src/base/ids.ts';
+
+const HEX = '0123456789abcdef'.repeat(4);
+
+describe('ids', () => {
+  it.each([parseSandboxId, parseContainerId])('take 64 lower-case hex digits', (parse) => {
+    expect(parse(HEX)).toBe(HEX);
+  });
+
+  it.each(['', HEX.slice(1), `${HEX}0`, HEX.toUpperCase(), `${HEX}\n`, ` ${HEX.slice(1)}`, HEX.replace('0', 'g'), `../${HEX.slice(3)}`])('refuse %j: an id becomes a file name (S76)', (text) => {
+    expect(parseSandboxId(text)).toBeUndefined();
+    expect(parseContainerId(text)).toBeUndefined();
+  });
+
+  it('of images and layers are sha256 digests and nothing else', () => {
+    const digest = `sha256:${HEX}`;
+    expect(parseDigest(digest)).toBe(digest);
+    expect(parseImageId(digest)).toBe(digest);
+    expect(hexOf(parseDigest(digest) ?? expect.fail('not parsed'))).toBe(HEX);
+    for (const text of [HEX, `sha512:${HEX}`, `SHA256:${HEX}`, `sha256:${HEX}0`, `sha256:${HEX}\n`, 'sha256:']) {
+      expect(parseDigest(text)).toBeUndefined();
+      expect(parseImageId(text)).toBeUndefined();
+    }
+  });
+});
