@@ -72,8 +72,11 @@ type AnyHandler = RpcHandler<DescMethodUnary>;
 /** What the edge needs of an RPC's descriptor. */
 type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
 
-/** Answered at any time and never counted: a client must always be able to ask how things are. */
-const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status']);
+/**
+ * Answered at any time and never counted: a client must always be able to ask how things are. A kubelet that starts
+ * while we recover asks RuntimeConfig once, and takes its own cgroup driver when that fails.
+ */
+const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig']);
 
 class Edge {
   readonly #options: EdgeOptions;

@@ -74,6 +74,13 @@ describe('the runtime itself', () => {
     });
   });
 
+  test('while recovering, Version, Status and RuntimeConfig are answered and nothing else', async () => {
+    const { send, fails } = stage({ notReadyReason: () => 'recovering' });
+    await send(method.version, {});
+    expect((await send(method.runtimeConfig, {})).linux?.cgroupDriver).toBe(CgroupDriver.CGROUPFS);
+    expect(await fails(method.listContainers, {})).toMatchObject({ code: 'unavailable' });
+  });
+
   test('RuntimeConfig states the driver; UpdateRuntimeConfig succeeds', async () => {
     expect((await stage().send(method.runtimeConfig, {})).linux?.cgroupDriver).toBe(CgroupDriver.CGROUPFS);
     const systemd = await stage({}, { cgroupDriver: 'systemd' }).send(method.runtimeConfig, {});
