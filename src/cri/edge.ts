@@ -73,8 +73,8 @@ type AnyHandler = RpcHandler<DescMethodUnary>;
 type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
 
 /**
- * Answered at any time and never counted: a client must always be able to ask how things are. A kubelet that starts
- * while we recover asks RuntimeConfig once, and takes its own cgroup driver when that fails.
+ * Answered at any time and never counted: a client must always be able to ask how things are. RuntimeConfig
+ * is a constant that a kubelet asks once, at its start, which may be while we recover.
  */
 const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig']);
 
