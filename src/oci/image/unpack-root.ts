@@ -6,7 +6,7 @@ import { codeOf } from '../../host/errno.ts';
 import type { ByteString } from './tar-header.ts';
 import { refuseTar, shown } from './tar-header.ts';
 import type { LayerPath } from './unpack-path.ts';
-import { chmodAt, chownAt, isWhiteout, mkdirAt, openInRoot, readLinkAt, setXattrAt, statAt, unlinkAt } from './unpack-sys.ts';
+import { chmodAt, chownAt, isWhiteout, mkdirAt, openDirectoryAt, openInRoot, readLinkAt, setXattrAt, statAt, unlinkAt } from './unpack-sys.ts';
 
 /** overlayfs: lower directories of this name are not merged in (Documentation/filesystems/overlayfs.rst). */
 const OPAQUE_XATTR = 'trusted.overlay.opaque';
@@ -89,24 +89,30 @@ export class LayerRoot {
     return fd;
   }
 
-  /** Makes each missing component; a symlink that leads to nothing gets its target made, below the root (as containerd does). */
+  /**
+   * Makes each missing component; a symlink that leads to nothing gets its target made, below the root (as containerd
+   * does). One step per component, not one walk from the root: a path can have 2000.
+   */
   #make(path: LayerPath, follows: number): void {
+    let fd = this.#root;
     let done = '';
-    for (const name of path.split('/')) {
-      const next = done === '' ? name : `${done}/${name}`;
-      if (this.existing(next) === undefined) this.#makeOne(done, name, follows);
-      done = next;
+    try {
+      for (const name of path.split('/')) {
+        const child = this.#child(fd, done, name, follows);
+        if (fd !== this.#root) closeSync(fd);
+        fd = child;
+        done = done === '' ? name : `${done}/${name}`;
+      }
+    } finally {
+      if (fd !== this.#root) closeSync(fd);
     }
   }
 
-  #makeOne(parent: LayerPath, name: ByteString, follows: number): void {
-    const fd = this.directory(parent);
+  /** Opens the directory `name` of `fd`, whose path is `parent`; the caller closes it. */
+  #child(fd: number, parent: LayerPath, name: ByteString, follows: number): number {
     const stats = statAt(fd, name);
-    if (stats?.isSymbolicLink() === true) {
-      if (follows === 0) refuseTar(`the path ${shown(name)} leads through too many symlinks`);
-      this.#make(targetBelow(parent, readLinkAt(fd, name)), follows - 1);
-      return;
-    }
+    if (stats?.isDirectory() === true) return openDirectoryAt(fd, name);
+    if (stats?.isSymbolicLink() === true) return this.#linked(fd, parent, name, follows);
     if (stats !== undefined && !isWhiteout(stats)) refuseTar(`${shown(name)} is used as a directory and is none`);
     // one entry can imply 2000 directories: they count as entries do
     this.#implied += 1;
@@ -120,6 +126,19 @@ export class LayerRoot {
     chmodAt(fd, name, IMPLIED_MODE);
     // hidden and made anew in the same layer: nothing of the lower one may shine through
     if (stats !== undefined) makeOpaque(fd, name);
+    return openDirectoryAt(fd, name);
+  }
+
+  #linked(fd: number, parent: LayerPath, name: ByteString, follows: number): number {
+    const path = parent === '' ? name : `${parent}/${name}`;
+    try {
+      return openInRoot(this.#root, path);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+    }
+    if (follows === 0) refuseTar(`the path ${shown(path)} leads through too many symlinks`);
+    this.#make(targetBelow(parent, readLinkAt(fd, name)), follows - 1);
+    return openInRoot(this.#root, path);
   }
 }
 
