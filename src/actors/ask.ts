@@ -72,7 +72,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
       onAbort();
       return;
     }
-    if (question.command !== undefined) directory.ref(address)?.send(question.command);
+    if (question.command !== undefined) directory.ref(address)?.send({ ...question.command, cause: call.cause } as typeof question.command);
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);
   });

@@ -7,7 +7,7 @@ import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { Activity } from './activity.ts';
 import type { Call } from './ask.ts';
-import { createContainer, endAll, removeContainer, startContainer, stopContainer } from './container-commands.ts';
+import { createContainer, endAll, removeContainer, startContainer, stopContainer, updateContainer } from './container-commands.ts';
 import type { ContainerStage } from './container-commands.ts';
 import { containerEffects } from './container/container.effects.ts';
 import { containerMachine } from './container/container.machine.ts';
@@ -189,6 +189,7 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
     startContainer: (id, call) => startContainer(stage, id, call),
     stopContainer: (id, graceMs, call) => stopContainer(stage, id, graceMs, call),
     removeContainer: (id, call) => removeContainer(stage, id, call),
+    updateContainer: (id, change, call) => updateContainer(stage, id, change, call),
     execSync: (id, argv, timeoutMs, call) => execSync(stage, id, argv, timeoutMs, call),
     reopenLog: (id, call) => reopenLog(stage, id, call),
     pullImage: async (reference, auth, call) => (await pullImage(stage, reference, auth, call)).imageId,

@@ -1,5 +1,6 @@
 /** Create, Start, Stop, Remove of containers as the actors see them. */
 import { fault, fail } from '../base/fault.ts';
+import type { Fault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { ask } from './ask.ts';
@@ -8,7 +9,7 @@ import { containerAddress } from './container/container.context.ts';
 import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
 import type { Ports } from './ports/ports.ts';
 import type { ProcessIdentity } from './ports/journal.ts';
-import type { ContainerKey, ContainerSpec, ImageRecord } from './ports/specs.ts';
+import type { ContainerKey, ContainerSpec, ImageRecord, Resources } from './ports/specs.ts';
 import type { Ledger } from './recovery/ledger.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 import { sameContainerWish } from './wish.ts';
@@ -41,6 +42,8 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
       supersede(stage, spec.key);
       return handOut(stage, begin(stage, spec, sandbox, attempted), attempted, call);
     }
+    // who updates a container was handed its id
+    if (existing.state === 'updating' && existing.criState === 'created') return claim(stage, existing.id, call);
     if (existing.state === 'created' && (existing.claimed || sameContainerWish(existing.spec, spec))) {
       return claim(stage, existing.id, call);
     }
@@ -130,7 +133,7 @@ function pidNamespaceOf(
   if (target === undefined || target.spec.key.sandboxId !== sandbox.id) {
     return fail('invalidRequest', `${attempted}: namespace_options.target_id names no container of this sandbox`);
   }
-  if (target.state !== 'running' || target.init === undefined) {
+  if (!['running', 'updating'].includes(target.state) || target.criState !== 'running' || target.init === undefined) {
     return fail('wrongState', `${attempted}: target container ${target.id} is ${target.path}, not running`);
   }
   return target.init;
@@ -175,7 +178,8 @@ function untilGone(
 export async function startContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
   const attempted = `StartContainer ${id}`;
   const view = known(stage, id, attempted);
-  if (view.state !== 'created' && view.state !== 'starting') {
+  const isWaiting = view.criState === 'created' && ['created', 'updating'].includes(view.state);
+  if (!isWaiting && view.state !== 'starting') {
     fail('wrongState', `${attempted}: the container is ${view.path}, not created`, { subject: id });
   }
   readySandbox(stage, view.spec.key.sandboxId, attempted);
@@ -183,7 +187,7 @@ export async function startContainer(stage: ContainerStage, id: ContainerId, cal
   await ask(stage, call, {
     address: view.address,
     attempted,
-    ...(view.state === 'created' ? { command: startCommand } : {}),
+    ...(isWaiting ? { command: startCommand } : {}),
     answer: (now, gone): Outcome<true> | undefined => {
       if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
       if (now.state === 'exited' && now.startFault !== undefined) {
@@ -252,6 +256,44 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
       return { fault: fault(why?.kind ?? 'outside', `${attempted}: ${why?.message ?? `it stays in state ${now.path}`}`) };
     },
   });
+}
+
+/** States in which an update can still be done. */
+const UPDATABLE: ReadonlySet<string> = new Set(['created', 'starting', 'running', 'updating']);
+
+/**
+ * Changes the limits of a created or running container; what `change` leaves unset stays. Updates of one container
+ * follow one another. Settles once the limits are in force and durable; a fault leaves them as they were.
+ */
+export async function updateContainer(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
+  const attempted = `UpdateContainerResources ${id}`;
+  const view = known(stage, id, attempted);
+  refuseUpdate(view, attempted);
+  const opId = stage.ports.random.id();
+  const updateCommand: ContainerEvent = { type: 'container.update', update: { opId, change } };
+  await ask(stage, call, {
+    address: view.address,
+    attempted,
+    command: updateCommand,
+    answer: (now, gone): Outcome<true> | undefined => {
+      if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
+      const outcome = now.updated.find((one) => one.opId === opId);
+      if (outcome !== undefined) return outcomeOf(outcome.fault, attempted);
+      if (!UPDATABLE.has(now.state)) return { fault: fault('wrongState', `${attempted}: the container is ${now.path}`, { subject: id }) };
+      if (now.updating.includes(opId)) return undefined;
+      return { fault: fault('outside', `${attempted}: interrupted in state ${now.path}`, { subject: id, retryable: true }) };
+    },
+  });
+}
+
+function refuseUpdate(view: ContainerView, attempted: string): void {
+  if (!view.listed) fail('notFound', `${attempted}: no such container`, { subject: view.id });
+  if (UPDATABLE.has(view.state)) return;
+  fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, { subject: view.id });
+}
+
+function outcomeOf(why: Fault | undefined, attempted: string): Outcome<true> {
+  return why === undefined ? { ok: true } : { fault: { ...why, message: `${attempted}: ${why.message}` } };
 }
 
 /** What StopPodSandbox and RemovePodSandbox ask of each container. */

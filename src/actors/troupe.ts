@@ -9,7 +9,7 @@ import type { Activity } from './activity.ts';
 import type { RegistryAuth } from './ports/images.ts';
 import type { NetworkStatus } from './ports/network.ts';
 import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
-import type { ContainerSpec, ImageRecord, SandboxSpec } from './ports/specs.ts';
+import type { ContainerSpec, ImageRecord, Resources, SandboxSpec } from './ports/specs.ts';
 import type { FilesystemUsage } from './ports/storage.ts';
 
 export interface Troupe {
@@ -35,6 +35,8 @@ export interface Troupe {
   stopContainer(id: ContainerId, graceMs: number, call: Call): Promise<void>;
   /** Success for unknown ids. */
   removeContainer(id: ContainerId, call: Call): Promise<void>;
+  /** What `change` leaves unset stays as it is. */
+  updateContainer(id: ContainerId, change: Resources, call: Call): Promise<void>;
   /** `timeoutMs` 0: only the call's own deadline. */
   execSync(id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult>;
   reopenLog(id: ContainerId, call: Call): Promise<void>;

@@ -2,12 +2,12 @@
 import type { AnyMachineSnapshot } from 'xstate';
 import type { Fault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
-import type { ContainerContext } from './container/container.context.ts';
+import type { ContainerContext, UpdateOutcome } from './container/container.context.ts';
 import type { PullContext } from './image-pull/image-pull.context.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from './ports/journal.ts';
 import type { ContainerSpec, ImageUse, SandboxSpec } from './ports/specs.ts';
 import type { SandboxContext } from './sandbox/sandbox.context.ts';
-import { nextUndo } from './sandbox/sandbox.context.ts';
+import { nextUndo, STOP_STEPS } from './sandbox/sandbox.context.ts';
 import { statePath } from './state-path.ts';
 
 interface Common {
@@ -36,6 +36,8 @@ export interface SandboxView extends Common {
   readonly owesStop: boolean;
   /** Undone things that the janitor tries again. */
   readonly owes: boolean;
+  /** Names of the steps whose undo is owed. */
+  readonly debts: readonly string[];
 }
 
 export type CriState = 'created' | 'running' | 'exited';
@@ -43,6 +45,7 @@ export type CriState = 'created' | 'running' | 'exited';
 export interface ContainerView extends Common {
   readonly kind: 'container';
   readonly id: ContainerId;
+  /** As asked for, with the limits that are in force now. */
   readonly spec: ContainerSpec;
   readonly handler: string;
   readonly image: ImageUse;
@@ -55,6 +58,12 @@ export interface ContainerView extends Common {
   readonly effective: EffectiveContainer | undefined;
   readonly startFault: Fault | undefined;
   readonly owes: boolean;
+  /** Updates of the limits that wait or are at work, by their opId. */
+  readonly updating: readonly string[];
+  /** How the last ones ended. */
+  readonly updated: readonly UpdateOutcome[];
+  /** Names of the steps whose undo is owed. */
+  readonly debts: readonly string[];
 }
 
 export interface PullView extends Common {
@@ -89,6 +98,7 @@ export function sandboxView(snapshot: AnyMachineSnapshot): SandboxView {
     ips: context.ips,
     pause: context.pause,
     owesStop,
+    debts: base.state === 'owing' ? context.begun : owesStop ? context.begun.filter((step) => STOP_STEPS.has(step)) : [],
     owes: owesStop || base.state === 'owing' || (base.state === 'notReady' && context.removal),
     fault: context.fault,
   };
@@ -115,7 +125,10 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
     init: context.init,
     effective: context.effective,
     startFault: context.startFault,
+    debts: base.state === 'owing' ? context.begun : [],
     owes: base.state === 'owing' || (base.state === 'exited' && context.removal),
+    updating: context.updates.map((update) => update.opId),
+    updated: context.updated,
     fault: context.fault,
   };
 }

@@ -503,6 +503,10 @@ export const introspectionLimits = {
   watchQueue: 4096,
   /** Clients that watch at once. */
   watchers: 64,
+  /** Bytes of one request: a query is an id or a name. */
+  requestBytes: 64 * 1024,
+  /** Connections at once: people, a page, a scraper. */
+  connections: 128,
   /** Bytes of a kernel stack that are shown. */
   stackBytes: 8192,
 } as const;

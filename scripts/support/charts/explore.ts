@@ -55,8 +55,13 @@ const nodesOf = (snapshot: AnyMachineSnapshot): readonly StateNode[] => snapshot
 function keyOf(charted: Charted, snapshot: AnyMachineSnapshot): string {
   const context = Object.entries(snapshot.context as Record<string, unknown>)
     .filter(([name]) => !charted.ignored.includes(name))
-    .map(([name, value]) => [name, /fault$/iu.test(name) ? value !== undefined : value]);
+    .map(([name, value]) => [name, /fault$/iu.test(name) ? value !== undefined : counted(charted, name, value)]);
   return `${snapshot.status} ${statePath(snapshot.value)} ${encodePlain(context)}`;
+}
+
+function counted({ counted: lists }: Charted, name: string, value: unknown): unknown {
+  const most = lists?.[name];
+  return most === undefined || !Array.isArray(value) ? value : Math.min(value.length, most);
 }
 
 type Microsteps = readonly (readonly [AnyMachineSnapshot, unknown])[];

@@ -26,10 +26,15 @@ export interface Charted {
   readonly outputs: Readonly<Record<string, unknown>>;
   /** Parts of the context that no decision looks at: states that differ only there are explored once. */
   readonly ignored: readonly string[];
+  /** Lists of the context of which only the length matters, and that up to this number. */
+  readonly counted?: Readonly<Record<string, number>>;
 }
 
 const PROCESS = { pid: 7, startTicks: 70n, bootId: 'boot' };
 const EXIT = { exitCode: 0, finishedAtNs: 9n, oomKilled: false, reason: 'Completed', message: '', observedBy: 'exitFile' };
+
+const LIMITS = { memoryLimitBytes: 64n, hugepageLimits: [], unified: {}, cpusetCpus: '', cpusetMems: '' };
+const UPDATE = { opId: 'u', change: { ...LIMITS, memoryLimitBytes: 32n } };
 
 // Effects close over ports and activity and touch neither before they run, and nothing here runs one.
 const nothing = {} as never;
@@ -43,10 +48,12 @@ const container: Charted = {
     { entry: 'intent', begun: ['rootfs', 'runtime'] },
     { entry: 'created', begun: ['rootfs', 'runtime'], init: PROCESS },
     { entry: 'running', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n },
+    { entry: 'created', begun: ['rootfs', 'runtime'], init: PROCESS, interrupted: UPDATE },
+    { entry: 'running', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, interrupted: UPDATE },
     { entry: 'stopping', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, graceMs: 700 },
     { entry: 'ended', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
     { entry: 'exited', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
-  ].map((part) => ({ id: 'c', handler: 'runc', image: { layers: [] }, graceMs: 0, claimed: part.entry !== 'new', createdAtNs: 1n, ...part })),
+  ].map((part) => ({ id: 'c', spec: { resources: LIMITS }, handler: 'runc', image: { layers: [] }, graceMs: 0, claimed: part.entry !== 'new', createdAtNs: 1n, ...part })),
   commands: [
     { type: 'container.claim' },
     { type: 'container.start', nowNs: 3n },
@@ -54,12 +61,14 @@ const container: Charted = {
     { type: 'container.stop', graceMs: 500, nowMonoMs: 10, nowNs: 4n },
     { type: 'container.stop', graceMs: 900, nowMonoMs: 10, nowNs: 4n },
     { type: 'container.remove', nowMonoMs: 10 },
+    { type: 'container.update', update: UPDATE },
     { type: 'container.abandon' },
     { type: 'container.exited', exit: EXIT },
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
   outputs: { writeBundle: { stopSignal: 'SIGTERM' }, create: PROCESS, start: { startedAtNs: 5n } },
-  ignored: ['claimed', 'releaseFault', 'effective', 'init', 'startAskedAtNs', 'graceMs', 'making'],
+  ignored: ['claimed', 'releaseFault', 'effective', 'init', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
+  counted: { updates: 2 },
 };
 
 const specs = [

@@ -1,7 +1,7 @@
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
-import type { ContainerSpec, ImageConfig, ImageUse, SandboxSpec } from '../ports/specs.ts';
+import type { ContainerSpec, ImageConfig, ImageUse, Resources, SandboxSpec } from '../ports/specs.ts';
 
 /** What a container acquires, in order. `runtime` is bundle, monitor, process and runtime state: one undo finds them all. */
 export const CONTAINER_STEPS = ['rootfs', 'runtime'] as const;
@@ -14,6 +14,21 @@ export interface Making {
   readonly sandbox: SandboxSpec;
   readonly imageConfig: ImageConfig;
   readonly pidNamespaceOf: ProcessIdentity | undefined;
+}
+
+/** An update of limits that waits or is at work. */
+export interface Update {
+  /** Tells its caller's outcome from others. */
+  readonly opId: string;
+  /** What changes; unset and empty stay as they are. */
+  readonly change: Resources;
+}
+
+/** How an update ended. */
+export interface UpdateOutcome {
+  readonly opId: string;
+  /** Undefined: the limits are in force and on record. */
+  readonly fault: Fault | undefined;
 }
 
 export interface ContainerInput {
@@ -33,6 +48,8 @@ export interface ContainerInput {
   /** For entry `stopping`: milliseconds of grace that are left. */
   readonly graceMs: number;
   readonly claimed: boolean;
+  /** An update that a crash of the daemon cut short; it goes on. */
+  readonly interrupted?: Update | undefined;
 }
 
 export interface ContainerContext extends ContainerInput {
@@ -53,6 +70,12 @@ export interface ContainerContext extends ContainerInput {
   readonly fault: Fault | undefined;
   /** Undone things that could not be undone at the exit; told, and tried again by Remove. */
   readonly releaseFault: Fault | undefined;
+  /** In the order they came, the first is at work. */
+  readonly updates: readonly Update[];
+  /** The last ones. */
+  readonly updated: readonly UpdateOutcome[];
+  /** Why the update at work can't be. */
+  readonly updateFault: Fault | undefined;
 }
 
 export type ContainerEvent =
@@ -60,6 +83,7 @@ export type ContainerEvent =
   | { readonly type: 'container.start'; readonly nowNs: bigint }
   | { readonly type: 'container.stop'; readonly graceMs: number; readonly nowMonoMs: number; readonly nowNs: bigint }
   | { readonly type: 'container.remove'; readonly nowMonoMs: number }
+  | { readonly type: 'container.update'; readonly update: Update }
   | { readonly type: 'container.abandon' }
   | { readonly type: 'container.exited'; readonly exit: ExitFact }
   | { readonly type: 'janitor.retry' };
@@ -83,6 +107,9 @@ export function containerContext(input: ContainerInput): ContainerContext {
     startFault: undefined,
     fault: undefined,
     releaseFault: undefined,
+    updates: input.interrupted === undefined ? [] : [input.interrupted],
+    updated: [],
+    updateFault: undefined,
   };
 }
 

@@ -7,7 +7,7 @@ import { actorLimits } from '../../base/limits.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
 import type { Ports } from '../ports/ports.ts';
-import type { ContainerSpec, ImageUse } from '../ports/specs.ts';
+import type { ContainerSpec, ImageUse, Resources } from '../ports/specs.ts';
 import type { ContainerStep, Making } from './container.context.ts';
 
 export interface ContainerEffectInput extends Owned {
@@ -16,6 +16,12 @@ export interface ContainerEffectInput extends Owned {
   readonly spec: ContainerSpec;
   readonly image: ImageUse;
 }
+/** The update at work: from the limits on record to those that are wanted. */
+export type UpdateInput = ContainerEffectInput & {
+  readonly opId: string;
+  readonly from: Resources;
+  readonly resources: Resources;
+};
 type WithInit = ContainerEffectInput & { readonly init: ProcessIdentity | undefined };
 
 /** The effects of a container, each one call of a port (a watch that cannot wait or fail rides along). */
@@ -91,6 +97,13 @@ export function containerEffects(ports: Ports, activity: Activity) {
       await journal.append([{ type: 'container.stopping', id: input.id, killAtNs }], { sync: false });
       await runtime.kill({ ...input, init, signal: input.signal }, fx);
     }),
+    recordUpdating: effectLogic<UpdateInput, void>(activity, 'recordUpdating', limits.journalMs, ({ id, opId, resources }) =>
+      journal.append([{ type: 'container.updating', id, opId, resources }], { sync: true }),
+    ),
+    update: effectLogic<UpdateInput, void>(activity, 'update', limits.runtimeUpdateMs, (input, fx) => runtime.update(input, fx)),
+    recordUpdated: effectLogic<UpdateInput, void>(activity, 'recordUpdated', limits.journalMs, ({ id, resources }) =>
+      journal.append([{ type: 'container.updated', id, resources }], { sync: true }),
+    ),
     killAll: effectLogic<WithInit, void>(activity, 'killAll', limits.runtimeEndMs, (input, fx) =>
       runtime.killAll(input, fx),
     ),

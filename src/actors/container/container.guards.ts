@@ -25,6 +25,10 @@ export const containerGuards = {
   isSooner: ({ context, event }: WithEvent): boolean =>
     event.type === 'container.stop' &&
     (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs),
+  /** Asked for while an update was at work. */
+  startIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n,
+  hasStarted: ({ context }: Args): boolean => context.startedAtNs !== undefined,
+  hasUpdate: ({ context }: Args): boolean => context.updates.length > 0,
   isUnkillable: ({ context }: Args): boolean => context.killingMs >= UNKILLABLE_MS,
 };
 

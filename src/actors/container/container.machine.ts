@@ -8,6 +8,8 @@
  * starting        the runtime's start, then its record; an exit that comes meanwhile is kept
  * startFailed     the process is killed and the container ends with reason StartError
  * running         settled
+ * updating        of created or running: intent, the runtime's update, record; what fails is set back. Updates wait
+ *                 for one another; an exit, a stop and a start that come meanwhile are kept
  * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace
  * finishing       the exit is recorded while runtime state and mount are released side by side
  * exited          settled; visible only once the record is durable, the exit file is deleted last
@@ -21,6 +23,8 @@
  *                    gone ←────────────────────┘                     │       ↓
  *                     ↑                      stopping → finishing ←──┴───────┘
  *                  removing ← exited ←──────────────────────┘
+ *
+ *   created ⇄ updating ⇄ running
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
@@ -28,8 +32,9 @@ import type { ExitFact } from '../ports/journal.ts';
 import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
-import type { ContainerEffects } from './container.effects.ts';
+import type { ContainerEffects, UpdateInput } from './container.effects.ts';
 import { containerGuards } from './container.guards.ts';
+import { back, endHead, forward, queue, targetOf } from './container.updates.ts';
 
 type Has = { readonly context: ContainerContext };
 const self = ({ context }: Has) => ({
@@ -47,6 +52,8 @@ const withCommit = ({ context }: Has) => ({ ...withInit({ context }), effective:
 const withStart = ({ context }: Has) => ({ ...self({ context }), startedAtNs: context.startedAtNs });
 const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
 const withUndo = ({ context }: Has) => ({ ...self({ context }), step: nextContainerUndo(context.begun) });
+const withUpdate = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...forward(context) });
+const withUpdateBack = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...back(context) });
 const withSignal = ({ context }: Has) => ({
   ...withInit({ context }),
   signal: context.effective?.stopSignal ?? 'SIGTERM',
@@ -95,6 +102,10 @@ export function containerMachine(effects: ContainerEffects) {
         killAtMonoMs: ({ event }) =>
           event.type === 'container.stop' ? event.nowMonoMs + Math.max(0, event.graceMs) : 0,
       }),
+      queueUpdate: assign(({ context, event }) => (event.type === 'container.update' ? queue(context, event.update) : {})),
+      keepResources: assign({ spec: ({ context }) => ({ ...context.spec, resources: targetOf(context) }) }),
+      noteUpdateFault: assign({ updateFault: ({ context, event }) => context.updateFault ?? toFault(errorOf(event)) }),
+      endUpdate: assign(({ context }) => endHead(context)),
       countKill: assign({ killingMs: ({ context }) => context.killingMs + containerDelays.killAgain() }),
     },
   }).createMachine({
@@ -182,8 +193,14 @@ export function containerMachine(effects: ContainerEffects) {
       },
       created: {
         tags: ['settled', 'listed'],
-        always: { guard: 'exitIsKnown', target: 'finishing' },
+        always: [
+          { guard: 'exitIsKnown', target: 'finishing' },
+          { guard: 'isUnwanted', target: 'stopping.killing' },
+          { guard: 'startIsAsked', target: 'starting' },
+          { guard: 'hasUpdate', target: 'updating' },
+        ],
         on: {
+          'container.update': { actions: 'queueUpdate' },
           'container.start': { target: 'starting', actions: 'keepStartAsk' },
           // nothing of the user's runs yet: the waiting process has no use for a stop signal
           'container.stop': { target: 'stopping.killing', actions: 'keepGrace' },
@@ -200,6 +217,7 @@ export function containerMachine(effects: ContainerEffects) {
           'container.exited': { actions: 'keepExit' },
           'container.stop': { actions: ['notWanted', 'keepGrace'] },
           'container.remove': { actions: ['notWanted', 'wantRemoval', 'keepGrace'] },
+          'container.update': { actions: 'queueUpdate' },
         },
         states: {
           runtime: {
@@ -238,14 +256,68 @@ export function containerMachine(effects: ContainerEffects) {
         always: [
           { guard: 'exitIsKnown', target: 'finishing' },
           { guard: 'isUnwanted', target: 'stopping' },
+          { guard: 'hasUpdate', target: 'updating' },
         ],
         on: {
+          'container.update': { actions: 'queueUpdate' },
           'container.exited': { target: 'finishing', actions: 'keepExit' },
           'container.stop': [
             { guard: 'isImmediate', target: 'stopping.killing', actions: 'keepGrace' },
             { target: 'stopping', actions: 'keepGrace' },
           ],
           'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
+        },
+      },
+      updating: {
+        tags: ['listed'],
+        initial: 'intending',
+        // not abandoned: whoever updates was handed the id
+        on: {
+          'container.update': { actions: 'queueUpdate' },
+          'container.exited': { actions: 'keepExit' },
+          'container.start': { actions: 'keepStartAsk' },
+          'container.stop': { actions: ['notWanted', 'keepGrace'] },
+          'container.remove': { actions: ['notWanted', 'wantRemoval', 'keepGrace'] },
+        },
+        onDone: [
+          { guard: 'hasStarted', target: 'running', actions: 'endUpdate' },
+          { target: 'created', actions: 'endUpdate' },
+        ],
+        states: {
+          intending: {
+            invoke: {
+              src: 'recordUpdating',
+              input: withUpdate,
+              onDone: 'applying',
+              // a rejected append leaves no trace, and nothing was touched
+              onError: { target: 'done', actions: 'noteUpdateFault' },
+            },
+          },
+          applying: {
+            invoke: {
+              src: 'update',
+              input: withUpdate,
+              onDone: 'recording',
+              onError: { target: 'reverting', actions: 'noteUpdateFault' },
+            },
+          },
+          recording: {
+            invoke: {
+              src: 'recordUpdated',
+              input: withUpdate,
+              onDone: { target: 'done', actions: 'keepResources' },
+              onError: { target: 'reverting', actions: 'noteUpdateFault' },
+            },
+          },
+          // a runtime sets one limit after the other, and a failure may come between two
+          reverting: {
+            // where even that fails, the limits are known only after the next start, when the update goes on
+            invoke: { src: 'update', input: withUpdateBack, onDone: 'closing', onError: 'done' },
+          },
+          closing: {
+            invoke: { src: 'recordUpdated', input: withUpdateBack, onDone: 'done', onError: 'done' },
+          },
+          done: { type: 'final' },
         },
       },
       stopping: {

@@ -1,6 +1,6 @@
 /** What must survive `kill -9`: facts of ours, never snapshots of a machine. */
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
-import type { ContainerSpec, ImageRecord, ImageUse, SandboxSpec } from './specs.ts';
+import type { ContainerSpec, ImageRecord, ImageUse, Resources, SandboxSpec } from './specs.ts';
 
 export interface SandboxIntent {
   readonly type: 'sandbox.intent';
@@ -73,6 +73,24 @@ export interface ContainerStopping {
   readonly id: ContainerId;
   readonly killAtNs: bigint;
 }
+/**
+ * An update of limits is about to reach the kernel. After a crash it goes on: what the cgroup has by then is
+ * one or the other, and the record must not say something else (F09).
+ */
+export interface ContainerUpdating {
+  readonly type: 'container.updating';
+  readonly id: ContainerId;
+  /** Tells the caller's update from others. */
+  readonly opId: string;
+  /** All limits as they will be, not only those that change. */
+  readonly resources: Resources;
+}
+/** The limits that the kernel has now; ends the update that was begun, also one that was undone. */
+export interface ContainerUpdated {
+  readonly type: 'container.updated';
+  readonly id: ContainerId;
+  readonly resources: Resources;
+}
 export interface ExitFact {
   readonly exitCode: number;
   readonly finishedAtNs: bigint;
@@ -113,6 +131,8 @@ export type JournalRecord =
   | ContainerCreated
   | ContainerStarted
   | ContainerStopping
+  | ContainerUpdating
+  | ContainerUpdated
   | ContainerExited
   | ContainerRemoved
   | ImagePresent

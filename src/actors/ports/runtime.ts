@@ -2,7 +2,7 @@
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { EffectContext } from './effect.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from './journal.ts';
-import type { ContainerSpec, ImageConfig, SandboxSpec } from './specs.ts';
+import type { ContainerSpec, ImageConfig, Resources, SandboxSpec } from './specs.ts';
 
 export interface HandlerStatus {
   /** Empty for the default handler, which is listed under its own name too. */
@@ -67,6 +67,11 @@ export interface RuntimePort {
   /** Launches the monitor, which runs the runtime's create; the process exists and waits for start afterwards. */
   create(input: ContainerInput & { readonly effective: EffectiveContainer }, fx: EffectContext): Promise<ProcessIdentity>;
   start(input: ContainerInput, fx: EffectContext): Promise<void>;
+  /**
+   * Sets the cgroup's limits to `resources`; what is unset there and set in `from` goes back to no limit.
+   * Rejects with `wrongState` before it changes anything when the container uses more memory than its new limit.
+   */
+  update(input: ContainerInput & { readonly resources: Resources; readonly from: Resources }, fx: EffectContext): Promise<void>;
   /** One signal to init; succeeds when it is gone already. */
   kill(input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity }, fx: EffectContext): Promise<void>;
   /** SIGKILL to everything in the container's cgroup; returns when signalled, not when gone. */

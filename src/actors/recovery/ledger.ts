@@ -4,12 +4,13 @@ import type {
   ContainerCreated,
   ContainerExited,
   ContainerIntent,
+  ContainerUpdating,
   JournalFold,
   JournalRecord,
   SandboxIntent,
   SandboxReady,
 } from '../ports/journal.ts';
-import type { ImageRecord } from '../ports/specs.ts';
+import type { ImageRecord, Resources } from '../ports/specs.ts';
 
 export interface SandboxFacts {
   readonly intent: SandboxIntent;
@@ -27,6 +28,10 @@ export interface ContainerFacts {
   readonly startedAtNs: bigint | undefined;
   readonly killAtNs: bigint | undefined;
   readonly exited: ContainerExited | undefined;
+  /** Limits that an update has set; undefined while those of the intent stand. */
+  readonly resources: Resources | undefined;
+  /** An update that was begun and whose end is not recorded. */
+  readonly updating: ContainerUpdating | undefined;
 }
 
 export interface Ledger {
@@ -88,6 +93,8 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
         startedAtNs: undefined,
         killAtNs: undefined,
         exited: undefined,
+        resources: undefined,
+        updating: undefined,
       });
       break;
     case 'container.created':
@@ -98,6 +105,12 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
       break;
     case 'container.stopping':
       change(record.id, { killAtNs: record.killAtNs });
+      break;
+    case 'container.updating':
+      change(record.id, { updating: record });
+      break;
+    case 'container.updated':
+      change(record.id, { resources: record.resources, updating: undefined });
       break;
     case 'container.exited':
       change(record.id, { exited: record, startedAtNs: record.startedAtNs });
@@ -153,6 +166,8 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
     if (facts.startedAtNs !== undefined) {
       records.push({ type: 'container.started', id, startedAtNs: facts.startedAtNs });
     }
+    if (facts.resources !== undefined) records.push({ type: 'container.updated', id, resources: facts.resources });
+    if (facts.updating !== undefined) records.push(facts.updating);
     if (facts.killAtNs !== undefined) records.push({ type: 'container.stopping', id, killAtNs: facts.killAtNs });
     if (facts.exited !== undefined) records.push(facts.exited);
   }

@@ -20,6 +20,7 @@
  * | created (not exited)      | gone, no monitor, or rebooted | finishing, 255 Unknown         |
  * | exited                    | leftovers                     | finishing again                |
  * | exited                    | clean                         | exited                         |
+ * | updating (not updated)    | created or running            | as above, and the update goes on |
  */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { ContainerEntry, ContainerInput } from '../container/container.context.ts';
@@ -87,7 +88,7 @@ export function planContainer(ledger: Ledger, world: World, id: ContainerId): Co
   const begins = beginning(facts, seen, world);
   return {
     id,
-    spec,
+    spec: facts.resources === undefined ? spec : { ...spec, resources: facts.resources },
     image,
     createdAtNs,
     handler: sandbox?.intent.spec.handler ?? '',
@@ -97,6 +98,7 @@ export function planContainer(ledger: Ledger, world: World, id: ContainerId): Co
     effective: facts.created?.effective,
     claimed: facts.created !== undefined,
     graceMs: graceLeft(facts, world),
+    interrupted: facts.updating === undefined ? undefined : { opId: facts.updating.opId, change: facts.updating.resources },
     ...begins,
   };
 }

@@ -3,6 +3,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { BundleInput, PauseInput } from '../../actors/ports/runtime.ts';
+import type { Resources } from '../../actors/ports/specs.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail, printable } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
@@ -22,6 +23,8 @@ export interface BundleWriter {
   writeBundle(input: BundleInput, fx: EffectContext): Promise<EffectiveContainer>;
   /** Writes `layout.pauseBundleDir(id)` with config.json. */
   writePauseBundle(input: PauseInput, fx: EffectContext): Promise<void>;
+  /** JSON for the runtime's `update`: the limits as they are to be, after those that were. */
+  updateDocument(resources: Resources, from: Resources): string;
 }
 
 export interface RuntimeDriverOptions {
@@ -62,6 +65,8 @@ export interface RuntimeRun {
   /** Such as `runc start`: named in messages and in what the call waits on (F33, F34). */
   readonly stage: string;
   readonly subject: string;
+  /** Text for its standard input; none when left out. */
+  readonly stdin?: string;
   readonly fx: EffectContext;
 }
 
@@ -80,6 +85,7 @@ export async function runRuntime(parts: DriverParts, run: RuntimeRun): Promise<R
     env: { PATH: parts.toolPath },
     timeoutMs: fx.timeoutMs,
     signal: fx.signal,
+    ...(run.stdin === undefined ? {} : { stdin: Buffer.from(run.stdin, 'utf8') }),
     clock: parts.clock,
     outputBytesMax: monitorLimits.reportBytes,
     onSpawn: (pid) => fx.note({ on: run.stage, argv, pid }),

@@ -17,6 +17,7 @@ import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
 import { destroyPause, startPause } from './driver-pause.ts';
 import { endOrphanExecs } from './exec-orphans.ts';
+import { update } from './driver-update.ts';
 import { execSync } from './exec.ts';
 import { HandlerTable, probeHandler } from './handlers.ts';
 import { observe } from './observe.ts';
@@ -53,6 +54,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     writeBundle: (input, fx) => writeBundle(parts, input, fx),
     create: (input, fx) => create(parts, input, fx),
     start: (input, fx) => start(parts, input, fx),
+    update: (input, fx) => update(parts, input, fx),
     kill: async (input) => kill(input),
     killAll: (input) => killAll(parts, input),
     delete: (input, fx) => deleteState(parts, input, fx),

@@ -29,6 +29,11 @@ export function startArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'start', call.id];
 }
 
+/** Reads the limits as JSON from its standard input. */
+export function updateArgv(call: RuntimeCall): string[] {
+  return [call.path, ...call.globals, 'update', '--resources=-', call.id];
+}
+
 /** Without force: `delete -f` of a live container polls for 100 ms, and what must not live was killed before. */
 export function deleteArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'delete', call.id];

@@ -166,6 +166,7 @@ export class World {
         });
         return { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' };
       },
+      updateDocument: ({ memoryLimitBytes }) => JSON.stringify({ memory: { limit: Number(memoryLimitBytes ?? -1n) } }),
       writePauseBundle: async (input) => {
         const cgroup = pauseCgroup(this.parent, input.id);
         writeConfig(this.layout.pauseBundleDir(input.id), this.rootfs, ['sleep', '1000'], { cgroup, terminal: false, memoryBytes: undefined });

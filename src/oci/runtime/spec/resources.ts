@@ -3,17 +3,19 @@ import type { Resources } from '../../../actors/ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../../../base/limits.ts';
 import type { ResolvedDevice, SpecHost, SpecInput } from './input.ts';
-import type { OciDevice, OciDeviceRule, OciResources } from './types.ts';
+import type { OciDevice, OciDeviceRule, OciLimits, OciResources } from './types.ts';
 
-/** Limits of a container. Throws `invalidRequest` with the field's name. */
+/** Limits and device rules of a container. Throws `invalidRequest` with the field's name. */
 export function resourcesOf(input: SpecInput): OciResources {
-  const { resources, security } = input.spec;
-  const { host } = input;
+  return { devices: deviceRules(input.devices, input.spec.security.privileged), ...limitsOf(input.spec.resources, input.host) };
+}
+
+/** What can be limited here of what was asked. Throws `invalidRequest` with the field's name. */
+export function limitsOf(resources: Resources, host: SpecHost): OciLimits {
   const memory = memoryOf(resources, host);
   const cpu = cpuOf(resources);
   const hugepages = resources.hugepageLimits.filter(({ pageSize }) => host.hugepageSizes.includes(pageSize));
   return {
-    devices: deviceRules(input.devices, security.privileged),
     ...(memory === undefined ? {} : { memory }),
     ...(cpu === undefined ? {} : { cpu }),
     ...(hugepages.length === 0

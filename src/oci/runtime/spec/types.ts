@@ -92,8 +92,11 @@ export interface OciSeccomp {
   readonly syscalls: readonly SeccompRule[];
 }
 
-export interface OciResources {
+export interface OciResources extends OciLimits {
   readonly devices: readonly OciDeviceRule[];
+}
+
+export interface OciLimits {
   readonly memory?: { readonly limit?: bigint; readonly swap?: bigint };
   readonly cpu?: {
     readonly shares?: bigint;
@@ -131,7 +134,7 @@ export interface OciSpec {
  * The text of config.json. Integers above 2^53 (an int64 of CRI) keep all digits: JSON.stringify knows no bigint,
  * and through a number 9223372036854775807 would become a value that Go refuses for int64.
  */
-export function encodeSpec(spec: OciSpec): string {
+export function encodeSpec(spec: OciSpec | OciLimits): string {
   return JSON.stringify(spec, (_key, value: unknown) => (typeof value === 'bigint' ? rawInteger(value) : value), 2);
 }
 

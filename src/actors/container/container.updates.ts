@@ -1,0 +1,44 @@
+/** Updates of a container's limits: the queue in its context, and what the one at work goes from and to. Pure. */
+import { fault } from '../../base/fault.ts';
+import { actorLimits } from '../../base/limits.ts';
+import type { Resources } from '../ports/specs.ts';
+import { mergeResources } from '../resources.ts';
+import type { ContainerContext, Update, UpdateOutcome } from './container.context.ts';
+import type { UpdateInput } from './container.effects.ts';
+
+type Way = Pick<UpdateInput, 'opId' | 'from' | 'resources'>;
+
+/** All limits as the update at work wants them. */
+export function targetOf(context: ContainerContext): Resources {
+  const [update] = context.updates;
+  return update === undefined ? context.spec.resources : mergeResources(context.spec.resources, update.change);
+}
+
+/** The context with one more update in line, or with the outcome that there are too many. */
+export function queue(context: ContainerContext, update: Update): Partial<ContainerContext> {
+  if (context.updates.length < actorLimits.updatesWaiting) return { updates: [...context.updates, update] };
+  const tooMany = fault('exhausted', `${actorLimits.updatesWaiting} other updates of it wait already`);
+  return { updated: kept(context, { opId: update.opId, fault: tooMany }) };
+}
+
+/** The update at work has ended, well or with the noted fault. */
+export function endHead(context: ContainerContext): Partial<ContainerContext> {
+  const [update, ...waiting] = context.updates;
+  if (update === undefined) return {};
+  const outcome = { opId: update.opId, fault: context.updateFault };
+  return { updates: waiting, updated: kept(context, outcome), updateFault: undefined };
+}
+
+function kept(context: ContainerContext, outcome: UpdateOutcome): readonly UpdateOutcome[] {
+  return [...context.updated, outcome].slice(-actorLimits.updatesKept);
+}
+
+/** What the update at work sets, from what is on record. */
+export function forward(context: ContainerContext): Way {
+  return { opId: context.updates[0]?.opId ?? '', from: context.spec.resources, resources: targetOf(context) };
+}
+
+/** Back to what is on record. */
+export function back(context: ContainerContext): Way {
+  return { opId: context.updates[0]?.opId ?? '', from: targetOf(context), resources: context.spec.resources };
+}

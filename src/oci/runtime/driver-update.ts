@@ -1,0 +1,54 @@
+/** New limits for a container: through the runtime's update, which knows both cgroup versions and their orders of writing. */
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import type { Resources } from '../../actors/ports/specs.ts';
+import { fail } from '../../base/fault.ts';
+import { readControl } from '../../host/cgroup-layout.ts';
+import { ownGlobals, runRuntime } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { readNote } from './driver-record.ts';
+import { updateArgv } from './runc.ts';
+
+/** Sets the limits. Throws `wrongState` before anything is changed when the container's memory does not fit. */
+export async function update(
+  parts: DriverParts,
+  input: ContainerInput & { readonly resources: Resources; readonly from: Resources },
+  fx: EffectContext,
+): Promise<void> {
+  const { id, resources, from } = input;
+  const handler = parts.table.resolve(input.handler);
+  const attempted = `update container ${id}`;
+  const note = await readNote(parts.layout, id);
+  if (note === undefined) return fail('notFound', `${attempted}: it has no bundle`, { subject: id });
+  await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
+  const argv = updateArgv({ path: handler.path, globals: ownGlobals(parts, handler), id });
+  const stage = `${handler.name} update`;
+  const stdin = parts.bundles.updateDocument(resources, from);
+  const answer = await runRuntime(parts, { argv, attempted, stage, subject: id, stdin, fx });
+  if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id });
+}
+
+/** v1 answers EBUSY after some limits were set already, v2 kills: neither is what a resize means (KEP-1287). */
+async function refuseTooSmall(
+  parts: DriverParts,
+  cgroup: string,
+  limit: bigint | undefined,
+  call: { readonly attempted: string; readonly subject: string },
+): Promise<void> {
+  if (limit === undefined || limit <= 0n) return;
+  const { cgroups } = parts;
+  const isUnified = cgroups.version === 2;
+  const usage = await readControl(cgroups, cgroup, 'memory', isUnified ? 'memory.current' : 'memory.usage_in_bytes');
+  const stat = await readControl(cgroups, cgroup, 'memory', 'memory.stat');
+  const used = workingSetBytes(usage ?? '', stat ?? '', isUnified ? 'inactive_file' : 'total_inactive_file');
+  if (used <= limit) return;
+  fail('wrongState', `${call.attempted}: it uses ${used} bytes of memory, more than the new limit of ${limit}`, { subject: call.subject });
+}
+
+/** Memory that can't be had back at once: the usage without the page cache's inactive part, as the kubelet counts it. */
+export function workingSetBytes(usage: string, stat: string, inactiveKey: string): bigint {
+  if (!/^\d+$/u.test(usage)) return 0n;
+  const inactive = new RegExp(`^${inactiveKey} (\\d+)$`, 'mu').exec(stat)?.[1] ?? '0';
+  const used = BigInt(usage) - BigInt(inactive);
+  return used > 0n ? used : 0n;
+}
