@@ -1,10 +1,11 @@
 /** A container's cgroup, its sandbox's monitors' cgroup: what the driver does to them, each bounded. */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
+import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
 import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
 import { codeOf } from '../../host/errno.ts';
@@ -83,33 +84,43 @@ export interface ExecLeaf {
   readonly path: string;
   /** The container's own. */
   readonly parent: string;
+  /** Its directory, in the one hierarchy that has it. */
+  readonly directory: string;
   /** The runtime's option for it. */
   readonly option: string;
 }
 
-/** Makes it in one hierarchy; undefined where there is no freezer to hold it or the container has no cgroup. */
-export async function makeExecLeaf(parts: DriverParts, parent: string, name: string): Promise<ExecLeaf | undefined> {
-  const { cgroups } = parts;
-  const leaf = { path: join(parent, name), parent };
+/** Where it is; undefined where no hierarchy can freeze. */
+export function execLeafAt(cgroups: CgroupLayout, parent: string, name: string): ExecLeaf | undefined {
+  const path = join(parent, name);
   const isUnified = cgroups.version === 2;
   const mountPoint = cgroups.hierarchies.find((one) => (isUnified ? one.version === 2 : one.controllers.includes('freezer')))?.mountPoint;
   if (mountPoint === undefined) return undefined;
+  const option = isUnified ? `--cgroup=${name}` : `--cgroup=freezer:${name}`;
+  return { path, parent, directory: join(mountPoint, path), option };
+}
+
+/** Makes it; undefined where there is no hierarchy for it or the container has no cgroup. */
+export async function makeExecLeaf(parts: DriverParts, parent: string, name: string): Promise<ExecLeaf | undefined> {
+  const leaf = execLeafAt(parts.cgroups, parent, name);
+  if (leaf === undefined) return undefined;
   try {
-    await mkdir(join(mountPoint, leaf.path), 0o755);
+    await mkdir(leaf.directory, 0o755);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
-  return { ...leaf, option: isUnified ? `--cgroup=${name}` : `--cgroup=freezer:${name}` };
+  return leaf;
 }
 
 /** Removes it; background processes that live on in it become the container's (in vain while they fork faster than we move). */
 export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Promise<void> {
   for (let round = 0; round < driverLimits.leafRounds; round += 1) {
     try {
-      await removeCgroup(parts.cgroups, leaf.path);
+      await rmdir(leaf.directory);
       return;
     } catch (error) {
+      if (codeOf(error) === 'ENOENT') return;
       if (codeOf(error) !== 'EBUSY') throw error;
     }
     for (const pid of await listProcesses(parts.cgroups, leaf.path)) {

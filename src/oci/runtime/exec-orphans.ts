@@ -1,6 +1,6 @@
 /** Execs that a daemon was waiting for when it was killed: nobody hears their answer any more (F11). */
 import { rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { ContainerId } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
@@ -10,7 +10,7 @@ import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { processFileOf } from '../monitor/conmon.ts';
 import { commandLine } from '../monitor/monitor-process.ts';
-import { dissolveExecLeaf, emptyCgroup } from './driver-cgroup.ts';
+import { dissolveExecLeaf, emptyCgroup, execLeafAt } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 
@@ -47,9 +47,11 @@ async function end(parts: DriverParts, orphan: OrphanExec): Promise<void> {
   await killTree(orphan.monitor, parts.clock);
   const note = await readNote(parts.layout, orphan.id);
   if (note !== undefined) {
-    const leaf = { path: join(note.cgroup, basename(orphan.directory)), parent: note.cgroup, option: '' };
-    await emptyCgroup(parts, orphan.id, leaf.path, driverLimits.killMs);
-    await dissolveExecLeaf(parts, leaf);
+    const leaf = execLeafAt(parts.cgroups, note.cgroup, basename(orphan.directory));
+    if (leaf !== undefined) {
+      await emptyCgroup(parts, orphan.id, leaf.path, driverLimits.killMs);
+      await dissolveExecLeaf(parts, leaf);
+    }
   }
   await rm(orphan.directory, { recursive: true, force: true });
 }
