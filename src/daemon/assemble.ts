@@ -17,6 +17,10 @@ import { preparePinRoot, releasePinRoot, stopNamespaceWorker } from '../host/nam
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
+import type { Chart } from '../introspection/chart.ts';
+import { troupeCharts } from '../introspection/charts.ts';
+import { Recorder } from '../introspection/recorder.ts';
+import { onTransition } from '../introspection/transitions.ts';
 import { openDisk } from '../journal/disk.ts';
 import { openJournal } from '../journal/journal.ts';
 import { defaultNetwork } from '../network/default-conflist.ts';
@@ -39,6 +43,8 @@ import { transitionLog } from './transition-log.ts';
 export interface Assembly {
   readonly ports: Ports;
   readonly troupe: Troupe;
+  readonly recorder: Recorder;
+  readonly charts: readonly Chart[];
   /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
   release(): Promise<void>;
 }
@@ -73,14 +79,23 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
     storage: createStorageDriver({ store, clock }),
     images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch) }),
   };
+  const recorder = new Recorder(clock);
+  const toLog = transitionLog(log);
+  const troupe = createTroupe({
+    ports,
+    ledger: opened.state,
+    cgroupParent: config.cgroup.parent,
+    inspect: onTransition((transition) => {
+      recorder.note(transition);
+      toLog(transition);
+    }),
+  });
+  recorder.attach(troupe.directory);
   return {
     ports,
-    troupe: createTroupe({
-      ports,
-      ledger: opened.state,
-      cgroupParent: config.cgroup.parent,
-      inspect: transitionLog(log),
-    }),
+    troupe,
+    recorder,
+    charts: troupeCharts(),
     release: async () => {
       runtime.close();
       await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);

@@ -31,6 +31,10 @@ export interface Config {
     readonly default_bridge: string;
     readonly default_subnet: string;
   };
+  readonly introspection: {
+    /** Empty: `introspection.sock` in the state directory. */
+    readonly socket: string;
+  };
   readonly images: {
     readonly registries_conf: string;
     readonly registries_conf_dir: string;
@@ -51,6 +55,7 @@ export const defaultConfig: Config = {
     default_bridge: 'troupe0',
     default_subnet: '10.62.0.0/16',
   },
+  introspection: { socket: '' },
   images: {
     registries_conf: '/etc/containers/registries.conf',
     registries_conf_dir: '/etc/containers/registries.conf.d',
@@ -91,6 +96,7 @@ export const schema: Readonly<Record<string, Rule>> = {
       default_subnet: { is: 'text' },
     },
   },
+  introspection: { is: 'table', keys: { socket: { is: 'optionalPath' } } },
   images: {
     is: 'table',
     keys: { registries_conf: { is: 'optionalPath' }, registries_conf_dir: { is: 'optionalPath' } },

@@ -1,14 +1,19 @@
 /** The composition root: the assembled actors behind the CRI's socket. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
 import { edgeMethods } from '../cri/edge.ts';
-import { startCriServer } from '../cri/server.ts';
+import { listenPrivately, startCriServer } from '../cri/server.ts';
 import type { CriServer } from '../cri/server.ts';
 import { createServices } from '../cri/services.ts';
 import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
+import { startIntrospection } from '../introspection/server.ts';
+import type { IntrospectionServer } from '../introspection/server.ts';
 import { assemble } from './assemble.ts';
+import type { Assembly } from './assemble.ts';
 import type { Config } from './config-schema.ts';
 import { VERSION } from './version.ts';
 
@@ -20,29 +25,28 @@ export interface Daemon {
 
 /** Starts everything; the socket answers (with Unavailable) while the recovery is still at work. */
 export async function startDaemon(config: Config, log: Log): Promise<Daemon> {
-  const { ports, troupe, release } = await assemble(config, log);
-  const server = await serve(config, ports, troupe);
+  const assembly = await assemble(config, log);
+  const { ports, troupe, release } = assembly;
+  const [server, introspection] = await Promise.all([serve(config, ports, troupe), introspect(config, assembly)]);
   await troupe.start();
   return {
     troupe,
     stop: async () => {
       await Promise.all([server.drain(), troupe.drain()]);
-      await server.close();
+      await Promise.all([server.close(), introspection.close()]);
       await release();
     },
   };
 }
 
-function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriServer> {
+async function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
     troupe,
     clock,
     version: VERSION,
     cgroupDriver: 'cgroupfs',
-    // both come with the issue on nodes that have them; until then a profile or label that is asked for is refused
-    selinuxEnabled: false,
-    apparmorEnabled: false,
+    ...(await securityModules()),
     capabilityNames: CAPABILITY_NAMES,
     defaultMaskedPaths: DEFAULT_MASKED_PATHS,
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
@@ -50,4 +54,34 @@ function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriServer>
   });
   const methods = edgeMethods({ clock, random, log, notReadyReason: () => troupe.notReadyReason(), ...services });
   return startCriServer({ socketPath: config.socket, methods, clock, log });
+}
+
+/** What the kernel enforces; a profile or label that we cannot honour yet is refused only where it would matter. */
+async function securityModules(): Promise<{ readonly selinuxEnabled: boolean; readonly apparmorEnabled: boolean }> {
+  const [selinux, apparmor] = await Promise.all([
+    readFile('/sys/fs/selinux/enforce', 'utf8').catch(() => ''),
+    readFile('/sys/module/apparmor/parameters/enabled', 'utf8').catch(() => ''),
+  ]);
+  return { selinuxEnabled: selinux !== '', apparmorEnabled: apparmor.startsWith('Y') };
+}
+
+/** Where the introspection socket lies: beside what else belongs to this instance, unless configured. */
+export function introspectionSocket(config: Config): string {
+  return config.introspection.socket === '' ? join(config.state, 'introspection.sock') : config.introspection.socket;
+}
+
+function introspect(config: Config, { ports, troupe, recorder, charts }: Assembly): Promise<IntrospectionServer> {
+  const { clock } = ports;
+  return startIntrospection({
+    troupe,
+    recorder,
+    clock,
+    charts,
+    activity: troupe.activity,
+    version: VERSION,
+    process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },
+    socket: config.socket,
+    configView: () => config,
+    listen: (server) => listenPrivately(server, introspectionSocket(config)),
+  });
 }

@@ -1,0 +1,26 @@
+/** The charts of all machines, read off the machines themselves. */
+import type { Activity } from '../actors/activity.ts';
+import { containerEffects } from '../actors/container/container.effects.ts';
+import { containerMachine } from '../actors/container/container.machine.ts';
+import { pullEffects } from '../actors/image-pull/image-pull.effects.ts';
+import { imagePullMachine } from '../actors/image-pull/image-pull.machine.ts';
+import type { LayerBook } from '../actors/images/layer-book.ts';
+import type { Ports } from '../actors/ports/ports.ts';
+import { sandboxEffects } from '../actors/sandbox/sandbox.effects.ts';
+import type { ContainersOf } from '../actors/sandbox/sandbox.effects.ts';
+import { sandboxMachine } from '../actors/sandbox/sandbox.machine.ts';
+import { chartOf } from './chart.ts';
+import type { Chart } from './chart.ts';
+
+// machines that never run: their effects are made over nothing, only their configs are read
+const ports = {} as Ports;
+const activity = {} as Activity;
+
+/** Of the actors that have an address: sandbox, container, image pull. */
+export function troupeCharts(): readonly Chart[] {
+  return [
+    chartOf(sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf))),
+    chartOf(containerMachine(containerEffects(ports, activity))),
+    chartOf(imagePullMachine(pullEffects(ports, activity, {} as LayerBook))),
+  ];
+}

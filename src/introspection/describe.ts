@@ -1,0 +1,104 @@
+/** Views, activity and past as messages. The fields are named here one by one: what is not named is not shown. */
+import { readFile } from 'node:fs/promises';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Activity, Running } from '../actors/activity.ts';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import { introspectionLimits } from '../base/limits.ts';
+import { printable } from '../base/fault.ts';
+import type { View } from '../actors/views.ts';
+import type { ActorSchema, ChangeSchema, WaitSchema } from '../gen/introspection/v1/introspection_pb.ts';
+import type { Change, Recorder } from './recorder.ts';
+
+/** Plain fields only: a union with whole messages would let none be spread. */
+type ActorMessage = Extract<MessageInitShape<typeof ActorSchema>, { readonly $typeName?: never }>;
+type WaitMessage = Extract<MessageInitShape<typeof WaitSchema>, { readonly $typeName?: never }>;
+
+export interface Describing {
+  readonly activity: Activity;
+  readonly recorder: Recorder;
+  readonly clock: ClockPort;
+}
+
+/** One actor, with what it waits on; the process of a wait is looked up in /proc. */
+export async function describeActor(stage: Describing, view: View): Promise<ActorMessage> {
+  const past = stage.recorder.past(view.address);
+  const running = past?.end === undefined ? stage.activity.of(view.address) : [];
+  return {
+    ...identityOf(view),
+    address: view.address,
+    kind: view.kind,
+    chart: view.kind === 'pull' ? 'image-pull' : view.kind,
+    state: past?.end === undefined ? view.path : 'gone',
+    sinceNs: past?.sinceNs ?? 0n,
+    settled: view.settled,
+    listed: view.listed,
+    claimed: view.claimed,
+    debts: view.kind === 'pull' ? [] : [...view.debts],
+    fault: view.fault?.message ?? '',
+    waits: await Promise.all(running.map((one) => describeWait(stage.clock, one))),
+    removedNs: past?.end?.atNs ?? 0n,
+  };
+}
+
+function identityOf(view: View): ActorMessage {
+  switch (view.kind) {
+    case 'sandbox': {
+      const { name, namespace, attempt } = view.spec.key;
+      return { id: view.id, name, namespace, attempt, createdNs: view.createdAtNs, pid: BigInt(view.pause?.pid ?? 0) };
+    }
+    case 'container': {
+      const { name, attempt, sandboxId } = view.spec.key;
+      return {
+        id: view.id,
+        name,
+        attempt,
+        sandboxId,
+        createdNs: view.createdAtNs,
+        pid: BigInt(view.exit === undefined ? (view.init?.pid ?? 0) : 0),
+        hasExited: view.exit !== undefined,
+        exitCode: view.exit?.exitCode ?? 0,
+      };
+    }
+    case 'pull':
+      return { id: view.address.slice('pull/'.length), name: view.reference };
+  }
+}
+
+async function describeWait(clock: ClockPort, running: Running): Promise<WaitMessage> {
+  const nowNs = clock.nowNs();
+  const nowMono = clock.monoMs();
+  const atWall = (monoMs: number): bigint => nowNs + BigInt(Math.round((monoMs - nowMono) * 1e6));
+  const pid = running.waiting?.pid;
+  return {
+    effect: running.effect,
+    on: running.waiting?.on ?? '',
+    argv: [...(running.waiting?.argv ?? [])],
+    pid: BigInt(pid ?? 0),
+    sinceNs: atWall(running.sinceMonoMs),
+    deadlineNs: atWall(running.deadlineMonoMs),
+    ...(pid === undefined ? {} : await processFacts(pid)),
+  };
+}
+
+/** State letter and kernel stack (proc(5)); empty when the process has ended or the kernel does not tell. */
+async function processFacts(pid: number): Promise<{ readonly processState: string; readonly kernelStack: string }> {
+  const [stat, stack] = await Promise.all([readProc(`/proc/${pid}/stat`), readProc(`/proc/${pid}/stack`)]);
+  // the command stands in parentheses and may hold any character, so the last one counts
+  const processState = stat.slice(stat.lastIndexOf(')') + 2).charAt(0);
+  const lines = stack.slice(0, introspectionLimits.stackBytes).split('\n').map(printable);
+  return { processState, kernelStack: lines.filter((line) => line !== '').join('\n') };
+}
+
+async function readProc(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'latin1');
+  } catch {
+    return '';
+  }
+}
+
+/** One change of state. */
+export function describeChange(change: Change): MessageInitShape<typeof ChangeSchema> {
+  const { seq, atNs, address, from, to, on, cause, settled } = change;
+  return { seq, atNs, address, from, to, on, cause, settled };
+}

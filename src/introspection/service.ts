@@ -1,0 +1,161 @@
+/** The introspection service: read-only questions, and the stream of changes. */
+import { Code, ConnectError } from '@connectrpc/connect';
+import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import { FaultError, toFault } from '../base/fault.ts';
+import { introspectionLimits } from '../base/limits.ts';
+import type { Troupe } from '../actors/troupe.ts';
+import type { View } from '../actors/views.ts';
+import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
+import type { ChartsResponse, ExplainRequest, ListRequest, WatchRequest } from '../gen/introspection/v1/introspection_pb.ts';
+import type { Chart } from './chart.ts';
+import { describeActor, describeChange } from './describe.ts';
+import type { Describing } from './describe.ts';
+import type { Change } from './recorder.ts';
+
+export interface IntrospectionOptions extends Describing {
+  readonly troupe: Troupe;
+  readonly charts: readonly Chart[];
+  readonly version: string;
+  /** Of the daemon, for Status. */
+  readonly process: { readonly pid: number; readonly startedNs: bigint; rssBytes(): number };
+  /** The CRI socket. */
+  readonly socket: string;
+  /** The effective configuration; holds no secrets. */
+  readonly configView: () => object;
+}
+
+/** Puts the service on a connect router. */
+export function introspectionRoutes(options: IntrospectionOptions): (router: ConnectRouter) => void {
+  const service: ServiceImpl<typeof Introspection> = {
+    list: (request) => list(options, request),
+    explain: (request) => explain(options, request),
+    watch: (request, context) => watch(options, request, context),
+    charts: () => ({ charts: options.charts.map(plainChart) }) as Partial<ChartsResponse> as never,
+    status: () => status(options),
+  };
+  return (router) => {
+    router.service(Introspection, service);
+  };
+}
+
+function views({ troupe }: IntrospectionOptions): readonly View[] {
+  const { directory } = troupe;
+  return [...directory.sandboxes(), ...directory.containers(), ...directory.pulls()];
+}
+
+async function list(options: IntrospectionOptions, { kind }: ListRequest) {
+  // the number first: a change in between is told twice rather than never
+  const seq = options.recorder.seq;
+  const wanted = views(options).filter((view) => kind === '' || view.kind === kind);
+  return { actors: await Promise.all(wanted.map((view) => describeActor(options, view))), seq };
+}
+
+async function explain(options: IntrospectionOptions, { query }: ExplainRequest) {
+  const view = find(options, query);
+  const related = views(options).filter((other) => isRelated(view, other));
+  return {
+    actor: await describeActor(options, view),
+    history: (options.recorder.past(view.address)?.history ?? []).map(describeChange),
+    related: await Promise.all(related.map((other) => describeActor(options, other))),
+  };
+}
+
+function isRelated(view: View, other: View): boolean {
+  if (view.kind === 'sandbox') return other.kind === 'container' && other.spec.key.sandboxId === view.id;
+  return view.kind === 'container' && other.kind === 'sandbox' && other.id === view.spec.key.sandboxId;
+}
+
+/** Living ones first, then removed ones; an exact address or id before a prefix, a prefix before a name. */
+function find(options: IntrospectionOptions, query: string): View {
+  if (query === '') throw new ConnectError('explain: an id or a name is needed', Code.InvalidArgument);
+  const groups = [views(options), options.recorder.removed().map((end) => end.view)];
+  const tests: readonly ((view: View) => boolean)[] = [
+    (view) => view.address === query || idOf(view) === query,
+    (view) => idOf(view).startsWith(query),
+    (view) => nameOf(view) === query,
+    (view) => view.kind === 'sandbox' && `${view.spec.key.namespace}/${view.spec.key.name}` === query,
+  ];
+  for (const group of groups) {
+    for (const test of tests) {
+      const found = group.filter(test);
+      const [first] = found;
+      if (first === undefined) continue;
+      if (new Set(found.map((view) => view.address)).size > 1) {
+        const names = found.slice(0, 5).map((view) => view.address).join(', ');
+        throw new ConnectError(`explain ${query}: this is ${names}; say more of it`, Code.InvalidArgument);
+      }
+      return first;
+    }
+  }
+  throw new ConnectError(`explain ${query}: no pod, container or pull of this id or name, also none removed lately`, Code.NotFound);
+}
+
+function idOf(view: View): string {
+  return view.kind === 'pull' ? view.address.slice('pull/'.length) : view.id;
+}
+
+function nameOf(view: View): string {
+  return view.kind === 'pull' ? view.reference : view.spec.key.name;
+}
+
+/** Pushes from the recorder into a bounded queue; the client reads at its own pace. */
+async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest, context: HandlerContext) {
+  const queue: Change[] = [];
+  let wake: () => void = () => undefined;
+  let isOverflowed = false;
+  const stop = subscribe(options, afterSeq, (change) => {
+    if (queue.length >= introspectionLimits.watchQueue) isOverflowed = true;
+    else queue.push(change);
+    wake();
+  });
+  context.signal.addEventListener('abort', () => wake(), { once: true });
+  try {
+    while (!context.signal.aborted) {
+      const change = queue.shift();
+      if (change !== undefined) yield describeChange(change);
+      else if (isOverflowed) throw new ConnectError('watch: this client reads too slowly; resume after the last number it has', Code.ResourceExhausted);
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+  } finally {
+    stop();
+  }
+}
+
+function subscribe(options: IntrospectionOptions, afterSeq: bigint, tell: (change: Change) => void): () => void {
+  try {
+    return options.recorder.watch(afterSeq, tell);
+  } catch (thrown) {
+    const { kind, message } = toFault(thrown);
+    if (!(thrown instanceof FaultError)) throw thrown;
+    throw new ConnectError(message, kind === 'notFound' ? Code.OutOfRange : Code.ResourceExhausted);
+  }
+}
+
+function status(options: IntrospectionOptions) {
+  const { troupe, process } = options;
+  const network = troupe.networkStatus();
+  return {
+    version: options.version,
+    pid: BigInt(process.pid),
+    startedNs: process.startedNs,
+    notReadyReason: troupe.notReadyReason() ?? '',
+    sandboxes: troupe.directory.sandboxes().length,
+    containers: troupe.directory.containers().length,
+    pulls: troupe.directory.pulls().length,
+    images: troupe.images().length,
+    networkReady: network.ready,
+    networkMessage: network.message,
+    handlers: troupe.handlers().map(({ name, ready, reason }) => ({ name, ready, reason })),
+    rssBytes: BigInt(process.rssBytes()),
+    configJson: JSON.stringify(options.configView()),
+    socket: options.socket,
+  };
+}
+
+function plainChart(chart: Chart) {
+  return {
+    id: chart.id,
+    states: chart.states.map((state) => ({ ...state, tags: [...state.tags], effects: [...state.effects] })),
+    arrows: [...chart.arrows],
+  };
+}

@@ -1,0 +1,49 @@
+/** Changes of state as xstate's inspection tells them, for the log and for the recorder. No payloads. */
+import type { AnyMachineSnapshot, InspectionEvent } from 'xstate';
+import { statePath } from '../actors/state-path.ts';
+
+export interface Transition {
+  /** Such as `container/3f2a…`. */
+  readonly address: string;
+  /** Empty at birth. */
+  readonly from: string;
+  readonly to: string;
+  /** The event's type. */
+  readonly on: string;
+  /** Request id and RPC where a client caused it; empty otherwise. */
+  readonly cause: string;
+  readonly settled: boolean;
+  /** It was the actor's last. */
+  readonly final: boolean;
+}
+
+/** An inspector that calls `tell` once for each change of state of an actor with an address. */
+export function onTransition(tell: (transition: Transition) => void): (event: InspectionEvent) => void {
+  const last = new WeakMap<object, string>();
+  return (event) => {
+    if (event.type !== '@xstate.snapshot') return;
+    const snapshot = event.snapshot as Partial<AnyMachineSnapshot>;
+    const address = addressOf(snapshot.context);
+    if (address === '' || snapshot.value === undefined) return;
+    const to = statePath(snapshot.value);
+    const from = last.get(event.actorRef) ?? '';
+    if (from === to) return;
+    last.set(event.actorRef, to);
+    const final = snapshot.status === 'done';
+    const settled = final || snapshot.hasTag?.('settled' as never) === true;
+    tell({ address, from, to, on: event.event.type, cause: causeOf(event.event), settled, final });
+  };
+}
+
+/** Only actors of ours with an address are told: promises and supervisors have none. */
+function addressOf(context: unknown): string {
+  if (typeof context !== 'object' || context === null || !('owner' in context)) return '';
+  return typeof context.owner === 'string' ? context.owner : '';
+}
+
+/** Commands carry the Cause of the call that sent them (actors/ask.ts). */
+function causeOf(event: object): string {
+  if (!('cause' in event) || typeof event.cause !== 'object' || event.cause === null) return '';
+  const { requestId, origin } = event.cause as { requestId?: unknown; origin?: unknown };
+  return `${String(origin ?? '')} ${String(requestId ?? '')}`.trim();
+}
