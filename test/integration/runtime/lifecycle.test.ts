@@ -1,5 +1,8 @@
 import { existsSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { containerCgroup } from '../../../src/host/layout.ts';
+import { cgroupPaths } from './kernel.ts';
 import { World, fx, missing, processesNaming, until } from './support.ts';
 
 const reason = missing();
@@ -122,6 +125,28 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
   it('F47 tells an OOM kill of the container’s process', async () => {
     const container = await world.run(['tail', '/dev/zero'], { resources: { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n } });
     expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, oomKilled: true, reason: 'OOMKilled' });
+  });
+
+  it('updates limits, lifts them again, and refuses a limit that the memory in use does not fit into', async () => {
+    const container = await world.run(['sleep', '1000']);
+    const from = container.bundle.spec.resources;
+    const limitOf = (): string =>
+      cgroupPaths(containerCgroup(world.parent, container.id))
+        .flatMap((path) => ['memory.limit_in_bytes', 'memory.max'].map((name) => join(path, name)))
+        .filter((path) => existsSync(path))
+        .map((path) => readFileSync(path, 'utf8').trim())[0] ?? '';
+    const unlimited = limitOf();
+    const limited = { ...from, memoryLimitBytes: 64n * 1024n * 1024n };
+    await world.driver.update({ ...container.bundle, resources: limited, from }, fx);
+    expect(limitOf()).toBe('67108864');
+    const tooSmall = { ...from, memoryLimitBytes: 4096n };
+    await expect(world.driver.update({ ...container.bundle, resources: tooSmall, from: limited }, fx)).rejects.toMatchObject({
+      fault: { kind: 'wrongState', subject: container.id, message: expect.stringMatching(/it uses \d+ bytes of memory, more than the new limit of 4096$/u) as string },
+    });
+    expect(limitOf()).toBe('67108864');
+    await world.driver.update({ ...container.bundle, resources: from, from: limited }, fx);
+    expect(limitOf()).toBe(unlimited);
+    await expect(world.driver.update({ ...world.container(['true']).bundle, resources: limited, from }, fx)).rejects.toMatchObject({ fault: { kind: 'notFound' } });
   });
 
   it('F47 calls it no OOM kill when only a child was killed', async () => {

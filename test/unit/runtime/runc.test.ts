@@ -4,6 +4,7 @@ import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
 import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts';
 import { HandlerTable, parseFeatures } from '../../../src/oci/runtime/handlers.ts';
+import { workingSetBytes } from '../../../src/oci/runtime/driver-update.ts';
 import { noteOf, parseNote } from '../../../src/oci/runtime/driver-record.ts';
 import { createArgv, deleteArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
 
@@ -104,6 +105,17 @@ describe('the process of an exec', () => {
 
   it('S65 takes options for programs and options alike', () => {
     expect(() => checkArgv(['-rf', '--root=/', ''], id)).not.toThrow();
+  });
+});
+
+describe('memory that a new limit must hold', () => {
+  it('is the usage without the inactive page cache, never below zero', () => {
+    expect(workingSetBytes('1000', 'inactive_file 300\ntotal_inactive_file 400\n', 'total_inactive_file')).toBe(600n);
+    expect(workingSetBytes('1000', 'inactive_file 300\n', 'inactive_file')).toBe(700n);
+    expect(workingSetBytes('1000', '', 'inactive_file')).toBe(1000n);
+    expect(workingSetBytes('100', 'inactive_file 300\n', 'inactive_file')).toBe(0n);
+    expect(workingSetBytes('', '', 'inactive_file')).toBe(0n);
+    expect(workingSetBytes('max', '', 'inactive_file')).toBe(0n);
   });
 });
 
