@@ -1,6 +1,7 @@
 /**
  * Cgroups of ours, through the file system. Every function touches the cgroup that it is given and what lies below
- * it, never one above that was there before: on v2 controllers are enabled only in cgroups that the same call made.
+ * it, never one above that was there before: on v2 controllers are enabled only in cgroups that the same call made
+ * (an empty v1 cpuset, in which nothing can run, is filled wherever it stands).
  * What an existing parent does not hand down (the kubelet, systemd or the administrator decide) is not to be had.
  */
 import { mkdir, readFile, readdir, rmdir, writeFile } from 'node:fs/promises';
@@ -26,13 +27,13 @@ export async function createCgroup(layout: CgroupLayout, path: string): Promise<
 async function createIn(hierarchy: CgroupHierarchy, parts: readonly string[], mayEnable: boolean): Promise<void> {
   let directory = hierarchy.mountPoint;
   let isParentOurs = false;
-  for (const [index, part] of parts.entries()) {
+  for (const part of parts) {
     if (mayEnable && isParentOurs) await enableControllers(directory);
     directory = join(directory, part);
     isParentOurs = await makeOne(directory);
-    // a parent that was there before belongs to whoever made it; the cgroup itself is ours, also when a crash left it empty
-    const isOurs = isParentOurs || index === parts.length - 1;
-    if (isOurs && hierarchy.version === 1 && hierarchy.controllers.includes('cpuset')) {
+    // also one that was there: another pod's start may be between its mkdir and its values, or a crash may have been;
+    // an empty one serves nobody, and the OCI runtime fills every empty one above its container's, too
+    if (hierarchy.version === 1 && hierarchy.controllers.includes('cpuset')) {
       for (const file of ['cpuset.cpus', 'cpuset.mems']) await inherit(directory, file);
     }
   }

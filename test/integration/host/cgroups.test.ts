@@ -88,6 +88,20 @@ for (const [name, prepare] of suites) {
       expect(await listProcesses(layout, path)).toEqual([]);
     });
 
+    test('several at once below a parent that nobody has made yet, or that a crash left empty, all take processes', async () => {
+      const shared = `${path}/shared`;
+      for (const directory of cgroupDirectories(layout, shared)) mkdirSync(directory);
+      const paths = Array.from({ length: 5 }, (_, index) => `${shared}/new/${index}`);
+      await Promise.all(paths.map((one) => createCgroup(layout, one)));
+      for (const one of paths) {
+        const child = await startIn(layout, one, 'exec sleep 1000');
+        expect(await listProcesses(layout, one)).toEqual([child.pid]);
+        killProcess(child.identity, 9);
+        await child.exited;
+      }
+      await removeSoon(layout, shared);
+    });
+
     test('F48: one with a process in it is not removed, nothing in it is killed, the error names it', async () => {
       const busy = `${path}/busy`;
       await createCgroup(layout, `${busy}/deeper`);
