@@ -1,10 +1,11 @@
 // An instance with a registry beside it and a busybox image to pull: what every end-to-end test starts from.
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
-import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
+import { differences, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { type Instance, type InstanceOptions, makeInstance } from '../../support/instance.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 
@@ -26,6 +27,7 @@ export interface World {
 
 /** ms in which what was killed must be gone. */
 const CLEAN_WITHIN_MS = 10_000;
+const LOOK_AGAIN_MS = 100;
 
 /** Starts registry and daemon. Needs root. */
 export async function makeWorld(options: Omit<InstanceOptions, 'registriesConf'>): Promise<World> {
@@ -61,11 +63,21 @@ export async function makeWorld(options: Omit<InstanceOptions, 'registriesConf'>
   };
 }
 
-/** Mounts, links, cgroups, processes and rules. The bridge stays: no CNI plugin takes it away; nor does the daemon its pin root. */
+/** Mounts, links, cgroups, processes and rules, once they have had their time to go. */
 async function machineLeftovers(instance: Instance, before: Machine): Promise<string[]> {
-  const left = await differencesWhenSettled(before, CLEAN_WITHIN_MS, [...instance.words]);
-  return left.filter((line) => !/^\+ links: tr\w+$/.test(line));
+  const deadline = performance.now() + CLEAN_WITHIN_MS;
+  for (;;) {
+    const left = differences(before, await snapshotMachine(instance.words)).filter((line) => !isOthers(line));
+    if (left.length === 0 || performance.now() > deadline) return left;
+    await delay(LOOK_AGAIN_MS);
+  }
 }
+
+/**
+ * The bridge stays: no CNI plugin takes it away. And once the daemon has ended, a zombie is one that the machine's first
+ * process has not reaped yet.
+ */
+const isOthers = (line: string): boolean => /^\+ links: tr\w+$/.test(line) || /^\+ processes: \S+ \(zombie\)/.test(line);
 
 /** Directories of which each entry belongs to a pod or a container. */
 async function fileLeftovers(instance: Instance): Promise<string[]> {

@@ -1,0 +1,44 @@
+// `sudo npm run churn [-- --pods 40 --at-once 5 --kill-every 5 --hold 2 --runtime PATH]`: pods started and removed while the
+// daemon is killed every few seconds and started again. Prints a table and writes it into docs/figures.md.
+import { parseArgs } from 'node:util';
+import { writeFigures } from '../../../scripts/support/figures.ts';
+import { makeWorld } from '../support/world.ts';
+import { churn, churnText, isClean } from './churn.ts';
+
+const { values } = parseArgs({
+  options: {
+    pods: { type: 'string', default: '40' },
+    'at-once': { type: 'string', default: '5' },
+    'kill-every': { type: 'string', default: '5' },
+    hold: { type: 'string', default: '2' },
+    runtime: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+  },
+});
+
+if (process.getuid?.() === 0) await main();
+else {
+  console.error('The churn makes pods, so it needs root: sudo npm run churn');
+  process.exitCode = 1;
+}
+
+async function main(): Promise<void> {
+  const options = {
+    pods: Number(values.pods),
+    atOnce: Number(values['at-once']),
+    killEveryMs: Number(values['kill-every']) * 1000,
+    holdMs: Number(values.hold) * 1000,
+  };
+  const world = await makeWorld({ name: 'churn', ...(values.runtime === undefined ? {} : { runtimePath: values.runtime }) });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
+  try {
+    const result = await churn(world, options);
+    const text = churnText(options, result);
+    console.log(text);
+    writeFigures('churn', 'Churn', text);
+    if (!isClean(result)) process.exitCode = 1;
+  } finally {
+    if (values.keep) console.log(`kept for a look: ${world.instance.directory}`);
+    else await world.close();
+  }
+}

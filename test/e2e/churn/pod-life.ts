@@ -1,0 +1,148 @@
+// One pod's life as a kubelet drives it through a daemon that may be killed at any moment: every call is tried again with
+// what changes between two tries (a new termination log, another annotation), after a look at what there is.
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { ServiceError } from '@grpc/grpc-js';
+import { status as codes } from '@grpc/grpc-js';
+import type { CriClient } from '../../../scripts/support/cri-client.ts';
+import { type ContainerStatus, ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { type ContainerWish, containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+
+/** What all pods of a run count together. */
+export class Tally {
+  /** Calls that failed, by `method code`. */
+  readonly failures = new Map<string, number>();
+  readonly alreadyExists: string[] = [];
+  /** `container: expected, seen`. */
+  readonly wrongExitCodes: string[] = [];
+  calls = 0;
+  containers = 0;
+  removed = 0;
+
+  failed(method: string, error: ServiceError): void {
+    const key = `${method} ${codes[error.code] ?? error.code}`;
+    this.failures.set(key, (this.failures.get(key) ?? 0) + 1);
+    if (error.code === codes.ALREADY_EXISTS) this.alreadyExists.push(`${method}: ${error.details}`);
+  }
+}
+
+export interface LifeOptions {
+  readonly client: CriClient;
+  readonly tally: Tally;
+  readonly name: string;
+  readonly image: string;
+  readonly logs: string;
+  /** ms that the pod stays up. */
+  readonly holdMs: number;
+  /** Exit code of the container that ends by itself. */
+  readonly exitCode: number;
+}
+
+/** The kubelet's bounds: 4 minutes for a sandbox, 2 for the rest; shorter here, since a dead daemon is back at once. */
+const CALL_MS = 20_000;
+const TRY_AGAIN_MS = 200;
+/** Tries per call: at one kill every two seconds far more than a pod can meet. */
+const TRIES = 60;
+/** The code with which the long-lived container answers SIGTERM. */
+const TERMED = 143 - 100;
+
+type Call = (attempt: number) => Promise<void>;
+
+/** Calls until it succeeds. Anything but an answer of the transport, a deadline or "not ready" is an error of the daemon. */
+async function insist(options: LifeOptions, method: string, call: Call): Promise<void> {
+  const { tally } = options;
+  for (let attempt = 0; attempt < TRIES; attempt += 1) {
+    try {
+      tally.calls += 1;
+      await call(attempt);
+      return;
+    } catch (thrown) {
+      const error = thrown as ServiceError;
+      if (typeof error.code !== 'number') throw thrown;
+      tally.failed(method, error);
+      if (attempt === TRIES - 1) throw new Error(`${method} of ${options.name} failed ${TRIES} times: ${error.details}`, { cause: thrown });
+      await delay(TRY_AGAIN_MS);
+    }
+  }
+}
+
+/** RunPodSandbox … RemovePodSandbox. */
+export async function podLife(options: LifeOptions): Promise<void> {
+  const logDirectory = join(options.logs, options.name);
+  mkdirSync(logDirectory, { recursive: true });
+  const podSandboxId = await runSandbox(options, logDirectory);
+  const brief = await runContainer(options, podSandboxId, { name: 'brief', command: ['sh', '-c', `echo done; exit ${options.exitCode}`] });
+  const lasting = await runContainer(options, podSandboxId, { name: 'lasting', command: untilTermed(TERMED) });
+  await delay(options.holdMs);
+  await endContainer(options, brief, options.exitCode, false);
+  // Killed before the shell has set its trap, it ends by SIGKILL after the grace period.
+  await endContainer(options, lasting, TERMED, true);
+  const { runtime } = options.client;
+  await insist(options, 'StopPodSandbox', async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: CALL_MS })));
+  await insist(options, 'RemovePodSandbox', async () => void (await runtime.removePodSandbox({ podSandboxId }, { deadlineMs: CALL_MS })));
+  options.tally.removed += 1;
+}
+
+/** A ready sandbox of the pod that a lost answer left is used again, as the kubelet does. */
+async function runSandbox(options: LifeOptions, logDirectory: string): Promise<string> {
+  const { runtime } = options.client;
+  let id = '';
+  await insist(options, 'RunPodSandbox', async (attempt) => {
+    if (attempt > 0) {
+      const { items } = await runtime.listPodSandbox({ filter: { labelSelector: { 'io.kubernetes.pod.uid': `uid-${options.name}` } } });
+      const ready = items.find((item) => item.state === PodSandboxState.SANDBOX_READY);
+      if (ready !== undefined) {
+        id = ready.id;
+        return;
+      }
+    }
+    const config = sandboxConfig({ name: options.name, logDirectory, annotations: { try: String(attempt) } });
+    id = (await runtime.runPodSandbox({ config }, { deadlineMs: CALL_MS })).podSandboxId;
+  });
+  return id;
+}
+
+async function runContainer(options: LifeOptions, podSandboxId: string, wish: Pick<ContainerWish, 'name' | 'command'>): Promise<string> {
+  const { runtime } = options.client;
+  const logDirectory = join(options.logs, options.name);
+  let id = '';
+  options.tally.containers += 1;
+  await insist(options, 'CreateContainer', async (attempt) => {
+    // A kubelet's files have random names; numbered they are as different, and a failure can be followed.
+    const terminationLog = join(logDirectory, `${wish.name}-termination-${attempt}`);
+    writeFileSync(terminationLog, '');
+    const config = containerConfig({ ...wish, image: options.image, terminationLog, annotations: { try: String(attempt) } });
+    const pod = sandboxConfig({ name: options.name, logDirectory, annotations: { try: String(attempt) } });
+    id = (await runtime.createContainer({ podSandboxId, config, sandboxConfig: pod }, { deadlineMs: CALL_MS })).containerId;
+  });
+  await insist(options, 'StartContainer', async (attempt) => {
+    // The answer may have been lost with the daemon; a started container is not started again.
+    if (attempt > 0 && (await statusOf(options, id)).state !== ContainerState.CONTAINER_CREATED) return;
+    await runtime.startContainer({ containerId: id }, { deadlineMs: CALL_MS });
+  });
+  return id;
+}
+
+async function statusOf({ client }: LifeOptions, containerId: string): Promise<ContainerStatus> {
+  const { status } = await client.runtime.containerStatus({ containerId }, { deadlineMs: CALL_MS });
+  if (status === undefined) throw new Error(`ContainerStatus of ${containerId} has no status`);
+  return status;
+}
+
+/** Waits for its end or stops it, compares the exit code, removes it. */
+async function endContainer(options: LifeOptions, containerId: string, expected: number, isStopped: boolean): Promise<void> {
+  const { runtime } = options.client;
+  if (isStopped) await insist(options, 'StopContainer', async () => void (await runtime.stopContainer({ containerId, timeout: 10n }, { deadlineMs: CALL_MS })));
+  let seen: ContainerStatus | undefined;
+  await insist(options, 'ContainerStatus', async () => {
+    do seen = await statusOf(options, containerId);
+    while (seen.state !== ContainerState.CONTAINER_EXITED && !isStopped && (await delay(TRY_AGAIN_MS, true)));
+  });
+  const isExpected = seen?.state === ContainerState.CONTAINER_EXITED && seen.exitCode === expected && seen.finishedAt > seen.startedAt && seen.startedAt > 0n;
+  if (!isExpected) {
+    const shown = seen === undefined ? 'nothing' : `${seen.exitCode}, state ${seen.state}, ${seen.reason}, ${seen.startedAt} to ${seen.finishedAt}`;
+    options.tally.wrongExitCodes.push(`${options.name} ${containerId}: expected ${expected}, seen ${shown}`);
+  }
+  await insist(options, 'RemoveContainer', async () => void (await runtime.removeContainer({ containerId }, { deadlineMs: CALL_MS })));
+}
