@@ -126,9 +126,12 @@ export class Activity {
         this.#clock.clearTimeout(timer);
         act();
       };
-      // a driver that throws at once is no different from one that rejects
+      // a driver that throws at once is no different from one that rejects; one that is not wanted any more never begins
       Promise.resolve()
-        .then(work)
+        .then(() => {
+          controller.signal.throwIfAborted();
+          return work();
+        })
         .then(
           (value) => settle(() => resolve(value)),
           (thrown: unknown) => settle(() => reject(thrown)),

@@ -80,6 +80,8 @@ export function toFault(thrown: unknown, attempted = ''): Fault {
     return { ...thrown.fault, message: printable(`${prefix}${thrown.fault.message}`) };
   }
   if (thrown instanceof Error) {
+    // what an AbortController says when it is given no reason: a DOMException, whose code is a number
+    if (thrown.name === 'AbortError') return fault('cancelled', `${prefix}${thrown.message}`);
     const code = (thrown as { code?: unknown }).code;
     return fault(kindOfErrno(typeof code === 'string' ? code : ''), `${prefix}${thrown.message}`);
   }

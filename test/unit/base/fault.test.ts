@@ -38,6 +38,10 @@ describe('toFault', () => {
     expect(toFault(systemError(code), 'write f')).toMatchObject({ kind, message: `write f: ${code}: it went wrong` });
   });
 
+  it('tells an abort without a reason as cancelled', () => {
+    expect(toFault(AbortSignal.abort().reason, 'pull x')).toMatchObject({ kind: 'cancelled' });
+  });
+
   it('calls an error without a code a bug of ours, and so anything else that is thrown', () => {
     expect(toFault(new TypeError('x is undefined')).kind).toBe('bug');
     expect(toFault('text')).toMatchObject({ kind: 'bug', message: 'text' });
