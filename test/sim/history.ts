@@ -1,0 +1,71 @@
+/** What the clients were told, kept over every crash: the third view beside records and kernel (reliability.md B). */
+
+export class History {
+  /** Ids that a client was handed and nobody has asked to remove. */
+  readonly sandboxes = new Set<string>();
+  readonly containers = new Map<string, { readonly sandboxId: string }>();
+  /** Ids whose removal somebody asked for: from then on they may be gone, whatever another call is answered. */
+  readonly #unwanted = new Set<string>();
+  readonly started = new Set<string>();
+  readonly stopped = new Set<string>();
+  readonly stoppedSandboxes = new Set<string>();
+  readonly removed = new Set<string>();
+  /** Image ids that a pull was answered with and nobody has asked to remove since. */
+  readonly images = new Set<string>();
+  /** References whose removal was answered and that nobody has pulled since. */
+  readonly removedImages = new Set<string>();
+  /** Failures that clients saw and that no right daemon gives. */
+  readonly wrongs: string[] = [];
+  readonly notes: string[] = [];
+  /** Calls that wait for an answer, and the most that did. */
+  pullsInFlight = 0;
+  removalsInFlight = 0;
+  answered = 0;
+
+  note(text: string): void {
+    this.notes.push(text);
+  }
+
+  /** Processes are gone with the power: what ran has ended, whatever was said. */
+  powerLost(): void {
+    this.note('power lost');
+  }
+
+  ran(id: string): void {
+    if (!this.#unwanted.has(id)) this.sandboxes.add(id);
+  }
+
+  created(id: string, sandboxId: string): void {
+    if (!this.#unwanted.has(id) && this.sandboxes.has(sandboxId)) this.containers.set(id, { sandboxId });
+  }
+
+  askedToRemoveContainer(id: string): void {
+    this.#unwanted.add(id);
+    this.containers.delete(id);
+    this.started.delete(id);
+    this.stopped.delete(id);
+  }
+
+  askedToRemoveSandbox(id: string): void {
+    this.#unwanted.add(id);
+    this.sandboxes.delete(id);
+    this.stoppedSandboxes.delete(id);
+    for (const [container, { sandboxId }] of this.containers) if (sandboxId === id) this.askedToRemoveContainer(container);
+  }
+
+  pulled(imageId: string): void {
+    if (this.removalsInFlight === 0) this.images.add(imageId);
+  }
+
+  askedToRemoveImages(): void {
+    this.images.clear();
+  }
+
+  imageRemoved(reference: string): void {
+    if (this.pullsInFlight === 0) this.removedImages.add(reference);
+  }
+
+  askedToPull(): void {
+    this.removedImages.clear();
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * The rows I1–I8, I13 and I18 of reliability.md B over three views: the records (directory and ledger), the kernel (the
+ * twins' state) and the clients' history. `check` is cheap and runs after each step; `checkEmpty` at the very end.
+ */
+import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import type { Ledger } from '../../src/actors/recovery/ledger.ts';
+import type { Troupe } from '../../src/actors/troupe.ts';
+import type { World } from './world.ts';
+
+export interface Broken {
+  readonly invariant: string;
+  readonly detail: string;
+}
+
+const RANK = { created: 0, running: 1, exited: 2 } as const;
+
+/** Keeps what was seen, since some rows are about change (I5) and about for ever (I8). */
+export class Invariants {
+  readonly #world: World;
+  readonly #containerRank = new Map<string, number>();
+  readonly #notReady = new Set<string>();
+  readonly #exits = new Map<string, number>();
+  readonly #goneIds = new Set<string>();
+  #present = new Set<string>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** The first broken row, or undefined. */
+  check(): Broken | undefined {
+    const { kernel, history, troupe, ledger, serving } = this.#world;
+    const [wrong] = kernel.wrongs;
+    if (wrong !== undefined) return { invariant: 'I1', detail: wrong };
+    const [told] = history.wrongs;
+    if (told !== undefined) return { invariant: told.split(' ', 1)[0] ?? '', detail: told };
+    if (troupe === undefined || ledger === undefined || !serving) return undefined;
+    const sandboxes = troupe.directory.sandboxes();
+    const containers = troupe.directory.containers();
+    return (
+      this.#structure(sandboxes, containers) ??
+      this.#owners(ledger) ??
+      this.#leases() ??
+      names(sandboxes, containers) ??
+      this.#transitions(sandboxes, containers) ??
+      belonging(sandboxes, containers) ??
+      this.#durability(troupe) ??
+      this.#exitFacts(containers)
+    );
+  }
+
+  /** I1: what a ready sandbox and a living container have. */
+  #structure(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
+    const { kernel } = this.#world;
+    const broken = (detail: string): Broken => ({ invariant: 'I1', detail });
+    for (const { id, spec, ready } of sandboxes) {
+      if (!ready) continue;
+      if (!kernel.files.has(id) || !kernel.cgroups.has(id)) return broken(`ready sandbox ${id} has no files or no cgroup`);
+      if (kernel.pins.get(id)?.size !== 3) return broken(`ready sandbox ${id} has not all its namespaces`);
+      const leases = [...kernel.leases.values()].filter((owner) => owner === id).length;
+      if (leases !== (spec.namespaces.network === 'pod' ? 1 : 0)) return broken(`ready sandbox ${id} has ${leases} leases`);
+      const pauses = [...kernel.processes.values()].filter((one) => one.kind === 'pause' && one.owner === id).length;
+      if (pauses !== (spec.namespaces.pid === 'pod' ? 1 : 0)) return broken(`ready sandbox ${id} has ${pauses} pause processes`);
+    }
+    for (const { id, state } of containers) {
+      if ((state === 'created' || state === 'running') && kernel.rootfs.get(id)?.mounted !== true) return broken(`container ${id} is ${state} and not mounted`);
+    }
+    const seen = new Set<string>();
+    for (const { kind, owner } of kernel.processes.values()) {
+      if (seen.has(`${kind}/${owner}`)) return broken(`two ${kind} processes of ${owner}`);
+      seen.add(`${kind}/${owner}`);
+    }
+    return undefined;
+  }
+
+  /** I2: each object belongs to a record; the intent is durable before the first effect, the end after the last. */
+  #owners(ledger: Ledger): Broken | undefined {
+    for (const { kind, owner } of this.#world.kernel.objects()) {
+      const known = ledger.sandboxes.has(owner as never) || ledger.containers.has(owner as never);
+      if (!known) return { invariant: 'I2', detail: `${kind} of ${owner}, which no record knows` };
+    }
+    return undefined;
+  }
+
+  /** I3: leases are those of sandboxes with a network, one address for one sandbox. */
+  #leases(): Broken | undefined {
+    const { kernel } = this.#world;
+    const owners = [...kernel.leases.values()];
+    const twice = owners.find((owner, at) => owners.indexOf(owner) !== at);
+    if (twice !== undefined) return { invariant: 'I3', detail: `two leases of ${twice}` };
+    const unkept = owners.find((owner) => !kernel.kept.has(owner));
+    return unkept === undefined ? undefined : { invariant: 'I3', detail: `lease of ${unkept}, whose configuration is not kept` };
+  }
+
+  /** I5: created → running → exited, ready → notReady, an id never comes back. */
+  #transitions(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
+    const broken = (detail: string): Broken => ({ invariant: 'I5', detail });
+    for (const { id, criState, listed, path } of containers) {
+      if (!listed) continue;
+      const before = this.#containerRank.get(id) ?? 0;
+      if (RANK[criState] < before) return broken(`container ${id} went back to ${criState} (${path})`);
+      this.#containerRank.set(id, RANK[criState]);
+    }
+    for (const { id, ready, listed } of sandboxes) {
+      if (ready && this.#notReady.has(id)) return broken(`sandbox ${id} is ready again`);
+      if (listed && !ready) this.#notReady.add(id);
+    }
+    const present = new Set<string>([...sandboxes, ...containers].map((view) => view.id));
+    for (const id of this.#present) if (!present.has(id)) this.#goneIds.add(id);
+    this.#present = present;
+    // what a life forgot while it died may come back from the journal; what a client was told is gone may not
+    for (const id of present) if (this.#world.history.removed.has(id)) return { invariant: 'I7', detail: `${id} was removed and is here` };
+    return undefined;
+  }
+
+  /** I7: what a client was told stands, over every crash. */
+  #durability({ directory, findImage, images }: Troupe): Broken | undefined {
+    const { history } = this.#world;
+    const broken = (detail: string): Broken => ({ invariant: 'I7', detail });
+    for (const id of history.sandboxes) if (directory.sandbox(id as never)?.listed !== true) return broken(`sandbox ${id} was handed out and is not here`);
+    for (const id of history.containers.keys()) if (directory.container(id as never)?.listed !== true) return broken(`container ${id} was handed out and is not here`);
+    for (const id of history.started) if (directory.container(id as never)?.criState === 'created') return broken(`container ${id} was started and is created`);
+    for (const id of history.stopped) if (directory.container(id as never)?.criState !== 'exited') return broken(`container ${id} was stopped and has not exited`);
+    for (const id of history.stoppedSandboxes) if (directory.sandbox(id as never)?.ready === true) return broken(`sandbox ${id} was stopped and is ready`);
+    for (const id of history.images) if (!images().some((image) => image.id === id)) return broken(`image ${id} was pulled and is not here`);
+    for (const reference of history.removedImages) if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is here`);
+    return undefined;
+  }
+
+  /** I8: the code that a monitor wrote is told for ever, and times are in order. */
+  #exitFacts(containers: readonly ContainerView[]): Broken | undefined {
+    const broken = (detail: string): Broken => ({ invariant: 'I8', detail });
+    for (const { id, exit, startedAtNs, createdAtNs } of containers) {
+      if (exit === undefined) continue;
+      const before = this.#exits.get(id) ?? exit.exitCode;
+      this.#exits.set(id, exit.exitCode);
+      if (before !== exit.exitCode) return broken(`container ${id} had exit code ${before} and has ${exit.exitCode}`);
+      const truth = this.#world.kernel.trueExits.get(id);
+      // a start that failed is told as such, whatever the kill that followed it left
+      if (truth !== undefined && exit.reason !== 'StartError' && truth.exitCode !== exit.exitCode) {
+        return broken(`container ${id} ended with ${truth.exitCode}, told is ${exit.exitCode} (${exit.reason}: ${exit.message})`);
+      }
+      const started = startedAtNs ?? createdAtNs;
+      if (started < createdAtNs || exit.finishedAtNs < started) {
+        return broken(`container ${id}: created ${createdAtNs}, started ${started}, finished ${exit.finishedAtNs}`);
+      }
+    }
+    return undefined;
+  }
+
+  /** After everything was removed: nothing is left anywhere, and every actor is at rest (I2, I18). */
+  checkEmpty(): Broken | undefined {
+    const { troupe, ledger, kernel } = this.#world;
+    if (troupe === undefined || ledger === undefined) return { invariant: 'I18', detail: 'the daemon is not there' };
+    const [view] = [...troupe.directory.sandboxes(), ...troupe.directory.containers(), ...troupe.directory.pulls()];
+    if (view !== undefined) return { invariant: 'I18', detail: `${view.address} is still there: ${view.path} ${view.fault?.message ?? ''}` };
+    const [object] = kernel.objects();
+    if (object !== undefined) return { invariant: 'I2', detail: `${object.kind} of ${object.owner} is left` };
+    if (ledger.sandboxes.size + ledger.containers.size + ledger.images.size > 0) return { invariant: 'I2', detail: 'records are left' };
+    const layers = [...kernel.layers, ...kernel.partials];
+    return layers.length === 0 ? undefined : { invariant: 'I2', detail: `layers are left: ${layers.join(' ')}` };
+  }
+}
+
+/** I4: one owner for a name. What could not be undone has given it up, also while its undo is tried again. */
+function names(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
+  const seen = new Set<string>();
+  for (const { spec, state } of [...sandboxes, ...containers]) {
+    if (state === 'owing' || state === 'unwinding') continue;
+    const name = JSON.stringify(spec.key);
+    if (seen.has(name)) return { invariant: 'I4', detail: `two owners of ${name}` };
+    seen.add(name);
+  }
+  return undefined;
+}
+
+/** I6: no container without its sandbox. */
+function belonging(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
+  const ids = new Set<string>(sandboxes.map((view) => view.id));
+  const orphan = containers.find((view) => !ids.has(view.spec.key.sandboxId));
+  return orphan === undefined ? undefined : { invariant: 'I6', detail: `container ${orphan.id} (${orphan.path}) has no sandbox` };
+}

@@ -1,0 +1,168 @@
+/**
+ * What is outside of the daemon and outlives it: processes, monitors, namespaces, cgroups, files, leases, layers.
+ * A plain model; the twins of the ports change it, the invariants read it.
+ */
+import type { ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
+import type { Random } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
+import { WORLD } from './scheduler.ts';
+
+export interface SimProcess {
+  readonly identity: ProcessIdentity;
+  readonly kind: 'init' | 'monitor' | 'pause';
+  /** Container id, or sandbox id for a pause process. */
+  readonly owner: string;
+}
+
+export interface Rootfs {
+  mounted: boolean;
+  readonly layers: readonly string[];
+}
+
+/** What a container's program does. */
+export interface Program {
+  /** Ends by itself after this many milliseconds; undefined: never. */
+  readonly livesMs: number | undefined;
+  readonly exitCode: number;
+  /** Takes no notice of its stop signal. */
+  readonly stubborn: boolean;
+}
+
+/** Small, so that numbers are used again soon. */
+const PIDS = 64;
+
+export class Kernel {
+  bootId = 'boot-1';
+  readonly files = new Set<string>();
+  readonly cgroups = new Set<string>();
+  readonly pins = new Map<string, Set<string>>();
+  /** Sandboxes whose CNI configuration and result are kept; on disk. */
+  readonly kept = new Set<string>();
+  /** Address to sandbox; on disk, forgets nothing by itself. */
+  readonly leases = new Map<string, string>();
+  readonly processes = new Map<number, SimProcess>();
+  readonly bundles = new Set<string>();
+  readonly runtimeStates = new Map<string, 'created' | 'running'>();
+  readonly exitFiles = new Map<string, ExitFact>();
+  readonly pauseBundles = new Set<string>();
+  readonly rootfs = new Map<string, Rootfs>();
+  readonly layers = new Set<string>();
+  readonly partials = new Set<string>();
+  /** What was done that no right actor does; each is a failure of the run. */
+  readonly wrongs: string[] = [];
+  /** Exit codes that a monitor wrote down, whoever read them. */
+  readonly trueExits = new Map<string, ExitFact>();
+  /** Containers whose program was set going, by which boot. */
+  readonly started = new Map<string, number>();
+  program: (containerId: string) => Program = () => ({ livesMs: undefined, exitCode: 0, stubborn: false });
+  /** Called when an exit file was written, and when a process without a monitor ended. */
+  onExit: (containerId: string) => void = () => undefined;
+  readonly #scheduler: Scheduler;
+  readonly #random: Random;
+  #nextPid = 2;
+  #ticks = 0n;
+  #boots = 1;
+
+  constructor(scheduler: Scheduler, random: Random) {
+    this.#scheduler = scheduler;
+    this.#random = random;
+  }
+
+  spawn(kind: SimProcess['kind'], owner: string): ProcessIdentity {
+    while (this.processes.has(this.#nextPid)) this.#nextPid = (this.#nextPid % PIDS) + 2;
+    const pid = this.#nextPid;
+    this.#nextPid = (pid % PIDS) + 2;
+    this.#ticks += 1n;
+    const identity = { pid, startTicks: this.#ticks, bootId: this.bootId };
+    this.processes.set(pid, { identity, kind, owner });
+    return identity;
+  }
+
+  processOf(kind: SimProcess['kind'], owner: string): SimProcess | undefined {
+    return [...this.processes.values()].find((one) => one.kind === kind && one.owner === owner);
+  }
+
+  lives({ pid, startTicks, bootId }: ProcessIdentity): boolean {
+    const found = this.processes.get(pid)?.identity;
+    return found !== undefined && found.startTicks === startTicks && found.bootId === bootId;
+  }
+
+  kill(kind: SimProcess['kind'], owner: string): void {
+    const found = this.processOf(kind, owner);
+    if (found !== undefined) this.processes.delete(found.identity.pid);
+  }
+
+  /** The program begins; it may end by itself. */
+  startProgram(containerId: string): void {
+    const init = this.processOf('init', containerId);
+    if (init === undefined) return;
+    this.started.set(containerId, (this.started.get(containerId) ?? 0) + 1);
+    const { livesMs, exitCode } = this.program(containerId);
+    if (livesMs !== undefined) this.#endLater(init.identity, containerId, exitCode, livesMs);
+  }
+
+  /** A stop signal reaches init: the program ends in a while, or never. */
+  terminate(containerId: string, identity: ProcessIdentity): void {
+    if (this.lives(identity) && !this.program(containerId).stubborn) {
+      this.#endLater(identity, containerId, 143, this.#random.int(200));
+    }
+  }
+
+  #endLater(identity: ProcessIdentity, containerId: string, code: number, ms: number): void {
+    this.#scheduler.after(WORLD, ms, () => {
+      if (this.lives(identity)) this.endInit(containerId, code);
+    });
+  }
+
+  /** Init ends; a monitor that lives writes the exit file in its own time and ends too. */
+  endInit(containerId: string, exitCode: number): void {
+    if (this.processOf('init', containerId) === undefined) return;
+    this.kill('init', containerId);
+    const monitor = this.processOf('monitor', containerId);
+    const finishedAtNs = this.#scheduler.nowNs();
+    this.#scheduler.add(WORLD, `monitor ${containerId.slice(0, 6)} writes`, () => {
+      if (monitor !== undefined && this.lives(monitor.identity)) {
+        const exit = exitFact(exitCode, finishedAtNs, 'exitFile');
+        this.exitFiles.set(containerId, exit);
+        this.trueExits.set(containerId, exit);
+        this.kill('monitor', containerId);
+      }
+      this.onExit(containerId);
+    });
+  }
+
+  /** All that is not on a disk is gone. */
+  losePower(): void {
+    this.#boots += 1;
+    this.bootId = `boot-${this.#boots}`;
+    for (const volatile of [this.files, this.cgroups, this.pins, this.processes, this.bundles, this.runtimeStates, this.pauseBundles]) volatile.clear();
+    // an exit that only the exit file knew is lost with it
+    for (const id of this.exitFiles.keys()) this.trueExits.delete(id);
+    this.exitFiles.clear();
+    for (const one of this.rootfs.values()) one.mounted = false;
+  }
+
+  /** One line per object that is there, by owner; layers apart. */
+  objects(): { readonly kind: string; readonly owner: string }[] {
+    const of = (kind: string, owners: Iterable<string>) => [...owners].map((owner) => ({ kind, owner }));
+    return [
+      ...of('files', this.files),
+      ...of('cgroup', this.cgroups),
+      ...of('namespaces', this.pins.keys()),
+      ...of('CNI cache', this.kept),
+      ...of('lease', this.leases.values()),
+      ...[...this.processes.values()].map(({ kind, owner }) => ({ kind: `${kind} process`, owner })),
+      ...of('bundle', this.bundles),
+      ...of('runtime state', this.runtimeStates.keys()),
+      ...of('exit file', this.exitFiles.keys()),
+      ...of('pause bundle', this.pauseBundles),
+      ...of('rootfs', this.rootfs.keys()),
+    ];
+  }
+}
+
+/** As the monitor and the driver make it. */
+export function exitFact(exitCode: number, finishedAtNs: bigint, observedBy: ExitFact['observedBy']): ExitFact {
+  const reason = observedBy === 'process' ? 'Unknown' : exitCode === 0 ? 'Completed' : 'Error';
+  return { exitCode, finishedAtNs, oomKilled: false, reason, message: '', observedBy };
+}

@@ -1,0 +1,166 @@
+/**
+ * A pod worker as the kubelet has them: it looks at the lists, does the next thing, and does so again after every
+ * failure, each time with another termination log and a changed annotation; now and then the same call twice at once.
+ */
+import { fail } from '../../src/base/fault.ts';
+import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
+import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import { Client, kindOf } from './client.ts';
+import type { Random } from './random.ts';
+import { containerSpec, sandboxSpec } from './specs.ts';
+import type { PodShape } from './specs.ts';
+import type { World } from './world.ts';
+
+export interface PodPlan extends PodShape {
+  readonly name: string;
+  readonly containers: readonly string[];
+  readonly image: string;
+  /** Times that each container is run. */
+  readonly runs: number;
+  readonly graceMs: number;
+  /** `tidy`: stop, remove, stop sandbox, remove sandbox. `sandboxOnly`: the sandbox's calls do all. */
+  readonly teardown: 'tidy' | 'sandboxOnly' | 'removeOnly';
+  /** Milliseconds between the last start and the teardown. */
+  readonly livesMs: number;
+}
+
+export interface Manners {
+  /** How often a call is made twice at once. */
+  readonly duplicates: number;
+  readonly deadlineMs: () => number;
+}
+
+export class PodWorker {
+  readonly plan: PodPlan;
+  /** Everything was run, ended and removed. */
+  done = false;
+  phase: 'running' | 'ending' = 'running';
+  readonly #world: World;
+  readonly #random: Random;
+  readonly #manners: Manners;
+  readonly #client: Client;
+  readonly #finished = new Map<string, number>();
+  #tries = 0;
+
+  constructor(world: World, plan: PodPlan, random: Random, manners: Manners) {
+    this.#world = world;
+    this.plan = plan;
+    this.#random = random;
+    this.#manners = manners;
+    this.#client = new Client(world, manners.deadlineMs);
+  }
+
+  /** Ends when the pod is gone; the world decides how long that takes. */
+  async work(): Promise<void> {
+    while (!this.done) {
+      try {
+        if (this.phase === 'running' ? await this.#sync() : await this.#end()) {
+          if (this.phase === 'ending') this.done = true;
+          else await this.#world.sleep(this.plan.livesMs);
+          this.phase = 'ending';
+        }
+      } catch (thrown) {
+        const kind = kindOf(thrown);
+        this.#world.history.note(`${this.plan.name}: ${String(thrown)}`);
+        if (kind === 'bug' || kind === 'invalidRequest') this.#world.history.wrongs.push(`I18 ${this.plan.name}: ${String(thrown)}`);
+        if (kind === 'conflict') this.#world.history.wrongs.push(`I13 ${this.plan.name}: ${String(thrown)}`);
+        await this.#world.sleep(50 + this.#random.int(500));
+      }
+    }
+  }
+
+  #sandboxes(): readonly SandboxView[] {
+    const all = this.#world.troupe?.directory.sandboxes() ?? [];
+    return all.filter((view) => view.listed && view.spec.key.name === this.plan.name);
+  }
+
+  #containersOf(id: SandboxId): readonly ContainerView[] {
+    return (this.#world.troupe?.directory.containersOf(id) ?? []).filter((view) => view.listed);
+  }
+
+  /** Does what is missing, one thing after the other; true when all has been run. */
+  async #sync(): Promise<boolean> {
+    this.#refuseWhileDown();
+    const ready = this.#sandboxes().find((view) => view.ready);
+    const sandboxId = ready?.id ?? (await this.#runSandbox());
+    for (const name of this.plan.containers) {
+      while ((this.#finished.get(name) ?? 0) < this.plan.runs) await this.#runContainer(sandboxId, name);
+    }
+    return true;
+  }
+
+  /** A real kubelet gets no list from a daemon that is down, so it decides nothing. */
+  #refuseWhileDown(): void {
+    if (!this.#world.serving) fail('notReady', 'no list');
+  }
+
+  async #runSandbox(): Promise<SandboxId> {
+    const attempts = this.#sandboxes().map((view) => view.spec.key.attempt);
+    const key = { name: this.plan.name, namespace: 'sim', uid: `uid-${this.plan.name}`, attempt: Math.max(-1, ...attempts) + 1 };
+    return this.#maybeTwice(() => this.#client.run(sandboxSpec(key, this.plan, this.#fresh())));
+  }
+
+  /** One step of one container's life; counts it once it has been seen running or ended. */
+  async #runContainer(sandboxId: SandboxId, name: string): Promise<void> {
+    this.#refuseWhileDown();
+    const mine = this.#containersOf(sandboxId).filter((view) => view.spec.key.name === name);
+    const newest = mine.reduce<ContainerView | undefined>(
+      (so, view) => (so === undefined || view.spec.key.attempt > so.spec.key.attempt ? view : so),
+      undefined,
+    );
+    const count = this.#finished.get(name) ?? 0;
+    if (newest !== undefined && newest.spec.key.attempt >= count && newest.criState !== 'created') {
+      // ran or runs: the next run follows when this one has ended
+      this.#finished.set(name, count + 1);
+      if (newest.criState === 'running' && count + 1 < this.plan.runs) await this.#stop(newest.id);
+      return;
+    }
+    if (newest?.criState === 'created') {
+      await this.#maybeTwice(() => this.#client.start(newest.id));
+      return;
+    }
+    const imageId = this.#world.troupe?.findImage(this.plan.image)?.id ?? (await this.#maybeTwice(() => this.#client.pull(this.plan.image)));
+    const key = { sandboxId, name, attempt: (newest?.spec.key.attempt ?? -1) + 1 };
+    const id = await this.#maybeTwice(() => this.#client.create(containerSpec(key, this.plan, imageId, this.#fresh())));
+    await this.#maybeTwice(() => this.#client.start(id));
+  }
+
+  /** Ends what is listed; true when nothing is any more. */
+  async #end(): Promise<boolean> {
+    this.#refuseWhileDown();
+    const sandboxes = this.#sandboxes();
+    for (const { id } of sandboxes) {
+      if (this.plan.teardown === 'tidy') {
+        for (const container of this.#containersOf(id)) await this.#stop(container.id);
+      }
+      if (this.plan.teardown !== 'removeOnly') await this.#maybeTwice(() => this.#client.stopSandbox(id));
+      if (this.plan.teardown !== 'sandboxOnly') {
+        for (const container of this.#containersOf(id)) await this.#maybeTwice(() => this.#client.remove(container.id));
+      }
+      await this.#maybeTwice(() => this.#client.removeSandbox(id));
+    }
+    this.#refuseWhileDown();
+    return this.#sandboxes().length === 0;
+  }
+
+  async #stop(id: ContainerId): Promise<void> {
+    await this.#maybeTwice(() => this.#client.stop(id, this.plan.graceMs));
+  }
+
+  async #maybeTwice<T>(call: () => Promise<T>): Promise<T> {
+    if (!this.#random.chance(this.#manners.duplicates)) return call();
+    const [first, second] = await Promise.allSettled([call(), this.#world.sleep(this.#random.int(40)).then(call)]);
+    if (first.status === 'fulfilled') {
+      if (second.status === 'fulfilled' && typeof first.value === 'string' && first.value !== (second.value as unknown)) {
+        this.#world.history.wrongs.push(`I13 two calls with one name got ${first.value} and ${String(second.value)}`);
+      }
+      return first.value;
+    }
+    throw first.reason;
+  }
+
+  #fresh(): string {
+    this.#tries += 1;
+    return `${this.plan.name}-${this.#tries}`;
+  }
+}

@@ -1,0 +1,49 @@
+/** `npm run sim [-- --seeds N | --seed N | --sweep | --mutants]`: a failure prints one line that replays exactly. */
+import { parseArgs } from 'node:util';
+import { runSeed } from './seeds.ts';
+import type { Failure } from './run.ts';
+
+const say = (line: string): void => void process.stdout.write(`${line}\n`);
+
+/** `seed=… step=… invariant=… detail`. */
+function lineOf({ seed, step, invariant, detail }: Failure): string {
+  return `seed=${seed} step=${step} invariant=${invariant} ${detail}`;
+}
+
+async function seeds(count: number, from: number): Promise<boolean> {
+  const begun = process.hrtime.bigint();
+  let failed = 0;
+  let steps = 0;
+  let virtualMs = 0;
+  for (let seed = from; seed < from + count; seed += 1) {
+    const result = await runSeed(seed);
+    steps += result.steps;
+    virtualMs += result.virtualMs;
+    if (result.failure !== undefined) {
+      failed += 1;
+      say(lineOf(result.failure));
+    }
+    if (seed % 100 !== 0) continue;
+    const again = await runSeed(seed);
+    if (again.hash === result.hash) continue;
+    failed += 1;
+    say(`seed=${seed} step=${result.steps} invariant=determinism two runs differ: ${result.hash} and ${again.hash}`);
+  }
+  const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
+  say(`seeds ${count}, failed ${failed}, events ${steps}, simulated ${(virtualMs / 3_600_000).toFixed(1)} h, ${seconds.toFixed(1)} s`);
+  return failed === 0;
+}
+
+async function one(seed: number): Promise<boolean> {
+  const { failure, world, steps } = await runSeed(seed);
+  for (const line of failure?.tail ?? []) say(line);
+  for (const note of world.history.notes.slice(-40)) say(`note ${note}`);
+  say(failure === undefined ? `seed=${seed} step=${steps} ok` : lineOf(failure));
+  return failure === undefined;
+}
+
+const { values } = parseArgs({
+  options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' }, sweep: { type: 'boolean' }, mutants: { type: 'boolean' } },
+});
+const good = values.seed === undefined ? await seeds(Number(values.seeds ?? 200), Number(values.from ?? 1)) : await one(Number(values.seed));
+process.exitCode = good ? 0 : 1;

@@ -1,0 +1,93 @@
+/**
+ * How a port call of a twin happens: its effect is one pick, made of parts that may be cut short, its answer another.
+ * Between the two the daemon may die. Faults are drawn here, so that each twin stays a plain model.
+ */
+import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import { fault, FaultError } from '../../src/base/fault.ts';
+import type { Random } from './random.ts';
+import type { Scheduler } from './scheduler.ts';
+
+/** How likely each thing is, per call. All zero: nothing fails. */
+export interface FaultRates {
+  error: number;
+  hang: number;
+}
+
+/** One call: the parts in order, then the answer. */
+export type PortCall = <T>(
+  label: string,
+  fx: EffectContext | undefined,
+  parts: readonly (() => void)[],
+  answer: () => T,
+) => Promise<T>;
+
+export class Outside {
+  readonly scheduler: Scheduler;
+  readonly #random: Random;
+  readonly rates: FaultRates = { error: 0, hang: 0 };
+  /** Faults that were made. */
+  readonly made = { error: 0, hang: 0, aborted: 0 };
+
+  constructor(scheduler: Scheduler, random: Random) {
+    this.scheduler = scheduler;
+    this.#random = random;
+  }
+
+  /** The calls of one life. */
+  life(epoch: number): PortCall {
+    return (label, fx, parts, answer) => this.call(epoch, label, fx, parts, answer);
+  }
+
+  /** One call in the life `epoch`: the parts in order, then the answer. A part that throws is the driver's refusal. */
+  call<T>(
+    epoch: number,
+    label: string,
+    fx: EffectContext | undefined,
+    parts: readonly (() => void)[],
+    answer: () => T,
+  ): Promise<T> {
+    const { scheduler } = this;
+    if (epoch !== scheduler.epoch) return new Promise<T>(() => undefined);
+    return new Promise<T>((resolve, reject) => {
+      const answered = (act: () => void): void => scheduler.add(epoch, `${label} answers`, act);
+      scheduler.add(epoch, label, () => {
+        const ending = this.#ending(fx);
+        const count = ending === 'done' ? parts.length : this.#random.int(parts.length + 1);
+        try {
+          for (const part of parts.slice(0, count)) part();
+          if (ending === 'done') {
+            const value = answer();
+            answered(() => resolve(value));
+            return;
+          }
+        } catch (thrown) {
+          answered(() => reject(thrown));
+          return;
+        }
+        this.made[ending] += 1;
+        if (ending === 'hang' && fx !== undefined) this.#hang(epoch, label, fx, reject);
+        else answered(() => reject(new FaultError(fault(ending === 'aborted' ? 'cancelled' : 'outside', `${label}: made to fail after ${count} of ${parts.length} parts`))));
+      });
+    });
+  }
+
+  #ending(fx: EffectContext | undefined): 'done' | 'error' | 'hang' | 'aborted' {
+    if (fx?.signal.aborted === true) return 'aborted';
+    if (this.#random.chance(this.rates.error)) return 'error';
+    if (fx !== undefined && this.#random.chance(this.rates.hang)) return 'hang';
+    return 'done';
+  }
+
+  /** Nothing comes until the driver's bound or the abort; then the driver has ended its children and says so. */
+  #hang(epoch: number, label: string, fx: EffectContext, reject: (reason: unknown) => void): void {
+    const { scheduler } = this;
+    const end = (kind: 'timedOut' | 'cancelled') => (): void => {
+      cancel();
+      fx.signal.removeEventListener('abort', onAbort);
+      scheduler.add(epoch, `${label} ends`, () => reject(new FaultError(fault(kind, `${label}: made to hang`))));
+    };
+    const onAbort = end('cancelled');
+    const cancel = scheduler.after(epoch, fx.timeoutMs, end('timedOut'));
+    fx.signal.addEventListener('abort', onAbort, { once: true });
+  }
+}

@@ -1,0 +1,47 @@
+/** A proxy around the ports that sees each effect begin: the crash points of an operation. Works on the real ports as on the twins. */
+import type { Ports } from '../../src/actors/ports/ports.ts';
+
+export interface Around {
+  /** Called before the effect, with `port.method`; what it returns is awaited first. */
+  before?(effect: string): Promise<void> | undefined;
+  /** Called when the effect has succeeded, before the caller hears of it. */
+  after?(effect: string): Promise<void> | undefined;
+}
+
+const PORTS = ['journal', 'host', 'network', 'runtime', 'storage', 'images'] as const;
+/** Answer from memory, or only begin to watch: nothing that a crash could cut. */
+const NOT_EFFECTS: ReadonlySet<string> = new Set(['network.status', 'runtime.handlers', 'runtime.onExit', 'runtime.watch', 'images.normalise']);
+
+/** The ports with a look at each effect's begin and end. */
+export function aroundEffects(ports: Ports, around: Around): Ports {
+  const wrapped = Object.fromEntries(PORTS.map((name) => [name, wrap(name, ports[name], around)]));
+  return { ...ports, ...wrapped };
+}
+
+/** Tells `port.method` of each effect that begins. */
+export function recordEffects(ports: Ports, onEffect: (effect: string) => void): Ports {
+  return aroundEffects(ports, {
+    before: (effect) => {
+      onEffect(effect);
+      return undefined;
+    },
+  });
+}
+
+function wrap<P extends object>(port: string, target: P, around: Around): P {
+  return new Proxy(target, {
+    get: (object, key) => {
+      const member: unknown = Reflect.get(object, key);
+      if (typeof key !== 'string' || typeof member !== 'function') return member;
+      const effect = `${port}.${key}`;
+      // bound to the target: drivers are classes with private members
+      if (NOT_EFFECTS.has(effect)) return member.bind(object) as unknown;
+      return async (...args: readonly unknown[]): Promise<unknown> => {
+        await around.before?.(effect);
+        const value: unknown = await Reflect.apply(member, object, args);
+        await around.after?.(effect);
+        return value;
+      };
+    },
+  });
+}

@@ -1,0 +1,179 @@
+/** One run from its begin to an empty machine: clients work among faults, then the faults end, then everything must too. */
+import { randomStream } from './random.ts';
+import { Chaos } from './chaos.ts';
+import { Invariants } from './invariants.ts';
+import type { Broken } from './invariants.ts';
+import { PodWorker } from './kubelet.ts';
+import type { Manners, PodPlan } from './kubelet.ts';
+import { REFERENCES } from './storage-images-twins.ts';
+import { setTraps } from './traps.ts';
+import { World } from './world.ts';
+import type { WorldOptions } from './world.ts';
+
+export interface RunOptions extends WorldOptions {
+  readonly pods: readonly PodPlan[];
+  readonly manners?: Manners;
+  /** Switches faults on, draws crashes; called before each step while the faults last. */
+  readonly trouble?: (world: World) => void;
+  /** Steps after which the faults end. */
+  readonly troubleSteps?: number;
+  readonly chaos?: boolean;
+}
+
+export interface Failure extends Broken {
+  readonly seed: number;
+  readonly step: number;
+  /** The last events before it. */
+  readonly tail: readonly string[];
+}
+
+export interface RunResult {
+  readonly failure: Failure | undefined;
+  readonly steps: number;
+  readonly virtualMs: number;
+  readonly hash: number;
+  readonly world: World;
+}
+
+/** Steps after the end of the faults: some twenty times what a quiet run needs. */
+const QUIET_STEPS = 60_000;
+/** Virtual milliseconds in which clients must be done once the faults are over: several of the longest bounds in a row. */
+const DONE_WITHIN_MS = 20 * 60_000;
+/** Virtual milliseconds after which nothing may be left: an unclaimed container's two minutes and a few janitor's rounds. */
+const EMPTY_WITHIN_MS = 200_000;
+
+const POLITE: Manners = { duplicates: 0, deadlineMs: () => 240_000 };
+
+/** Runs it; never throws for what the daemon does wrong. */
+export async function run(options: RunOptions): Promise<RunResult> {
+  const takeTraps = setTraps();
+  const world = new World(options);
+  const course = new Course(world, options);
+  const unhandled: string[] = [];
+  const onUnhandled = (reason: unknown): void => void unhandled.push(String(reason));
+  process.on('unhandledRejection', onUnhandled);
+  let broken: Broken | undefined;
+  try {
+    broken = await course.run();
+  } finally {
+    process.off('unhandledRejection', onUnhandled);
+  }
+  const [trapped] = takeTraps();
+  if (trapped !== undefined) broken ??= { invariant: 'traps', detail: trapped };
+  if (unhandled[0] !== undefined) broken ??= { invariant: 'I18', detail: `unhandled rejection: ${unhandled[0]}` };
+  const { steps, tail, nowMs, hash } = world.scheduler;
+  const failure = broken === undefined ? undefined : { ...broken, seed: options.seed, step: steps, tail };
+  return { failure, steps, virtualMs: nowMs, hash, world };
+}
+
+class Course {
+  readonly #world: World;
+  readonly #options: RunOptions;
+  readonly #invariants: Invariants;
+  readonly #workers: PodWorker[] = [];
+  readonly #chaos: Chaos | undefined;
+
+  constructor(world: World, options: RunOptions) {
+    this.#world = world;
+    this.#options = options;
+    this.#invariants = new Invariants(world);
+    const manners = options.manners ?? POLITE;
+    for (const plan of options.pods) this.#begin(plan, manners);
+    this.#chaos = options.chaos === true ? new Chaos(world, randomStream(options.seed, 'chaos'), manners.deadlineMs) : undefined;
+    void this.#chaos?.work();
+  }
+
+  #begin(plan: PodPlan, manners: Manners): PodWorker {
+    const worker = new PodWorker(this.#world, plan, randomStream(this.#options.seed, `worker ${plan.name}`), manners);
+    this.#workers.push(worker);
+    void worker.work();
+    return worker;
+  }
+
+  async run(): Promise<Broken | undefined> {
+    const { trouble, troubleSteps = 0 } = this.#options;
+    for (let step = 0; step < troubleSteps; step += 1) {
+      trouble?.(this.#world);
+      const broken = await this.#step();
+      if (broken !== undefined) return broken;
+      if (this.#chaos === undefined && this.#workers.every((worker) => worker.done)) break;
+    }
+    return (await this.#quiet()) ?? (await this.#freshPod());
+  }
+
+  /** One step and the cheap rows. */
+  async #step(): Promise<Broken | undefined> {
+    if (!(await this.#world.scheduler.step())) return { invariant: 'I18', detail: 'nothing can happen any more' };
+    return this.#invariants.check();
+  }
+
+  /** The faults are over: all clients end, all is removed, nothing is left. */
+  async #quiet(): Promise<Broken | undefined> {
+    const { outside, disk } = this.#world;
+    outside.rates.error = 0;
+    outside.rates.hang = 0;
+    this.#world.diskErrorRate = 0;
+    disk.capacityBytes = Number.MAX_SAFE_INTEGER;
+    if (this.#chaos !== undefined) this.#chaos.over = true;
+    return (
+      (await this.#until(() => this.#workers.every((worker) => worker.done), DONE_WITHIN_MS, 'the pods are done')) ??
+      (await this.#until(this.#cleaner(), DONE_WITHIN_MS, 'all that is listed is removed')) ??
+      (await this.#until(() => this.#invariants.checkEmpty() === undefined, EMPTY_WITHIN_MS, 'the machine is empty'))
+    );
+  }
+
+  /** I18: what went wrong before has no effect on what comes after. */
+  async #freshPod(): Promise<Broken | undefined> {
+    const [shape] = this.#options.pods;
+    if (shape === undefined) return undefined;
+    const fresh = this.#begin({ ...shape, name: 'fresh', runs: 1 }, POLITE);
+    return (
+      (await this.#until(() => fresh.done, DONE_WITHIN_MS, 'a fresh pod is done')) ??
+      (await this.#until(this.#cleaner(), DONE_WITHIN_MS, 'all that is listed is removed')) ??
+      (await this.#until(() => this.#invariants.checkEmpty() === undefined, EMPTY_WITHIN_MS, 'the machine is empty'))
+    );
+  }
+
+  /** A garbage collector: removes what is listed, then the images; true when there is nothing to do. */
+  #cleaner(): () => boolean {
+    const world = this.#world;
+    let state: 'idle' | 'busy' | 'done' = 'idle';
+    const clean = async (): Promise<void> => {
+      const { troupe } = world;
+      for (const { id, listed } of troupe?.directory.sandboxes() ?? []) {
+        if (!listed) continue;
+        world.history.askedToRemoveSandbox(id);
+        await world.call('RemovePodSandbox', 240_000, (now, call) => now.removeSandbox(id, call));
+      }
+      for (const reference of REFERENCES) {
+        world.history.askedToRemoveImages();
+        await world.call('RemoveImage', 240_000, (now, call) => now.removeImage(reference, call));
+      }
+      const left = world.troupe?.directory.sandboxes().some((view) => view.listed) === true || (world.troupe?.images().length ?? 1) > 0;
+      state = left ? 'idle' : 'done';
+    };
+    return () => {
+      if (state === 'idle' && world.serving) {
+        state = 'busy';
+        clean().catch((thrown: unknown) => {
+          world.history.note(`cleaner: ${String(thrown)}`);
+          void world.sleep(100).then(() => (state = 'idle'));
+        });
+      }
+      return state === 'done';
+    };
+  }
+
+  async #until(reached: () => boolean, withinMs: number, what: string): Promise<Broken | undefined> {
+    const { scheduler, history } = this.#world;
+    const begin = scheduler.nowMs;
+    for (let step = 0; step < QUIET_STEPS; step += 1) {
+      if (reached()) return undefined;
+      const broken = await this.#step();
+      if (broken !== undefined) return broken;
+      if (scheduler.nowMs - begin > withinMs) break;
+    }
+    const why = this.#invariants.checkEmpty()?.detail ?? '';
+    return { invariant: 'I18', detail: `not reached: ${what}; ${why}; last: ${history.notes.at(-1) ?? ''}` };
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * The one owner of everything that can happen next: effects of port calls, their answers, timers, acts of the world.
+ * What happens is drawn from the seed; between two picks all microtasks run to their end.
+ *
+ * A life of the daemon is an epoch: what belongs to an older one is never delivered.
+ */
+import type { ClockPort, TimerHandle } from '../../src/actors/ports/clock.ts';
+import { hashText, randomStream } from './random.ts';
+import type { Random } from './random.ts';
+
+/** The world's own doings (processes, clients) belong to no life of the daemon. */
+export const WORLD = 0;
+
+interface Item {
+  readonly epoch: number;
+  readonly label: string;
+  readonly run: () => void;
+}
+
+interface Timer {
+  readonly epoch: number;
+  readonly atMs: number;
+  readonly tie: number;
+  readonly run: () => void;
+}
+
+// held before anything is trapped: the harness itself waits for the end of all microtasks with it
+const realSetImmediate = globalThis.setImmediate;
+
+/** 2³¹−1: what the real clock clamps to as well. */
+const LONGEST_MS = 2_147_483_647;
+/** How often time passes although something could happen at once: bounds and deadlines run out under load too. */
+const TIMER_FIRST = 0.02;
+const WALL_START_NS = 1_800_000_000_000_000_000n;
+
+export class Scheduler {
+  /** The present life of the daemon; 0 is the world. */
+  epoch = 0;
+  /** Virtual milliseconds since the begin. */
+  nowMs = 0;
+  steps = 0;
+  /** Of all labels in order; equal hashes mean equal runs. */
+  hash = 0x811c9dc5;
+  /** The last labels, for the story of a failure. */
+  readonly tail: string[] = [];
+  readonly #random: Random;
+  readonly #lazy: (label: string) => boolean;
+  #items: Item[] = [];
+  readonly #timers = new Set<Timer>();
+  #ticks = 0n;
+
+  constructor(seed: number) {
+    this.#random = randomStream(seed, 'scheduler');
+    // some seeds let one kind of thing wait for nearly everything else: orders that a fair draw never finds
+    const starved = this.#random.chance(0.5) ? this.#random.int(8) : -1;
+    this.#lazy = (label) => starved >= 0 && hashText(label.split(' ', 1)[0] ?? '') % 8 === starved;
+  }
+
+  /** Something that may happen from now on. */
+  add(epoch: number, label: string, run: () => void): void {
+    if (epoch === WORLD || epoch === this.epoch) this.#items.push({ epoch, label, run });
+  }
+
+  /** Something that happens in `ms` milliseconds. Returns how to take it back. */
+  after(epoch: number, ms: number, run: () => void): () => void {
+    const bound = Number.isNaN(ms) ? 0 : Math.min(Math.max(0, ms), LONGEST_MS);
+    const timer: Timer = { epoch, atMs: this.nowMs + bound, tie: this.#random.next(), run };
+    this.#timers.add(timer);
+    return () => this.#timers.delete(timer);
+  }
+
+  /** A new life; what the old one waited for never comes. */
+  nextEpoch(): void {
+    const old = this.epoch;
+    this.epoch += 1;
+    this.#items = this.#items.filter((item) => item.epoch !== old || old === WORLD);
+    for (const timer of this.#timers) if (timer.epoch === old && old !== WORLD) this.#timers.delete(timer);
+  }
+
+  /** The clock of one life of the daemon. */
+  clock(epoch: number): ClockPort {
+    const handles = new WeakMap<object, () => void>();
+    return {
+      nowNs: () => this.nowNs(),
+      monoMs: () => this.nowMs,
+      setTimeout: (fn, ms) => {
+        const handle: TimerHandle = {};
+        if (epoch === this.epoch) handles.set(handle, this.after(epoch, ms, fn));
+        return handle;
+      },
+      clearTimeout: (handle) => {
+        if (typeof handle === 'object') handles.get(handle)?.();
+      },
+    };
+  }
+
+  /** Strictly increasing. */
+  nowNs(): bigint {
+    this.#ticks += 1n;
+    return WALL_START_NS + BigInt(Math.round(this.nowMs * 1000)) * 1000n + this.#ticks;
+  }
+
+  /** Lets one thing happen; false when nothing is left that could. */
+  async step(): Promise<boolean> {
+    const timer = this.#nextTimer();
+    const item = this.#items.length > 0 && !(timer !== undefined && this.#random.chance(TIMER_FIRST)) ? this.#take() : undefined;
+    if (item === undefined && timer === undefined) return false;
+    this.steps += 1;
+    if (item !== undefined) {
+      this.nowMs += this.#random.next() * 2;
+      this.#note(item.label);
+      item.run();
+    } else if (timer !== undefined) {
+      this.#timers.delete(timer);
+      this.nowMs = Math.max(this.nowMs, timer.atMs);
+      this.#note('timer');
+      timer.run();
+    }
+    await drained();
+    return true;
+  }
+
+  #note(label: string): void {
+    this.hash = hashText(`${label}@${this.nowMs.toFixed(3)}`, this.hash);
+    this.tail.push(`${this.steps} ${this.nowMs.toFixed(1)} ${label}`);
+    if (this.tail.length > 400) this.tail.splice(0, 200);
+  }
+
+  #take(): Item | undefined {
+    const willing = this.#items.filter((item) => !this.#lazy(item.label));
+    const item = this.#random.pick(willing.length > 0 && this.#random.chance(0.95) ? willing : this.#items);
+    this.#items.splice(this.#items.indexOf(item), 1);
+    return item;
+  }
+
+  #nextTimer(): Timer | undefined {
+    let next: Timer | undefined;
+    for (const timer of this.#timers) {
+      if (next === undefined || timer.atMs < next.atMs || (timer.atMs === next.atMs && timer.tie < next.tie)) next = timer;
+    }
+    return next;
+  }
+}
+
+/** Settles when no microtask is left. */
+export function drained(): Promise<void> {
+  return new Promise((resolve) => realSetImmediate(resolve));
+}

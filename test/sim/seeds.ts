@@ -1,0 +1,114 @@
+/** A seed draws everything: pods, manners, which kinds of fault are on and how often. Quiet and harsh runs both occur. */
+import { randomStream } from './random.ts';
+import type { Random } from './random.ts';
+import type { PodPlan } from './kubelet.ts';
+import type { Program } from './kernel.ts';
+import { run } from './run.ts';
+import type { RunOptions, RunResult } from './run.ts';
+import { REFERENCES } from './storage-images-twins.ts';
+import type { Mutant, World } from './world.ts';
+
+interface Troubles {
+  readonly crash: number;
+  readonly power: number;
+  readonly error: number;
+  readonly hang: number;
+  readonly diskError: number;
+  readonly diskFull: number;
+  readonly initDies: number;
+}
+
+const STEPS = 1500;
+
+/** The run of a seed. */
+export function runSeed(seed: number, mutant: Mutant = 'none'): Promise<RunResult> {
+  return run(optionsOf(seed, mutant));
+}
+
+function optionsOf(seed: number, mutant: Mutant): RunOptions {
+  const random = randomStream(seed, 'plan');
+  const troubles = drawTroubles(random, mutant);
+  const dice = randomStream(seed, 'trouble');
+  const deadlines = randomStream(seed, 'deadlines');
+  const impatient = random.chance(0.5);
+  let begun = false;
+  return {
+    seed,
+    mutant,
+    pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => drawPod(random, n)),
+    manners: {
+      duplicates: random.chance(0.5) ? 0.2 : 0,
+      deadlineMs: () => (impatient && deadlines.chance(0.4) ? 5 + deadlines.int(200) : 240_000),
+    },
+    chaos: random.chance(0.4),
+    troubleSteps: 200 + random.int(STEPS),
+    trouble: (world) => {
+      if (!begun) {
+        begun = true;
+        begin(world, seed, troubles);
+      }
+      disturb(world, troubles, dice);
+    },
+  };
+}
+
+/** A swarm: each kind is on in some seeds only, with a rate of its own (reliability.md E2). */
+function drawTroubles(random: Random, mutant: Mutant): Troubles {
+  const sometimes = (chance: number, most: number): number => (random.chance(chance) ? random.next() * most : 0);
+  const drawn = {
+    crash: sometimes(0.6, 0.02),
+    power: sometimes(0.4, 0.008),
+    error: sometimes(0.4, 0.15),
+    hang: sometimes(0.25, 0.05),
+    diskError: sometimes(0.2, 0.05),
+    diskFull: sometimes(0.2, 0.01),
+    initDies: sometimes(0.3, 0.01),
+  };
+  return mutant === 'fsyncDropped' ? { ...drawn, power: Math.max(drawn.power, 0.004) } : drawn;
+}
+
+function drawPod(random: Random, n: number): PodPlan {
+  return {
+    name: `pod-${n}`,
+    containers: random.chance(0.5) ? ['main'] : ['main', 'side'],
+    image: random.pick(REFERENCES),
+    runs: 1 + random.int(2),
+    graceMs: random.pick([0, 50, 500, 30_000]),
+    teardown: random.pick(['tidy', 'sandboxOnly', 'removeOnly'] as const),
+    livesMs: random.int(500),
+    sharedPid: random.chance(0.3),
+    hostNetwork: random.chance(0.2),
+  };
+}
+
+function begin(world: World, seed: number, troubles: Troubles): void {
+  world.kernel.program = programs(seed);
+  world.outside.rates.error = troubles.error;
+  world.outside.rates.hang = troubles.hang;
+  world.diskErrorRate = troubles.diskError;
+}
+
+/** What a container's program does follows from the seed and its id. */
+function programs(seed: number): (containerId: string) => Program {
+  return (containerId) => {
+    const random = randomStream(seed, `program ${containerId}`);
+    return {
+      livesMs: random.chance(0.4) ? random.int(300) : undefined,
+      exitCode: random.int(4),
+      stubborn: random.chance(0.2),
+    };
+  };
+}
+
+function disturb(world: World, troubles: Troubles, dice: Random): void {
+  if (world.troupe !== undefined || dice.chance(0.2)) {
+    if (dice.chance(troubles.crash)) world.crash({ power: false });
+    if (dice.chance(troubles.power)) world.crash({ power: true });
+  }
+  if (dice.chance(troubles.diskFull)) world.disk.capacityBytes = world.disk.usedBytes() + dice.int(2000);
+  else if (dice.chance(0.01)) world.disk.capacityBytes = Number.MAX_SAFE_INTEGER;
+  if (dice.chance(troubles.initDies)) {
+    const inits = [...world.kernel.processes.values()].filter((one) => one.kind === 'init');
+    if (inits.length > 0) world.kernel.endInit(dice.pick(inits).owner, 137);
+  }
+}
