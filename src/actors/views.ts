@@ -108,7 +108,7 @@ export function sandboxView(snapshot: AnyMachineSnapshot): SandboxView {
 export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
   const context = snapshot.context as ContainerContext;
   const base = common(snapshot, context.owner);
-  const ended = base.state === 'exited' || base.state === 'removing';
+  const ended = hasExited(base.state, context);
   return {
     ...base,
     kind: 'container',
@@ -133,9 +133,14 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
   };
 }
 
+/** One whose exit an earlier life recorded and showed stays so while what it left is released. */
+function hasExited(state: string, context: ContainerContext): boolean {
+  return state === 'exited' || state === 'removing' || context.entry === 'unreleased';
+}
+
 /** CRI knows three states; those between keep the one that was last durable. */
 function criState(state: string, context: ContainerContext): CriState {
-  if (state === 'exited' || state === 'removing') return 'exited';
+  if (hasExited(state, context)) return 'exited';
   if (context.startedAtNs !== undefined && state !== 'starting') return 'running';
   return 'created';
 }

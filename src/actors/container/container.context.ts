@@ -7,7 +7,7 @@ import type { ContainerSpec, ImageConfig, ImageUse, Resources, SandboxSpec } fro
 export const CONTAINER_STEPS = ['rootfs', 'runtime'] as const;
 export type ContainerStep = (typeof CONTAINER_STEPS)[number];
 
-export type ContainerEntry = 'new' | 'intent' | 'created' | 'running' | 'stopping' | 'ended' | 'exited';
+export type ContainerEntry = 'new' | 'intent' | 'created' | 'running' | 'stopping' | 'ended' | 'unreleased' | 'exited';
 
 /** Needed only to build the container; a recovered one is built already. */
 export interface Making {

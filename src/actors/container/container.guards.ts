@@ -12,7 +12,8 @@ export const containerGuards = {
   wasCreated: ({ context }: Args): boolean => context.entry === 'created',
   wasRunning: ({ context }: Args): boolean => context.entry === 'running',
   wasStopping: ({ context }: Args): boolean => context.entry === 'stopping',
-  hasEnded: ({ context }: Args): boolean => context.entry === 'ended',
+  /** Its end is known; `unreleased` says that it is recorded too and only something was left behind. */
+  hasEnded: ({ context }: Args): boolean => context.entry === 'ended' || context.entry === 'unreleased',
   isUnwanted: ({ context }: Args): boolean => context.unwanted,
   /** The process ended before the state that could say so was reached. */
   exitIsKnown: ({ context }: Args): boolean => context.exit !== undefined,

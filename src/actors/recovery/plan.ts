@@ -111,7 +111,7 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
   if (exited !== undefined) {
     const mounted = world.storage.rootfs.some((one) => one.id === facts.intent.id && one.mounted);
     const left = mounted || seen?.exitFile !== undefined;
-    return { entry: left ? 'ended' : 'exited', startedAtNs: exited.startedAtNs, exit: exited.exit };
+    return { entry: left ? 'unreleased' : 'exited', startedAtNs: exited.startedAtNs, exit: exited.exit };
   }
   if (seen?.exitFile !== undefined) return ended(facts, seen.exitFile);
   if (created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));

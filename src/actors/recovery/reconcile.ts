@@ -44,7 +44,7 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
 
 function watchAgain(stage: RecoveryStage, input: ContainerInput): void {
   const { id, handler, spec, init, entry } = input;
-  if (init === undefined || entry === 'ended' || entry === 'exited' || entry === 'intent') return;
+  if (init === undefined || ['ended', 'unreleased', 'exited', 'intent'].includes(entry)) return;
   stage.ports.runtime.watch({ id, handler, spec, init });
 }
 
