@@ -192,10 +192,10 @@ export function sandboxMachine(effects: SandboxEffects) {
       ready: {
         tags: ['settled', 'listed', 'ready'],
         on: {
-          'sandbox.stop': 'stopping',
-          'sandbox.remove': { target: 'stopping', actions: 'wantRemoval' },
-          'sandbox.abandon': { target: 'stopping', actions: 'wantRemoval' },
-          'sandbox.broken': 'stopping',
+          'sandbox.stop': 'stopping.leaving',
+          'sandbox.remove': { target: 'stopping.leaving', actions: 'wantRemoval' },
+          'sandbox.abandon': { target: 'stopping.leaving', actions: 'wantRemoval' },
+          'sandbox.broken': 'stopping.leaving',
         },
       },
       stopping: {
@@ -207,6 +207,16 @@ export function sandboxMachine(effects: SandboxEffects) {
         initial: 'recording',
         onDone: 'notReady',
         states: {
+          // from ready: told as ready until the record is durable, since a crash before it makes it ready again (I5)
+          leaving: {
+            tags: ['ready'],
+            invoke: {
+              src: 'recordStopping',
+              input: self,
+              onDone: 'containers',
+              onError: { target: 'containers', actions: 'noteFault' },
+            },
+          },
           recording: {
             invoke: {
               src: 'recordStopping',
