@@ -254,6 +254,13 @@ export const edgeLimits = {
   streamsPerConnection: 1024,
   /** Connections at once: the kubelet has two, cAdvisor, crictl and tests a few. */
   connections: 256,
+  /** Streams at once over all connections: the kubelet has one of events, lists are short; the next is told `exhausted`. */
+  streams: 64,
+  /** Entries and bytes of one message of a streamed list: containerd sends 3000 at once, clients read up to 16 MiB. */
+  listBatchItems: 1000,
+  listBatchBytes: 1024 * 1024,
+  /** Events that wait for one client; one that is further behind is told `exhausted` and lists anew (F86). 500 pods in start make 2000. */
+  eventQueue: 8192,
   /** Calls at work at once over all connections; the next is told `exhausted`. Version and Status don't count. */
   inFlightCalls: 1024,
   /** Milliseconds between HTTP/2 pings to a client, and for its answer: frees what a half-open peer holds (F87). */

@@ -2,7 +2,7 @@
  * What all RPCs have in common: readiness, in-flight bound, request id and Cause, deadline, decoding and
  * encoding, one log line, fault → status. The files of `runtime/` and `image/` hold the rest, one RPC each.
  */
-import type { DescMethod, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
@@ -12,7 +12,7 @@ import { fail, toFault } from '../base/fault.ts';
 import { edgeLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
-import type { CallContext, UnaryHandler } from './server.ts';
+import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { RpcError, toStatus } from './status.ts';
 
 /** What a handler knows of its call beside the request. */
@@ -40,6 +40,20 @@ export type ServiceHandlers<S extends { readonly method: Record<string, DescMeth
     : never;
 };
 
+/** One server-streaming RPC: gives each message by `write`, and waits for it; throws FaultError. */
+export type StreamRpcHandler<M extends DescMethodServerStreaming> = (
+  request: MessageShape<M['input']>,
+  context: RpcContext,
+  write: (message: MessageInitShape<M['output']> | Uint8Array) => Promise<void>,
+) => Promise<void>;
+
+/** As `ServiceHandlers`, of the RPCs whose answer is a stream. */
+export type ServiceStreams<S extends { readonly method: Record<string, DescMethod> }> = {
+  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never]?: S['method'][K] extends DescMethodServerStreaming
+    ? StreamRpcHandler<S['method'][K]>
+    : never;
+};
+
 export interface EdgeOptions {
   readonly clock: Pick<ClockPort, 'nowNs' | 'monoMs'>;
   readonly random: Pick<RandomPort, 'token'>;
@@ -48,6 +62,8 @@ export interface EdgeOptions {
   readonly notReadyReason: () => string | undefined;
   readonly runtime?: ServiceHandlers<typeof RuntimeService>;
   readonly image?: ServiceHandlers<typeof ImageService>;
+  readonly runtimeStreams?: ServiceStreams<typeof RuntimeService>;
+  readonly imageStreams?: ServiceStreams<typeof ImageService>;
 }
 
 /** The handlers for `startCriServer`, by full method name such as `runtime.v1.RuntimeService/Version`. */
@@ -68,7 +84,26 @@ export function edgeMethods(options: EdgeOptions): Record<string, UnaryHandler> 
   return methods;
 }
 
+/** As `edgeMethods`, for `streams` of `startCriServer`. */
+export function edgeStreams(options: EdgeOptions): Record<string, StreamHandler> {
+  const edge = new Edge(options);
+  const streams: Record<string, StreamHandler> = {};
+  for (const [service, handlers] of [
+    [RuntimeService, options.runtimeStreams],
+    [ImageService, options.imageStreams],
+  ] as const) {
+    for (const rpc of service.methods) {
+      const handler = (handlers as Readonly<Record<string, AnyStreamHandler | undefined>> | undefined)?.[rpc.localName];
+      if (handler === undefined || rpc.methodKind !== 'server_streaming') continue;
+      streams[`${service.typeName}/${rpc.name}`] = (request, call, write) => edge.serveStream(rpc, handler, { request, call, write });
+    }
+  }
+  return streams;
+}
+
 type AnyHandler = RpcHandler<DescMethodUnary>;
+type AnyStreamHandler = StreamRpcHandler<DescMethodServerStreaming>;
+type StreamCall = { readonly request: Uint8Array; readonly call: CallContext; readonly write: (message: Uint8Array) => Promise<void> };
 /** What the edge needs of an RPC's descriptor. */
 type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
 
@@ -81,6 +116,7 @@ const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig
 class Edge {
   readonly #options: EdgeOptions;
   #inFlight = 0;
+  #streams = 0;
 
   constructor(options: EdgeOptions) {
     this.#options = options;
@@ -108,9 +144,40 @@ class Edge {
     }
   }
 
-  #admit(rpc: string): void {
+  async serveStream(rpc: Rpc, handler: AnyStreamHandler, { request, call, write }: StreamCall): Promise<void> {
+    const { clock, random } = this.#options;
+    const startedMonoMs = clock.monoMs();
+    const cause = causeOf(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
+    let bytes = 0;
+    this.#streams += 1;
+    try {
+      this.#refuseWhileNotReady(rpc.name);
+      if (this.#streams > edgeLimits.streams) fail('exhausted', `${rpc.name}: ${edgeLimits.streams} streams are open already`);
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineAtMs);
+      await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs }, (message) => {
+        const encoded = encode(rpc, message);
+        bytes += encoded.length;
+        return write(encoded);
+      });
+      this.#logAnswer(rpc.name, cause, startedMonoMs, bytes);
+    } catch (thrown) {
+      const fault = toFault(thrown);
+      // how every stream of events ends one day
+      if (fault.kind === 'cancelled') this.#options.log.debug({ ...cause, bytes, latencyMs: this.#sinceMs(startedMonoMs) }, rpc.name);
+      else this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
+      throw new RpcError(toStatus(fault, cause.requestId));
+    } finally {
+      this.#streams -= 1;
+    }
+  }
+
+  #refuseWhileNotReady(rpc: string): void {
     const reason = this.#options.notReadyReason();
     if (reason !== undefined) fail('notReady', `${rpc}: troupe takes no calls yet: ${reason}`);
+  }
+
+  #admit(rpc: string): void {
+    this.#refuseWhileNotReady(rpc);
     if (this.#inFlight > edgeLimits.inFlightCalls) {
       fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
     }
@@ -126,7 +193,7 @@ class Edge {
 
   #logAnswer(rpc: string, cause: Cause, startedMonoMs: number, bytes: number): void {
     const fields = { ...cause, code: 'ok', bytes, latencyMs: this.#sinceMs(startedMonoMs) };
-    if (ALWAYS.has(rpc) || rpc.startsWith('List')) this.#options.log.trace(fields, rpc);
+    if (ALWAYS.has(rpc) || rpc.startsWith('List') || rpc.startsWith('Stream')) this.#options.log.trace(fields, rpc);
     else this.#options.log.info(fields, rpc);
   }
 

@@ -8,7 +8,7 @@ import type { Server as NetServer, Socket } from 'node:net';
 import { connect, createServer } from 'node:net';
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
-import { Server, ServerCredentials } from '@grpc/grpc-js';
+import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { assert } from '../base/assert.ts';
 import { fail, fault, FaultError } from '../base/fault.ts';
@@ -34,19 +34,28 @@ export interface CallContext {
 /** One unary RPC on the wire: throws RpcError to say how it failed; anything else thrown is answered Internal. */
 export type UnaryHandler = (request: Uint8Array, call: CallContext) => Promise<Uint8Array>;
 
+/**
+ * One server-streaming RPC on the wire: the stream ends well when it resolves, otherwise as for UnaryHandler. `write`
+ * settles once the message is with the kernel, so that a slow client slows its handler; it rejects with the signal's
+ * reason once nobody listens any more.
+ */
+export type StreamHandler = (request: Uint8Array, call: CallContext, write: (message: Uint8Array) => Promise<void>) => Promise<void>;
+
 export interface CriServerOptions {
   /** Absolute path; its directory is made (mode 0700) when missing. */
   readonly socketPath: string;
   /** By full method name, such as `runtime.v1.RuntimeService/Version`. An RPC without handler is Unimplemented. */
   readonly methods: Readonly<Record<string, UnaryHandler>>;
+  /** As `methods`, for server-streaming RPCs. */
+  readonly streams?: Readonly<Record<string, StreamHandler>>;
   readonly clock: ClockPort;
   readonly log: Log;
 }
 
 export interface CriServer {
   /**
-   * Refuses new calls with Unavailable, waits at most `graceMs` (default `edgeLimits.drainMs`) for those at
-   * work, then closes. Repeatable; the first call's grace counts.
+   * Refuses new calls with Unavailable, ends streams so, waits at most `graceMs` (default `edgeLimits.drainMs`) for
+   * calls at work, then closes. Repeatable; the first call's grace counts.
    */
   drain(graceMs?: number): Promise<void>;
   /** Aborts calls at work, drops all connections and removes the socket file if it is still ours. Repeatable. */
@@ -69,6 +78,7 @@ class GrpcOverSocket implements CriServer {
   readonly #listener: NetServer;
   readonly #connections = new Set<Socket>();
   readonly #inFlight = new Set<AbortController>();
+  readonly #streams = new Set<AbortController>();
   /** What a drain waits for: called when the last call at work has ended, when the last connection has closed. */
   #onIdle: () => void = () => undefined;
   #onUnconnected: () => void = () => undefined;
@@ -101,18 +111,18 @@ class GrpcOverSocket implements CriServer {
   }
 
   drain(graceMs: number = edgeLimits.drainMs): Promise<void> {
-    this.#draining ??= this.#drain(graceMs);
-    return this.#draining;
+    return (this.#draining ??= this.#drain(graceMs));
   }
 
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return (this.#closing ??= this.#close());
   }
 
   async #drain(graceMs: number): Promise<void> {
+    // most of them would never end by themselves
+    this.#abort(this.#streams);
     if (this.#inFlight.size > 0) await this.#within(graceMs, (done) => (this.#onIdle = done));
-    this.#abortAll();
+    this.#abort(this.#inFlight);
     await this.#stopListening();
     // says GOAWAY and lets answers on their way out pass; it drops what is left after flushMs
     this.#injector.drain(edgeLimits.flushMs);
@@ -122,7 +132,7 @@ class GrpcOverSocket implements CriServer {
 
   async #close(): Promise<void> {
     this.#draining ??= Promise.resolve();
-    this.#abortAll();
+    for (const calls of [this.#inFlight, this.#streams]) this.#abort(calls);
     await this.#stopListening();
     this.#injector.destroy();
     for (const socket of this.#connections) socket.destroy();
@@ -138,8 +148,8 @@ class GrpcOverSocket implements CriServer {
     return this.#stopping;
   }
 
-  #abortAll(): void {
-    for (const call of this.#inFlight) call.abort(new FaultError(fault('notReady', 'troupe is stopping')));
+  #abort(calls: ReadonlySet<AbortController>): void {
+    for (const call of calls) call.abort(new FaultError(fault('notReady', 'troupe is stopping')));
   }
 
   /** Waits until `done`, handed to `subscribe`, is called, but no longer than `ms`. */
@@ -147,10 +157,7 @@ class GrpcOverSocket implements CriServer {
     const { clock } = this.#options;
     await new Promise<void>((resolve) => {
       const timer = clock.setTimeout(resolve, ms);
-      subscribe(() => {
-        clock.clearTimeout(timer);
-        resolve();
-      });
+      subscribe(() => resolve(clock.clearTimeout(timer)));
     });
   }
 
@@ -164,41 +171,67 @@ class GrpcOverSocket implements CriServer {
   }
 
   #register(): void {
-    const unused = new Map(Object.entries(this.#options.methods));
+    const unused = new Map<string, UnaryHandler>(Object.entries(this.#options.methods));
+    const unusedStreams = new Map<string, StreamHandler>(Object.entries(this.#options.streams ?? {}));
     for (const service of [RuntimeService, ImageService]) {
       for (const rpc of service.methods as readonly DescMethod[]) {
         const name = `${service.typeName}/${rpc.name}`;
-        const handler = unused.get(name);
-        unused.delete(name);
+        const [handler, streamer] = [unused.get(name), unusedStreams.get(name)];
+        for (const table of [unused, unusedStreams]) table.delete(name);
         const streaming = rpc.methodKind !== 'unary';
         assert(!(streaming && handler !== undefined), `a unary handler was given for the streaming RPC ${name}`);
-        if (streaming) this.#grpc.register(`/${name}`, (call: Writable) => refuseStream(call, rpc.name), same, same, 'serverStream');
+        assert(streaming || streamer === undefined, `a streaming handler was given for the unary RPC ${name}`);
+        if (streaming) this.#grpc.register(`/${name}`, (call: Writable) => void this.#serveStream(rpc.name, streamer, call), same, same, 'serverStream');
         else this.#grpc.register(`/${name}`, (call: UnaryCall, answer: Answer) => void this.#serve(rpc.name, handler, call, answer), same, same, 'unary');
       }
     }
-    assert(unused.size === 0, `handlers for RPCs that the contract doesn't have: ${[...unused.keys()].join(', ')}`);
+    const strange = [...unused.keys(), ...unusedStreams.keys()];
+    assert(strange.length === 0, `handlers for RPCs that the contract doesn't have: ${strange.join(', ')}`);
   }
 
   /** Never rejects: whatever a handler does ends one call. */
   async #serve(rpc: string, handler: UnaryHandler | undefined, call: UnaryCall, answer: Answer): Promise<void> {
     if (this.#draining !== undefined) return answer(wireStatus(stopping(rpc)));
     if (handler === undefined) return answer(wireStatus(unimplemented(rpc)));
-    const abort = new AbortController();
-    const context = callContext(call, abort.signal);
-    // the library says "cancelled" after a good end too
-    call.on('cancelled', () => {
-      if (this.#inFlight.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineAtMs)));
-    });
-    this.#inFlight.add(abort);
+    const { abort, context } = this.#begin(rpc, call, this.#inFlight);
     try {
-      const bytes = await handler(call.request, context);
-      answer(null, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+      answer(null, asBuffer(await handler(call.request, context)));
     } catch (thrown) {
       answer(wireStatus(this.#statusOf(rpc, thrown)));
     } finally {
       this.#inFlight.delete(abort);
       if (this.#inFlight.size === 0) this.#onIdle();
     }
+  }
+
+  /** As `#serve`. */
+  async #serveStream(rpc: string, handler: StreamHandler | undefined, call: Writable): Promise<void> {
+    if (this.#draining !== undefined || handler === undefined) {
+      return void call.emit('error', wireStatus(this.#draining === undefined ? unimplemented(rpc) : stopping(rpc)));
+    }
+    const { abort, context } = this.#begin(rpc, call, this.#streams);
+    try {
+      const done = handler(call.request, context, (message) => written(call, message, abort.signal));
+      // at once: from then on the client knows that it misses nothing
+      call.sendMetadata(new Metadata());
+      await done;
+      call.end();
+    } catch (thrown) {
+      call.emit('error', wireStatus(this.#statusOf(rpc, thrown)));
+    } finally {
+      this.#streams.delete(abort);
+    }
+  }
+
+  #begin(rpc: string, call: UnaryCall | Writable, calls: Set<AbortController>): { abort: AbortController; context: CallContext } {
+    const abort = new AbortController();
+    const context = callContext(call, abort.signal);
+    // the library says "cancelled" after a good end too
+    call.on('cancelled', () => {
+      if (calls.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineAtMs)));
+    });
+    calls.add(abort);
+    return { abort, context };
   }
 
   #gone(rpc: string, deadlineAtMs: number | undefined): ReturnType<typeof fault> {
@@ -233,18 +266,28 @@ function stopping(rpc: string): Status {
   return toStatus(fault('notReady', `${rpc}: troupe is stopping and takes no new calls`), '');
 }
 
-function refuseStream(call: Writable, rpc: string): void {
-  call.emit('error', wireStatus(unimplemented(rpc)));
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function callContext(call: UnaryCall, signal: AbortSignal): CallContext {
+/** The library keeps what the client's window has no room for: the callback comes when it has left. */
+function written(call: Writable, message: Uint8Array, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as FaultError);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    call.write(asBuffer(message), () => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+  });
+}
+
+function callContext(call: UnaryCall | Writable, signal: AbortSignal): CallContext {
   const deadline = Number(call.getDeadline());
   const traceparent = call.metadata.get('traceparent')[0];
-  return {
-    signal,
-    ...(Number.isFinite(deadline) ? { deadlineAtMs: deadline } : {}),
-    ...(typeof traceparent === 'string' ? { traceparent } : {}),
-  };
+  const told = typeof traceparent === 'string' ? { traceparent } : {};
+  return { signal, ...told, ...(Number.isFinite(deadline) ? { deadlineAtMs: deadline } : {}) };
 }
 
 /** The library percent-encodes the text with encodeURI, which throws on lone surrogates. */
@@ -283,7 +326,7 @@ const SECONDS: Readonly<Record<string, number>> = { H: 3600, M: 60, S: 1 };
  * mode 0700, gets its mode 0600 there, and is then renamed, which also replaces a stale one in one step.
  * (A umask would do too, but belongs to the whole process.) Gives what removes the file again, if it is ours.
  */
-async function listenPrivately(listener: NetServer, path: string): Promise<() => Promise<void>> {
+export async function listenPrivately(listener: NetServer, path: string): Promise<() => Promise<void>> {
   const slash = path.lastIndexOf('/');
   if (!path.startsWith('/') || path.endsWith('/')) fail('invalidRequest', `listen on ${path}: not an absolute path of a file`, { subject: path });
   const directory = path.slice(0, slash) || '/';
@@ -352,8 +395,6 @@ function someoneListens(path: string): Promise<boolean> {
       probe.destroy();
       resolve(true);
     });
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
-    });
+    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'));
   });
 }

@@ -1,14 +1,17 @@
 /** All RPCs that work, for `edgeMethods`. What is absent here is answered Unimplemented. */
 import type { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
-import type { ServiceHandlers } from './edge.ts';
+import type { ServiceHandlers, ServiceStreams } from './edge.ts';
+import { EventFeed } from './event-feed.ts';
 import { imageFsInfo } from './image/image-fs-info.ts';
 import { imageStatus } from './image/image-status.ts';
 import { listImages } from './image/list-images.ts';
 import { pullImage } from './image/pull-image.ts';
 import { removeImage } from './image/remove-image.ts';
+import { streamImages } from './image/stream-images.ts';
 import { containerStatus } from './runtime/container-status.ts';
 import { createContainer } from './runtime/create-container.ts';
 import { execSync } from './runtime/exec-sync.ts';
+import { getContainerEvents } from './runtime/get-container-events.ts';
 import { listContainers } from './runtime/list-containers.ts';
 import { listPodSandbox } from './runtime/list-pod-sandbox.ts';
 import { podSandboxStatus } from './runtime/pod-sandbox-status.ts';
@@ -19,8 +22,12 @@ import { runPodSandbox } from './runtime/run-pod-sandbox.ts';
 import { runtimeConfig } from './runtime/runtime-config.ts';
 import { startContainer } from './runtime/start-container.ts';
 import { status } from './runtime/status.ts';
+import { streamContainers } from './runtime/stream-containers.ts';
+import { streamPodSandboxes } from './runtime/stream-pod-sandboxes.ts';
 import { stopContainer } from './runtime/stop-container.ts';
 import { stopPodSandbox } from './runtime/stop-pod-sandbox.ts';
+import { updateContainerResources } from './runtime/update-container-resources.ts';
+import { updatePodSandboxResources } from './runtime/update-pod-sandbox-resources.ts';
 import { updateRuntimeConfig } from './runtime/update-runtime-config.ts';
 import { version } from './runtime/version.ts';
 import type { ServiceOptions } from './service-options.ts';
@@ -28,10 +35,13 @@ import type { ServiceOptions } from './service-options.ts';
 export interface Services {
   readonly runtime: ServiceHandlers<typeof RuntimeService>;
   readonly image: ServiceHandlers<typeof ImageService>;
+  readonly runtimeStreams: ServiceStreams<typeof RuntimeService>;
+  readonly imageStreams: ServiceStreams<typeof ImageService>;
 }
 
 /** The handlers of both services. */
 export function createServices(options: ServiceOptions): Services {
+  const feed = new EventFeed(options.troupe.directory, options.clock);
   return {
     runtime: {
       version: version(options),
@@ -41,7 +51,8 @@ export function createServices(options: ServiceOptions): Services {
       runPodSandbox: runPodSandbox(options),
       stopPodSandbox: stopPodSandbox(options),
       removePodSandbox: removePodSandbox(options),
-      podSandboxStatus: podSandboxStatus(options),
+      podSandboxStatus: podSandboxStatus(options, feed),
+      updatePodSandboxResources: updatePodSandboxResources(options),
       listPodSandbox: listPodSandbox(options),
       createContainer: createContainer(options),
       startContainer: startContainer(options),
@@ -49,6 +60,7 @@ export function createServices(options: ServiceOptions): Services {
       removeContainer: removeContainer(options),
       listContainers: listContainers(options),
       containerStatus: containerStatus(options),
+      updateContainerResources: updateContainerResources(options),
       execSync: execSync(options),
       reopenContainerLog: reopenContainerLog(options),
     },
@@ -59,5 +71,11 @@ export function createServices(options: ServiceOptions): Services {
       removeImage: removeImage(options),
       imageFsInfo: imageFsInfo(options),
     },
+    runtimeStreams: {
+      getContainerEvents: getContainerEvents(feed),
+      streamPodSandboxes: streamPodSandboxes(options),
+      streamContainers: streamContainers(options),
+    },
+    imageStreams: { streamImages: streamImages(options) },
   };
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
-import { edgeMethods } from '../cri/edge.ts';
+import { edgeMethods, edgeStreams } from '../cri/edge.ts';
 import { listenPrivately, startCriServer } from '../cri/server.ts';
 import type { CriServer } from '../cri/server.ts';
 import { createServices } from '../cri/services.ts';
@@ -52,8 +52,8 @@ async function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriS
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     configView: () => config,
   });
-  const methods = edgeMethods({ clock, random, log, notReadyReason: () => troupe.notReadyReason(), ...services });
-  return startCriServer({ socketPath: config.socket, methods, clock, log });
+  const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), ...services };
+  return startCriServer({ socketPath: config.socket, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
 }
 
 /** What the kernel enforces; a profile or label that we cannot honour yet is refused only where it would matter. */

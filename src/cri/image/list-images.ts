@@ -1,4 +1,5 @@
-import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
+import type { ImageRecord } from '../../actors/ports/specs.ts';
+import type { ImageFilter, ImageService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { imageList } from '../present/image.ts';
 import type { ServiceOptions } from '../service-options.ts';
@@ -7,10 +8,13 @@ import { imageName } from '../validate/image.ts';
 
 /** ListImages: all, or the one that the filter names. */
 export function listImages({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.listImages> {
-  return async ({ filter }) => {
-    const wanted = filter?.image;
-    if (wanted === undefined || wanted.image === '') return imageList.answer(troupe.images());
-    const found = troupe.findImage(translated('ListImages', () => imageName('filter.image', wanted, troupe.handlers())));
-    return imageList.answer(found === undefined ? [] : [found]);
-  };
+  return async ({ filter }) => imageList.answer(imagesListed(troupe, 'ListImages', filter));
+}
+
+/** The images that a list shows, now. */
+export function imagesListed(troupe: ServiceOptions['troupe'], rpc: string, filter: ImageFilter | undefined): readonly ImageRecord[] {
+  const wanted = filter?.image;
+  if (wanted === undefined || wanted.image === '') return troupe.images();
+  const found = troupe.findImage(translated(rpc, () => imageName('filter.image', wanted, troupe.handlers())));
+  return found === undefined ? [] : [found];
 }

@@ -4,7 +4,7 @@
  * each (protobuf encoding, "Length-Delimited Records", "Repeated Elements").
  */
 
-/** Field 1, wire type 2: `ListPodSandboxResponse.items`, `ListContainersResponse.containers`, `ListImagesResponse.images`. */
+/** Field 1, wire type 2, of each List*Response and of the Stream*Response beside it. */
 const TAG = 0x0a;
 /** Bits of a number in one byte of a varint, and the mark that another byte follows. */
 const VARINT_BITS = 7;
@@ -20,14 +20,24 @@ export class ListBytes<V extends object> {
   }
 
   answer(views: readonly V[]): Uint8Array {
-    const entries = views.map((view) => this.#entry(view));
-    const bytes = new Uint8Array(entries.reduce((sum, entry) => sum + entry.length, 0));
-    let at = 0;
-    for (const entry of entries) {
-      bytes.set(entry, at);
-      at += entry.length;
+    return joined(views.map((view) => this.#entry(view)));
+  }
+
+  /** Answers that hold all of it together, in order: each has at least one entry and keeps to the bounds if it has more. */
+  *batches(views: readonly V[], itemsMax: number, bytesMax: number): Generator<Uint8Array> {
+    let batch: Uint8Array[] = [];
+    let bytes = 0;
+    for (const view of views) {
+      const entry = this.#entry(view);
+      if (batch.length > 0 && (batch.length >= itemsMax || bytes + entry.length > bytesMax)) {
+        yield joined(batch);
+        batch = [];
+        bytes = 0;
+      }
+      batch.push(entry);
+      bytes += entry.length;
     }
-    return bytes;
+    if (batch.length > 0) yield joined(batch);
   }
 
   #entry(view: V): Uint8Array {
@@ -41,6 +51,16 @@ export class ListBytes<V extends object> {
     this.#entries.set(view, entry);
     return entry;
   }
+}
+
+function joined(entries: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(entries.reduce((sum, entry) => sum + entry.length, 0));
+  let at = 0;
+  for (const entry of entries) {
+    bytes.set(entry, at);
+    at += entry.length;
+  }
+  return bytes;
 }
 
 function varint(value: number): readonly number[] {

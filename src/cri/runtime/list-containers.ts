@@ -16,20 +16,28 @@ const STATES = {
 
 /** ListContainers: what is listed and passes every part of the filter; an unknown id gives an empty list. */
 export function listContainers({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listContainers> {
-  return async ({ filter }) => {
-    const listed = troupe.directory.containers().filter((view) => view.listed);
-    return containerList.answer(filter === undefined ? listed : select(listed, filter, troupe.directory));
-  };
+  return async ({ filter }) => containerList.answer(containersListed(troupe, 'ListContainers', filter));
+}
+
+/** The containers that a list shows, now; views never change, so neither does the list while it is sent. */
+export function containersListed(
+  { directory }: Pick<ServiceOptions['troupe'], 'directory'>,
+  rpc: string,
+  filter: ContainerFilter | undefined,
+): readonly ContainerView[] {
+  const listed = directory.containers().filter((view) => view.listed);
+  return filter === undefined ? listed : select(rpc, listed, filter, directory);
 }
 
 function select(
+  rpc: string,
   views: readonly ContainerView[],
   { id, podSandboxId, state, labelSelector }: ContainerFilter,
   directory: ServiceOptions['troupe']['directory'],
 ): readonly ContainerView[] {
-  if (state !== undefined) word('ListContainers: filter.state', state.state, STATES);
-  const wanted = id === '' ? undefined : findContainer(directory, 'ListContainers', id, 'filter.id');
-  const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, 'ListContainers', podSandboxId, 'filter.pod_sandbox_id');
+  if (state !== undefined) word(`${rpc}: filter.state`, state.state, STATES);
+  const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
+  const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
   return views.filter(
     (view) =>
       (id === '' || view === wanted) &&

@@ -11,19 +11,27 @@ const STATES = { [PodSandboxState.SANDBOX_READY]: 'ready', [PodSandboxState.SAND
 
 /** ListPodSandbox: what is listed and passes every part of the filter; an unknown id gives an empty list. */
 export function listPodSandbox({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandbox> {
-  return async ({ filter }) => {
-    const listed = troupe.directory.sandboxes().filter((view) => view.listed);
-    return sandboxList.answer(filter === undefined ? listed : select(listed, filter, troupe.directory));
-  };
+  return async ({ filter }) => sandboxList.answer(sandboxesListed(troupe, 'ListPodSandbox', filter));
+}
+
+/** The sandboxes that a list shows, now; views never change, so neither does the list while it is sent. */
+export function sandboxesListed(
+  { directory }: Pick<ServiceOptions['troupe'], 'directory'>,
+  rpc: string,
+  filter: PodSandboxFilter | undefined,
+): readonly SandboxView[] {
+  const listed = directory.sandboxes().filter((view) => view.listed);
+  return filter === undefined ? listed : select(rpc, listed, filter, directory);
 }
 
 function select(
+  rpc: string,
   views: readonly SandboxView[],
   { id, state, labelSelector }: PodSandboxFilter,
   directory: ServiceOptions['troupe']['directory'],
 ): readonly SandboxView[] {
-  if (state !== undefined) word('ListPodSandbox: filter.state', state.state, STATES);
-  const wanted = id === '' ? undefined : findSandbox(directory, 'ListPodSandbox', id, 'filter.id');
+  if (state !== undefined) word(`${rpc}: filter.state`, state.state, STATES);
+  const wanted = id === '' ? undefined : findSandbox(directory, rpc, id, 'filter.id');
   return views.filter(
     (view) =>
       (id === '' || view === wanted) &&

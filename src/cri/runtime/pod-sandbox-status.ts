@@ -1,16 +1,25 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
+import type { EventFeed } from '../event-feed.ts';
 import { listedSandbox } from '../lookup.ts';
 import { sandboxInfo } from '../present/info.ts';
+import { containerStatus } from '../present/container.ts';
 import { sandboxStatus } from '../present/sandbox.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
-/** PodSandboxStatus. The containers' statuses are for the event-driven relist, which is not served yet. */
-export function podSandboxStatus({
-  troupe,
-}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.podSandboxStatus> {
+/**
+ * PodSandboxStatus. The containers' statuses with their time belong to the event-driven relist (features.md row 5): they
+ * are there while a client listens to events. Without them the kubelet asks for each container, which is never wrong.
+ */
+export function podSandboxStatus(
+  { troupe }: Pick<ServiceOptions, 'troupe'>,
+  feed: EventFeed,
+): RpcHandler<typeof RuntimeService.method.podSandboxStatus> {
   return async ({ podSandboxId, verbose }) => {
     const view = listedSandbox(troupe.directory, 'PodSandboxStatus', podSandboxId);
-    return { status: sandboxStatus(view), info: verbose ? sandboxInfo(view, troupe.activity) : {} };
+    const answer = { status: sandboxStatus(view), info: verbose ? sandboxInfo(view, troupe.activity) : {} };
+    if (!feed.isWatched) return answer;
+    const containers = troupe.directory.containersOf(view.id).filter((one) => one.listed);
+    return { ...answer, containersStatuses: containers.map(containerStatus), timestamp: feed.stampNs() };
   };
 }

@@ -24,6 +24,14 @@ const NONE: Resources = {
   unified: {},
 };
 
+/** Limits that change, for a container that has some: what is not stated stays as it is. */
+export function resourcesChange(field: string, asked: LinuxContainerResources | undefined): Resources {
+  // memory and swap together are compared with the memory limit that will be, which may be the one that is
+  const swapAlone = asked?.memoryLimitInBytes === 0n && asked.memorySwapLimitInBytes > 0n;
+  if (!swapAlone) return resources(field, asked);
+  return { ...resources(field, { ...asked, memorySwapLimitInBytes: 0n }), memorySwapLimitBytes: asked.memorySwapLimitInBytes };
+}
+
 /** Values stay bigint up to 2⁶³−1 (S62). */
 export function resources(field: string, asked: LinuxContainerResources | undefined): Resources {
   if (asked === undefined) return NONE;

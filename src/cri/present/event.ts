@@ -1,0 +1,26 @@
+/** PodEvent → CRI message. Pure. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { ContainerEventResponseSchema } from '../../gen/runtime/v1/api_pb.ts';
+import { ContainerEventType } from '../../gen/runtime/v1/api_pb.ts';
+import type { PodEvent } from '../event-feed.ts';
+import { containerStatus } from './container.ts';
+import { sandboxStatus } from './sandbox.ts';
+
+const TYPE = {
+  created: ContainerEventType.CONTAINER_CREATED_EVENT,
+  started: ContainerEventType.CONTAINER_STARTED_EVENT,
+  stopped: ContainerEventType.CONTAINER_STOPPED_EVENT,
+  deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
+} as const;
+
+export function podEvent(event: PodEvent): MessageInitShape<typeof ContainerEventResponseSchema> {
+  const { id, type, createdAtNs, sandbox, containers } = event;
+  return {
+    containerId: id,
+    containerEventType: TYPE[type],
+    createdAt: createdAtNs,
+    // without one the kubelet drops the event: that of the sandbox's own end says all there is
+    ...(sandbox === undefined ? {} : { podSandboxStatus: sandboxStatus(sandbox) }),
+    containersStatuses: containers.map(containerStatus),
+  };
+}

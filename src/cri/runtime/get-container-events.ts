@@ -1,0 +1,19 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { StreamRpcHandler } from '../edge.ts';
+import type { EventFeed } from '../event-feed.ts';
+import { podEvent } from '../present/event.ts';
+
+/**
+ * GetContainerEvents: every change from now on, until the client goes or the server ends. A client that does not keep
+ * up is told `exhausted`: it has lost some, and has to list anew (F86).
+ */
+export function getContainerEvents(feed: EventFeed): StreamRpcHandler<typeof RuntimeService.method.getContainerEvents> {
+  return async (_request, { signal }, write) => {
+    const stream = feed.open();
+    try {
+      for (;;) for (const event of await stream.take(signal)) await write(podEvent(event));
+    } finally {
+      stream.close();
+    }
+  };
+}

@@ -1,0 +1,14 @@
+import { edgeLimits } from '../../base/limits.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { StreamRpcHandler } from '../edge.ts';
+import { containerList } from '../present/container.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { containersListed } from './list-containers.ts';
+
+/** StreamContainers: what ListContainers answers, in parts; of one moment all the same. */
+export function streamContainers({ troupe }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamContainers> {
+  return async ({ filter }, _context, write) => {
+    const views = containersListed(troupe, 'StreamContainers', filter);
+    for (const batch of containerList.batches(views, edgeLimits.listBatchItems, edgeLimits.listBatchBytes)) await write(batch);
+  };
+}

@@ -1,0 +1,14 @@
+import { edgeLimits } from '../../base/limits.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { StreamRpcHandler } from '../edge.ts';
+import { sandboxList } from '../present/sandbox.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { sandboxesListed } from './list-pod-sandbox.ts';
+
+/** StreamPodSandboxes: what ListPodSandbox answers, in parts; of one moment all the same. */
+export function streamPodSandboxes({ troupe }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxes> {
+  return async ({ filter }, _context, write) => {
+    const views = sandboxesListed(troupe, 'StreamPodSandboxes', filter);
+    for (const batch of sandboxList.batches(views, edgeLimits.listBatchItems, edgeLimits.listBatchBytes)) await write(batch);
+  };
+}

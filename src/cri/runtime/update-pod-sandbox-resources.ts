@@ -1,0 +1,22 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { listedSandbox } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { translated } from '../validate/check.ts';
+import { resourcesChange } from '../validate/resources.ts';
+
+const RPC = 'UpdatePodSandboxResources';
+
+/**
+ * UpdatePodSandboxResources: the kubelet tells what it has already set on the pod's cgroup, which is its own, so that
+ * runtimes with a virtual machine can follow (features.md row 37). Ours has nothing to follow: checked and accepted.
+ */
+export function updatePodSandboxResources({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.updatePodSandboxResources> {
+  return async ({ podSandboxId, overhead, resources: wanted }) => {
+    listedSandbox(troupe.directory, RPC, podSandboxId);
+    translated(RPC, () => [resourcesChange('overhead', overhead), resourcesChange('resources', wanted)]);
+    return {};
+  };
+}
