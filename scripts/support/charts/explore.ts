@@ -53,10 +53,11 @@ const nodesOf = (snapshot: AnyMachineSnapshot): readonly StateNode[] => snapshot
 
 /** State and what of the context can matter; of a fault only whether there is one. */
 function keyOf(charted: Charted, snapshot: AnyMachineSnapshot): string {
+  const path = statePath(snapshot.value);
   const context = Object.entries(snapshot.context as Record<string, unknown>)
-    .filter(([name]) => !charted.ignored.includes(name))
+    .filter(([name]) => !charted.ignored.includes(name) && charted.onlyIn?.[name]?.test(path) !== false)
     .map(([name, value]) => [name, /fault$/iu.test(name) ? value !== undefined : counted(charted, name, value)]);
-  return `${snapshot.status} ${statePath(snapshot.value)} ${encodePlain(context)}`;
+  return `${snapshot.status} ${path} ${encodePlain(context)}`;
 }
 
 function counted({ counted: lists }: Charted, name: string, value: unknown): unknown {

@@ -26,6 +26,8 @@ export interface Charted {
   readonly outputs: Readonly<Record<string, unknown>>;
   /** Parts of the context that no decision looks at: states that differ only there are explored once. */
   readonly ignored: readonly string[];
+  /** Parts that decide only in some states, and from there on never again elsewhere: state path → looked at. */
+  readonly onlyIn?: Readonly<Record<string, RegExp>>;
   /** Lists of the context of which only the length matters, and that up to this number. */
   readonly counted?: Readonly<Record<string, number>>;
 }
@@ -67,7 +69,8 @@ const container: Charted = {
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
   outputs: { writeBundle: { stopSignal: 'SIGTERM' }, create: PROCESS, start: { startedAtNs: 5n } },
-  ignored: ['claimed', 'releaseFault', 'effective', 'init', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
+  ignored: ['entry', 'claimed', 'releaseFault', 'effective', 'init', 'askedAtMonoMs', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
+  onlyIn: { killAtMonoMs: /^(starting|running|updating|stopping)/u, killingMs: /^stopping/u },
   counted: { updates: 2 },
 };
 
@@ -101,7 +104,7 @@ const sandbox: Charted = {
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
   outputs: { addNetwork: { ips: ['10.0.0.2'] }, startPause: PROCESS },
-  ignored: ['claimed', 'ips', 'pause', 'createdAtNs'],
+  ignored: ['entry', 'claimed', 'ips', 'pause', 'createdAtNs'],
 };
 
 const imagePull: Charted = {

@@ -63,7 +63,7 @@ function rowText(charted: Charted, leaf: StateNode, exploration: Exploration): r
 function beginnings(charted: Charted, exploration: Exploration): readonly string[] {
   const lines = charted.inputs.map((input, at) => {
     const place = exploration.places.get(exploration.initial[at] ?? '');
-    const decisive = ['entry', 'begun', 'spec'].filter((name) => name in input && !charted.ignored.includes(name));
+    const decisive = ['entry', 'begun', 'spec'].filter((name) => name in input && (name === 'entry' || !charted.ignored.includes(name)));
     const told = decisive.map((name) => `${name} ${JSON.stringify(input[name])}`);
     if ('interrupted' in input) told.push('interrupted');
     return `  ${[...told, ''].join('  ')}→ ${place?.path ?? ''}`;
