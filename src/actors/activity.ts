@@ -3,7 +3,7 @@
  * a DeadlineExceeded can name the thing waited on, and so that the effects of a
  * crashed actor can be ended before it is rebuilt.
  */
-import { fail, FaultError, toFault } from '../base/fault.ts';
+import { fail, fault, FaultError, toFault } from '../base/fault.ts';
 import { actorLimits } from '../base/limits.ts';
 import type { ClockPort } from './ports/clock.ts';
 import type { EffectContext, Waiting } from './ports/effect.ts';
@@ -48,6 +48,14 @@ export class Activity {
         return `${entry.waiting?.on ?? entry.effect}${pid} for ${seconds} s`;
       })
       .join(', ');
+  }
+
+  /**
+   * Tells the drivers that the results of this actor's effects are not wanted any more. They reject soon, or end as
+   * they would have; the actor hears of either.
+   */
+  abort(owner: string, reason: string): void {
+    for (const entry of [...(this.#byOwner.get(owner) ?? [])]) entry.abort(new FaultError(fault('cancelled', reason)));
   }
 
   /** Aborts all effects of an actor and settles when each has ended. */

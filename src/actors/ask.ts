@@ -30,6 +30,8 @@ export interface Question<T> {
   readonly attempted: string;
   /** Sent after the subscription; undefined only waits. */
   readonly command?: { readonly type: string };
+  /** Called right after the command was sent: what it changed stands in the directory already. */
+  readonly onSent?: () => void;
   /** The answer, or undefined to wait on. `gone` with the actor's last view, or undefined when it never was. */
   readonly answer: (view: View | undefined, gone: boolean) => Outcome<T> | undefined;
 }
@@ -73,6 +75,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
       return;
     }
     if (question.command !== undefined) directory.ref(address)?.send({ ...question.command, cause: call.cause } as typeof question.command);
+    question.onSent?.();
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);
   });

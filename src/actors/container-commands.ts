@@ -159,6 +159,14 @@ function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId 
   return id;
 }
 
+/**
+ * What is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
+ * waiting for the bound of a runtime that hangs (F33). Call it after the command was sent, which says why.
+ */
+function giveUpMaking(stage: ContainerStage, view: ContainerView, attempted: string): void {
+  if (isBeingMade(view)) stage.activity.abort(view.address, `${attempted} came while it was being created`);
+}
+
 function untilGone(
   stage: ContainerStage,
   view: ContainerView,
@@ -169,7 +177,7 @@ function untilGone(
   return ask(stage, call, {
     address: view.address,
     attempted: `${attempted}: waiting for container ${view.id} to be undone`,
-    ...(command === undefined ? {} : { command }),
+    ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),
     answer: (now, gone) => (gone || now?.state === 'owing' || now?.state === 'exited' ? { ok: true } : undefined),
   });
 }
@@ -227,6 +235,7 @@ export async function stopContainer(stage: ContainerStage, id: ContainerId, grac
     address: view.address,
     attempted,
     command: stopCommand,
+    onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone || now?.state === 'exited' || now?.state === 'removing') return { ok: true };
       if (now?.state === 'owing') return { fault: now.fault ?? fault('outside', `${attempted}: its undo is owed`) };
@@ -249,6 +258,7 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
     address: view.address,
     attempted,
     command: removeCommand,
+    onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone): Outcome<true> | undefined => {
       if (gone) return { ok: true };
       if (now?.settled !== true || (now.state !== 'exited' && now.state !== 'owing')) return undefined;

@@ -127,6 +127,14 @@ function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
   return id;
 }
 
+/**
+ * What is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
+ * waiting for the bound of a plugin that hangs (F50). Call it after the command was sent, which says why.
+ */
+function giveUpMaking(stage: SandboxStage, view: SandboxView, attempted: string): void {
+  if (isBeingMade(view)) stage.activity.abort(view.address, `${attempted} came while it was being started`);
+}
+
 /** Waits until the name is free: gone, or owing (then the janitor has it). */
 function untilGone(
   stage: SandboxStage,
@@ -138,7 +146,7 @@ function untilGone(
   return ask(stage, call, {
     address: view.address,
     attempted: `${attempted}: waiting for sandbox ${view.id} to be undone`,
-    ...(command === undefined ? {} : { command }),
+    ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),
     answer: (now, gone) => (gone || now?.state === 'owing' || now?.state === 'notReady' ? { ok: true } : undefined),
   });
 }
@@ -156,6 +164,7 @@ export async function stopSandbox(stage: SandboxStage, id: SandboxId, call: Call
     address: view.address,
     attempted,
     command: { type: 'sandbox.stop' },
+    onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone) => {
       if (gone) return { ok: true };
       if (now?.kind !== 'sandbox' || !now.settled) return undefined;
@@ -178,6 +187,7 @@ export async function removeSandbox(stage: SandboxStage, id: SandboxId, call: Ca
     address: view.address,
     attempted,
     command: { type: 'sandbox.remove' },
+    onSent: () => giveUpMaking(stage, view, attempted),
     answer: (now, gone) => {
       if (gone) return { ok: true };
       return now?.settled === true ? { fault: ended(now, attempted) } : undefined;

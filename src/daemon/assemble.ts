@@ -98,7 +98,7 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
     charts: troupeCharts(),
     release: async () => {
       runtime.close();
-      await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);
+      await Promise.all([network.stop(), opened.close(), stopNamespaceWorker(), store.close()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
     },

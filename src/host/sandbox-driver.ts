@@ -9,6 +9,7 @@ import { fail } from '../base/fault.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
+import { ensureAnswers } from './answering.ts';
 import { killCgroup } from './cgroup-kill.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { createCgroup, removeCgroup } from './cgroups.ts';
@@ -34,7 +35,7 @@ const SHM_BYTES = 64 * 1024 * 1024;
 export function createHostDriver(options: HostDriverOptions): HostPort {
   const { layout, cgroups, clock } = options;
   return {
-    makeSandboxFiles: (input) => makeFiles(options, input),
+    makeSandboxFiles: (input, fx) => makeFiles(options, input, fx),
     removeSandboxFiles: async ({ id }) => {
       await unmount(layout.sandboxFiles(id).shm, { lazy: true });
       await rm(layout.sandboxDir(id), { recursive: true, force: true });
@@ -69,7 +70,7 @@ export function sandboxHostname({ id, spec }: SandboxInput): string {
   return spec.hostname === '' ? id.slice(0, 12) : spec.hostname;
 }
 
-async function makeFiles(options: HostDriverOptions, input: SandboxInput): Promise<void> {
+async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: EffectContext): Promise<void> {
   const { layout } = options;
   const { id, spec } = input;
   const files = layout.sandboxFiles(id);
@@ -79,7 +80,7 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput): Promi
     writeFile(files.hostname, `${name}\n`, { mode: 0o644 }),
     writeFile(files.hosts, hostsFile(name), { mode: 0o644 }),
     resolvConf(options, spec.dns).then((text) => writeFile(files.resolvConf, text, { mode: 0o644 })),
-    makeLogDirectory(spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory),
+    makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
     spec.namespaces.ipc === 'pod' ? makeShm(files.shm) : Promise.resolve(),
   ]);
 }
@@ -113,7 +114,9 @@ async function readHostResolvConf(path: string): Promise<string> {
 }
 
 /** The kubelet makes its own before; crictl users expect it to be made. */
-async function makeLogDirectory(path: string): Promise<void> {
+async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: EffectContext): Promise<void> {
+  const attempted = `make log directory ${path}`;
+  await ensureAnswers({ path, attempted, mounts: await readMountInfo(), clock, fx });
   await mkdir(path, { recursive: true, mode: 0o755 });
 }
 

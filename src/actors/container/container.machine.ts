@@ -96,6 +96,8 @@ export function containerMachine(effects: ContainerEffects) {
       keepStart: assign({ startedAtNs: ({ event }) => outputOf<{ startedAtNs: bigint }>(event)?.startedAtNs }),
       keepStartAsk: assign({ startAskedAtNs: ({ event }) => (event.type === 'container.start' ? event.nowNs : 0n) }),
       keepExit: assign({ exit: ({ context, event }) => exitOf(context, event) }),
+      // two clocks tell them: the exit file's is the kernel's coarse one (I8)
+      orderTimes: assign({ exit: ({ context }) => notBefore(context.exit, context.startedAtNs) }),
       endWithoutWitness: assign({ exit: ({ context }) => context.exit ?? startError(context) }),
       keepGrace: assign({
         askedAtMonoMs: ({ event }) => ('nowMonoMs' in event ? event.nowMonoMs : 0),
@@ -355,7 +357,7 @@ export function containerMachine(effects: ContainerEffects) {
       finishing: {
         tags: ['listed'],
         // a fault of the start's record is told by then; kept, it would stand in the way of Remove
-        entry: 'clearFault',
+        entry: ['clearFault', 'orderTimes'],
         on: {
           'container.remove': { actions: 'wantRemoval' },
         },
@@ -490,6 +492,12 @@ function outputOf<T>(event: object): T | undefined {
 function exitOf(context: ContainerContext, event: ContainerEvent): ExitFact | undefined {
   if (context.exit !== undefined) return context.exit;
   return event.type === 'container.exited' ? event.exit : undefined;
+}
+
+/** The fact with its time moved to the start's where it would stand before it. */
+function notBefore(exit: ExitFact | undefined, startedAtNs: bigint | undefined): ExitFact | undefined {
+  if (exit === undefined || startedAtNs === undefined || exit.finishedAtNs >= startedAtNs) return exit;
+  return { ...exit, finishedAtNs: startedAtNs };
 }
 
 /** Exit of a container that never ran (containerd answers 128 and StartError as well). */

@@ -4,6 +4,7 @@ import { posix } from 'node:path';
 import type { Mount } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
+import { mountOver } from '../../host/answering.ts';
 import { codeOf } from '../../host/errno.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import type { ResolvedMount } from './spec/input.ts';
@@ -77,17 +78,6 @@ function refuse(attempted: string, error: unknown): never {
     fail('invalidRequest', `${attempted}: the source cannot be used: ${code}`, { subject: 'mounts.host_path' });
   }
   throw error;
-}
-
-/** The mount that a path lies on: the longest mount point above it, of equal ones the last, which lies on top. */
-export function mountOver(path: string, mountInfo: readonly MountInfo[]): MountInfo | undefined {
-  let found: MountInfo | undefined;
-  for (const mount of mountInfo) {
-    const { mountPoint } = mount;
-    const isAbove = mountPoint === '/' || path === mountPoint || path.startsWith(`${mountPoint}/`);
-    if (isAbove && (found === undefined || mountPoint.length >= found.mountPoint.length)) found = mount;
-  }
-  return found;
 }
 
 /** Propagation that the source's mount cannot give would be lost in silence (mount_namespaces(7)). */

@@ -13,12 +13,13 @@ import type { Log } from '../../base/log.ts';
 import { mkdirInRoot, readFileInRoot } from '../../host/files.ts';
 import { containerCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
+import { ensureAnswers, mountOver } from '../../host/answering.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { bootId, processExists } from '../../host/process-identity.ts';
 import { resolveDevices } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
-import { checkMounts, mountOver, resolveMounts } from './bundle-mounts.ts';
+import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import { onUserPath } from './bundle-wait.ts';
 import { makePauseRootfs, pauseSpec } from './pause.ts';
@@ -148,8 +149,9 @@ function stopSignalOf({ spec, image, id }: BundleInput, log: Log): string {
 }
 
 function pathCaller(clock: ClockPort, fx: EffectContext, mountInfo: readonly MountInfo[]): OnPath {
-  return (path, attempted, work) => {
+  return async (path, attempted, work) => {
     fx.note({ on: attempted });
+    await ensureAnswers({ path, attempted, mounts: mountInfo, clock, fx });
     return onUserPath(work, { mountPoint: mountOver(path, mountInfo)?.mountPoint ?? '/', attempted, clock, fx });
   };
 }

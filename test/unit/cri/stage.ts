@@ -122,6 +122,7 @@ export function sandboxView(id: SandboxId, more: Partial<SandboxView> = {}): San
     pause: undefined,
     owesStop: false,
     owes: false,
+    debts: [],
     ...more,
   };
 }
@@ -148,6 +149,7 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
     effective: { uid: 1000, gid: 1001, supplementalGroups: [1001, 7], stopSignal: 'SIGRTMIN+3', logPath: '/var/log/pods/web/main/0.log' },
     startFault: undefined,
     owes: false,
+    debts: [],
     updating: [],
     updated: [],
     ...more,

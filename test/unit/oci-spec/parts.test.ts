@@ -5,7 +5,8 @@ import { cgroupParentOf, containerCgroup, createLayout, pauseCgroup, sandboxCgro
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
 import { effectiveLogPath } from '../../../src/oci/runtime/bundle-log.ts';
 import { hardOpenFiles, pageSizeOf } from '../../../src/oci/runtime/bundle-host.ts';
-import { checkMounts, mountOver } from '../../../src/oci/runtime/bundle-mounts.ts';
+import { mountOver } from '../../../src/host/answering.ts';
+import { checkMounts } from '../../../src/oci/runtime/bundle-mounts.ts';
 import { onUserPath } from '../../../src/oci/runtime/bundle-wait.ts';
 import { pauseElf } from '../../../src/oci/runtime/pause-elf.ts';
 import { capabilitiesOfMask } from '../../../src/oci/runtime/spec/capabilities.ts';
