@@ -9,7 +9,7 @@ import type { Transition } from './transitions.ts';
 
 /** One change of state. */
 export interface Change extends Transition {
-  /** Counts all changes since the daemon's start, from 1, without holes. */
+  /** Counts all changes since the daemon's start, from 2, without holes. */
   readonly seq: bigint;
   /** Wall clock. */
   readonly atNs: bigint;
@@ -30,6 +30,9 @@ interface Track {
   end: { readonly view: View; readonly atNs: bigint; readonly atMonoMs: number } | undefined;
 }
 
+/** What the supervisor calls the state of an actor that crashed too often. */
+const QUARANTINED = 'quarantined';
+
 export class Recorder {
   readonly #clock: ClockPort;
   readonly #tracks = new Map<string, Track>();
@@ -37,13 +40,14 @@ export class Recorder {
   readonly #graves: string[] = [];
   readonly #all = new Ring<Change>(limits.changes);
   readonly #watchers = new Set<(change: Change) => void>();
-  #seq = 0n;
+  /** 1 is the start itself: a list of a fresh daemon, too, has a number above 0 to resume from. */
+  #seq = 1n;
 
   constructor(clock: ClockPort) {
     this.#clock = clock;
   }
 
-  /** The newest change's number; 0 before the first. */
+  /** The newest change's number; 1 before the first. */
   get seq(): bigint {
     return this.#seq;
   }
@@ -52,8 +56,7 @@ export class Recorder {
   note(transition: Transition): void {
     this.#seq += 1n;
     const change: Change = { ...transition, seq: this.#seq, atNs: this.#clock.nowNs() };
-    const track = this.#tracks.get(transition.address) ?? newTrack();
-    this.#tracks.set(transition.address, track);
+    const track = this.#trackOf(transition.address);
     track.ring.push(change);
     track.sinceNs = change.atNs;
     this.#all.push(change);
@@ -63,13 +66,28 @@ export class Recorder {
   /** Keeps the last view of what ends; call once. */
   attach(directory: Directory): void {
     directory.listenToAll((view, gone) => {
-      if (!gone) return;
-      const track = this.#tracks.get(view.address) ?? newTrack();
-      this.#tracks.set(view.address, track);
+      const track = this.#trackOf(view.address);
+      if (!gone) {
+        this.#noteQuarantine(view, track);
+        return;
+      }
       track.end = { view, atNs: this.#clock.nowNs(), atMonoMs: this.#clock.monoMs() };
       this.#graves.push(view.address);
       this.#bury();
     });
+  }
+
+  /** The supervisor says it of an actor that is gone, so no machine tells it. */
+  #noteQuarantine({ address, path }: View, track: Track): void {
+    const from = track.ring.items().at(-1)?.to ?? '';
+    if (path !== QUARANTINED || from === QUARANTINED) return;
+    this.note({ address, from, to: QUARANTINED, on: 'crash', cause: '', settled: true, final: false });
+  }
+
+  #trackOf(address: string): Track {
+    const track = this.#tracks.get(address) ?? { ring: new Ring(limits.historyPerActor), sinceNs: 0n, end: undefined };
+    this.#tracks.set(address, track);
+    return track;
   }
 
   past(address: string): Past | undefined {
@@ -87,10 +105,11 @@ export class Recorder {
   /**
    * Calls `tell` with every change after `afterSeq` that is still known, then with each new one, until the returned
    * function is called. Throws `exhausted` above the bound of watchers, `notFound` when changes after `afterSeq`
-   * are forgotten already (then List anew).
+   * are forgotten already, or when it is a number of another life of the daemon (then List anew).
    */
   watch(afterSeq: bigint, tell: (change: Change) => void): () => void {
     if (this.#watchers.size >= limits.watchers) fail('exhausted', `watch: ${limits.watchers} clients watch already`);
+    if (afterSeq > this.#seq) fail('notFound', `watch: there is no change ${afterSeq} yet, the newest is ${this.#seq}; list again`);
     if (afterSeq > 0n) {
       const kept = this.#all.items();
       const oldest = kept[0]?.seq ?? this.#seq + 1n;
@@ -112,8 +131,4 @@ export class Recorder {
       this.#tracks.delete(address);
     }
   }
-}
-
-function newTrack(): Track {
-  return { ring: new Ring(limits.historyPerActor), sinceNs: 0n, end: undefined };
 }

@@ -10,6 +10,7 @@ import type { ChartsResponse, ExplainRequest, ListRequest, WatchRequest } from '
 import type { Chart } from './chart.ts';
 import { describeActor, describeChange } from './describe.ts';
 import type { Describing } from './describe.ts';
+import { findView } from './find-view.ts';
 import type { Change } from './recorder.ts';
 
 export interface IntrospectionOptions extends Describing {
@@ -51,7 +52,7 @@ async function list(options: IntrospectionOptions, { kind }: ListRequest) {
 }
 
 async function explain(options: IntrospectionOptions, { query }: ExplainRequest) {
-  const view = find(options, query);
+  const view = findView(query, [views(options), options.recorder.removed().map((end) => end.view)]);
   const related = views(options).filter((other) => isRelated(view, other));
   return {
     actor: await describeActor(options, view),
@@ -65,47 +66,15 @@ function isRelated(view: View, other: View): boolean {
   return view.kind === 'container' && other.kind === 'sandbox' && other.id === view.spec.key.sandboxId;
 }
 
-/** Living ones first, then removed ones; an exact address or id before a prefix, a prefix before a name. */
-function find(options: IntrospectionOptions, query: string): View {
-  if (query === '') throw new ConnectError('explain: an id or a name is needed', Code.InvalidArgument);
-  const groups = [views(options), options.recorder.removed().map((end) => end.view)];
-  const tests: readonly ((view: View) => boolean)[] = [
-    (view) => view.address === query || idOf(view) === query,
-    (view) => idOf(view).startsWith(query),
-    (view) => nameOf(view) === query,
-    (view) => view.kind === 'sandbox' && `${view.spec.key.namespace}/${view.spec.key.name}` === query,
-  ];
-  for (const group of groups) {
-    for (const test of tests) {
-      const found = group.filter(test);
-      const [first] = found;
-      if (first === undefined) continue;
-      if (new Set(found.map((view) => view.address)).size > 1) {
-        const names = found.slice(0, 5).map((view) => view.address).join(', ');
-        throw new ConnectError(`explain ${query}: this is ${names}; say more of it`, Code.InvalidArgument);
-      }
-      return first;
-    }
-  }
-  throw new ConnectError(`explain ${query}: no pod, container or pull of this id or name, also none removed lately`, Code.NotFound);
-}
-
-function idOf(view: View): string {
-  return view.kind === 'pull' ? view.address.slice('pull/'.length) : view.id;
-}
-
-function nameOf(view: View): string {
-  return view.kind === 'pull' ? view.reference : view.spec.key.name;
-}
-
 /** Pushes from the recorder into a bounded queue; the client reads at its own pace. */
 async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest, context: HandlerContext) {
   const queue: Change[] = [];
   let wake: () => void = () => undefined;
   let isOverflowed = false;
   const stop = subscribe(options, afterSeq, (change) => {
-    if (queue.length >= introspectionLimits.watchQueue) isOverflowed = true;
-    else queue.push(change);
+    // once one was dropped, no later one may follow: the client would not see the hole
+    isOverflowed ||= queue.length >= introspectionLimits.watchQueue;
+    if (!isOverflowed) queue.push(change);
     wake();
   });
   context.signal.addEventListener('abort', () => wake(), { once: true });

@@ -20,8 +20,8 @@ export interface ChainContext {
   /** For the whole chain, in milliseconds. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** Told what runs now, such as `CNI ADD bridge`, and its pid once there is one. */
-  readonly note?: (on: string, pid?: number) => void;
+  /** Told what runs now, such as `CNI ADD bridge`, with its argv and its pid once there are some. */
+  readonly note?: (on: string, argv?: readonly string[], pid?: number) => void;
 }
 
 export class Attachments {
@@ -88,8 +88,13 @@ export class Attachments {
     const budget = { leftMs: context.timeoutMs };
     const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context, budget);
     for (const plugin of network.plugins.toReversed()) await chain(plugin, prevResult);
-    context.note?.('rules left by CNI plugins');
-    await this.#firewall.clean(attachment, kept, budget, context.signal);
+    const on = 'rules left by CNI plugins';
+    context.note?.(on);
+    await this.#firewall.clean(attachment, kept, {
+      budget,
+      ...(context.signal === undefined ? {} : { signal: context.signal }),
+      onSpawn: (argv, pid) => context.note?.(on, argv, pid),
+    });
     await this.#cache.end(id);
   }
 
@@ -134,7 +139,7 @@ export class Attachments {
         attachment: { containerId: id, netnsPath, ifName: attachment.ifName, cniArgs: attachment.cniArgs },
         stdin: pluginRequest(network, plugin, attachment.runtimeConfig, prevResult),
         timeoutMs: budget.leftMs,
-        onSpawn: (pid) => context.note?.(on, pid),
+        onSpawn: (argv, pid) => context.note?.(on, argv, pid),
         attempted,
         subject: id,
         ...(context.signal === undefined ? {} : { signal: context.signal }),
@@ -214,12 +219,14 @@ export async function collectGarbage(
 }
 
 async function run(network: Network, plugin: PluginConf, command: CniCommand, stdin: JsonObject, call: NetworkCall) {
-  call.note?.(`CNI ${command} ${plugin.type}`);
+  const on = `CNI ${command} ${plugin.type}`;
+  call.note?.(on);
   return runPlugin(call.runTool, {
     command,
     type: plugin.type,
     pluginDirs: call.pluginDirs,
     stdin,
+    onSpawn: (argv, pid) => call.note?.(on, argv, pid),
     timeoutMs: Math.min(call.timeoutMs, command === 'GC' ? call.timeoutMs : networkLimits.probeTimeoutMs),
     attempted: `CNI ${command} in network ${network.name}`,
     subject: network.name,

@@ -177,5 +177,8 @@ class CniDriver implements NetworkDriver {
 }
 
 function chainContext(fx: EffectContext): ChainContext {
-  return { timeoutMs: fx.timeoutMs, signal: fx.signal, note: (on, pid) => fx.note(pid === undefined ? { on } : { on, pid }) };
+  const { timeoutMs, signal } = fx;
+  const note: ChainContext['note'] = (on, argv, pid) =>
+    fx.note({ on, ...(argv === undefined ? {} : { argv }), ...(pid === undefined ? {} : { pid }) });
+  return { timeoutMs, signal, note };
 }

@@ -60,6 +60,13 @@ export interface Budget {
   leftMs: number;
 }
 
+export interface Cleaning {
+  readonly budget: Budget;
+  readonly signal?: AbortSignal;
+  /** Told each tool that is run and its pid. */
+  readonly onSpawn?: (argv: readonly string[], pid: number) => void;
+}
+
 export class Firewall {
   readonly #runTool: RunTool;
   readonly #toolDirs: readonly string[];
@@ -77,11 +84,10 @@ export class Firewall {
   async clean(
     attachment: Attachment,
     kept: KeptResult | undefined,
-    budget: Budget,
-    signal?: AbortSignal,
+    cleaning: Cleaning,
   ): Promise<boolean> {
     const chains = ownChains(attachment, kept);
-    const run: Run = async (argv, stdin = '') => this.#run(attachment.id, argv, stdin, budget, signal);
+    const run: Run = async (argv, stdin = '') => this.#run(attachment.id, argv, stdin, cleaning);
     const left = await Promise.all(
       chains.map(async ({ family, chain }) => this.#isThere(attachment.id, family, chain, run)),
     );
@@ -140,8 +146,7 @@ export class Firewall {
     id: SandboxId,
     argv: readonly string[],
     stdin: string,
-    budget: Budget,
-    signal: AbortSignal | undefined,
+    { budget, signal, onSpawn }: Cleaning,
   ): Promise<ToolResult> {
     const what = `rules of sandbox ${id}: ${argv.join(' ')}`;
     const timeoutMs = Math.min(budget.leftMs, networkLimits.firewallTimeoutMs);
@@ -153,6 +158,7 @@ export class Firewall {
       timeoutMs,
       outputBytesMax: networkLimits.firewallOutputBytes,
       ...(signal === undefined ? {} : { signal }),
+      ...(onSpawn === undefined ? {} : { onSpawn: (pid: number) => onSpawn(argv, pid) }),
     });
     budget.leftMs -= result.durationMs;
     if (result.timedOut) fail('timedOut', `${what}: no end within ${timeoutMs} ms`, { subject: id });

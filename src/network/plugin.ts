@@ -61,7 +61,8 @@ export interface PluginCall {
   readonly stdin: JsonObject;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  readonly onSpawn?: (pid: number) => void;
+  /** Told the plugin's argv once it is found, and again with its pid once it runs. */
+  readonly onSpawn?: (argv: readonly string[], pid?: number) => void;
   /** What is attempted, for messages: `CNI ADD of sandbox <id> to network <name>`. */
   readonly attempted: string;
   readonly subject: string;
@@ -95,14 +96,17 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
   const options = { subject: call.subject };
   const path = await findExecutable(call.type, call.pluginDirs);
   if (path === undefined) fail('outside', `${what}: no such executable in ${call.pluginDirs.join(', ')}`, options);
+  const argv = [path];
+  const { onSpawn } = call;
+  onSpawn?.(argv);
   const result = await runNamed(runTool, what, {
-    argv: [path],
+    argv,
     env: environment(call),
     stdin: Buffer.from(JSON.stringify(call.stdin)),
     timeoutMs: call.timeoutMs,
     outputBytesMax: networkLimits.pluginOutputBytes,
     ...(call.signal === undefined ? {} : { signal: call.signal }),
-    ...(call.onSpawn === undefined ? {} : { onSpawn: call.onSpawn }),
+    ...(onSpawn === undefined ? {} : { onSpawn: (pid: number) => onSpawn(argv, pid) }),
   });
   if (result.timedOut) fail('timedOut', `${what}: no answer within ${call.timeoutMs} ms; it was killed`, options);
   if (result.truncated && result.stdout.length >= networkLimits.pluginOutputBytes) {

@@ -24,7 +24,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   'actors/ports': [],
   actors: ['xstate'],
   cri: ['@bufbuild/protobuf', '@bufbuild/protobuf/wkt', '@grpc/grpc-js'],
-  introspection: ['@bufbuild/protobuf', 'xstate'],
+  introspection: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'xstate'],
   journal: ['@bufbuild/protobuf'],
   host: ['koffi'],
   oci: ['smol-toml', 'tar-stream'],

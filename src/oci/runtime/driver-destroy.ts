@@ -66,7 +66,10 @@ async function endProcesses(
   // an exit file without a monitor: nobody works for it any more; otherwise a cut-off create may be under way
   if (!hasEnded) await killWorkers(parts, handler, id, undefined);
   const state = await readRuntimeState(handler.root, id);
-  if (state !== undefined && processExists(state)) await endProcess(parts, id, state);
+  if (state !== undefined && processExists(state)) {
+    fx.note({ on: 'the end of the processes', pid: state.pid });
+    await endProcess(parts, id, state);
+  }
   if (cgroup !== undefined) await emptyCgroup(parts, id, cgroup, fx.timeoutMs);
 }
 

@@ -63,7 +63,10 @@ export async function destroyPause(parts: DriverParts, input: PauseInput, fx: Ef
   // without whole state, or before start, a call of the runtime may be under way that a crash cut us off from
   if (state === undefined || (await awaitsStart(handler.root, id))) await killWorkers(parts, handler, id, undefined);
   const init = (await readRuntimeState(handler.root, id)) ?? state;
-  if (init !== undefined && processExists(init)) await endProcess(parts, id, init);
+  if (init !== undefined && processExists(init)) {
+    fx.note({ on: 'the end of the pause process', pid: init.pid });
+    await endProcess(parts, id, init);
+  }
   await dropCgroup(parts, id, pauseCgroup(input.sandbox.cgroupParent, id), fx);
   // by our own hand, without a process: nothing is left that the runtime would have to undo
   await dropRuntimeState(handler.root, id);

@@ -152,7 +152,7 @@ class Exec {
       pidFile: join(this.#directory, 'pid'),
       runtimeOptions: this.#leaf === undefined ? [] : [this.#leaf.option],
     });
-    this.#fx.note({ on: `${this.#handler.name} exec` });
+    this.#fx.note({ on: `${this.#handler.name} exec`, argv });
     const sync = makePipe();
     try {
       const child = await spawnProcess({
@@ -163,7 +163,7 @@ class Exec {
         stderr: 'pipe',
         extraFds: [{ childFd: SYNC_FD, fd: sync.write }],
       });
-      this.#fx.note({ on: `${this.#handler.name} exec`, pid: child.pid });
+      this.#fx.note({ on: `${this.#handler.name} exec`, argv, pid: child.pid });
       return {
         child,
         sync: new SyncPipe(sync.read),
