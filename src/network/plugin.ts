@@ -61,8 +61,8 @@ export interface PluginCall {
   readonly stdin: JsonObject;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal;
-  /** Told the plugin's argv once it is found, and again with its pid once it runs. */
-  readonly onSpawn?: (argv: readonly string[], pid?: number) => void;
+  /** Told the plugin's argv and pid once it runs. */
+  readonly onSpawn?: (argv: readonly string[], pid: number) => void;
   /** What is attempted, for messages: `CNI ADD of sandbox <id> to network <name>`. */
   readonly attempted: string;
   readonly subject: string;
@@ -98,7 +98,6 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
   if (path === undefined) fail('outside', `${what}: no such executable in ${call.pluginDirs.join(', ')}`, options);
   const argv = [path];
   const { onSpawn } = call;
-  onSpawn?.(argv);
   const result = await runNamed(runTool, what, {
     argv,
     env: environment(call),
