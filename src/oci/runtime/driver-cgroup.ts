@@ -19,12 +19,21 @@ type Id = ContainerId | SandboxId;
 export async function admitMonitor(parts: DriverParts, leaf: string, pid: number): Promise<void> {
   const { cgroups } = parts;
   if (!(await cgroupExists(cgroups, dirname(leaf)))) return;
-  if (!(await cgroupExists(cgroups, leaf))) await createCgroup(cgroups, leaf);
+  if ((await enter(parts, leaf, pid)) === undefined) return;
+  // not there, or in some hierarchies only or not filled yet: what a daemon leaves that was killed while it made it
+  await createCgroup(cgroups, leaf);
+  const refused = await enter(parts, leaf, pid);
+  if (refused !== undefined) throw refused;
+}
+
+/** Why the kernel does not let it in; undefined also when the monitor has ended: its sync pipe tells why. */
+async function enter(parts: DriverParts, leaf: string, pid: number): Promise<Error | undefined> {
   try {
-    await moveProcess(cgroups, leaf, pid);
+    await moveProcess(parts.cgroups, leaf, pid);
+    return undefined;
   } catch (error) {
-    // it has ended; its sync pipe tells why
-    if (codeOf(error) !== 'ESRCH') throw error;
+    if (codeOf(error) === 'ESRCH') return undefined;
+    return error instanceof Error ? error : new Error(String(error));
   }
 }
 

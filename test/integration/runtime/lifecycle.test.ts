@@ -1,7 +1,7 @@
-import { existsSync, readFileSync, renameSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { containerCgroup } from '../../../src/host/layout.ts';
+import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths } from './kernel.ts';
 import { World, fx, missing, processesNaming, until } from './support.ts';
 
@@ -177,6 +177,14 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     ]);
     // not in the cgroup of this process
     expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(`/troupe-sandbox-${world.sandboxId}/monitors`);
+  });
+
+  it('F02 completes the cgroup of the monitors that a killed daemon had made in some hierarchies only, and empty', async () => {
+    const leaves = cgroupPaths(join(sandboxCgroup(world.parent, world.sandboxId), 'monitors'));
+    for (const leaf of leaves.slice(0, Math.ceil(leaves.length / 2))) mkdirSync(leaf);
+    const container = await world.run(['sh', '-c', 'exit 0']);
+    await world.exitOf(container.id);
+    expect(leaves.filter((leaf) => !existsSync(leaf))).toEqual([]);
   });
 });
 
