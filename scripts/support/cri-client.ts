@@ -1,5 +1,5 @@
 // A CRI client over the generated contract: for demo, bench, churn and tests. What the kubelet does with grpc-go.
-import { type DescMessage, type DescMethod, type DescMethodUnary, type MessageInitShape, type MessageShape, create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type DescMessage, type DescMethod, type DescMethodServerStreaming, type DescMethodUnary, type MessageInitShape, type MessageShape, create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { ImageService, RuntimeService } from '../../src/gen/runtime/v1/api_pb.ts';
 
@@ -15,6 +15,22 @@ type Methods<S extends { readonly method: object }> = {
     : never;
 };
 
+type Streams<S extends { readonly method: object }> = {
+  readonly [K in keyof S['method'] as S['method'][K] extends DescMethodServerStreaming ? K : never]: S['method'][K] extends DescMethodServerStreaming<
+    infer I extends DescMessage,
+    infer O extends DescMessage
+  >
+    ? (request: MessageInitShape<I>) => CriStream<MessageShape<O>>
+    : never;
+};
+
+/** A stream of answers without a deadline. It ends with the server's end, throws its ServiceError, and stops the server when left early. */
+export interface CriStream<T> extends AsyncIterable<T> {
+  /** Once the server has taken the call, or has ended it. */
+  readonly opened: Promise<void>;
+  readonly cancel: () => void;
+}
+
 export interface CallOptions {
   /** ms until the client gives up; 120 s, the kubelet's default, when not said. */
   readonly deadlineMs?: number;
@@ -23,6 +39,8 @@ export interface CallOptions {
 export interface CriClient {
   readonly runtime: Methods<typeof RuntimeService>;
   readonly image: Methods<typeof ImageService>;
+  readonly runtimeStreams: Streams<typeof RuntimeService>;
+  readonly imageStreams: Streams<typeof ImageService>;
   readonly close: () => void;
 }
 
@@ -40,6 +58,8 @@ export function criClient(socket: string): CriClient {
   return {
     runtime: methodsOf(channel, RuntimeService),
     image: methodsOf(channel, ImageService),
+    runtimeStreams: streamsOf(channel, RuntimeService),
+    imageStreams: streamsOf(channel, ImageService),
     close: () => channel.close(),
   };
 }
@@ -51,6 +71,32 @@ function methodsOf<S extends typeof RuntimeService | typeof ImageService>(channe
     methods[method.localName] = (request: object, options: CallOptions = {}) => call(channel, service.typeName, method, request, options);
   }
   return methods as Methods<S>;
+}
+
+function streamsOf<S extends typeof RuntimeService | typeof ImageService>(channel: Client, service: S): Streams<S> {
+  const streams: Record<string, unknown> = {};
+  for (const method of service.methods as readonly DescMethod[]) {
+    if (method.methodKind === 'server_streaming') streams[method.localName] = (request: object) => stream(channel, service.typeName, method, request);
+  }
+  return streams as Streams<S>;
+}
+
+function stream(channel: Client, service: string, method: DescMethod, request: object): CriStream<object> {
+  const readable = channel.makeServerStreamRequest(
+    `/${service}/${method.name}`,
+    (message: object) => Buffer.from(toBinary(method.input, create(method.input, message as never))),
+    (bytes: Buffer) => fromBinary(method.output, bytes),
+    request,
+    new Metadata({ waitForReady: true }),
+  );
+  const opened = new Promise<void>((resolve) => {
+    for (const event of ['metadata', 'end', 'error']) readable.once(event, () => resolve());
+  });
+  return {
+    opened,
+    cancel: () => readable.cancel(),
+    [Symbol.asyncIterator]: () => (readable as AsyncIterable<object>)[Symbol.asyncIterator](),
+  };
 }
 
 function isUnary(method: DescMethod): method is DescMethodUnary {
