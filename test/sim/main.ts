@@ -1,6 +1,8 @@
 /** `npm run sim [-- --seeds N | --seed N | --sweep | --mutants]`: a failure prints one line that replays exactly. */
 import { parseArgs } from 'node:util';
+import { writeGolden } from './golden.ts';
 import { runSeed } from './seeds.ts';
+import { sweep } from './sweep.ts';
 import type { Failure } from './run.ts';
 
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -42,8 +44,23 @@ async function one(seed: number): Promise<boolean> {
   return failure === undefined;
 }
 
+/** Death before and after each effect. */
+async function sweepAll(depth: 1 | 2, write: boolean): Promise<boolean> {
+  const { known, explored, survived, runs, failures } = await sweep(depth);
+  for (const { point, pair, failure } of failures) say(`point=${JSON.stringify(point)} ${pair}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
+  if (write) writeGolden(known);
+  say(`crash points known ${known.size} = explored ${explored.size} = survived ${survived.size} (${runs} runs)`);
+  return known.size === explored.size && explored.size === survived.size;
+}
+
 const { values } = parseArgs({
-  options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' }, sweep: { type: 'boolean' }, mutants: { type: 'boolean' } },
+  options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' }, sweep: { type: 'boolean' }, mutants: { type: 'boolean' }, depth: { type: 'string' }, golden: { type: 'boolean' } },
 });
-const good = values.seed === undefined ? await seeds(Number(values.seeds ?? 200), Number(values.from ?? 1)) : await one(Number(values.seed));
-process.exitCode = good ? 0 : 1;
+
+async function chosen(): Promise<boolean> {
+  if (values.sweep === true) return sweepAll(values.depth === '2' ? 2 : 1, values.golden === true);
+  if (values.seed !== undefined) return one(Number(values.seed));
+  return seeds(Number(values.seeds ?? 200), Number(values.from ?? 1));
+}
+
+process.exitCode = (await chosen()) ? 0 : 1;

@@ -18,6 +18,8 @@ export interface RunOptions extends WorldOptions {
   /** Steps after which the faults end. */
   readonly troubleSteps?: number;
   readonly chaos?: boolean;
+  /** False: no further pod after the end. */
+  readonly fresh?: boolean;
 }
 
 export interface Failure extends Broken {
@@ -39,8 +41,8 @@ export interface RunResult {
 const QUIET_STEPS = 60_000;
 /** Virtual milliseconds in which clients must be done once the faults are over: several of the longest bounds in a row. */
 const DONE_WITHIN_MS = 20 * 60_000;
-/** Virtual milliseconds after which nothing may be left: an unclaimed container's two minutes and a few janitor's rounds. */
-const EMPTY_WITHIN_MS = 200_000;
+/** Virtual milliseconds after which nothing may be left: the longest bounds of what still hangs, two minutes for the unclaimed, some rounds of the janitor. */
+const EMPTY_WITHIN_MS = 15 * 60_000;
 
 const POLITE: Manners = { duplicates: 0, deadlineMs: () => 240_000 };
 
@@ -98,7 +100,7 @@ class Course {
       if (broken !== undefined) return broken;
       if (this.#chaos === undefined && this.#workers.every((worker) => worker.done)) break;
     }
-    return (await this.#quiet()) ?? (await this.#freshPod());
+    return (await this.#quiet()) ?? (this.#options.fresh === false ? undefined : await this.#freshPod());
   }
 
   /** One step and the cheap rows. */
@@ -112,13 +114,13 @@ class Course {
     const { outside, disk } = this.#world;
     outside.rates.error = 0;
     outside.rates.hang = 0;
+    this.#world.scheduler.timerFirst = 0;
     this.#world.diskErrorRate = 0;
     disk.capacityBytes = Number.MAX_SAFE_INTEGER;
     if (this.#chaos !== undefined) this.#chaos.over = true;
     return (
       (await this.#until(() => this.#workers.every((worker) => worker.done), DONE_WITHIN_MS, 'the pods are done')) ??
-      (await this.#until(this.#cleaner(), DONE_WITHIN_MS, 'all that is listed is removed')) ??
-      (await this.#until(() => this.#invariants.checkEmpty() === undefined, EMPTY_WITHIN_MS, 'the machine is empty'))
+      (await this.#until(this.#cleaner(), EMPTY_WITHIN_MS, 'the machine is empty'))
     );
   }
 
@@ -129,38 +131,34 @@ class Course {
     const fresh = this.#begin({ ...shape, name: 'fresh', runs: 1 }, POLITE);
     return (
       (await this.#until(() => fresh.done, DONE_WITHIN_MS, 'a fresh pod is done')) ??
-      (await this.#until(this.#cleaner(), DONE_WITHIN_MS, 'all that is listed is removed')) ??
-      (await this.#until(() => this.#invariants.checkEmpty() === undefined, EMPTY_WITHIN_MS, 'the machine is empty'))
+      (await this.#until(this.#cleaner(), EMPTY_WITHIN_MS, 'the machine is empty'))
     );
   }
 
-  /** A garbage collector: removes what is listed, then the images; true when there is nothing to do. */
+  /** A garbage collector: removes what is listed and all images, again and again; true when nothing is left. */
   #cleaner(): () => boolean {
     const world = this.#world;
-    let state: 'idle' | 'busy' | 'done' = 'idle';
+    let busy = false;
     const clean = async (): Promise<void> => {
-      const { troupe } = world;
-      for (const { id, listed } of troupe?.directory.sandboxes() ?? []) {
+      for (const { id, listed } of world.troupe?.directory.sandboxes() ?? []) {
         if (!listed) continue;
         world.history.askedToRemoveSandbox(id);
         await world.call('RemovePodSandbox', 240_000, (now, call) => now.removeSandbox(id, call));
       }
-      for (const reference of REFERENCES) {
-        world.history.askedToRemoveImages();
-        await world.call('RemoveImage', 240_000, (now, call) => now.removeImage(reference, call));
-      }
-      const left = world.troupe?.directory.sandboxes().some((view) => view.listed) === true || (world.troupe?.images().length ?? 1) > 0;
-      state = left ? 'idle' : 'done';
+      if ((world.troupe?.images().length ?? 0) === 0) return;
+      world.history.askedToRemoveImages();
+      for (const reference of REFERENCES) await world.call('RemoveImage', 240_000, (now, call) => now.removeImage(reference, call));
     };
     return () => {
-      if (state === 'idle' && world.serving) {
-        state = 'busy';
-        clean().catch((thrown: unknown) => {
-          world.history.note(`cleaner: ${String(thrown)}`);
-          void world.sleep(100).then(() => (state = 'idle'));
-        });
+      if (this.#invariants.checkEmpty() === undefined && !busy) return true;
+      if (!busy && world.serving) {
+        busy = true;
+        clean()
+          .catch((thrown: unknown) => world.history.note(`cleaner: ${String(thrown)}`))
+          .then(() => world.sleep(1000))
+          .then(() => (busy = false), () => undefined);
       }
-      return state === 'done';
+      return false;
     };
   }
 

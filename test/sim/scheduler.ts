@@ -29,8 +29,6 @@ const realSetImmediate = globalThis.setImmediate;
 
 /** 2³¹−1: what the real clock clamps to as well. */
 const LONGEST_MS = 2_147_483_647;
-/** How often time passes although something could happen at once: bounds and deadlines run out under load too. */
-const TIMER_FIRST = 0.02;
 const WALL_START_NS = 1_800_000_000_000_000_000n;
 
 export class Scheduler {
@@ -39,6 +37,8 @@ export class Scheduler {
   /** Virtual milliseconds since the begin. */
   nowMs = 0;
   steps = 0;
+  /** How often time jumps to the next timer although something could happen at once: bounds run out under load too. */
+  timerFirst = 0;
   /** Of all labels in order; equal hashes mean equal runs. */
   hash = 0x811c9dc5;
   /** The last labels, for the story of a failure. */
@@ -103,7 +103,8 @@ export class Scheduler {
   /** Lets one thing happen; false when nothing is left that could. */
   async step(): Promise<boolean> {
     const timer = this.#nextTimer();
-    const item = this.#items.length > 0 && !(timer !== undefined && this.#random.chance(TIMER_FIRST)) ? this.#take() : undefined;
+    const due = timer !== undefined && (timer.atMs <= this.nowMs ? this.#random.chance(0.5) : this.#random.chance(this.timerFirst));
+    const item = this.#items.length > 0 && !due ? this.#take() : undefined;
     if (item === undefined && timer === undefined) return false;
     this.steps += 1;
     if (item !== undefined) {

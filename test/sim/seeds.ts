@@ -16,6 +16,7 @@ interface Troubles {
   readonly diskError: number;
   readonly diskFull: number;
   readonly initDies: number;
+  readonly timerFirst: number;
 }
 
 const STEPS = 1500;
@@ -63,6 +64,7 @@ function drawTroubles(random: Random, mutant: Mutant): Troubles {
     diskError: sometimes(0.2, 0.05),
     diskFull: sometimes(0.2, 0.01),
     initDies: sometimes(0.3, 0.01),
+    timerFirst: sometimes(0.4, 0.04),
   };
   return mutant === 'fsyncDropped' ? { ...drawn, power: Math.max(drawn.power, 0.004) } : drawn;
 }
@@ -86,6 +88,7 @@ function begin(world: World, seed: number, troubles: Troubles): void {
   world.outside.rates.error = troubles.error;
   world.outside.rates.hang = troubles.hang;
   world.diskErrorRate = troubles.diskError;
+  world.scheduler.timerFirst = troubles.timerFirst;
 }
 
 /** What a container's program does follows from the seed and its id. */
