@@ -20,10 +20,11 @@ export async function update(
   const attempted = `update container ${id}`;
   const note = await readNote(parts.layout, id);
   if (note === undefined) return fail('notFound', `${attempted}: it has no bundle`, { subject: id });
+  // first: what can't be said at all is told as such, whatever is used
+  const stdin = parts.bundles.updateDocument(resources, from);
   await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
   const argv = updateArgv({ path: handler.path, globals: ownGlobals(parts, handler), id });
   const stage = `${handler.name} update`;
-  const stdin = parts.bundles.updateDocument(resources, from);
   const answer = await runRuntime(parts, { argv, attempted, stage, subject: id, stdin, fx });
   if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id });
 }

@@ -4,7 +4,7 @@ import type { CriStream } from '../../../scripts/support/cri-client.ts';
 import type { World } from '../../e2e/support/world.ts';
 import type { ContainerEventResponse } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { ContainerEventType, ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 
 /** gRPC's code Unavailable. */
 const UNAVAILABLE = 14;
@@ -16,8 +16,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  expect(await world.leftovers()).toEqual([]);
-  await world.close();
+  expect(await closeWorld(world)).toEqual([]);
 });
 
 /** The events up to the first that is the last one wanted. */

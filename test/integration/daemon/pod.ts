@@ -1,7 +1,9 @@
 // One pod with one container on an instance of a test's own, step by step.
+import type { Message, MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
+import { ContainerConfigSchema, LinuxContainerResourcesSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
-import type { ContainerConfig } from '../../e2e/support/pods.ts';
 import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
 
 export interface Made {
@@ -9,11 +11,23 @@ export interface Made {
   readonly containerId: string;
 }
 
+export type Limits = Exclude<MessageInitShape<typeof LinuxContainerResourcesSchema>, Message>;
+
+export interface PodWish {
+  readonly command?: readonly string[];
+  readonly limits?: Limits;
+  readonly runtimeHandler?: string;
+}
+
 /** Creates pod and container; the container is not started. On the host's network: nothing here is about CNI. */
-export async function makePod(world: World, name: string, change: (config: ContainerConfig) => ContainerConfig = (same) => same): Promise<Made> {
+export async function makePod(world: World, name: string, wish: PodWish = {}): Promise<Made> {
   const config = sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true });
-  const { podSandboxId: sandboxId } = await world.client.runtime.runPodSandbox({ config });
-  const container = change(containerConfig({ name: 'main', image: await world.pull(), command: ['sleep', '3600'], hostNetwork: true }));
+  const { podSandboxId: sandboxId } = await world.client.runtime.runPodSandbox({ config, runtimeHandler: wish.runtimeHandler ?? '' });
+  const plain = containerConfig({ name: 'main', image: await world.pull(), command: wish.command ?? ['sleep', '3600'], hostNetwork: true });
+  const container = create(ContainerConfigSchema, plain);
+  if (wish.limits !== undefined && container.linux !== undefined) {
+    container.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
+  }
   const { containerId } = await world.client.runtime.createContainer({ podSandboxId: sandboxId, config: container, sandboxConfig: config });
   return { sandboxId, containerId };
 }
@@ -25,3 +39,12 @@ export async function removePod(world: World, sandboxId: string): Promise<void> 
 }
 
 export const hostOnlyWorld = (name: string): Promise<World> => makeWorld({ name, network: 'host-only' });
+
+/** Takes the world away; gives what the daemon has left on the machine. */
+export async function closeWorld(world: World): Promise<string[]> {
+  try {
+    return await world.leftovers();
+  } finally {
+    await world.close();
+  }
+}
