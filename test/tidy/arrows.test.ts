@@ -27,7 +27,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   introspection: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'xstate'],
   journal: ['@bufbuild/protobuf'],
   host: ['koffi'],
-  oci: ['smol-toml', 'tar-stream'],
+  oci: ['smol-toml'],
   network: [],
   daemon: ['pino', 'smol-toml', 'xstate'],
 };

@@ -1,4 +1,6 @@
 // The files that are drawn from the machines, and how each is brought up to date.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { explore } from './explore.ts';
 import { charted } from './machines.ts';
 import { matrixText } from './matrix.ts';
@@ -10,7 +12,7 @@ const ARCHITECTURE = 'docs/architecture.md';
 export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
   const files = new Map<string, (old: string) => string>();
   for (const one of charted) files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
-  files.set(ARCHITECTURE, withPictures);
+  files.set(ARCHITECTURE, (old) => withTables(withPictures(old)));
   return files;
 }
 
@@ -20,5 +22,15 @@ export function withPictures(text: string): string {
     const one = charted.find((other) => other.name === name);
     if (one === undefined) throw new Error(`${ARCHITECTURE}: no machine is called ${name}`);
     return `${begin}\`\`\`mermaid\n${mermaidText(one.machine)}\n\`\`\`\n${end}`;
+  });
+}
+
+/** Replaces what stands between `<!-- table FILE -->` and `<!-- end -->` by the tables in the comment at that file's head. */
+function withTables(text: string): string {
+  return text.replace(/(<!-- table (\S+) -->\n)[\s\S]*?(<!-- end -->)/gu, (_all, begin: string, file: string, end: string) => {
+    const [head = ''] = readFileSync(join(import.meta.dirname, '../../..', file), 'utf8').split('*/', 1);
+    const lines = head.split('\n').map((line) => line.replace(/^ \* ?/u, ''));
+    const rows = lines.filter((line, at) => line.startsWith('|') || (line === '' && lines[at - 1]?.startsWith('|') === true));
+    return `${begin}${rows.join('\n').trim()}\n${end}`;
   });
 }

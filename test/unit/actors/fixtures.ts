@@ -60,7 +60,7 @@ export function sandboxIntent(part: Partial<SandboxSpec> = {}, id = sandboxId())
   return { type: 'sandbox.intent', id, spec: sandboxSpec(part), createdAtNs: 100n };
 }
 
-export function sandboxReady(pause: ProcessIdentity | undefined = undefined, id = sandboxId()): SandboxReady {
+export function sandboxReady(pause?: ProcessIdentity, id = sandboxId()): SandboxReady {
   return { type: 'sandbox.ready', id, ips: ['10.62.0.2'], pause };
 }
 

@@ -1,0 +1,172 @@
+// The crash story: each row of the table at the head of src/actors/recovery/plan.ts is a test here.
+import { describe, expect, it } from 'vitest';
+import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
+import type { RuntimeFacts } from '../../../src/actors/ports/runtime.ts';
+import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
+import { planContainer, planSandbox } from '../../../src/actors/recovery/plan.ts';
+import type { World } from '../../../src/actors/recovery/plan.ts';
+import { containerCreated, containerId, containerIntent, exit, process, sandboxId, sandboxIntent, sandboxReady } from './fixtures.ts';
+
+const sid = sandboxId();
+const id = containerId();
+const NOW_NS = 5_000_000_000n;
+
+function ledgerOf(...records: readonly JournalRecord[]): Ledger {
+  const ledger = emptyLedger();
+  for (const record of records) ledgerFold.apply(ledger, record);
+  return ledger;
+}
+
+/** A machine on which everything is as the records say, changed by `part`. */
+function world(part: Partial<World> = {}): World {
+  return {
+    nowNs: NOW_NS,
+    host: { bootId: process.bootId, sandboxes: [{ id: sid, pins: ['net', 'ipc', 'uts'], files: true }] },
+    containers: new Map(), pauses: new Map(), storage: { layers: [], rootfs: [] },
+    ...part,
+  };
+}
+
+const seen = (part: Partial<RuntimeFacts>): World =>
+  world({ containers: new Map([[id, { id, process: 'running', init: process, monitorAlive: true, exitFile: undefined, leftovers: true, ...part }]]) });
+
+const ALL = ['files', 'cgroup', 'namespaces', 'network'];
+
+describe('sandbox begins', () => {
+  const ready = [sandboxIntent(), sandboxReady()];
+
+  it('intent, anything: unwinding every step, unclaimed (F01)', () => {
+    for (const now of [world(), world({ host: { bootId: 'other', sandboxes: [] } })]) {
+      expect(planSandbox(ledgerOf(sandboxIntent()), now, sid)).toMatchObject({ entry: 'intent', begun: ALL, claimed: false });
+    }
+  });
+
+  it('ready, namespaces there: ready, claimed, with its addresses', () => {
+    expect(planSandbox(ledgerOf(...ready), world(), sid)).toMatchObject({ entry: 'ready', begun: ALL, claimed: true, ips: ['10.62.0.2'] });
+  });
+
+  it.each([
+    ['no pin', []],
+    ['the network namespace is missing', ['ipc', 'uts']],
+    ['the IPC namespace is missing', ['net', 'uts']],
+  ] as const)('ready, %s: notReady, every step owed', (_what, pins) => {
+    const now = world({ host: { bootId: process.bootId, sandboxes: [{ id: sid, pins, files: true }] } });
+    expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
+  });
+
+  it('ready, rebooted: notReady, every step owed', () => {
+    const now = world({ host: { bootId: 'boot-2', sandboxes: [] } });
+    expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
+  });
+
+  it('ready on the host\'s network and IPC: needs no pin', () => {
+    const onHost = sandboxIntent({ namespaces: { network: 'node', ipc: 'node', pid: 'container', targetId: undefined } });
+    const now = world({ host: { bootId: process.bootId, sandboxes: [] } });
+    expect(planSandbox(ledgerOf(onHost, sandboxReady()), now, sid)).toMatchObject({ entry: 'ready', begun: ['files', 'cgroup', 'namespaces'] });
+  });
+
+  it('ready with a pause process: ready while that very process is there, else every step owed', () => {
+    const shared = sandboxIntent({ namespaces: { network: 'pod', ipc: 'pod', pid: 'pod', targetId: undefined } });
+    const ledger = ledgerOf(shared, sandboxReady(process));
+    const pausing = (pid: number): World => world({ pauses: new Map([[sid, { id: sid, process: { ...process, pid } }]]) });
+    expect(planSandbox(ledger, pausing(process.pid), sid)).toMatchObject({ entry: 'ready', begun: [...ALL, 'pause'] });
+    expect(planSandbox(ledger, pausing(1), sid)).toMatchObject({ entry: 'stopping' });
+    expect(planSandbox(ledger, world({ pauses: new Map([[sid, { id: sid, process: undefined }]]) }), sid)).toMatchObject({ entry: 'stopping' });
+    expect(planSandbox(ledger, world(), sid)).toMatchObject({ entry: 'stopping' });
+  });
+
+  it('stopping, anything: notReady, every step owed (F05)', () => {
+    expect(planSandbox(ledgerOf(...ready, { type: 'sandbox.stopping', id: sid }), world(), sid)).toMatchObject({ entry: 'stopping', begun: ALL });
+  });
+
+  it('stopped, anything: notReady, what the record owes and no other word in it', () => {
+    const stopped = (owed: readonly string[]): Ledger => ledgerOf(...ready, { type: 'sandbox.stopped', id: sid, owed });
+    expect(planSandbox(stopped(['network', 'files', 'of a later version']), world(), sid)).toMatchObject({ entry: 'stopped', begun: ['files', 'network'] });
+    expect(planSandbox(stopped([]), world(), sid)).toMatchObject({ entry: 'stopped', begun: [] });
+  });
+
+  it('unknown: nothing', () => {
+    expect(planSandbox(emptyLedger(), world(), sid)).toBeUndefined();
+  });
+});
+
+describe('container begins', () => {
+  const created = [sandboxIntent({ handler: 'crun' }), containerIntent(), containerCreated()];
+  const started: JournalRecord = { type: 'container.started', id, startedAtNs: 300n };
+  const gone = { process: 'gone', init: undefined } as const;
+
+  it('intent, anything: unwinding every step, unclaimed (F02)', () => {
+    expect(planContainer(ledgerOf(containerIntent()), seen({}), id)).toMatchObject({ entry: 'intent', begun: ['rootfs', 'runtime'], claimed: false, exit: undefined });
+  });
+
+  it('created, exit file: finishing with its fact, whatever else is seen', () => {
+    for (const now of [seen({ exitFile: exit }), seen({ ...gone, exitFile: exit }), { ...seen({ exitFile: exit }), host: { bootId: 'boot-2', sandboxes: [] } }]) {
+      expect(planContainer(ledgerOf(...created, started), now, id)).toMatchObject({ entry: 'ended', exit, startedAtNs: 300n });
+    }
+  });
+
+  it('created, waits for start: created, with the handler of its sandbox', () => {
+    expect(planContainer(ledgerOf(...created), seen({ process: 'created' }), id)).toMatchObject({ entry: 'created', startedAtNs: undefined, claimed: true, init: process, handler: 'crun' });
+  });
+
+  it('created, runs: running', () => {
+    expect(planContainer(ledgerOf(...created, started), seen({}), id)).toMatchObject({ entry: 'running', startedAtNs: 300n });
+  });
+
+  it('created, runs though its start was not recorded: running, never created again (F03)', () => {
+    expect(planContainer(ledgerOf(...created), seen({}), id)).toMatchObject({ entry: 'running', startedAtNs: NOW_NS });
+  });
+
+  it.each([
+    [NOW_NS + 2_500_000_000n, 2500],
+    [NOW_NS - 1n, 0],
+    [NOW_NS, 0],
+  ])('created, runs, a stop under way with KILL at %s: stopping with the %s ms that are left (F04)', (killAtNs, graceMs) => {
+    const ledger = ledgerOf(...created, started, { type: 'container.stopping', id, killAtNs });
+    expect(planContainer(ledger, seen({}), id)).toMatchObject({ entry: 'stopping', graceMs });
+  });
+
+  it('created, gone, monitor lives: as it was; the watch tells', () => {
+    expect(planContainer(ledgerOf(...created), seen(gone), id)).toMatchObject({ entry: 'created', exit: undefined });
+    expect(planContainer(ledgerOf(...created, started), seen(gone), id)).toMatchObject({ entry: 'running', exit: undefined });
+  });
+
+  it('created, gone, no monitor: finishing, 255 Unknown', () => {
+    for (const now of [seen({ ...gone, monitorAlive: false }), world()]) {
+      expect(planContainer(ledgerOf(...created, started), now, id)).toMatchObject({
+        entry: 'ended', startedAtNs: 300n, exit: { exitCode: 255, reason: 'Unknown', observedBy: 'recovery', finishedAtNs: NOW_NS },
+      });
+    }
+  });
+
+  it('created, rebooted: finishing, 255 Unknown, even where a process has its pid again', () => {
+    const now = { ...seen({}), host: { bootId: 'boot-2', sandboxes: [] } };
+    expect(planContainer(ledgerOf(...created, started), now, id)).toMatchObject({ entry: 'ended', exit: { exitCode: 255, message: 'exit code unknown: the machine was restarted' } });
+  });
+
+  it('exited, leftovers: finishing again, with the recorded fact', () => {
+    const ledger = ledgerOf(...created, { type: 'container.exited', id, exit, startedAtNs: 300n });
+    const other = { ...exit, exitCode: 9 };
+    expect(planContainer(ledger, seen({ ...gone, exitFile: other }), id)).toMatchObject({ entry: 'unreleased', exit, startedAtNs: 300n });
+    const mounted = world({ storage: { layers: [], rootfs: [{ id, mounted: true }] } });
+    expect(planContainer(ledger, mounted, id)).toMatchObject({ entry: 'unreleased', exit });
+  });
+
+  it('exited, clean: exited', () => {
+    const ledger = ledgerOf(...created, { type: 'container.exited', id, exit, startedAtNs: 300n });
+    const unmounted = world({ storage: { layers: [], rootfs: [{ id, mounted: false }] } });
+    expect(planContainer(ledger, unmounted, id)).toMatchObject({ entry: 'exited', exit, startedAtNs: 300n });
+  });
+
+  it('unknown: nothing', () => {
+    expect(planContainer(emptyLedger(), world(), id)).toBeUndefined();
+  });
+
+  it('F10: what it says depends on records and world only, so a crash inside recovery changes nothing', () => {
+    const ledger = ledgerOf(...created, started);
+    const first = planContainer(ledger, seen({}), id);
+    expect(planContainer(ledger, seen({}), id)).toEqual(first);
+    expect(planContainer(ledgerOf(...ledgerFold.records(ledger)), seen({}), id)).toEqual(first);
+  });
+});
