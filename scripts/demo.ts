@@ -21,7 +21,7 @@ async function demo(): Promise<number> {
     return 1;
   }
   const before = await snapshotMachine();
-  const registry = await startTinyRegistry(new Map([['demo/busybox:1', await busyboxImage(await staticBusybox())]]));
+  const registry = await startTinyRegistry(new Map([['demo/busybox:1', busyboxImage(staticBusybox())]]));
   const instance = await makeInstance({
     name: 'demo',
     registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,

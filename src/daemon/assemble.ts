@@ -16,6 +16,7 @@ import type { Layout } from '../host/layout.ts';
 import { preparePinRoot, releasePinRoot, stopNamespaceWorker } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
+import { createStatsDriver } from '../host/stats-driver.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
 import type { Chart } from '../introspection/chart.ts';
 import { troupeCharts } from '../introspection/charts.ts';
@@ -35,6 +36,7 @@ import { createBundleWriter } from '../oci/runtime/bundle.ts';
 import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import { createStorageDriver } from '../oci/storage/driver.ts';
+import { Written } from '../oci/storage/written.ts';
 import { LayerStore } from '../oci/storage/layer-store.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
@@ -67,6 +69,7 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
     preparePinRoot(layout.pinsDir),
     store.prepare(),
   ]);
+  const written = new Written(store, clock);
   const client = new RegistryClient({ clock, random, registries: () => registries });
   const ports: Ports = {
     clock,
@@ -77,6 +80,7 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
     network,
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: createStorageDriver({ store, clock }),
+    stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx) }),
     images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch) }),
   };
   const recorder = new Recorder(clock);
@@ -98,7 +102,8 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
     charts: troupeCharts(),
     release: async () => {
       runtime.close();
-      await Promise.all([network.stop(), opened.close(), stopNamespaceWorker(), store.close()]);
+      store.close();
+      await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
     },

@@ -48,7 +48,7 @@ function stateOf(node: AnyStateNode): ChartState {
     type: type === 'parallel' || type === 'final' || type === 'compound' ? type : 'atomic',
     initial: parent?.initial?.target.some((target) => target === node) === true,
     tags: node.tags,
-    effects: node.invoke.map((invoke) => String(invoke.src)),
+    effects: node.invoke.map(({ src }) => (typeof src === 'string' ? src : '(unnamed)')),
   };
 }
 

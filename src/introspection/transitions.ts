@@ -45,5 +45,5 @@ function addressOf(context: unknown): string {
 function causeOf(event: object): string {
   if (!('cause' in event) || typeof event.cause !== 'object' || event.cause === null) return '';
   const { requestId, origin } = event.cause as { requestId?: unknown; origin?: unknown };
-  return `${String(origin ?? '')} ${String(requestId ?? '')}`.trim();
+  return [origin, requestId].filter((word) => typeof word === 'string').join(' ').trim();
 }

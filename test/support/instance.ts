@@ -154,9 +154,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     terminate: async () => await daemon.end('SIGTERM'),
     pid: daemon.pid,
     argv,
-    kill: async () => {
-      await daemon.end('SIGKILL');
-    },
+    kill: async () => { await daemon.end('SIGKILL'); },
     log,
     crictl: crictlRun,
     remove,
