@@ -139,7 +139,7 @@ async function endContainer(options: LifeOptions, containerId: string, expected:
     do seen = await statusOf(options, containerId);
     while (seen.state !== ContainerState.CONTAINER_EXITED && !isStopped && (await delay(TRY_AGAIN_MS, true)));
   });
-  const isExpected = seen?.state === ContainerState.CONTAINER_EXITED && seen.exitCode === expected && seen.finishedAt > seen.startedAt && seen.startedAt > 0n;
+  const isExpected = seen?.state === ContainerState.CONTAINER_EXITED && seen.exitCode === expected && seen.finishedAt >= seen.startedAt && seen.startedAt > 0n;
   if (!isExpected) {
     const shown = seen === undefined ? 'nothing' : `${seen.exitCode}, state ${seen.state}, ${seen.reason}, ${seen.startedAt} to ${seen.finishedAt}`;
     options.tally.wrongExitCodes.push(`${options.name} ${containerId}: expected ${expected}, seen ${shown}`);

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
+import type { Image } from '../../../scripts/support/image.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { differences, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { type Instance, type InstanceOptions, makeInstance } from '../../support/instance.ts';
@@ -11,6 +12,8 @@ import { staticBusybox } from '../../support/tools/debian.ts';
 
 export interface World {
   readonly instance: Instance;
+  /** `127.0.0.1:port`. */
+  readonly registry: string;
   /** `127.0.0.1:port/test/busybox:1`, to be pulled. */
   readonly imageName: string;
   /** Host directory for pods' logs; one directory below it per pod. */
@@ -29,9 +32,14 @@ export interface World {
 const CLEAN_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 100;
 
+export interface WorldOptions extends Omit<InstanceOptions, 'registriesConf'> {
+  /** More images of the registry, by `repository:tag`. */
+  readonly images?: ReadonlyMap<string, Image>;
+}
+
 /** Starts registry and daemon. Needs root. */
-export async function makeWorld(options: Omit<InstanceOptions, 'registriesConf'>): Promise<World> {
-  const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())]]));
+export async function makeWorld({ images, ...options }: WorldOptions): Promise<World> {
+  const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())], ...(images ?? [])]));
   const instance = await makeInstance({
     ...options,
     registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
@@ -54,7 +62,7 @@ export async function makeWorld(options: Omit<InstanceOptions, 'registriesConf'>
     throw error;
   }
   return {
-    instance, imageName, logs, client, close,
+    instance, registry: registry.address, imageName, logs, client, close,
     pull: async () => (await client.image.pullImage({ image: { image: imageName } })).imageRef,
     leftovers: async () => {
       await instance.terminate();

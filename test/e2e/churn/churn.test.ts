@@ -1,0 +1,22 @@
+// The short form of `npm run churn`.
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { describePods } from '../support/crictl.ts';
+import { makeWorld, type World } from '../support/world.ts';
+import { churn } from './churn.ts';
+
+describePods('churn', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await makeWorld({ name: 'churn' });
+  });
+  afterAll(async () => await world.close());
+
+  test('F01–F06: 8 pods while the daemon is killed every 2 s: all removed, nothing left, no AlreadyExists, no exit code lost', async () => {
+    const { tally, failedPods, listed, leftovers, kills } = await churn(world, { pods: 8, atOnce: 4, killEveryMs: 2_000, holdMs: 1_000 });
+    expect({ failedPods, listed, leftovers, alreadyExists: tally.alreadyExists, wrongExitCodes: tally.wrongExitCodes }).toEqual({
+      failedPods: [], listed: 0, leftovers: [], alreadyExists: [], wrongExitCodes: [],
+    });
+    expect(tally.removed).toBe(8);
+    expect(kills).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,150 @@
+// The daemon as a process: its lock, its socket, its configuration, its signals, and a neighbour.
+import { createServer } from 'node:net';
+import { readdirSync, statSync } from 'node:fs';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type Ended, run } from '../../support/run.ts';
+import { containerJson, Crictl, describePods, until } from '../support/crictl.ts';
+import { untilTermed } from '../support/pods.ts';
+import { makeWorld, type World } from '../support/world.ts';
+
+/** Addresses that a process listens on, as ss(8) shows them. */
+async function listenersOf(pid: number): Promise<string[]> {
+  const { stdout } = await run(['ss', '-Hltnp']);
+  return stdout.split('\n').filter((line) => line.includes(`pid=${pid},`));
+}
+
+/** Status of the network condition. */
+interface Info {
+  readonly status: { readonly conditions: readonly { readonly type: string; readonly status: boolean; readonly reason: string; readonly message: string }[] };
+}
+
+describePods('the daemon', () => {
+  let world: World;
+  let crictl: Crictl;
+  beforeAll(async () => {
+    world = await makeWorld({ name: 'one' });
+    crictl = new Crictl(world);
+    await world.pull();
+  });
+  afterAll(async () => await world.close());
+
+  /** A start that must fail: with another configuration, state or socket than the running one's. */
+  const startBeside = async (...args: readonly string[]): Promise<Ended> => await run([...world.instance.argv, ...args], { timeoutMs: 30_000 });
+  const networkReady = async () => (await crictl.json<Info>('info')).status.conditions.find(({ type }) => type === 'NetworkReady');
+
+  test('S21: its socket is only for root', () => {
+    expect(statSync(world.instance.socket).mode & 0o7777).toBe(0o600);
+  });
+
+  test('F83: a second one on the same root ends, names the pid of the first and touches nothing', async () => {
+    const files = readdirSync(world.instance.root).toSorted();
+    const ended = await startBeside('--state', join(world.instance.directory, 'state2'), '--socket', join(world.instance.directory, 'cri2.sock'));
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain(`process ${world.instance.pid()} holds it`);
+    expect(readdirSync(world.instance.root).toSorted()).toEqual(files);
+    expect(await crictl.ok('version')).toContain('troupe');
+  });
+
+  test('F82: a second one on the same socket ends and leaves it to the first', async () => {
+    const ended = await startBeside('--root', join(world.instance.directory, 'root2'), '--state', join(world.instance.directory, 'state2'));
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain(`listen on ${world.instance.socket}`);
+    expect(await crictl.ok('version')).toContain('troupe');
+  });
+
+  test('F82: a stale socket is replaced at the start; what is no socket is not', async () => {
+    await world.instance.kill();
+    expect(statSync(world.instance.socket).isSocket()).toBe(true);
+    await world.instance.start();
+    await world.instance.terminate();
+    await writeFile(world.instance.socket, 'a file of somebody');
+    const ended = await startBeside();
+    expect(ended.code).not.toBe(0);
+    expect(await readFile(world.instance.socket, 'utf8')).toBe('a file of somebody');
+    await rm(world.instance.socket);
+    await world.instance.start();
+  });
+
+  test('S83: SIGUSR1 opens no inspector and ends nothing; nothing listens on an address', async () => {
+    const pid = world.instance.pid();
+    process.kill(pid, 'SIGUSR1');
+    expect(await crictl.ok('version')).toContain('troupe');
+    expect(await listenersOf(pid)).toEqual([]);
+    // The look itself works: this process is seen to listen once more.
+    const before = await listenersOf(process.pid);
+    const server = createServer();
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+    expect(await listenersOf(process.pid)).toHaveLength(before.length + 1);
+    server.close();
+  });
+
+  const wrongConfigs: readonly (readonly [string, string, RegExp])[] = [
+    ['an unknown key', '[log]\nlevel = "info"\n\n[runtime]\nspeed = 3\n', /line 5: runtime\.speed: no such key/],
+    ['an unknown table', '[turbo]\nmode = "on"\n', /line 1: turbo: no such key/],
+    ['a wrong value', '[log]\nlevel = "loud"\n', /line 2: log\.level: must be one of/],
+    ['what is no TOML', '[log\n', /line 1/],
+  ];
+  test.each(wrongConfigs)('a configuration with %s is refused with its line, before anything is touched', async (_name, text, expected) => {
+    const file = join(world.instance.directory, 'wrong.toml');
+    await writeFile(file, text);
+    const ended = await startBeside('--config', file);
+    expect(ended).toMatchObject({ code: 78, stderr: expect.stringMatching(expected) as string });
+    expect(ended.stderr).toContain(file);
+  });
+
+  test('a broken CNI directory makes NetworkReady false with the reason, pods on the host network go on, and it mends itself', async () => {
+    const conflist = join(world.instance.directory, 'cni/10-test.conflist');
+    const good = await readFile(conflist, 'utf8');
+    const replace = async (text: string): Promise<void> => {
+      await writeFile(`${conflist}.new`, text);
+      await rename(`${conflist}.new`, conflist);
+    };
+    await replace('{ "cniVersion": "1.0.0", "name": "broken", "plugins": [');
+    const condition = await until(async () => {
+      const seen = await networkReady();
+      return seen?.status === false ? seen : undefined;
+    });
+    expect(condition.reason).not.toBe('');
+    expect(condition.message).toContain('10-test.conflist');
+    const refused = await crictl.runPod('offline').catch((error: unknown) => String(error));
+    expect(refused).toMatch(/Unavailable.*10-test\.conflist/s);
+    const host = await crictl.runPod('onhost', { hostname: '', linux: { security_context: { namespace_options: { network: 2, pid: 1, ipc: 0 } } } });
+    await crictl.ok('rmp', '--force', host.id);
+    await replace(good.replace('"bridge"', '"no-such-plugin"'));
+    await until(async () => (await networkReady())?.message.includes('no-such-plugin'));
+    await replace(good);
+    await until(async () => (await networkReady())?.status);
+    await crictl.ok('rmp', '--force', (await crictl.runPod('online')).id);
+  });
+
+  test('two instances side by side: same names, neither sees or ends the other\'s', async () => {
+    const other = await makeWorld({ name: 'two' });
+    try {
+      const beside = new Crictl(other);
+      await other.pull();
+      const mine = await crictl.runPod('same');
+      const theirs = await beside.runPod('same');
+      expect(theirs.id).not.toBe(mine.id);
+      const a = await crictl.runContainer(mine, containerJson('c', world.imageName, untilTermed(0)));
+      const b = await beside.runContainer(theirs, containerJson('c', other.imageName, untilTermed(0)));
+      expect(await crictl.ok('ps', '-q', '--no-trunc')).toBe(a);
+      expect(await beside.ok('ps', '-q', '--no-trunc')).toBe(b);
+      // A start looks at everything on the machine: what is the neighbour's stays.
+      await world.instance.kill();
+      await world.instance.start();
+      expect(await beside.ok('exec', '--sync', b, 'echo', 'here')).toBe('here');
+      await crictl.ok('rmp', '--force', mine.id);
+      expect(await beside.ok('exec', '--sync', b, 'echo', 'here')).toBe('here');
+      await beside.ok('rmp', '--force', theirs.id);
+      expect(await other.leftovers()).toEqual([]);
+    } finally {
+      await other.close();
+    }
+  });
+
+  test('nothing is left on the machine', async () => {
+    expect(await world.leftovers()).toEqual([]);
+  });
+});

@@ -1,0 +1,131 @@
+// A kubelet's calls that come twice: at once, after its deadline, after a kill (F69, F70). The runtime is made to wait, so
+// that the second call meets the first one where the test wants it to.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { status as codes } from '@grpc/grpc-js';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { run } from '../../support/run.ts';
+import { describePods, until } from '../support/crictl.ts';
+import { containerConfig, type ContainerWish, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { makeWorld, type World } from '../support/world.ts';
+
+/** runc that waits before a create while the gate is there, until somebody opens it. */
+class SlowRuntime {
+  readonly directory = mkdtempSync(join(tmpdir(), 'troupe-slow-'));
+  readonly path = join(this.directory, 'runc');
+  readonly #gate = join(this.directory, 'gate');
+  readonly #opened: FileHandle[] = [];
+
+  constructor() {
+    // Reading a FIFO waits for a writer. Without a gate everything goes straight on.
+    writeFileSync(this.path, `#!/bin/sh\ncase " $* " in *" create "*) [ -p ${this.#gate} ] && read -r line < ${this.#gate};; esac\nexec /usr/sbin/runc "$@"\n`);
+    chmodSync(this.path, 0o755);
+  }
+
+  close(): void {
+    execFileSync('mkfifo', [this.#gate]);
+  }
+
+  /** Lets the one go on that waits. Open for both ways it doesn't wait for a reader, who may have been killed (fifo(7)). */
+  async open(): Promise<void> {
+    const gate = await open(this.#gate, 'r+');
+    this.#opened.push(gate);
+    await gate.write('go\n');
+    rmSync(this.#gate);
+  }
+
+  /** Whether a create waits at the gate. */
+  async isWaiting(): Promise<boolean> {
+    const { stdout } = await run(['ps', '-eo', 'args']);
+    return stdout.split('\n').some((line) => line.startsWith(`/bin/sh ${this.path}`) && line.includes(' create '));
+  }
+
+  async dispose(): Promise<void> {
+    for (const gate of this.#opened) await gate.close();
+    rmSync(this.directory, { recursive: true });
+  }
+}
+
+describePods('calls that come twice', () => {
+  const slow = new SlowRuntime();
+  let world: World;
+  let image: string;
+  beforeAll(async () => {
+    world = await makeWorld({ name: 'twice', runtimePath: slow.path });
+    image = await world.pull();
+  });
+  afterAll(async () => {
+    await world.close();
+    await slow.dispose();
+  });
+
+  const pod = (name: string, tryNumber = 0, attempt = 0) =>
+    sandboxConfig({ name, logDirectory: join(world.logs, name), attempt, annotations: { try: String(tryNumber) } });
+  /** Like a kubelet's: each try has another termination log and another annotation. */
+  const container = (wish: Partial<ContainerWish>, tryNumber = 0) => {
+    const terminationLog = join(world.instance.directory, `termination-${tryNumber}`);
+    writeFileSync(terminationLog, '');
+    return containerConfig({ name: 'c', image, command: untilTermed(0), terminationLog, annotations: { try: String(tryNumber) }, ...wish });
+  };
+
+  test('F69: ten equal RunPodSandbox and CreateContainer at once give one id each, one namespace, one lease', async () => {
+    const { runtime } = world.client;
+    const ten = Array.from({ length: 10 }, (_, index) => index);
+    const pods = await Promise.all(ten.map((index) => runtime.runPodSandbox({ config: pod('dup', index) })));
+    const ids = new Set(pods.map(({ podSandboxId }) => podSandboxId));
+    expect(ids.size).toBe(1);
+    const [podSandboxId = ''] = ids;
+    const made = await Promise.all(ten.map((index) =>
+      runtime.createContainer({ podSandboxId, config: container({}, index), sandboxConfig: pod('dup', index) })));
+    expect(new Set(made.map(({ containerId }) => containerId)).size).toBe(1);
+    expect((await runtime.listPodSandbox({})).items.map(({ id }) => id)).toEqual([podSandboxId]);
+    expect((await runtime.listContainers({})).containers).toHaveLength(1);
+    expect(readdirSync(join(world.instance.state, 'ns'))).toEqual([podSandboxId]);
+    const leases = join(world.instance.directory, 'leases');
+    expect(readdirSync(leases).flatMap((network) => readdirSync(join(leases, network))).filter((name) => /^\d/.test(name))).toHaveLength(1);
+    await runtime.removePodSandbox({ podSandboxId });
+  });
+
+  test('F68 F69: past the deadline the error says state and what is waited on; the retry with another termination log and annotation gets the same container', async () => {
+    const { runtime } = world.client;
+    const { podSandboxId } = await runtime.runPodSandbox({ config: pod('late') });
+    slow.close();
+    const late = runtime.createContainer({ podSandboxId, config: container({}, 1), sandboxConfig: pod('late', 1) }, { deadlineMs: 1_500 });
+    const error = await late.then(() => undefined, (thrown: { code: number; details: string }) => thrown);
+    expect(error).toMatchObject({ code: codes.DEADLINE_EXCEEDED });
+    const again = runtime.createContainer({ podSandboxId, config: container({}, 2), sandboxConfig: pod('late', 2) });
+    await slow.open();
+    const { containerId } = await again;
+    const { containerId: same } = await runtime.createContainer({ podSandboxId, config: container({}, 3), sandboxConfig: pod('late', 3) });
+    expect(same).toBe(containerId);
+    expect((await runtime.listContainers({})).containers.map(({ id }) => id)).toEqual([containerId]);
+    // The client's own clock may be the one that fires first; the daemon's answer then stands in its log.
+    const told = await until(async () => (await world.instance.log()).split('\n').find((line) => line.includes('"origin":"CreateContainer"') && line.includes('deadlineExceeded')));
+    expect(told).toMatch(/provisioning\.process.*runc create/);
+    await runtime.removePodSandbox({ podSandboxId });
+  });
+
+  test('another wish under the same name takes the place of the first, within its own call', async () => {
+    const { runtime } = world.client;
+    const { podSandboxId } = await runtime.runPodSandbox({ config: pod('other') });
+    slow.close();
+    const first = runtime.createContainer({ podSandboxId, config: container({}), sandboxConfig: pod('other') }).then(() => 'made', (thrown: { details: string }) => thrown.details);
+    await until(async () => await slow.isWaiting());
+    const second = runtime.createContainer({ podSandboxId, config: container({ command: ['sleep', '1000'] }), sandboxConfig: pod('other') });
+    await slow.open();
+    const { containerId } = await second;
+    expect(await first).not.toBe('made');
+    expect((await runtime.listContainers({})).containers.map(({ id }) => id)).toEqual([containerId]);
+    await runtime.startContainer({ containerId });
+    const { stdout } = await runtime.execSync({ containerId, cmd: ['cat', '/proc/1/cmdline'] });
+    expect(Buffer.from(stdout).toString()).toBe('sleep\x001000\0');
+    await runtime.removePodSandbox({ podSandboxId });
+  });
+
+  test('nothing is left on the machine', async () => {
+    expect(await world.leftovers()).toEqual([]);
+  });
+});
