@@ -1,6 +1,5 @@
 /** The composition root: the assembled actors behind the CRI's socket. */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
@@ -14,6 +13,7 @@ import { startIntrospection } from '../introspection/server.ts';
 import type { IntrospectionServer } from '../introspection/server.ts';
 import { assemble } from './assemble.ts';
 import type { Assembly } from './assemble.ts';
+import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { VERSION } from './version.ts';
 
@@ -27,7 +27,13 @@ export interface Daemon {
 export async function startDaemon(config: Config, log: Log): Promise<Daemon> {
   const assembly = await assemble(config, log);
   const { ports, troupe, release } = assembly;
-  const [server, introspection] = await Promise.all([serve(config, ports, troupe), introspect(config, assembly)]);
+  const [server, introspection] = await Promise.all([serve(config, ports, troupe), introspect(config, assembly)]).catch(
+    async (thrown: unknown) => {
+      // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
+      await release();
+      throw thrown;
+    },
+  );
   await troupe.start();
   return {
     troupe,
@@ -63,11 +69,6 @@ async function securityModules(): Promise<{ readonly selinuxEnabled: boolean; re
     readFile('/sys/module/apparmor/parameters/enabled', 'utf8').catch(() => ''),
   ]);
   return { selinuxEnabled: selinux !== '', apparmorEnabled: apparmor.startsWith('Y') };
-}
-
-/** Where the introspection socket lies: beside what else belongs to this instance, unless configured. */
-export function introspectionSocket(config: Config): string {
-  return config.introspection.socket === '' ? join(config.state, 'introspection.sock') : config.introspection.socket;
 }
 
 function introspect(config: Config, { ports, troupe, recorder, charts }: Assembly): Promise<IntrospectionServer> {
