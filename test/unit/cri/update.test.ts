@@ -1,0 +1,70 @@
+import { describe, expect, test } from 'vitest';
+import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { containerId, containerView, sandboxId, sandboxView, stage } from './stage.ts';
+
+const { updateContainerResources, updatePodSandboxResources } = RuntimeService.method;
+const C = containerId('c');
+const S = sandboxId('a');
+
+describe('UpdateContainerResources', () => {
+  test('asks for what is stated; zero and empty are left out', async () => {
+    const { send, put, asked } = stage();
+    put(containerView(C));
+    await send(updateContainerResources, { containerId: C.slice(0, 12), linux: { cpuQuota: -1n, memoryLimitInBytes: 64n } });
+    expect(asked).toEqual([
+      [
+        'updateContainer',
+        C,
+        {
+          cpuPeriod: undefined, cpuQuota: -1n, cpuShares: undefined, memoryLimitBytes: 64n, memorySwapLimitBytes: undefined,
+          oomScoreAdj: 0, cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
+        },
+      ],
+    ]);
+  });
+
+  test('memory and swap together may change alone: the memory limit that is counts', async () => {
+    const { send, put, asked } = stage();
+    put(containerView(C));
+    await send(updateContainerResources, { containerId: C, linux: { memorySwapLimitInBytes: 128n } });
+    expect(asked[0]?.[2]).toMatchObject({ memoryLimitBytes: undefined, memorySwapLimitBytes: 128n });
+  });
+
+  test.each([
+    ['an unknown container', { containerId: C }, 'notFound', 'UpdateContainerResources'],
+    ['no container', { containerId: '' }, 'invalidArgument', 'container_id'],
+    ['a limit below zero', { containerId: containerId('d'), linux: { memoryLimitInBytes: -5n } }, 'invalidArgument', 'linux.memory_limit_in_bytes'],
+    ['a CPU set that is none', { containerId: containerId('d'), linux: { cpusetCpus: 'all' } }, 'invalidArgument', 'linux.cpuset_cpus'],
+    ['limits of Windows', { containerId: containerId('d'), windows: {} }, 'invalidArgument', 'windows'],
+  ])('refuses %s', async (_what, request, code, word) => {
+    const { fails, put, asked } = stage();
+    put(containerView(containerId('d')));
+    const status = await fails(updateContainerResources, request);
+    expect(status.code).toBe(code);
+    expect(status.message).toContain(word);
+    expect(asked).toEqual([]);
+  });
+
+  test('is refused for a container that no list shows', async () => {
+    const { fails, put } = stage();
+    put(containerView(C, { listed: false }));
+    expect(await fails(updateContainerResources, { containerId: C })).toMatchObject({ code: 'notFound' });
+  });
+});
+
+describe('UpdatePodSandboxResources', () => {
+  test('takes what a kubelet tells of its own cgroup', async () => {
+    const { send, put, asked } = stage();
+    put(sandboxView(S));
+    await send(updatePodSandboxResources, { podSandboxId: S, overhead: {}, resources: { cpuShares: 2n, memorySwapLimitInBytes: 7n } });
+    expect(asked).toEqual([]);
+  });
+
+  test('refuses an unknown sandbox, and limits that are none', async () => {
+    const { fails, put } = stage();
+    expect(await fails(updatePodSandboxResources, { podSandboxId: S })).toMatchObject({ code: 'notFound' });
+    put(sandboxView(S));
+    const status = await fails(updatePodSandboxResources, { podSandboxId: S, resources: { cpuPeriod: 5n } });
+    expect(status).toMatchObject({ code: 'invalidArgument', message: expect.stringContaining('resources.cpu_period') as string });
+  });
+});
