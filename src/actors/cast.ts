@@ -198,6 +198,13 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
     images: () => [...ledger.images.values()],
     imageUsage: (call) =>
       activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),
+    stats: ports.stats,
+    written: (id, call) =>
+      activity
+        .run('images', 'written', actorLimits.writtenMs, call.signal, (fx) => ports.stats.written(id, fx))
+        // a tree that is being changed or is too large to count in time: the other figures are still told
+        .catch(() => undefined),
+    nowNs: () => ports.clock.nowNs(),
     networkStatus: () => ports.network.status(),
     handlers: () => ports.runtime.handlers(),
   };

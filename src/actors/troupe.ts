@@ -10,6 +10,7 @@ import type { RegistryAuth } from './ports/images.ts';
 import type { NetworkStatus } from './ports/network.ts';
 import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
 import type { ContainerSpec, ImageRecord, Resources, SandboxSpec } from './ports/specs.ts';
+import type { StatsPort, WrittenUsage } from './ports/stats.ts';
 import type { FilesystemUsage } from './ports/storage.ts';
 
 export interface Troupe {
@@ -49,6 +50,13 @@ export interface Troupe {
   findImage(name: string): ImageRecord | undefined;
   images(): readonly ImageRecord[];
   imageUsage(call: Call): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
+
+  /** Readings of the kernel's counters: they wait for nothing. */
+  readonly stats: Pick<StatsPort, 'container' | 'sandbox' | 'interfaces'>;
+  /** What a container wrote; undefined when that can't be told in time. */
+  written(id: ContainerId, call: Call): Promise<WrittenUsage | undefined>;
+  /** Wall clock of the readings. */
+  nowNs(): bigint;
 
   networkStatus(): NetworkStatus;
   handlers(): readonly HandlerStatus[];

@@ -164,6 +164,8 @@ export const actorLimits = {
   rootfsMs: 30_000,
   /** Removal of what a container wrote, milliseconds: may be millions of files. */
   removeRootfsMs: 110_000,
+  /** Count of what one container wrote, milliseconds; after that the statistics come without it. */
+  writtenMs: 2_000,
   /** Manifest and config of an image, milliseconds. */
   resolveMs: 120_000,
   /** One layer, milliseconds; stalls are caught much earlier by the driver. */
@@ -236,6 +238,10 @@ export const hostLimits = {
   inotifyReads: 16,
   /** Entries of /proc read in one go before the event loop gets its turn: some 2 ms. */
   procEntriesPerTurn: 200,
+  /** ms that a reading of a cgroup stands: probes and dashboards ask more often than anything changes. */
+  usageAgeMs: 1000,
+  /** Readings kept for the rate of CPU use. */
+  usageKept: 4096,
   /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */
   resolvConfChars: 256 * 1024,
   /** ms until a sandbox's own cgroup must be empty after KILL. */
@@ -419,6 +425,8 @@ export const storageLimits = {
   treeDepth: 256,
   /** Entries that one measurement looks at, 20 s of lstat; what is over is not counted, so that an answer is always given. */
   measuredEntries: 4_194_304,
+  /** Counts of what single containers wrote that are kept. */
+  countsKept: 4096,
   /** ms that a measurement of the containers stands: the kubelet asks each 10 s. */
   measureAgeMs: 15_000,
   /** Mounts stacked on one root file system that are taken off. */
@@ -445,8 +453,6 @@ export const specLimits = {
   devices: 4096,
   /** Depth of directories of devices that are walked: /dev/bus/usb/001/002 has 3. */
   deviceDepth: 8,
-  /** Bytes of /proc/self/mountinfo: 20 000 mounts of 200 bytes. */
-  mountinfoBytes: 16 * 1024 * 1024,
   /** Mounts that one container asks for: Kubernetes pods have a handful, the largest known some hundred. */
   mounts: 1024,
   /** Bytes of the lowest memory limit: Docker's floor; runc's init does not come up below. */
@@ -516,4 +522,79 @@ export const introspectionLimits = {
   connections: 128,
   /** Bytes of a kernel stack that are shown. */
   stackBytes: 8192,
+} as const;
+
+/** The introspection page's HTTP server and the metrics. */
+export const metricsLimits = {
+  /** Series of one metric: machines × states × buckets are some 200; a label that is not bounded is a bug. */
+  seriesPerMetric: 512,
+  /** Milliseconds between two looks at the event loop's delay: 20 wake-ups a second. */
+  loopLookMs: 50,
+} as const;
+
+/** The web server of the page. */
+export const webLimits = {
+  /** Bytes of the access token: 256 bits, so that nobody guesses it. */
+  tokenBytes: 32,
+  /** Connections at once: a browser takes six per page, a scraper one. */
+  connections: 64,
+  /** Milliseconds in which a request's head must be complete. */
+  headersMs: 5000,
+} as const;
+
+/** Export of traces by OTLP. */
+export const tracesLimits = {
+  /** Spans that wait for the collector; the next is dropped and counted. 100 pods in start make 2000. */
+  queuedSpans: 4096,
+  /** Spans of one request: some 500 kB of JSON. */
+  batchSpans: 512,
+  /** Milliseconds between two requests, unless a batch is full. */
+  flushMs: 2000,
+  /** Milliseconds until a collector that does not answer is given up. */
+  requestMs: 10_000,
+  /** Requests for one batch: the first and its repeats after a failure that may pass. */
+  attempts: 5,
+  /** Milliseconds before the first repeat; doubles with each. */
+  backoffMs: 1000,
+  /** Milliseconds that the end of the daemon waits for the last batch. */
+  closeMs: 2000,
+  /** Calls remembered per actor that joined the work of an earlier one: links of a span. */
+  linksPerSpan: 8,
+} as const;
+
+/** The commands that look at a running daemon or at what one has left. */
+export const cliLimits = {
+  /** Milliseconds that one question to the daemon may take: 20 usual, a daemon that is busy longer than this is the news. */
+  callMs: 10_000,
+  /** Changes before now that `why` shows: with the rest it fits a screen of 24 lines. */
+  historyShown: 8,
+  /** Lines of a kernel stack that `why` shows. */
+  stackLines: 8,
+  /** Containers of a pod that `why` shows. */
+  relatedShown: 8,
+  /** Milliseconds between two tries of `watch` to reach a daemon that is away, and tries before it gives up: a minute. */
+  reconnectMs: 500,
+  reconnects: 120,
+  /** Columns where the terminal does not tell, and the fewest that a line is fitted to. */
+  columns: 80,
+  columnsMin: 40,
+  /** Milliseconds until a finding of `check` stands: the convergence time of the daemon (10 s) and one round of its janitor's work. */
+  convergeMs: 12_000,
+  /** Milliseconds between the first two looks of `check`, doubled up to the second figure. */
+  lookAgainMs: 250,
+  lookAgainMostMs: 2000,
+  /** Journal records shown for one finding. */
+  recordsShown: 20,
+  /** Times that the journal is read anew because its file was replaced meanwhile. */
+  journalReads: 5,
+  /** Milliseconds for the end of killed processes, and for one CNI DEL, one call of iptables. */
+  killMs: 10_000,
+  delMs: 60_000,
+  toolMs: 30_000,
+  /** Bytes of `iptables-save`: as networkLimits.firewallOutputBytes. */
+  toolBytes: 64 * 1024 * 1024,
+  /** Bytes of a lease file: an id and an interface. */
+  leaseBytes: 4096,
+  /** Mounts that lie on each other at one place and are taken off. */
+  stackedMounts: 16,
 } as const;

@@ -13,6 +13,7 @@ import { edgeLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
+import type { GrpcCodeName } from './status.ts';
 import { RpcError, toStatus } from './status.ts';
 
 /** What a handler knows of its call beside the request. */
@@ -64,6 +65,20 @@ export interface EdgeOptions {
   readonly image?: ServiceHandlers<typeof ImageService>;
   readonly runtimeStreams?: ServiceStreams<typeof RuntimeService>;
   readonly imageStreams?: ServiceStreams<typeof ImageService>;
+  readonly observer?: RpcObserver;
+}
+
+/** Sees each call begin and end, for metrics and traces. Must not throw. */
+export interface RpcObserver {
+  /** The cause's traceparent is the client's. */
+  begin(cause: Cause): ObservedCall;
+}
+
+export interface ObservedCall {
+  /** Takes the place of the client's: what the call causes belongs to our span of it. */
+  readonly traceparent: string | undefined;
+  /** Called once. */
+  ended(code: GrpcCodeName, latencyMs: number, fault: Fault | undefined): void;
 }
 
 /** The handlers for `startCriServer`, by full method name such as `runtime.v1.RuntimeService/Version`. */
@@ -125,7 +140,7 @@ class Edge {
   async serve(rpc: Rpc, handler: AnyHandler, request: Uint8Array, call: CallContext): Promise<Uint8Array> {
     const { clock, random } = this.#options;
     const startedMonoMs = clock.monoMs();
-    const cause = causeOf(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
+    const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
     const counted = !ALWAYS.has(rpc.name);
     if (counted) this.#inFlight += 1;
     try {
@@ -134,11 +149,14 @@ class Edge {
       const answer = await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs });
       const bytes = encode(rpc, answer);
       this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
+      observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
       return bytes;
     } catch (thrown) {
       const fault = toFault(thrown);
       this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
-      throw new RpcError(toStatus(fault, cause.requestId));
+      const status = toStatus(fault, cause.requestId);
+      observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
+      throw new RpcError(status);
     } finally {
       if (counted) this.#inFlight -= 1;
     }
@@ -147,7 +165,7 @@ class Edge {
   async serveStream(rpc: Rpc, handler: AnyStreamHandler, { request, call, write }: StreamCall): Promise<void> {
     const { clock, random } = this.#options;
     const startedMonoMs = clock.monoMs();
-    const cause = causeOf(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
+    const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
     let bytes = 0;
     this.#streams += 1;
     try {
@@ -160,15 +178,24 @@ class Edge {
         return write(encoded);
       });
       this.#logAnswer(rpc.name, cause, startedMonoMs, bytes);
+      observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
     } catch (thrown) {
       const fault = toFault(thrown);
       // how every stream of events ends one day
       if (fault.kind === 'cancelled') this.#options.log.debug({ ...cause, bytes, latencyMs: this.#sinceMs(startedMonoMs) }, rpc.name);
       else this.#logFault(rpc.name, cause, startedMonoMs, fault, thrown);
-      throw new RpcError(toStatus(fault, cause.requestId));
+      const status = toStatus(fault, cause.requestId);
+      observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
+      throw new RpcError(status);
     } finally {
       this.#streams -= 1;
     }
+  }
+
+  #begin(requestId: string, rpc: string, traceparent: string | undefined): { readonly cause: Cause; readonly observed: ObservedCall | undefined } {
+    const cause = causeOf(requestId, rpc, traceparent);
+    const observed = this.#options.observer?.begin(cause);
+    return { cause: observed?.traceparent === undefined ? cause : { ...cause, traceparent: observed.traceparent }, observed };
   }
 
   #refuseWhileNotReady(rpc: string): void {

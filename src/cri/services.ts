@@ -8,12 +8,16 @@ import { listImages } from './image/list-images.ts';
 import { pullImage } from './image/pull-image.ts';
 import { removeImage } from './image/remove-image.ts';
 import { streamImages } from './image/stream-images.ts';
+import { containerStats } from './runtime/container-stats.ts';
 import { containerStatus } from './runtime/container-status.ts';
 import { createContainer } from './runtime/create-container.ts';
 import { execSync } from './runtime/exec-sync.ts';
 import { getContainerEvents } from './runtime/get-container-events.ts';
+import { listContainerStats } from './runtime/list-container-stats.ts';
 import { listContainers } from './runtime/list-containers.ts';
+import { listPodSandboxStats } from './runtime/list-pod-sandbox-stats.ts';
 import { listPodSandbox } from './runtime/list-pod-sandbox.ts';
+import { podSandboxStats } from './runtime/pod-sandbox-stats.ts';
 import { podSandboxStatus } from './runtime/pod-sandbox-status.ts';
 import { removeContainer } from './runtime/remove-container.ts';
 import { removePodSandbox } from './runtime/remove-pod-sandbox.ts';
@@ -60,6 +64,10 @@ export function createServices(options: ServiceOptions): Services {
       removeContainer: removeContainer(options),
       listContainers: listContainers(options),
       containerStatus: containerStatus(options),
+      containerStats: containerStats(options),
+      listContainerStats: listContainerStats(options),
+      podSandboxStats: podSandboxStats(options),
+      listPodSandboxStats: listPodSandboxStats(options),
       updateContainerResources: updateContainerResources(options),
       execSync: execSync(options),
       reopenContainerLog: reopenContainerLog(options),

@@ -51,8 +51,11 @@ export interface Assembly {
   release(): Promise<void>;
 }
 
+/** What a test puts between the actors and the drivers; the daemon itself nothing. */
+export type AroundPorts = (ports: Ports) => Ports;
+
 /** Lock, journal, drivers, actors: in the order of house rule 3.3. Nothing is recovered before `troupe.start()`. */
-export async function assemble(config: Config, log: Log): Promise<Assembly> {
+export async function assemble(config: Config, log: Log, around: AroundPorts = (ports) => ports): Promise<Assembly> {
   checkFfi();
   const clock = realClock();
   const random = realRandom();
@@ -71,7 +74,7 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
   ]);
   const written = new Written(store, clock);
   const client = new RegistryClient({ clock, random, registries: () => registries });
-  const ports: Ports = {
+  const ports = around({
     clock,
     random,
     log,
@@ -82,7 +85,7 @@ export async function assemble(config: Config, log: Log): Promise<Assembly> {
     storage: createStorageDriver({ store, clock }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx) }),
     images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch) }),
-  };
+  });
   const recorder = new Recorder(clock);
   const toLog = transitionLog(log);
   const troupe = createTroupe({

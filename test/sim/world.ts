@@ -107,6 +107,8 @@ export class World {
       runtime: runtimeTwin(this.kernel, this.outside, epoch),
       storage: storageTwin(this.kernel, this.outside, epoch),
       images: imagesTwin(this.kernel, this.outside, epoch),
+      // readings change nothing, so their twin has nothing to tell
+      stats: { container: () => undefined, sandbox: () => undefined, interfaces: () => [], written: async () => undefined },
       log: silentLog,
     };
     const troupe = createTroupe({ ports: this.#options.wrap?.(ports, this) ?? ports, ledger: opened.state });

@@ -6,6 +6,7 @@ import type { JournalPort } from './journal.ts';
 import type { NetworkPort } from './network.ts';
 import type { RandomPort } from './random.ts';
 import type { RuntimePort } from './runtime.ts';
+import type { StatsPort } from './stats.ts';
 import type { StoragePort } from './storage.ts';
 
 /** Everything outside, in one object, handed in once by daemon/wire.ts or by the simulation. */
@@ -18,5 +19,6 @@ export interface Ports {
   readonly runtime: RuntimePort;
   readonly storage: StoragePort;
   readonly images: ImagesPort;
+  readonly stats: StatsPort;
   readonly log: Log;
 }

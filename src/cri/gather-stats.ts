@@ -1,0 +1,56 @@
+/** Reads the usage of views. A container or pod that ends meanwhile is left out; a reading never changes anything. */
+import type { Call } from '../actors/ask.ts';
+import type { Usage } from '../actors/ports/stats.ts';
+import type { Troupe } from '../actors/troupe.ts';
+import type { ContainerView, SandboxView } from '../actors/views.ts';
+import type { ContainerParts, SandboxParts } from './present/stats.ts';
+
+/** Undefined for a container that does not run, or whose cgroup has just gone. */
+export async function gatherContainer(troupe: Troupe, view: ContainerView, call: Call): Promise<ContainerParts | undefined> {
+  const sandbox = troupe.directory.sandbox(view.spec.key.sandboxId);
+  if (sandbox === undefined || view.criState === 'exited') return undefined;
+  const usage = troupe.stats.container({ id: view.id, sandbox: sandbox.spec });
+  if (usage === undefined) return undefined;
+  return { view, usage, written: await troupe.written(view.id, call) };
+}
+
+/** Those that run now, in order. */
+export async function gatherContainers(troupe: Troupe, views: readonly ContainerView[], call: Call): Promise<readonly ContainerParts[]> {
+  const running = views.filter((view) => view.criState === 'running');
+  const parts = await Promise.all(running.map((view) => gatherContainer(troupe, view, call)));
+  return parts.filter((part) => part !== undefined);
+}
+
+/** The pod's own figures where it has a cgroup of its own, else the sum of its containers'. */
+export async function gatherSandbox(troupe: Troupe, view: SandboxView, call: Call): Promise<SandboxParts> {
+  const views = troupe.directory.containersOf(view.id).filter((one) => one.listed);
+  const containers = await gatherContainers(troupe, views, call);
+  const usage = troupe.stats.sandbox({ id: view.id, sandbox: view.spec }) ?? sum(troupe.nowNs(), containers.map((part) => part.usage));
+  const pid = view.pause?.pid ?? containers[0]?.view.init?.pid;
+  const isOwnNetwork = view.spec.namespaces.network === 'pod';
+  return { view, usage, interfaces: isOwnNetwork && pid !== undefined ? troupe.stats.interfaces(pid) : [], containers };
+}
+
+const SUMMED = ['cpuNs', 'cpuNanoCores', 'memoryBytes', 'workingSetBytes', 'rssBytes', 'pageFaults', 'majorPageFaults', 'swapBytes'] as const;
+
+function sum(atNs: bigint, parts: readonly Usage[]): Usage {
+  const total = (name: (typeof SUMMED)[number]): bigint | undefined =>
+    parts.some((part) => part[name] === undefined) ? undefined : parts.reduce((sofar, part) => sofar + (part[name] ?? 0n), 0n);
+  return {
+    atNs,
+    cpuNs: total('cpuNs'),
+    cpuNanoCores: total('cpuNanoCores'),
+    memoryBytes: total('memoryBytes'),
+    workingSetBytes: total('workingSetBytes'),
+    rssBytes: total('rssBytes'),
+    pageFaults: total('pageFaults'),
+    majorPageFaults: total('majorPageFaults'),
+    swapBytes: total('swapBytes'),
+    availableBytes: undefined,
+    swapAvailableBytes: undefined,
+    processes: parts.reduce((sofar, part) => sofar + part.processes, 0n),
+    cpuPressure: undefined,
+    memoryPressure: undefined,
+    ioPressure: undefined,
+  };
+}

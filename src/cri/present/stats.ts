@@ -1,0 +1,115 @@
+/** Usage → CRI messages. Pure. Every part carries its time; what the machine does not tell is left out, not zero. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { InterfaceUsage, Pressure, PressureLine, Usage, WrittenUsage } from '../../actors/ports/stats.ts';
+import type { ContainerView, SandboxView } from '../../actors/views.ts';
+import type { ContainerStatsSchema, PodSandboxStatsSchema } from '../../gen/runtime/v1/api_pb.ts';
+
+export interface ContainerParts {
+  readonly view: ContainerView;
+  readonly usage: Usage;
+  readonly written: WrittenUsage | undefined;
+}
+
+/** One container's statistics. */
+export function containerStats({ view, usage, written }: ContainerParts): MessageInitShape<typeof ContainerStatsSchema> {
+  const { key, labels, annotations } = view.spec;
+  return {
+    attributes: { id: view.id, metadata: { name: key.name, attempt: key.attempt }, labels, annotations },
+    ...shared(usage),
+    swap: {
+      timestamp: usage.atNs,
+      ...wrapped('swapUsageBytes', usage.swapBytes),
+      ...wrapped('swapAvailableBytes', usage.swapAvailableBytes),
+    },
+    ...(written === undefined ? {} : { writableLayer: writableLayer(written) }),
+  };
+}
+
+export interface SandboxParts {
+  readonly view: SandboxView;
+  readonly usage: Usage;
+  /** Empty for a pod on the host's network. */
+  readonly interfaces: readonly InterfaceUsage[];
+  readonly containers: readonly ContainerParts[];
+}
+
+/** The interface that CNI makes for the pod. */
+const DEFAULT_INTERFACE = 'eth0';
+
+/** One pod's statistics with its containers'. */
+export function sandboxStats({ view, usage, interfaces, containers }: SandboxParts): MessageInitShape<typeof PodSandboxStatsSchema> {
+  const { key, labels, annotations } = view.spec;
+  const main = interfaces.find(({ name }) => name === DEFAULT_INTERFACE);
+  return {
+    attributes: {
+      id: view.id,
+      metadata: { name: key.name, uid: key.uid, namespace: key.namespace, attempt: key.attempt },
+      labels,
+      annotations,
+    },
+    linux: {
+      ...shared(usage),
+      process: { timestamp: usage.atNs, processCount: { value: usage.processes } },
+      containers: containers.map(containerStats),
+      ...(interfaces.length === 0
+        ? {}
+        : {
+            network: {
+              timestamp: usage.atNs,
+              ...(main === undefined ? {} : { defaultInterface: networkInterface(main) }),
+              interfaces: interfaces.filter((one) => one !== main).map(networkInterface),
+            },
+          }),
+    },
+  };
+}
+
+function shared(usage: Usage) {
+  const timestamp = usage.atNs;
+  return {
+    cpu: {
+      timestamp,
+      ...wrapped('usageCoreNanoSeconds', usage.cpuNs),
+      ...wrapped('usageNanoCores', usage.cpuNanoCores),
+      ...psi(usage.cpuPressure),
+    },
+    memory: {
+      timestamp,
+      ...wrapped('workingSetBytes', usage.workingSetBytes),
+      ...wrapped('availableBytes', usage.availableBytes),
+      ...wrapped('usageBytes', usage.memoryBytes),
+      ...wrapped('rssBytes', usage.rssBytes),
+      ...wrapped('pageFaults', usage.pageFaults),
+      ...wrapped('majorPageFaults', usage.majorPageFaults),
+      ...psi(usage.memoryPressure),
+    },
+    ...(usage.ioPressure === undefined ? {} : { io: { timestamp, ...psi(usage.ioPressure) } }),
+  };
+}
+
+function wrapped<K extends string>(name: K, value: bigint | undefined): Partial<Record<K, { value: bigint }>> {
+  return value === undefined ? {} : ({ [name]: { value } } as Record<K, { value: bigint }>);
+}
+
+function psi(pressure: Pressure | undefined) {
+  return pressure === undefined ? {} : { psi: { Some: psiLine(pressure.some), Full: psiLine(pressure.full) } };
+}
+
+/** CRI's total is in nanoseconds as cAdvisor has it, the kernel's in microseconds. */
+function psiLine({ avg10, avg60, avg300, totalUs }: PressureLine) {
+  return { Avg10: avg10, Avg60: avg60, Avg300: avg300, Total: totalUs * 1000n };
+}
+
+function writableLayer({ usedBytes, inodesUsed, mountpoint, atNs }: WrittenUsage) {
+  return { timestamp: atNs, fsId: { mountpoint }, usedBytes: { value: usedBytes }, inodesUsed: { value: inodesUsed } };
+}
+
+function networkInterface({ name, rxBytes, rxErrors, txBytes, txErrors }: InterfaceUsage) {
+  return {
+    name,
+    rxBytes: { value: rxBytes },
+    rxErrors: { value: rxErrors },
+    txBytes: { value: txBytes },
+    txErrors: { value: txErrors },
+  };
+}

@@ -1,0 +1,26 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { gatherContainers } from '../gather-stats.ts';
+import { findContainer, findSandbox, hasLabels } from '../lookup.ts';
+import { containerStats } from '../present/stats.ts';
+import type { ServiceOptions } from '../service-options.ts';
+
+/** ListContainerStats: containers that run and pass every part of the filter; an unknown id gives an empty list. */
+export function listContainerStats({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listContainerStats> {
+  return async ({ filter }, call) => {
+    const { directory } = troupe;
+    const { id = '', podSandboxId = '', labelSelector = {} } = filter ?? {};
+    const wanted = id === '' ? undefined : findContainer(directory, 'ListContainerStats', id, 'filter.id');
+    const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, 'ListContainerStats', podSandboxId, 'filter.pod_sandbox_id');
+    const views = directory.containers().filter(
+      (view) =>
+        view.listed &&
+        (id === '' || view === wanted) &&
+        (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
+        hasLabels(view.spec.labels, labelSelector),
+    );
+    return { stats: (await gatherContainers(troupe, views, call)).map(containerStats) };
+  };
+}

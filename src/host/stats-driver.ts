@@ -1,0 +1,154 @@
+/** The stats port: accounting files of cgroups v1 and v2. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { EffectContext } from '../actors/ports/effect.ts';
+import type { InterfaceUsage, StatsPort, Usage, WrittenUsage } from '../actors/ports/stats.ts';
+import type { SandboxSpec } from '../actors/ports/specs.ts';
+import type { ContainerId } from '../base/ids.ts';
+import { hostLimits } from '../base/limits.ts';
+import { cgroupDirectory } from './cgroup-layout.ts';
+import type { CgroupLayout } from './cgroup-layout.ts';
+import { containerCgroup } from './layout.ts';
+import { parseFlat, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
+
+export interface StatsDriverOptions {
+  readonly cgroups: CgroupLayout;
+  readonly clock: ClockPort;
+  /** What a container wrote; the storage driver's business. */
+  readonly written: (id: ContainerId, fx: EffectContext) => Promise<WrittenUsage | undefined>;
+}
+
+interface Kept {
+  readonly usage: Usage;
+  readonly atMonoMs: number;
+}
+
+/** The driver; keeps the last reading of each cgroup for the rate and against callers that ask all the time. */
+export function createStatsDriver(options: StatsDriverOptions): StatsPort {
+  const last = new Map<string, Kept>();
+  const usageOf = (path: string): Usage | undefined => readKept(options, last, path);
+  return {
+    container: ({ id, sandbox }) => usageOf(containerCgroup(sandbox.cgroupParent, id)),
+    sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(sandbox.cgroupParent) : undefined),
+    interfaces: readInterfaces,
+    written: options.written,
+  };
+}
+
+/** The kubelet names a pod's cgroup after its uid; any other parent may be shared by many pods. */
+function isPodCgroup({ cgroupParent, key }: SandboxSpec): boolean {
+  if (key.uid === '') return false;
+  return cgroupParent.includes(key.uid) || cgroupParent.includes(key.uid.replaceAll('-', '_'));
+}
+
+function readKept({ cgroups, clock }: StatsDriverOptions, last: Map<string, Kept>, path: string): Usage | undefined {
+  const now = clock.monoMs();
+  const before = last.get(path);
+  if (before !== undefined && now - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
+  const usage = readUsage(cgroups, path, clock.nowNs(), before?.usage);
+  last.delete(path);
+  if (usage === undefined) return undefined;
+  last.set(path, { usage, atMonoMs: now });
+  // the oldest reading is of a cgroup that nobody has asked for since: most likely one that is gone
+  if (last.size > hostLimits.usageKept) last.delete(last.keys().next().value ?? '');
+  return usage;
+}
+
+function readUsage(cgroups: CgroupLayout, path: string, atNs: bigint, before: Usage | undefined): Usage | undefined {
+  const read = (controller: string, file: string): string | undefined => {
+    const directory = cgroupDirectory(cgroups, path, controller);
+    return directory === undefined ? undefined : readKernelFile(join(directory, file));
+  };
+  const isV2 = cgroups.version === 2;
+  const cpuNs = isV2 ? microseconds(read('cpu', 'cpu.stat')) : parseNumber(read('cpuacct', 'cpuacct.usage'));
+  const memory = isV2 ? memoryV2(read) : memoryV1(read);
+  if (cpuNs === undefined && memory.memoryBytes === undefined) return undefined;
+  return {
+    atNs,
+    cpuNs,
+    cpuNanoCores: rate(cpuNs, atNs, before),
+    ...memory,
+    processes: parseNumber(read('pids', 'pids.current')) ?? 0n,
+    cpuPressure: isV2 ? parsePressure(read('cpu', 'cpu.pressure')) : undefined,
+    memoryPressure: isV2 ? parsePressure(read('memory', 'memory.pressure')) : undefined,
+    ioPressure: isV2 ? parsePressure(read('io', 'io.pressure')) : undefined,
+  };
+}
+
+type MemoryUsage = Pick<
+  Usage,
+  | 'memoryBytes' | 'workingSetBytes' | 'rssBytes' | 'availableBytes' | 'pageFaults' | 'majorPageFaults' | 'swapBytes' | 'swapAvailableBytes'
+>;
+type Read = (controller: string, file: string) => string | undefined;
+
+/** v1 says "no limit" with the largest number of pages; above this nobody means a limit. */
+const NO_LIMIT = 1n << 60n;
+
+function memoryV1(read: Read): MemoryUsage {
+  const stat = parseFlat(read('memory', 'memory.stat') ?? '');
+  const usage = parseNumber(read('memory', 'memory.usage_in_bytes'));
+  const withSwap = parseNumber(read('memory', 'memory.memsw.usage_in_bytes'));
+  const limit = parseNumber(read('memory', 'memory.limit_in_bytes'));
+  return {
+    ...working(usage, stat.get('total_inactive_file'), limit),
+    rssBytes: stat.get('total_rss'),
+    pageFaults: stat.get('total_pgfault'),
+    majorPageFaults: stat.get('total_pgmajfault'),
+    swapBytes: withSwap === undefined || usage === undefined ? stat.get('total_swap') : positive(withSwap - usage),
+    swapAvailableBytes: undefined,
+  };
+}
+
+function memoryV2(read: Read): MemoryUsage {
+  const stat = parseFlat(read('memory', 'memory.stat') ?? '');
+  const usage = parseNumber(read('memory', 'memory.current'));
+  const swapBytes = parseNumber(read('memory', 'memory.swap.current'));
+  const swapMax = parseNumber(read('memory', 'memory.swap.max'));
+  return {
+    ...working(usage, stat.get('inactive_file'), parseNumber(read('memory', 'memory.max'))),
+    rssBytes: stat.get('anon'),
+    pageFaults: stat.get('pgfault'),
+    majorPageFaults: stat.get('pgmajfault'),
+    swapBytes,
+    swapAvailableBytes: swapMax === undefined || swapBytes === undefined ? undefined : positive(swapMax - swapBytes),
+  };
+}
+
+/** cAdvisor's working set, by which the kubelet evicts. */
+function working(usage: bigint | undefined, inactive: bigint | undefined, limit: bigint | undefined) {
+  const workingSetBytes = usage === undefined ? undefined : positive(usage - (inactive ?? 0n));
+  const isLimited = limit !== undefined && limit < NO_LIMIT;
+  return {
+    memoryBytes: usage,
+    workingSetBytes,
+    availableBytes: isLimited && workingSetBytes !== undefined ? positive(limit - workingSetBytes) : undefined,
+  };
+}
+
+function positive(value: bigint): bigint {
+  return value > 0n ? value : 0n;
+}
+
+function microseconds(cpuStat: string | undefined): bigint | undefined {
+  const usec = parseFlat(cpuStat ?? '').get('usage_usec');
+  return usec === undefined ? undefined : usec * 1000n;
+}
+
+function rate(cpuNs: bigint | undefined, atNs: bigint, before: Usage | undefined): bigint | undefined {
+  if (cpuNs === undefined || before?.cpuNs === undefined || atNs <= before.atNs || cpuNs < before.cpuNs) return undefined;
+  return ((cpuNs - before.cpuNs) * 1_000_000_000n) / (atNs - before.atNs);
+}
+
+function readInterfaces(pid: number): readonly InterfaceUsage[] {
+  return parseNetDev(readKernelFile(`/proc/${pid}/net/dev`) ?? '');
+}
+
+/** Synchronous on purpose: these files are made from kernel memory, and a hundred containers have some six hundred. */
+function readKernelFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import type { Usage } from '../../../src/actors/ports/stats.ts';
+import { sandboxStats } from '../../../src/cri/present/stats.ts';
+import { parseFlat, parseNetDev, parseNumber, parsePressure } from '../../../src/host/usage-files.ts';
+import { containerId, containerView, sandboxId, sandboxView } from './stage.ts';
+
+const usage: Usage = {
+  atNs: 7n,
+  cpuNs: 2n ** 60n,
+  cpuNanoCores: undefined,
+  memoryBytes: 10n,
+  workingSetBytes: 4n,
+  rssBytes: 3n,
+  availableBytes: undefined,
+  pageFaults: 1n,
+  majorPageFaults: 0n,
+  swapBytes: 0n,
+  swapAvailableBytes: undefined,
+  processes: 2n,
+  cpuPressure: undefined,
+  memoryPressure: undefined,
+  ioPressure: undefined,
+};
+
+describe('accounting files', () => {
+  it('memory.stat and cpu.stat: names with numbers, the rest left out', () => {
+    expect(parseFlat('cache 1\ninactive_file 18446744073709551615\nbad x\n\n')).toEqual(
+      new Map([['cache', 1n], ['inactive_file', 18446744073709551615n]]),
+    );
+  });
+
+  it('a single number; max and nothing are no number', () => {
+    expect(parseNumber('123\n')).toBe(123n);
+    expect(parseNumber('max\n')).toBeUndefined();
+    expect(parseNumber(undefined)).toBeUndefined();
+  });
+
+  it('pressure with and without the line for full', () => {
+    const text = 'some avg10=1.50 avg60=0.00 avg300=0.25 total=99\n';
+    expect(parsePressure(text)?.some).toEqual({ avg10: 1.5, avg60: 0, avg300: 0.25, totalUs: 99n });
+    expect(parsePressure(text)?.full.totalUs).toBe(0n);
+    expect(parsePressure('')).toBeUndefined();
+  });
+
+  it('net/dev: loopback left out, a name that touches its colon', () => {
+    const text = [
+      'Inter-|   Receive                                                |  Transmit',
+      ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed',
+      '    lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0',
+      '  eth0:12345       9    2    0    0     0          0         0      678       7    3    0    0     0       0          0',
+      '',
+    ].join('\n');
+    expect(parseNetDev(text)).toEqual([{ name: 'eth0', rxBytes: 12345n, rxErrors: 2n, txBytes: 678n, txErrors: 3n }]);
+  });
+});
+
+describe('pod statistics', () => {
+  it('what the machine does not tell is left out, every part has its time', () => {
+    const message = sandboxStats({
+      view: sandboxView(sandboxId('a')),
+      usage,
+      interfaces: [{ name: 'eth0', rxBytes: 1n, rxErrors: 0n, txBytes: 2n, txErrors: 0n }, { name: 'net1', rxBytes: 3n, rxErrors: 0n, txBytes: 4n, txErrors: 0n }],
+      containers: [{ view: containerView(containerId('c')), usage, written: { usedBytes: 5n, inodesUsed: 6n, mountpoint: '/m', atNs: 8n } }],
+    });
+    expect(message.linux?.cpu).toEqual({ timestamp: 7n, usageCoreNanoSeconds: { value: 2n ** 60n } });
+    expect(message.linux?.memory).not.toHaveProperty('availableBytes');
+    expect(message.linux?.io).toBeUndefined();
+    expect(message.linux?.process?.processCount?.value).toBe(2n);
+    expect(message.linux?.network?.defaultInterface?.name).toBe('eth0');
+    expect(message.linux?.network?.interfaces?.map((one) => one.name)).toEqual(['net1']);
+    const [one] = message.linux?.containers ?? [];
+    expect(one?.writableLayer).toEqual({ timestamp: 8n, fsId: { mountpoint: '/m' }, usedBytes: { value: 5n }, inodesUsed: { value: 6n } });
+    expect(one?.swap?.timestamp).toBe(7n);
+  });
+});
