@@ -12,7 +12,7 @@ import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spe
 import { startIntrospection } from '../introspection/server.ts';
 import type { IntrospectionServer } from '../introspection/server.ts';
 import { assemble } from './assemble.ts';
-import type { Assembly } from './assemble.ts';
+import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { VERSION } from './version.ts';
@@ -24,8 +24,8 @@ export interface Daemon {
 }
 
 /** Starts everything; the socket answers (with Unavailable) while the recovery is still at work. */
-export async function startDaemon(config: Config, log: Log): Promise<Daemon> {
-  const assembly = await assemble(config, log);
+export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
+  const assembly = await assemble(config, log, around);
   const { ports, troupe, release } = assembly;
   const [server, introspection] = await Promise.all([serve(config, ports, troupe), introspect(config, assembly)]).catch(
     async (thrown: unknown) => {
