@@ -118,8 +118,11 @@ function exploreAll(charted: Charted): Exploration {
     const steps: Step[] = [];
     if (snapshot.status === 'active') {
       for (const { event, kind } of eventsAt(charted, snapshot)) {
-        for (const transition of machine.getTransitionData(snapshot as never, event) as readonly AnyTransitionDefinition[]) taken.add(transition);
-        steps.push({ event, kind, to: follow(getMicrosteps(machine, snapshot, event) as Microsteps, snapshot, event) });
+        const transitions = machine.getTransitionData(snapshot as never, event) as readonly AnyTransitionDefinition[];
+        for (const transition of transitions) taken.add(transition);
+        // nothing happens at what no transition takes, an error excepted
+        const isIgnored = transitions.length === 0 && kind !== 'error';
+        steps.push({ event, kind, to: isIgnored ? key : follow(getMicrosteps(machine, snapshot, event) as Microsteps, snapshot, event) });
       }
     }
     places.set(key, { ...(places.get(key) as Place), steps });
