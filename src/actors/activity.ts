@@ -5,6 +5,8 @@
  */
 import { fail, fault, FaultError, toFault } from '../base/fault.ts';
 import { actorLimits } from '../base/limits.ts';
+import type { Cause } from '../base/cause.ts';
+import type { Fault } from '../base/fault.ts';
 import type { ClockPort } from './ports/clock.ts';
 import type { EffectContext, Waiting } from './ports/effect.ts';
 
@@ -14,6 +16,23 @@ export interface Running {
   readonly sinceMonoMs: number;
   readonly deadlineMonoMs: number;
   readonly waiting: Waiting | undefined;
+}
+
+/** One effect that has ended, for metrics and traces. */
+export interface EffectEnd {
+  readonly owner: string;
+  readonly effect: string;
+  readonly sinceMonoMs: number;
+  readonly endMonoMs: number;
+  readonly outcome: 'ok' | 'failed' | 'timedOut' | 'cancelled';
+  readonly fault: Fault | undefined;
+}
+
+/** Looks on; must not throw. */
+export interface ActivityObserver {
+  /** A call waits on this actor: what the actor does until it settles, it does for it. */
+  asked(owner: string, cause: Cause): void;
+  ended(end: EffectEnd): void;
 }
 
 interface Entry {
@@ -28,9 +47,25 @@ interface Entry {
 export class Activity {
   readonly #clock: ClockPort;
   readonly #byOwner = new Map<string, Set<Entry>>();
+  #observer: ActivityObserver | undefined;
 
   constructor(clock: ClockPort) {
     this.#clock = clock;
+  }
+
+  /** There is one observer, for metrics and traces. */
+  observe(observer: ActivityObserver): void {
+    this.#observer = observer;
+  }
+
+  /** Told by `ask`. */
+  asked(owner: string, cause: Cause): void {
+    this.#observer?.asked(owner, cause);
+  }
+
+  /** Effects of all actors that are under way. */
+  all(): readonly Running[] {
+    return [...this.#byOwner.values()].flatMap((entries) => [...entries]);
   }
 
   /** Effects of this actor that are under way, oldest first. */
@@ -103,20 +138,28 @@ export class Activity {
       () => undefined,
     );
     this.#add(owner, entry);
-    const done = (): void => {
+    const done = (ended: Fault | undefined): void => {
       signal.removeEventListener('abort', relay);
       this.#remove(owner, entry);
+      this.#tell(owner, entry, ended);
     };
     return result.then(
       (value) => {
-        done();
+        done(undefined);
         return value;
       },
       (thrown: unknown) => {
-        done();
-        throw new FaultError(toFault(thrown));
+        const why = toFault(thrown);
+        done(why);
+        throw new FaultError(why);
       },
     );
+  }
+
+  #tell(owner: string, { effect, sinceMonoMs }: Entry, ended: Fault | undefined): void {
+    const kind = ended?.kind;
+    const outcome = kind === undefined ? 'ok' : kind === 'timedOut' || kind === 'cancelled' ? kind : 'failed';
+    this.#observer?.ended({ owner, effect, sinceMonoMs, endMonoMs: this.#clock.monoMs(), outcome, fault: ended });
   }
 
   #bounded<T>(entry: Entry, timeoutMs: number, controller: AbortController, work: () => Promise<T>): Promise<T> {

@@ -61,6 +61,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
     const stopEarly = (kind: 'timedOut' | 'cancelled'): void =>
       finish(() => reject(new FaultError(fault(kind, stillThere(asker, question, kind), { subject: address }))));
 
+    asker.activity.asked(address, call.cause);
     cleanups.push(directory.listen(address, consider));
     if (call.deadlineMonoMs !== undefined) {
       const timer = clock.setTimeout(() => stopEarly('timedOut'), Math.max(0, call.deadlineMonoMs - clock.monoMs()));

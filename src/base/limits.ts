@@ -140,8 +140,11 @@ export const distributionLimits = {
 
 /** The actors: how long an effect may take, how often things are tried, how much is kept. */
 export const actorLimits = {
-  /** Milliseconds for one synced append; a disk that takes longer is broken. */
-  journalMs: 30_000,
+  /**
+   * Milliseconds for one append: ten days, the longest that a timer is trusted with. An append that is given up may
+   * still land, and then the records say what the actor believes undone; callers have deadlines of their own.
+   */
+  journalMs: 864_000_000,
   /** Files, mounts, cgroups, namespaces of a sandbox: milliseconds each; normally below 5. */
   hostMs: 15_000,
   /** CNI ADD of a chain, milliseconds: below the kubelet's 4 min for RunPodSandbox with room for the undo. */

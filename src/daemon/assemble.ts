@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
+import type { Ledger } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
 import { cgroupDirectories, detectCgroups } from '../host/cgroup-layout.ts';
@@ -22,6 +23,7 @@ import type { Chart } from '../introspection/chart.ts';
 import { troupeCharts } from '../introspection/charts.ts';
 import { Recorder } from '../introspection/recorder.ts';
 import { onTransition } from '../introspection/transitions.ts';
+import { meteredDisk } from '../introspection/metrics-ports.ts';
 import { openDisk } from '../journal/disk.ts';
 import { openJournal } from '../journal/journal.ts';
 import { defaultNetwork } from '../network/default-conflist.ts';
@@ -40,6 +42,8 @@ import { Written } from '../oci/storage/written.ts';
 import { LayerStore } from '../oci/storage/layer-store.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
+import { createObservability } from './observability.ts';
+import type { Observability } from './observability.ts';
 import { transitionLog } from './transition-log.ts';
 
 export interface Assembly {
@@ -47,6 +51,7 @@ export interface Assembly {
   readonly troupe: Troupe;
   readonly recorder: Recorder;
   readonly charts: readonly Chart[];
+  readonly observability: Observability;
   /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
   release(): Promise<void>;
 }
@@ -63,9 +68,14 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   await makeDirectories(layout);
   const lock = await lockDirectory(layout.root);
   const cgroups = await detectCgroups();
+  const charts = troupeCharts();
+  const observability = createObservability(config, charts, { clock, random, log });
+  const { metrics } = observability;
   const store = new LayerStore({ root: layout.root, clock, random, log });
   const [opened, runtime, network, registries] = await Promise.all([
-    openDisk(join(layout.root, 'journal')).then((disk) => openJournal({ disk, fold: ledgerFold, log })),
+    openDisk(join(layout.root, 'journal')).then((disk) =>
+      openJournal({ disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)), fold: ledgerFold, log }),
+    ),
     runtimeDriver(config, layout, cgroups, clock, log),
     networkDriver(config, layout, clock, log),
     loadRegistries({ file: config.images.registries_conf, directory: config.images.registries_conf_dir }),
@@ -84,26 +94,21 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: createStorageDriver({ store, clock }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx) }),
-    images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch) }),
-  });
-  const recorder = new Recorder(clock);
-  const toLog = transitionLog(log);
-  const troupe = createTroupe({
-    ports,
-    ledger: opened.state,
-    cgroupParent: config.cgroup.parent,
-    inspect: onTransition((transition) => {
-      recorder.note(transition);
-      toLog(transition);
+    images: createImagesDriver({
+      client, store, clock,
+      platform: platformOfArch(process.arch),
+      onDownloaded: (bytes) => metrics.pulledBytes(bytes),
     }),
   });
-  recorder.attach(troupe.directory);
+  const { troupe, recorder } = cast(config, ports, opened.state, observability);
   return {
     ports,
     troupe,
     recorder,
-    charts: troupeCharts(),
+    charts,
+    observability,
     release: async () => {
+      await observability.close();
       runtime.close();
       store.close();
       await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);
@@ -111,6 +116,25 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
       await lock.release();
     },
   };
+}
+
+/** The actors over these ports, and who is told of what they do. */
+function cast(config: Config, ports: Ports, ledger: Ledger, observability: Observability): Pick<Assembly, 'troupe' | 'recorder'> {
+  const recorder = new Recorder(ports.clock);
+  const toLog = transitionLog(ports.log);
+  const troupe = createTroupe({
+    ports,
+    ledger,
+    cgroupParent: config.cgroup.parent,
+    inspect: onTransition((transition) => {
+      recorder.note(transition);
+      toLog(transition);
+      observability.transition(transition);
+    }),
+  });
+  recorder.attach(troupe.directory);
+  observability.watch(troupe);
+  return { troupe, recorder };
 }
 
 /** What only pods need goes when there are none; while there are, both refuse and stay. */

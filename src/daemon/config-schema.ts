@@ -34,6 +34,14 @@ export interface Config {
   readonly introspection: {
     /** Empty: `introspection.sock` in the state directory. */
     readonly socket: string;
+    /** Loopback address and port of the page and the metrics, such as `127.0.0.1:9095`; empty: neither is served. */
+    readonly http_address: string;
+    /** `token`: scrapes need the page's token, too; `open`: whoever can reach the address may scrape. */
+    readonly metrics: string;
+  };
+  readonly tracing: {
+    /** Base address of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: no traces. */
+    readonly endpoint: string;
   };
   readonly images: {
     readonly registries_conf: string;
@@ -55,7 +63,8 @@ export const defaultConfig: Config = {
     default_bridge: 'troupe0',
     default_subnet: '10.62.0.0/16',
   },
-  introspection: { socket: '' },
+  introspection: { socket: '', http_address: '', metrics: 'token' },
+  tracing: { endpoint: '' },
   images: {
     registries_conf: '/etc/containers/registries.conf',
     registries_conf_dir: '/etc/containers/registries.conf.d',
@@ -67,6 +76,8 @@ export type Rule =
   | { readonly is: 'path' | 'optionalPath' | 'text' }
   | { readonly is: 'oneOf'; readonly values: readonly string[] }
   | { readonly is: 'paths' }
+  /** A text of this form, or empty. */
+  | { readonly is: 'optionalForm'; readonly form: RegExp; readonly must: string }
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
   /** A table with names of the user's own; replaced as a whole entry by a later file. */
   | { readonly is: 'named'; readonly each: Readonly<Record<string, Rule>>; readonly name: RegExp };
@@ -96,7 +107,22 @@ export const schema: Readonly<Record<string, Rule>> = {
       default_subnet: { is: 'text' },
     },
   },
-  introspection: { is: 'table', keys: { socket: { is: 'optionalPath' } } },
+  introspection: {
+    is: 'table',
+    keys: {
+      socket: { is: 'optionalPath' },
+      http_address: {
+        is: 'optionalForm',
+        form: /^(?:127(?:\.\d{1,3}){3}|\[::1\]|localhost):\d{1,5}$/u,
+        must: 'be a loopback address with a port, such as 127.0.0.1:9095: the page is for this machine only',
+      },
+      metrics: { is: 'oneOf', values: ['token', 'open'] },
+    },
+  },
+  tracing: {
+    is: 'table',
+    keys: { endpoint: { is: 'optionalForm', form: /^https?:\/\/[^\s/@]+(?:\/\S*)?$/u, must: 'be an http or https address without credentials' } },
+  },
   images: {
     is: 'table',
     keys: { registries_conf: { is: 'optionalPath' }, registries_conf_dir: { is: 'optionalPath' } },

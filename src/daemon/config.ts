@@ -73,6 +73,9 @@ function checkValue(
     case 'text':
       if (typeof value !== 'string') refuse('must be a text');
       break;
+    case 'optionalForm':
+      if (typeof value !== 'string' || (value !== '' && !rule.form.test(value))) refuse(`must ${rule.must}`);
+      break;
     case 'oneOf':
       if (typeof value !== 'string' || !rule.values.includes(value)) refuse(`must be one of ${rule.values.join(', ')}`);
       break;
@@ -138,7 +141,19 @@ async function readIfThere(file: string): Promise<string | undefined> {
   }
 }
 
-/** The one look at the environment: systemd's notification socket; empty when there is none. */
+/** Where the introspection socket lies: beside what else belongs to this instance, unless configured. */
+export function introspectionSocket(config: Config): string {
+  return config.introspection.socket === '' ? join(config.state, 'introspection.sock') : config.introspection.socket;
+}
+
+/** Looks at the environment: systemd's notification socket; empty when there is none. */
 export function notifySocket(): string {
   return process.env['NOTIFY_SOCKET'] ?? '';
+}
+
+/** What the environment says of the terminal: NO_COLOR (any value but the empty one), TERM, COLUMNS. */
+export function terminalWishes(): { readonly noColor: boolean; readonly columns: number } {
+  const { NO_COLOR, TERM, COLUMNS } = process.env;
+  const columns = Number(COLUMNS ?? '');
+  return { noColor: (NO_COLOR ?? '') !== '' || TERM === 'dumb', columns: Number.isSafeInteger(columns) && columns > 0 ? columns : 0 };
 }

@@ -45,7 +45,7 @@ async function serve(line: CommandLine): Promise<void> {
   const daemon = await startDaemon(config, log);
   log.info({ socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) }, 'serving');
   await tellSystemd('READY=1', log);
-  if (line.command === 'start') process.stdout.write(whatNext(config));
+  if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));
   const stop = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'draining; containers are left running');
     void tellSystemd('STOPPING=1', log)
@@ -74,7 +74,7 @@ async function tellSystemd(state: string, log: { warn(fields: object, message: s
   }
 }
 
-function whatNext(config: Config): string {
+function whatNext(config: Config, pageUrl: string | undefined): string {
   const endpoint = `unix://${config.socket}`;
   return `
 troupe ${VERSION} serves the CRI at ${endpoint}. In another terminal:
@@ -83,6 +83,6 @@ troupe ${VERSION} serves the CRI at ${endpoint}. In another terminal:
   crictl --runtime-endpoint ${endpoint} --image-endpoint ${endpoint} info
 
 A kubelet: --container-runtime-endpoint=${endpoint}
-No registry at hand? npm run demo shows a pod's whole life. Ctrl-C ends troupe; containers go on.
+${pageUrl === undefined ? '' : `The page: ${pageUrl}\n`}No registry at hand? npm run demo shows a pod's whole life. Ctrl-C ends troupe; containers go on.
 `;
 }

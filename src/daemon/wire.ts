@@ -1,6 +1,6 @@
 /** The composition root: the assembled actors behind the CRI's socket. */
 import { readFile } from 'node:fs/promises';
-import type { Ports } from '../actors/ports/ports.ts';
+import { join } from 'node:path';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
 import { edgeMethods, edgeStreams } from '../cri/edge.ts';
@@ -11,6 +11,10 @@ import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
 import { startIntrospection } from '../introspection/server.ts';
 import type { IntrospectionServer } from '../introspection/server.ts';
+import { startWeb } from '../introspection/web-server.ts';
+import type { WebServer } from '../introspection/web-server.ts';
+import { accessToken } from '../introspection/web-token.ts';
+import type { IntrospectionOptions } from '../introspection/service.ts';
 import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
@@ -19,6 +23,8 @@ import { VERSION } from './version.ts';
 
 export interface Daemon {
   readonly troupe: Troupe;
+  /** Opens the page, token included; undefined when it is not configured. Not for logs. */
+  readonly pageUrl: string | undefined;
   /** New calls are refused, those at work are waited for; containers are left running. */
   stop(): Promise<void>;
 }
@@ -26,26 +32,30 @@ export interface Daemon {
 /** Starts everything; the socket answers (with Unavailable) while the recovery is still at work. */
 export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
   const assembly = await assemble(config, log, around);
-  const { ports, troupe, release } = assembly;
-  const [server, introspection] = await Promise.all([serve(config, ports, troupe), introspect(config, assembly)]).catch(
-    async (thrown: unknown) => {
-      // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
-      await release();
-      throw thrown;
-    },
-  );
+  const { troupe, release } = assembly;
+  const options = introspectionOptions(config, assembly);
+  const [server, introspection, web] = await Promise.all([
+    serve(config, assembly),
+    introspect(config, options),
+    servePage(config, assembly, options),
+  ]).catch(async (thrown: unknown) => {
+    // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
+    await release();
+    throw thrown;
+  });
   await troupe.start();
   return {
     troupe,
+    pageUrl: web?.url,
     stop: async () => {
       await Promise.all([server.drain(), troupe.drain()]);
-      await Promise.all([server.close(), introspection.close()]);
+      await Promise.all([server.close(), introspection.close(), web?.close()]);
       await release();
     },
   };
 }
 
-async function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriServer> {
+async function serve(config: Config, { ports, troupe, observability }: Assembly): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
     troupe,
@@ -58,7 +68,7 @@ async function serve(config: Config, ports: Ports, troupe: Troupe): Promise<CriS
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     configView: () => config,
   });
-  const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), ...services };
+  const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), observer: observability.rpc, ...services };
   return startCriServer({ socketPath: config.socket, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
 }
 
@@ -71,9 +81,13 @@ async function securityModules(): Promise<{ readonly selinuxEnabled: boolean; re
   return { selinuxEnabled: selinux !== '', apparmorEnabled: apparmor.startsWith('Y') };
 }
 
-function introspect(config: Config, { ports, troupe, recorder, charts }: Assembly): Promise<IntrospectionServer> {
+function introspect(config: Config, options: IntrospectionOptions): Promise<IntrospectionServer> {
+  return startIntrospection({ ...options, listen: (server) => listenPrivately(server, introspectionSocket(config)) });
+}
+
+function introspectionOptions(config: Config, { ports, troupe, recorder, charts }: Assembly): IntrospectionOptions {
   const { clock } = ports;
-  return startIntrospection({
+  return {
     troupe,
     recorder,
     clock,
@@ -83,6 +97,18 @@ function introspect(config: Config, { ports, troupe, recorder, charts }: Assembl
     process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },
     socket: config.socket,
     configView: () => config,
-    listen: (server) => listenPrivately(server, introspectionSocket(config)),
-  });
+  };
+}
+
+/** The page and the metrics, when configured. The log names the file of the token, not the token. */
+async function servePage(config: Config, { ports, observability }: Assembly, introspection: IntrospectionOptions): Promise<WebServer | undefined> {
+  const { http_address: address, metrics: access } = config.introspection;
+  if (address === '') return undefined;
+  const { random, log } = ports;
+  const tokenFile = join(config.state, 'introspection.token');
+  const token = await accessToken(tokenFile, random, process.getuid?.() ?? 0);
+  const metrics = (): Promise<string> => observability.metrics.text();
+  const web = await startWeb({ address, token, introspection, metrics, metricsAreOpen: access === 'open' });
+  log.info({ page: web.origin, tokenFile }, 'introspection page');
+  return web;
 }

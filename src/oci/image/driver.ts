@@ -5,6 +5,7 @@ import type { ImagesPort, RegistryAuth, ResolvedImage } from '../../actors/ports
 import type { ImageConfig, Layer } from '../../actors/ports/specs.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
+import type { BlobSink } from '../distribution/blob.ts';
 import type { PullHandle, RegistryClient, Resolved } from '../distribution/client.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import { withSignal } from '../storage/within.ts';
@@ -16,6 +17,8 @@ export interface ImagesDriverOptions {
   readonly store: LayerStore;
   readonly clock: ClockPort;
   readonly platform: Platform;
+  /** Hears of each piece of a layer that was downloaded, in bytes. */
+  readonly onDownloaded?: (bytes: number) => void;
 }
 
 /** The driver; one per store. */
@@ -44,12 +47,23 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
           await store.ensure(
             { diffId: layer.diffId, blobDigest: layer.digest },
             { signal, onBytes: fx.onBytes },
-            (sink, downloadSignal) => client.fetchBlob(handle, { descriptor, sink, signal: downloadSignal }),
+            (sink, downloadSignal) => client.fetchBlob(handle, { descriptor, sink: counted(sink, options.onDownloaded), signal: downloadSignal }),
           );
         } catch (error) {
           throw named(error, reference, layer);
         }
       }),
+  };
+}
+
+function counted(sink: BlobSink, told: (bytes: number) => void = () => undefined): BlobSink {
+  const { restart } = sink;
+  return {
+    write: (piece) => {
+      told(piece.length);
+      return sink.write(piece);
+    },
+    ...(restart === undefined ? {} : { restart: () => restart.call(sink) }),
   };
 }
 

@@ -1,0 +1,30 @@
+/** The journal's disk with a meter in between: what it does is unchanged. */
+import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
+import type { ClockPort } from '../actors/ports/clock.ts';
+
+/** Tells how long each sync of a file took, and whether the disk took it. */
+export function meteredDisk(disk: DiskPort, clock: Pick<ClockPort, 'monoMs'>, told: (ms: number, isOk: boolean) => void): DiskPort {
+  const metered = (file: DiskFile): DiskFile => ({
+    append: (bytes) => file.append(bytes),
+    close: () => file.close(),
+    sync: async () => {
+      const since = clock.monoMs();
+      let isOk = false;
+      try {
+        await file.sync();
+        isOk = true;
+      } finally {
+        told(clock.monoMs() - since, isOk);
+      }
+    },
+  });
+  return {
+    list: () => disk.list(),
+    read: (name) => disk.read(name),
+    rename: (from, to) => disk.rename(from, to),
+    unlink: (name) => disk.unlink(name),
+    syncDirectory: () => disk.syncDirectory(),
+    create: async (name) => metered(await disk.create(name)),
+    openAt: async (name, length) => metered(await disk.openAt(name, length)),
+  };
+}

@@ -1,0 +1,144 @@
+/**
+ * Spans of calls and effects (OpenTelemetry). A call's span is the child of the client's when it sent a traceparent.
+ * An effect's span is the child of the call for which its actor works: the first that asked since the actor last
+ * settled; calls that joined later are links. Work that nobody asked for (an exit, the janitor) begins a trace of its
+ * own: to hang it below the last call would be a guess.
+ */
+import type { EffectEnd } from '../actors/activity.ts';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { RandomPort } from '../actors/ports/random.ts';
+import type { Cause } from '../base/cause.ts';
+import type { Fault } from '../base/fault.ts';
+import { tracesLimits } from '../base/limits.ts';
+
+export interface SpanContext {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  /** 16 hex digits. */
+  readonly spanId: string;
+  /** False: the client traces, but not this call; then neither do we (W3C Trace Context, "sampled flag"). */
+  readonly sampled: boolean;
+}
+
+export interface Span {
+  readonly name: string;
+  readonly traceId: string;
+  readonly spanId: string;
+  /** Empty for the first of a trace. */
+  readonly parentSpanId: string;
+  readonly kind: 'server' | 'internal';
+  /** Wall clock. */
+  readonly startNs: bigint;
+  readonly endNs: bigint;
+  readonly attributes: Readonly<Record<string, string | number>>;
+  readonly links: readonly SpanContext[];
+  /** Why it failed; undefined when it did not. */
+  readonly error: string | undefined;
+}
+
+export interface TracerOptions {
+  readonly clock: Pick<ClockPort, 'nowNs' | 'monoMs'>;
+  readonly random: Pick<RandomPort, 'token'>;
+  readonly put: (span: Span) => void;
+}
+
+/** A call's span from begin to end. */
+export interface CallSpan {
+  readonly traceparent: string;
+  ended(code: string, fault: Fault | undefined): void;
+}
+
+const TRACE_BYTES = 16;
+const SPAN_BYTES = 8;
+const SAMPLED = 1;
+
+export class Tracer {
+  readonly #options: TracerOptions;
+  /** Calls for which an actor works until it settles, first one first. */
+  readonly #askers = new Map<string, SpanContext[]>();
+
+  constructor(options: TracerOptions) {
+    this.#options = options;
+  }
+
+  begin(cause: Cause): CallSpan {
+    const { clock, put } = this.#options;
+    const parent = parseTraceparent(cause.traceparent);
+    const own = this.#child(parent);
+    const startNs = clock.nowNs();
+    return {
+      traceparent: traceparentOf(own),
+      ended: (code, fault) => {
+        if (!own.sampled) return;
+        put({
+          name: cause.origin,
+          ...ids(own, parent),
+          kind: 'server',
+          startNs,
+          endNs: clock.nowNs(),
+          attributes: { 'rpc.system': 'grpc', 'rpc.method': cause.origin, 'troupe.request_id': cause.requestId, 'troupe.code': code },
+          links: [],
+          error: fault?.message,
+        });
+      },
+    };
+  }
+
+  /** A call waits on this actor. */
+  asked(owner: string, cause: Cause): void {
+    const asker = parseTraceparent(cause.traceparent);
+    if (asker === undefined) return;
+    const askers = this.#askers.get(owner) ?? [];
+    if (askers.length > tracesLimits.linksPerSpan || askers.some((one) => one.spanId === asker.spanId)) return;
+    this.#askers.set(owner, [...askers, asker]);
+  }
+
+  /** The actor has settled, or is gone: what it does next is not for those who asked. */
+  settled(owner: string): void {
+    this.#askers.delete(owner);
+  }
+
+  /** An effect has ended. Its call is looked up now: the first effect of a new actor begins before `asked` is told. */
+  effect({ owner, effect, sinceMonoMs, endMonoMs, outcome, fault }: EffectEnd): void {
+    const { clock, put } = this.#options;
+    const [parent, ...others] = this.#askers.get(owner) ?? [];
+    const own = this.#child(parent);
+    if (!own.sampled) return;
+    const endNs = clock.nowNs() - nsOf(clock.monoMs() - endMonoMs);
+    put({
+      name: effect,
+      ...ids(own, parent),
+      kind: 'internal',
+      startNs: endNs - nsOf(endMonoMs - sinceMonoMs),
+      endNs,
+      attributes: { 'troupe.actor': owner, 'troupe.effect': effect, 'troupe.outcome': outcome },
+      links: others,
+      error: fault?.message,
+    });
+  }
+
+  #child(parent: SpanContext | undefined): SpanContext {
+    const { random } = this.#options;
+    const spanId = random.token(SPAN_BYTES);
+    return parent === undefined ? { traceId: random.token(TRACE_BYTES), spanId, sampled: true } : { ...parent, spanId };
+  }
+}
+
+function ids(own: SpanContext, parent: SpanContext | undefined): Pick<Span, 'traceId' | 'spanId' | 'parentSpanId'> {
+  return { traceId: own.traceId, spanId: own.spanId, parentSpanId: parent?.spanId ?? '' };
+}
+
+function nsOf(ms: number): bigint {
+  return BigInt(Math.round(ms * 1e6));
+}
+
+/** What the edge let through has this form already; anything else is no context. */
+export function parseTraceparent(text: string | undefined): SpanContext | undefined {
+  const [, traceId, spanId, flags] = /^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})$/u.exec(text ?? '') ?? [];
+  if (traceId === undefined || spanId === undefined || flags === undefined) return undefined;
+  return { traceId, spanId, sampled: (Number.parseInt(flags, 16) & SAMPLED) !== 0 };
+}
+
+export function traceparentOf({ traceId, spanId, sampled }: SpanContext): string {
+  return `00-${traceId}-${spanId}-${sampled ? '01' : '00'}`;
+}

@@ -1,0 +1,153 @@
+/** The page, its data and the metrics over HTTP on a loopback address. Read-only; the files of the page hold no data. */
+import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import { join } from 'node:path';
+import { fail } from '../base/fault.ts';
+import { introspectionLimits, webLimits } from '../base/limits.ts';
+import { introspectionRoutes } from './service.ts';
+import type { IntrospectionOptions } from './service.ts';
+import { isToken, parseLoopback, refusal, tokenOf } from './web-guard.ts';
+
+export interface WebOptions {
+  /** `127.0.0.1:9095`; port 0 takes a free one. */
+  readonly address: string;
+  readonly token: string;
+  readonly introspection: IntrospectionOptions;
+  /** The text of a scrape. */
+  readonly metrics: () => Promise<string>;
+  /** Scrapes need no token: whoever is on the machine may see numbers, never names of pods. */
+  readonly metricsAreOpen: boolean;
+}
+
+export interface WebServer {
+  /** `http://127.0.0.1:9095` */
+  readonly origin: string;
+  /** Opens the page with its token; a fragment, which browsers never send. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+interface Asset {
+  readonly type: string;
+  readonly bytes: Buffer;
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  html: 'text/html; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  svg: 'image/svg+xml',
+};
+
+/** All files of the page; none else is served. */
+const FILES = [
+  'index.html', 'style.css', 'icon.svg', 'main.js', 'api.js', 'chart-draw.js', 'chart-layout.js', 'detail.js', 'dom.js', 'format.js', 'list.js', 'model.js',
+];
+
+const HEADERS = {
+  'content-security-policy': "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+  'cache-control': 'no-store',
+  'cross-origin-opener-policy': 'same-origin',
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+} as const;
+
+/** Prometheus' exposition format. */
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+/** Serves until closed. Throws FaultError when the address is not loopback or can't be had. */
+export async function startWeb(options: WebOptions): Promise<WebServer> {
+  const address = parseLoopback(options.address) ?? fail('invalidRequest', `serve the page on ${options.address}: not a loopback address with a port`);
+  const assets = await loadAssets();
+  const rpc = connectNodeAdapter({
+    routes: introspectionRoutes(options.introspection),
+    readMaxBytes: introspectionLimits.requestBytes,
+    grpc: false,
+    grpcWeb: false,
+  });
+  const server = createServer({ headersTimeout: webLimits.headersMs }, (request, response) => {
+    route(options, assets, rpc, request, response).catch(() => {
+      if (!response.headersSent) answer(response, 500, 'the metrics could not be read\n');
+      else response.destroy();
+    });
+  });
+  server.maxConnections = webLimits.connections;
+  const port = await listen(server, address.host, address.port, options.address);
+  const origin = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
+  return {
+    origin,
+    url: `${origin}/#token=${options.token}`,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
+
+async function route(options: WebOptions, assets: ReadonlyMap<string, Asset>, rpc: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+  const why = refusal(request.headers);
+  if (why !== undefined) return answer(response, 403, `refused: ${why}\n`);
+  const target = request.url ?? '';
+  if (!URL.canParse(target, 'http://host')) return answer(response, 400, 'no such address\n');
+  const url = new URL(target, 'http://host');
+  const reads = request.method === 'GET' || request.method === 'HEAD';
+  const asset = assets.get(url.pathname);
+  if (reads && asset !== undefined) {
+    response.setHeader('content-type', asset.type);
+    response.end(request.method === 'HEAD' ? undefined : asset.bytes);
+    return;
+  }
+  const isMetrics = reads && url.pathname === '/metrics';
+  if (!isMetrics && !(request.method === 'POST' && url.pathname.startsWith('/introspection.v1.Introspection/'))) {
+    return answer(response, 404, 'there is nothing here\n');
+  }
+  const isOpen = isMetrics && options.metricsAreOpen;
+  if (!isOpen && !isToken(tokenOf(request.headers, url), options.token)) return refuse(response);
+  if (isMetrics) return answer(response, 200, await options.metrics(), METRICS_TYPE);
+  rpc(request, response);
+}
+
+function refuse(response: ServerResponse): void {
+  response.setHeader('www-authenticate', 'Bearer');
+  answer(response, 401, 'a token is needed: it stands in introspection.token in the state directory\n');
+}
+
+function answer(response: ServerResponse, code: number, text: string, type = 'text/plain; charset=utf-8'): void {
+  response.statusCode = code;
+  response.setHeader('content-type', type);
+  response.end(text);
+}
+
+/** Beside this module in the sources, and beside the bundle. */
+async function loadAssets(): Promise<ReadonlyMap<string, Asset>> {
+  const assets = new Map<string, Asset>();
+  for (const name of FILES) {
+    const type = TYPES[name.slice(name.lastIndexOf('.') + 1)] ?? 'application/octet-stream';
+    assets.set(`/${name}`, { type, bytes: await readFile(join(import.meta.dirname, 'page', name)) });
+  }
+  const index = assets.get('/index.html');
+  if (index !== undefined) assets.set('/', index);
+  return assets;
+}
+
+function listen(server: Server, host: string, port: number, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      try {
+        fail('outside', `serve the page on ${address}: ${error.message}`);
+      } catch (thrown) {
+        reject(thrown instanceof Error ? thrown : error);
+      }
+    });
+    server.listen(port, host, () => {
+      const bound = server.address();
+      resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
+    });
+  });
+}

@@ -1,0 +1,40 @@
+/** The page's access token in a file of its own, for root only. */
+import { constants } from 'node:fs';
+import { open, rename, rm } from 'node:fs/promises';
+import type { RandomPort } from '../actors/ports/random.ts';
+import { webLimits } from '../base/limits.ts';
+
+/**
+ * The token in `file`, which is made when there is none, or one that others could have read or written. It outlives
+ * the daemon, so that a page that is open goes on after a restart.
+ */
+export async function accessToken(file: string, random: Pick<RandomPort, 'token'>, uid: number): Promise<string> {
+  const known = await readToken(file, uid);
+  if (known !== undefined) return known;
+  const token = random.token(webLimits.tokenBytes);
+  const fresh = `${file}.new`;
+  await rm(fresh, { force: true });
+  const handle = await open(fresh, 'wx', 0o600);
+  try {
+    await handle.chmod(0o600);
+    await handle.writeFile(`${token}\n`);
+  } finally {
+    await handle.close();
+  }
+  await rename(fresh, file);
+  return token;
+}
+
+async function readToken(file: string, uid: number): Promise<string | undefined> {
+  // neither a link nor a FIFO may lead or hold us elsewhere
+  const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch(() => undefined);
+  if (handle === undefined) return undefined;
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile() || stat.uid !== uid || (stat.mode & 0o077) !== 0 || stat.size > 1024) return undefined;
+    const text = (await handle.readFile('latin1')).trim();
+    return new RegExp(`^[0-9a-f]{${2 * webLimits.tokenBytes}}$`, 'u').test(text) ? text : undefined;
+  } finally {
+    await handle.close();
+  }
+}
