@@ -137,11 +137,17 @@ const LOOK_AGAIN_MS = 100;
 /**
  * The differences once there are none, or those left when the time is up: what was killed takes a moment to be gone.
  * @param words as for `snapshotMachine`; `before` must have been taken with the same
+ * @param isExpected lines that don't count
  */
-export async function differencesWhenSettled(before: Machine, withinMs: number, words?: readonly string[]): Promise<string[]> {
+export async function differencesWhenSettled(
+  before: Machine,
+  withinMs: number,
+  words?: readonly string[],
+  isExpected: (line: string) => boolean = () => false,
+): Promise<string[]> {
   const deadline = performance.now() + withinMs;
   for (;;) {
-    const left = differences(before, await snapshotMachine(words));
+    const left = differences(before, await snapshotMachine(words)).filter((line) => !isExpected(line));
     if (left.length === 0 || performance.now() >= deadline) return left;
     await delay(LOOK_AGAIN_MS);
   }

@@ -1,12 +1,11 @@
 // An instance with a registry beside it and a busybox image to pull: what every end-to-end test starts from.
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
 import type { Image } from '../../../scripts/support/image.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
-import { differences, type Machine, snapshotMachine } from '../../support/baseline.ts';
+import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { type Instance, type InstanceOptions, makeInstance } from '../../support/instance.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 
@@ -30,7 +29,6 @@ export interface World {
 
 /** ms in which what was killed must be gone. */
 const CLEAN_WITHIN_MS = 10_000;
-const LOOK_AGAIN_MS = 100;
 
 export interface WorldOptions extends Omit<InstanceOptions, 'registriesConf'> {
   /** More images of the registry, by `repository:tag`. */
@@ -66,19 +64,9 @@ export async function makeWorld({ images, ...options }: WorldOptions): Promise<W
     pull: async () => (await client.image.pullImage({ image: { image: imageName } })).imageRef,
     leftovers: async () => {
       await instance.terminate();
-      return [...(await machineLeftovers(instance, before)), ...(await fileLeftovers(instance))];
+      return [...(await differencesWhenSettled(before, CLEAN_WITHIN_MS, instance.words, isOthers)), ...(await fileLeftovers(instance))];
     },
   };
-}
-
-/** Mounts, links, cgroups, processes and rules, once they have had their time to go. */
-async function machineLeftovers(instance: Instance, before: Machine): Promise<string[]> {
-  const deadline = performance.now() + CLEAN_WITHIN_MS;
-  for (;;) {
-    const left = differences(before, await snapshotMachine(instance.words)).filter((line) => !isOthers(line));
-    if (left.length === 0 || performance.now() > deadline) return left;
-    await delay(LOOK_AGAIN_MS);
-  }
 }
 
 /**

@@ -1,0 +1,25 @@
+// `npm run demo`, twice: what it shows, and that the machine is the same before and after.
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
+import { run } from '../../support/run.ts';
+import { checkout } from '../../support/tools/cache.ts';
+import { describePods } from '../support/crictl.ts';
+
+/** The beginning of every name that a demo gives to directories, cgroups and links: others may work on this machine, too. */
+const WORDS = ['trdemo'] as const;
+
+describePods('the demo', () => {
+  test('twice in a row: a pod\'s whole life with its transitions, and the same mounts, namespaces, cgroups, processes and links afterwards', async () => {
+    const before = await snapshotMachine(WORDS);
+    for (let round = 0; round < 2; round += 1) {
+      const ended = await run([process.execPath, join(checkout, 'scripts/demo.ts')]);
+      expect(ended.stderr).toBe('');
+      expect(ended.code).toBe(0);
+      for (const shown of ['provisioning', '→ ready', '→ running', 'hello from demo', 'exec sees pid 1: sh', 'exit code 0, reason Completed', 'bye', 'the machine is as it was']) {
+        expect(ended.stdout).toContain(shown);
+      }
+      expect(await differencesWhenSettled(before, 5_000, WORDS, (line) => line.includes('(zombie)'))).toEqual([]);
+    }
+  });
+});
