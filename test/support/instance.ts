@@ -17,6 +17,8 @@ export interface InstanceOptions {
   readonly registriesConf?: string;
   /** Path of an OCI runtime other than Debian's runc. */
   readonly runtimePath?: string;
+  /** Handlers beside the default one: name and path of the runtime. */
+  readonly handlers?: Readonly<Record<string, string>>;
   /** Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty. */
   readonly network?: 'bridge' | 'host-only';
 }
@@ -77,6 +79,7 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     '',
   ];
   if (options.runtimePath !== undefined) lines.push('[runtime.handlers.runc]', `path = "${options.runtimePath}"`, '');
+  for (const [name, path] of Object.entries(options.handlers ?? {})) lines.push(`[runtime.handlers.${name}]`, `path = "${path}"`, '');
   return lines.join('\n');
 }
 

@@ -3,9 +3,11 @@
  * EffectContext, without policy. What is known is read from files and /proc each time, never remembered, so that a
  * restarted daemon sees what this one sees.
  */
+import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../actors/ports/runtime.ts';
 import { fail } from '../../base/fault.ts';
+import { reapOrphans } from '../../host/process-reaper.ts';
 import { reopenLog as reopenMonitorLog } from '../monitor/control.ts';
 import { logPathOf } from '../monitor/conmon.ts';
 import { commandLine, monitorIdentity } from '../monitor/monitor-process.ts';
@@ -25,7 +27,7 @@ import { startArgv } from './runc.ts';
 
 export interface RuntimeDriver extends RuntimePort {
   /**
-   * Probes the handlers, begins to watch the exits directory, and ends the execs of an earlier daemon; afterwards
+   * Makes this process the reaper of its children's orphans, probes the handlers, begins to watch the exits directory, and ends the execs of an earlier daemon; afterwards
    * `handlers()` tells what was found. Call it once, before the first exec. Never rejects.
    */
   open(): Promise<void>;
@@ -41,11 +43,14 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const table = new HandlerTable(options.handlers, options.defaultHandler, (name) => layout.runtimeRoot(name));
   const parts: DriverParts = { ...options, table };
   const exits = new Exits(parts);
+  const standInDir = join(layout.root, 'stand-ins');
   const probe = async (): Promise<void> => {
-    await Promise.all(table.all().map(async (handler) => table.set(handler.name, await probeHandler(handler, options))));
+    await Promise.all(table.all().map(async (handler) => table.set(handler.name, await probeHandler(handler, { ...options, standInDir }))));
   };
   return {
     async open(): Promise<void> {
+      // the process of an exec comes to us when the runtime ends; monitors come, too
+      reapOrphans();
       await Promise.all([probe(), exits.open(), endOrphanExecs(parts)]);
     },
     probe,

@@ -1,12 +1,13 @@
 /** The runtime handlers of this machine: which are configured, and what a probe found each able to do. */
 import { constants } from 'node:fs';
-import { access, readFile } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { HandlerStatus } from '../../actors/ports/runtime.ts';
 import { fail, printable, toFault } from '../../base/fault.ts';
 import { monitorLimits, driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { runTool } from '../../host/process-tool.ts';
+import { hybridControllers, writeStandIn } from './hide-unified.ts';
 
 export interface HandlerConfig {
   /** As in a RuntimeClass: letters, digits, `.`, `_`, `-`. */
@@ -34,6 +35,8 @@ export interface ProbeResult {
   readonly userNamespaces: boolean;
   /** `exec` takes runc's --cgroup=controller:path. */
   readonly execCgroup: boolean;
+  /** A program that is to be called in the runtime's place; undefined for none. */
+  readonly standIn?: string;
 }
 
 const nothing = { recursiveReadOnlyMounts: false, userNamespaces: false, execCgroup: false };
@@ -62,7 +65,8 @@ export class HandlerTable {
   resolve(name: string): Handler {
     const wanted = name === '' ? this.#defaultName : name;
     const found = this.#handlers.find((handler) => handler.name === wanted);
-    return found ?? fail('notFound', `use runtime handler ${wanted}: it is not configured`, { subject: wanted });
+    if (found === undefined) return fail('notFound', `use runtime handler ${wanted}: it is not configured`, { subject: wanted });
+    return { ...found, path: this.#results.get(found.name)?.standIn ?? found.path };
   }
 
   all(): readonly Handler[] {
@@ -81,7 +85,7 @@ export class HandlerTable {
   /** As the port lists them: the default one first under the empty name, then each under its own. */
   statuses(): readonly HandlerStatus[] {
     const own = this.#handlers.map(({ name }): HandlerStatus => {
-      const { execCgroup: _inner, ...told } = this.#results.get(name) ?? notProbed;
+      const { execCgroup: _exec, standIn: _standIn, ...told } = this.#results.get(name) ?? notProbed;
       return { name, ...told };
     });
     const standard = own.find((status) => status.name === this.#defaultName);
@@ -93,6 +97,8 @@ export interface ProbeOptions {
   readonly clock: ClockPort;
   /** PATH of the runtime. */
   readonly toolPath: string;
+  /** Where stand-ins are written; must allow programs to be run (/run often does not). */
+  readonly standInDir: string;
 }
 
 /** Looks whether the handler's binary works here and what it can. Never rejects: a failure is the reason. */
@@ -106,16 +112,24 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
   try {
     const version = await ask(handler, options, '--version');
     if (version.exitCode !== 0) return no(`${handler.path} --version: ${version.problem}`);
-    const hybrid = version.text.startsWith('crun ') ? await hybridControllers() : '';
-    if (hybrid !== '') return no(`crun refuses this machine's mixed cgroups: controllers ${hybrid} are on version 2, the others on version 1`);
+    const isRefused = version.text.startsWith('crun ') && (await hybridControllers()) !== '';
+    const standIn = isRefused ? { standIn: await standInFor(handler, options) } : {};
     const features = await ask(handler, options, 'features');
     const help = await ask(handler, options, 'exec', '--help');
     // the words of runc's help; crun has an option of that name with another meaning
     const execCgroup = help.text.includes('--cgroup') && help.text.includes('[<controller>:]<cgroup>');
-    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : ''), execCgroup };
+    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : ''), execCgroup, ...standIn };
   } catch (error) {
     return no(toFault(error).message);
   }
+}
+
+/** crun refuses mixed cgroups and works where it does not see version 2. Throws why that can't be had. */
+async function standInFor(handler: HandlerConfig, options: ProbeOptions): Promise<string> {
+  const path = await writeStandIn(options.standInDir, handler.name, handler.path);
+  const answer = await ask({ ...handler, path }, options, '--version');
+  if (answer.exitCode !== 0) fail('outside', `crun refuses this machine's mixed cgroups, and ${path} can't hide version 2: ${answer.problem}`);
+  return path;
 }
 
 async function ask(handler: HandlerConfig, options: ProbeOptions, ...words: string[]): Promise<{ exitCode: number; text: string; problem: string }> {
@@ -153,14 +167,4 @@ export function parseFeatures(text: string): Pick<ProbeResult, 'recursiveReadOnl
 function member(value: unknown, key: string): unknown {
   if (typeof value !== 'object' || value === null) return undefined;
   return Object.getOwnPropertyDescriptor(value, key)?.value;
-}
-
-/** Controllers on the second hierarchy beside the first (crun counts that as hybrid); empty when there is none. */
-async function hybridControllers(): Promise<string> {
-  try {
-    return (await readFile('/sys/fs/cgroup/unified/cgroup.controllers', 'latin1')).trim();
-  } catch {
-    // no such hierarchy: pure version 1 or pure version 2
-    return '';
-  }
 }

@@ -4,21 +4,12 @@
  * ignored the kernel reaps them itself (wait(2), NOTES). Signals that it does not handle are not delivered to PID 1
  * from inside; the runtime ends it with SIGKILL.
  *
- * Some thirty bytes of machine code, kept here as data, so that no compiler and no pause image is needed. The file is
- * a static ELF executable with one segment that holds header, code and data (elf(5)).
+ * Some thirty bytes of machine code, kept here as data, so that no compiler and no pause image is needed.
  */
+import type { ElfArch } from './elf.ts';
+import { staticElf } from './elf.ts';
 
-export type PauseArch = 'x64' | 'arm64';
-
-const HEADER_BYTES = 64;
-const PROGRAM_HEADER_BYTES = 56;
-/** One to load, one that says the stack is not executable. */
-const PROGRAM_HEADERS = 2;
-const CODE_OFFSET = HEADER_BYTES + PROGRAM_HEADERS * PROGRAM_HEADER_BYTES;
-/** Where the file is loaded: the traditional place of x86-64 programs; any multiple of the largest page size would do. */
-const BASE = 0x400000n;
-/** arm64 kernels may have pages of 64 KiB. */
-const ALIGNMENT = 0x10000n;
+export type PauseArch = ElfArch;
 
 /**
  * struct sigaction as the kernel has it, the same on both: handler, flags, restorer, mask, 8 bytes each
@@ -58,56 +49,16 @@ const ARM64_CODE = [
   0x17fffff9, // b    .-28         to the movz x0, #0
 ];
 
-/** e_machine: EM_X86_64 and EM_AARCH64. */
-const MACHINE = { x64: 62, arm64: 183 } as const;
-
 /** The bytes of the executable file, some 300. */
 export function pauseElf(arch: PauseArch): Uint8Array {
   const code = arch === 'x64' ? Buffer.from(X64_CODE) : littleEndianWords(ARM64_CODE);
   const data = Buffer.alloc(SIGACTION.length * 8);
   SIGACTION.forEach((value, at) => data.writeBigUInt64LE(value, at * 8));
-  const size = CODE_OFFSET + code.length + data.length;
-  return Uint8Array.from(Buffer.concat([elfHeader(arch), loadHeader(size), stackHeader(), code, data]));
+  return staticElf(arch, Buffer.concat([code, data]));
 }
 
 function littleEndianWords(words: readonly number[]): Buffer {
   const bytes = Buffer.alloc(words.length * 4);
   words.forEach((word, at) => bytes.writeUInt32LE(word, at * 4));
   return bytes;
-}
-
-function elfHeader(arch: PauseArch): Buffer {
-  const header = Buffer.alloc(HEADER_BYTES);
-  // magic, 64 bit, little endian, version 1, System V ABI
-  Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0]).copy(header);
-  header.writeUInt16LE(2, 16); // ET_EXEC
-  header.writeUInt16LE(MACHINE[arch], 18);
-  header.writeUInt32LE(1, 20); // EV_CURRENT
-  header.writeBigUInt64LE(BASE + BigInt(CODE_OFFSET), 24); // entry
-  header.writeBigUInt64LE(BigInt(HEADER_BYTES), 32); // program headers follow at once
-  header.writeUInt16LE(HEADER_BYTES, 52);
-  header.writeUInt16LE(PROGRAM_HEADER_BYTES, 54);
-  header.writeUInt16LE(PROGRAM_HEADERS, 56);
-  return header;
-}
-
-/** The whole file, readable and executable, never writable. */
-function loadHeader(size: number): Buffer {
-  const header = Buffer.alloc(PROGRAM_HEADER_BYTES);
-  header.writeUInt32LE(1, 0); // PT_LOAD
-  header.writeUInt32LE(5, 4); // PF_R | PF_X
-  header.writeBigUInt64LE(BASE, 16);
-  header.writeBigUInt64LE(BASE, 24);
-  header.writeBigUInt64LE(BigInt(size), 32);
-  header.writeBigUInt64LE(BigInt(size), 40);
-  header.writeBigUInt64LE(ALIGNMENT, 48);
-  return header;
-}
-
-function stackHeader(): Buffer {
-  const header = Buffer.alloc(PROGRAM_HEADER_BYTES);
-  header.writeUInt32LE(0x6474e551, 0); // PT_GNU_STACK
-  header.writeUInt32LE(6, 4); // PF_R | PF_W
-  header.writeBigUInt64LE(16n, 48);
-  return header;
 }

@@ -1,7 +1,7 @@
 // One pod with one container on an instance of a test's own, step by step.
 import type { Message, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import { ContainerConfigSchema, LinuxContainerResourcesSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { ContainerConfigSchema, LinuxContainerResourcesSchema, NamespaceMode, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
@@ -17,14 +17,19 @@ export interface PodWish {
   readonly command?: readonly string[];
   readonly limits?: Limits;
   readonly runtimeHandler?: string;
+  /** All containers in one PID namespace, which a pause process holds. */
+  readonly sharesPids?: boolean;
 }
 
 /** Creates pod and container; the container is not started. On the host's network: nothing here is about CNI. */
 export async function makePod(world: World, name: string, wish: PodWish = {}): Promise<Made> {
-  const config = sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true });
+  const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true }));
+  const pid = wish.sharesPids === true ? NamespaceMode.POD : NamespaceMode.CONTAINER;
+  if (config.linux?.securityContext?.namespaceOptions !== undefined) config.linux.securityContext.namespaceOptions.pid = pid;
   const { podSandboxId: sandboxId } = await world.client.runtime.runPodSandbox({ config, runtimeHandler: wish.runtimeHandler ?? '' });
   const plain = containerConfig({ name: 'main', image: await world.pull(), command: wish.command ?? ['sleep', '3600'], hostNetwork: true });
   const container = create(ContainerConfigSchema, plain);
+  if (container.linux?.securityContext?.namespaceOptions !== undefined) container.linux.securityContext.namespaceOptions.pid = pid;
   if (wish.limits !== undefined && container.linux !== undefined) {
     container.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
   }
@@ -38,7 +43,8 @@ export async function removePod(world: World, sandboxId: string): Promise<void> 
   await world.client.runtime.removePodSandbox({ podSandboxId: sandboxId });
 }
 
-export const hostOnlyWorld = (name: string): Promise<World> => makeWorld({ name, network: 'host-only' });
+export const hostOnlyWorld = (name: string, handlers: Readonly<Record<string, string>> = {}): Promise<World> =>
+  makeWorld({ name, network: 'host-only', handlers });
 
 /** Takes the world away; gives what the daemon has left on the machine. */
 export async function closeWorld(world: World): Promise<string[]> {

@@ -57,7 +57,7 @@ describe('updates in line', () => {
   });
   const update = (opId: string) => ({ opId, change: { ...none, memoryLimitBytes: 64n } });
 
-  it('are bounded: one too many is told so, and the others stay (F25)', () => {
+  it('are bounded: one too many is told so, and the others stay', () => {
     let full = context;
     for (let at = 0; at < actorLimits.updatesWaiting; at += 1) full = { ...full, ...queue(full, update(`u${at}`)) };
     expect(full.updates).toHaveLength(actorLimits.updatesWaiting);

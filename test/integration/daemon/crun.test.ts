@@ -1,0 +1,78 @@
+// crun as a second handler beside runc, on whatever cgroups this machine has.
+import { existsSync, readFileSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { untilTermed } from '../../e2e/support/pods.ts';
+import type { World } from '../../e2e/support/world.ts';
+import { hybridControllers } from '../../../src/oci/runtime/hide-unified.ts';
+import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+
+const CRUN = '/usr/bin/crun';
+const MIB = 1024n * 1024n;
+const isHere = existsSync(CRUN);
+if (!isHere) console.log(`skipped: ${CRUN} is not installed`);
+const isHybrid = (await hybridControllers()) !== '';
+
+describe.skipIf(!isHere)('the handler crun', () => {
+  let world: World;
+
+  beforeAll(async () => {
+    world = await hostOnlyWorld('crun', { crun: CRUN });
+  });
+
+  afterAll(async () => {
+    expect(await closeWorld(world)).toEqual([]);
+  });
+
+  it('is listed beside the default one', async () => {
+    const { status, runtimeHandlers } = await world.client.runtime.status({ verbose: true });
+    expect(status?.conditions.find(({ type }) => type === 'RuntimeReady')).toMatchObject({ status: true });
+    expect(runtimeHandlers.map(({ name }) => name).toSorted()).toEqual(['', 'crun', 'runc']);
+    expect(existsSync(`${world.instance.root}/stand-ins/crun`)).toBe(isHybrid);
+  });
+
+  it('runs a pod from its creation to its end: log, exec, limits, exit code', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await makePod(world, 'life', { runtimeHandler: 'crun', command: untilTermed(7), limits: { memoryLimitInBytes: 64n * MIB } });
+    await runtime.startContainer({ containerId });
+    expect(existsSync(`${world.instance.state}/runtimes/crun/${containerId}`)).toBe(true);
+    const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; exit 3'], timeout: 10n });
+    expect([Buffer.from(exec.stdout).toString(), exec.exitCode]).toEqual(['inside\n', 3]);
+    await runtime.updateContainerResources({ containerId, linux: { memoryLimitInBytes: 48n * MIB } });
+    const { status } = await runtime.containerStatus({ containerId });
+    expect(status?.resources?.linux?.memoryLimitInBytes).toBe(48n * MIB);
+    expect(limitIn(world, containerId)).toBe(String(48n * MIB));
+    await runtime.stopContainer({ containerId, timeout: 60n });
+    expect((await runtime.containerStatus({ containerId })).status).toMatchObject({ exitCode: 7, reason: 'Error' });
+    expect(readFileSync(`${world.logs}/life/main/0.log`, 'utf8')).toContain('stdout F up\n');
+    await removePod(world, sandboxId);
+    // hidden from crun, and from nobody else
+    expect((await hybridControllers()) !== '').toBe(isHybrid);
+  });
+
+  it('a container outlives kill -9 of the daemon and is stopped by the next', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await makePod(world, 'kill', { runtimeHandler: 'crun', command: untilTermed(5) });
+    const waiting = await makePod(world, 'wait', { runtimeHandler: 'crun' });
+    await runtime.startContainer({ containerId });
+    await world.instance.kill();
+    await world.instance.start();
+    await runtime.startContainer({ containerId: waiting.containerId });
+    await runtime.stopContainer({ containerId, timeout: 60n });
+    expect((await runtime.containerStatus({ containerId })).status).toMatchObject({ exitCode: 5 });
+    for (const pod of [sandboxId, waiting.sandboxId]) await removePod(world, pod);
+  });
+
+  it('holds a shared PID namespace', async () => {
+    const { sandboxId, containerId } = await makePod(world, 'pids', { runtimeHandler: 'crun', sharesPids: true });
+    await world.client.runtime.startContainer({ containerId });
+    const { stdout } = await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'], timeout: 10n });
+    expect(Buffer.from(stdout).toString()).toMatch(/^[0-9]+\npause\n$/u);
+    await removePod(world, sandboxId);
+  });
+});
+
+function limitIn(world: World, containerId: string): string {
+  const below = `${world.instance.words[0] ?? ''}/troupe-${containerId}`;
+  const files = [`/sys/fs/cgroup/memory/${below}/memory.limit_in_bytes`, `/sys/fs/cgroup/${below}/memory.max`];
+  return readFileSync(files.find((file) => existsSync(file)) ?? '', 'utf8').trim();
+}
