@@ -159,6 +159,15 @@ describe('container begins', () => {
     expect(planContainer(ledger, unmounted, id)).toMatchObject({ entry: 'exited', exit, startedAtNs: 300n });
   });
 
+  it('updating, created or running: as above, and the update goes on (F09)', () => {
+    const resources = { ...containerIntent().spec.resources, memoryLimitBytes: 1n << 26n };
+    const updating: JournalRecord = { type: 'container.updating', id, opId: 'u1', resources };
+    expect(planContainer(ledgerOf(...created, started, updating), seen({}), id)).toMatchObject({ entry: 'running', interrupted: { opId: 'u1', change: resources } });
+    const updated = planContainer(ledgerOf(...created, started, updating, { type: 'container.updated', id, resources }), seen({}), id);
+    expect(updated).toMatchObject({ entry: 'running', spec: { resources } });
+    expect(updated?.interrupted).toBeUndefined();
+  });
+
   it('unknown: nothing', () => {
     expect(planContainer(emptyLedger(), world(), id)).toBeUndefined();
   });

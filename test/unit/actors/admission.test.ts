@@ -1,0 +1,312 @@
+// Who joins, who waits, who is refused (docs/architecture.md, "Flows"), on the whole cast over a world where all works.
+import { describe, expect, it } from 'vitest';
+import { actorLimits } from '../../../src/base/limits.ts';
+import type { ContainerSpec, SandboxSpec } from '../../../src/actors/ports/specs.ts';
+import { EasyWorld } from './easy-ports.ts';
+import { containerSpec, exit as exitFact, sandboxSpec, turns } from './fixtures.ts';
+
+/** Later than every start on the test's clock. */
+const exit = { ...exitFact, finishedAtNs: 10n ** 15n };
+
+const attempt = (number: number): Partial<SandboxSpec> => ({ key: { ...sandboxSpec().key, attempt: number } });
+const ofKind = (kind: string) => expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+
+describe('RunPodSandbox', () => {
+  it('writes its intent before the first effect and is ready after its record', async () => {
+    const world = await EasyWorld.serving();
+    const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    expect(world.asked[0]).toBe('journal sandbox.intent');
+    expect(world.asked.at(-1)).toBe('journal sandbox.ready');
+    expect(world.asked.slice(1, -1).toSorted()).toEqual(['host.makeSandboxCgroup', 'host.makeSandboxFiles', 'host.pinNamespaces', 'network.add']);
+    expect(world.troupe.directory.sandbox(id)).toMatchObject({ ready: true, listed: true, claimed: true, ips: ['10.62.0.2'] });
+  });
+
+  it('a second call while it is made joins, also with other annotations: one sandbox, one id', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('network.add');
+    const first = world.troupe.runSandbox(sandboxSpec(), world.call());
+    await turns();
+    const second = world.troupe.runSandbox(sandboxSpec({ annotations: { seen: '2' } }), world.call());
+    await turns();
+    expect(world.troupe.directory.sandboxes().filter((view) => view.listed)).toEqual([]);
+    await go();
+    expect(await first).toBe(await second);
+    expect(world.count('network.add')).toBe(1);
+  });
+
+  it('another wish under the name undoes the first and runs the new one within the same call', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('network.add');
+    const first = world.troupe.runSandbox(sandboxSpec(), world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    const second = world.troupe.runSandbox(sandboxSpec({ hostname: 'other' }), world.call());
+    await turns();
+    await go();
+    const id = await second;
+    expect(await first).toEqual(ofKind('cancelled'));
+    expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([id]);
+    expect(world.count('network.del')).toBe(1);
+  });
+
+  it('a ready one is given again, whatever the config; one that ended is AlreadyExists with id and state', async () => {
+    const world = await EasyWorld.serving();
+    const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    expect(await world.troupe.runSandbox(sandboxSpec({ hostname: 'other' }), world.call())).toBe(id);
+    await world.troupe.stopSandbox(id, world.call());
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
+      fault: { kind: 'conflict', subject: id, message: expect.stringContaining(`sandbox ${id} has this name and is notReady`) as string },
+    });
+    await world.troupe.removeSandbox(id, world.call());
+    expect(await world.troupe.runSandbox(sandboxSpec(), world.call())).not.toBe(id);
+  });
+
+  it('F70: a higher attempt gets a new id and undoes a lower one that nobody was handed, never one that was', async () => {
+    const world = await EasyWorld.serving();
+    const claimed = await world.troupe.runSandbox(sandboxSpec(attempt(0)), world.call());
+    const go = world.hold('network.add');
+    const lower = world.troupe.runSandbox(sandboxSpec(attempt(1)), world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    const higher = world.troupe.runSandbox(sandboxSpec(attempt(2)), world.call());
+    await turns();
+    await go();
+    const id = await higher;
+    expect(await lower).toEqual(ofKind('cancelled'));
+    expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([claimed, id]);
+  });
+
+  it('a step that fails leads to the undo of every step in reverse, and the name is free', async () => {
+    const world = await EasyWorld.serving();
+    world.fail('network.add');
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('network.add: refused') as string } });
+    expect(world.asked.slice(-5)).toEqual(['network.del', 'host.unpinNamespaces', 'host.removeSandboxCgroup', 'host.removeSandboxFiles', 'journal sandbox.removed']);
+    world.mend('network.add');
+    await world.troupe.runSandbox(sandboxSpec(), world.call());
+  });
+
+  it('an undo that fails is owed: not listed, the name is free, and the janitor pays', async () => {
+    const world = await EasyWorld.serving();
+    world.fail('network.add');
+    world.fail('host.unpinNamespaces');
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({ fault: { message: expect.stringContaining('network.add: refused') as string } });
+    const [owing] = world.troupe.directory.sandboxes();
+    expect(owing).toMatchObject({ state: 'owing', listed: false, owes: true });
+    world.mend('network.add');
+    const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    await world.clock.advance(actorLimits.janitorMs);
+    expect(world.troupe.directory.sandboxes()).toHaveLength(2);
+    world.mend('host.unpinNamespaces');
+    await world.clock.advance(actorLimits.janitorMs);
+    expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([id]);
+  });
+
+  it('at the deadline the answer says state and thing waited on; the retry gets the result', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('network.add');
+    const first = expect(world.troupe.runSandbox(sandboxSpec(), world.call(500))).rejects.toMatchObject({
+      fault: { kind: 'timedOut', message: expect.stringMatching(/deadline passed in state provisioning\.\{.*network\.adding\}, waiting on network\.add for 0\.5 s/u) as string },
+    });
+    await turns();
+    await world.clock.advance(500);
+    await first;
+    const retry = world.troupe.runSandbox(sandboxSpec({ annotations: {} }), world.call(500));
+    await go();
+    expect(world.troupe.directory.sandbox(await retry)).toMatchObject({ ready: true, claimed: true });
+    expect(world.count('network.add')).toBe(1);
+  });
+
+  it.each<[string, Partial<SandboxSpec>, string, string]>([
+    ['a handler that is not configured', { handler: 'kata' }, '', 'invalidRequest'],
+    ['a handler that cannot work here', { handler: 'broken' }, '', 'unsupported'],
+    ['no network', {}, 'network', 'notReady'],
+  ])('is refused for %s, before anything is written', async (_what, part, failing, kind) => {
+    const world = await EasyWorld.serving();
+    if (failing !== '') world.fail(failing);
+    await expect(world.troupe.runSandbox(sandboxSpec(part), world.call())).rejects.toThrow(ofKind(kind));
+    expect(world.asked).toEqual([]);
+  });
+
+  it('an intent that cannot be written leaves nothing', async () => {
+    const world = await EasyWorld.serving();
+    world.fail('journal sandbox.intent');
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(ofKind('outside'));
+    expect(world.asked).toEqual(['journal sandbox.intent']);
+    expect(world.troupe.directory.sandboxes()).toEqual([]);
+  });
+});
+
+async function withSandbox() {
+  const world = await EasyWorld.serving();
+  const sandboxId = await world.troupe.runSandbox(sandboxSpec(), world.call());
+  const spec = (part: Partial<ContainerSpec> = {}): ContainerSpec => containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 }, ...part });
+  world.asked.length = 0;
+  return { world, sandboxId, spec, troupe: world.troupe };
+}
+
+const retried = (spec: ContainerSpec): Partial<ContainerSpec> => ({
+  annotations: { tried: 'again' },
+  mounts: spec.mounts.map((mount) => (mount.containerPath === '/dev/termination-log' ? { ...mount, hostPath: '/pods/u1/containers/nginx/other' } : mount)),
+});
+
+describe('CreateContainer', () => {
+  it('is joined by a kubelet\'s retry, which has another termination log and another annotation', async () => {
+    const { world, spec, troupe } = await withSandbox();
+    const go = world.hold('runtime.create');
+    const first = troupe.createContainer(spec(), world.call());
+    await turns();
+    const second = troupe.createContainer(spec(retried(spec())), world.call());
+    await turns();
+    await go();
+    expect(await second).toBe(await first);
+    expect(world.count('runtime.create')).toBe(1);
+    expect(await troupe.createContainer(spec({ command: ['other'] }), world.call())).toBe(await first);
+  });
+
+  it('with another wish while it is made: the first is undone, then the new one is made', async () => {
+    const { world, spec, troupe } = await withSandbox();
+    const go = world.hold('runtime.create');
+    const first = troupe.createContainer(spec(), world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    const second = troupe.createContainer(spec({ command: ['other'] }), world.call());
+    await turns();
+    await go();
+    const id = await second;
+    expect(await first).toEqual(ofKind('cancelled'));
+    expect(troupe.directory.containers().map((view) => view.id)).toEqual([id]);
+    expect(world.asked.slice(0, world.asked.indexOf('journal container.removed')).slice(-2)).toEqual(['runtime.destroy', 'storage.removeRootfs']);
+  });
+
+  it('of a name that was started is AlreadyExists, with id and state', async () => {
+    const { world, spec, troupe } = await withSandbox();
+    const id = await troupe.createContainer(spec(), world.call());
+    await troupe.startContainer(id, world.call());
+    await expect(troupe.createContainer(spec(), world.call())).rejects.toMatchObject({ fault: { kind: 'conflict', subject: id, message: expect.stringContaining('is running') as string } });
+    expect(await troupe.createContainer(spec({ key: { ...spec().key, attempt: 1 } }), world.call())).not.toBe(id);
+  });
+
+  it('one that nobody was handed is not listed, and is undone after two minutes', async () => {
+    const { world, spec, troupe } = await withSandbox();
+    const controller = new AbortController();
+    const go = world.hold('runtime.create');
+    const call = expect(troupe.createContainer(spec(), world.call(undefined, controller.signal))).rejects.toThrow(ofKind('cancelled'));
+    await turns();
+    controller.abort();
+    await call;
+    await go();
+    expect(troupe.directory.containers()).toMatchObject([{ state: 'created', claimed: false, listed: false }]);
+    await world.clock.advance(actorLimits.unclaimedMs + 2 * actorLimits.janitorMs);
+    expect(troupe.directory.containers()).toEqual([]);
+    expect(world.count('journal container.removed')).toBe(1);
+  });
+
+  it.each([['sandbox', 'notFound'], ['image', 'notFound']])('without its %s is %s', async (what, kind) => {
+    const { world, spec, troupe, sandboxId } = await withSandbox();
+    if (what === 'sandbox') await troupe.removeSandbox(sandboxId, world.call());
+    else world.ledger.images.clear();
+    await expect(troupe.createContainer(spec(), world.call())).rejects.toThrow(ofKind(kind));
+  });
+});
+
+describe('StopContainer and RemoveContainer', () => {
+  async function running() {
+    const bench = await withSandbox();
+    const id = await bench.troupe.createContainer(bench.spec(), bench.world.call());
+    await bench.troupe.startContainer(id, bench.world.call());
+    bench.world.asked.length = 0;
+    return { ...bench, id };
+  }
+
+  it('sends the stop signal, waits for the grace, kills; a shorter grace shortens it', async () => {
+    const { world, troupe, id } = await running();
+    const long = troupe.stopContainer(id, 60_000, world.call());
+    await turns();
+    expect(world.asked).toEqual(['journal container.stopping', 'runtime.kill']);
+    const short = troupe.stopContainer(id, 5000, world.call());
+    await turns();
+    await world.clock.advance(4999);
+    expect(world.count('runtime.killAll')).toBe(0);
+    await world.clock.advance(1);
+    expect(world.count('runtime.killAll')).toBe(1);
+    world.exits(id, exit);
+    await Promise.all([long, short]);
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', criState: 'exited', exit });
+  });
+
+  it('the exit is visible only after its record, and the exit file goes last', async () => {
+    const { world, troupe, id } = await running();
+    const go = world.hold('journal container.exited');
+    world.exits(id, exit);
+    await turns();
+    expect(troupe.directory.container(id)).toMatchObject({ criState: 'running', exit: undefined });
+    await go();
+    expect(troupe.directory.container(id)).toMatchObject({ criState: 'exited', exit });
+    expect(world.asked.indexOf('runtime.forgetExit')).toBeGreaterThan(world.asked.indexOf('journal container.exited'));
+  });
+
+  it('I13: of unknown ids succeed, and a second exit changes nothing', async () => {
+    const { world, troupe, id } = await running();
+    world.exits(id, exit);
+    await turns();
+    world.exits(id, { ...exit, exitCode: 99 });
+    await troupe.stopContainer(id, 1000, world.call());
+    expect(troupe.directory.container(id)?.exit?.exitCode).toBe(exit.exitCode);
+    await troupe.removeContainer(id, world.call());
+    await troupe.removeContainer(id, world.call());
+    await troupe.stopContainer(id, 0, world.call());
+    expect(world.count('journal container.removed')).toBe(1);
+  });
+
+  it('Remove of a running one kills it first', async () => {
+    const { world, troupe, id } = await running();
+    const removed = troupe.removeContainer(id, world.call());
+    await turns();
+    expect(world.asked).toEqual(['runtime.killAll']);
+    world.exits(id, exit);
+    await removed;
+    expect(troupe.directory.container(id)).toBeUndefined();
+  });
+
+  it('a process that survives KILL is told as such: the path says unkillable, and later stops join (F45)', async () => {
+    const { world, troupe, id } = await running();
+    const stop = (): Promise<void> => expect(troupe.stopContainer(id, 0, world.call(actorLimits.unkillableMs + 20_000))).rejects.toMatchObject({ fault: { kind: 'timedOut', message: expect.stringContaining('stopping.') as string } });
+    const both = [stop(), stop()];
+    await turns();
+    await world.clock.advance(actorLimits.unkillableMs + actorLimits.killAgainMs);
+    expect(troupe.directory.container(id)?.path).toBe('stopping.unkillable');
+    await world.clock.advance(30_000);
+    await Promise.all(both);
+    world.exits(id, exit);
+    await turns();
+    expect(troupe.directory.container(id)?.state).toBe('exited');
+  });
+
+  it('StopPodSandbox ends the containers first, RemovePodSandbox removes them', async () => {
+    const { world, troupe, id, sandboxId } = await running();
+    const stopped = troupe.stopSandbox(sandboxId, world.call());
+    await turns();
+    expect(world.asked).toEqual(['journal sandbox.stopping', 'runtime.killAll']);
+    world.exits(id, exit);
+    await stopped;
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited' });
+    await troupe.removeSandbox(sandboxId, world.call());
+    expect([troupe.directory.containers(), troupe.directory.sandboxes()]).toEqual([[], []]);
+    expect(world.asked.at(-1)).toBe('journal sandbox.removed');
+  });
+});
+
+it('draining waits for what is under way, leaves containers running and takes no new commands', async () => {
+  const world = await EasyWorld.serving();
+  expect(world.troupe.notReadyReason()).toBeUndefined();
+  const go = world.hold('network.add');
+  const first = world.troupe.runSandbox(sandboxSpec(), world.call());
+  await turns();
+  let drained = false;
+  const draining = world.troupe.drain().then(() => {
+    drained = true;
+  });
+  await turns();
+  expect([drained, world.troupe.notReadyReason()]).toEqual([false, 'draining']);
+  await go();
+  const id = await first;
+  await draining;
+  expect(world.troupe.directory.sandbox(id)).toMatchObject({ ready: true });
+});

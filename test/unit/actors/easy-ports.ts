@@ -1,0 +1,128 @@
+// A world in which everything works at once, unless it is held or made to fail by name; and what was asked of it, in order.
+import type { Call } from '../../../src/actors/ask.ts';
+import { createTroupe } from '../../../src/actors/cast.ts';
+import type { ExitFact, JournalRecord } from '../../../src/actors/ports/journal.ts';
+import type { EffectContext } from '../../../src/actors/ports/effect.ts';
+import type { Ports } from '../../../src/actors/ports/ports.ts';
+import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import { innerCause } from '../../../src/base/cause.ts';
+import { fault, FaultError } from '../../../src/base/fault.ts';
+import type { ContainerId } from '../../../src/base/ids.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { imageRecord, ManualClock, process, turns } from './fixtures.ts';
+
+/** What an effect gives when it works; undefined for those not named. */
+const ANSWERS: Readonly<Record<string, unknown>> = {
+  'network.add': { ips: ['10.62.0.2'] },
+  'runtime.startPause': process,
+  'runtime.create': process,
+  'runtime.writeBundle': { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
+  'host.observe': { bootId: process.bootId, sandboxes: [] },
+  'runtime.observe': { containers: [], pauses: [] },
+  'storage.observe': { layers: [], rootfs: [] },
+};
+
+export class EasyWorld {
+  readonly clock = new ManualClock();
+  readonly ledger = emptyLedger();
+  /** Effects in the order in which they were begun, such as `network.add`, and records as `journal sandbox.ready`. */
+  readonly asked: string[] = [];
+  readonly #held = new Map<string, Promise<void>>();
+  readonly #failing = new Set<string>();
+  #ids = 0;
+  #exits: (id: ContainerId, exit: ExitFact) => void = () => undefined;
+  readonly troupe = createTroupe({ ports: this.#ports(), ledger: this.ledger });
+
+  /** A world with an image, serving. */
+  static async serving(): Promise<EasyWorld> {
+    const world = new EasyWorld();
+    ledgerFold.apply(world.ledger, { type: 'image.present', image: imageRecord() });
+    await world.troupe.start();
+    world.asked.length = 0;
+    return world;
+  }
+
+  /** Calls of this effect wait until the returned function is called. An abort ends them. */
+  hold(name: string): () => Promise<void> {
+    let go: () => void = () => undefined;
+    this.#held.set(name, new Promise((resolve) => {
+      go = resolve;
+    }));
+    return async () => {
+      this.#held.delete(name);
+      go();
+      await turns();
+    };
+  }
+
+  fail(name: string): void {
+    this.#failing.add(name);
+  }
+
+  mend(name: string): void {
+    this.#failing.delete(name);
+  }
+
+  exits(id: ContainerId, exit: ExitFact): void {
+    this.#exits(id, exit);
+  }
+
+  /** A call with a deadline so many milliseconds from now; without one it waits for ever. */
+  call(deadlineMs?: number, signal = new AbortController().signal): Call {
+    return { cause: innerCause('test'), signal, deadlineMonoMs: deadlineMs === undefined ? undefined : this.clock.monoMs() + deadlineMs };
+  }
+
+  count(name: string): number {
+    return this.asked.filter((one) => one === name).length;
+  }
+
+  async #effect(name: string, fx: EffectContext | undefined): Promise<unknown> {
+    this.asked.push(name);
+    fx?.note({ on: name });
+    const aborted = new Promise<never>((_resolve, reject) => {
+      fx?.signal.addEventListener('abort', () => reject(new FaultError(fault('cancelled', `${name}: not wanted any more`))));
+    });
+    aborted.catch(() => undefined);
+    await Promise.race([this.#held.get(name), aborted]);
+    if (this.#failing.has(name)) throw new FaultError(fault('outside', `${name}: refused`));
+    return ANSWERS[name];
+  }
+
+  async #append(records: readonly JournalRecord[]): Promise<void> {
+    for (const { type } of records) await this.#effect(`journal ${type}`, undefined);
+    for (const record of records) ledgerFold.apply(this.ledger, record);
+  }
+
+  #port(room: string, own: object): object {
+    return new Proxy(own, {
+      get: (target, key) => Reflect.get(target, key) as unknown ?? ((...args: readonly unknown[]) => this.#effect(`${room}.${String(key)}`, args.at(-1) as EffectContext)),
+    });
+  }
+
+  #ports(): Ports {
+    const ids = (): string => {
+      this.#ids += 1;
+      return this.#ids.toString(16).padStart(64, '0');
+    };
+    const handler = { name: '', ready: true, reason: '', recursiveReadOnlyMounts: false, userNamespaces: false };
+    const ports = {
+      clock: this.clock,
+      log: silentLog,
+      random: { id: ids, token: ids },
+      journal: { append: (records: readonly JournalRecord[]) => this.#append(records) },
+      host: this.#port('host', {}),
+      network: this.#port('network', { status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }) }),
+      storage: this.#port('storage', {}),
+      stats: this.#port('stats', {}),
+      images: this.#port('images', { normalise: (reference: string) => reference }),
+      runtime: this.#port('runtime', {
+        handlers: () => [handler, { ...handler, name: 'broken', ready: false, reason: 'no such file' }],
+        onExit: (listener: (id: ContainerId, exit: ExitFact) => void) => {
+          this.#exits = listener;
+        },
+        watch: () => undefined,
+      }),
+    };
+    return ports as never;
+  }
+}
