@@ -126,7 +126,7 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
     effective: context.effective,
     startFault: context.startFault,
     debts: base.state === 'owing' ? context.begun : [],
-    owes: base.state === 'owing' || (base.state === 'exited' && context.removal),
+    owes: base.state === 'owing' || (base.state === 'exited' && (context.removal || context.unrecorded)),
     updating: context.updates.map((update) => update.opId),
     updated: context.updated,
     fault: context.fault,
@@ -135,7 +135,7 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
 
 /** One whose exit an earlier life recorded and showed stays so while what it left is released. */
 function hasExited(state: string, context: ContainerContext): boolean {
-  return state === 'exited' || state === 'removing' || context.entry === 'unreleased';
+  return state === 'exited' || state === 'recordingExit' || state === 'removing' || context.entry === 'unreleased';
 }
 
 /** CRI knows three states; those between keep the one that was last durable. */

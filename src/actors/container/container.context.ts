@@ -67,6 +67,8 @@ export interface ContainerContext extends ContainerInput {
   readonly startAskedAtNs: bigint;
   /** Reason why the start failed; it becomes the exit's message. */
   readonly startFault: Fault | undefined;
+  /** The record of its exit was refused; the exit file is the record until a later one holds. */
+  readonly unrecorded: boolean;
   readonly fault: Fault | undefined;
   /** Undone things that could not be undone at the exit; told, and tried again by Remove. */
   readonly releaseFault: Fault | undefined;
@@ -105,6 +107,7 @@ export function containerContext(input: ContainerInput): ContainerContext {
     killingMs: 0,
     startAskedAtNs: 0n,
     startFault: undefined,
+    unrecorded: false,
     fault: undefined,
     releaseFault: undefined,
     updates: input.interrupted === undefined ? [] : [input.interrupted],

@@ -19,6 +19,7 @@ export const containerGuards = {
   exitIsKnown: ({ context }: Args): boolean => context.exit !== undefined,
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
   isRemoval: ({ context }: Args): boolean => context.removal,
+  isUnrecorded: ({ context }: Args): boolean => context.unrecorded,
   nothingToUndo: ({ context }: Args): boolean => nextContainerUndo(context.begun) === undefined,
   /** A stop without grace goes to KILL at once. */
   isImmediate: ({ event }: WithEvent): boolean => event.type === 'container.stop' && event.graceMs <= 0,

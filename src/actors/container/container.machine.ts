@@ -12,7 +12,8 @@
  *                 for one another; an exit, a stop and a start that come meanwhile are kept
  * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace
  * finishing       the exit is recorded while runtime state and mount are released side by side
- * exited          settled; visible only once the record is durable, the exit file is deleted last
+ * exited          settled; visible once the record is durable, or was refused: then the exit file is the record
+ * recordingExit   a refused record is tried again, so that it does not depend on the exit file for ever
  * removing        everything it had is undone, then the record
  * unwinding       a create that failed or is not wanted
  * owing           settled; the unwinding failed too: never listed, tried again until it is paid
@@ -23,6 +24,8 @@
  *                    gone ←────────────────────┘                     │       ↓
  *                     ↑                      stopping → finishing ←──┴───────┘
  *                  removing ← exited ←──────────────────────┘
+ *                                ↕
+ *                          recordingExit
  *
  *   created ⇄ updating ⇄ running
  */
@@ -84,6 +87,8 @@ export function containerMachine(effects: ContainerEffects) {
       dropMaking: assign({ making: undefined }),
       clearFault: assign({ fault: undefined }),
       noteFault: assign({ fault: ({ context, event }) => context.fault ?? toFault(errorOf(event)) }),
+      noteUnrecorded: assign({ unrecorded: true }),
+      noteRecorded: assign({ unrecorded: false }),
       noteReleaseFault: assign({ releaseFault: ({ event }) => toFault(errorOf(event)) }),
       noteStartFault: assign({ startFault: ({ event }) => toFault(errorOf(event)) }),
       noteUnwanted: assign({
@@ -373,7 +378,7 @@ export function containerMachine(effects: ContainerEffects) {
                   input: withExit,
                   onDone: 'forgetting',
                   // the exit file stays and is the record until a later append holds
-                  onError: { target: 'done', actions: 'noteFault' },
+                  onError: { target: 'done', actions: ['noteFault', 'noteUnrecorded'] },
                 },
               },
               forgetting: {
@@ -418,7 +423,22 @@ export function containerMachine(effects: ContainerEffects) {
         on: {
           'container.remove': { target: 'removing', actions: 'wantRemoval' },
           'container.abandon': { target: 'removing', actions: 'wantRemoval' },
-          'janitor.retry': { guard: 'isRemoval', target: 'removing' },
+          'janitor.retry': [
+            { guard: 'isRemoval', target: 'removing' },
+            { guard: 'isUnrecorded', target: 'recordingExit' },
+          ],
+        },
+      },
+      recordingExit: {
+        tags: ['listed'],
+        on: {
+          'container.remove': { actions: 'wantRemoval' },
+        },
+        invoke: {
+          src: 'recordExit',
+          input: withExit,
+          onDone: { target: 'exited', actions: 'noteRecorded' },
+          onError: { target: 'exited', actions: 'noteFault' },
         },
       },
       removing: {
