@@ -73,6 +73,9 @@ export function createTroupe(options: CastOptions): Troupe {
       tell('containers', `container/${input.id}`, input);
     },
     startPull: (input) => tell('pulls', input.owner, input),
+    layersLeft: () => {
+      sweeping.layersChanged = true;
+    },
     sweepSandbox: (view, remove) => onOwn(activity, view.address, (fx) => sweepSandbox(ports, view, remove, fx), () => {
       if (remove) directory.drop(view);
     }),

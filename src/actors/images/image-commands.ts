@@ -24,6 +24,8 @@ export interface ImageStage extends Asker {
   /** Pulls under way by reference and credentials, with how many callers wait. */
   readonly pulls: Map<string, Waiters>;
   startPull(input: PullInput): void;
+  /** Layers without a user may be there: the janitor looks at its next round. */
+  layersLeft(): void;
 }
 
 export interface Pulled {
@@ -105,9 +107,15 @@ export async function removeImage(stage: ImageStage, name: string, call: Call): 
   const owner = `image/${image.id}`;
   await stage.activity.run(owner, 'removeImage', actorLimits.removeRootfsMs, call.signal, async (fx) => {
     await stage.ports.journal.append([{ type: 'image.removed', id: image.id }], { sync: true });
-    await stage.layers.collect(
-      image.layers.map((layer) => layer.diffId),
-      fx,
-    );
+    try {
+      await stage.layers.collect(
+        image.layers.map((layer) => layer.diffId),
+        fx,
+      );
+    } catch (thrown) {
+      // the record stands, so the same call finds no image any more: the janitor has the layers now
+      stage.layersLeft();
+      throw thrown;
+    }
   });
 }

@@ -22,8 +22,14 @@ export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<
   if (!sweeping.layersChanged) return;
   sweeping.layersChanged = false;
   fx.note({ on: 'layers that nobody uses' });
-  const { layers } = await sweeping.ports.storage.observe(fx);
-  await sweeping.layers.collect(layers, fx);
+  try {
+    const { layers } = await sweeping.ports.storage.observe(fx);
+    await sweeping.layers.collect(layers, fx);
+  } catch (thrown) {
+    // the next round looks again
+    sweeping.layersChanged = true;
+    throw thrown;
+  }
 }
 
 function retryOwed(directory: Directory): void {
