@@ -31,6 +31,11 @@ export class History {
     this.note('power lost');
   }
 
+  /** Somebody asked for the removal of one of these. */
+  isUnwanted(...ids: readonly string[]): boolean {
+    return ids.some((id) => this.#unwanted.has(id));
+  }
+
   ran(id: string): void {
     if (!this.#unwanted.has(id)) this.sandboxes.add(id);
   }

@@ -42,10 +42,10 @@ export class Invariants {
       this.#owners(ledger) ??
       this.#leases() ??
       names(sandboxes, containers) ??
-      this.#transitions(sandboxes, containers) ??
+      this.#transitions(sandboxes, containers, ledger) ??
       belonging(sandboxes, containers) ??
       this.#durability(troupe) ??
-      this.#exitFacts(containers)
+      this.#exitFacts(containers, ledger)
     );
   }
 
@@ -93,17 +93,18 @@ export class Invariants {
   }
 
   /** I5: created → running → exited, ready → notReady, an id never comes back. */
-  #transitions(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
+  #transitions(sandboxes: readonly SandboxView[], containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
     const broken = (detail: string): Broken => ({ invariant: 'I5', detail });
     for (const { id, criState, listed, path } of containers) {
       if (!listed) continue;
       const before = this.#containerRank.get(id) ?? 0;
       if (RANK[criState] < before) return broken(`container ${id} went back to ${criState} (${path})`);
-      this.#containerRank.set(id, RANK[criState]);
+      // what the disk refused to record is told and not promised; it is owed and tried again
+      if (criState !== 'exited' || ledger.containers.get(id)?.exited !== undefined) this.#containerRank.set(id, RANK[criState]);
     }
     for (const { id, ready, listed } of sandboxes) {
       if (ready && this.#notReady.has(id)) return broken(`sandbox ${id} is ready again`);
-      if (listed && !ready) this.#notReady.add(id);
+      if (listed && !ready && ledger.sandboxes.get(id)?.stopping === true) this.#notReady.add(id);
     }
     const present = new Set<string>([...sandboxes, ...containers].map((view) => view.id));
     for (const id of this.#present) if (!present.has(id)) this.#goneIds.add(id);
@@ -115,12 +116,13 @@ export class Invariants {
 
   /** I7: what a client was told stands, over every crash. */
   #durability({ directory, findImage, images }: Troupe): Broken | undefined {
-    const { history } = this.#world;
+    const { history, kernel } = this.#world;
     const broken = (detail: string): Broken => ({ invariant: 'I7', detail });
     for (const id of history.sandboxes) if (directory.sandbox(id as never)?.listed !== true) return broken(`sandbox ${id} was handed out and is not here`);
     for (const id of history.containers.keys()) if (directory.container(id as never)?.listed !== true) return broken(`container ${id} was handed out and is not here`);
     for (const id of history.started) if (directory.container(id as never)?.criState === 'created') return broken(`container ${id} was started and is created`);
-    for (const id of history.stopped) if (directory.container(id as never)?.criState !== 'exited') return broken(`container ${id} was stopped and has not exited`);
+    // its process is gone; where the disk refused the record, a restart tells the end once it is recorded
+    for (const id of history.stopped) if (directory.container(id as never)?.criState !== 'exited' && kernel.processOf('init', id) !== undefined) return broken(`container ${id} was stopped and has not exited`);
     for (const id of history.stoppedSandboxes) if (directory.sandbox(id as never)?.ready === true) return broken(`sandbox ${id} was stopped and is ready`);
     for (const id of history.images) if (!images().some((image) => image.id === id)) return broken(`image ${id} was pulled and is not here`);
     for (const reference of history.removedImages) if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is here`);
@@ -128,10 +130,16 @@ export class Invariants {
   }
 
   /** I8: the code that a monitor wrote is told for ever, and times are in order. */
-  #exitFacts(containers: readonly ContainerView[]): Broken | undefined {
+  #exitFacts(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
     const broken = (detail: string): Broken => ({ invariant: 'I8', detail });
-    for (const { id, exit, startedAtNs, createdAtNs } of containers) {
+    for (const { id, spec, exit, startedAtNs, createdAtNs, owes, state, path } of containers) {
       if (exit === undefined) continue;
+      const recorded = ledger.containers.get(id)?.exited !== undefined;
+      if (!recorded && !owes && state !== 'removing' && state !== 'recordingExit') return broken(`the exit of container ${id} is told and not recorded (${path})`);
+      // a full or broken disk refused the record: told all the same (F21), and promised to nobody
+      if (!recorded) continue;
+      // a removal under way has deleted the exit file, and the disk refused the record before
+      if (this.#world.history.isUnwanted(id, spec.key.sandboxId)) continue;
       const before = this.#exits.get(id) ?? exit.exitCode;
       this.#exits.set(id, exit.exitCode);
       if (before !== exit.exitCode) return broken(`container ${id} had exit code ${before} and has ${exit.exitCode}`);

@@ -50,9 +50,12 @@ export class Outside {
     if (epoch !== scheduler.epoch) return new Promise<T>(() => undefined);
     return new Promise<T>((resolve, reject) => {
       const answered = (act: () => void): void => scheduler.add(epoch, `${label} answers`, act);
+      const deadlineMs = scheduler.nowMs + (fx?.timeoutMs ?? Infinity);
       scheduler.add(epoch, label, () => {
-        const ending = this.#ending(fx);
-        const count = ending === 'done' ? parts.length : this.#random.int(parts.length + 1);
+        // a driver keeps to its bound: nothing lands after it
+        const late = scheduler.nowMs >= deadlineMs;
+        const ending = late ? 'aborted' : this.#ending(fx);
+        const count = ending === 'done' ? parts.length : late ? 0 : this.#random.int(parts.length + 1);
         try {
           for (const part of parts.slice(0, count)) part();
           if (ending === 'done') {

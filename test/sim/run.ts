@@ -1,6 +1,7 @@
 /** One run from its begin to an empty machine: clients work among faults, then the faults end, then everything must too. */
 import { randomStream } from './random.ts';
 import { Chaos } from './chaos.ts';
+import { Client } from './client.ts';
 import { Invariants } from './invariants.ts';
 import type { Broken } from './invariants.ts';
 import { PodWorker } from './kubelet.ts';
@@ -138,16 +139,15 @@ class Course {
   /** A garbage collector: removes what is listed and all images, again and again; true when nothing is left. */
   #cleaner(): () => boolean {
     const world = this.#world;
+    const client = new Client(world, POLITE.deadlineMs);
     let busy = false;
     const clean = async (): Promise<void> => {
       for (const { id, listed } of world.troupe?.directory.sandboxes() ?? []) {
         if (!listed) continue;
-        world.history.askedToRemoveSandbox(id);
-        await world.call('RemovePodSandbox', 240_000, (now, call) => now.removeSandbox(id, call));
+        await client.removeSandbox(id);
       }
       if ((world.troupe?.images().length ?? 0) === 0) return;
-      world.history.askedToRemoveImages();
-      for (const reference of REFERENCES) await world.call('RemoveImage', 240_000, (now, call) => now.removeImage(reference, call));
+      for (const reference of REFERENCES) await client.removeImage(reference);
     };
     return () => {
       if (this.#invariants.checkEmpty() === undefined && !busy) return true;
