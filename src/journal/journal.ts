@@ -2,7 +2,7 @@
  * The append-only journal. One writer, groups of records, one sync in flight that
  * serves many actors. Files are `journal.<n>`; a snapshot is file n+1, written
  * beside, synced, renamed, its directory synced, before n is deleted: at every
- * moment the highest whole file is the truth.
+ * moment the highest whole file is the truth. Each start writes such a snapshot.
  */
 import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
 import type { JournalFold, JournalPort, JournalRecord } from '../actors/ports/journal.ts';
@@ -131,24 +131,26 @@ class Writer<S> implements JournalPort {
   }
 
   /**
-   * Goes on with the newest file, good up to `length`, or with a new one where that is 0.
-   * What a life before wrote and did not sync was read and will be believed, so it is synced first: a power loss
-   * must not take back what a client was shown.
+   * Begins a new file with the state, as long as the newest one has a good part of `length` bytes to fall back to.
+   * What was read may stand in the kernel's memory only: unsynced by a life that was killed, or dropped by a sync that
+   * failed in it, after which a sync of the same file succeeds (F19). It will be believed, so it is written again.
    */
   async begin(length: number): Promise<void> {
-    if (length > 0) {
-      this.#length = length;
-      try {
-        this.#file = await this.#disk.openAt(`journal.${this.#number}`, length);
-        await this.#file.sync();
-        await this.#disk.syncDirectory();
-        return;
-      } catch (thrown) {
-        await this.#cutBack(thrown);
-        this.#file = undefined;
-      }
+    if (length === 0) {
+      await this.#moveOn([], { dropOld: false });
+      return;
     }
-    await this.#moveOn([], { dropOld: length > 0 });
+    this.#length = length;
+    try {
+      await this.#rewrite([], true);
+    } catch (thrown) {
+      if (!isFull(thrown)) throw thrown;
+      // a full disk stops no start, and the reserve is for Stop and Remove (F21)
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: no space for a new file, going on with the old one');
+      this.#file = await this.#disk.openAt(`journal.${this.#number}`, length);
+      await this.#file.sync();
+      await this.#disk.syncDirectory();
+    }
   }
 
   /** Deletes older files and half-written ones, and keeps some space back for a full disk (F21). Never rejects. */

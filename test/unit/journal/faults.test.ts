@@ -109,6 +109,20 @@ describe('journal on a bad disk', () => {
     }
   });
 
+  it('F19 what a failed sync dropped in a life that died is not shown from memory alone (sim seed 2155)', async () => {
+    const rig = new Rig();
+    const { journal } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    const from = rig.operations.length;
+    // the append's sync fails and drops the pages; then the daemon dies before it can do anything about it
+    rig.trouble = (now) => (now === from + 1 ? 'EIO' : now > from + 1 ? 'dieBefore' : undefined);
+    await alive(rig, journal.append([recordNumber(1)], { sync: true }).catch(() => undefined));
+    const second = rig.next();
+    const shown = textOf((await second.open()).state);
+    second.model.losePower(randomStream(1, 'power'));
+    expect(textOf((await new Rig(second.model).open()).state)).toBe(shown);
+  });
+
   it('F19 EIO at each disk operation: an append that was said to be durable is, a refused one leaves no trace', async () => {
     const calm = new Rig();
     await appendAll(calm);
