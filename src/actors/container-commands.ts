@@ -47,7 +47,7 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
     if (existing.state === 'created' && (existing.claimed || sameContainerWish(existing.spec, spec))) {
       return claim(stage, existing.id, call);
     }
-    if (isBeingMade(existing) || existing.state === 'created') {
+    if (isBeingMade(existing) || existing.state === 'created' || isUnknownEnd(existing)) {
       if (sameContainerWish(existing.spec, spec)) return handOut(stage, existing.id, attempted, call);
       await untilGone(stage, existing, attempted, call, { type: 'container.abandon' });
       continue;
@@ -65,6 +65,11 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
 
 function isBeingMade(view: ContainerView): boolean {
   return ['recovering', 'recordingIntent', 'provisioning'].includes(view.state);
+}
+
+/** It ended before anybody was handed its id: it was created all the same, and its status says how it ended (F37). */
+function isUnknownEnd(view: ContainerView): boolean {
+  return !view.claimed && ['stopping', 'finishing', 'exited'].includes(view.state);
 }
 
 function readySandbox(stage: ContainerStage, id: SandboxId, attempted: string): SandboxView {
