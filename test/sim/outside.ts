@@ -13,6 +13,9 @@ export interface FaultRates {
   hang: number;
 }
 
+/** Milliseconds after which a driver finds out by itself that nothing moves: downloads, whose whole bound is hours. */
+const STALL_MS = 180_000;
+
 /** One call: the parts in order, then the answer. */
 export type PortCall = <T>(
   label: string,
@@ -90,7 +93,7 @@ export class Outside {
       scheduler.add(epoch, `${label} ends`, () => reject(new FaultError(fault(kind, `${label}: made to hang`))));
     };
     const onAbort = end('cancelled');
-    const cancel = scheduler.after(epoch, fx.timeoutMs, end('timedOut'));
+    const cancel = scheduler.after(epoch, Math.min(fx.timeoutMs, STALL_MS), end('timedOut'));
     fx.signal.addEventListener('abort', onAbort, { once: true });
   }
 }
