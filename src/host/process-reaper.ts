@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import { errnoName, must } from './errno.ts';
 import { PR_SET_CHILD_SUBREAPER, WNOHANG } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
+import { processStat } from './process-identity.ts';
+import type { ProcessIdentity } from './process-identity.ts';
 
 /** How a process ended: one of the two is null. Both are null when somebody else reaped it. */
 export interface ExitStatus {
@@ -19,7 +21,13 @@ interface Entry {
   holds: number;
 }
 
+/** A child of a child that is awaited as an orphan. */
+interface Expected {
+  readonly pidOf: () => number | undefined;
+}
+
 const children = new Map<number, Entry>();
+const expected = new Set<Expected>();
 let isListening = false;
 let isReapingOrphans = false;
 
@@ -32,8 +40,10 @@ function listen(): void {
 /**
  * Reaps orphans from now on, too: for a daemon that is process 1 of a container, or becomes a subreaper here. Only
  * where no child is started but by `spawnProcess`: children of node:child_process would be taken from Node.
+ * Calling it again does nothing.
  */
 export function reapOrphans(): void {
+  if (isReapingOrphans) return;
   if (process.pid !== 1) must(callSync(libc.prctl, PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 'become the reaper of', 'orphans');
   isReapingOrphans = true;
   listen();
@@ -68,10 +78,47 @@ export function holdZombie(pid: number): () => void {
   };
 }
 
+/** A process that a child of ours starts and leaves behind at its own end. */
+export interface ExpectedOrphan {
+  /**
+   * Call it once that child, which is `parent`, has been reaped. Undefined when no process came to us that could be
+   * its: one that is older is another child's.
+   */
+  take(parent: ProcessIdentity): { readonly pid: number; readonly exited: Promise<ExitStatus> } | undefined;
+  /** From now on it would be reaped like any other orphan. */
+  forget(): void;
+}
+
+/**
+ * Keeps the exit status of an orphan that a child of ours is going to leave us, whose pid `pidOf` knows by the time
+ * that child has ended (a pid file). Needs `reapOrphans` before that child is started. The pid can't be another
+ * process's: until it is reaped here, it is a living child of ours or a zombie.
+ */
+export function expectOrphan(pidOf: () => number | undefined): ExpectedOrphan {
+  const entry: Expected = { pidOf };
+  expected.add(entry);
+  return {
+    take(parent) {
+      const pid = pidOf();
+      expected.delete(entry);
+      if (pid === undefined || children.has(pid) || !couldBeOf(pid, parent)) return undefined;
+      return { pid, exited: awaitChild(pid) };
+    },
+    forget: () => expected.delete(entry),
+  };
+}
+
+function couldBeOf(pid: number, parent: ProcessIdentity): boolean {
+  const stat = processStat(pid);
+  return stat?.parentPid === process.pid && stat.startTicks >= parent.startTicks;
+}
+
 function reapAll(): void {
   // a Map may lose entries while it is walked
   for (const entry of children.values()) tryReap(entry);
-  if (isReapingOrphans) for (const pid of orphans()) callSync(libc.waitpid, pid, Buffer.alloc(4), WNOHANG);
+  if (!isReapingOrphans) return;
+  const kept = new Set([...expected].map(({ pidOf }) => pidOf()));
+  for (const pid of orphans()) if (!kept.has(pid)) callSync(libc.waitpid, pid, Buffer.alloc(4), WNOHANG);
 }
 
 /**

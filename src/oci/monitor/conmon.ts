@@ -54,36 +54,6 @@ export function createArgv(command: CreateCommand): string[] {
   ];
 }
 
-export interface ExecCommand extends MonitorCommand {
-  /** File with the OCI process object. */
-  readonly processFile: string;
-  readonly pidFile: string;
-  /** Options of the runtime's exec. */
-  readonly runtimeOptions: readonly string[];
-}
-
-/**
- * A monitor for one exec, our direct child (--sync) whose stdio the process gets as it is: `runc exec` in the
- * foreground copies stdio itself and never returns while a background child holds its pipe; detached it can't tell
- * the exit code. conmon as subreaper can.
- */
-export function execArgv(command: ExecCommand): string[] {
-  return [
-    ...common(command),
-    '-p',
-    command.pidFile,
-    '-l',
-    'passthrough',
-    '--sync',
-    '--api-version',
-    '1',
-    '-e',
-    '--exec-process-spec',
-    command.processFile,
-    ...command.runtimeOptions.flatMap((option) => ['--runtime-opt', option]),
-  ];
-}
-
 function common(command: MonitorCommand): string[] {
   return [
     command.monitorPath,
@@ -115,10 +85,4 @@ export function monitorEnv(path: string, withStartPipe: boolean): Readonly<Recor
 export function logPathOf(argv: readonly string[]): string {
   const driver = argv[argv.indexOf('-l') + 1] ?? '';
   return driver.startsWith('k8s-file:') ? driver.slice('k8s-file:'.length) : '';
-}
-
-/** The process file of an exec's monitor, by its command line; empty when it is none. */
-export function processFileOf(argv: readonly string[]): string {
-  const at = argv.indexOf('--exec-process-spec');
-  return at < 0 ? '' : (argv[at + 1] ?? '');
 }

@@ -1,7 +1,6 @@
 /**
  * What conmon says on its sync pipe (_OCI_SYNCPIPE): one JSON object per line. For a container
- * `{"pid": n}` or `{"pid": -1, "message": "…"}`; for an exec with API version 1 first `{"data": pid}`, then
- * `{"data": exitCode}`. Parsed strictly, since a wrong pid would be signalled later (F36, F39).
+ * `{"pid": n}` or `{"pid": -1, "message": "…"}`. Parsed strictly, since a wrong pid would be signalled later (F36, F39).
  */
 import { monitorLimits } from '../../base/limits.ts';
 
@@ -16,23 +15,9 @@ const HIGHEST_PID = 2 ** 22;
 
 /** One line for a container's create: a pid above 1 or a failure. */
 export function parseCreateReport(line: string): Report {
-  const report = parseLine(line, 'pid');
+  const report = parseLine(line);
   if (report.kind !== 'value') return report;
   return isPid(report.value) ? report : garbage(`pid ${report.value} is none that a container can have`);
-}
-
-/** The first line of an exec: the pid of the new process. */
-export function parseExecPid(line: string): Report {
-  const report = parseLine(line, 'data');
-  if (report.kind !== 'value') return report;
-  return isPid(report.value) ? report : garbage(`pid ${report.value} is none that a process can have`);
-}
-
-/** The second line of an exec: its exit code, 0 to 255. */
-export function parseExecExit(line: string): Report {
-  const report = parseLine(line, 'data');
-  if (report.kind !== 'value' || (report.value >= 0 && report.value <= 255)) return report;
-  return garbage(`exit code ${report.value} is out of range`);
 }
 
 function isPid(value: number): boolean {
@@ -44,7 +29,7 @@ function garbage(reason: string): Report {
   return { kind: 'garbage', reason };
 }
 
-function parseLine(line: string, key: 'pid' | 'data'): Report {
+function parseLine(line: string): Report {
   let value: unknown;
   try {
     value = JSON.parse(line);
@@ -52,9 +37,9 @@ function parseLine(line: string, key: 'pid' | 'data'): Report {
     return garbage('not JSON');
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return garbage('not an object');
-  const number: unknown = Object.getOwnPropertyDescriptor(value, key)?.value;
+  const number: unknown = Object.getOwnPropertyDescriptor(value, 'pid')?.value;
   const message: unknown = Object.getOwnPropertyDescriptor(value, 'message')?.value;
-  if (typeof number !== 'number' || !Number.isSafeInteger(number)) return garbage(`no whole number "${key}"`);
+  if (typeof number !== 'number' || !Number.isSafeInteger(number)) return garbage(`no whole number "pid"`);
   if (message !== undefined && typeof message !== 'string') return garbage('"message" is no text');
   if (number < 0) return { kind: 'failed', message: (message ?? '').slice(0, monitorLimits.quotedChars) };
   return { kind: 'value', value: number };

@@ -1,31 +1,31 @@
 /** Execs that a daemon was waiting for when it was killed: nobody hears their answer any more (F11). */
-import { rm } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
-import type { ContainerId } from '../../base/ids.ts';
+import { readFileSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { parseContainerId } from '../../base/ids.ts';
+import type { ContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
-import { driverLimits } from '../../base/limits.ts';
-import { listProcessStats, processExists } from '../../host/process-identity.ts';
+import { driverLimits, monitorLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
-import { processFileOf } from '../monitor/conmon.ts';
-import { commandLine } from '../monitor/monitor-process.ts';
+import { commandLine, readPidFile } from '../monitor/monitor-process.ts';
 import { dissolveExecLeaf, emptyCgroup, execLeafAt } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
+import type { ContainerNote } from './driver-record.ts';
+import { EXEC_PREFIX, execPidFile, execProcessFile } from './exec-files.ts';
 
 interface OrphanExec {
-  readonly monitor: ProcessIdentity;
   readonly id: ContainerId;
   /** The exec's directory in the container's. */
   readonly directory: string;
 }
 
-/** Kills the monitors of execs below our state directory with all that they started. Only at the start, before the first exec of our own. */
+/** Kills what execs below our state directory have left running. Only at the start, before the first exec of our own. */
 export async function endOrphanExecs(parts: DriverParts): Promise<void> {
-  for (const stat of await listProcessStats()) {
-    const orphan = orphanOf(parts, { pid: stat.pid, startTicks: stat.startTicks });
-    if (orphan === undefined) continue;
+  for (const orphan of await orphanExecs(parts)) {
     try {
       await end(parts, orphan);
     } catch (error) {
@@ -34,24 +34,65 @@ export async function endOrphanExecs(parts: DriverParts): Promise<void> {
   }
 }
 
-function orphanOf(parts: DriverParts, monitor: ProcessIdentity): OrphanExec | undefined {
-  const file = processFileOf(commandLine(monitor.pid));
-  const directory = dirname(file);
-  const id = parseContainerId(basename(dirname(directory)));
-  if (id === undefined || dirname(directory) !== parts.layout.containerDir(id)) return undefined;
-  // the command line was read between two looks at the start time: it is this process's
-  return processExists(monitor) ? { monitor, id, directory } : undefined;
+async function orphanExecs(parts: DriverParts): Promise<OrphanExec[]> {
+  const ids = (await names(parts.layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
+  const found: OrphanExec[] = [];
+  for (let at = 0; at < ids.length; at += driverLimits.observedAtOnce) {
+    const some = ids.slice(at, at + driverLimits.observedAtOnce).map(async (id) => {
+      const own = parts.layout.containerDir(id);
+      return (await names(own)).filter((name) => name.startsWith(EXEC_PREFIX)).map((name) => ({ id, directory: join(own, name) }));
+    });
+    found.push(...(await Promise.all(some)).flat());
+  }
+  return found;
 }
 
-async function end(parts: DriverParts, orphan: OrphanExec): Promise<void> {
-  await killTree(orphan.monitor, parts.clock);
-  const note = await readNote(parts.layout, orphan.id);
-  if (note !== undefined) {
-    const leaf = execLeafAt(parts.cgroups, note.cgroup, basename(orphan.directory));
-    if (leaf !== undefined) {
-      await emptyCgroup(parts, orphan.id, leaf.path, driverLimits.killMs);
-      await dissolveExecLeaf(parts, leaf);
-    }
+async function names(directory: string): Promise<string[]> {
+  try {
+    return (await readdir(directory)).slice(0, monitorLimits.dirEntries);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+    throw error;
   }
-  await rm(orphan.directory, { recursive: true, force: true });
+}
+
+async function end(parts: DriverParts, { id, directory }: OrphanExec): Promise<void> {
+  // the runtime first: it could still start the process
+  for (const call of await callsFor(directory)) await killTree(call, parts.clock);
+  const note = await readNote(parts.layout, id);
+  const process = note === undefined ? undefined : await processOf(directory, note);
+  if (process !== undefined) await killTree(process, parts.clock);
+  const leaf = note === undefined ? undefined : execLeafAt(parts.cgroups, note.cgroup, basename(directory));
+  if (leaf !== undefined) {
+    await emptyCgroup(parts, id, leaf.path, driverLimits.killMs);
+    await dissolveExecLeaf(parts, leaf);
+  }
+  await rm(directory, { recursive: true, force: true });
+}
+
+/** Calls of the runtime for this exec: its file stands as a whole word in their command lines. */
+async function callsFor(directory: string): Promise<ProcessIdentity[]> {
+  const word = `--process=${execProcessFile(directory)}`;
+  const stats = await listProcessStats();
+  // the command line was read between two looks at the start time: it is this process's
+  return stats.filter((stat) => commandLine(stat.pid).includes(word)).filter(processExists);
+}
+
+/** The exec'd process, if the pid in its file is still that of a process of this container (F43). */
+async function processOf(directory: string, note: ContainerNote): Promise<ProcessIdentity | undefined> {
+  const pid = await readPidFile(execPidFile(directory));
+  const identity = pid === undefined ? undefined : processIdentity(pid);
+  return identity !== undefined && isIn(identity.pid, basename(note.cgroup)) && processExists(identity) ? identity : undefined;
+}
+
+/** Whether the process is in a cgroup with this directory in its path, in any hierarchy. */
+function isIn(pid: number, name: string): boolean {
+  try {
+    // procfs: answers from memory
+    const lines = readFileSync(`/proc/${pid}/cgroup`, 'latin1').split('\n');
+    return lines.some((line) => line.split('/').includes(name));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return false;
+    throw error;
+  }
 }

@@ -49,6 +49,23 @@ export function createArgv(call: RuntimeCall, bundleDir: string, pidFile: string
   return [call.path, ...call.globals, 'create', '--bundle', bundleDir, '--pid-file', pidFile, call.id];
 }
 
+export interface ExecFiles {
+  /** File with the OCI process object. */
+  readonly processFile: string;
+  /** Renamed into place before the runtime ends. */
+  readonly pidFile: string;
+  /** More options of exec, such as runc's --cgroup. */
+  readonly options: readonly string[];
+}
+
+/**
+ * Detached: in the foreground the runtime copies stdio itself and never returns while a background child holds its
+ * pipe. The process keeps the stdio that the runtime was given, and goes to the reaper of the runtime's orphans.
+ */
+export function execArgv(call: RuntimeCall, { processFile, pidFile, options }: ExecFiles): string[] {
+  return [call.path, ...call.globals, 'exec', '--detach', `--process=${processFile}`, `--pid-file=${pidFile}`, ...options, call.id];
+}
+
 /** What the runtime's own state file says about init. A pid from it counts only with the start time (F36, F43). */
 export interface RuntimeState {
   readonly pid: number;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { realClock } from '../../../src/host/clock.ts';
-import { createArgv, execArgv, logPathOf, monitorEnv } from '../../../src/oci/monitor/conmon.ts';
+import { createArgv, logPathOf, monitorEnv } from '../../../src/oci/monitor/conmon.ts';
 import { exitFactOf, parseExitCode, readExitFile } from '../../../src/oci/monitor/exit-file.ts';
 import { monitorIdentity, parsePid, worksFor } from '../../../src/oci/monitor/monitor-process.ts';
 
@@ -56,12 +56,6 @@ describe('S65 the monitor’s argv', () => {
   it('knows systemd only when told', () => {
     expect(createArgv({ ...create, systemdCgroup: true })).toContain('-s');
     expect(createArgv(create)).not.toContain('-s');
-  });
-
-  it('of an exec takes the command from a file', () => {
-    const argv = execArgv({ ...create, processFile: '/f', runtimeOptions: ['--cgroup=freezer:e'] });
-    expect(argv.slice(-5)).toEqual(['-e', '--exec-process-spec', '/f', '--runtime-opt', '--cgroup=freezer:e']);
-    expect(argv).toContain('passthrough');
   });
 
   it('tells its log', () => {

@@ -6,7 +6,7 @@ import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts
 import { HandlerTable, parseFeatures } from '../../../src/oci/runtime/handlers.ts';
 import { workingSetBytes } from '../../../src/oci/runtime/driver-update.ts';
 import { noteOf, parseNote } from '../../../src/oci/runtime/driver-record.ts';
-import { createArgv, deleteArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
+import { createArgv, deleteArgv, execArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
 
 const id = 'b'.repeat(64) as ContainerId;
 
@@ -16,6 +16,8 @@ describe('S65 the runtime’s argv', () => {
     expect(startArgv(call)).toEqual(['/usr/sbin/runc', '--root=/r', '--log=/l', '--log-format=json', 'start', id]);
     expect(deleteArgv(call).slice(-2)).toEqual(['delete', id]);
     expect(createArgv(call, '/b', '/p').slice(-6)).toEqual(['create', '--bundle', '/b', '--pid-file', '/p', id]);
+    const exec = execArgv(call, { processFile: '/f', pidFile: '/p', options: ['--cgroup=freezer:e'] });
+    expect(exec.slice(-6)).toEqual(['exec', '--detach', '--process=/f', '--pid-file=/p', '--cgroup=freezer:e', id]);
     expect(globalArgs('/r', '/l', true)).toContain('--systemd-cgroup');
   });
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { monitorLimits } from '../../../src/base/limits.ts';
-import { LineCutter, parseCreateReport, parseExecExit, parseExecPid } from '../../../src/oci/monitor/sync-pipe.ts';
+import { LineCutter, parseCreateReport } from '../../../src/oci/monitor/sync-pipe.ts';
 
 describe('F39 the report of a create', () => {
   it('gives the pid', () => {
@@ -33,22 +33,6 @@ describe('F39 the report of a create', () => {
     ['{"pid": 4711, "message": 5}', 'a message that is no text'],
   ])('refuses %s: %s', (line) => {
     expect(parseCreateReport(line).kind).toBe('garbage');
-  });
-});
-
-describe('the reports of an exec', () => {
-  it('gives the pid, then the exit code', () => {
-    expect(parseExecPid('{"data": 99}')).toEqual({ kind: 'value', value: 99 });
-    expect(parseExecExit('{"data": 0}')).toEqual({ kind: 'value', value: 0 });
-    expect(parseExecExit('{"data": 255}')).toEqual({ kind: 'value', value: 255 });
-  });
-
-  it('tells the runtime’s failure', () => {
-    expect(parseExecPid('{"data": -1, "message": "exec failed"}')).toEqual({ kind: 'failed', message: 'exec failed' });
-  });
-
-  it('refuses an exit code that no process has', () => {
-    expect(parseExecExit('{"data": 256}').kind).toBe('garbage');
   });
 });
 
