@@ -331,8 +331,6 @@ export const driverLimits = {
   execOutputBytes: 16 * 1024 * 1024 - 64 * 1024,
   /** ms that output is awaited after the exec'd process ended: a background child can hold the pipe for ever. */
   execDrainMs: 1000,
-  /** ms for the monitor of an exec to end after it told the exit code. */
-  execMonitorEndMs: 2000,
   /** Arguments of an exec, and bytes of them together: the kernel's ARG_MAX is 2 MiB with the environment. */
   execArguments: 4096,
   execArgumentBytes: 1024 * 1024,
@@ -600,4 +598,75 @@ export const cliLimits = {
   leaseBytes: 4096,
   /** Mounts that lie on each other at one place and are taken off. */
   stackedMounts: 16,
+} as const;
+
+/** Exec, Attach and PortForward: see src/cri/streaming, src/oci/runtime/stream-*, src/host/port-forward-*. */
+export const streamLimits = {
+  /** Bytes of randomness in a URL's token (S67: at least 128 bits). */
+  tokenBytes: 16,
+  /** ms that a URL may be used in: the kubelet and crictl use it at once. */
+  tokenMs: 60_000,
+  /** URLs that were given and not used; the next RPC is told `exhausted` (S67). */
+  tokens: 1000,
+  /** Sessions at once over all pods, and for one container or pod (S78). */
+  sessions: 4096,
+  sessionsPerTarget: 512,
+  /** Connections to the streaming server at once: sessions, and some that are still in their head. */
+  connections: 4500,
+  /** ms for a connection to send its request's head, and from the upgrade until all streams of a client are there. */
+  headMs: 30_000,
+  setupMs: 30_000,
+  /** ms without a byte in either direction after which a session ends: the kubelet's own default, 4 h. */
+  idleMs: 4 * 3600_000,
+  /** ms between two looks whether a session idles. */
+  idleLookMs: 60_000,
+  /** ms that a client gets to close after the last byte was written: it may still be reading. */
+  lingerMs: 10_000,
+  /** Bytes of a client that wait for a process, a container or a port; beyond it the client's socket is not read. */
+  inboundBytes: 1024 * 1024,
+  /** Bytes of one SPDY control frame, and of a header block once inflated: a stream's headers have some 200 bytes. */
+  spdyControlBytes: 16 * 1024,
+  spdyHeaderBytes: 64 * 1024,
+  /** Control frames that wait while a header block is inflated. */
+  spdyPending: 4096,
+  /** Streams of one SPDY session at once: two per forwarded connection. */
+  spdyStreams: 2048,
+  /** Bytes of one data frame of ours: what Go's io.Copy reads at once. */
+  spdyDataBytes: 64 * 1024,
+  /** Bytes of a stream's and of a session's window, by the protocol's definition. */
+  spdyWindowBytes: 64 * 1024,
+  /** Bytes of one WebSocket message: client-go sends 32 KiB; base64 makes a third more. */
+  webSocketMessageBytes: 1024 * 1024,
+  /** Bytes of one resize message, and sizes that wait for its reader: the last one counts. */
+  resizeBytes: 4096,
+  /** Ports that one port-forward over WebSocket may name: two channels each, 256 channels in all. */
+  webSocketPorts: 127,
+  /** ms until the second stream of a pair must be there. */
+  pairMs: 30_000,
+  /** Characters of an error that go to a client. */
+  errorChars: 4096,
+  /** ms to connect to a port of a pod: it is loopback. */
+  dialMs: 5000,
+  /** ms for the process of an exec to start, with its terminal. */
+  execStartMs: 60_000,
+  /** ms without output after the process has ended until its output counts as ended: a background child can hold the pipe for ever. */
+  drainQuietMs: 1000,
+  /** ms that output is passed on after the process has ended. */
+  drainMs: 30_000,
+  /** ms between two looks at a drain. */
+  drainLookMs: 50,
+  /** ms from the end of a container until what was exec'd in it is killed: its exit codes come first. */
+  endWithContainerMs: 2000,
+  /** ms that the daemon's stop waits for sessions that it ended. */
+  closeMs: 5000,
+  /** Bytes of output that wait for one attached client; one more and it is dropped (F75). */
+  attachBytes: 4 * 1024 * 1024,
+  /** Bytes of one packet to or from the monitor's socket: conmon reads 32 KiB, writes 8 KiB and a byte. */
+  attachPacketBytes: 8 * 1024,
+  /** Attempts to connect to a monitor whose queue is full (conmon: 10), and ms between them. */
+  attachAttempts: 50,
+  attachAttemptMs: 20,
+  /** Bytes of one read from a terminal or socket, and reads before the event loop gets its turn. */
+  readBytes: 64 * 1024,
+  readsPerTurn: 16,
 } as const;

@@ -1,44 +1,106 @@
 import { fail } from '../base/fault.ts';
 
+export type CommandName =
+  | 'serve' | 'start' | 'ps' | 'why' | 'watch' | 'log' | 'status' | 'config' | 'check' | 'wipe' | 'version' | 'help';
+
 export interface CommandLine {
-  readonly command: 'serve' | 'start' | 'version' | 'help';
+  readonly command: CommandName;
   /** `--name value` and `--name=value`, names without the dashes. */
   readonly options: Readonly<Record<string, string>>;
+  /** Options without a value that were given. */
+  readonly flags: ReadonlySet<string>;
+  /** The words that are no options. */
+  readonly words: readonly string[];
 }
 
-const COMMANDS = ['serve', 'start', 'version', 'help'] as const;
-const OPTIONS: ReadonlySet<string> = new Set(['config', 'root', 'state', 'socket', 'log-level']);
+interface Grammar {
+  readonly options: readonly string[];
+  readonly flags: readonly string[];
+  /** Name of its one word, such as `POD`; none when left out. */
+  readonly word?: string;
+}
+
+const PLACE = ['config', 'root', 'state', 'socket'];
+const LOOK = [...PLACE, 'introspection'];
+
+const COMMANDS: Readonly<Record<CommandName, Grammar>> = {
+  serve: { options: [...PLACE, 'log-level'], flags: [] },
+  start: { options: [...PLACE, 'log-level'], flags: [] },
+  ps: { options: LOOK, flags: ['json'] },
+  why: { options: LOOK, flags: ['json'], word: 'pod, container or id' },
+  log: { options: LOOK, flags: ['json'], word: 'pod, container or id' },
+  watch: { options: [...LOOK, 'after'], flags: ['json'] },
+  status: { options: LOOK, flags: ['json'] },
+  config: { options: LOOK, flags: ['json', 'default'] },
+  check: { options: LOOK, flags: ['json', 'repair', 'now'] },
+  wipe: { options: PLACE, flags: ['json', 'force'] },
+  version: { options: [], flags: ['json'] },
+  help: { options: [], flags: [] },
+};
 
 export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which every pod is a statechart
 
-  troupe serve [options]   serve the CRI in the foreground
-  troupe start [options]   the same, and say what to type next
-  troupe version           print the version
+  troupe serve           serve the CRI in the foreground
+  troupe start           the same, and say what to type next
 
-  --config FILE     default /etc/troupe/troupe.toml, drop-ins in FILE.d/*.toml
-  --root DIR        default /var/lib/troupe: journal, images, what containers wrote
-  --state DIR       default /run/troupe: what a reboot may delete
-  --socket PATH     default /run/troupe/troupe.sock
-  --log-level NAME  trace, debug, info, warn or error
+  troupe ps              pods, their containers and pulls: state, since when, what they wait on
+  troupe why WHAT        where a pod or container is, on what it waits, until when, what happened before
+  troupe log WHAT        every change of one pod, container or pull that is remembered
+  troupe watch           changes as they happen; --after N resumes behind change N
+  troupe status          the daemon itself
+  troupe config          the configuration in effect; --default prints the default one with comments
+  troupe check           compare the records with the machine; --repair removes what belongs to no record,
+                         --now does not wait for what may still be under way
+  troupe wipe            remove everything of a daemon that does not run; --force also while pods run
+  troupe version
+
+  WHAT is an id or its beginning, a pod, a container, pod/container or namespace/pod.
+
+  --config FILE          default /etc/troupe/troupe.toml, drop-ins in FILE.d/*.toml
+  --root DIR             default /var/lib/troupe: journal, images, what containers wrote
+  --state DIR            default /run/troupe: what a reboot may delete
+  --socket PATH          default /run/troupe/troupe.sock
+  --introspection PATH   default introspection.sock in the state directory
+  --log-level NAME       serve and start: trace, debug, info, warn or error
+  --json                 one JSON document; watch: one a line
+
+  Exit codes: 0 well, 1 a finding or a failure, 2 wrong usage, 3 no such pod or container, 4 no daemon answers;
+  serve and start: 78 for a configuration that is wrong.
 `;
 
 /** Parses the arguments after the program's name. Throws `invalidRequest` for what it does not know. */
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [first = 'help', ...rest] = argv;
-  const command = first === '--help' || first === '-h' ? 'help' : COMMANDS.find((one) => one === first);
-  if (command === undefined) fail('invalidRequest', `troupe ${first}: no such command; see troupe help`);
+  const command = commandOf(first, rest);
+  const grammar = COMMANDS[command];
   const options: Record<string, string> = {};
+  const flags = new Set<string>();
+  const words: string[] = [];
+  const refuse = (reason: string): never => fail('invalidRequest', `troupe ${command}: ${reason}; see troupe help`);
   for (let at = 0; at < rest.length; at += 1) {
-    const [name, inline] = splitOption(rest[at] ?? '');
-    if (!OPTIONS.has(name)) fail('invalidRequest', `troupe ${command}: no such option ${rest[at] ?? ''}; see troupe help`);
-    let value = inline;
-    if (value === undefined) {
+    const text = rest[at] ?? '';
+    const [name, inline] = splitOption(text);
+    if (!text.startsWith('-')) words.push(text);
+    else if (grammar.flags.includes(name) && inline === undefined) flags.add(name);
+    else if (!grammar.options.includes(name)) refuse(`no such option ${text}`);
+    else if (inline !== undefined) options[name] = inline;
+    else {
       at += 1;
-      value = rest[at] ?? fail('invalidRequest', `troupe ${command}: --${name} needs a value`);
+      options[name] = rest[at] ?? refuse(`--${name} needs a value`);
     }
-    options[name] = value;
   }
-  return { command, options };
+  if (command === 'help') return { command, options, flags, words: [] };
+  if (grammar.word === undefined && words.length > 0) refuse(`what is ${words[0] ?? ''}`);
+  if (grammar.word !== undefined && words.length !== 1) refuse(`one ${grammar.word} is wanted`);
+  return { command, options, flags, words };
+}
+
+function commandOf(first: string, rest: readonly string[]): CommandName {
+  const asked = [first, ...rest];
+  if (asked.includes('--help') || asked.includes('-h')) return 'help';
+  if (first === '--version') return 'version';
+  const known = Object.keys(COMMANDS).find((name): name is CommandName => name === first);
+  return known ?? fail('invalidRequest', `troupe ${first}: no such command; see troupe help`);
 }
 
 function splitOption(text: string): readonly [string, string | undefined] {

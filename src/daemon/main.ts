@@ -2,41 +2,48 @@
 import { pino } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
 import { notify } from '../host/sd-notify.ts';
+import { EXIT } from './cli/exit-codes.ts';
 import { parseCommandLine, USAGE } from './command-line.ts';
 import type { CommandLine } from './command-line.ts';
-import { loadConfig, notifySocket } from './config.ts';
+import { notifySocket, terminalWishes } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { VERSION } from './version.ts';
-import { startDaemon } from './wire.ts';
 
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
-/** Exit codes: sysexits(3) has 78 for a configuration that is wrong; systemd need not restart then. */
-const EXIT_CONFIG = 78;
 
 await main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<void> {
+  let isDaemon = false;
   try {
     const line = parseCommandLine(argv);
+    isDaemon = line.command === 'serve' || line.command === 'start';
     if (line.command === 'help') process.stdout.write(USAGE);
-    else if (line.command === 'version') process.stdout.write(`troupe ${VERSION} (Node ${process.versions.node})\n`);
-    else await serve(line);
+    else if (isDaemon) await serve(line);
+    else process.exitCode = await look(line);
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
     process.stderr.write(`troupe: ${message}\n`);
     if (!(thrown instanceof FaultError) && thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ''}\n`);
-    process.exit(kind === 'invalidRequest' ? EXIT_CONFIG : 1);
+    // systemd need not try a configuration again that is wrong
+    process.exit(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
   }
 }
 
+/** Every other command; loaded when it is asked for, as the daemon is. */
+async function look(line: CommandLine): Promise<number> {
+  const [{ runCommand }, { makeScreen }] = await Promise.all([import('./cli/run.ts'), import('./cli/screen.ts')]);
+  const interrupted = new AbortController();
+  process.once('SIGINT', () => interrupted.abort());
+  process.once('SIGTERM', () => interrupted.abort());
+  // whoever reads may have seen enough: head, a pager that was left
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed));
+  return runCommand(line, makeScreen(process.stdout, process.stderr, terminalWishes()), DEFAULT_CONFIG, interrupted.signal);
+}
+
 async function serve(line: CommandLine): Promise<void> {
-  const { config: file, root, state, socket, 'log-level': logLevel } = line.options;
-  const config = await loadConfig(file ?? DEFAULT_CONFIG, file !== undefined, {
-    ...(root === undefined ? {} : { root }),
-    ...(state === undefined ? {} : { state }),
-    ...(socket === undefined ? {} : { socket }),
-    ...(logLevel === undefined ? {} : { logLevel }),
-  });
+  const [{ startDaemon }, { configOf }] = await Promise.all([import('./wire.ts'), import('./cli/config-of.ts')]);
+  const config = await configOf(line, DEFAULT_CONFIG);
   // synchronous: the last lines before a crash are the ones that matter
   const log = pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true }));
   process.on('unhandledRejection', (reason) => log.error({ reason: toFault(reason).message }, 'unhandled rejection'));

@@ -1,0 +1,95 @@
+/** One actor in words: what state, what it waits on, what it owes. Pure. */
+import type { Actor, Change, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
+import { age, shortId } from './text.ts';
+import type { Tone } from './screen.ts';
+
+/** `default/web`, `app`, `nginx:1`; with the attempt when it is not the first. */
+export function nameOf(actor: Actor): string {
+  const name = actor.namespace === '' ? actor.name : `${actor.namespace}/${actor.name}`;
+  return actor.attempt === 0 ? name : `${name} #${actor.attempt}`;
+}
+
+/** How its state is to be looked at. */
+export function toneOf(actor: Actor): Tone {
+  if (actor.fault !== '' || actor.debts.length > 0 || actor.state === 'quarantined') return 'bad';
+  if (!actor.settled) return 'busy';
+  return actor.state === 'running' || actor.state === 'ready' ? 'good' : 'dim';
+}
+
+/** In one line: what it waits on, else what it owes, why it failed, how it ended. */
+export function summary(actor: Actor, nowNs: bigint): string {
+  const waits = actor.waits.map((wait) => waitLine(wait, nowNs));
+  if (waits.length > 0) return waits.join(', ');
+  if (actor.debts.length > 0) return `owes ${actor.debts.join(', ')}${actor.fault === '' ? '' : `: ${actor.fault}`}`;
+  if (actor.fault !== '') return actor.fault;
+  if (actor.hasExited) return `exit code ${actor.exitCode}`;
+  return actor.settled ? '' : 'its next step';
+}
+
+function waitLine(wait: Wait, nowNs: bigint): string {
+  const pid = wait.pid === 0n ? '' : ` (pid ${wait.pid})`;
+  return `${wait.on === '' ? wait.effect : wait.on}${pid}, ${leftUntil(wait, nowNs)}`;
+}
+
+/** `88s left`, or how long its bound has passed. */
+export function leftUntil(wait: Wait, nowNs: bigint): string {
+  const left = wait.deadlineNs - nowNs;
+  return left >= 0n ? `${age(left)} left` : `${age(-left)} over its time`;
+}
+
+/** What a process is doing, by the letter of proc(5). */
+export function processStateWord(letter: string): string {
+  const words: Readonly<Record<string, string>> = {
+    R: 'runs',
+    S: 'sleeps',
+    D: 'waits in the kernel and cannot be killed',
+    T: 'was stopped by a signal',
+    t: 'is traced',
+    Z: 'has ended and is not reaped',
+    X: 'has ended',
+    I: 'is idle in the kernel',
+  };
+  return words[letter] ?? (letter === '' ? 'has ended' : letter);
+}
+
+/** `starting → running  on success [StartContainer 9f…]`. */
+export function changeText(change: Change): string {
+  const cause = change.cause === '' ? '' : ` [${change.cause}]`;
+  return `${stepText(change.from, change.to)}  on ${plainEvent(change.on)}${cause}`;
+}
+
+/** Of states side by side only those that changed: `provisioning: network.pinning → network.adding`. */
+function stepText(from: string, to: string): string {
+  const [a, b] = [sideBySide(from), sideBySide(to)];
+  if (a === undefined || b === undefined || a.around !== b.around || a.states.length !== b.states.length) {
+    return `${from === '' ? 'new' : brief(from)} → ${brief(to)}`;
+  }
+  const steps = a.states.flatMap((state, at) => (state === b.states[at] ? [] : [`${state} → ${b.states[at] ?? ''}`]));
+  return `${a.around}: ${steps.join(', ')}`;
+}
+
+function sideBySide(path: string): { readonly around: string; readonly states: readonly string[] } | undefined {
+  const parts = /^([^{}]+)\.\{([^{}]*)\}$/u.exec(path);
+  return parts === null ? undefined : { around: parts[1] ?? '', states: (parts[2] ?? '').split(',') };
+}
+
+/** Where all of them begin or end, which states they were is of no use. */
+function brief(path: string): string {
+  return sideBySide(path)?.around ?? path;
+}
+
+/** xstate's own events as people say them. */
+function plainEvent(type: string): string {
+  const effect = /^xstate\.(done|error)\.actor\.(.+)$/u.exec(type);
+  // the id of an invoked effect ends with the path of its state, which the line tells already
+  if (effect !== null) return effect[1] === 'done' ? 'success' : 'failure';
+  const after = /^xstate\.after\.([^.]+)/u.exec(type);
+  if (after !== null) return `after ${after[1] ?? ''}`;
+  return type === 'xstate.init' ? 'birth' : type;
+}
+
+/** `pod default/web`, `container app`, for headings. */
+export function titleOf(actor: Actor): string {
+  const kind = actor.kind === 'sandbox' ? 'pod' : actor.kind;
+  return `${kind} ${nameOf(actor)} (${shortId(actor.id)})`;
+}

@@ -1,0 +1,135 @@
+/** What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container. */
+import { readFile, readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import { parseSandboxId } from '../../base/ids.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import { cliLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { runTool } from '../../host/process-tool.ts';
+import { AttachmentCache } from '../../network/attachment-cache.ts';
+import { loadConfDir } from '../../network/conf-dir.ts';
+import { chooseNetwork } from '../../network/conflist.ts';
+import type { Network } from '../../network/conflist.ts';
+import { asObject, asString, member } from '../../network/json.ts';
+import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
+import type { Config } from '../config-schema.ts';
+
+export interface Lease {
+  readonly path: string;
+  readonly ip: string;
+  readonly id: SandboxId | undefined;
+  /** In the directory that only this instance uses. */
+  readonly isOwn: boolean;
+}
+
+/** Rules of one chain of one container in the nat table. */
+export interface Rule {
+  readonly family: 4 | 6;
+  readonly id: SandboxId;
+  readonly network: string;
+}
+
+export interface NetworkPlace {
+  readonly config: Config;
+  readonly clock: ClockPort;
+}
+
+export interface SeenNetworks {
+  readonly attachments: readonly SandboxId[];
+  readonly leases: readonly Lease[];
+  readonly rules: readonly Rule[];
+}
+
+/** Where the duties are kept. */
+export function attachmentDirectory(config: Config): string {
+  return join(config.root, 'cni', 'cache');
+}
+
+/** Where the network that troupe brings itself keeps its leases. */
+export function ownLeaseDirectory(config: Config): string {
+  return join(config.root, 'cni', 'leases');
+}
+
+/** Everything of this instance's networks: those of its attachments, the configured one, its own. */
+export async function seenNetworks(place: NetworkPlace): Promise<SeenNetworks> {
+  const { config } = place;
+  const cache = new AttachmentCache(attachmentDirectory(config));
+  const attachments = await cache.list();
+  const networks = new Map<string, Network>();
+  const configured = chooseNetwork(await loadConfDir(config.network.config_dir), config.network.name);
+  if (configured !== undefined) networks.set(configured.name, configured);
+  for (const id of attachments) {
+    const kept = await cache.read(id);
+    if (kept !== undefined && kept !== 'damaged') networks.set(kept.network.name, kept.network);
+  }
+  const leaseDirectories = new Set([...networks.values()].flatMap((network) => leaseDirectoriesOf(network)));
+  const own = ownLeaseDirectory(config);
+  for (const name of await namesOf(own)) leaseDirectories.add(join(own, name));
+  const names = new Set([...networks.keys(), config.network.default_bridge]);
+  const [leases, rules] = await Promise.all([
+    Promise.all([...leaseDirectories].map((directory) => leasesIn(directory, own))),
+    Promise.all(([4, 6] as const).map((family) => rulesOf(family, names, place.clock))),
+  ]);
+  return { attachments, leases: leases.flat(), rules: rules.flat() };
+}
+
+/** host-local's: `<dataDir>/<network>`, /var/lib/cni/networks where none is named. */
+function leaseDirectoriesOf(network: Network): readonly string[] {
+  return network.plugins.flatMap(({ raw }) => {
+    const ipam = asObject(member(raw, 'ipam') ?? null);
+    if (ipam === undefined || asString(member(ipam, 'type')) !== 'host-local') return [];
+    const dataDir = asString(member(ipam, 'dataDir') ?? null) ?? '';
+    return [join(dataDir === '' ? '/var/lib/cni/networks' : dataDir, network.name)];
+  });
+}
+
+/** A file per address, whose first line is the container's id (host-local's disk backend). */
+async function leasesIn(directory: string, own: string): Promise<Lease[]> {
+  const leases: Lease[] = [];
+  for (const name of await namesOf(directory)) {
+    if (!/^[0-9a-f.:]+$/u.test(name) || !/[.:]/u.test(name)) continue;
+    const path = join(directory, name);
+    const text = await readFile(path, 'utf8').catch(() => '');
+    const [first = ''] = text.slice(0, cliLimits.leaseBytes).split('\n', 1);
+    leases.push({ path, ip: basename(path), id: parseSandboxId(first.trim()), isOwn: path.startsWith(`${own}/`) });
+  }
+  return leases;
+}
+
+async function namesOf(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'ENOTDIR') return [];
+    throw thrown;
+  }
+}
+
+/** bridge, ptp and portmap write network and container into a rule's comment. */
+const COMMENT = /name: \\?"(?<network>[^"\\]*)\\?" id: \\?"(?<id>[0-9a-f]{64})\\?"/u;
+
+/** The containers that rules in `iptables-save -t nat` name, for networks of these names; pure. */
+export function rulesIn(saved: string, family: 4 | 6, networks: ReadonlySet<string>): Rule[] {
+  const found = new Map<string, Rule>();
+  for (const line of saved.split('\n')) {
+    const groups = COMMENT.exec(line)?.groups;
+    const id = parseSandboxId(groups?.['id'] ?? '');
+    const network = groups?.['network'] ?? '';
+    if (id !== undefined && networks.has(network)) found.set(`${network} ${id}`, { family, id, network });
+  }
+  return [...found.values()];
+}
+
+async function rulesOf(family: 4 | 6, networks: ReadonlySet<string>, clock: ClockPort): Promise<Rule[]> {
+  const path = await findExecutable(family === 4 ? 'iptables-save' : 'ip6tables-save', TOOL_DIRS);
+  // plugins look in the same directories: where there is no tool, there are no rules
+  if (path === undefined) return [];
+  const result = await runTool({
+    argv: [path, '-t', 'nat'],
+    timeoutMs: cliLimits.toolMs,
+    outputBytesMax: cliLimits.toolBytes,
+    clock,
+  });
+  return result.exitCode === 0 ? rulesIn(decode(result.stdout), family, networks) : [];
+}

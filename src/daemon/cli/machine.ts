@@ -1,0 +1,241 @@
+/**
+ * What the machine has of one instance: everything with its owner mark, which is a place below its two directories,
+ * a cgroup's name below its parents, its state root on a command line, or its network's name in a rule.
+ */
+import { readdir, readFile, realpath } from 'node:fs/promises';
+import { join } from 'node:path';
+import { storageLimits } from '../../base/limits.ts';
+import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
+import { parseDigest, parseSandboxId } from '../../base/ids.ts';
+import { cgroupDirectories } from '../../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/cgroup-layout.ts';
+import { listProcesses } from '../../host/cgroups.ts';
+import { codeOf } from '../../host/errno.ts';
+import type { Layout } from '../../host/layout.ts';
+import { readMountInfo } from '../../host/mountinfo.ts';
+import { isNamespacePin } from '../../host/namespaces.ts';
+import { bootId, listProcessStats } from '../../host/process-identity.ts';
+import type { ProcessStat } from '../../host/process-identity.ts';
+import { commandLine } from '../../oci/monitor/monitor-process.ts';
+import { layerDir, storePaths } from '../../oci/storage/layer-layout.ts';
+import { parseLayerRecord } from '../../oci/storage/layer-record.ts';
+import { seenNetworks } from './machine-network.ts';
+import type { Lease, NetworkPlace, Rule } from './machine-network.ts';
+
+/** An id is 64 hex digits; whose it is, the records tell. */
+export type Id = SandboxId | ContainerId;
+
+export interface SeenProcess {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly id: Id;
+  /** `monitor` of a container, `exec` monitor, `runtime` call, or a process of a `cgroup` of ours. */
+  readonly role: 'monitor' | 'exec' | 'runtime' | 'cgroup';
+  readonly name: string;
+}
+
+export interface SeenCgroup {
+  /** Relative to each hierarchy's root. */
+  readonly path: string;
+  readonly id: Id;
+}
+
+export interface SeenMount {
+  readonly path: string;
+  /** Undefined: below our directories, but of no id. */
+  readonly id: Id | undefined;
+}
+
+export interface SeenEntry {
+  readonly path: string;
+  /** What the directory is for: `bundle`, `exit file`, …; for messages. */
+  readonly kind: string;
+  /** Undefined: its name is no id. */
+  readonly id: Id | undefined;
+}
+
+export interface Machine {
+  readonly bootId: string;
+  /** Start times by pid of all live processes, zombies left out. */
+  readonly startTicks: ReadonlyMap<number, number>;
+  readonly processes: readonly SeenProcess[];
+  readonly cgroups: readonly SeenCgroup[];
+  readonly mounts: readonly SeenMount[];
+  /** Files and directories named by an id. */
+  readonly entries: readonly SeenEntry[];
+  /** Pins that hold a namespace: `<id>/net`. */
+  readonly pins: ReadonlySet<string>;
+  /** Sandboxes for which a CNI DEL is owed. */
+  readonly attachments: readonly SandboxId[];
+  readonly leases: readonly Lease[];
+  readonly rules: readonly Rule[];
+  readonly layers: readonly { readonly diffId: Digest; readonly path: string; readonly isWhole: boolean }[];
+  readonly partials: readonly string[];
+  readonly trash: readonly string[];
+}
+
+export interface Place extends NetworkPlace {
+  readonly layout: Layout;
+  readonly cgroups: CgroupLayout;
+  /** Cgroup parents: the configured one and those of the records. */
+  readonly cgroupParents: readonly string[];
+}
+
+/** Looks at all of it; changes nothing. */
+export async function lookAtMachine(place: Place): Promise<Machine> {
+  const { layout } = place;
+  const stats = (await listProcessStats()).filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
+  const [cgroups, mounts, entries, pins, network, layers] = await Promise.all([
+    seenCgroups(place),
+    seenMounts(layout),
+    seenEntries(layout),
+    seenPins(layout),
+    seenNetworks(place),
+    seenLayers(layout.root),
+  ]);
+  const { partial, trash } = storePaths(layout.root);
+  return {
+    bootId: bootId(),
+    startTicks: new Map(stats.map(({ pid, startTicks }) => [pid, startTicks])),
+    processes: await seenProcesses(place, stats, cgroups),
+    cgroups,
+    mounts,
+    entries,
+    pins,
+    ...network,
+    layers,
+    partials: (await namesIn(partial)).map((name) => join(partial, name)),
+    trash: (await namesIn(trash)).map((name) => join(trash, name)),
+  };
+}
+
+/** Names in a directory; none when it is not there. */
+export async function namesIn(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'ENOTDIR') return [];
+    throw thrown;
+  }
+}
+
+/** The first id in a text. */
+export function idIn(text: string): Id | undefined {
+  return parseSandboxId(/(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])/u.exec(text)?.[0] ?? '');
+}
+
+async function seenProcesses(place: Place, stats: readonly ProcessStat[], cgroups: readonly SeenCgroup[]): Promise<SeenProcess[]> {
+  const ticks = new Map(stats.map(({ pid, startTicks }) => [pid, startTicks]));
+  const found = new Map<number, SeenProcess>();
+  const rootPrefix = `--root=${place.layout.runtimesDir}/`;
+  for (const { pid, startTicks } of stats) {
+    const argv = commandLine(pid);
+    // a whole word of its argv is the state root of this instance: nobody else's programs have it
+    const id = argv.some((word) => word.startsWith(rootPrefix)) ? argv.map(wholeId).find((word) => word !== undefined) : undefined;
+    if (id !== undefined) found.set(pid, { pid, startTicks, id, role: roleOf(argv), name: argv[0] ?? '' });
+  }
+  for (const { path, id } of cgroups) {
+    for (const pid of await listProcesses(place.cgroups, path)) {
+      const startTicks = ticks.get(pid);
+      if (startTicks === undefined || found.has(pid)) continue;
+      found.set(pid, { pid, startTicks, id, role: 'cgroup', name: commandLine(pid)[0] ?? '' });
+    }
+  }
+  return [...found.values()];
+}
+
+function wholeId(word: string): Id | undefined {
+  return parseSandboxId(word);
+}
+
+function roleOf(argv: readonly string[]): SeenProcess['role'] {
+  if (argv.includes('--exec-process-spec')) return 'exec';
+  return argv.includes('--exit-dir') ? 'monitor' : 'runtime';
+}
+
+const CGROUP = /^troupe-(?:sandbox-)?([0-9a-f]{64})$/u;
+
+async function seenCgroups({ cgroups, cgroupParents }: Place): Promise<SeenCgroup[]> {
+  const found = new Map<string, SeenCgroup>();
+  for (const parent of new Set(cgroupParents)) {
+    for (const directory of cgroupDirectories(cgroups, parent)) {
+      for (const name of await namesIn(directory)) {
+        const id = parseSandboxId(CGROUP.exec(name)?.[1] ?? '');
+        const path = join(parent, name);
+        if (id !== undefined) found.set(path, { path, id });
+      }
+    }
+  }
+  return [...found.values()];
+}
+
+async function seenMounts(layout: Layout): Promise<SeenMount[]> {
+  // the kernel tells real paths
+  const [root, state] = await Promise.all([layout.root, layout.state].map(real));
+  const pins = await real(layout.pinsDir);
+  // the directories themselves may be mounts of the administrator's; the pin root is always one
+  return (await readMountInfo()).flatMap(({ mountPoint }) => {
+    const isBelow = [root, state].some((directory) => mountPoint.startsWith(`${directory ?? ''}/`));
+    return isBelow && mountPoint !== pins ? [{ path: mountPoint, id: idIn(mountPoint) }] : [];
+  });
+}
+
+async function real(path: string): Promise<string> {
+  try {
+    return await realpath(path);
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return path;
+    throw thrown;
+  }
+}
+
+async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
+  const runtimes = (await namesIn(layout.runtimesDir)).map((name) => join(layout.runtimesDir, name));
+  const places: readonly (readonly [string, string])[] = [
+    [layout.containersDir, 'bundle'],
+    [layout.exitsDir, 'exit file'],
+    [layout.sandboxesDir, 'sandbox files'],
+    [layout.pinsDir, 'namespace pins'],
+    ...runtimes.map((path) => [path, "runtime's state"] as const),
+    [layout.rootfsesDir, 'root file system'],
+    [join(layout.root, 'logs'), 'logs'],
+  ];
+  const found: SeenEntry[] = [];
+  for (const [directory, kind] of places) {
+    for (const name of await namesIn(directory)) found.push({ path: join(directory, name), kind, id: parseSandboxId(name) });
+  }
+  return found;
+}
+
+async function seenPins(layout: Layout): Promise<ReadonlySet<string>> {
+  const held = new Set<string>();
+  for (const id of await namesIn(layout.pinsDir)) {
+    for (const kind of await namesIn(join(layout.pinsDir, id))) {
+      if (await isNamespacePin(join(layout.pinsDir, id, kind))) held.add(`${id}/${kind}`);
+    }
+  }
+  return held;
+}
+
+async function seenLayers(root: string): Promise<Machine['layers']> {
+  const paths = storePaths(root);
+  const layers: Machine['layers'][number][] = [];
+  for (const name of await namesIn(paths.layers)) {
+    const diffId = parseDigest(`sha256:${name}`);
+    if (diffId === undefined) continue;
+    const path = layerDir(paths, diffId);
+    layers.push({ diffId, path, isWhole: await isWhole(path, diffId) });
+  }
+  return layers;
+}
+
+async function isWhole(path: string, diffId: Digest): Promise<boolean> {
+  try {
+    const [text, below] = await Promise.all([readFile(join(path, 'layer.json'), 'utf8'), readdir(path, { withFileTypes: true })]);
+    const hasDiff = below.some((entry) => entry.name === 'diff' && entry.isDirectory());
+    return hasDiff && text.length <= storageLimits.recordBytes && parseLayerRecord(text, diffId) !== undefined;
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return false;
+    throw thrown;
+  }
+}

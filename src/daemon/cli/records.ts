@@ -1,0 +1,61 @@
+/** What the journal says, read without touching it: a daemon may be writing it at this moment. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { JournalRecord } from '../../actors/ports/journal.ts';
+import { emptyLedger, ledgerFold } from '../../actors/recovery/ledger.ts';
+import type { Ledger } from '../../actors/recovery/ledger.ts';
+import { fail } from '../../base/fault.ts';
+import { cliLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { parse } from '../../journal/format.ts';
+
+export interface Records {
+  readonly ledger: Ledger;
+  /** `none`: there is no journal. `damaged`: what follows the damage is not known. */
+  readonly end: 'whole' | 'torn' | 'damaged' | 'none';
+  /** Damaged files of earlier starts that were kept: facts were lost then. */
+  readonly damagedKept: readonly string[];
+  /** Types of the records about an id, oldest first, since the last snapshot. */
+  readonly histories: ReadonlyMap<string, readonly string[]>;
+}
+
+const NAME = /^journal\.(\d{1,15})$/u;
+
+/** Reads the newest file of `<root>/journal`. Throws `unsupported` for one of a newer troupe. */
+export async function readRecords(root: string): Promise<Records> {
+  const directory = join(root, 'journal');
+  for (let read = 0; read < cliLimits.journalReads; read += 1) {
+    const names = await namesIn(directory);
+    const damagedKept = names.filter((name) => name.endsWith('.damaged'));
+    const [newest] = names.flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
+    if (newest === undefined) return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
+    try {
+      const { records, end } = parse(await readFile(join(directory, `journal.${newest}`)));
+      return { ...folded(records), end, damagedKept };
+    } catch (thrown) {
+      // a snapshot took its place between the two looks
+      if (codeOf(thrown) !== 'ENOENT') throw thrown;
+    }
+  }
+  return fail('outside', `read the journal in ${directory}: it was replaced ${cliLimits.journalReads} times meanwhile`);
+}
+
+function folded(records: readonly JournalRecord[]): Pick<Records, 'ledger' | 'histories'> {
+  const ledger = emptyLedger();
+  const histories = new Map<string, string[]>();
+  for (const record of records) {
+    ledgerFold.apply(ledger, record);
+    const id = 'id' in record ? record.id : record.image.id;
+    histories.set(id, [...(histories.get(id) ?? []), record.type].slice(-cliLimits.recordsShown));
+  }
+  return { ledger, histories };
+}
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return [];
+    throw thrown;
+  }
+}

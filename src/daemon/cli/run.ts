@@ -1,0 +1,67 @@
+/** The commands of the program beside the daemon: from a command line to an exit code. */
+import { FaultError, toFault } from '../../base/fault.ts';
+import { cliLimits } from '../../base/limits.ts';
+import { realClock } from '../../host/clock.ts';
+import { introspectionClient, problemOf } from '../../introspection/client.ts';
+import type { CallProblem } from '../../introspection/client.ts';
+import type { CommandLine, CommandName } from '../command-line.ts';
+import { introspectionSocket } from '../config.ts';
+import type { Config } from '../config-schema.ts';
+import { configOf } from './config-of.ts';
+import type { Command } from './context.ts';
+import { CommandError, EXIT } from './exit-codes.ts';
+import { ps } from './ps.ts';
+import type { Screen } from './screen.ts';
+import { config, status, version } from './status.ts';
+import { watch } from './watch.ts';
+import { log, why } from './why.ts';
+
+const COMMANDS: Partial<Readonly<Record<CommandName, (command: Command) => Promise<number> | number>>> = {
+  ps, why, log, watch, status, config,
+  // with half of the daemon behind them; the others are to answer at once
+  check: async (command) => (await import('./check.ts')).check(command),
+  wipe: async (command) => (await import('./wipe.ts')).wipe(command),
+};
+
+const EXIT_OF: Readonly<Record<CallProblem, number>> = {
+  unreachable: EXIT.unreachable,
+  notFound: EXIT.notFound,
+  usage: EXIT.usage,
+  overflown: EXIT.failed,
+  forgotten: EXIT.failed,
+  failed: EXIT.failed,
+};
+
+/** Runs one command to its end; what goes wrong is one line on stderr. */
+export async function runCommand(line: CommandLine, screen: Screen, defaultFile: string, signal: AbortSignal): Promise<number> {
+  const run = COMMANDS[line.command];
+  if (line.command === 'version') return version({ screen, json: line.flags.has('json') });
+  if (run === undefined) throw new CommandError(EXIT.usage, `troupe ${line.command}: not a command of this kind`);
+  let socket = '';
+  try {
+    const json = line.flags.has('json');
+    const readConfig = (): Promise<Config> => configOf(line, defaultFile);
+    // with its path named, nothing of the configuration plays a part
+    socket = line.options['introspection'] ?? introspectionSocket(await readConfig());
+    const client = introspectionClient(socket, cliLimits.callMs);
+    return await run({ line, screen, clock: realClock(), json, socket, client, config: readConfig, signal });
+  } catch (thrown) {
+    return tell(thrown, line, screen, socket);
+  }
+}
+
+function tell(thrown: unknown, line: CommandLine, screen: Screen, socket: string): number {
+  if (thrown instanceof CommandError) {
+    screen.note(thrown.message);
+    return thrown.exitCode;
+  }
+  if (thrown instanceof FaultError) {
+    const { kind, message } = toFault(thrown);
+    screen.note(`troupe ${line.command}: ${message}`);
+    return kind === 'invalidRequest' ? EXIT.usage : EXIT.failed;
+  }
+  const { problem, message } = problemOf(thrown);
+  const text = problem === 'unreachable' ? `no daemon answers at ${socket}: ${message}` : message;
+  screen.note(`troupe ${line.command}: ${text}`);
+  return EXIT_OF[problem];
+}

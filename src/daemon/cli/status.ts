@@ -1,0 +1,87 @@
+/** `troupe status`, `troupe config`, `troupe version`: the daemon itself. */
+import { readFile } from 'node:fs/promises';
+import { parse, stringify } from 'smol-toml';
+import { plainOf, problemOf } from '../../introspection/client.ts';
+import type { StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
+import { codeOf } from '../../host/errno.ts';
+import { defaultConfig } from '../config-schema.ts';
+import { VERSION } from '../version.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+import type { Screen } from './screen.ts';
+import { age, bytes } from './text.ts';
+
+/** Ends with 1 when the daemon says that it is not ready. */
+export async function status(command: Command): Promise<number> {
+  const answer = await command.client.status({});
+  const { screen } = command;
+  if (command.json) {
+    const { configJson, ...rest } = answer;
+    writeJson(screen, { ...(plainOf(rest) as object), config: JSON.parse(configJson) as unknown });
+  } else for (const line of statusLines(answer, command.clock.nowNs(), screen)) screen.line(line);
+  return answer.notReadyReason === '' && answer.networkReady ? EXIT.ok : EXIT.failed;
+}
+
+/** The lines of `troupe status`. */
+export function statusLines(answer: StatusResponse, nowNs: bigint, screen: Screen): readonly string[] {
+  const entry = (name: string, value: string): string => `${name.padEnd(12)}${value}`;
+  const yes = (isReady: boolean, reason: string): string =>
+    isReady ? screen.tone('good', 'ready') : screen.tone('bad', `not ready: ${reason === '' ? 'no reason given' : reason}`);
+  return [
+    entry('troupe', `${answer.version}, pid ${answer.pid}, up ${age(nowNs - answer.startedNs)}, ${bytes(Number(answer.rssBytes))} of memory`),
+    entry('runtime', yes(answer.notReadyReason === '', answer.notReadyReason)),
+    entry('network', yes(answer.networkReady, answer.networkMessage)),
+    ...answer.handlers.map((handler) => entry('handler', `${handler.name === '' ? 'default' : handler.name} ${yes(handler.ready, handler.reason)}`)),
+    entry('alive', `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`),
+    entry('socket', answer.socket),
+  ];
+}
+
+/** The configuration of the running daemon, else the one that it would start with. */
+export async function config(command: Command): Promise<number> {
+  const { screen, line, json } = command;
+  if (line.flags.has('default')) {
+    const text = (await commentedDefault()) ?? stringify(defaultConfig);
+    if (json) writeJson(screen, parse(text));
+    else screen.line(text.trimEnd());
+    return EXIT.ok;
+  }
+  const inEffect = await effective(command);
+  if (json) writeJson(screen, inEffect);
+  else screen.line(stringify(inEffect).trimEnd());
+  return EXIT.ok;
+}
+
+async function effective(command: Command): Promise<object> {
+  const { line, client, screen } = command;
+  // named files and options ask for what they would give
+  const asksForFiles = ['config', 'root', 'socket'].some((name) => line.options[name] !== undefined);
+  if (asksForFiles) return command.config();
+  try {
+    return JSON.parse((await client.status({})).configJson) as object;
+  } catch (thrown) {
+    if (problemOf(thrown).problem !== 'unreachable') throw thrown;
+    screen.note('troupe config: no daemon answers; this is what one would start with');
+    return command.config();
+  }
+}
+
+/** The commented file of the package: beside the sources and beside the bundle. */
+async function commentedDefault(): Promise<string | undefined> {
+  for (const place of ['../../../deploy/troupe.toml', '../deploy/troupe.toml']) {
+    try {
+      return await readFile(new URL(place, import.meta.url), 'utf8');
+    } catch (thrown) {
+      if (codeOf(thrown) !== 'ENOENT') throw thrown;
+    }
+  }
+  return undefined;
+}
+
+export function version({ screen, json }: Pick<Command, 'screen' | 'json'>): number {
+  const node = process.versions.node;
+  if (json) writeJson(screen, { version: VERSION, node, platform: process.platform, arch: process.arch });
+  else screen.line(`troupe ${VERSION} (Node ${node})`);
+  return EXIT.ok;
+}

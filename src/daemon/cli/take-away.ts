@@ -1,0 +1,146 @@
+/** Takes away what was found, each kind in its turn; what can't be taken away is told and does not stop the rest. */
+import { rm } from 'node:fs/promises';
+import type { SandboxId } from '../../base/ids.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import { cliLimits } from '../../base/limits.ts';
+import { killCgroup } from '../../host/cgroup-kill.ts';
+import { removeCgroup } from '../../host/cgroups.ts';
+import { readMountInfo } from '../../host/mountinfo.ts';
+import { unmount } from '../../host/mounts.ts';
+import { isNamespacePin, unpinNamespaces } from '../../host/namespaces.ts';
+import { killTree } from '../../host/process-kill.ts';
+import { runTool } from '../../host/process-tool.ts';
+import { AttachmentCache } from '../../network/attachment-cache.ts';
+import { Attachments } from '../../network/attachments.ts';
+import { chainName, Firewall, jumpsTo, removal } from '../../network/firewall.ts';
+import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
+import type { RunTool, ToolResult } from '../../network/plugin.ts';
+import type { Leak } from './findings.ts';
+import { LEAK_ORDER } from './findings.ts';
+import { attachmentDirectory } from './machine-network.ts';
+import type { Rule } from './machine-network.ts';
+import type { Place } from './machine.ts';
+
+export interface Taken {
+  readonly leak: Leak;
+  /** Why it is still there; empty when it is gone. */
+  readonly problem: string;
+}
+
+/** Works through them in the order in which they lean on each other: processes first, files last. */
+export async function takeAway(place: Place, leaks: readonly Leak[]): Promise<Taken[]> {
+  const taken: Taken[] = [];
+  for (const kind of LEAK_ORDER) {
+    const these = leaks.filter((leak) => leak.kind === kind);
+    // of mounts the inner ones first
+    if (kind === 'mount') these.reverse();
+    for (const leak of these) {
+      try {
+        await takeOne(place, leak);
+        taken.push({ leak, problem: '' });
+      } catch (thrown) {
+        taken.push({ leak, problem: toFault(thrown).message });
+      }
+    }
+  }
+  return taken;
+}
+
+async function takeOne(place: Place, leak: Leak): Promise<void> {
+  switch (leak.kind) {
+    case 'process':
+      return endProcess(place, leak.process);
+    case 'cgroup':
+      return endCgroup(place, leak.cgroup.path);
+    case 'attachment':
+      return detach(place, leak.id);
+    case 'rules':
+      return dropRules(place, leak.rule);
+    case 'mount':
+      return unmountAll(leak.path);
+    case 'pins':
+      return unpinNamespaces(leak.path);
+    case 'files':
+      return removeFiles(leak.path);
+  }
+}
+
+async function endProcess({ clock }: Place, { pid, startTicks }: { readonly pid: number; readonly startTicks: number }): Promise<void> {
+  const left = await killTree({ pid, startTicks }, clock);
+  if (left.length > 0) fail('timedOut', `end process ${pid}: killed, but these do not end: ${left.map((one) => one.pid).join(', ')}`);
+}
+
+async function endCgroup({ cgroups, clock }: Place, path: string): Promise<void> {
+  const left = await killCgroup(cgroups, path, { clock, timeoutMs: cliLimits.killMs });
+  if (left.length > 0) fail('timedOut', `remove cgroup ${path}: these processes do not end: ${left.join(', ')}`);
+  await removeCgroup(cgroups, path);
+}
+
+/** CNI DEL with what was kept of ADD; also after the namespace is gone. */
+async function detach(place: Place, id: SandboxId): Promise<void> {
+  const run = toolOf(place);
+  const attachments = new Attachments(run, new AttachmentCache(attachmentDirectory(place.config)), new Firewall(run));
+  const pin = place.layout.pin(id, 'net');
+  const damaged = (): never => fail('outside', `CNI DEL of sandbox ${id}: what was kept for it is damaged`, { subject: id });
+  await attachments.del(id, (await isNamespacePin(pin)) ? pin : '', { timeoutMs: cliLimits.delMs }, damaged);
+}
+
+function toolOf({ clock }: Place): RunTool {
+  return (call) => runTool({ ...call, clock });
+}
+
+/** The chains of bridge, ptp and portmap have names that follow from network and container. */
+async function dropRules(place: Place, { family, id, network }: Rule): Promise<void> {
+  const prefix = family === 4 ? 'ip' : 'ip6';
+  const run = async (name: string, args: readonly string[], stdin: string): Promise<ToolResult> => {
+    const path = await findExecutable(`${prefix}${name}`, TOOL_DIRS);
+    if (path === undefined) return fail('outside', `remove rules of sandbox ${id}: no ${prefix}${name} in ${TOOL_DIRS.join(', ')}`);
+    const result = await toolOf(place)({
+      argv: [path, ...args],
+      env: { PATH: TOOL_DIRS.join(':') },
+      stdin: Buffer.from(stdin),
+      timeoutMs: cliLimits.toolMs,
+      outputBytesMax: cliLimits.toolBytes,
+    });
+    if (result.exitCode === 0) return result;
+    return fail('outside', `remove rules of sandbox ${id}: ${path}: exit code ${result.exitCode}: ${decode(result.stderr)}`);
+  };
+  const saved = decode((await run('tables-save', ['-t', 'nat'], '')).stdout);
+  for (const chain of [chainName(network, id), chainName(network, id, 'DN-')]) {
+    if (saved.includes(`\n:${chain} `)) await run('tables-restore', ['-w', '--noflush'], removal(jumpsTo(saved, chain), chain));
+  }
+}
+
+async function unmountAll(path: string): Promise<void> {
+  for (let layer = 0; layer < cliLimits.stackedMounts; layer += 1) {
+    // lazy: what has it open in another namespace lets go of it later, the name is free at once
+    if (!(await unmount(path, { lazy: true }))) return;
+  }
+  fail('outside', `unmount ${path}: more than ${cliLimits.stackedMounts} mounts lie on it`);
+}
+
+/** Never through a mount: what is mounted there would be deleted with it. */
+export async function removeFiles(path: string): Promise<void> {
+  const below = (await readMountInfo()).find(({ mountPoint }) => mountPoint === path || mountPoint.startsWith(`${path}/`));
+  if (below !== undefined) fail('outside', `remove ${path}: ${below.mountPoint} is mounted`);
+  await rm(path, { recursive: true, force: true });
+}
+
+/** One line for people. */
+export function nameOfLeak(leak: Leak): string {
+  switch (leak.kind) {
+    case 'process':
+      return `process ${leak.process.pid} (${leak.process.name})`;
+    case 'cgroup':
+      return `cgroup ${leak.cgroup.path}`;
+    case 'attachment':
+      return `network of sandbox ${leak.id}`;
+    case 'rules':
+      return `rules of sandbox ${leak.rule.id}`;
+    case 'mount':
+      return `mount ${leak.path}`;
+    case 'pins':
+    case 'files':
+      return leak.path;
+  }
+}

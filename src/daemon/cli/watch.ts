@@ -1,0 +1,64 @@
+/** `troupe watch`: changes as they happen, over restarts of the daemon and over overflow, without a hole that is not told. */
+import { cliLimits } from '../../base/limits.ts';
+import { plainOf, problemOf } from '../../introspection/client.ts';
+import type { Change } from '../../gen/introspection/v1/introspection_pb.ts';
+import { pause } from '../../host/clock.ts';
+import { changeText } from './actor-text.ts';
+import type { Command } from './context.ts';
+import { CommandError, EXIT } from './exit-codes.ts';
+import { fit, shortAddress, timeOfDay } from './text.ts';
+
+interface Place {
+  /** Number of the last change that was shown. */
+  seq: bigint;
+  /** Which life of the daemon the number is of. */
+  startedNs: bigint;
+}
+
+export async function watch(command: Command): Promise<number> {
+  const after = command.line.options['after'];
+  if (after !== undefined && !/^\d{1,18}$/u.test(after)) throw new CommandError(EXIT.usage, `troupe watch: --after ${after}: a number is wanted`);
+  const place: Place = { seq: BigInt(after ?? 0), startedNs: 0n };
+  let tries = 0;
+  while (!command.signal.aborted) {
+    try {
+      await follow(command, place, () => (tries = 0));
+    } catch (thrown) {
+      if (command.signal.aborted) break;
+      const { problem, message } = problemOf(thrown);
+      const wasReached = place.startedNs !== 0n;
+      if (problem === 'forgotten') {
+        // said, since a hole that nobody notices is worse than one
+        command.screen.note(`troupe watch: ${message}; going on with what happens from now on`);
+        place.seq = 0n;
+      } else if (problem !== 'overflown' && !(problem === 'unreachable' && wasReached)) throw thrown;
+      tries += 1;
+      if (tries > cliLimits.reconnects) throw thrown;
+      if (problem === 'unreachable') await pause(command.clock, cliLimits.reconnectMs);
+    }
+  }
+  return EXIT.ok;
+}
+
+async function follow(command: Command, place: Place, reached: () => void): Promise<void> {
+  const { client, signal } = command;
+  const { startedNs, pid } = await client.status({}, { signal });
+  if (place.startedNs !== 0n && startedNs !== place.startedNs) {
+    command.screen.note(`troupe watch: the daemon was started anew (pid ${pid}); its changes are counted from the start`);
+    place.seq = 1n;
+  }
+  place.startedNs = startedNs;
+  reached();
+  for await (const change of client.watch({ afterSeq: place.seq }, { signal, timeoutMs: 0 })) {
+    place.seq = change.seq;
+    show(command, change);
+  }
+}
+
+function show({ screen, json }: Command, change: Change): void {
+  if (json) screen.line(JSON.stringify(plainOf(change)));
+  else {
+    const text = `${timeOfDay(change.atNs)}  ${shortAddress(change.address)}  ${changeText(change)}`;
+    screen.line(screen.tone(change.settled ? 'good' : 'dim', fit(text, screen.columns)));
+  }
+}

@@ -1,0 +1,121 @@
+/** `troupe why` and `troupe log`: one actor, explained on one screen, or its whole remembered history. */
+import { cliLimits } from '../../base/limits.ts';
+import { plainOf } from '../../introspection/client.ts';
+import type { Actor, Change, ExplainResponse, Wait } from '../../gen/introspection/v1/introspection_pb.ts';
+import { changeText, leftUntil, nameOf, processStateWord, summary, titleOf, toneOf } from './actor-text.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+import type { Screen } from './screen.ts';
+import { age, dateAndTime, fit, timeOfDay } from './text.ts';
+
+export async function why(command: Command): Promise<number> {
+  const answer = await command.client.explain({ query: command.line.words[0] ?? '' });
+  if (command.json) writeJson(command.screen, plainOf(answer));
+  else for (const text of whyLines(answer, command.clock.nowNs(), command.screen)) command.screen.line(text);
+  return EXIT.ok;
+}
+
+export async function log(command: Command): Promise<number> {
+  const answer = await command.client.explain({ query: command.line.words[0] ?? '' });
+  const { screen } = command;
+  if (command.json) writeJson(screen, { address: answer.actor?.address ?? '', history: plainOf(answer.history) });
+  else for (const change of answer.history) screen.line(fit(`${dateAndTime(change.atNs)}  ${changeText(change)}`, screen.columns));
+  return EXIT.ok;
+}
+
+/** The screen for one actor. */
+export function whyLines(answer: ExplainResponse, nowNs: bigint, screen: Screen): readonly string[] {
+  const { actor, history, related } = answer;
+  if (actor === undefined) return [];
+  const lines = [
+    screen.tone('strong', titleOf(actor)),
+    ...stateLines(actor, nowNs, screen),
+    ...actor.waits.flatMap((wait) => waitLines(wait, nowNs, screen)),
+    ...historyLines(history, nowNs, screen),
+    ...relatedLines(actor, related, nowNs, screen),
+  ];
+  return lines;
+}
+
+function stateLines(actor: Actor, nowNs: bigint, screen: Screen): readonly string[] {
+  const entry = (name: string, value: string, tone?: Parameters<Screen['tone']>[0]): string => {
+    const text = fit(value, screen.columns - 12);
+    return `  ${name.padEnd(10)}${tone === undefined ? text : screen.tone(tone, text)}`;
+  };
+  const since = actor.sinceNs === 0n ? '' : ` for ${age(nowNs - actor.sinceNs)}, since ${timeOfDay(actor.sinceNs)}`;
+  const lines = [entry('state', `${actor.state}${since}`, toneOf(actor)), entry('id', actor.id)];
+  if (actor.removedNs !== 0n) lines.push(entry('removed', `${age(nowNs - actor.removedNs)} ago, at ${timeOfDay(actor.removedNs)}`));
+  else if (actor.settled && actor.waits.length === 0) lines.push(entry('waits', 'on nothing: it is settled'));
+  if (actor.pid !== 0n) lines.push(entry('pid', String(actor.pid)));
+  if (actor.hasExited) lines.push(entry('exit code', String(actor.exitCode)));
+  if (actor.debts.length > 0) lines.push(entry('owes', `${actor.debts.join(', ')}: still to be undone, tried again`, 'bad'));
+  if (actor.fault !== '') lines.push(...wrap('fault', actor.fault, screen));
+  if (!actor.listed && actor.removedNs === 0n && actor.kind !== 'pull') lines.push(entry('listed', 'no: clients do not see it'));
+  return lines;
+}
+
+/** A reason is never cut: it is what one came for. */
+function wrap(name: string, text: string, screen: Screen): readonly string[] {
+  const width = screen.columns - 12;
+  const lines: string[] = [];
+  for (let rest = fit(text, Number.MAX_SAFE_INTEGER); rest !== ''; ) {
+    const space = rest.length <= width ? rest.length : rest.lastIndexOf(' ', width);
+    const cut = space <= 0 ? width : space;
+    lines.push(rest.slice(0, cut));
+    rest = rest.slice(cut).trimStart();
+  }
+  return lines.map((line, at) => `  ${(at === 0 ? name : '').padEnd(10)}${screen.tone('bad', line)}`);
+}
+
+function waitLines(wait: Wait, nowNs: bigint, screen: Screen): readonly string[] {
+  const { columns } = screen;
+  const head = `  waits on  ${fit(wait.on === '' ? wait.effect : `${wait.on} (${wait.effect})`, columns - 12)}`;
+  const lines = [
+    screen.tone('busy', head),
+    `            for ${age(nowNs - wait.sinceNs)}, until ${timeOfDay(wait.deadlineNs)} (${leftUntil(wait, nowNs)})`,
+  ];
+  if (wait.pid !== 0n) lines.push(`            pid ${wait.pid}, ${processStateWord(wait.processState)}`);
+  if (wait.argv.length > 0) lines.push(`            ${fit(wait.argv.map(shown).join(' '), columns - 12)}`);
+  const stack = wait.kernelStack.split('\n').filter((frame) => frame !== '');
+  for (const frame of stack.slice(0, cliLimits.stackLines)) lines.push(screen.tone('dim', `            ${fit(frame, columns - 12)}`));
+  return lines;
+}
+
+/** A word that a shell would read as it stands. */
+function shown(word: string): string {
+  return /^[\w@%+=:,./-]+$/u.test(word) ? word : JSON.stringify(word);
+}
+
+function historyLines(history: readonly Change[], nowNs: bigint, screen: Screen): readonly string[] {
+  if (history.length === 0) return [];
+  const last = history.slice(-cliLimits.historyShown);
+  const more = history.length - last.length;
+  const head = more === 0 ? '  before' : `  before    ${more} more: troupe log`;
+  return [
+    screen.tone('dim', head),
+    ...last.map((change) => {
+      const ago = `${age(nowNs - change.atNs)} ago`.padStart(10);
+      return fitTone(screen, `${ago}  ${changeText(change)}`);
+    }),
+  ];
+}
+
+function fitTone(screen: Screen, text: string): string {
+  const lead = /^ */u.exec(text)?.[0] ?? '';
+  return `  ${lead}${fit(text.slice(lead.length), screen.columns - 2 - lead.length)}`;
+}
+
+function relatedLines(actor: Actor, related: readonly Actor[], nowNs: bigint, screen: Screen): readonly string[] {
+  if (related.length === 0) return [];
+  const shownOnes = related.slice(0, cliLimits.relatedShown);
+  const more = related.length - shownOnes.length;
+  return [
+    screen.tone('dim', actor.kind === 'sandbox' ? '  containers' : '  pod'),
+    ...shownOnes.map((other) => {
+      const told = summary(other, nowNs);
+      return `    ${screen.tone(toneOf(other), fit(`${nameOf(other)}: ${other.state}${told === '' ? '' : `, ${told}`}`, screen.columns - 4))}`;
+    }),
+    ...(more > 0 ? [`    and ${more} more: troupe ps`] : []),
+  ];
+}

@@ -1,0 +1,136 @@
+/** `troupe wipe`: everything of an instance whose daemon does not run goes: processes, mounts, networks, cgroups, files. */
+import { lstat, rmdir, unlink } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { fail, toFault } from '../../base/fault.ts';
+import { cgroupDirectories } from '../../host/cgroup-layout.ts';
+import { codeOf } from '../../host/errno.ts';
+import { releasePinRoot } from '../../host/namespaces.ts';
+import { problemOf } from '../../introspection/client.ts';
+import { introspectionSocket } from '../config.ts';
+import { lockIfThere } from './check.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+import type { Leak } from './findings.ts';
+import type { Machine, Place } from './machine.ts';
+import { namesIn } from './machine.ts';
+import { lookAround } from './place.ts';
+import type { Look } from './place.ts';
+import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
+import type { Taken } from './take-away.ts';
+
+/** What a daemon makes in its root; other names there are not ours. */
+const OF_ROOT = ['journal', 'layers', 'partial', 'trash', 'containers', 'cni', 'logs', 'pause-rootfs'];
+/** The same in its state directory. */
+const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes'];
+/** Containers named in a refusal. */
+const NAMED = 5;
+
+export async function wipe(command: Command): Promise<number> {
+  await refuseRunning(command);
+  const config = await command.config();
+  const lock = await lockIfThere(config.root);
+  try {
+    const look = await lookAround(config, command.clock);
+    if (!command.line.flags.has('force')) refusePods(look);
+    const taken = await takeAway(look.place, everything(look.machine));
+    // rules that a DEL has left, or that a cut-off one did
+    const rest = (await lookAround(config, command.clock)).machine;
+    const ids = new Set<string>([...look.machine.attachments, ...look.records.ledger.sandboxes.keys()]);
+    const rules = rest.rules.filter(({ id }) => ids.has(id)).map((rule): Leak => ({ kind: 'rules', rule }));
+    taken.push(...(await takeAway(look.place, rules)));
+    const files = await removeContents(look.place, taken, command.line.flags.has('force'));
+    return report(command, taken, files);
+  } finally {
+    await lock?.release();
+  }
+}
+
+/** By its socket, since another root's lock says nothing of the state directory. */
+async function refuseRunning({ client, socket }: Command): Promise<void> {
+  try {
+    const { pid } = await client.status({});
+    fail('conflict', `wipe: a daemon runs (pid ${pid}) and answers at ${socket}; stop it first`);
+  } catch (thrown) {
+    if (problemOf(thrown).problem !== 'unreachable') throw thrown;
+  }
+}
+
+function refusePods({ machine, records }: Look): void {
+  const ids = [...new Set(machine.processes.map(({ id }) => id))];
+  if (ids.length === 0) return;
+  const names = ids.slice(0, NAMED).map((id) => {
+    const { sandboxes, containers } = records.ledger;
+    const key = [...containers.values(), ...sandboxes.values()].find(({ intent }) => intent.id === id)?.intent.spec.key;
+    return key === undefined ? id : `${key.name} (${id.slice(0, 13)})`;
+  });
+  const more = ids.length > NAMED ? ` and ${ids.length - NAMED} more` : '';
+  fail('wrongState', `wipe: these run: ${names.join(', ')}${more}; stop them first, or say --force`);
+}
+
+function everything(machine: Machine): readonly Leak[] {
+  return [
+    ...machine.processes.map((process): Leak => ({ kind: 'process', process })),
+    ...machine.cgroups.map((cgroup): Leak => ({ kind: 'cgroup', cgroup })),
+    ...machine.attachments.map((id): Leak => ({ kind: 'attachment', id })),
+    ...machine.mounts.map(({ path }): Leak => ({ kind: 'mount', path })),
+    ...machine.entries.flatMap(({ kind, path }): readonly Leak[] => (kind === 'namespace pins' ? [{ kind: 'pins', path }] : [])),
+  ];
+}
+
+/** The directories themselves stay: they may be mounts, or made by somebody else with a mode of their own. */
+async function removeContents(place: Place, taken: readonly Taken[], isForced: boolean): Promise<readonly Taken[]> {
+  const { layout, config, cgroups } = place;
+  const owesNetwork = taken.some(({ leak, problem }) => leak.kind === 'attachment' && problem !== '');
+  const kept = (name: string): boolean => name === 'cni' && owesNetwork && !isForced;
+  const paths = [
+    ...OF_STATE.map((name) => join(layout.state, name)),
+    // the journal last: until then a wipe that was cut off can be told from a fresh root
+    ...OF_ROOT.filter((name) => !kept(name)).toReversed().map((name) => join(layout.root, name)),
+  ];
+  const done: Taken[] = [];
+  const attempt = async (path: string, work: () => Promise<void>): Promise<void> => {
+    try {
+      await work();
+      done.push({ leak: { kind: 'files', path }, problem: '' });
+    } catch (thrown) {
+      done.push({ leak: { kind: 'files', path }, problem: toFault(thrown).message });
+    }
+  };
+  if ((await namesIn(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
+  const there = new Set([...(await namesIn(layout.root)).map((name) => join(layout.root, name)), ...(await namesIn(layout.state)).map((name) => join(layout.state, name))]);
+  for (const path of paths) if (there.has(path)) await attempt(path, () => removeFiles(path));
+  for (const socket of [config.socket, introspectionSocket(config)]) if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
+  // busy where somebody else's are below it: then it is not ours alone
+  for (const directory of cgroupDirectories(cgroups, config.cgroup.parent)) await rmdir(directory).catch(() => undefined);
+  return done;
+}
+
+async function isSocket(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isSocket();
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'ENOTDIR') return false;
+    throw thrown;
+  }
+}
+
+function report({ screen, json }: Command, taken: readonly Taken[], files: readonly Taken[]): number {
+  const all = [...taken, ...files];
+  const problems = all.filter(({ problem }) => problem !== '');
+  if (json) {
+    writeJson(screen, {
+      removed: all.filter(({ problem }) => problem === '').map(({ leak }) => nameOfLeak(leak)),
+      stays: problems.map(({ leak, problem }) => ({ object: nameOfLeak(leak), problem })),
+    });
+  } else {
+    const counts = new Map<string, number>();
+    for (const { leak, problem } of taken) if (problem === '') counts.set(leak.kind, (counts.get(leak.kind) ?? 0) + 1);
+    for (const [kind, count] of counts) screen.line(`removed ${count} × ${kind}`);
+    const names = files.filter(({ problem }) => problem === '').map(({ leak }) => (leak.kind === 'files' ? `${basename(leak.path)}` : ''));
+    if (names.length > 0) screen.line(`removed ${names.join(', ')}`);
+    for (const { leak, problem } of problems) screen.line(screen.tone('bad', `stays: ${nameOfLeak(leak)}: ${problem}`));
+    if (all.length === 0) screen.line('nothing was there');
+  }
+  return problems.length === 0 ? EXIT.ok : EXIT.failed;
+}

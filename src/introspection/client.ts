@@ -1,0 +1,71 @@
+/** Asks a running daemon over its introspection socket. */
+import { Code, ConnectError, createClient } from '@connectrpc/connect';
+import type { Client } from '@connectrpc/connect';
+import { createConnectTransport } from '@connectrpc/connect-node';
+import { fail } from '../base/fault.ts';
+import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
+
+export type IntrospectionClient = Client<typeof Introspection>;
+
+/** A client of the service at this Unix socket; connects with each call. */
+export function introspectionClient(socket: string, callMs: number): IntrospectionClient {
+  const transport = createConnectTransport({
+    // the host is not looked at: the socket decides
+    baseUrl: 'http://troupe',
+    httpVersion: '1.1',
+    nodeOptions: { socketPath: socket },
+    defaultTimeoutMs: callMs,
+  });
+  return createClient(Introspection, transport);
+}
+
+/** How a call ended that did not succeed. */
+export type CallProblem = 'unreachable' | 'notFound' | 'usage' | 'overflown' | 'forgotten' | 'failed';
+
+/** What a rejected call means to its caller. */
+export function problemOf(thrown: unknown): { readonly problem: CallProblem; readonly message: string } {
+  const error = ConnectError.from(thrown);
+  const message = error.rawMessage;
+  switch (error.code) {
+    case Code.NotFound:
+      return { problem: 'notFound', message };
+    case Code.InvalidArgument:
+      return { problem: 'usage', message };
+    case Code.ResourceExhausted:
+      return { problem: 'overflown', message };
+    case Code.OutOfRange:
+      return { problem: 'forgotten', message };
+    case Code.Unavailable:
+    case Code.Aborted:
+    case Code.DeadlineExceeded:
+    case Code.PermissionDenied:
+      return { problem: 'unreachable', message };
+    case Code.Unknown:
+    case Code.Internal:
+      // Node's own errors of a connection: ENOENT, ECONNREFUSED, EACCES, ECONNRESET
+      return { problem: isOfSystem(error.cause) ? 'unreachable' : 'failed', message };
+    default:
+      return { problem: 'failed', message };
+  }
+}
+
+function isOfSystem(cause: unknown): boolean {
+  return cause instanceof Error && typeof (cause as { code?: unknown }).code === 'string';
+}
+
+export type PlainJson = null | boolean | number | string | PlainJson[] | { [key: string]: PlainJson };
+
+/**
+ * A message as JSON for scripts: fields as in the .proto in lowerCamelCase. Times in nanoseconds are texts, since they
+ * are beyond what JSON readers keep of a number; other integers are numbers.
+ */
+export function plainOf(message: unknown, key = ''): PlainJson {
+  if (message === undefined || message === null) return null;
+  if (typeof message === 'bigint') return key.endsWith('Ns') ? message.toString() : Number(message);
+  if (typeof message === 'string' || typeof message === 'number' || typeof message === 'boolean') return message;
+  if (Array.isArray(message)) return message.map((item) => plainOf(item, key));
+  if (typeof message !== 'object') return fail('bug', `make JSON of a message: a ${typeof message} stands in it`);
+  const out: { [key: string]: PlainJson } = {};
+  for (const [name, value] of Object.entries(message)) if (!name.startsWith('$')) out[name] = plainOf(value, name);
+  return out;
+}
