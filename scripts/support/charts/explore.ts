@@ -80,9 +80,19 @@ const explored = new Map<Charted, Exploration>();
 
 /** Breadth first from every input; once per process. */
 export function explore(charted: Charted): Exploration {
-  const exploration = explored.get(charted) ?? exploreAll(charted);
-  explored.set(charted, exploration);
-  return exploration;
+  const known = explored.get(charted);
+  if (known !== undefined) return known;
+  // xstate makes an actor without input at each step only to have its scope; our contexts throw then, unseen, and a
+  // third of the time would go into the stacks of these errors
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 0;
+  try {
+    const exploration = exploreAll(charted);
+    explored.set(charted, exploration);
+    return exploration;
+  } finally {
+    Error.stackTraceLimit = limit;
+  }
 }
 
 function exploreAll(charted: Charted): Exploration {
