@@ -16,7 +16,7 @@ describe.skipIf(!isHere)('the handler crun', () => {
   let world: World;
 
   beforeAll(async () => {
-    world = await hostOnlyWorld('crun', { crun: CRUN });
+    world = await hostOnlyWorld('crun', { handlers: { crun: CRUN } });
   });
 
   afterAll(async () => {

@@ -1,4 +1,5 @@
 // One pod with one container on an instance of a test's own, step by step.
+import type { InstanceOptions } from '../../support/instance.ts';
 import type { Message, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
 import { ContainerConfigSchema, LinuxContainerResourcesSchema, NamespaceMode, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -43,8 +44,8 @@ export async function removePod(world: World, sandboxId: string): Promise<void> 
   await world.client.runtime.removePodSandbox({ podSandboxId: sandboxId });
 }
 
-export const hostOnlyWorld = (name: string, handlers: Readonly<Record<string, string>> = {}): Promise<World> =>
-  makeWorld({ name, network: 'host-only', handlers });
+export const hostOnlyWorld = (name: string, options: Pick<InstanceOptions, 'handlers' | 'runtimePath'> = {}): Promise<World> =>
+  makeWorld({ name, network: 'host-only', ...options });
 
 /** Takes the world away; gives what the daemon has left on the machine. */
 export async function closeWorld(world: World): Promise<string[]> {

@@ -1,5 +1,6 @@
 // UpdateContainerResources of the running daemon: request → cgroup files → ContainerStatus, and what a crash leaves.
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -14,6 +15,8 @@ const cgroups = await detectCgroups();
 const NOT_FOUND = 5;
 const FAILED_PRECONDITION = 9;
 const INVALID_ARGUMENT = 3;
+
+const LOOKS_MAX = 20_000;
 
 let world: World;
 
@@ -94,7 +97,7 @@ describe('UpdateContainerResources', () => {
     const filled = ['sh', '-c', 'x=$(head -c 24000000 /dev/zero | tr "\\\\0" x); echo full; while :; do sleep 3600; done'];
     const { sandboxId, containerId } = await made('full', { memoryLimitInBytes: 128n * MIB, cpuShares: 256n }, filled);
     await world.client.runtime.startContainer({ containerId });
-    await untilLogged(`${world.logs}/full/main/0.log`, 'full');
+    await until(() => readFileSync(`${world.logs}/full/main/0.log`, 'utf8').includes('full'));
     const before = inForce(containerId);
     expect(await codeOf(update(containerId, { memoryLimitInBytes: 16n * MIB, cpuShares: 1024n }))).toBe(FAILED_PRECONDITION);
     // a CPU that no machine has: the runtime fails after it may have set the memory
@@ -127,11 +130,74 @@ describe('UpdateContainerResources', () => {
   });
 });
 
-/** Waits for a line in a log: each look asks the daemon something, so that the loop is bounded by its answers. */
-async function untilLogged(path: string, word: string): Promise<void> {
-  for (let looks = 0; looks < 1000; looks += 1) {
-    if (readFileSync(path, 'utf8').includes(word)) return;
+describe('an update whose runtime is in our hands', () => {
+  let directory: string;
+  const file = (name: string): string => join(directory, name);
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-update-'));
+    // does the update for real, and then what the file `after` says
+    const script = ['#!/bin/sh', `case " $* " in *" update "*) if [ -e ${file('after')} ]; then`, `runc "$@"; . ${file('after')}; fi;; esac`, 'exec runc "$@"', ''];
+    writeFileSync(file('runtime'), script.join('\n'), { mode: 0o755 });
+    expect(await closeWorld(world)).toEqual([]);
+    world = await hostOnlyWorld('updb', { runtimePath: file('runtime') });
+  });
+
+  afterAll(() => rmSync(directory, { recursive: true }));
+
+  it('F09: killed between the kernel and the record, it goes on with the next start', async () => {
+    const { sandboxId, containerId } = await made('cut', { memoryLimitInBytes: 64n * MIB });
+    writeFileSync(file('after'), `echo $$ > ${file('pid')}.new; mv ${file('pid')}.new ${file('pid')}; while :; do sleep 1; done\n`);
+    const cut = codeOf(update(containerId, { memoryLimitInBytes: 80n * MIB }));
+    await until(() => existsSync(file('pid')));
+    expect(inForce(containerId).memory).toBe(80n * MIB);
+    expect((await told(containerId)).memoryLimitInBytes).toBe(64n * MIB);
+    await world.instance.kill();
+    process.kill(Number(readFileSync(file('pid'), 'utf8')), 'SIGKILL');
+    rmSync(file('after'));
+    expect(await cut).not.toBe(0);
+    await world.instance.start();
+    await world.client.runtime.startContainer({ containerId });
+    expect((await told(containerId)).memoryLimitInBytes).toBe(80n * MIB);
+    expect(inForce(containerId).memory).toBe(80n * MIB);
+    await removePod(world, sandboxId);
+  });
+
+  it('F09: failed after it was done, it is set back', async () => {
+    const { sandboxId, containerId } = await made('back', { memoryLimitInBytes: 64n * MIB });
+    writeFileSync(file('after'), `rm ${file('after')}; echo no >&2; exit 1\n`);
+    const thrown = await update(containerId, { memoryLimitInBytes: 80n * MIB, cpuQuota: 20_000n, cpuPeriod: 50_000n }).catch((error: Error) => error);
+    expect(String(thrown)).toContain(`UpdateContainerResources ${containerId}: update container ${containerId}: runc update: exit code 1: no`);
+    const none = cgroups.version === 2 ? 'max 100000' : '-1 100000';
+    expect(inForce(containerId)).toEqual({ memory: 64n * MIB, cpu: none });
+    expect(await told(containerId)).toMatchObject({ memoryLimitInBytes: 64n * MIB, cpuQuota: 0n, cpuPeriod: 0n });
+    await removePod(world, sandboxId);
+  });
+
+  it('a stop that comes meanwhile waits for it, and is done', async () => {
+    const { sandboxId, containerId } = await made('stop', { memoryLimitInBytes: 64n * MIB });
+    await world.client.runtime.startContainer({ containerId });
+    writeFileSync(file('after'), `touch ${file('held')}; while [ ! -e ${file('go')} ]; do sleep 0.01; done; exit 0\n`);
+    const updated = codeOf(update(containerId, { memoryLimitInBytes: 80n * MIB }));
+    await until(() => existsSync(file('held')));
+    const stopped = world.client.runtime.stopContainer({ containerId, timeout: 0n });
+    await world.client.runtime.version({});
+    writeFileSync(file('go'), '');
+    await stopped;
+    // it was done, or its container ended before it could be told
+    expect([0, FAILED_PRECONDITION]).toContain(await updated);
+    const { status } = await world.client.runtime.containerStatus({ containerId });
+    expect(status).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 137 });
+    rmSync(file('after'));
+    await removePod(world, sandboxId);
+  });
+});
+
+/** Looks until it is so; each look asks the daemon something, so that the loop is as long as that many answers. */
+async function until(isSo: () => boolean): Promise<void> {
+  for (let looks = 0; looks < LOOKS_MAX; looks += 1) {
+    if (isSo()) return;
     await world.client.runtime.version({});
   }
-  throw new Error(`${path} never said ${word}`);
+  throw new Error('it never was so');
 }
