@@ -61,27 +61,24 @@ export class Client {
   }
 
   async pull(reference: string): Promise<ImageId> {
-    const { history } = this.#world;
-    history.askedToPull();
-    history.pullsInFlight += 1;
+    const answered = this.#world.history.pull();
+    let id: ImageId | undefined;
     try {
-      const id = await this.#world.call('PullImage', this.#deadlineMs(), (troupe, call) => troupe.pullImage(reference, undefined, call));
-      history.pulled(id);
+      id = await this.#world.call('PullImage', this.#deadlineMs(), (troupe, call) => troupe.pullImage(reference, undefined, call));
       return id;
     } finally {
-      history.pullsInFlight -= 1;
+      answered(id);
     }
   }
 
   async removeImage(reference: string): Promise<void> {
-    const { history } = this.#world;
-    history.askedToRemoveImages();
-    history.removalsInFlight += 1;
+    const answered = this.#world.history.removal();
+    let removed: string | undefined;
     try {
       await this.#world.call('RemoveImage', this.#deadlineMs(), (troupe, call) => troupe.removeImage(reference, call));
-      history.imageRemoved(reference);
+      removed = reference;
     } finally {
-      history.removalsInFlight -= 1;
+      answered(removed);
     }
   }
 }

@@ -17,10 +17,10 @@ export class History {
   /** Failures that clients saw and that no right daemon gives. */
   readonly wrongs: string[] = [];
   readonly notes: string[] = [];
-  /** Calls that wait for an answer, and the most that did. */
-  pullsInFlight = 0;
-  removalsInFlight = 0;
-  answered = 0;
+  #pulls = 0;
+  #pullsBegun = 0;
+  #removals = 0;
+  #removalsBegun = 0;
 
   note(text: string): void {
     this.notes.push(text);
@@ -58,19 +58,29 @@ export class History {
     for (const [container, { sandboxId }] of this.containers) if (sandboxId === id) this.askedToRemoveContainer(container);
   }
 
-  pulled(imageId: string): void {
-    if (this.removalsInFlight === 0) this.images.add(imageId);
-  }
-
-  askedToRemoveImages(): void {
-    this.images.clear();
-  }
-
-  imageRemoved(reference: string): void {
-    if (this.pullsInFlight === 0) this.removedImages.add(reference);
-  }
-
-  askedToPull(): void {
+  /** A pull begins; the returned function takes its answer. Only a pull that no removal overlapped promises anything. */
+  pull(): (imageId: string | undefined) => void {
     this.removedImages.clear();
+    this.#pulls += 1;
+    this.#pullsBegun += 1;
+    const alone = this.#removals === 0;
+    const before = this.#removalsBegun;
+    return (imageId) => {
+      this.#pulls -= 1;
+      if (imageId !== undefined && alone && this.#removalsBegun === before) this.images.add(imageId);
+    };
+  }
+
+  /** The same for a removal. */
+  removal(): (reference: string | undefined) => void {
+    this.images.clear();
+    this.#removals += 1;
+    this.#removalsBegun += 1;
+    const alone = this.#pulls === 0;
+    const before = this.#pullsBegun;
+    return (reference) => {
+      this.#removals -= 1;
+      if (reference !== undefined && alone && this.#pullsBegun === before) this.removedImages.add(reference);
+    };
   }
 }

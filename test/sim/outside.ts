@@ -16,12 +16,13 @@ export interface FaultRates {
 /** Milliseconds after which a driver finds out by itself that nothing moves: downloads, whose whole bound is hours. */
 const STALL_MS = 180_000;
 
-/** One call: the parts in order, then the answer. */
+/** One call: the parts in order, then the answer; `tidy` is what the driver cleans up itself when it fails. */
 export type PortCall = <T>(
   label: string,
   fx: EffectContext | undefined,
   parts: readonly (() => void)[],
   answer: () => T,
+  tidy?: () => void,
 ) => Promise<T>;
 
 export class Outside {
@@ -38,16 +39,17 @@ export class Outside {
 
   /** The calls of one life. */
   life(epoch: number): PortCall {
-    return (label, fx, parts, answer) => this.call(epoch, label, fx, parts, answer);
+    return (label, fx, parts, answer, tidy) => this.call(epoch, label, fx, parts, answer, tidy);
   }
 
-  /** One call in the life `epoch`: the parts in order, then the answer. A part that throws is the driver's refusal. */
+  /** See PortCall. A part that throws is the driver's refusal. */
   call<T>(
     epoch: number,
     label: string,
     fx: EffectContext | undefined,
     parts: readonly (() => void)[],
     answer: () => T,
+    tidy: () => void = () => undefined,
   ): Promise<T> {
     const { scheduler } = this;
     if (epoch !== scheduler.epoch) return new Promise<T>(() => undefined);
@@ -71,8 +73,15 @@ export class Outside {
           return;
         }
         this.made[ending] += 1;
-        if (ending === 'hang' && fx !== undefined) this.#hang(epoch, label, fx, reject);
-        else answered(() => reject(new FaultError(fault(ending === 'aborted' ? 'cancelled' : 'outside', `${label}: made to fail after ${count} of ${parts.length} parts`))));
+        if (ending === 'hang' && fx !== undefined) this.#hang(epoch, label, fx, (reason) => {
+          tidy();
+          reject(reason);
+        });
+        else {
+          tidy();
+          const kind = ending === 'aborted' ? 'cancelled' : 'outside';
+          answered(() => reject(new FaultError(fault(kind, `${label}: made to fail after ${count} of ${parts.length} parts`))));
+        }
       });
     });
   }

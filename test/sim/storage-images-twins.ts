@@ -91,7 +91,7 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number): Ima
         kernel.layers.add(layer.diffId);
         kernel.partials.delete(layer.diffId);
       };
-      return call('images.fetchLayer', fx, [begin, commit], () => undefined);
+      return call('images.fetchLayer', fx, [begin, commit], () => undefined, () => kernel.partials.delete(layer.diffId));
     },
   };
 }
