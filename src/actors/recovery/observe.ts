@@ -4,10 +4,11 @@ import type { World } from './plan.ts';
 
 /** Asks every port what is there. No process is started for it (house rule 3.3). */
 export async function observeWorld(ports: Ports, fx: EffectContext): Promise<World> {
-  const [host, runtime, storage] = await Promise.all([
+  const [host, runtime, storage, networks] = await Promise.all([
     ports.host.observe(fx),
     ports.runtime.observe(fx),
     ports.storage.observe(fx),
+    ports.network.observe(fx),
   ]);
   return {
     nowNs: ports.clock.nowNs(),
@@ -15,5 +16,6 @@ export async function observeWorld(ports: Ports, fx: EffectContext): Promise<Wor
     containers: new Map(runtime.containers.map((facts) => [facts.id, facts])),
     pauses: new Map(runtime.pauses.map((facts) => [facts.id, facts])),
     storage,
+    networks: new Set(networks),
   };
 }

@@ -5,7 +5,7 @@
  * | sandbox: records          | world                         | begins                         |
  * |---------------------------|-------------------------------|--------------------------------|
  * | intent                    | anything                      | unwinding, every step          |
- * | ready                     | namespaces (and pause) there  | ready                          |
+ * | ready                     | namespaces, network, pause there | ready                       |
  * | ready                     | anything missing, or rebooted | notReady, every step owed      |
  * | stopping                  | anything                      | notReady, every step owed      |
  * | stopped                   | anything                      | notReady, what the record owes |
@@ -40,6 +40,8 @@ export interface World {
   readonly containers: ReadonlyMap<ContainerId, RuntimeFacts>;
   readonly pauses: ReadonlyMap<SandboxId, PauseFacts>;
   readonly storage: StorageFacts;
+  /** Sandboxes that have a network: ADD was begun and no DEL has succeeded. */
+  readonly networks: ReadonlySet<SandboxId>;
 }
 
 const MS = 1_000_000n;
@@ -72,7 +74,8 @@ function stepsNamed(names: readonly string[]): readonly SandboxStep[] {
 function isWhole(facts: SandboxFacts, world: World): boolean {
   const { id, spec } = facts.intent;
   const seen = world.host.sandboxes.find((one) => one.id === id);
-  if (spec.namespaces.network === 'pod' && !seen?.pins.includes('net')) return false;
+  // a stop whose record the disk refused may have got as far as the DEL
+  if (spec.namespaces.network === 'pod' && !(seen?.pins.includes('net') && world.networks.has(id))) return false;
   if (spec.namespaces.ipc === 'pod' && !seen?.pins.includes('ipc')) return false;
   if (facts.ready?.pause === undefined) return true;
   return world.pauses.get(id)?.process?.pid === facts.ready.pause.pid;

@@ -23,7 +23,7 @@ function world(part: Partial<World> = {}): World {
   return {
     nowNs: NOW_NS,
     host: { bootId: process.bootId, sandboxes: [{ id: sid, pins: ['net', 'ipc', 'uts'], files: true }] },
-    containers: new Map(), pauses: new Map(), storage: { layers: [], rootfs: [] },
+    containers: new Map(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set([sid]),
     ...part,
   };
 }
@@ -53,6 +53,10 @@ describe('sandbox begins', () => {
   ] as const)('ready, %s: notReady, every step owed', (_what, pins) => {
     const now = world({ host: { bootId: process.bootId, sandboxes: [{ id: sid, pins, files: true }] } });
     expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
+  });
+
+  it('ready, its network was deleted by a stop whose record the disk refused: notReady, every step owed', () => {
+    expect(planSandbox(ledgerOf(...ready), world({ networks: new Set() }), sid)).toMatchObject({ entry: 'stopping', begun: ALL });
   });
 
   it('ready, rebooted: notReady, every step owed', () => {
