@@ -127,6 +127,7 @@ function report({ command, config, isRunning }: Stage, { look, findings }: Judge
       lookedAt: LOOKED_AT,
       notLookedAt: NOT_LOOKED_AT,
       findings: findings.map(({ leak, ...finding }) => ({ ...finding, repairable: leak !== undefined, records: recordsOf(finding.id) })),
+      damagedJournals: look.records.damagedKept,
       repaired: taken.map(({ leak, problem }) => ({ object: nameOfLeak(leak), problem })),
     });
   } else {
@@ -138,6 +139,7 @@ function report({ command, config, isRunning }: Stage, { look, findings }: Judge
       const records = recordsOf(finding.id);
       if (records.length > 0) screen.line(screen.tone('dim', `     records: ${fit(records.join(' → '), screen.columns - 14)}`));
     }
+    for (const name of look.records.damagedKept) screen.line(`note: ${name} was kept: facts were lost at an earlier start`);
     screen.line(summary(findings, isRunning, look));
   }
   return findings.length === 0 && problems.length === 0 ? EXIT.ok : EXIT.failed;

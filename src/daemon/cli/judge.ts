@@ -43,9 +43,8 @@ function finding(invariant: Invariant, object: string, id: string, message: stri
 }
 
 function damagedJournal({ records }: Evidence): readonly Finding[] {
-  const kept = records.damagedKept.map((name) => finding('I5', name, '', 'a damaged journal was kept: facts were lost at an earlier start'));
-  if (records.end !== 'damaged') return kept;
-  return [finding('I5', 'journal', '', 'the journal is damaged: what was recorded after the damage is not known'), ...kept];
+  if (records.end !== 'damaged') return [];
+  return [finding('I5', 'journal', '', 'the journal is damaged: what was recorded after the damage is not known')];
 }
 
 /** True when the daemon runs and this actor has come to rest in one of these states. */

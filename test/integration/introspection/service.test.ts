@@ -1,0 +1,215 @@
+// The service over its real socket and the client of the commands: what a person and a script get.
+import { create } from '@bufbuild/protobuf';
+import { createServer } from 'node:net';
+import { link, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createEmptyActor } from 'xstate';
+import { afterEach, describe, expect, it } from 'vitest';
+import { Activity } from '../../../src/actors/activity.ts';
+import { Directory } from '../../../src/actors/directory.ts';
+import type { Troupe } from '../../../src/actors/troupe.ts';
+import { introspectionLimits } from '../../../src/base/limits.ts';
+import { introspectionClient, plainOf, problemOf } from '../../../src/introspection/client.ts';
+import { Recorder } from '../../../src/introspection/recorder.ts';
+import { startIntrospection } from '../../../src/introspection/server.ts';
+import { troupeCharts } from '../../../src/introspection/charts.ts';
+import { StatusResponseSchema } from '../../../src/gen/introspection/v1/introspection_pb.ts';
+import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
+import { ManualClock, turns } from '../../unit/actors/fixtures.ts';
+
+const ends: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+async function bench() {
+  const clock = new ManualClock();
+  const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
+  recorder.attach(directory);
+  const home = await mkdtemp(join(tmpdir(), 'troupe-introspection-'));
+  ends.push(() => rm(home, { recursive: true }));
+  const socket = join(home, 'introspection.sock');
+  const server = await startIntrospection({
+    recorder, activity, clock,
+    charts: troupeCharts(),
+    version: '1.2.3',
+    process: { pid: 42, startedNs: 7n, rssBytes: () => 1024 },
+    socket: '/run/cri.sock',
+    configView: () => ({ root: '/var/lib/troupe' }),
+    troupe: {
+      directory, activity,
+      notReadyReason: () => undefined,
+      networkStatus: () => ({ ready: false, reason: 'NetworkPluginNotReady', message: 'no configuration' }),
+      handlers: () => [{ name: 'runc', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true }],
+      images: () => [],
+    } as Partial<Troupe> as Troupe,
+    listen: (listener) => new Promise((resolve) => listener.listen(socket, () => resolve(() => Promise.resolve()))),
+  });
+  ends.push(() => server.close());
+  const step = (address: string, from: string, to: string): void =>
+    recorder.note({ address, from, to, on: 'test', cause: 'StopContainer r1', settled: true, final: false });
+  return { clock, recorder, directory, activity, step, socket, client: introspectionClient(socket, 5000) };
+}
+
+const pod = sandboxView(sandboxId('a'));
+const app = containerView(containerId('c'), { path: 'stopping.killing', state: 'stopping', settled: false });
+
+describe('List and Explain', () => {
+  it('tell what an actor waits on, with the process that it is, since when and until when', async () => {
+    const { clock, directory, activity, step, client } = await bench();
+    directory.put(pod, createEmptyActor());
+    directory.put(app, createEmptyActor());
+    step(app.address, 'running', 'stopping.killing');
+    const release = new AbortController();
+    const effect = activity.run(app.address, 'kill', 30_000, release.signal, (fx) => {
+      fx.note({ on: 'runc kill', argv: ['/usr/sbin/runc', 'kill'], pid: process.pid });
+      return new Promise<void>((resolve) => fx.signal.addEventListener('abort', () => resolve()));
+    });
+    await clock.advance(2000);
+    const { actor, history, related } = await client.explain({ query: 'main' });
+    expect(actor).toMatchObject({ name: 'main', state: 'stopping.killing', settled: false, sandboxId: sandboxId('a'), pid: 4711n, chart: 'container' });
+    expect(actor?.waits).toMatchObject([
+      { effect: 'kill', on: 'runc kill', argv: ['/usr/sbin/runc', 'kill'], pid: BigInt(process.pid), sinceNs: 1_000_000_000n, deadlineNs: 31_000_000_000n },
+    ]);
+    expect(actor?.waits[0]?.processState).toMatch(/^[RSD]$/u);
+    expect(history).toMatchObject([{ from: 'running', to: 'stopping.killing', on: 'test', cause: 'StopContainer r1' }]);
+    expect(related.map(({ address }) => address)).toEqual([pod.address]);
+    const listed = await client.list({});
+    expect(listed.actors.map(({ address }) => address)).toEqual([pod.address, app.address]);
+    expect((await client.list({ kind: 'sandbox' })).actors).toHaveLength(1);
+    release.abort();
+    await effect;
+    expect((await client.explain({ query: 'main' })).actor?.waits).toEqual([]);
+  });
+
+  it('know a removed actor by name for ten minutes, with its history; then it is not found', async () => {
+    const { clock, directory, step, client } = await bench();
+    directory.put(app, createEmptyActor());
+    step(app.address, '', 'exited');
+    directory.drop({ ...app, state: 'exited', path: 'exited' });
+    await clock.advance(introspectionLimits.tombstoneMs);
+    const { actor, history } = await client.explain({ query: 'main' });
+    expect(actor).toMatchObject({ state: 'gone', removedNs: 1_000_000_000n });
+    expect(history).toHaveLength(1);
+    await clock.advance(1);
+    expect(problemOf(await client.explain({ query: 'main' }).catch((thrown: unknown) => thrown))).toMatchObject({ problem: 'notFound' });
+  });
+
+  it('show no environment, no arguments, no labels, no annotations (I20)', async () => {
+    const { directory, client } = await bench();
+    const canary = 'canary-7f3a';
+    const secret = { A_SECRET: canary };
+    directory.put(sandboxView(sandboxId('a'), { spec: { ...podSpec, labels: secret, annotations: secret } }), createEmptyActor());
+    const spec = { ...containerSpec, env: [{ name: 'A', value: canary }], command: [canary], args: [canary], labels: secret, annotations: secret };
+    directory.put(containerView(containerId('c'), { spec }), createEmptyActor());
+    const told = JSON.stringify([plainOf(await client.list({})), plainOf(await client.explain({ query: 'main' })), plainOf(await client.status({}))]);
+    expect(told).toContain(containerId('c'));
+    expect(told).not.toContain(canary);
+  });
+});
+
+describe('Watch', () => {
+  it('resumes behind the number of a list, and goes on live', async () => {
+    const { step, client } = await bench();
+    step('container/1', '', 'a');
+    const { seq } = await client.list({});
+    step('container/1', 'a', 'b');
+    const stream = client.watch({ afterSeq: seq }, { timeoutMs: 0 })[Symbol.asyncIterator]();
+    expect(await stream.next()).toMatchObject({ value: { from: 'a', to: 'b', seq: seq + 1n } });
+    const following = stream.next();
+    step('container/1', 'b', 'c');
+    expect(await following).toMatchObject({ value: { to: 'c', seq: seq + 2n } });
+    await stream.return?.();
+  });
+
+  it('ends one that reads too slowly with what it can still be given whole, and it resumes there without a hole', async () => {
+    const { step, client } = await bench();
+    const total = introspectionLimits.watchQueue * 2;
+    // all at once, before the stream can send any of them
+    for (let at = 0; at < total; at += 1) step('container/1', String(at), String(at + 1));
+    const seen: bigint[] = [];
+    const problems: string[] = [];
+    for (let last = 1n; seen.length < total; last = seen.at(-1) ?? 1n) {
+      try {
+        for await (const { seq } of client.watch({ afterSeq: last }, { timeoutMs: 0 })) {
+          seen.push(seq);
+          if (seen.length === total) break;
+        }
+      } catch (thrown) {
+        problems.push(problemOf(thrown).problem);
+      }
+    }
+    expect(seen).toEqual(Array.from({ length: total }, (_, at) => BigInt(at + 2)));
+    expect(problems).toEqual(['overflown']);
+  });
+
+  it('tells one whose number is forgotten, and one whose number is of another daemon', async () => {
+    const { step, client, recorder } = await bench();
+    for (let at = 0; at < introspectionLimits.changes + 2; at += 1) step('container/1', '', String(at));
+    const problem = async (afterSeq: bigint): Promise<string> => {
+      try {
+        for await (const _change of client.watch({ afterSeq }, { timeoutMs: 0 })) return 'told a change';
+        return 'ended';
+      } catch (thrown) {
+        return problemOf(thrown).problem;
+      }
+    };
+    expect(await problem(2n)).toBe('forgotten');
+    expect(await problem(recorder.seq + 1n)).toBe('forgotten');
+    expect(await problem(recorder.seq - 1n)).toBe('told a change');
+  });
+
+  it('is given up by the daemon when the client goes', async () => {
+    const { step, client, recorder } = await bench();
+    const gone = new AbortController();
+    const ended = (async () => {
+      for await (const _change of client.watch({ afterSeq: 1n }, { signal: gone.signal, timeoutMs: 0 })) gone.abort();
+    })();
+    step('container/1', '', 'a');
+    await expect(ended).rejects.toThrow();
+    // every place is free again once the stream's end has come to the daemon
+    const places = (): boolean => {
+      const stops: (() => void)[] = [];
+      try {
+        for (let at = 0; at < introspectionLimits.watchers; at += 1) stops.push(recorder.watch(0n, () => undefined));
+        return true;
+      } catch {
+        return false;
+      } finally {
+        for (const stop of stops) stop();
+      }
+    };
+    await expect.poll(places).toBe(true);
+    await turns();
+  });
+});
+
+describe('the rest', () => {
+  it('Charts: all machines with an address', async () => {
+    const { client } = await bench();
+    const { charts } = await client.charts({});
+    expect(charts.map(({ id, states }) => [id, states.length > 3])).toEqual([['sandbox', true], ['container', true], ['image-pull', true]]);
+  });
+
+  it('Status: the daemon, why the network is not ready, the configuration', async () => {
+    const { client } = await bench();
+    expect(plainOf(await client.status({}))).toEqual({
+      ...(plainOf(create(StatusResponseSchema)) as object),
+      version: '1.2.3', pid: 42, startedNs: '7', networkReady: false, networkMessage: 'no configuration', rssBytes: 1024,
+      handlers: [{ name: 'runc', ready: true, reason: '' }], configJson: '{"root":"/var/lib/troupe"}', socket: '/run/cri.sock',
+    });
+  });
+
+  it('a client without a daemon knows that it is unreachable: no socket, and one on which nobody listens', async () => {
+    const { socket } = await bench();
+    const ask = (path: string): Promise<string> => introspectionClient(path, 1000).status({}).then(() => 'answered', (thrown: unknown) => problemOf(thrown).problem);
+    expect(await ask(`${socket}.none`)).toBe('unreachable');
+    const listener = createServer();
+    await new Promise<void>((resolve) => listener.listen(`${socket}.dead`, resolve));
+    // Node unlinks the path with the close of its listener: a link keeps it
+    await link(`${socket}.dead`, `${socket}.stale`);
+    await new Promise<void>((resolve) => listener.close(() => resolve()));
+    expect(await ask(`${socket}.stale`)).toBe('unreachable');
+  });
+});

@@ -1,0 +1,61 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import { describe, expect, it } from 'vitest';
+import type { View } from '../../../src/actors/views.ts';
+import { findView } from '../../../src/introspection/find-view.ts';
+import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxView } from '../cri/stage.ts';
+
+const pod = (digit: string, name: string, more = {}): View =>
+  sandboxView(sandboxId(digit), { spec: { ...podSpec, key: { ...podSpec.key, namespace: 'shop', name, uid: `u-${digit}` } }, ...more });
+const container = (digit: string, name: string, of: string, attempt = 0): View =>
+  containerView(containerId(digit), {
+    spec: { ...containerSpec, key: { sandboxId: sandboxId(of), name, attempt } },
+    createdAtNs: BigInt(attempt),
+  });
+
+const codeOf = (query: string, groups: readonly (readonly View[])[]): Code => {
+  try {
+    findView(query, groups);
+  } catch (thrown) {
+    return ConnectError.from(thrown).code;
+  }
+  throw new Error(`${query} was found`);
+};
+
+describe('which actor a word means', () => {
+  const living = [pod('a', 'web'), pod('b', 'cc'), container('c', 'app', 'a'), container('d', 'app', 'b'), container('e', 'db', 'a')];
+
+  it.each([
+    [`sandbox/${sandboxId('a')}`, 'sandbox/a'],
+    [containerId('c'), 'container/c'],
+    ['ccc', 'container/c'],
+    ['web', 'sandbox/a'],
+    ['shop/web', 'sandbox/a'],
+    ['web/app', 'container/c'],
+    ['shop/cc/app', 'container/d'],
+  ])('%s', (query, meant) => {
+    expect(findView(query, [living]).address.slice(0, meant.length)).toBe(meant);
+  });
+
+  it('a name before the beginning of an id: a pod that is called cc is meant by cc', () => {
+    expect(findView('cc', [living]).address).toBe(`sandbox/${sandboxId('b')}`);
+  });
+
+  it('the latest attempt of a name, and the pod where pod and container have one name', () => {
+    const attempts = [pod('a', 'web'), container('c', 'app', 'a'), container('d', 'app', 'a', 2), container('e', 'app', 'a', 1), container('f', 'web', 'a')];
+    expect(findView('app', [attempts]).address).toBe(`container/${containerId('d')}`);
+    expect(findView('web', [attempts]).address).toBe(`sandbox/${sandboxId('a')}`);
+  });
+
+  it('a living one before a removed one of the same name', () => {
+    const removed = [pod('f', 'web')];
+    expect(findView('web', [living, removed]).address).toBe(`sandbox/${sandboxId('a')}`);
+    expect(findView('f', [living, removed]).address).toBe(`sandbox/${sandboxId('f')}`);
+  });
+
+  it('none, several, no word', () => {
+    expect(codeOf('nobody', [living])).toBe(Code.NotFound);
+    expect(() => findView('app', [living])).toThrow(/this may be container\/c+, container\/d+; say more of it/u);
+    expect(codeOf('app', [living])).toBe(Code.InvalidArgument);
+    expect(codeOf('', [living])).toBe(Code.InvalidArgument);
+  });
+});

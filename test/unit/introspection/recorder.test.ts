@@ -1,0 +1,127 @@
+import { createEmptyActor } from 'xstate';
+import { describe, expect, it } from 'vitest';
+import { Directory } from '../../../src/actors/directory.ts';
+import { introspectionLimits as limits } from '../../../src/base/limits.ts';
+import { Recorder } from '../../../src/introspection/recorder.ts';
+import type { Change } from '../../../src/introspection/recorder.ts';
+import { containerView, ManualClock } from '../actors/fixtures.ts';
+
+function bench() {
+  const clock = new ManualClock();
+  const recorder = new Recorder(clock);
+  const directory = new Directory();
+  recorder.attach(directory);
+  const step = (address: string, from: string, to: string): void =>
+    recorder.note({ address, from, to, on: 'test', cause: '', settled: true, final: false });
+  return { clock, recorder, directory, step };
+}
+
+const view = containerView('exited');
+const { address } = view;
+
+describe('the past of one actor', () => {
+  it('is its last changes, oldest first, and since when it is in its state', async () => {
+    const { clock, recorder, step } = bench();
+    for (let at = 0; at < limits.historyPerActor + 10; at += 1) {
+      step(address, String(at), String(at + 1));
+      await clock.advance(1);
+    }
+    const past = recorder.past(address);
+    expect(past?.history).toHaveLength(limits.historyPerActor);
+    expect(past?.history.at(-1)).toMatchObject({ to: String(limits.historyPerActor + 10), seq: BigInt(limits.historyPerActor + 11) });
+    expect(past?.sinceNs).toBe(past?.history.at(-1)?.atNs);
+    expect(recorder.past('container/other')).toBeUndefined();
+  });
+
+  it('outlives the actor by ten minutes, with its last view, and no longer', async () => {
+    const { clock, recorder, directory, step } = bench();
+    step(address, '', 'exited');
+    directory.drop(view);
+    await clock.advance(limits.tombstoneMs);
+    expect(recorder.removed()).toMatchObject([{ view: { address } }]);
+    expect(recorder.past(address)).toMatchObject({ history: [{ to: 'exited' }], end: { atNs: 1_000_000_000n } });
+    await clock.advance(1);
+    expect(recorder.removed()).toEqual([]);
+    expect(recorder.past(address)).toBeUndefined();
+  });
+
+  it('of removed ones stays bounded in number, the newest first', () => {
+    const { recorder, directory, step } = bench();
+    const name = (at: number): string => `container/${at}`;
+    for (let at = 0; at < limits.tombstones + 5; at += 1) {
+      step(name(at), '', 'gone');
+      directory.drop({ ...view, address: name(at) });
+    }
+    const removed = recorder.removed();
+    expect(removed).toHaveLength(limits.tombstones);
+    expect(removed[0]?.view.address).toBe(name(limits.tombstones + 4));
+    expect(recorder.past(name(4))).toBeUndefined();
+    expect(recorder.past(name(5))).toBeDefined();
+  });
+
+  it('has the quarantine that the supervisor puts it into, once', () => {
+    const { recorder, directory, step } = bench();
+    step(address, '', 'running');
+    const lost = { ...view, state: 'quarantined', path: 'quarantined' };
+    for (const again of [lost, lost]) directory.put(again, createEmptyActor());
+    expect(recorder.past(address)?.history.map(({ from, to, on }) => [from, to, on])).toEqual([
+      ['', 'running', 'test'],
+      ['running', 'quarantined', 'crash'],
+    ]);
+  });
+});
+
+describe('watching', () => {
+  const seqs = (changes: readonly Change[]): bigint[] => changes.map(({ seq }) => seq);
+
+  it('from now on, and no more once it is ended', () => {
+    const { recorder, step } = bench();
+    step(address, '', 'a');
+    const seen: Change[] = [];
+    const stop = recorder.watch(0n, (change) => seen.push(change));
+    step(address, 'a', 'b');
+    stop();
+    step(address, 'b', 'c');
+    expect(seq(seen)).toEqual([['b', 3n]]);
+  });
+
+  const seq = (changes: readonly Change[]): (readonly [string, bigint])[] => changes.map(({ to, seq: number }) => [to, number] as const);
+
+  it('behind a number: what came since, then what comes, without hole or double', () => {
+    const { recorder, step } = bench();
+    for (const to of ['a', 'b', 'c']) step(address, '', to);
+    const seen: Change[] = [];
+    recorder.watch(2n, (change) => seen.push(change));
+    step(address, 'c', 'd');
+    expect(seq(seen)).toEqual([['b', 3n], ['c', 4n], ['d', 5n]]);
+  });
+
+  it('from the number of a list that was made before anything happened', () => {
+    const { recorder, step } = bench();
+    const listed = recorder.seq;
+    step(address, '', 'a');
+    const seen: Change[] = [];
+    recorder.watch(listed, (change) => seen.push(change));
+    expect(seqs(seen)).toEqual([listed + 1n]);
+  });
+
+  it('is refused behind a number that is forgotten, and behind one that is yet to come (another life of the daemon)', () => {
+    const { recorder, step } = bench();
+    for (let at = 0; at < limits.changes + 2; at += 1) step(address, '', String(at));
+    const refused = (after: bigint) => () => recorder.watch(after, () => undefined);
+    // the newest is changes + 3, so the oldest that is kept has the number 4
+    expect(refused(2n)).toThrow('watch: changes after 2 are forgotten, the oldest is 4; list again');
+    expect(refused(3n)).not.toThrow();
+    expect(refused(recorder.seq)).not.toThrow();
+    expect(refused(recorder.seq + 1n)).toThrow(/there is no change \d+ yet/u);
+  });
+
+  it('is bounded in watchers; one that ends makes room', () => {
+    const { recorder } = bench();
+    const stops = Array.from({ length: limits.watchers }, () => recorder.watch(0n, () => undefined));
+    expect(() => recorder.watch(0n, () => undefined)).toThrow(`watch: ${limits.watchers} clients watch already`);
+    stops[0]?.();
+    expect(() => recorder.watch(0n, () => undefined)).not.toThrow();
+  });
+});
+
