@@ -187,7 +187,7 @@ export class TroupeMetrics {
 }
 
 function topOf(path: string): string {
-  return path.split('.', 1)[0] ?? path;
+  return path.split(/[.{]/u, 1)[0] ?? path;
 }
 
 /** `pull/…` is driven by the machine `image-pull`. */
