@@ -24,6 +24,11 @@ export type UpdateInput = ContainerEffectInput & {
 };
 type WithInit = ContainerEffectInput & { readonly init: ProcessIdentity | undefined };
 
+interface UndoWish {
+  readonly step: ContainerStep | undefined;
+  readonly ended: boolean;
+}
+
 /** The effects of a container, each one call of a port (a watch that cannot wait or fail rides along). */
 export function containerEffects(ports: Ports, activity: Activity) {
   const { journal, runtime, storage, clock } = ports;
@@ -123,7 +128,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
     unmountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'unmountRootfs', limits.rootfsMs, (input, fx) =>
       storage.unmountRootfs({ id: input.id, layers: input.image.layers }, fx),
     ),
-    undo: effectLogic<ContainerEffectInput & { readonly step: ContainerStep | undefined }, void>(
+    undo: effectLogic<ContainerEffectInput & UndoWish, void>(
       activity,
       'undo',
       limits.removeRootfsMs,
@@ -157,7 +162,7 @@ function writeBundle(
 /** The undo of each step, idempotent. */
 function undoStep(
   ports: Ports,
-  input: ContainerEffectInput & { readonly step: ContainerStep | undefined },
+  input: ContainerEffectInput & UndoWish,
   fx: EffectContext,
 ): Promise<void> {
   const { step } = input;

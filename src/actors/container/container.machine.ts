@@ -54,7 +54,7 @@ const withInit = ({ context }: Has) => ({ ...self({ context }), init: context.in
 const withCommit = ({ context }: Has) => ({ ...withInit({ context }), effective: context.effective });
 const withStart = ({ context }: Has) => ({ ...self({ context }), startedAtNs: context.startedAtNs });
 const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
-const withUndo = ({ context }: Has) => ({ ...self({ context }), step: nextContainerUndo(context.begun) });
+const withUndo = ({ context }: Has) => ({ ...self({ context }), step: nextContainerUndo(context.begun), ended: context.init !== undefined && context.exit !== undefined });
 const withUpdate = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...forward(context) });
 const withUpdateBack = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...back(context) });
 const withSignal = ({ context }: Has) => ({

@@ -21,6 +21,11 @@ export interface ContainerInput {
   readonly spec: ContainerSpec;
 }
 
+export interface DestroyInput extends ContainerInput {
+  /** Its create returned and its process has ended: no call of the runtime can be under way any more. Absent: unknown. */
+  readonly ended?: boolean;
+}
+
 export interface BundleInput extends ContainerInput {
   readonly sandboxId: SandboxId;
   readonly sandbox: SandboxSpec;
@@ -82,7 +87,7 @@ export interface RuntimePort {
    * Everything that `writeBundle` and `create` may have left: kills monitor and processes, deletes the
    * runtime's state, cgroup, bundle and the monitor's files, the exit file last. Idempotent.
    */
-  destroy(input: ContainerInput, fx: EffectContext): Promise<void>;
+  destroy(input: DestroyInput, fx: EffectContext): Promise<void>;
   /** The exit file's fact, or undefined. */
   readExit(input: ContainerInput, fx: EffectContext): Promise<ExitFact | undefined>;
   /** Deletes the exit file: after its fact is durable. */

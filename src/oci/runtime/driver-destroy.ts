@@ -1,7 +1,7 @@
 /** Undo of writeBundle and create, from whatever state they or a crash left. */
 import { rm, unlink } from 'node:fs/promises';
 import type { EffectContext } from '../../actors/ports/effect.ts';
-import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import type { ContainerInput, DestroyInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { codeOf } from '../../host/errno.ts';
@@ -31,12 +31,12 @@ export async function deleteState(parts: DriverParts, input: ContainerInput, fx:
 }
 
 /** Kills and removes all of a container, the exit file last: until then it can be observed and destroyed again. */
-export async function destroy(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
+export async function destroy(parts: DriverParts, input: DestroyInput, fx: EffectContext): Promise<void> {
   const { layout } = parts;
   const { id } = input;
   const note = await readNote(layout, id);
   const handler = parts.table.resolve(note?.handler ?? input.handler);
-  await endProcesses(parts, handler, id, note?.cgroup, fx);
+  await endProcesses(parts, handler, input, note?.cgroup, fx);
   await purgeState(parts, handler, id, fx);
   if (note !== undefined) await dropCgroup(parts, id, note.cgroup, fx);
   await removeTree(layout.containerDir(id), id);
@@ -55,7 +55,7 @@ export async function forgetExit(parts: DriverParts, id: ContainerId): Promise<v
 async function endProcesses(
   parts: DriverParts,
   handler: Handler,
-  id: ContainerId,
+  { id, ended }: DestroyInput,
   cgroup: string | undefined,
   fx: EffectContext,
 ): Promise<void> {
@@ -63,8 +63,10 @@ async function endProcesses(
   fx.note({ on: 'the end of the processes' });
   const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(handler, id));
   const hasEnded = monitor === undefined && (await exists(layout.exitFile(id)));
-  // an exit file without a monitor: nobody works for it any more; otherwise a cut-off create may be under way
-  if (!hasEnded) await killWorkers(parts, handler, id, undefined);
+  // an exit file without a monitor: nobody works for it any more; otherwise a cut-off create may be under way, and only
+  // scans of all processes find what it left
+  if (ended !== true && !hasEnded) await killWorkers(parts, handler, id, undefined);
+  else if (monitor !== undefined) await endProcess(parts, id, monitor);
   const state = await readRuntimeState(handler.root, id);
   if (state !== undefined && processExists(state)) {
     fx.note({ on: 'the end of the processes', pid: state.pid });
