@@ -1,0 +1,207 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, expect, test } from 'vitest';
+import { fault } from '../../../src/base/fault.ts';
+import { tracesLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { otlpBody, postTo, SpanExporter } from '../../../src/introspection/traces-otlp.ts';
+import type { Sent } from '../../../src/introspection/traces-otlp.ts';
+import { Tracer } from '../../../src/introspection/traces.ts';
+import type { Span } from '../../../src/introspection/traces.ts';
+import { ManualClock, turns } from '../actors/fixtures.ts';
+import { wallClock } from './stage.ts';
+
+const client = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+const cause = (requestId: string, traceparent?: string) => ({ requestId, origin: 'StopPodSandbox', ...(traceparent === undefined ? {} : { traceparent }) });
+const effectEnd = (owner: string, part: object = {}) => ({ owner, effect: 'undo', sinceMonoMs: 1000, endMonoMs: 1000, outcome: 'ok' as const, fault: undefined, ...part });
+
+function tracing() {
+  const clock = new ManualClock();
+  const spans: Span[] = [];
+  let made = 0;
+  const random = { token: (bytes: number) => (++made).toString(16).padStart(2 * bytes, '0') };
+  return { clock, spans, tracer: new Tracer({ clock, random, put: (span) => void spans.push(span) }) };
+}
+
+describe('spans', () => {
+  test('a call is the child of its client\'s span, and what it asks for is told under its own', async () => {
+    const { clock, spans, tracer } = tracing();
+    const call = tracer.begin(cause('r1', client));
+    expect(call.traceparent).toMatch(/^00-0af7651916cd43dd8448eb211c80319c-[0-9a-f]{16}-01$/u);
+    expect(call.traceparent).not.toBe(client);
+    await clock.advance(40);
+    call.ended('unknown', fault('outside', 'CNI said no'));
+    expect(spans).toEqual([
+      expect.objectContaining({ name: 'StopPodSandbox', kind: 'server', traceId: '0af7651916cd43dd8448eb211c80319c', parentSpanId: 'b7ad6b7169203331', startNs: 1_000_000_000n, endNs: 1_040_000_000n, error: 'CNI said no' }),
+    ]);
+  });
+
+  test('without a client\'s span it begins a trace', () => {
+    const { spans, tracer } = tracing();
+    tracer.begin(cause('r1')).ended('ok', undefined);
+    expect(spans).toMatchObject([{ parentSpanId: '', error: undefined, attributes: { 'troupe.request_id': 'r1', 'troupe.code': 'ok' } }]);
+  });
+
+  test('what a client does not sample is not told, nor what it causes', () => {
+    const { spans, tracer } = tracing();
+    const call = tracer.begin(cause('r1', client.replace(/01$/u, '00')));
+    expect(call.traceparent).toMatch(/-00$/u);
+    tracer.asked('sandbox/a', cause('r1', call.traceparent));
+    tracer.effect(effectEnd('sandbox/a'));
+    call.ended('ok', undefined);
+    expect(spans).toEqual([]);
+  });
+
+  test('an effect belongs to the call that its actor works for; one that joined is a link', async () => {
+    const { clock, spans, tracer } = tracing();
+    const [first, second] = [tracer.begin(cause('r1')), tracer.begin(cause('r2'))];
+    tracer.asked('sandbox/a', cause('r1', first.traceparent));
+    tracer.asked('sandbox/a', cause('r1', first.traceparent));
+    tracer.asked('sandbox/a', cause('r2', second.traceparent));
+    await clock.advance(500);
+    tracer.effect(effectEnd('sandbox/a', { sinceMonoMs: 1200, endMonoMs: 1400 }));
+    first.ended('ok', undefined);
+    second.ended('ok', undefined);
+    const [effect, one, two] = spans;
+    expect(effect).toMatchObject({ name: 'undo', kind: 'internal', traceId: one?.traceId, parentSpanId: one?.spanId, startNs: 1_200_000_000n, endNs: 1_400_000_000n });
+    expect(effect?.links).toMatchObject([{ traceId: two?.traceId, spanId: two?.spanId }]);
+  });
+
+  test('once the actor has settled, and for other actors, an effect is nobody\'s', () => {
+    const { spans, tracer } = tracing();
+    tracer.asked('sandbox/a', cause('r1', client));
+    tracer.effect(effectEnd('sandbox/b'));
+    tracer.settled('sandbox/a');
+    tracer.effect(effectEnd('sandbox/a'));
+    expect(spans.map((span) => [span.parentSpanId, span.links.length])).toEqual([['', 0], ['', 0]]);
+  });
+
+  test('calls that join are bounded', () => {
+    const { spans, tracer } = tracing();
+    for (let call = 0; call < 3 * tracesLimits.linksPerSpan; call += 1) tracer.asked('sandbox/a', cause('r', tracer.begin(cause('r')).traceparent));
+    tracer.effect(effectEnd('sandbox/a'));
+    expect(spans[0]?.links).toHaveLength(tracesLimits.linksPerSpan);
+  });
+});
+
+const span = (name: string): Span => ({
+  name, traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), parentSpanId: 'c'.repeat(16), kind: 'internal', startNs: 1_700_000_000_123_456_789n, endNs: 1_700_000_000_200_000_000n,
+  attributes: { 'troupe.actor': 'sandbox/a', count: 3 }, links: [{ traceId: 'd'.repeat(32), spanId: 'e'.repeat(16), sampled: true }], error: 'no',
+});
+
+test('OTLP as JSON: ids in hex, times as text, kinds and status as numbers', () => {
+  expect(JSON.parse(otlpBody([span('x')], '1.2.3'))).toEqual({
+    resourceSpans: [{
+      resource: { attributes: [{ key: 'service.name', value: { stringValue: 'troupe' } }, { key: 'service.version', value: { stringValue: '1.2.3' } }] },
+      scopeSpans: [{
+        scope: { name: 'troupe', version: '1.2.3' },
+        spans: [{
+          traceId: 'a'.repeat(32), spanId: 'b'.repeat(16), parentSpanId: 'c'.repeat(16), name: 'x', kind: 1,
+          startTimeUnixNano: '1700000000123456789', endTimeUnixNano: '1700000000200000000',
+          attributes: [{ key: 'troupe.actor', value: { stringValue: 'sandbox/a' } }, { key: 'count', value: { intValue: '3' } }],
+          links: [{ traceId: 'd'.repeat(32), spanId: 'e'.repeat(16) }],
+          status: { code: 2, message: 'no' },
+        }],
+      }],
+    }],
+  });
+});
+
+describe('export', () => {
+  function exporting(answers: readonly (Sent | 'never')[]) {
+    const clock = new ManualClock();
+    const bodies: string[] = [];
+    const send = (body: string): Promise<Sent> => {
+      const answer = answers[bodies.length] ?? 'taken';
+      bodies.push(body);
+      return answer === 'never' ? new Promise(() => undefined) : Promise.resolve(answer);
+    };
+    return { clock, bodies, exporter: new SpanExporter({ clock, log: silentLog, version: '1', send }) };
+  }
+  const spansIn = (body: string | undefined): number => (body?.match(/"traceId":"a/gu) ?? []).length;
+
+  test('spans go together after a while', async () => {
+    const { clock, bodies, exporter } = exporting([]);
+    for (let at = 0; at < 3; at += 1) exporter.put(span('x'));
+    expect(bodies).toHaveLength(0);
+    await clock.advance(tracesLimits.flushMs);
+    expect(bodies.map(spansIn)).toEqual([3]);
+    expect(exporter.counts()).toEqual({ exported: 3, dropped: 0 });
+    await clock.advance(10 * tracesLimits.flushMs);
+    expect([bodies.length, clock.timers]).toEqual([1, 0]);
+  });
+
+  test('a full batch goes at once', async () => {
+    const { bodies, exporter } = exporting([]);
+    for (let at = 0; at < tracesLimits.batchSpans; at += 1) exporter.put(span('x'));
+    await turns();
+    expect(bodies.map(spansIn)).toEqual([tracesLimits.batchSpans]);
+  });
+
+  test('a collector that says later is asked again, each time after longer; then the batch is given up', async () => {
+    const { clock, bodies, exporter } = exporting(['later', 'later', 'taken', ...Array.from({ length: tracesLimits.attempts }, () => 'later' as const)]);
+    exporter.put(span('x'));
+    await clock.advance(tracesLimits.flushMs);
+    await clock.advance(tracesLimits.backoffMs);
+    expect(bodies).toHaveLength(2);
+    await clock.advance(2 * tracesLimits.backoffMs);
+    expect(exporter.counts()).toEqual({ exported: 1, dropped: 0 });
+    exporter.put(span('y'));
+    await clock.advance(tracesLimits.flushMs + tracesLimits.backoffMs * 2 ** tracesLimits.attempts);
+    expect(bodies).toHaveLength(3 + tracesLimits.attempts);
+    expect(exporter.counts()).toEqual({ exported: 1, dropped: 1 });
+  });
+
+  test('one that refuses is not asked again', async () => {
+    const { clock, bodies, exporter } = exporting(['refused']);
+    exporter.put(span('x'));
+    await clock.advance(60_000);
+    expect([bodies.length, exporter.counts().dropped]).toEqual([1, 1]);
+  });
+
+  test('one that never answers costs spans, not memory', async () => {
+    const { exporter } = exporting(['never']);
+    const all = tracesLimits.batchSpans + tracesLimits.queuedSpans + 10;
+    for (let at = 0; at < all; at += 1) exporter.put(span('x'));
+    await turns();
+    expect(exporter.counts().dropped).toBe(10);
+  });
+
+  test('the end of the daemon sends what is left, and waits no longer than its bound', async () => {
+    const sending = exporting([]);
+    sending.exporter.put(span('x'));
+    await sending.exporter.close();
+    expect(sending.exporter.counts()).toEqual({ exported: 1, dropped: 0 });
+    const hanging = exporting(['never']);
+    hanging.exporter.put(span('x'));
+    let closed = false;
+    void hanging.exporter.close().then(() => (closed = true));
+    await hanging.clock.advance(tracesLimits.closeMs - 1);
+    expect(closed).toBe(false);
+    await hanging.clock.advance(1);
+    expect(closed).toBe(true);
+  });
+});
+
+test('a real collector gets one POST to /v1/traces; its answer decides', async () => {
+  const seen: { readonly url: string | undefined; readonly type: string | undefined; readonly body: string }[] = [];
+  const codes = [200, 400, 503, 429];
+  const collector = createServer((request, response) => {
+    let body = '';
+    request.setEncoding('utf8').on('data', (piece: string) => (body += piece)).on('end', () => {
+      response.statusCode = codes[seen.length] ?? 200;
+      seen.push({ url: request.url, type: request.headers['content-type'], body });
+      response.end('{}');
+    });
+  });
+  await new Promise<void>((resolve) => void collector.listen(0, '127.0.0.1', resolve));
+  const send = postTo(`http://127.0.0.1:${(collector.address() as AddressInfo).port}/`, wallClock(), silentLog);
+  const body = otlpBody([span('ü')], '1');
+  const answers: Sent[] = [];
+  for (const _code of codes) answers.push(await send(body));
+  expect(answers).toEqual(['taken', 'refused', 'later', 'later']);
+  expect(seen[0]).toEqual({ url: '/v1/traces', type: 'application/json', body });
+  collector.closeAllConnections();
+  await new Promise<void>((resolve) => void collector.close(() => resolve()));
+  expect(await send(body)).toBe('later');
+});
