@@ -12,7 +12,7 @@ describePods('churn', () => {
   afterAll(async () => await world.close());
 
   test('F01–F06: 8 pods while the daemon is killed every 2 s: all removed, nothing left, no AlreadyExists, no exit code lost', async () => {
-    const { tally, failedPods, listed, leftovers, kills } = await churn(world, { pods: 8, atOnce: 4, killEveryMs: 2_000, holdMs: 1_000 });
+    const { tally, failedPods, listed, leftovers, kills } = await churn(world, { pods: 8, atOnce: 4, killEveryMs: 2_000, holdMs: 1_000, callMs: 20_000 });
     expect({ failedPods, listed, leftovers, alreadyExists: tally.alreadyExists, wrongExitCodes: tally.wrongExitCodes }).toEqual({
       failedPods: [], listed: 0, leftovers: [], alreadyExists: [], wrongExitCodes: [],
     });

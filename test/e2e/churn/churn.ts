@@ -10,6 +10,8 @@ export interface ChurnOptions {
   readonly killEveryMs: number;
   /** Mean time that a pod stays up. */
   readonly holdMs: number;
+  /** Bound of each call of the client. */
+  readonly callMs: number;
 }
 
 export interface ChurnResult {
@@ -42,7 +44,7 @@ export async function churn(world: World, options: ChurnOptions): Promise<ChurnR
       next += 1;
       // From nothing to twice the mean, so that a kill meets pods in every stage of their lives.
       const holdMs = (options.holdMs * ((index * 7) % 11)) / 5;
-      const life = { client, tally, image, logs, holdMs, name: `churn-${index}`, exitCode: 1 + (index % 100) };
+      const life = { client, tally, image, logs, holdMs, callMs: options.callMs, name: `churn-${index}`, exitCode: 1 + (index % 100) };
       await podLife(life).catch((error: unknown) => failedPods.push(error instanceof Error ? error.message : String(error)));
     }
   };
@@ -78,7 +80,7 @@ export function churnText(options: ChurnOptions, result: ChurnResult): string {
     ['containers', tally.containers],
     ['SIGKILLs of the daemon', `${kills}, every ${options.killEveryMs / 1000} s`],
     ['from start to the first answer, median', `${median(backAfterMs).toFixed(0)} ms`],
-    ['calls', tally.calls],
+    ['calls', `${tally.calls}, each with ${options.callMs / 1000} s`],
     ['calls that failed and were tried again', [...tally.failures].map(([key, count]) => `${key} ${count}`).join(', ') || 'none'],
     ['calls answered AlreadyExists', tally.alreadyExists.length],
     ['exit codes lost or wrong', tally.wrongExitCodes.length],

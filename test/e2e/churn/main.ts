@@ -1,4 +1,4 @@
-// `sudo npm run churn [-- --pods 40 --at-once 5 --kill-every 5 --hold 2 --runtime PATH]`: pods started and removed while the
+// `sudo npm run churn [-- --pods 40 --at-once 5 --kill-every 5 --hold 2 --deadline 20 --runtime PATH --keep]`: pods started and removed while the
 // daemon is killed every few seconds and started again. Prints a table and writes it into docs/figures.md.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
@@ -11,6 +11,7 @@ const { values } = parseArgs({
     'at-once': { type: 'string', default: '5' },
     'kill-every': { type: 'string', default: '5' },
     hold: { type: 'string', default: '2' },
+    deadline: { type: 'string', default: '20' },
     runtime: { type: 'string' },
     keep: { type: 'boolean', default: false },
   },
@@ -28,6 +29,7 @@ async function main(): Promise<void> {
     atOnce: Number(values['at-once']),
     killEveryMs: Number(values['kill-every']) * 1000,
     holdMs: Number(values.hold) * 1000,
+    callMs: Number(values.deadline) * 1000,
   };
   const world = await makeWorld({ name: 'churn', ...(values.runtime === undefined ? {} : { runtimePath: values.runtime }) });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));

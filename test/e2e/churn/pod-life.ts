@@ -35,12 +35,12 @@ export interface LifeOptions {
   readonly logs: string;
   /** ms that the pod stays up. */
   readonly holdMs: number;
+  /** Bound of each call. The kubelet's are 4 minutes for a sandbox and 2 for the rest; a dead daemon is back much sooner. */
+  readonly callMs: number;
   /** Exit code of the container that ends by itself. */
   readonly exitCode: number;
 }
 
-/** The kubelet's bounds: 4 minutes for a sandbox, 2 for the rest; shorter here, since a dead daemon is back at once. */
-const CALL_MS = 20_000;
 const TRY_AGAIN_MS = 200;
 /** Tries per call: at one kill every two seconds far more than a pod can meet. */
 const TRIES = 60;
@@ -79,8 +79,8 @@ export async function podLife(options: LifeOptions): Promise<void> {
   // Killed before the shell has set its trap, it ends by SIGKILL after the grace period.
   await endContainer(options, lasting, TERMED, true);
   const { runtime } = options.client;
-  await insist(options, 'StopPodSandbox', async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: CALL_MS })));
-  await insist(options, 'RemovePodSandbox', async () => void (await runtime.removePodSandbox({ podSandboxId }, { deadlineMs: CALL_MS })));
+  await insist(options, 'StopPodSandbox', async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
+  await insist(options, 'RemovePodSandbox', async () => void (await runtime.removePodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
   options.tally.removed += 1;
 }
 
@@ -98,7 +98,7 @@ async function runSandbox(options: LifeOptions, logDirectory: string): Promise<s
       }
     }
     const config = sandboxConfig({ name: options.name, logDirectory, annotations: { try: String(attempt) } });
-    id = (await runtime.runPodSandbox({ config }, { deadlineMs: CALL_MS })).podSandboxId;
+    id = (await runtime.runPodSandbox({ config }, { deadlineMs: options.callMs })).podSandboxId;
   });
   return id;
 }
@@ -114,18 +114,18 @@ async function runContainer(options: LifeOptions, podSandboxId: string, wish: Pi
     writeFileSync(terminationLog, '');
     const config = containerConfig({ ...wish, image: options.image, terminationLog, annotations: { try: String(attempt) } });
     const pod = sandboxConfig({ name: options.name, logDirectory, annotations: { try: String(attempt) } });
-    id = (await runtime.createContainer({ podSandboxId, config, sandboxConfig: pod }, { deadlineMs: CALL_MS })).containerId;
+    id = (await runtime.createContainer({ podSandboxId, config, sandboxConfig: pod }, { deadlineMs: options.callMs })).containerId;
   });
   await insist(options, 'StartContainer', async (attempt) => {
     // The answer may have been lost with the daemon; a started container is not started again.
     if (attempt > 0 && (await statusOf(options, id)).state !== ContainerState.CONTAINER_CREATED) return;
-    await runtime.startContainer({ containerId: id }, { deadlineMs: CALL_MS });
+    await runtime.startContainer({ containerId: id }, { deadlineMs: options.callMs });
   });
   return id;
 }
 
-async function statusOf({ client }: LifeOptions, containerId: string): Promise<ContainerStatus> {
-  const { status } = await client.runtime.containerStatus({ containerId }, { deadlineMs: CALL_MS });
+async function statusOf({ client, callMs }: LifeOptions, containerId: string): Promise<ContainerStatus> {
+  const { status } = await client.runtime.containerStatus({ containerId }, { deadlineMs: callMs });
   if (status === undefined) throw new Error(`ContainerStatus of ${containerId} has no status`);
   return status;
 }
@@ -133,7 +133,7 @@ async function statusOf({ client }: LifeOptions, containerId: string): Promise<C
 /** Waits for its end or stops it, compares the exit code, removes it. */
 async function endContainer(options: LifeOptions, containerId: string, expected: number, isStopped: boolean): Promise<void> {
   const { runtime } = options.client;
-  if (isStopped) await insist(options, 'StopContainer', async () => void (await runtime.stopContainer({ containerId, timeout: 10n }, { deadlineMs: CALL_MS })));
+  if (isStopped) await insist(options, 'StopContainer', async () => void (await runtime.stopContainer({ containerId, timeout: 10n }, { deadlineMs: options.callMs })));
   let seen: ContainerStatus | undefined;
   await insist(options, 'ContainerStatus', async () => {
     do seen = await statusOf(options, containerId);
@@ -144,5 +144,5 @@ async function endContainer(options: LifeOptions, containerId: string, expected:
     const shown = seen === undefined ? 'nothing' : `${seen.exitCode}, state ${seen.state}, ${seen.reason}, ${seen.startedAt} to ${seen.finishedAt}`;
     options.tally.wrongExitCodes.push(`${options.name} ${containerId}: expected ${expected}, seen ${shown}`);
   }
-  await insist(options, 'RemoveContainer', async () => void (await runtime.removeContainer({ containerId }, { deadlineMs: CALL_MS })));
+  await insist(options, 'RemoveContainer', async () => void (await runtime.removeContainer({ containerId }, { deadlineMs: options.callMs })));
 }
