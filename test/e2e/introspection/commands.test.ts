@@ -1,0 +1,134 @@
+// The commands against a running daemon with pods, and what must never be seen in what they print (I20).
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { create } from '@bufbuild/protobuf';
+import { ContainerConfigSchema, KeyValueSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { run } from '../../support/run.ts';
+import { checkout } from '../../support/tools/cache.ts';
+import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { makeWorld } from '../support/world.ts';
+import type { World } from '../support/world.ts';
+
+const CANARY = 'canary-5f1c77';
+const program = join(checkout, 'bin/troupe');
+
+let world: World;
+let pod: string;
+let container: string;
+
+beforeAll(async () => {
+  world = await makeWorld({ name: 'cmd' });
+  const image = await world.pull();
+  const config = sandboxConfig({ name: 'web', logDirectory: join(world.logs, 'web'), annotations: { secret: CANARY } });
+  pod = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
+  const wish = create(ContainerConfigSchema, containerConfig({ name: 'app', image, command: untilTermed(3), annotations: { secret: CANARY } }));
+  wish.envs = [create(KeyValueSchema, { key: 'PASSWORD', value: Buffer.from(CANARY) })];
+  wish.args = [CANARY];
+  container = (await world.client.runtime.createContainer({ podSandboxId: pod, sandboxConfig: config, config: wish })).containerId;
+  await world.client.runtime.startContainer({ containerId: container });
+});
+
+afterAll(async () => {
+  await world?.close();
+});
+
+const troupe = (...args: string[]) => run([program, ...args, '--state', world.instance.state]);
+const json = async (...args: string[]): Promise<unknown> => JSON.parse((await troupe(...args, '--json')).stdout) as unknown;
+
+describe('ps, why, log, status', () => {
+  it('show the pod with its container as a tree, in 80 columns, without colours in a pipe', async () => {
+    const { stdout, code } = await troupe('ps');
+    expect(code).toBe(0);
+    const [head, first, second] = stdout.split('\n');
+    expect(head).toMatch(/^POD +ID +STATE +FOR +WAITS ON$/u);
+    expect(first).toMatch(new RegExp(`^default/web +${pod.slice(0, 13)} +ready +`, 'u'));
+    expect(second).toMatch(new RegExp(`^└─ app +${container.slice(0, 13)} +running +`, 'u'));
+    expect(stdout).not.toContain('\u001b');
+    expect(Math.max(...stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+
+  it('are found by name, by pod/name, by the beginning of an id', async () => {
+    for (const word of ['app', 'web/app', 'default/web/app', container.slice(0, 10)]) {
+      expect(await json('why', word)).toMatchObject({ actor: { id: container, state: 'running', settled: true } });
+    }
+    expect(await json('log', 'app')).toMatchObject({ address: `container/${container}`, history: [{ from: '', on: 'xstate.init' }, ...Array<object>(8).fill({})] });
+    expect((await troupe('why', 'app')).stdout).toContain('waits     on nothing: it is settled');
+  });
+
+  it('tell the daemon and its configuration', async () => {
+    expect(await json('status')).toMatchObject({ pid: world.instance.pid() > 0 ? expect.any(Number) as number : 0, sandboxes: 1, containers: 1, networkReady: true, config: { root: world.instance.root } });
+    expect((await troupe('config')).stdout).toContain(`root = "${world.instance.root}"`);
+    const byDefault = await troupe('config', '--default');
+    expect(byDefault.stdout.trim()).toBe((await readFile(join(checkout, 'deploy/troupe.toml'), 'utf8')).trim());
+  });
+
+  it('end with 2 for wrong usage, 3 for a pod that is not there, 4 without a daemon', async () => {
+    const codes = async (argv: readonly string[]): Promise<readonly [number, string]> => {
+      const { code, stdout, stderr } = await run([program, ...argv]);
+      return [code, stdout + stderr];
+    };
+    const { state } = world.instance;
+    expect(await codes(['why', '--state', state])).toEqual([2, 'troupe: troupe why: one pod, container or id is wanted; see troupe help\n']);
+    expect(await codes(['ps', '--colour', '--state', state])).toEqual([2, 'troupe: troupe ps: no such option --colour; see troupe help\n']);
+    expect(await codes(['why', 'nobody', '--state', state])).toEqual([3, expect.stringMatching(/no pod, container or pull of this id or name/u)]);
+    expect(await codes(['ps', '--introspection', '/nowhere.sock'])).toEqual([4, expect.stringMatching(/^troupe ps: no daemon answers at \/nowhere\.sock: /u)]);
+    expect((await codes(['wipe', ...world.instance.argv.slice(2)]))[0]).toBe(1);
+  });
+});
+
+describe('watch', () => {
+  interface Line { readonly seq: number; readonly address: string; readonly to: string }
+
+  /** Lines until one fits, then Ctrl-C. */
+  async function watchUntil(fits: (line: Line) => boolean, after: number): Promise<{ readonly lines: readonly Line[]; readonly code: number | null }> {
+    const child = spawn(program, ['watch', '--json', '--after', String(after), '--state', world.instance.state], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const lines: Line[] = [];
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    for await (const text of createInterface({ input: child.stdout })) {
+      const line = JSON.parse(text) as Line;
+      lines.push(line);
+      if (!fits(line)) continue;
+      child.kill('SIGINT');
+      break;
+    }
+    return { lines, code: await ended };
+  }
+
+  it('resumes behind a number without a hole, tells a pod\'s whole life, and ends well on Ctrl-C', async () => {
+    const { seq } = (await json('ps')) as { seq: number };
+    const config = sandboxConfig({ name: 'brief', logDirectory: join(world.logs, 'brief') });
+    const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
+    await world.client.runtime.stopPodSandbox({ podSandboxId });
+    await world.client.runtime.removePodSandbox({ podSandboxId });
+    const { lines, code } = await watchUntil(({ address, to }) => address === `sandbox/${podSandboxId}` && to === 'gone', seq);
+    expect(code).toBe(0);
+    expect(lines.map((line) => line.seq)).toEqual(lines.map((_, at) => seq + 1 + at));
+    expect(lines.filter(({ address }) => address === `sandbox/${podSandboxId}`).map(({ to }) => to)).toContain('ready');
+    const middle = lines[Math.floor(lines.length / 2)]?.seq ?? 0;
+    const again = await watchUntil(({ address, to }) => address === `sandbox/${podSandboxId}` && to === 'gone', middle);
+    expect(again.lines).toEqual(lines.filter((line) => line.seq > middle));
+  });
+});
+
+describe('secrets', () => {
+  it('of environment, arguments, annotations, execs and registries are in no output (I20)', async () => {
+    const auth = { username: 'user', password: CANARY, auth: '', serverAddress: '', identityToken: CANARY, registryToken: '' };
+    await world.client.image.pullImage({ image: { image: world.imageName }, auth });
+    await world.client.image.pullImage({ image: { image: world.imageName.replace('busybox', 'absent') }, auth }).catch(() => undefined);
+    const exec = world.client.runtime.execSync({ containerId: container, cmd: ['sh', '-c', 'sleep 30; true', CANARY], timeout: 60n }).catch(() => undefined);
+    const waits = async (): Promise<string> => JSON.stringify(await json('why', 'app'));
+    await expect.poll(waits, { timeout: 20_000 }).toContain('exec');
+    for (const args of [['ps'], ['why', 'app'], ['why', 'web'], ['log', 'app'], ['log', 'web'], ['status'], ['config'], ['check', '--now']]) {
+      for (const { stdout, stderr } of await Promise.all([troupe(...args), troupe(...args, '--json')])) {
+        expect(stdout.length).toBeGreaterThan(0);
+        expect(stdout + stderr).not.toContain(CANARY);
+      }
+    }
+    await world.client.runtime.stopContainer({ containerId: container, timeout: 0n });
+    await exec;
+    expect((await troupe('ps')).stdout).toMatch(/└─ app .* exited .* exit code/u);
+  });
+});

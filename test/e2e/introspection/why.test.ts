@@ -1,0 +1,108 @@
+// A pod whose CNI plugin hangs explains itself: plugin, pid, deadline, within 100 ms (F34's like for CNI, issue "it shows itself").
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { criClient } from '../../../scripts/support/cri-client.ts';
+import type { CriClient } from '../../../scripts/support/cri-client.ts';
+import { introspectionClient } from '../../../src/introspection/client.ts';
+import type { IntrospectionClient } from '../../../src/introspection/client.ts';
+import type { Actor } from '../../../src/gen/introspection/v1/introspection_pb.ts';
+import { makeInstance } from '../../support/instance.ts';
+import type { Instance } from '../../support/instance.ts';
+import { run } from '../../support/run.ts';
+import { checkout } from '../../support/tools/cache.ts';
+import { sandboxConfig } from '../support/pods.ts';
+
+/** Answers VERSION and DEL; ADD never ends. */
+const HANGING_PLUGIN = `#!/bin/sh
+cat >/dev/null
+case $CNI_COMMAND in
+  VERSION) echo '{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}' ;;
+  ADD) exec sleep 3600 ;;
+esac
+`;
+
+let instance: Instance;
+let cri: CriClient;
+let client: IntrospectionClient;
+
+async function instanceWithHangingPlugin(): Promise<Instance> {
+  const made = await makeInstance({ name: 'why', network: 'host-only' });
+  const plugins = join(made.directory, 'plugins');
+  await mkdir(plugins);
+  await writeFile(join(plugins, 'hanger'), HANGING_PLUGIN);
+  await chmod(join(plugins, 'hanger'), 0o755);
+  await writeFile(join(made.directory, 'cni/10-hang.conflist'), JSON.stringify({ cniVersion: '1.0.0', name: 'hang', plugins: [{ type: 'hanger' }] }));
+  await mkdir(join(made.directory, 'troupe.toml.d'));
+  await writeFile(join(made.directory, 'troupe.toml.d/10-plugins.toml'), `[network]\nplugin_dirs = ["${plugins}"]\n`);
+  return made;
+}
+
+beforeAll(async () => {
+  instance = await instanceWithHangingPlugin();
+  await instance.start();
+  cri = criClient(instance.socket);
+  client = introspectionClient(join(instance.state, 'introspection.sock'), 5000);
+});
+
+afterAll(async () => {
+  cri?.close();
+  await instance?.remove();
+});
+
+const troupe = (...args: string[]) => run([join(checkout, 'bin/troupe'), ...args, '--state', instance.state]);
+
+/** The pod, once the plugin has come to where it hangs. */
+async function waitingPod(name: string): Promise<Actor> {
+  const waiting = async (): Promise<Actor | undefined> => (await client.explain({ query: name }).catch(() => undefined))?.actor;
+  const doing = async (): Promise<string> => {
+    const wait = (await waiting())?.waits[0];
+    const program = await readFile(`/proc/${wait?.pid ?? 0}/comm`, 'utf8').catch(() => '');
+    return `${program.trim()} ${wait?.processState ?? ''}`;
+  };
+  await expect.poll(doing, { timeout: 30_000 }).toBe('sleep S');
+  return (await waiting()) ?? expect.fail('the pod is gone');
+}
+
+describe('a pod whose CNI plugin hangs', () => {
+  it('names the plugin, its pid and the deadline within 100 ms; once it is ended, what happened is remembered', async () => {
+    const config = sandboxConfig({ name: 'stuck', logDirectory: join(instance.directory, 'logs/stuck') });
+    const started = cri.runtime.runPodSandbox({ config }).then(() => 'it started', (thrown: unknown) => String(thrown));
+    const actor = await waitingPod('stuck');
+    const [wait] = actor.waits;
+    expect(actor).toMatchObject({ kind: 'sandbox', name: 'stuck', namespace: 'default', settled: false });
+    expect(actor.state).toContain('network.adding');
+    expect(wait).toMatchObject({ on: 'CNI ADD hanger', argv: [join(instance.directory, 'plugins/hanger')], processState: 'S' });
+    expect((wait?.deadlineNs ?? 0n) - (wait?.sinceNs ?? 0n)).toBe(90_000_000_000n);
+
+    // the best of ten: the machine runs other things meanwhile
+    const tookMs: number[] = [];
+    for (let at = 0; at < 10; at += 1) {
+      const before = performance.now();
+      await client.explain({ query: 'stuck' });
+      tookMs.push(performance.now() - before);
+    }
+    expect(Math.min(...tookMs)).toBeLessThan(100);
+
+    const shown = await troupe('why', 'default/stuck');
+    expect(shown.code).toBe(0);
+    expect(shown.stdout).toMatch(/^pod default\/stuck \(/u);
+    expect(shown.stdout).toContain('waits on  CNI ADD hanger (addNetwork)');
+    expect(shown.stdout).toMatch(new RegExp(`pid ${wait?.pid}, sleeps`, 'u'));
+    expect(shown.stdout).toMatch(/for \d\S*s, until \d\d:\d\d:\d\d\.\d{3} \(\d+s left\)/u);
+    expect(shown.stdout).toContain('network.pinning → network.adding');
+    expect(Math.max(...shown.stdout.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    expect(shown.stdout.split('\n').length).toBeLessThanOrEqual(30);
+    const listed = await troupe('ps');
+    expect(listed.stdout).toMatch(/default\/stuck.*CNI ADD hanger/u);
+
+    process.kill(Number(wait?.pid), 'SIGKILL');
+    expect(await started).toContain('plugin hanger');
+    const after = await client.explain({ query: 'stuck' });
+    expect(after.actor).toMatchObject({ state: 'gone', name: 'stuck', waits: [] });
+    expect(after.history.map(({ to }) => to).join(' ')).toContain('unwinding');
+    const remembered = await troupe('why', 'stuck');
+    expect(remembered.stdout).toMatch(/removed {3}\d/u);
+    expect((await troupe('log', 'stuck')).stdout.trim().split('\n')).toHaveLength(after.history.length);
+  });
+});
