@@ -207,6 +207,8 @@ export const hostLimits = {
   poolCalls: 12,
   /** Of these with one key (a binary, a mount): a dead file system holds no more threads than this. */
   poolCallsPerKey: 4,
+  /** Processes that ask one mount whether it answers: as many as threads that it may hold. */
+  askedPerMount: 4,
   /** Calls waiting for a thread, per key and in all: far above any honest burst; then `exhausted`. */
   poolCallsWaiting: 2048,
   /** Bytes of argv and environment together: the kernel's usual ARG_MAX. */

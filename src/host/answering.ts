@@ -1,29 +1,35 @@
 /**
- * Does the file system behind a path that a user names answer at all? A dead NFS or FUSE mount holds a thread of
- * libuv's pool for as long as it is dead, and a dozen such threads are all there are (F33, F45). So a path that leads
- * to anything but a local file system is first asked by a small process, which can be killed.
+ * Touching a path that a user names (a volume, a log directory, a device, a profile). A dead NFS or FUSE mount behind
+ * one holds a thread of libuv's pool for as long as it is dead, and a dozen such threads are all there are (F33,
+ * F45). So a path that leads to anything but a local file system is first asked by a small process, which can be
+ * killed; and what is then done there ourselves keeps to a few threads per mount.
  */
 import { readlink } from 'node:fs/promises';
+import { constants } from 'node:os';
 import { posix } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
+import { Semaphore } from '../base/bounded.ts';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { codeOf } from './errno.ts';
 import type { MountInfo } from './mountinfo.ts';
-import { runTool } from './process-tool.ts';
+import { inPool } from './pool.ts';
+import { killProcess } from './process-identity.ts';
+import { spawnProcess } from './process.ts';
 
 /** File systems that wait for nothing but a disk or memory of this machine. What is not named is asked first. */
 const LOCAL: ReadonlySet<string> = new Set([
-  'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'f2fs', 'bcachefs', 'vfat', 'exfat', 'squashfs', 'erofs', 'overlay',
-  'tmpfs', 'ramfs', 'devtmpfs', 'rootfs', 'proc', 'sysfs', 'cgroup', 'cgroup2', 'devpts', 'mqueue', 'hugetlbfs', 'bpf',
-  'tracefs', 'debugfs', 'securityfs', 'configfs', 'pstore', 'nsfs', 'binfmt_misc',
+  'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'f2fs', 'bcachefs', 'jfs', 'vfat', 'exfat', 'iso9660', 'squashfs', 'erofs', 'overlay',
+  'tmpfs', 'ramfs', 'devtmpfs', 'rootfs', 'proc', 'sysfs', 'cgroup', 'cgroup2', 'cpuset', 'devpts', 'mqueue', 'hugetlbfs', 'bpf',
+  'tracefs', 'debugfs', 'securityfs', 'selinuxfs', 'configfs', 'efivarfs', 'fusectl', 'rpc_pipefs', 'nfsd', 'pstore', 'resctrl',
+  'nsfs', 'binfmt_misc',
 ]);
 
 /** coreutils: essential on Debian and Ubuntu. */
 const STAT = '/usr/bin/stat';
 
-export interface AnswerRequest {
+export interface UserPath {
   /** Absolute. */
   readonly path: string;
   /** Begins the message, such as `mount /data at /srv`. */
@@ -44,41 +50,27 @@ export function mountOver(path: string, mounts: readonly MountInfo[]): MountInfo
   return found;
 }
 
-/**
- * Settles when the path can be touched without waiting for ever; whether it is there is not said. Throws `timedOut`
- * that names the mount when its file system does not answer within the effect's bound.
- */
-export async function ensureAnswers(request: AnswerRequest): Promise<void> {
-  const { path, attempted, clock, fx } = request;
-  const remote = await firstRemote(path, request.mounts);
-  if (remote === undefined) return;
-  fx.note({ on: `${attempted}: ${remote.fsType} at ${remote.mountPoint}` });
-  const result = await runTool({
-    argv: [STAT, '--dereference', '--format=', '--', path],
-    timeoutMs: fx.timeoutMs,
-    signal: fx.signal,
-    clock,
-    onSpawn: (pid) => fx.note({ on: `${attempted}: ${remote.fsType} at ${remote.mountPoint}`, pid }),
-  });
-  if (!result.timedOut) return;
-  fail('timedOut', `${attempted}: the ${remote.fsType} file system at ${remote.mountPoint} has not answered within ${fx.timeoutMs} ms`, {
-    subject: remote.mountPoint,
-  });
+/** Whether a mount can wait for another machine or for a program. */
+export function isRemote({ fsType, mountPoint }: MountInfo): boolean {
+  // systemd's automatic mount of binfmt_misc is on nearly every machine and waits for process 1 alone
+  return !LOCAL.has(fsType) && !(fsType === 'autofs' && mountPoint.startsWith('/proc/'));
 }
 
 /** The first mount that is not local on the way along the path, links followed; only local ones are touched for it. */
-async function firstRemote(path: string, mounts: readonly MountInfo[]): Promise<MountInfo | undefined> {
+export async function firstRemote(path: string, mounts: readonly MountInfo[]): Promise<MountInfo | undefined> {
+  // most machines have none, and then nothing is touched
+  if (!mounts.some(isRemote)) return undefined;
   let rest = posix.normalize(path).split('/').filter(Boolean);
   let at = '/';
   for (let step = 0; step < hostLimits.pathComponents && rest.length > 0; step += 1) {
     const [name = '', ...after] = rest;
-    if (name === '..') {
-      [at, rest] = [posix.dirname(at), after];
+    if (name === '.' || name === '..') {
+      [at, rest] = [name === '..' ? posix.dirname(at) : at, after];
       continue;
     }
     const next = posix.join(at, name);
     const mount = mountOver(next, mounts);
-    if (mount !== undefined && !LOCAL.has(mount.fsType)) return mount;
+    if (mount !== undefined && isRemote(mount)) return mount;
     const target = await linkTarget(next);
     if (target === undefined) [at, rest] = [next, after];
     else [at, rest] = [target.startsWith('/') ? '/' : at, [...target.split('/').filter(Boolean), ...after]];
@@ -94,4 +86,83 @@ async function linkTarget(path: string): Promise<string | undefined> {
     if (['EINVAL', 'ENOENT', 'ENOTDIR', 'EACCES', 'ENAMETOOLONG', 'ELOOP'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   }
+}
+
+/**
+ * The result of `work` on the path. Throws `timedOut` that names the mount when its file system does not answer within
+ * the effect's bound, `cancelled` when the effect's signal aborts. Work that is under way by then cannot be stopped (a
+ * thread stands in the kernel): it keeps its slot in the pool, of which a mount has a few, and its result is dropped.
+ */
+export async function onUserPath<T>(request: UserPath, work: () => Promise<T>): Promise<T> {
+  const { path, attempted, mounts, fx } = request;
+  fx.note({ on: attempted });
+  const remote = await firstRemote(path, mounts);
+  const mount = remote ?? mountOver(path, mounts);
+  const where = mount === undefined ? 'the file system' : `the ${mount.fsType} file system at ${mount.mountPoint}`;
+  return bounded(request, mount?.mountPoint ?? '/', where, async (signal) => {
+    if (remote !== undefined) await ask(request, remote, where, signal);
+    return inPool(mount?.mountPoint ?? '/', work, signal);
+  });
+}
+
+/** `work` until the effect's bound; its signal then aborts, and what it gives later is dropped. */
+async function bounded<T>({ clock, fx, attempted }: UserPath, subject: string, where: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const unwanted = (): never => fail('cancelled', `${attempted}: no longer wanted`, { subject });
+  if (fx.signal.aborted) unwanted();
+  const controller = new AbortController();
+  let stop: (() => void) | undefined;
+  const given = new Promise<'timedOut' | 'cancelled'>((resolve) => {
+    const timer = clock.setTimeout(() => resolve('timedOut'), fx.timeoutMs);
+    const onAbort = (): void => resolve('cancelled');
+    fx.signal.addEventListener('abort', onAbort, { once: true });
+    stop = () => {
+      clock.clearTimeout(timer);
+      fx.signal.removeEventListener('abort', onAbort);
+    };
+  });
+  const running = work(controller.signal).then((value) => ({ value }));
+  try {
+    const first = await Promise.race([running, given]);
+    if (typeof first === 'object') return first.value;
+    running.catch(() => undefined);
+    controller.abort();
+    if (first === 'cancelled') return unwanted();
+    return fail('timedOut', `${attempted}: ${where} has not answered within ${fx.timeoutMs} ms`, { subject });
+  } finally {
+    stop?.();
+  }
+}
+
+const asking = new Map<string, { readonly gate: Semaphore; users: number }>();
+
+/**
+ * Settles when the path has been looked at by a process, or that was killed; whether it is there is not said. A mount
+ * has a few such processes at once: one that even SIGKILL does not end keeps its place, so that they don't pile up.
+ */
+async function ask({ path, attempted, fx }: UserPath, { mountPoint }: MountInfo, where: string, signal: AbortSignal): Promise<void> {
+  const entry = asking.get(mountPoint) ?? {
+    gate: new Semaphore(`questions to ${mountPoint}`, hostLimits.askedPerMount, hostLimits.poolCallsWaiting),
+    users: 0,
+  };
+  asking.set(mountPoint, entry);
+  entry.users += 1;
+  fx.note({ on: `${attempted}: ${where}` });
+  const stat = async (): Promise<void> => {
+    // something that only the server knows, and not from the cache: a mount's root is known without asking (since coreutils 8.32)
+    const argv = [STAT, '--dereference', '--cached=never', '--format=%s', '--', path];
+    const child = await spawnProcess({ argv, env: {} });
+    fx.note({ on: `${attempted}: ${where}`, argv, pid: child.pid });
+    const kill = (): void => void killProcess(child.identity, constants.signals.SIGKILL);
+    if (signal.aborted) kill();
+    else signal.addEventListener('abort', kill, { once: true });
+    await child.exited;
+    signal.removeEventListener('abort', kill);
+  };
+  try {
+    await entry.gate.with(stat, signal);
+  } finally {
+    entry.users -= 1;
+    if (entry.users === 0) asking.delete(mountPoint);
+  }
+  signal.throwIfAborted();
 }

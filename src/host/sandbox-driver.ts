@@ -9,7 +9,7 @@ import { fail } from '../base/fault.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
-import { ensureAnswers } from './answering.ts';
+import { onUserPath } from './answering.ts';
 import { killCgroup } from './cgroup-kill.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { createCgroup, removeCgroup } from './cgroups.ts';
@@ -55,6 +55,7 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
           uts: own,
           ...(own ? { hostname: sandboxHostname({ id, spec }) } : {}),
           sysctls: spec.sysctls,
+          ...(spec.namespaces.user === undefined ? {} : { user: { program: layout.usernsProgram, mappings: spec.namespaces.user } }),
         },
         clock,
       );
@@ -81,7 +82,7 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
     writeFile(files.hosts, hostsFile(name), { mode: 0o644 }),
     resolvConf(options, spec.dns).then((text) => writeFile(files.resolvConf, text, { mode: 0o644 })),
     makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
-    spec.namespaces.ipc === 'pod' ? makeShm(files.shm) : Promise.resolve(),
+    spec.namespaces.ipc === 'pod' ? makeShm(files.shm, spec) : Promise.resolve(),
   ]);
 }
 
@@ -115,16 +116,17 @@ async function readHostResolvConf(path: string): Promise<string> {
 
 /** The kubelet makes its own before; crictl users expect it to be made. */
 async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: EffectContext): Promise<void> {
-  const attempted = `make log directory ${path}`;
-  await ensureAnswers({ path, attempted, mounts: await readMountInfo(), clock, fx });
-  await mkdir(path, { recursive: true, mode: 0o755 });
+  const request = { path, attempted: `make log directory ${path}`, mounts: await readMountInfo(), clock, fx };
+  await onUserPath(request, () => mkdir(path, { recursive: true, mode: 0o755 }));
 }
 
-async function makeShm(target: string): Promise<void> {
+async function makeShm(target: string, { namespaces: { user } }: SandboxInput['spec']): Promise<void> {
   await mkdir(target, { recursive: true, mode: 0o700 });
   if (findMount(await readMountInfo(), target) !== undefined) return;
   await mountTmpfs({
     target, source: 'shm', sizeBytes: SHM_BYTES, mode: 0o1777, nosuid: true, nodev: true, noexec: true,
+    // in a user namespace its own root is not ours
+    ...(user === undefined ? {} : { owner: { uid: user.uids.hostId, gid: user.gids.hostId } }),
   });
 }
 
@@ -146,7 +148,7 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const ids = [...new Set([...directories, ...pinned])];
   const sandboxes = await Promise.all(
     ids.map(async (id): Promise<SandboxFacts> => {
-      const kinds = ['net', 'ipc', 'uts'] as const;
+      const kinds = ['net', 'ipc', 'uts', 'user'] as const;
       const held = await Promise.all(kinds.map((kind) => isNamespacePin(layout.pin(id, kind))));
       return { id, pins: kinds.filter((_kind, at) => held[at]), files: directories.includes(id) };
     }),

@@ -12,11 +12,15 @@ import type { ResolvedDevice } from './spec/input.ts';
 /** In /dev, and the container's own business: the runtime makes them anew, or they are no devices. */
 const NOT_SHARED: ReadonlySet<string> = new Set(['pts', 'ptmx', 'shm', 'mqueue', 'fd', 'console', '.udev', '.lxc', '.lxd-mounts', 'hugepages']);
 
-/** The requested devices; for a privileged container all of the host's first. Throws `invalidRequest`. */
+/**
+ * The requested devices; for a privileged container all of the host's first. Throws `invalidRequest`. Directories in
+ * `remote` (mount points of file systems that may not answer) are not searched: no device of this host is there.
+ */
 export async function resolveDevices(
   devices: readonly Device[],
   isPrivileged: boolean,
   onPath: OnPath,
+  remote: ReadonlySet<string>,
 ): Promise<readonly ResolvedDevice[]> {
   const byPath = new Map<string, ResolvedDevice>();
   const add = (device: ResolvedDevice): void => {
@@ -26,7 +30,7 @@ export async function resolveDevices(
     }
   };
   if (isPrivileged) {
-    for (const device of await onPath('/dev', 'list the devices of the host', hostDevices)) add(device);
+    for (const device of await onPath('/dev', 'list the devices of the host', () => hostDevices(remote))) add(device);
   }
   const ofHost = new Set(byPath.keys());
   for (const device of devices) {
@@ -36,7 +40,7 @@ export async function resolveDevices(
         subject: 'devices.container_path',
       });
     }
-    for (const found of await onPath(from, `use device ${from}`, () => requested(from, to, permissions))) add(found);
+    for (const found of await onPath(from, `use device ${from}`, () => requested(from, to, permissions, remote))) add(found);
   }
   return [...byPath.values()];
 }
@@ -54,7 +58,7 @@ function checked(device: Device): { readonly from: string; readonly to: string; 
   return { from, to, permissions: ['r', 'w', 'm'].filter((letter) => letters.includes(letter)).join('') };
 }
 
-async function requested(from: string, to: string, permissions: string): Promise<readonly ResolvedDevice[]> {
+async function requested(from: string, to: string, permissions: string, remote: ReadonlySet<string>): Promise<readonly ResolvedDevice[]> {
   const refuse = (reason: string): never => fail('invalidRequest', `use device ${from}: ${reason}`, { subject: 'devices.host_path' });
   try {
     const one = await nodeOf(from, to, permissions);
@@ -64,22 +68,29 @@ async function requested(from: string, to: string, permissions: string): Promise
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return refuse('it is not there');
     throw error;
   }
-  const found = await nodesBelow(from, to, permissions, new Set());
+  const found = await nodesBelow(from, to, permissions, { names: new Set(), paths: remote });
   return found.length > 0 ? found : refuse('a directory without a device');
 }
 
-function hostDevices(): Promise<readonly ResolvedDevice[]> {
-  return nodesBelow('/dev', '/dev', 'rwm', NOT_SHARED);
+function hostDevices(remote: ReadonlySet<string>): Promise<readonly ResolvedDevice[]> {
+  return nodesBelow('/dev', '/dev', 'rwm', { names: NOT_SHARED, paths: remote });
 }
 
-async function nodesBelow(from: string, to: string, permissions: string, skipped: ReadonlySet<string>, depth = 1): Promise<readonly ResolvedDevice[]> {
+interface Skipped {
+  /** Of entries at the first level. */
+  readonly names: ReadonlySet<string>;
+  /** At every level. */
+  readonly paths: ReadonlySet<string>;
+}
+
+async function nodesBelow(from: string, to: string, permissions: string, skipped: Skipped, depth = 1): Promise<readonly ResolvedDevice[]> {
   const found: ResolvedDevice[] = [];
   for (const entry of await entries(from)) {
-    if (skipped.has(entry.name)) continue;
     const [path, place] = [posix.join(from, entry.name), posix.join(to, entry.name)];
+    if (skipped.names.has(entry.name) || skipped.paths.has(path)) continue;
     // links are left out: what they name is there under its own name, or is none of the host's devices
     if (entry.isDirectory() && depth < specLimits.deviceDepth) {
-      found.push(...(await nodesBelow(path, place, permissions, new Set(), depth + 1)));
+      found.push(...(await nodesBelow(path, place, permissions, { ...skipped, names: new Set() }, depth + 1)));
     } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
       const node = await nodeOf(path, place, permissions).catch(onlyGone);
       if (node !== undefined) found.push(node);

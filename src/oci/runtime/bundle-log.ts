@@ -35,7 +35,6 @@ function check(path: string, field: string): void {
  * the monitor opens the path as root and follows whatever it finds.
  */
 export async function prepareLog(logDirectory: string, path: string): Promise<void> {
-  if (path === '') return;
   await mkdir(logDirectory, { recursive: true, mode: 0o755 });
   const steps = posix.relative(logDirectory, path).split('/');
   const name = steps.pop();

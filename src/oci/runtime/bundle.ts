@@ -13,7 +13,7 @@ import type { Log } from '../../base/log.ts';
 import { mkdirInRoot, readFileInRoot } from '../../host/files.ts';
 import { containerCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
-import { ensureAnswers, mountOver } from '../../host/answering.ts';
+import { isRemote, onUserPath } from '../../host/answering.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { bootId, processExists } from '../../host/process-identity.ts';
@@ -21,7 +21,6 @@ import { resolveDevices } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
-import { onUserPath } from './bundle-wait.ts';
 import { makePauseRootfs, pauseSpec } from './pause.ts';
 import { resolveCapabilities } from './spec/capabilities.ts';
 import { generateSpec } from './spec/generate.ts';
@@ -85,7 +84,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
     sandbox: input.sandbox,
     image,
     user,
-    devices: await resolveDevices(spec.devices, spec.security.privileged, onPath),
+    devices: await resolveDevices(spec.devices, spec.security.privileged, onPath, remoteMounts(mountInfo)),
     localSeccomp: await localSeccomp(options, input, onPath),
     mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })),
     paths: pathsOf(options, input),
@@ -95,7 +94,8 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
   generateSpec(wish);
   const document = generateSpec({ ...wish, mounts: await resolveMounts(spec.mounts, onPath, mountInfo) });
-  await onPath(logDirectory, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
+  // the whole path: what is mounted below the directory may hang as well
+  if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
   await mkdirInRoot(rootfs, cwd, 0o755);
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
@@ -148,12 +148,13 @@ function stopSignalOf({ spec, image, id }: BundleInput, log: Log): string {
   return name ?? 'SIGTERM';
 }
 
+/** Where a walk must not go in. */
+function remoteMounts(mountInfo: readonly MountInfo[]): ReadonlySet<string> {
+  return new Set(mountInfo.filter(isRemote).map(({ mountPoint }) => mountPoint));
+}
+
 function pathCaller(clock: ClockPort, fx: EffectContext, mountInfo: readonly MountInfo[]): OnPath {
-  return async (path, attempted, work) => {
-    fx.note({ on: attempted });
-    await ensureAnswers({ path, attempted, mounts: mountInfo, clock, fx });
-    return onUserPath(work, { mountPoint: mountOver(path, mountInfo)?.mountPoint ?? '/', attempted, clock, fx });
-  };
+  return (path, attempted, work) => onUserPath({ path, attempted, mounts: mountInfo, clock, fx }, work);
 }
 
 async function localSeccomp(options: BundleWriterOptions, input: BundleInput, onPath: OnPath): Promise<OciSeccomp | undefined> {

@@ -7,7 +7,6 @@ import { effectiveLogPath } from '../../../src/oci/runtime/bundle-log.ts';
 import { hardOpenFiles, pageSizeOf } from '../../../src/oci/runtime/bundle-host.ts';
 import { mountOver } from '../../../src/host/answering.ts';
 import { checkMounts } from '../../../src/oci/runtime/bundle-mounts.ts';
-import { onUserPath } from '../../../src/oci/runtime/bundle-wait.ts';
 import { pauseElf } from '../../../src/oci/runtime/pause-elf.ts';
 import { capabilitiesOfMask } from '../../../src/oci/runtime/spec/capabilities.ts';
 import { defaultSeccomp } from '../../../src/oci/runtime/spec/seccomp.ts';
@@ -149,50 +148,6 @@ describe('mounts of the host', () => {
   });
   test('too many are refused before any is looked at', () => {
     expect(faultOf(() => checkMounts(Array.from({ length: 1025 }, () => mountOf('/x'))))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts' });
-  });
-});
-
-describe('a call on a path that a user names', () => {
-  const never = new Promise<never>(() => undefined);
-  function clockOf(): { clock: Parameters<typeof onUserPath>[1]['clock']; fire(): void; timers(): number } {
-    const timers = new Map<number, () => void>();
-    let last = 0;
-    return {
-      clock: {
-        nowNs: () => 0n,
-        monoMs: () => 0,
-        setTimeout: (fn) => {
-          last += 1;
-          timers.set(last, fn);
-          return last;
-        },
-        clearTimeout: (handle) => void timers.delete(handle as number),
-      },
-      fire: () => timers.forEach((fn) => fn()),
-      timers: () => timers.size,
-    };
-  }
-
-  test('a file system that does not answer ends as timedOut with its mount point; nothing is left armed', async () => {
-    const { clock, fire, timers } = clockOf();
-    const fx = { signal: new AbortController().signal, timeoutMs: 100, note: () => undefined };
-    const call = onUserPath(() => never, { mountPoint: '/unit/dead', attempted: 'mount x', clock, fx });
-    fire();
-    await expect(call).rejects.toMatchObject({ fault: { kind: 'timedOut', subject: '/unit/dead' } });
-    expect(timers()).toBe(0);
-  });
-
-  test('an abort ends it as cancelled; an answer is passed on; an error, too', async () => {
-    const { clock, timers } = clockOf();
-    const controller = new AbortController();
-    const fx = { signal: controller.signal, timeoutMs: 100, note: () => undefined };
-    const options = { mountPoint: '/unit/live', attempted: 'mount x', clock, fx };
-    await expect(onUserPath(() => Promise.resolve(7), options)).resolves.toBe(7);
-    await expect(onUserPath(() => Promise.reject(new Error('EIO')), options)).rejects.toThrow('EIO');
-    const call = onUserPath(() => never, { ...options, mountPoint: '/unit/hung' });
-    controller.abort();
-    await expect(call).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
-    expect(timers()).toBe(0);
   });
 });
 
