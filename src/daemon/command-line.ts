@@ -72,6 +72,8 @@ export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which 
 export function parseCommandLine(argv: readonly string[]): CommandLine {
   const [first = 'help', ...rest] = argv;
   const command = commandOf(first, rest);
+  // whatever else is said: who asks for help gets it
+  if (command === 'help') return { command, options: {}, flags: new Set(), words: [] };
   const grammar = COMMANDS[command];
   const options: Record<string, string> = {};
   const flags = new Set<string>();
@@ -89,7 +91,6 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
       options[name] = rest[at] ?? refuse(`--${name} needs a value`);
     }
   }
-  if (command === 'help') return { command, options, flags, words: [] };
   if (grammar.word === undefined && words.length > 0) refuse(`what is ${words[0] ?? ''}`);
   if (grammar.word !== undefined && words.length !== 1) refuse(`one ${grammar.word} is wanted`);
   return { command, options, flags, words };
