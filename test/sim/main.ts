@@ -1,6 +1,7 @@
 /** `npm run sim [-- --seeds N | --seed N | --sweep | --mutants]`: a failure prints one line that replays exactly. */
 import { parseArgs } from 'node:util';
 import { writeGolden } from './golden.ts';
+import { hunt, MUTANTS } from './mutants.ts';
 import { runSeed } from './seeds.ts';
 import { sweep } from './sweep.ts';
 import type { Failure } from './run.ts';
@@ -46,11 +47,24 @@ async function one(seed: number): Promise<boolean> {
 
 /** Death before and after each effect. */
 async function sweepAll(depth: 1 | 2, write: boolean): Promise<boolean> {
-  const { known, explored, survived, runs, failures } = await sweep(depth);
+  const { known, explored, survived, runs, failures } = await sweep({ depth, every: 1 });
   for (const { point, pair, failure } of failures) say(`point=${JSON.stringify(point)} ${pair}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
   if (write) writeGolden(known);
   say(`crash points known ${known.size} = explored ${explored.size} = survived ${survived.size} (${runs} runs)`);
   return known.size === explored.size && explored.size === survived.size;
+}
+
+const HUNTS = 10;
+
+/** Each planted fault is found, and after how many events. */
+async function mutants(): Promise<boolean> {
+  let all = true;
+  for (const mutant of MUTANTS) {
+    const { found, hunts, meanEvents, first } = await hunt(mutant, HUNTS);
+    say(`mutant ${mutant}: found ${found} of ${hunts}, mean events to find ${meanEvents}${first === undefined ? '' : `; such as ${lineOf(first)}`}`);
+    all &&= found === hunts;
+  }
+  return all;
 }
 
 const { values } = parseArgs({
@@ -59,6 +73,7 @@ const { values } = parseArgs({
 
 async function chosen(): Promise<boolean> {
   if (values.sweep === true) return sweepAll(values.depth === '2' ? 2 : 1, values.golden === true);
+  if (values.mutants === true) return mutants();
   if (values.seed !== undefined) return one(Number(values.seed));
   return seeds(Number(values.seeds ?? 200), Number(values.from ?? 1));
 }

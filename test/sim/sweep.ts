@@ -3,11 +3,11 @@
  * (operation, effect) pairs of uncrashed runs (golden/crash-points.txt); a pair is survived when every run that dies at
  * one of its effects ends well: the client's retries succeed, everything can be removed, nothing is left.
  */
-import type { PodPlan } from './kubelet.ts';
+import type { Manners, PodPlan } from './kubelet.ts';
 import type { Program } from './kernel.ts';
 import { aroundEffects } from './record-effects.ts';
 import { run } from './run.ts';
-import type { Failure, RunOptions } from './run.ts';
+import type { Failure, RunOptions, RunResult } from './run.ts';
 import type { World } from './world.ts';
 
 interface Scenario {
@@ -71,14 +71,16 @@ async function record(): Promise<readonly (readonly string[])[]> {
   return all;
 }
 
-type Hook = (at: number, when: 'before' | 'after', pair: string, world: World) => Promise<void> | undefined;
+/** Called around each effect; `at` is its number in the run. What it returns is awaited; a rejection is the effect's. */
+export type Hook = (at: number, when: 'before' | 'after', pair: string, world: World) => Promise<void> | undefined;
 
-function optionsOf({ plan, program }: Scenario, hook: Hook): RunOptions {
+function optionsOf({ plan, program }: Scenario, hook: Hook, manners?: Manners): RunOptions {
   let count = -1;
   return {
     seed: SEED,
     pods: [plan],
     fresh: false,
+    ...(manners === undefined ? {} : { manners }),
     troubleSteps: 1,
     trouble: (world) => {
       world.kernel.program = () => program;
@@ -101,30 +103,45 @@ function optionsOf({ plan, program }: Scenario, hook: Hook): RunOptions {
   };
 }
 
+/** A run of one of the scenarios with a hand on each effect. */
+export function runScenario(number: number, hook: Hook, manners?: Manners): Promise<RunResult> {
+  const scenario = SCENARIOS[number];
+  if (scenario === undefined) throw new Error(`no scenario ${number}`);
+  return run(optionsOf(scenario, hook, manners));
+}
+
+/** The daemon, or with `power` the machine, dies here: what awaits this never goes on. */
+export function die(world: World, power = false): Promise<void> {
+  world.crash({ power });
+  return new Promise(() => undefined);
+}
+
 /** One run that dies at the point. */
 export async function runPoint(point: CrashPoint): Promise<Failure | undefined> {
-  const scenario = SCENARIOS[point.scenario];
-  if (scenario === undefined) throw new Error(`no scenario ${point.scenario}`);
   let deaths = 0;
   let recovering = -1;
-  const die = (world: World, power: boolean): Promise<void> => {
+  const dieOnce = (world: World, power: boolean): Promise<void> => {
     deaths += 1;
-    world.crash({ power });
-    return new Promise(() => undefined);
+    return die(world, power);
   };
-  const { failure } = await run(
-    optionsOf(scenario, (at, when, _pair, world) => {
-      if (deaths === 0) return at === point.at && when === point.when ? die(world, point.power) : undefined;
-      if (point.again === undefined || deaths > 1 || when !== 'after') return undefined;
-      recovering += 1;
-      return recovering === point.again ? die(world, false) : undefined;
-    }),
-  );
+  const { failure } = await runScenario(point.scenario, (at, when, _pair, world) => {
+    if (deaths === 0) return at === point.at && when === point.when ? dieOnce(world, point.power) : undefined;
+    if (point.again === undefined || deaths > 1 || when !== 'after') return undefined;
+    recovering += 1;
+    return recovering === point.again ? dieOnce(world, false) : undefined;
+  });
   return failure;
 }
 
-/** All points; `depth` 2 adds a second death at each of the first effects after the first. */
-export async function sweep(depth: 1 | 2 = 1): Promise<SweepResult> {
+export interface SweepOptions {
+  /** 2 adds a second death at each of the first effects after the first. */
+  readonly depth: 1 | 2;
+  /** Only each n-th effect. */
+  readonly every: number;
+}
+
+/** All points. */
+export async function sweep({ depth, every }: SweepOptions = { depth: 1, every: 1 }): Promise<SweepResult> {
   const recorded = await record();
   const known = new Set(recorded.flat());
   const explored = new Set<string>();
@@ -132,6 +149,7 @@ export async function sweep(depth: 1 | 2 = 1): Promise<SweepResult> {
   let runs = 0;
   for (const [scenario, pairs] of recorded.entries()) {
     for (const [at, pair] of pairs.entries()) {
+      if (at % every !== 0) continue;
       explored.add(pair);
       for (const point of pointsAt(scenario, at, depth)) {
         runs += 1;

@@ -14,8 +14,8 @@ export function setTraps(): () => readonly string[] {
     const real: unknown = Reflect.get(owner, name);
     if (typeof real !== 'function') return;
     const trapped = (...args: readonly unknown[]): unknown => {
-      const caller = new Error('trap').stack?.split('\n')[2] ?? '';
-      if (whose.test(caller)) caught.push(`${name} was called ${caller.trim()}`);
+      const caller = callerFile();
+      if (whose.test(caller)) caught.push(`${name} was called in ${caller}`);
       return Reflect.apply(real, owner, args);
     };
     Reflect.set(owner, name, trapped);
@@ -30,4 +30,15 @@ export function setTraps(): () => readonly string[] {
     for (const act of undo) act();
     return caught;
   };
+}
+
+/** The file of the function that called the trapped one. Without the text of the stack, which test runners map back at length. */
+function callerFile(): string {
+  const { prepareStackTrace, stackTraceLimit } = Error;
+  Error.stackTraceLimit = 3;
+  Error.prepareStackTrace = (_error, sites) => sites[2]?.getFileName() ?? '';
+  const file = String(new Error('trap').stack);
+  Error.prepareStackTrace = prepareStackTrace;
+  Error.stackTraceLimit = stackTraceLimit;
+  return file;
 }

@@ -1,0 +1,12 @@
+/** The planted faults are found; the command line tells the mean number of events with `npm run sim -- --mutants`. */
+import { describe, expect, it } from 'vitest';
+import { hunt, MUTANTS } from './mutants.ts';
+
+describe('mutants of the simulation', () => {
+  it.each(MUTANTS)('%s is found from each of three seeds', { timeout: 60_000 }, async (mutant) => {
+    const { found, meanEvents, first } = await hunt(mutant, 3);
+    expect(found).toBe(3);
+    expect(meanEvents).toBeLessThan(50_000);
+    expect(first?.invariant).toMatch(/^I\d+$/u);
+  });
+});

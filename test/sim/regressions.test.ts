@@ -1,0 +1,108 @@
+/** Bugs that seeds have found, each as the shortest story that shows it; all rows are checked after every step. */
+import { describe, expect, it } from 'vitest';
+import { fault, FaultError } from '../../src/base/fault.ts';
+import type { ContainerId } from '../../src/base/ids.ts';
+import type { Failure } from './run.ts';
+import { die, runScenario } from './sweep.ts';
+import type { Hook } from './sweep.ts';
+
+const refused = (): Promise<void> => Promise.reject(new FaultError(fault('outside', 'refused by the test')));
+
+/** Acts at the n-th time (from 1) that the pair comes up. */
+function at(pair: string, when: 'before' | 'after', nth: number, act: Hook): Hook {
+  let seen = 0;
+  return (number, now, what, world) => {
+    if (now !== when || what !== pair) return undefined;
+    seen += 1;
+    return seen === nth ? act(number, now, what, world) : undefined;
+  };
+}
+
+/** The first hook that has something to say. */
+const first = (...hooks: readonly Hook[]): Hook => (number, when, pair, world) => {
+  for (const hook of hooks) {
+    const said = hook(number, when, pair, world);
+    if (said !== undefined) return said;
+  }
+  return undefined;
+};
+
+const told = (failure: Failure | undefined): string => (failure === undefined ? '' : `${failure.invariant} ${failure.detail}`);
+
+describe('bugs found by the simulation', () => {
+  it('I5 a container whose exit is recorded is exited at once after a restart, whatever is left of it (seed 1)', async () => {
+    let seen = false;
+    const { failure } = await runScenario(0, first(
+      at('StopContainer journal.append', 'after', 2, (_number, _when, _pair, world) => {
+        seen = true;
+        return die(world);
+      }),
+    ));
+    expect([seen, told(failure)]).toStrictEqual([true, '']);
+  });
+
+  it('I5 a sandbox whose stop was not recorded before the crash was never told as not ready (seed 8)', async () => {
+    const { failure, world } = await runScenario(0, at('StopPodSandbox journal.append', 'before', 1, (_number, _when, _pair, now) => die(now)));
+    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+  });
+
+  it('I8 F21 an exit that the disk refused to record is recorded by the janitor (seeds 64, 153)', async () => {
+    let recorded = false;
+    const hook = first(
+      at('StopContainer journal.append', 'before', 2, refused),
+      // the second run of the container begins after it: by then two rounds of the janitor have passed
+      at('CreateContainer storage.mountRootfs', 'before', 2, (_number, _when, _pair, world) =>
+        world.sleep(25_000).then(() => {
+          const [facts] = [...(world.ledger?.containers.values() ?? [])];
+          recorded = facts?.exited !== undefined;
+        })),
+    );
+    const { failure } = await runScenario(0, hook);
+    expect([recorded, told(failure)]).toStrictEqual([true, '']);
+  });
+
+  it('I5 F21 an exit that the disk refused to record, then a crash (seed 64)', async () => {
+    const hook = first(
+      at('StopContainer journal.append', 'before', 2, refused),
+      at('CreateContainer storage.mountRootfs', 'before', 2, (_number, _when, _pair, world) => die(world)),
+    );
+    const { failure, world } = await runScenario(0, hook);
+    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+  });
+
+  it('I2 layers whose removal failed with their image gone are deleted by the janitor (seed 103)', async () => {
+    let refusals = 0;
+    const { failure } = await runScenario(0, at('RemoveImage storage.removeLayer', 'before', 1, () => {
+      refusals += 1;
+      return refused();
+    }));
+    expect([refusals, told(failure)]).toStrictEqual([1, '']);
+  });
+
+  it('I7 a slow append of the image\'s record is waited for: a record that lands later finds its layers (seed 288)', async () => {
+    const { failure, virtualMs } = await runScenario(0, at('PullImage journal.append', 'before', 1, (_number, _when, _pair, world) => world.sleep(120_000)));
+    expect(told(failure)).toBe('');
+    expect(virtualMs).toBeGreaterThan(120_000);
+  });
+
+  it('I13 F37 a container that ended before anybody was handed its id is handed out, not refused (seed 1295)', async () => {
+    let killed = false;
+    const hook = at('CreateContainer runtime.create', 'after', 1, (_number, _when, _pair, world) =>
+      world.sleep(300).then(() => {
+        const init = [...world.kernel.processes.values()].find((one) => one.kind === 'init');
+        killed = init !== undefined;
+        world.kernel.endInit((init?.owner ?? '') as ContainerId, 137);
+      }));
+    const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
+    expect([killed, told(failure)]).toStrictEqual([true, '']);
+  });
+
+  it('I1 F05 F21 a stop whose record the disk refused, killed after the DEL: the sandbox is not ready again (seed 3906)', async () => {
+    const hook = first(
+      at('StopPodSandbox journal.append', 'before', 1, refused),
+      at('StopPodSandbox network.del', 'after', 1, (_number, _when, _pair, world) => die(world)),
+    );
+    const { failure, world } = await runScenario(0, hook);
+    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+  });
+});

@@ -1,0 +1,46 @@
+/** Death before and after each effect of each operation; the command line runs the same with `npm run sim -- --sweep`. */
+import { beforeAll, describe, expect, it } from 'vitest';
+import { readGolden } from './golden.ts';
+import { sweep } from './sweep.ts';
+import type { SweepResult } from './sweep.ts';
+
+const ROWS: readonly (readonly [string, readonly string[]])[] = [
+  ['F01 death in RunPodSandbox', ['RunPodSandbox']],
+  ['F02 death in CreateContainer', ['CreateContainer']],
+  ['F03 death in StartContainer', ['StartContainer']],
+  ['F04 death in StopContainer', ['StopContainer']],
+  ['F05 death in StopPodSandbox and RemovePodSandbox', ['StopPodSandbox', 'RemovePodSandbox']],
+  ['F06 death in RemoveContainer', ['RemoveContainer']],
+  ['F07 death in PullImage, at the effects of its actor', ['PullImage']],
+  ['F08 death in RemoveImage', ['RemoveImage']],
+  ['death while a container ends by itself, and at the start', ['idle', 'start']],
+];
+
+describe('crash sweep', () => {
+  let result: SweepResult;
+
+  beforeAll(async () => {
+    result = await sweep();
+  }, 180_000);
+
+  it('known crash points are those of the golden list, and all are explored', () => {
+    expect([...result.known].toSorted()).toStrictEqual(readGolden());
+    expect(result.explored).toStrictEqual(result.known);
+  });
+
+  it.each(ROWS)('%s: before and after each effect, by kill and by power loss', (_row, operations) => {
+    const of = (pairs: ReadonlySet<string>): string[] => [...pairs].filter((pair) => operations.includes(pair.split(' ', 1)[0] ?? ''));
+    const failures = result.failures
+      .filter(({ pair }) => operations.includes(pair.split(' ', 1)[0] ?? ''))
+      .map(({ point, pair, failure }) => `${pair} ${JSON.stringify(point)} ${failure.invariant} ${failure.detail}`);
+    expect(failures).toStrictEqual([]);
+    expect(of(result.survived)).toStrictEqual(of(result.known));
+    expect(of(result.known).length).toBeGreaterThan(1);
+  });
+
+  it('F10 a second death at each effect of the recovery that follows', { timeout: 120_000 }, async () => {
+    const { failures, runs } = await sweep({ depth: 2, every: 7 });
+    expect(failures.map(({ pair, point, failure }) => `${pair} ${JSON.stringify(point)} ${failure.detail}`)).toStrictEqual([]);
+    expect(runs).toBeGreaterThan(300);
+  });
+});
