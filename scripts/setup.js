@@ -46,6 +46,14 @@ const installed = {
   'golang-go': { program: 'go' },
 };
 
+/**
+ * As `installed`, for what only some tests need and not every release has (Ubuntu has Chromium as a snap only): tests that
+ * need it say that they are skipped.
+ */
+const wished = {
+  'chromium-headless-shell': { anyOf: ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/bin/chromium-browser'] },
+};
+
 /** Name of the directory below the cache → packages unpacked into it, and whether their libraries come, too. */
 const unpacked = {
   'busybox-static': { packages: ['busybox-static'], withLibraries: false },
@@ -56,10 +64,10 @@ const unpacked = {
 
 const toStart = ['runc', 'conmon', 'containernetworking-plugins', 'iptables'];
 const modes = {
-  packages: { needsRoot: false, install: [], unpack: [] },
-  start: { needsRoot: true, install: toStart, unpack: [] },
-  demo: { needsRoot: true, install: toStart, unpack: ['busybox-static'] },
-  test: { needsRoot: true, install: Object.keys(installed), unpack: Object.keys(unpacked) },
+  packages: { needsRoot: false, install: [], wish: [], unpack: [] },
+  start: { needsRoot: true, install: toStart, wish: [], unpack: [] },
+  demo: { needsRoot: true, install: toStart, wish: [], unpack: ['busybox-static'] },
+  test: { needsRoot: true, install: Object.keys(installed), wish: Object.keys(wished), unpack: Object.keys(unpacked) },
 };
 
 const say = (line) => process.stderr.write(`set-up: ${line}\n`);
@@ -240,6 +248,15 @@ function installDebianPackages(mode) {
   for (const name of toUnpack) unpack(name);
 }
 
+/** After the others, whose installation has brought apt's lists up to date. */
+function installWished(mode) {
+  for (const name of modes[mode].wish.filter((one) => !isThere(wished[one]))) {
+    const isKnown = isThere({ program: 'apt-cache' }) && spawnSync('apt-cache', ['show', '--quiet', name], { stdio: 'ignore' }).status === 0;
+    if (!isKnown) say(`${name} cannot be had here; the tests that need it are skipped`);
+    else if (!apt('install', '--yes', '--no-install-recommends', name)) say(`${name} could not be installed (its reason stands above); the tests that need it are skipped`);
+  }
+}
+
 function main() {
   const mode = process.argv[2] ?? 'packages';
   if (!Object.hasOwn(modes, mode)) giveUp(`unknown mode "${mode}"; there are: ${Object.keys(modes).join(', ')}`);
@@ -250,6 +267,7 @@ function main() {
   checkRoot(mode);
   installNodePackages();
   installDebianPackages(mode);
+  installWished(mode);
   if (mode !== 'packages') bundle();
 }
 

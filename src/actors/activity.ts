@@ -32,6 +32,8 @@ export interface EffectEnd {
 export interface ActivityObserver {
   /** A call waits on this actor: what the actor does until it settles, it does for it. */
   asked(owner: string, cause: Cause): void;
+  /** The call waits no longer; an actor that is not settled goes on with what it was asked for. */
+  answered(owner: string, cause: Cause, isSettled: boolean): void;
   ended(end: EffectEnd): void;
 }
 
@@ -61,6 +63,11 @@ export class Activity {
   /** Told by `ask`. */
   asked(owner: string, cause: Cause): void {
     this.#observer?.asked(owner, cause);
+  }
+
+  /** Told by `ask`. */
+  answered(owner: string, cause: Cause, isSettled: boolean): void {
+    this.#observer?.answered(owner, cause, isSettled);
   }
 
   /** Effects of all actors that are under way. */

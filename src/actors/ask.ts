@@ -62,6 +62,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
       finish(() => reject(new FaultError(fault(kind, stillThere(asker, question, kind), { subject: address }))));
 
     asker.activity.asked(address, call.cause);
+    cleanups.push(() => asker.activity.answered(address, call.cause, directory.view(address)?.settled !== false));
     cleanups.push(directory.listen(address, consider));
     if (call.deadlineMonoMs !== undefined) {
       const timer = clock.setTimeout(() => stopEarly('timedOut'), Math.max(0, call.deadlineMonoMs - clock.monoMs()));

@@ -68,6 +68,7 @@ export function createObservability(config: Config, charts: readonly Chart[], { 
       });
       troupe.activity.observe({
         asked: (owner, cause) => tracer?.asked(owner, cause),
+        answered: (owner, cause, isSettled) => tracer?.answered(owner, cause, isSettled),
         ended: (end) => {
           metrics.effect(end);
           tracer?.effect(end);

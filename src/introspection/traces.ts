@@ -93,6 +93,15 @@ export class Tracer {
     this.#askers.set(owner, [...askers, asker]);
   }
 
+  /** A call that found its actor settled, or left it so, caused nothing that comes later. */
+  answered(owner: string, cause: Cause, isSettled: boolean): void {
+    const asker = parseTraceparent(cause.traceparent);
+    if (!isSettled || asker === undefined) return;
+    const others = (this.#askers.get(owner) ?? []).filter((one) => one.spanId !== asker.spanId);
+    if (others.length > 0) this.#askers.set(owner, others);
+    else this.#askers.delete(owner);
+  }
+
   /** The actor has settled, or is gone: what it does next is not for those who asked. */
   settled(owner: string): void {
     this.#askers.delete(owner);

@@ -81,8 +81,9 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
     origin,
     url: `${origin}/#token=${options.token}`,
     close: async () => {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await closed;
     },
   };
 }

@@ -105,7 +105,7 @@ export class Detail {
 function headOf(actor) {
   const tone = actor.removedNs === undefined ? toneOf(actor, Date.now()) : 'quiet';
   const since = msOf(actor.removedNs ?? actor.sinceNs);
-  const where = actor.kind === 'pull' ? 'image pull' : `${actor.kind}${actor.namespace === undefined ? '' : ` in ${actor.namespace}`}`;
+  const where = actor.kind === 'pull' ? 'image pull' : `${actor.kind === 'sandbox' ? 'pod' : actor.kind}${actor.namespace === undefined ? '' : ` in ${actor.namespace}`}`;
   return [
     h('p', { class: 'kind' }, where),
     h('h2', {}, actor.name ?? actor.address),

@@ -30,6 +30,11 @@ export function clockText(ms) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 }
 
+/** `1 pod`, `3 pods`. */
+export function countText(count, word) {
+  return `${count ?? 0} ${word}${count === 1 ? '' : 's'}`;
+}
+
 /** Ids as the peers' tools cut them. */
 export function shortId(id) {
   return /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 13) : id;

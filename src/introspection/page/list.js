@@ -88,7 +88,9 @@ export class List {
     event.preventDefault();
     const at = this.#rows.findIndex((row) => row.actor.address === this.#chosen);
     const next = at < 0 ? 0 : Math.min(this.#rows.length - 1, Math.max(0, at + step));
-    this.#choose(this.#rows[next].actor.address);
+    // at once: the next key may come before the next frame
+    this.#chosen = this.#rows[next].actor.address;
+    this.#choose(this.#chosen);
     this.reveal(next);
   }
 

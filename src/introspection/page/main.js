@@ -2,6 +2,7 @@
 import { ApiError, call, takeToken, watch } from './api.js';
 import { Detail } from './detail.js';
 import { setText } from './dom.js';
+import { countText } from './format.js';
 import { List } from './list.js';
 import { Model, rowsOf } from './model.js';
 
@@ -66,7 +67,7 @@ async function refresh() {
     const [answer, facts] = await Promise.all([call('List', {}), call('Status', {})]);
     model.replace(answer);
     const ready = facts.notReadyReason ?? '';
-    const counts = `${facts.sandboxes ?? 0} pods · ${facts.containers ?? 0} containers`;
+    const counts = `${countText(facts.sandboxes, 'pod')} · ${countText(facts.containers, 'container')}`;
     say(`${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}`, ready === '' ? 'good' : 'slow');
   } catch (error) {
     failed(error);

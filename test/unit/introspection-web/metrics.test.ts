@@ -163,13 +163,13 @@ describe('the dashboard', () => {
   test('names only metrics that there are, and labels that they have', () => {
     expect(existsSync(directory)).toBe(true);
     const known = new Map([...metricsOf().registry.names()].flatMap((name) => [name, `${name}_bucket`, `${name}_sum`, `${name}_count`].map((one) => [one, name] as const)));
-    const named = readdirSync(directory).flatMap((file) => [...readFileSync(join(directory, file), 'utf8').matchAll(/troupe_[a-z_]+/gu)].map(([name]) => name));
+    const named = readdirSync(directory).filter((file) => file.endsWith('.json')).flatMap((file) => [...readFileSync(join(directory, file), 'utf8').matchAll(/troupe_[a-z_]+/gu)].map(([name]) => name));
     expect(named.length).toBeGreaterThan(20);
     expect(named.filter((name) => !known.has(name))).toEqual([]);
   });
 
   test('every panel has an expression and a place of its own', () => {
-    for (const file of readdirSync(directory)) {
+    for (const file of readdirSync(directory).filter((name) => name.endsWith('.json'))) {
       const { panels, title } = JSON.parse(readFileSync(join(directory, file), 'utf8')) as { title: string; panels: { title: string; type: string; gridPos: { x: number; y: number; w: number; h: number }; targets?: { expr: string }[] }[] };
       expect(title).not.toBe('');
       const overlaps = panels.flatMap((one, at) =>

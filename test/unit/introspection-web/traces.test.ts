@@ -76,6 +76,19 @@ describe('spans', () => {
     expect(spans.map((span) => [span.parentSpanId, span.links.length])).toEqual([['', 0], ['', 0]]);
   });
 
+  test('a call that changed nothing is not the cause of what comes later; one whose deadline passed still is', () => {
+    const { spans, tracer } = tracing();
+    const [joined, stopped] = [tracer.begin(cause('r1')), tracer.begin(cause('r2'))];
+    tracer.asked('sandbox/a', cause('r1', joined.traceparent));
+    tracer.answered('sandbox/a', cause('r1', joined.traceparent), true);
+    tracer.asked('sandbox/a', cause('r2', stopped.traceparent));
+    tracer.answered('sandbox/a', cause('r2', stopped.traceparent), false);
+    tracer.effect(effectEnd('sandbox/a'));
+    stopped.ended('deadlineExceeded', fault('timedOut', 'late'));
+    const [effect, call] = spans;
+    expect(effect).toMatchObject({ parentSpanId: call?.spanId, links: [] });
+  });
+
   test('calls that join are bounded', () => {
     const { spans, tracer } = tracing();
     for (let call = 0; call < 3 * tracesLimits.linksPerSpan; call += 1) tracer.asked('sandbox/a', cause('r', tracer.begin(cause('r')).traceparent));
