@@ -24,6 +24,13 @@ export interface GoTool {
   readonly tags?: readonly string[];
   readonly ldflags?: string;
   /**
+   * Further text for go.mod, asked for only when the program has to be built: replace directives of a module whose own
+   * ones point into its source tree.
+   */
+  readonly goMod?: () => Promise<string>;
+  /** For a build that takes longer than most. */
+  readonly timeoutMs?: number;
+  /**
    * A source file changed before compiling. `id` names the change in the cache key; `replace` gets the file's text.
    * For test suites only, where a constant can't be set any other way.
    */
@@ -118,12 +125,12 @@ async function build(tool: GoTool, work: string): Promise<void> {
   // can be required.
   const head = `module troupe.test/${tool.name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire ${tool.module} ${tool.version}\n`;
   const replacement = tool.change === undefined ? '' : await copyChanged(tool, tool.change, source);
-  await writeFile(join(source, 'go.mod'), head + replacement);
+  await writeFile(join(source, 'go.mod'), head + replacement + ((await tool.goMod?.()) ?? ''));
   const flags = ['-o', join(work, tool.name)];
   if (tool.tags !== undefined) flags.push('-tags', tool.tags.join(','));
   flags.push('-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim());
   const verb = tool.isTest === true ? ['test', '-c'] : ['build'];
-  await runOrThrow([program, ...verb, ...flags, tool.package], { cwd: source, env: buildEnv, timeoutMs: BUILD_TIMEOUT_MS });
+  await runOrThrow([program, ...verb, ...flags, tool.package], { cwd: source, env: buildEnv, timeoutMs: tool.timeoutMs ?? BUILD_TIMEOUT_MS });
   await rm(source, { recursive: true, force: true });
 }
 

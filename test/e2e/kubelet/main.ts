@@ -1,0 +1,139 @@
+// `sudo npm run kubelet [-- --kills 20 --kill-every 5 --only WORDS --keep]`: a real kubelet, standalone, on an instance of its own.
+// Each scenario is played on a quiet daemon and again while it is killed; then nothing may be left. Prints a table and, after a
+// whole run, writes it into docs/figures.md. Building the kubelet takes many minutes, once.
+import { parseArgs } from 'node:util';
+import { writeFigures } from '../../../scripts/support/figures.ts';
+import { kubelet as kubeletProgram } from '../../support/tools/kubelet.ts';
+import { makeWorld, type World } from '../support/world.ts';
+import { checkAfterKills, figuresText, killDaemon } from './kills.ts';
+import { type Kubelet, startKubelet } from './kubelet.ts';
+import { type Row, tableText, totals } from './report.ts';
+import { type Scenario, scenarios } from './scenarios.ts';
+import { type Remains, Skipped, Stage, tracesOf } from './stage.ts';
+import { checkCounter, endSteady, lifeOf, startSteady } from './steady.ts';
+import { keepSysctls } from './sysctls.ts';
+import { tools } from './tools.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    kills: { type: 'string', default: '20' },
+    'kill-every': { type: 'string', default: '5' },
+    only: { type: 'string' },
+    keep: { type: 'boolean', default: false },
+  },
+});
+
+const chosen = (all: readonly Scenario[]): readonly Scenario[] => all.filter(({ title }) => title.includes(options.only ?? ''));
+
+class Run {
+  readonly rows: Row[] = [];
+  /** Of every pod that was removed. */
+  readonly #remains: Remains[] = [];
+  readonly #world: World;
+  readonly #kubelet: Kubelet;
+
+  constructor(world: World, kubelet: Kubelet) {
+    this.#world = world;
+    this.#kubelet = kubelet;
+  }
+
+  /** Plays one part and notes how it went. */
+  async part(title: string, play: () => Promise<string | undefined>): Promise<void> {
+    const startedAt = performance.now();
+    const seconds = (): number => (performance.now() - startedAt) / 1000;
+    const note = (row: Omit<Row, 'title' | 'seconds'>): void => {
+      this.rows.push({ title, seconds: seconds(), ...row });
+      console.log(`${row.state}: ${title} (${seconds().toFixed(1)} s)${row.note === '' ? '' : `: ${row.note}`}`);
+    };
+    try {
+      note({ state: 'passed', note: (await play()) ?? '' });
+    } catch (error) {
+      note({ state: error instanceof Skipped ? 'skipped' : 'failed', note: error instanceof Error ? error.message : String(error) });
+    }
+  }
+
+  async scenarios(all: readonly Scenario[], stage: Stage, suffix = ''): Promise<void> {
+    // All at once: so it is on a node, too.
+    await Promise.all(all.map(async ({ title, play }) => await this.part(title + suffix, async () => {
+      const outcome = await play(stage);
+      this.#remains.push(...outcome.remains);
+      return outcome.note;
+    })));
+  }
+
+  async all(): Promise<void> {
+    const quiet = new Stage(this.#kubelet, this.#world, false);
+    await this.part('pods that stay are started', async () => { await startSteady(quiet); return undefined; });
+    await this.scenarios(chosen(tools), quiet);
+    await this.scenarios(chosen(scenarios), quiet);
+    await this.underKills();
+    await this.part('pods that stay are removed', async () => { this.#remains.push(...(await endSteady(quiet))); return undefined; });
+    await this.part('removed pods have left nothing', async () => await this.#gone(quiet));
+  }
+
+  async underKills(): Promise<void> {
+    const kills = { count: Number(options.kills), everyMs: Number(options['kill-every']) * 1000 };
+    if (kills.count === 0) return;
+    const stage = new Stage(this.#kubelet, this.#world, true);
+    const before = await lifeOf(stage);
+    await Promise.all([
+      this.part(`daemon killed ${kills.count} times, every ${kills.everyMs / 1000} s`, async () => figuresText(await killDaemon(stage, kills))),
+      this.scenarios(chosen(scenarios), stage, ', under kills'),
+    ]);
+    const lastStartAtMs = Date.now();
+    await this.part('after the kills: nothing restarted, no failure event stays', async () => await checkAfterKills(stage, before, lastStartAtMs));
+    await this.part('after the kills: the log is whole', async () => await checkCounter(stage));
+  }
+
+  /** The kubelet collects sandboxes and dead containers once a minute. */
+  async #gone(stage: Stage): Promise<string> {
+    await stage.until('no traces of pods', async () => {
+      const traces = (await Promise.all(this.#remains.map(async (remains) => await tracesOf(remains, this.#kubelet.cgroupRoot)))).flat();
+      const { items } = await this.#world.client.runtime.listPodSandbox({});
+      const { containers } = await this.#world.client.runtime.listContainers({});
+      const listed = [...items, ...containers].map(({ metadata, id }) => `${metadata?.name ?? ''} ${id}`);
+      if (traces.length + listed.length > 0) throw new Error(`traces: ${traces.slice(0, 5).join(', ')}; listed: ${listed.slice(0, 10).join(', ')}`);
+      return true;
+    });
+    return `${this.#remains.length} pods: processes, cgroups, mounts, network namespaces, sandboxes and containers`;
+  }
+}
+
+async function main(): Promise<void> {
+  const program = await kubeletProgram();
+  const restore = keepSysctls();
+  process.once('exit', restore);
+  const world = await makeWorld({ name: 'kube' });
+  let kubelet: Kubelet | undefined;
+  const close = async (): Promise<void> => {
+    await kubelet?.stop();
+    await world.close();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void close().finally(() => process.exit(130)));
+  try {
+    kubelet = await startKubelet(program, world);
+    const run = new Run(world, kubelet);
+    const started = kubelet;
+    await run.all();
+    await run.part('the machine is as before', async () => {
+      await started.stop();
+      const changed = restore();
+      const left = await world.leftovers();
+      if (left.length > 0) throw new Error(left.join('; '));
+      return `sysctls put back: ${changed.join(', ') || 'none was changed'}`;
+    });
+    const text = tableText(run.rows);
+    console.log(`\n${text}\n\nkubelet: ${totals(run.rows)}`);
+    if (options.only === undefined) writeFigures('kubelet', 'Kubelet v1.36.3', text);
+    if (run.rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
+  } finally {
+    if (options.keep) console.log(`kept for a look: ${world.instance.directory}`);
+    else await close();
+  }
+}
+
+if (process.getuid?.() === 0) await main();
+else {
+  console.error('A kubelet makes pods, so it needs root: sudo npm run kubelet');
+  process.exitCode = 1;
+}

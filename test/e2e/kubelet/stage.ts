@@ -1,0 +1,179 @@
+// What a scenario works with: the kubelet's view of its pod and the runtime's, and waiting for either.
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Container, ContainerStatus as CriStatus, PodSandbox } from '../../../src/gen/runtime/v1/api_pb.ts';
+import type { World } from '../support/world.ts';
+import { type Kubelet, staticName } from './kubelet.ts';
+import type { ContainerStatus, Pod, PodManifest } from './shapes.ts';
+
+/** Bound of each wait, ms: probes and back-offs are seconds, the rest is what a machine shared with others may need. */
+const WAIT_MS = 120_000;
+const LOOK_AGAIN_MS = 200;
+
+/** A scenario that this machine or this version of the runtime can't play. */
+export class Skipped extends Error {}
+
+export class Stage {
+  readonly kubelet: Kubelet;
+  readonly world: World;
+  /** The daemon is killed meanwhile: a call through it may fail and is made again. */
+  readonly isUnderKills: boolean;
+  readonly #suffix: string;
+
+  constructor(kubelet: Kubelet, world: World, isUnderKills: boolean) {
+    this.kubelet = kubelet;
+    this.world = world;
+    this.isUnderKills = isUnderKills;
+    this.#suffix = isUnderKills ? '-k' : '';
+  }
+
+  /** The pod's name of a scenario, which may be played twice at once. */
+  name(scenario: string): string {
+    return scenario + this.#suffix;
+  }
+
+  /** Waits until `look` answers something; what it throws counts as nothing. */
+  async until<T>(what: string, look: () => Promise<T | undefined | false>, about?: string): Promise<T> {
+    const deadline = performance.now() + WAIT_MS;
+    let reason = '';
+    for (;;) {
+      try {
+        const found = await look();
+        if (found !== undefined && found !== false) return found;
+        reason = '';
+      } catch (error) {
+        reason = `; ${error instanceof Error ? error.message : String(error)}`;
+      }
+      if (performance.now() > deadline) throw new Error(`not within ${WAIT_MS / 1000} s: ${what}${reason}${about === undefined ? '' : `; ${await this.describe(about)}`}`);
+      await delay(LOOK_AGAIN_MS);
+    }
+  }
+
+  /** A pod of one scenario, put into the kubelet's directory. */
+  async apply(manifest: PodManifest): Promise<string> {
+    await this.kubelet.apply(manifest);
+    return manifest.metadata.name;
+  }
+
+  async pod(name: string): Promise<Pod | undefined> {
+    return (await this.kubelet.pods()).find((pod) => pod.metadata.name === staticName(name));
+  }
+
+  async untilPod(name: string, what: string, holds: (pod: Pod) => boolean): Promise<Pod> {
+    return await this.until(
+      `pod ${name} ${what}`,
+      async () => {
+        const pod = await this.pod(name);
+        return pod !== undefined && holds(pod) ? pod : undefined;
+      },
+      name,
+    );
+  }
+
+  async untilReady(name: string): Promise<Pod> {
+    return await this.untilPod(name, 'Ready', (pod) => isReady(pod));
+  }
+
+  async warnings(name: string): Promise<string[]> {
+    return (await this.kubelet.events()).filter((event) => event.pod === name && event.type === 'Warning').map((event) => `${event.reason}: ${event.message}`);
+  }
+
+  /** What is to be seen of a pod, for a message. */
+  async describe(name: string): Promise<string> {
+    const status = await this.pod(name).then((pod) => pod?.status).catch((error: unknown) => String(error));
+    return `its status is ${JSON.stringify(status)}; its last warnings are ${JSON.stringify((await this.warnings(name)).slice(-3))}`;
+  }
+
+  /** stdout and stderr as `kubectl logs` shows them. */
+  async log(name: string, container = 'main', query = ''): Promise<string> {
+    return await this.kubelet.get(`/containerLogs/default/${staticName(name)}/${container}${query}`);
+  }
+
+  /** Runs a command through the kubelet (ExecSync); words can't hold spaces. Under kills again until it has an answer. */
+  async exec(name: string, command: readonly string[], container = 'main'): Promise<string> {
+    const path = `/run/default/${staticName(name)}/${container}?cmd=${command.map(encodeURIComponent).join('%20')}`;
+    if (!this.isUnderKills) return await this.kubelet.post(path);
+    return await this.until(`${command.join(' ')} in ${name}`, async () => await this.kubelet.post(path), name);
+  }
+
+  /** The runtime's containers of a pod, latest attempt first. */
+  async criContainers(name: string, container = 'main'): Promise<Container[]> {
+    const { containers } = await this.world.client.runtime.listContainers({
+      filter: { labelSelector: { 'io.kubernetes.pod.name': staticName(name), 'io.kubernetes.container.name': container } },
+    });
+    return containers.toSorted((a, b) => (b.metadata?.attempt ?? 0) - (a.metadata?.attempt ?? 0));
+  }
+
+  async criSandboxes(name: string): Promise<PodSandbox[]> {
+    return (await this.world.client.runtime.listPodSandbox({ filter: { labelSelector: { 'io.kubernetes.pod.name': staticName(name) } } })).items;
+  }
+
+  async criStatus(id: string): Promise<CriStatus> {
+    const { status } = await this.world.client.runtime.containerStatus({ containerId: id });
+    if (status === undefined) throw new Error(`ContainerStatus of ${id} has no status`);
+    return status;
+  }
+
+  /** Takes the pod out of the directory and waits until neither the kubelet nor the kernel has anything of it that runs. */
+  async withdraw(name: string): Promise<Remains> {
+    const pod = await this.pod(name);
+    const remains = await remainsOf(pod?.metadata.uid ?? name);
+    await this.kubelet.withdraw(name);
+    await this.until(`pod ${name} gone from the kubelet`, async () => (await this.pod(name)) === undefined, name);
+    await this.until(`the processes of pod ${name} gone`, async () => (await processesIn(remains.uid)).length === 0, name);
+    return remains;
+  }
+}
+
+export const isReady = (pod: Pod): boolean => pod.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false;
+
+export function containerOf(pod: Pod, name = 'main'): ContainerStatus | undefined {
+  return [...(pod.status.containerStatuses ?? []), ...(pod.status.initContainerStatuses ?? [])].find((status) => status.name === name);
+}
+
+/** Fails with both values. */
+export function same(what: string, actual: unknown, wanted: unknown): void {
+  if (actual !== wanted) throw new Error(`${what}: ${String(actual)}, expected ${String(wanted)}`);
+}
+
+export function holds(what: string, text: string, part: string): void {
+  if (!text.includes(part)) throw new Error(`${what} lacks "${part}": ${JSON.stringify(text.slice(0, 500))}`);
+}
+
+/** By what a pod's last traces are known. */
+export interface Remains {
+  readonly uid: string;
+  /** `net:[inode]` of its processes, none for the host's. */
+  readonly netns: readonly string[];
+}
+
+/** Processes in a cgroup of the pod, whose name holds its uid. */
+async function processesIn(uid: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const pid of await readdir('/proc')) {
+    if (/^\d+$/.test(pid) && (await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '')).includes(uid)) found.push(pid);
+  }
+  return found;
+}
+
+async function remainsOf(uid: string): Promise<Remains> {
+  const host = await readlink('/proc/self/ns/net');
+  const netns = new Set<string>();
+  for (const pid of await processesIn(uid)) netns.add(await readlink(`/proc/${pid}/ns/net`).catch(() => host));
+  return { uid, netns: [...netns].filter((link) => link !== host) };
+}
+
+/** What is still there of a pod that was removed: processes, mounts, network namespaces, cgroups; one line each. */
+export async function tracesOf({ uid, netns }: Remains, cgroupRoot: string): Promise<string[]> {
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(uid) || netns.some((link) => line.includes(link)));
+  const cgroups: string[] = [];
+  for (const hierarchy of await readdir('/sys/fs/cgroup')) {
+    const below = await readdir(`/sys/fs/cgroup/${hierarchy}${cgroupRoot}`, { recursive: true }).catch(() => []);
+    cgroups.push(...below.filter((path) => path.includes(uid)).map((path) => `${hierarchy}${cgroupRoot}/${path}`));
+  }
+  return [
+    ...(await processesIn(uid)).map((pid) => `process ${pid}`),
+    ...mounts.map((line) => `mount ${line}`),
+    ...cgroups.map((path) => `cgroup ${path}`),
+  ];
+}
