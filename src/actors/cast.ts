@@ -182,6 +182,7 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
     directory,
     activity,
     start: () => untilServing(root),
+    onFailed: (listener) => tellFailure(root, listener),
     notReadyReason: () => notReadyReason(root),
     drain: () => untilDrained(root),
     runSandbox: (spec, call) =>
@@ -255,6 +256,14 @@ function untilServing(root: RootRef): Promise<void> {
       error: reject,
     });
     root.start();
+  });
+}
+
+function tellFailure(root: RootRef, listener: (reason: string) => void): void {
+  const subscription = root.subscribe(({ value, context }) => {
+    if (value !== 'failed') return;
+    subscription.unsubscribe();
+    listener(context.fault?.message ?? 'the root of the actors has failed');
   });
 }
 

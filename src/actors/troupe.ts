@@ -18,6 +18,8 @@ export interface Troupe {
   readonly activity: Activity;
   /** Recovers what the ledger knows; commands are refused with `notReady` before it has settled. */
   start(): Promise<void>;
+  /** Tells when a supervisor or the janitor itself crashed and nothing can be served any more: a restart recovers. */
+  onFailed(listener: (reason: string) => void): void;
   /** Undefined once commands are served; otherwise why not (`recovering`, `draining`). */
   notReadyReason(): string | undefined;
   /** Ends taking commands and waits, bounded, for what is under way. Containers are left running. */

@@ -50,6 +50,11 @@ async function serve(line: CommandLine): Promise<void> {
   process.on('uncaughtException', (error) => log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'));
   const started = performance.now();
   const daemon = await startDaemon(config, log);
+  daemon.troupe.onFailed((reason) => {
+    // a new start rebuilds everything from what is durable; a daemon that refuses all calls helps nobody
+    log.fatal({ reason }, 'the actors have failed');
+    process.exit(1);
+  });
   log.info({ socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) }, 'serving');
   await tellSystemd('READY=1', log);
   if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));

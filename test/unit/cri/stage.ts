@@ -215,6 +215,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     directory,
     activity,
     start: () => Promise.resolve(),
+    onFailed: () => undefined,
     notReadyReason: () => undefined,
     drain: () => Promise.resolve(),
     runSandbox: remember('runSandbox', sandboxId('a')),
