@@ -40,7 +40,7 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
       .find((view) => view.spec.key.attempt === spec.key.attempt && view.state !== 'owing');
     if (existing === undefined) {
       supersede(stage, spec.key);
-      return handOut(stage, begin(stage, spec, sandbox, attempted), attempted, call);
+      return handOut(stage, begin(stage, spec, sandbox, attempted, call), attempted, call);
     }
     // who updates a container was handed its id
     if (existing.state === 'updating' && existing.criState === 'created') return claim(stage, existing.id, call);
@@ -87,7 +87,13 @@ function supersede(stage: ContainerStage, key: ContainerKey): void {
   }
 }
 
-function begin(stage: ContainerStage, spec: ContainerSpec, sandbox: SandboxView, attempted: string): ContainerId {
+function begin(
+  stage: ContainerStage,
+  spec: ContainerSpec,
+  sandbox: SandboxView,
+  attempted: string,
+  { cause }: Call,
+): ContainerId {
   const image = stage.ledger.images.get(spec.imageId);
   if (image === undefined) fail('notFound', `${attempted}: image ${spec.imageId} is not here`, { subject: spec.imageId });
   if (stage.directory.containers().length >= actorLimits.actorsMax) {
@@ -113,6 +119,7 @@ function begin(stage: ContainerStage, spec: ContainerSpec, sandbox: SandboxView,
     exit: undefined,
     graceMs: 0,
     claimed: false,
+    cause,
   });
   return id;
 }

@@ -35,7 +35,7 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
     if (existing === undefined) {
       checkCanRun(stage, spec, attempted);
       supersede(stage, spec.key);
-      return handOut(stage, begin(stage, spec), attempted, call);
+      return handOut(stage, begin(stage, spec, call), attempted, call);
     }
     if (existing.ready) return claim(stage, existing.id, call);
     if (isBeingMade(existing)) {
@@ -92,7 +92,7 @@ function supersede(stage: SandboxStage, key: SandboxKey): void {
   }
 }
 
-function begin(stage: SandboxStage, spec: SandboxSpec): SandboxId {
+function begin(stage: SandboxStage, spec: SandboxSpec, { cause }: Call): SandboxId {
   const id = stage.ports.random.id() as SandboxId;
   stage.startSandbox({
     id,
@@ -103,6 +103,7 @@ function begin(stage: SandboxStage, spec: SandboxSpec): SandboxId {
     ips: [],
     pause: undefined,
     claimed: false,
+    cause,
   });
   return id;
 }

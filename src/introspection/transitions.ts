@@ -41,9 +41,11 @@ function addressOf(context: unknown): string {
   return typeof context.owner === 'string' ? context.owner : '';
 }
 
-/** Commands carry the Cause of the call that sent them (actors/ask.ts). */
+/** Commands carry the Cause of the call that sent them (actors/ask.ts), births that of the call that asked for them. */
 function causeOf(event: object): string {
-  if (!('cause' in event) || typeof event.cause !== 'object' || event.cause === null) return '';
-  const { requestId, origin } = event.cause as { requestId?: unknown; origin?: unknown };
+  const { cause: sent, input } = event as { readonly cause?: unknown; readonly input?: unknown };
+  const cause = sent ?? (typeof input === 'object' && input !== null && 'cause' in input ? input.cause : undefined);
+  if (typeof cause !== 'object' || cause === null) return '';
+  const { requestId, origin } = cause as { requestId?: unknown; origin?: unknown };
   return [origin, requestId].filter((word) => typeof word === 'string').join(' ').trim();
 }

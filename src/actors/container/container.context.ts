@@ -1,3 +1,4 @@
+import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
@@ -50,6 +51,8 @@ export interface ContainerInput {
   readonly claimed: boolean;
   /** An update that a crash of the daemon cut short; it goes on. */
   readonly interrupted?: Update | undefined;
+  /** The call that asked for it, for people who look at its birth; none for what a restart found. */
+  readonly cause?: Cause;
 }
 
 export interface ContainerContext extends ContainerInput {

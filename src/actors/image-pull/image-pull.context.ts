@@ -1,3 +1,4 @@
+import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
 
@@ -8,6 +9,8 @@ export interface PullInput {
   readonly reference: string;
   /** In memory only: never journalled, logged or shown. */
   readonly auth: RegistryAuth | undefined;
+  /** The call that asked for it, for people who look at its birth; none for what a restart found. */
+  readonly cause?: Cause;
 }
 
 export interface PullContext extends PullInput {

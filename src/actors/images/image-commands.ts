@@ -45,7 +45,7 @@ export async function pullImage(
   const normal = stage.ports.images.normalise(reference);
   const attempted = `PullImage ${normal}`;
   const key = encodePlain([normal, auth]);
-  const waiters = stage.pulls.get(key) ?? begin(stage, key, normal, auth, attempted);
+  const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: normal, auth, attempted, cause: call.cause });
   waiters.count += 1;
   const leave = (): void => {
     waiters.count -= 1;
@@ -75,13 +75,12 @@ export async function pullImage(
   );
 }
 
-function begin(
-  stage: ImageStage,
-  key: string,
-  reference: string,
-  auth: RegistryAuth | undefined,
-  attempted: string,
-): Waiters {
+interface Wish extends Omit<PullInput, 'owner'> {
+  readonly key: string;
+  readonly attempted: string;
+}
+
+function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
   if (stage.pulls.size >= actorLimits.pullsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.pullsMax} pulls are under way`);
   }
@@ -93,7 +92,7 @@ function begin(
     unlisten();
     if (stage.pulls.get(key) === waiters) stage.pulls.delete(key);
   });
-  stage.startPull({ owner: address, reference, auth });
+  stage.startPull({ owner: address, ...wish });
   return waiters;
 }
 

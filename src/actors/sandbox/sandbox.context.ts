@@ -1,3 +1,4 @@
+import type { Cause } from '../../base/cause.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import type { ProcessIdentity } from '../ports/journal.ts';
@@ -42,6 +43,8 @@ export interface SandboxInput {
   readonly ips: readonly string[];
   readonly pause: ProcessIdentity | undefined;
   readonly claimed: boolean;
+  /** The call that asked for it, for people who look at its birth; none for what a restart found. */
+  readonly cause?: Cause;
 }
 
 export type SandboxEvent =

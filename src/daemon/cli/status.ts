@@ -67,16 +67,15 @@ async function effective(command: Command): Promise<object> {
   }
 }
 
-/** The commented file of the package: beside the sources and beside the bundle. */
+/** The commented file of the package; the bundle lies elsewhere than the sources. */
 async function commentedDefault(): Promise<string | undefined> {
-  for (const place of ['../../../deploy/troupe.toml', '../deploy/troupe.toml']) {
-    try {
-      return await readFile(new URL(place, import.meta.url), 'utf8');
-    } catch (thrown) {
-      if (codeOf(thrown) !== 'ENOENT') throw thrown;
-    }
+  const place = import.meta.url.endsWith('.ts') ? '../../../deploy/troupe.toml' : '../deploy/troupe.toml';
+  try {
+    return await readFile(new URL(place, import.meta.url), 'utf8');
+  } catch (thrown) {
+    if (codeOf(thrown) === 'ENOENT') return undefined;
+    throw thrown;
   }
-  return undefined;
 }
 
 export function version({ screen, json }: Pick<Command, 'screen' | 'json'>): number {

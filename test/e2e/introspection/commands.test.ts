@@ -54,7 +54,7 @@ describe('ps, why, log, status', () => {
     for (const word of ['app', 'web/app', 'default/web/app', container.slice(0, 10)]) {
       expect(await json('why', word)).toMatchObject({ actor: { id: container, state: 'running', settled: true } });
     }
-    expect(await json('log', 'app')).toMatchObject({ address: `container/${container}`, history: [{ from: '', on: 'xstate.init' }, ...Array<object>(8).fill({})] });
+    expect(await json('log', 'app')).toMatchObject({ address: `container/${container}`, history: [{ from: '', on: 'xstate.init', cause: expect.stringMatching(/^CreateContainer [0-9a-f]+$/u) as string }, ...Array<object>(8).fill({})] });
     expect((await troupe('why', 'app')).stdout).toContain('waits     on nothing: it is settled');
   });
 
