@@ -1,6 +1,7 @@
 /** What the RPCs are given at start: the actors, and the facts of host and configuration that decide what is taken. */
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
+import type { UrlIssuer } from './streaming/server.ts';
 
 /** Facts of the host that decide whether a request can be honoured. */
 export interface HostPolicy {
@@ -21,4 +22,6 @@ export interface ServiceOptions extends HostPolicy {
   readonly version: string;
   /** The effective configuration for `crictl info`; must hold no secrets. */
   readonly configView: () => object;
+  /** Makes the URLs of Exec, Attach and PortForward; without it these are Unimplemented. */
+  readonly urls?: UrlIssuer;
 }

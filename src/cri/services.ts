@@ -9,8 +9,10 @@ import { pullImage } from './image/pull-image.ts';
 import { removeImage } from './image/remove-image.ts';
 import { streamImages } from './image/stream-images.ts';
 import { containerStats } from './runtime/container-stats.ts';
+import { attach } from './runtime/attach.ts';
 import { containerStatus } from './runtime/container-status.ts';
 import { createContainer } from './runtime/create-container.ts';
+import { exec } from './runtime/exec.ts';
 import { execSync } from './runtime/exec-sync.ts';
 import { getContainerEvents } from './runtime/get-container-events.ts';
 import { listContainerStats } from './runtime/list-container-stats.ts';
@@ -19,6 +21,7 @@ import { listPodSandboxStats } from './runtime/list-pod-sandbox-stats.ts';
 import { listPodSandbox } from './runtime/list-pod-sandbox.ts';
 import { podSandboxStats } from './runtime/pod-sandbox-stats.ts';
 import { podSandboxStatus } from './runtime/pod-sandbox-status.ts';
+import { portForward } from './runtime/port-forward.ts';
 import { removeContainer } from './runtime/remove-container.ts';
 import { removePodSandbox } from './runtime/remove-pod-sandbox.ts';
 import { reopenContainerLog } from './runtime/reopen-container-log.ts';
@@ -35,6 +38,7 @@ import { updatePodSandboxResources } from './runtime/update-pod-sandbox-resource
 import { updateRuntimeConfig } from './runtime/update-runtime-config.ts';
 import { version } from './runtime/version.ts';
 import type { ServiceOptions } from './service-options.ts';
+import type { UrlIssuer } from './streaming/server.ts';
 
 export interface Services {
   readonly runtime: ServiceHandlers<typeof RuntimeService>;
@@ -70,6 +74,7 @@ export function createServices(options: ServiceOptions): Services {
       listPodSandboxStats: listPodSandboxStats(options),
       updateContainerResources: updateContainerResources(options),
       execSync: execSync(options),
+      ...(options.urls === undefined ? {} : streamed(options, options.urls)),
       reopenContainerLog: reopenContainerLog(options),
     },
     image: {
@@ -86,4 +91,8 @@ export function createServices(options: ServiceOptions): Services {
     },
     imageStreams: { streamImages: streamImages(options) },
   };
+}
+
+function streamed(options: ServiceOptions, urls: UrlIssuer): Pick<Services['runtime'], 'exec' | 'attach' | 'portForward'> {
+  return { exec: exec(options, urls), attach: attach(options, urls), portForward: portForward(options, urls) };
 }

@@ -37,6 +37,7 @@ import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
 import { createBundleWriter } from '../oci/runtime/bundle.ts';
 import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
+import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
 import { createStorageDriver } from '../oci/storage/driver.ts';
 import { Written } from '../oci/storage/written.ts';
 import { LayerStore } from '../oci/storage/layer-store.ts';
@@ -52,6 +53,7 @@ export interface Assembly {
   readonly recorder: Recorder;
   readonly charts: readonly Chart[];
   readonly observability: Observability;
+  readonly streams: StreamsDriver;
   /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
   release(): Promise<void>;
 }
@@ -83,6 +85,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     store.prepare(),
   ]);
   const written = new Written(store, clock);
+  const streams = await runtime.streams();
   const client = new RegistryClient({ clock, random, registries: () => registries });
   const ports = around({
     clock,
@@ -107,8 +110,10 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     recorder,
     charts,
     observability,
+    streams,
     release: async () => {
       await observability.close();
+      streams.close();
       runtime.close();
       store.close();
       await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);

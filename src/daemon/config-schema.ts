@@ -31,6 +31,19 @@ export interface Config {
     readonly default_bridge: string;
     readonly default_subnet: string;
   };
+  readonly streaming: {
+    /** Address of the server for exec, attach and port-forward; the kubelet must reach it. */
+    readonly address: string;
+    /** 0: one that is free. */
+    readonly port: number;
+    /** PEM files; both empty: without TLS. Read again when they change. */
+    readonly tls_cert: string;
+    readonly tls_key: string;
+    /** PEM file of the authority whose certificates clients must show; empty: they show none. */
+    readonly tls_client_ca: string;
+    /** Names that a request's Host or Origin may hold beside addresses, localhost and this node's name. */
+    readonly allowed_hosts: readonly string[];
+  };
   readonly introspection: {
     /** Empty: `introspection.sock` in the state directory. */
     readonly socket: string;
@@ -63,6 +76,7 @@ export const defaultConfig: Config = {
     default_bridge: 'troupe0',
     default_subnet: '10.62.0.0/16',
   },
+  streaming: { address: '127.0.0.1', port: 0, tls_cert: '', tls_key: '', tls_client_ca: '', allowed_hosts: [] },
   introspection: { socket: '', http_address: '', metrics: 'token' },
   tracing: { endpoint: '' },
   images: {
@@ -76,6 +90,10 @@ export type Rule =
   | { readonly is: 'path' | 'optionalPath' | 'text' }
   | { readonly is: 'oneOf'; readonly values: readonly string[] }
   | { readonly is: 'paths' }
+  /** A list of host names in small letters. */
+  | { readonly is: 'hosts' }
+  /** A whole number from 0 to 65535. */
+  | { readonly is: 'port' }
   /** A text of this form, or empty. */
   | { readonly is: 'optionalForm'; readonly form: RegExp; readonly must: string }
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
@@ -105,6 +123,17 @@ export const schema: Readonly<Record<string, Rule>> = {
       name: { is: 'text' },
       default_bridge: { is: 'text' },
       default_subnet: { is: 'text' },
+    },
+  },
+  streaming: {
+    is: 'table',
+    keys: {
+      address: { is: 'optionalForm', form: /^[0-9a-fA-F:.]+$/u, must: 'be an IPv4 or IPv6 address' },
+      port: { is: 'port' },
+      tls_cert: { is: 'optionalPath' },
+      tls_key: { is: 'optionalPath' },
+      tls_client_ca: { is: 'optionalPath' },
+      allowed_hosts: { is: 'hosts' },
     },
   },
   introspection: {

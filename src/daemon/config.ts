@@ -84,6 +84,14 @@ function checkValue(
         refuse('must be a list of absolute paths');
       }
       break;
+    case 'hosts':
+      if (!Array.isArray(value) || !value.every((one) => typeof one === 'string' && /^[a-z0-9.-]+$/u.test(one))) {
+        refuse('must be a list of host names in small letters');
+      }
+      break;
+    case 'port':
+      if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 65_535) refuse('must be a number from 0 to 65535');
+      break;
     case 'table':
       if (!isTable(value)) refuse('must be a table');
       else check(value, rule.keys, at, text, file);

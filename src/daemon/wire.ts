@@ -7,6 +7,7 @@ import { edgeMethods, edgeStreams } from '../cri/edge.ts';
 import { listenPrivately, startCriServer } from '../cri/server.ts';
 import type { CriServer } from '../cri/server.ts';
 import { createServices } from '../cri/services.ts';
+import type { UrlIssuer } from '../cri/streaming/server.ts';
 import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
 import { startIntrospection } from '../introspection/server.ts';
@@ -19,6 +20,7 @@ import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
+import { serveStreams } from './streaming.ts';
 import { VERSION } from './version.ts';
 
 export interface Daemon {
@@ -34,8 +36,10 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const assembly = await assemble(config, log, around);
   const { troupe, release } = assembly;
   const options = introspectionOptions(config, assembly);
-  const [server, introspection, web] = await Promise.all([
-    serve(config, assembly),
+  const urls = serveStreams(config, assembly);
+  const [server, streaming, introspection, web] = await Promise.all([
+    urls.then((issuer) => serve(config, assembly, issuer)),
+    urls,
     introspect(config, options),
     servePage(config, assembly, options),
   ]).catch(async (thrown: unknown) => {
@@ -48,14 +52,14 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     troupe,
     pageUrl: web?.url,
     stop: async () => {
-      await Promise.all([server.drain(), troupe.drain()]);
+      await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
       await Promise.all([server.close(), introspection.close(), web?.close()]);
       await release();
     },
   };
 }
 
-async function serve(config: Config, { ports, troupe, observability }: Assembly): Promise<CriServer> {
+async function serve(config: Config, { ports, troupe, observability }: Assembly, urls: UrlIssuer): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
     troupe,
@@ -67,6 +71,7 @@ async function serve(config: Config, { ports, troupe, observability }: Assembly)
     defaultMaskedPaths: DEFAULT_MASKED_PATHS,
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     configView: () => config,
+    urls,
   });
   const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), observer: observability.rpc, ...services };
   return startCriServer({ socketPath: config.socket, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });

@@ -66,6 +66,7 @@ export const MOUNT_ATTR_RDONLY = 0x1;
 export const MOUNT_ATTR_NOSUID = 0x2;
 export const MOUNT_ATTR_NODEV = 0x4;
 export const MOUNT_ATTR_NOEXEC = 0x8;
+export const MOUNT_ATTR_IDMAP = 0x00100000;
 
 export const NSFS_MAGIC = 0x6e736673;
 export const CGROUP2_MAGIC = 0x63677270;
@@ -73,6 +74,19 @@ export const CGROUP2_MAGIC = 0x63677270;
 export const AF_INET = 2;
 export const SOCK_DGRAM = 2;
 export const SOCK_CLOEXEC = 0o2000000;
+export const AF_UNIX = 1;
+export const AF_INET6 = 10;
+export const SOCK_STREAM = 1;
+export const SOCK_SEQPACKET = 5;
+/** The same as O_NONBLOCK on x86-64 and arm64. */
+export const SOCK_NONBLOCK = 0o4000;
+export const SOL_SOCKET = 1;
+export const SO_ERROR = 4;
+export const SCM_RIGHTS = 1;
+export const MSG_CMSG_CLOEXEC = 0x40000000;
+export const SHUT_WR = 1;
+/** ioctl_tty(2): struct winsize is rows, columns and two unused, 2 bytes each. */
+export const TIOCSWINSZ = 0x5414;
 export const SIOCGIFFLAGS = 0x8913;
 export const SIOCSIFFLAGS = 0x8914;
 export const IFF_UP = 0x1;
@@ -111,11 +125,12 @@ export function openHow(flags: number, mode: number, resolve: number): Uint8Arra
 }
 
 /** struct mount_attr: attr_set, attr_clr, propagation, userns_fd, 8 bytes each (mount_setattr(2)). */
-export function mountAttr(set: number, clear: number, propagation: number): Uint8Array {
+export function mountAttr(set: number, clear: number, propagation: number, usernsFd = 0): Uint8Array {
   const attributes = Buffer.alloc(32);
   attributes.writeBigUInt64LE(BigInt(set), 0);
   attributes.writeBigUInt64LE(BigInt(clear), 8);
   attributes.writeBigUInt64LE(BigInt(propagation), 16);
+  attributes.writeBigUInt64LE(BigInt(usernsFd), 24);
   return attributes;
 }
 

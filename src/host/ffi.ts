@@ -173,6 +173,16 @@ export const libc = {
     'size_t',
   ]),
 
+  /**
+   * The system call, which changes this thread alone; glibc's function of that name changes all threads. -1 as
+   * 0xffffffff leaves an id as it is. Numbers: syscall_64.tbl and asm-generic/unistd.h.
+   */
+  setresuidOfThread: syscall<[real: number, effective: number, saved: number]>(process.arch === 'arm64' ? 147 : 117, [
+    'unsigned int',
+    'unsigned int',
+    'unsigned int',
+  ]),
+
   // namespaces
   unshare: native<[flags: number]>('unshare', ['int']),
   setns: native<[fd: number, type: number]>('setns', ['int', 'int']),
@@ -183,6 +193,21 @@ export const libc = {
     ['int', 'void *', 'size_t', 'int', 'void *', 'unsigned int'],
   ),
   ioctl: native<[fd: number, request: Word, argument: Uint8Array]>('ioctl', ['int', 'unsigned long', 'void *']),
+  bind: native<[fd: number, address: Uint8Array, addressLength: number]>('bind', ['int', 'void *', 'unsigned int']),
+  listen: native<[fd: number, backlog: number]>('listen', ['int', 'int']),
+  accept4: native<[fd: number, address: null, addressLength: null, flags: number]>('accept4', ['int', 'void *', 'void *', 'int']),
+  connect: native<[fd: number, address: Uint8Array, addressLength: number]>('connect', ['int', 'void *', 'unsigned int']),
+  shutdown: native<[fd: number, how: number]>('shutdown', ['int', 'int']),
+  getsockopt: native<[fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array]>('getsockopt', [
+    'int',
+    'int',
+    'int',
+    'void *',
+    'void *',
+  ]),
+  recvmsg: native<[fd: number, message: Uint8Array, flags: number]>('recvmsg', ['int', 'void *', 'int'], 'long'),
+  read: native<[fd: number, buffer: Uint8Array, size: number]>('read', ['int', 'void *', 'size_t'], 'long'),
+  write: native<[fd: number, buffer: Uint8Array, size: number]>('write', ['int', 'void *', 'size_t'], 'long'),
 
   // files below a directory descriptor
   openat2: syscall<[fd: number, path: Pointer, how: Uint8Array, size: number]>(NUMBERS.openat2, ['int', 'const char *', 'void *', 'size_t']),

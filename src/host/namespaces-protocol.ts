@@ -5,8 +5,11 @@ import type { Sysctl } from './sysctl.ts';
 export const PIN_KINDS = ['net', 'ipc', 'uts'] as const;
 export type PinKind = (typeof PIN_KINDS)[number];
 
+/** The file of a pinned user namespace, beside those of the kinds: no thread of ours can enter one. */
+export const USER_PIN = 'user';
+
 /** The file of each pinned namespace. */
-export type PinPaths = { readonly [K in PinKind]?: string };
+export type PinPaths = { readonly [K in PinKind | typeof USER_PIN]?: string };
 
 export interface PinOrder {
   readonly id: number;
@@ -15,10 +18,28 @@ export interface PinOrder {
   readonly kinds: readonly PinKind[];
   readonly hostname?: string;
   readonly sysctls: readonly Sysctl[];
+  /** The namespaces are there already, in a process with a user namespace, which is pinned, too. */
+  readonly from?: {
+    /** `/proc/PID/ns` of the process. */
+    readonly path: string;
+    /** The user namespace's root, as the host numbers it. */
+    readonly rootUid: number;
+  };
+}
+
+/** A socket that belongs to another network namespace: it stays there whoever uses it. */
+export interface SocketOrder {
+  readonly id: number;
+  /** The pinned namespace. */
+  readonly netns: string;
+  readonly family: number;
+  readonly type: number;
 }
 
 export interface PinAnswer {
   readonly id: number;
+  /** For a socket order that succeeded: descriptors belong to the process, whichever of its threads opened them. */
+  readonly fd?: number;
   readonly failure?: Fault;
   /** The thread is not in the host's namespaces any more and must not be used again. */
   readonly isLost: boolean;

@@ -27,18 +27,37 @@ import {
   UMOUNT_NOFOLLOW,
 } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
-import type { PinAnswer, PinKind, PinOrder, WorkerStart } from './namespaces-protocol.ts';
-import { sysctlPath } from './sysctl.ts';
+import { USER_PIN } from './namespaces-protocol.ts';
+import type { PinAnswer, PinKind, PinOrder, SocketOrder, WorkerStart } from './namespaces-protocol.ts';
+import { sysctlNamespace, sysctlPath } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 
 const CLONE_FLAG: Readonly<Record<PinKind, number>> = { net: CLONE_NEWNET, ipc: CLONE_NEWIPC, uts: CLONE_NEWUTS };
 
+/** An id that setresuid(2) shall leave: -1. */
+const UNCHANGED = 0xffffffff;
+
 /** Opened by the main thread, which never leaves the host's namespaces. */
 const host = (workerData as WorkerStart).host;
 
-parentPort?.on('message', (order: PinOrder) => {
-  parentPort?.postMessage(carryOut(order));
+parentPort?.on('message', (order: PinOrder | SocketOrder) => {
+  parentPort?.postMessage('netns' in order ? makeSocket(order) : carryOut(order));
 });
+
+/** In that namespace for one call of socket(2) only; the descriptor is the main thread's from then on. */
+function makeSocket(order: SocketOrder): PinAnswer {
+  const { id, netns, family, type } = order;
+  let failure: Fault | undefined;
+  let fd: number | undefined;
+  try {
+    enter(netns, CLONE_NEWNET);
+    fd = must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns);
+  } catch (error) {
+    failure = toFault(error);
+  }
+  const isLost = !comeBack();
+  return { id, isLost, ...(failure === undefined ? {} : { failure }), ...(fd === undefined ? {} : { fd }) };
+}
 
 function carryOut(order: PinOrder): PinAnswer {
   let failure: Fault | undefined;
@@ -54,21 +73,56 @@ function carryOut(order: PinOrder): PinAnswer {
 }
 
 function makeAndPin(order: PinOrder, pinned: string[]): void {
-  const { kinds, directory, hostname } = order;
-  const flags = kinds.reduce((sum, kind) => sum | CLONE_FLAG[kind], 0);
-  must(callSync(libc.unshare, flags), 'make namespaces for', directory);
+  const { kinds, directory, hostname, from } = order;
+  if (from === undefined) {
+    const flags = kinds.reduce((sum, kind) => sum | CLONE_FLAG[kind], 0);
+    must(callSync(libc.unshare, flags), 'make namespaces for', directory);
+  } else {
+    // the rights of the host's root hold in all user namespaces below it: there is no need to enter that one
+    for (const kind of kinds) enter(`${from.path}/${kind}`, CLONE_FLAG[kind]);
+  }
   if (kinds.includes('net')) bringLoopbackUp(directory);
   if (kinds.includes('uts') && hostname !== undefined) {
     const bytes = Buffer.from(hostname);
     must(callSync(libc.sethostname, bytes, bytes.length), 'set host name', hostname);
   }
-  for (const sysctl of order.sysctls) setSysctl(sysctl);
+  for (const sysctl of order.sysctls) {
+    const isOfIpc = sysctlNamespace(sysctl.name) === 'ipc';
+    asUser(isOfIpc ? (from?.rootUid ?? 0) : 0, () => setSysctl(sysctl));
+  }
   // pinned last: a pin that is there is one of a namespace that was set up in full
-  for (const kind of kinds) {
-    const path = `${directory}/${kind}`;
-    closeSync(openSync(path, 'wx', 0o444));
-    pinned.push(path);
-    must(callSync(libc.mount, `/proc/thread-self/ns/${kind}`, path, null, MS_BIND, null), 'pin namespace at', path);
+  for (const kind of kinds) pin(`/proc/thread-self/ns/${kind}`, `${directory}/${kind}`, pinned);
+  if (from !== undefined) pin(`${from.path}/${USER_PIN}`, `${directory}/${USER_PIN}`, pinned);
+}
+
+/**
+ * Parameters of an IPC namespace are its own root's to write, and nobody's beside it, the host's root included
+ * (ipc/ipc_sysctl.c, ipc_permissions; those of a network ask for the capability instead). Only this thread changes its effective user, and only for this while.
+ */
+function asUser(uid: number, work: () => void): void {
+  if (uid === 0) return work();
+  const become = (effective: number): number =>
+    must(callSync(libc.setresuidOfThread, UNCHANGED, effective, UNCHANGED), 'take on user', String(effective));
+  become(uid);
+  try {
+    work();
+  } finally {
+    become(0);
+  }
+}
+
+function pin(source: string, path: string, pinned: string[]): void {
+  closeSync(openSync(path, 'wx', 0o444));
+  pinned.push(path);
+  must(callSync(libc.mount, source, path, null, MS_BIND, null), 'pin namespace at', path);
+}
+
+function enter(path: string, flag: number): void {
+  const namespace = openSync(path, 'r');
+  try {
+    must(callSync(libc.setns, namespace, flag), 'enter namespace', path);
+  } finally {
+    closeSync(namespace);
   }
 }
 

@@ -21,10 +21,12 @@ import { codeOf, fromNode } from './errno.ts';
 import { NSFS_MAGIC } from './ffi-constants.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountBind, setPropagation, unmount } from './mounts.ts';
-import { PIN_KINDS } from './namespaces-protocol.ts';
-import type { PinAnswer, PinKind, PinOrder, PinPaths, WorkerStart } from './namespaces-protocol.ts';
+import { PIN_KINDS, USER_PIN } from './namespaces-protocol.ts';
+import type { PinAnswer, PinKind, PinOrder, PinPaths, SocketOrder, WorkerStart } from './namespaces-protocol.ts';
 import { sysctlNamespace } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
+import { withUserNamespace } from './userns-process.ts';
+import type { UserNamespaceRequest } from './userns-process.ts';
 
 export interface PinRequest {
   /** Absolute, in a prepared pin root; made when it is not there. */
@@ -36,6 +38,8 @@ export interface PinRequest {
   readonly hostname?: string;
   /** Each must belong to one of the new namespaces. */
   readonly sysctls: readonly Sysctl[];
+  /** A new user namespace that owns the others. */
+  readonly user?: UserNamespaceRequest | undefined;
 }
 
 /** Makes `root` the place for pins: a directory that is an unbindable mount. Can be repeated. */
@@ -54,15 +58,16 @@ export async function releasePinRoot(root: string): Promise<void> {
 }
 
 /**
- * Makes the namespaces that the request names and pins them as `<directory>/net`, `ipc` and `uts`. When all of them
+ * Makes the namespaces that the request names and pins them as `<directory>/net`, `ipc`, `uts` and `user`. When all of them
  * are pinned there already, these are given back as they are; a part of them, left by a crash, is undone first.
  */
 export async function pinNamespaces(request: PinRequest, clock: ClockPort): Promise<PinPaths> {
-  const { directory, hostname, sysctls } = request;
+  const { directory, hostname, sysctls, user } = request;
   const kinds = PIN_KINDS.filter((kind) => request[kind]);
   checkSysctls(sysctls, kinds, directory);
-  const paths = Object.fromEntries(kinds.map((kind) => [kind, join(directory, kind)])) as PinPaths;
-  if (kinds.length === 0) return paths;
+  const names = user === undefined ? kinds : [...kinds, USER_PIN];
+  const paths = Object.fromEntries(names.map((name) => [name, join(directory, name)])) as PinPaths;
+  if (names.length === 0) return paths;
   if (!(await makeDirectory(directory))) {
     const present = await Promise.all(Object.values(paths).map(isNamespacePin));
     if (present.every(Boolean)) return paths;
@@ -70,7 +75,14 @@ export async function pinNamespaces(request: PinRequest, clock: ClockPort): Prom
     await makeDirectory(directory);
   }
   const order = { directory, kinds, sysctls, ...(hostname === undefined ? {} : { hostname }) };
-  await turn.with(() => giveOrder(order, clock));
+  const give = async (whole: Omit<PinOrder, 'id'>): Promise<void> => {
+    await turn.with(() => giveOrder(whole, clock));
+  };
+  if (user === undefined) await give(order);
+  else {
+    const rootUid = user.mappings.uids.hostId;
+    await withUserNamespace(user, directory, clock, (path) => give({ ...order, from: { path, rootUid } }));
+  }
   return paths;
 }
 
@@ -87,7 +99,7 @@ async function makeDirectory(directory: string): Promise<boolean> {
 
 /** Lets go of all pins in `directory` and removes it. Can be repeated; the namespaces end with their last user. */
 export async function unpinNamespaces(directory: string): Promise<void> {
-  await Promise.all(PIN_KINDS.map((kind) => unpin(join(directory, kind))));
+  await Promise.all([...PIN_KINDS, USER_PIN].map((name) => unpin(join(directory, name))));
   try {
     await rmdir(directory);
   } catch (error) {
@@ -153,15 +165,28 @@ async function startWorker(): Promise<Worker> {
   return started;
 }
 
-async function giveOrder(order: Omit<PinOrder, 'id'>, clock: ClockPort): Promise<void> {
+/**
+ * A socket of the given family and type in the network namespace pinned at `netns`; the caller owns the descriptor.
+ * Throws a fault of kind `outside` when the namespace is gone or does not know the family.
+ */
+export async function socketInNamespace(netns: string, family: number, type: number, clock: ClockPort): Promise<number> {
+  const { fd } = await turn.with(() => giveOrder({ netns, family, type }, clock));
+  return fd ?? fail('bug', `make a socket in network namespace ${netns}: the thread gave none`, { subject: netns });
+}
+
+type Order = Omit<PinOrder, 'id'> | Omit<SocketOrder, 'id'>;
+
+async function giveOrder(order: Order, clock: ClockPort): Promise<PinAnswer> {
+  const attempted = 'netns' in order ? `make a socket in network namespace ${order.netns}` : `pin namespaces in ${order.directory}`;
+  const subject = 'netns' in order ? order.netns : order.directory;
   worker ??= startWorker();
   const thread = await worker;
   orders += 1;
   const id = orders;
   const answer = await new Promise<PinAnswer>((resolve) => {
     const lost = (reason: string): void => {
-      const message = `pin namespaces in ${order.directory}: the namespace thread ${reason}`;
-      settle({ id, isLost: true, failure: fault('outside', message, { subject: order.directory, retryable: true }) });
+      const message = `${attempted}: the namespace thread ${reason}`;
+      settle({ id, isLost: true, failure: fault('outside', message, { subject, retryable: true }) });
     };
     const onAnswer = (answered: PinAnswer): void => {
       if (answered.id === id) settle(answered);
@@ -180,6 +205,7 @@ async function giveOrder(order: Omit<PinOrder, 'id'>, clock: ClockPort): Promise
   // a thread that is still in a pod's namespaces would mix two pods; one that hangs can't be waited for
   if (answer.isLost) discard(thread);
   if (answer.failure !== undefined) throw new FaultError(answer.failure);
+  return answer;
 }
 
 function discard(thread: Worker): void {

@@ -41,5 +41,60 @@ export function pollReadable(fd: number, onReadable: () => void, options: { keep
   };
 }
 
+export interface EdgePoll {
+  /** Calls `onReady` once when the descriptor can be read; a second call replaces the first. */
+  onceReadable(onReady: () => void): void;
+  /** As `onceReadable`, for writing. */
+  onceWritable(onReady: () => void): void;
+  /** Stops; nothing is called any more. The descriptor stays the caller's. */
+  close(): void;
+}
+
+/** Waits for either direction of one descriptor, which becomes non-blocking; nothing is watched until asked for. */
+export function pollBoth(fd: number): EdgePoll {
+  let isOpen = true;
+  let onReadable: (() => void) | undefined;
+  let onWritable: (() => void) | undefined;
+  const arm = (): void => {
+    if (!isOpen) return;
+    if (onReadable === undefined && onWritable === undefined) handle.stop();
+    else handle.start({ readable: onReadable !== undefined, writable: onWritable !== undefined }, announce);
+  };
+  const announce = (events: { readonly readable: boolean; readonly writable: boolean; readonly disconnect: boolean }): void => {
+    // as in pollReadable: a turn of the loop, in which promises get on
+    handle.stop();
+    setImmediate(() => {
+      if (!isOpen) return;
+      // an error or a hang-up is told as neither: reading or writing finds out which
+      const isEnd = events.disconnect || (!events.readable && !events.writable);
+      const ready = [events.readable || isEnd ? onReadable : undefined, events.writable || isEnd ? onWritable : undefined];
+      if (ready[0] !== undefined) onReadable = undefined;
+      if (ready[1] !== undefined) onWritable = undefined;
+      for (const call of ready) call?.();
+      arm();
+    });
+  };
+  const handle = koffiNode.poll(fd, { readable: true }, announce);
+  handle.stop();
+  handle.unref();
+  held.add(handle);
+  return {
+    onceReadable(onReady): void {
+      onReadable = onReady;
+      arm();
+    },
+    onceWritable(onReady): void {
+      onWritable = onReady;
+      arm();
+    },
+    close(): void {
+      if (!isOpen) return;
+      isOpen = false;
+      held.delete(handle);
+      handle.close();
+    },
+  };
+}
+
 /** koffi ends a poll when its handle is garbage-collected, and nothing else of ours refers to it. */
 const held = new Set<object>();

@@ -1,4 +1,4 @@
-/** conmon's control FIFO: one line `<message type> <height> <width>`; type 2 reopens the log file. */
+/** conmon's control FIFO: one line `<message type> <height> <width>`; type 1 resizes the terminal, type 2 reopens the log file. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -48,6 +48,11 @@ export async function reopenLog(request: ReopenRequest): Promise<void> {
     },
   );
   if (reopened === undefined) fail('timedOut', `${attempted}: the monitor has not opened ${logPath} anew`, { subject: id });
+}
+
+/** Tells the monitor the size of its container's terminal; one without a terminal takes no notice. */
+export async function resizeTerminal(fifo: string, id: string, size: { readonly rows: number; readonly columns: number }): Promise<void> {
+  await writeFifo(fifo, `1 ${size.rows} ${size.columns}\n`, `resize the terminal of container ${id}`, id);
 }
 
 function keyOf(file: OpenFile): string {

@@ -24,6 +24,8 @@ import { execSync } from './exec.ts';
 import { HandlerTable, probeHandler } from './handlers.ts';
 import { observe } from './observe.ts';
 import { startArgv } from './runc.ts';
+import { createStreamsDriver } from './stream-driver.ts';
+import type { StreamsDriver } from './stream-driver.ts';
 
 export interface RuntimeDriver extends RuntimePort {
   /**
@@ -33,6 +35,8 @@ export interface RuntimeDriver extends RuntimePort {
   open(): Promise<void>;
   /** Probes the handlers again. Never rejects. */
   probe(): Promise<void>;
+  /** The streams of clients into these containers. Call it once, before the first stream. */
+  streams(): Promise<StreamsDriver>;
   /** Ends watches and timers; containers and monitors go on. */
   close(): void;
 }
@@ -54,6 +58,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
       await Promise.all([probe(), exits.open(), endOrphanExecs(parts)]);
     },
     probe,
+    streams: () => createStreamsDriver(parts),
     close: () => exits.close(),
     handlers: () => table.statuses(),
     writeBundle: (input, fx) => writeBundle(parts, input, fx),

@@ -15,13 +15,13 @@ export function checkArgv(argv: readonly string[], id: string): void {
 }
 
 /** The text of the process file for `argv`, made from the text of a bundle's config.json. Throws `outside` when that can't be used. */
-export function execProcess(configText: string, argv: readonly string[], id: string): string {
+export function execProcess(configText: string, argv: readonly string[], id: string, terminal = false): string {
   const process = memberOf(parseExact(configText), 'process');
   if (typeof process !== 'object' || process === null || Array.isArray(process)) {
     return fail('outside', `exec in container ${id}: its config.json holds no process`, { subject: id });
   }
   const { consoleSize: _size, ...rest } = process as Record<string, unknown>;
-  return JSON.stringify({ ...rest, terminal: false, args: argv });
+  return JSON.stringify({ ...rest, terminal, args: argv });
 }
 
 /** Reads a bundle's config.json. Throws `notFound` when there is none. */

@@ -1,0 +1,19 @@
+import { fail } from '../../base/fault.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { listedContainer } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import type { UrlIssuer } from '../streaming/server.ts';
+import { refuse } from '../validate/check.ts';
+import { wantedStreams } from '../validate/streams.ts';
+
+/** Attach: a URL at which a client gets the streams of the container's own process, from now on. */
+export function attach({ troupe }: Pick<ServiceOptions, 'troupe'>, urls: UrlIssuer): RpcHandler<typeof RuntimeService.method.attach> {
+  return async (request) => {
+    const wanted = wantedStreams('Attach', request);
+    const { id, criState, path, spec } = listedContainer(troupe.directory, 'Attach', request.containerId);
+    if (criState !== 'running') fail('wrongState', `Attach ${id}: the container is ${path}, not running`, { subject: id });
+    if (wanted.tty !== spec.tty) refuse('Attach: tty', `container ${id} ${spec.tty ? 'has a' : 'has no'} terminal`);
+    return { url: await urls.urlFor({ kind: 'attach', id, ...wanted }) };
+  };
+}

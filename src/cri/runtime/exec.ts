@@ -1,0 +1,21 @@
+import { fail } from '../../base/fault.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { listedContainer } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import type { UrlIssuer } from '../streaming/server.ts';
+import { refuse } from '../validate/check.ts';
+import { words } from '../validate/container.ts';
+import { wantedStreams } from '../validate/streams.ts';
+
+/** Exec: a URL at which a client gets the streams of a new process. The process is started when it comes. */
+export function exec({ troupe }: Pick<ServiceOptions, 'troupe'>, urls: UrlIssuer): RpcHandler<typeof RuntimeService.method.exec> {
+  return async (request) => {
+    const wanted = wantedStreams('Exec', request);
+    const argv = words('Exec: cmd', request.cmd);
+    if ((argv[0] ?? '') === '') refuse('Exec: cmd', 'names no command');
+    const { id, criState, path } = listedContainer(troupe.directory, 'Exec', request.containerId);
+    if (criState !== 'running') fail('wrongState', `Exec ${id}: the container is ${path}, not running`, { subject: id });
+    return { url: await urls.urlFor({ kind: 'exec', id, argv, ...wanted }) };
+  };
+}

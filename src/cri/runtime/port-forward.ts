@@ -1,0 +1,20 @@
+import { fail } from '../../base/fault.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { listedSandbox } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import type { UrlIssuer } from '../streaming/server.ts';
+import { each, intIn } from '../validate/check.ts';
+
+/** PortForward: a URL at which a client gets connections to the pod's loopback; without ports, to any port it names. */
+export function portForward(
+  { troupe }: Pick<ServiceOptions, 'troupe'>,
+  urls: UrlIssuer,
+): RpcHandler<typeof RuntimeService.method.portForward> {
+  return async ({ podSandboxId, port }) => {
+    const ports = each('PortForward: port', port, (field, one) => intIn(field, one, 1, 65_535));
+    const { id, ready, path } = listedSandbox(troupe.directory, 'PortForward', podSandboxId);
+    if (!ready) fail('wrongState', `PortForward ${id}: the sandbox is ${path}, not ready`, { subject: id });
+    return { url: await urls.urlFor({ kind: 'portforward', id, ports }) };
+  };
+}

@@ -1,0 +1,117 @@
+/** The request of an upgrade: who may ask, for what, and in which protocol. Pure. */
+import type { IncomingHttpHeaders } from 'node:http';
+import { isIP } from 'node:net';
+import type { CommandVersion } from './command-status.ts';
+import type { StreamRequest } from './tokens.ts';
+
+/** An answer that refuses. */
+export interface Refusal {
+  readonly status: number;
+  readonly text: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+export type Protocol =
+  | { readonly over: 'spdy'; readonly name: string; readonly version: CommandVersion }
+  | { readonly over: 'websocket'; readonly name: string; readonly version: CommandVersion; readonly isBase64: boolean }
+  /** SPDY inside WebSocket messages. */
+  | { readonly over: 'tunnel'; readonly name: string };
+
+/** Kind and token of `/exec/<token>`; undefined for any other path. */
+export function parsePath(url: string): { readonly kind: string; readonly token: string; readonly query: URLSearchParams } | undefined {
+  const match = /^\/(exec|attach|portforward)\/([0-9a-f]{1,64})(?:\?(.*))?$/u.exec(url);
+  if (match === null) return undefined;
+  return { kind: match[1] ?? '', token: match[2] ?? '', query: new URLSearchParams(match[3] ?? '') };
+}
+
+/**
+ * Why the request's Host or Origin is refused, or undefined (S68). A page in a browser on this machine can point a name
+ * of its own at 127.0.0.1; it can't make a Host of an address, of localhost, or of this machine's name. A kubelet
+ * passes on the Host that its own client used: its node's address or name. An Origin, which only browsers send, must
+ * be the Host itself or be allowed by the configuration.
+ */
+export function refuseHost(headers: IncomingHttpHeaders, allowedHosts: readonly string[]): Refusal | undefined {
+  const host = hostName(headers.host ?? '');
+  const isKnown = host !== '' && (isIP(host) !== 0 || host === 'localhost' || allowedHosts.includes(host));
+  if (!isKnown) return { status: 403, text: 'the Host of the request is not one of this node' };
+  if (headers.origin === undefined) return undefined;
+  const origin = originHost(headers.origin);
+  if (origin.whole === (headers.host ?? '').toLowerCase() || allowedHosts.includes(origin.name)) return undefined;
+  return { status: 403, text: 'the Origin of the request is not allowed' };
+}
+
+/** Without the port, and without the brackets of IPv6, in small letters; empty when it is no host. */
+function hostName(host: string): string {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/@]+))(?::\d{1,5})?$/iu.exec(host);
+  return (match?.[1] ?? match?.[2] ?? '').toLowerCase();
+}
+
+function originHost(origin: string): { readonly whole: string; readonly name: string } {
+  const whole = /^https?:\/\/([^/]+)$/iu.exec(origin)?.[1]?.toLowerCase() ?? '';
+  return { whole, name: hostName(whole) };
+}
+
+const SPDY_COMMAND: Readonly<Record<string, CommandVersion>> = {
+  'v4.channel.k8s.io': 4,
+  'v3.channel.k8s.io': 3,
+  'v2.channel.k8s.io': 2,
+  'channel.k8s.io': 1,
+};
+const SPDY_FORWARD = 'portforward.k8s.io';
+const TUNNEL = 'SPDY/3.1+portforward.k8s.io';
+
+const WS_COMMAND: Readonly<Record<string, { readonly version: CommandVersion; readonly isBase64: boolean }>> = {
+  'v5.channel.k8s.io': { version: 5, isBase64: false },
+  'v4.channel.k8s.io': { version: 4, isBase64: false },
+  'v4.base64.channel.k8s.io': { version: 4, isBase64: true },
+  'channel.k8s.io': { version: 1, isBase64: false },
+  'base64.channel.k8s.io': { version: 1, isBase64: true },
+};
+/** Channels per port came with version 4 of the remote command protocol and are named after it. */
+const WS_FORWARD: ReadonlySet<string> = new Set(['v4.channel.k8s.io', 'v4.base64.channel.k8s.io']);
+
+/** The protocol of the upgrade, the client's first choice that we speak. */
+export function negotiate(headers: IncomingHttpHeaders, kind: StreamRequest['kind']): Protocol | Refusal {
+  const upgrade = (headers.upgrade ?? '').toLowerCase();
+  if (upgrade === 'spdy/3.1') return negotiateSpdy(headers, kind);
+  if (upgrade === 'websocket') return negotiateWebSocket(headers, kind);
+  return { status: 400, text: 'upgrade to SPDY/3.1 or websocket' };
+}
+
+function listOf(header: string | string[] | undefined): string[] {
+  const text = Array.isArray(header) ? header.join(',') : (header ?? '');
+  return text.split(',').map((word) => word.trim()).filter((word) => word !== '');
+}
+
+function negotiateSpdy(headers: IncomingHttpHeaders, kind: StreamRequest['kind']): Protocol | Refusal {
+  const offered = listOf(headers['x-stream-protocol-version']);
+  const spoken = kind === 'portforward' ? [SPDY_FORWARD] : Object.keys(SPDY_COMMAND);
+  // the first Kubernetes clients named none
+  if (offered.length === 0) return { over: 'spdy', name: '', version: 1 };
+  const name = offered.find((one) => spoken.includes(one));
+  if (name !== undefined) return { over: 'spdy', name, version: SPDY_COMMAND[name] ?? 1 };
+  return {
+    status: 403,
+    text: `none of the protocols is spoken here: ${spoken.join(', ')} are`,
+    headers: { 'X-Accepted-Stream-Protocol-Versions': spoken.join(', ') },
+  };
+}
+
+function negotiateWebSocket(headers: IncomingHttpHeaders, kind: StreamRequest['kind']): Protocol | Refusal {
+  if (headers['sec-websocket-version'] !== '13') {
+    return { status: 426, text: 'version 13 of the WebSocket protocol is spoken here', headers: { 'Sec-WebSocket-Version': '13' } };
+  }
+  if (!/^[A-Za-z0-9+/]{22}==$/u.test(headers['sec-websocket-key'] ?? '')) return { status: 400, text: 'no Sec-WebSocket-Key' };
+  const offered = listOf(headers['sec-websocket-protocol']);
+  // a page's `new WebSocket(url)` names none (S68)
+  if (offered.length === 0) return { status: 400, text: 'name a Sec-WebSocket-Protocol' };
+  for (const name of offered) {
+    if (kind === 'portforward') {
+      if (name === TUNNEL) return { over: 'tunnel', name };
+      if (!WS_FORWARD.has(name)) continue;
+    }
+    const command = Object.hasOwn(WS_COMMAND, name) ? WS_COMMAND[name] : undefined;
+    if (command !== undefined) return { over: 'websocket', name, ...command };
+  }
+  return { status: 403, text: 'none of the WebSocket protocols is spoken here' };
+}

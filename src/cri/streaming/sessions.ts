@@ -1,0 +1,190 @@
+/** What happens on an upgraded connection: the request of its token is carried out with the client's streams. */
+import type { Duplex } from 'node:stream';
+import type { Activity } from '../../actors/activity.ts';
+import type { Directory } from '../../actors/directory.ts';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ClientStreams, PortConnection, StreamsPort } from '../../actors/ports/streams.ts';
+import type { ContainerView } from '../../actors/views.ts';
+import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
+import { actorLimits, streamLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import type { CommandChannels } from './command-channels.ts';
+import type { CommandEnd } from './command-status.ts';
+import type { Protocol } from './handshake.ts';
+import { spdyCommand } from './spdy-command.ts';
+import { spdyForward } from './spdy-forward.ts';
+import type { StreamRequest } from './tokens.ts';
+import { wsCommand } from './ws-command.ts';
+import { WsConnection, tunnel } from './ws-connection.ts';
+import { wsForward } from './ws-forward.ts';
+
+export interface SessionOptions {
+  readonly directory: Pick<Directory, 'container' | 'sandbox' | 'listen'>;
+  readonly activity: Activity;
+  readonly streams: StreamsPort;
+  readonly clock: ClockPort;
+  readonly log: Log;
+}
+
+/** A connection whose upgrade was answered. */
+export interface Upgraded {
+  readonly transport: Duplex;
+  readonly head: Buffer;
+  readonly protocol: Protocol;
+  /** Ports of the request's query, for port-forward over WebSocket. */
+  readonly queryPorts: readonly number[];
+}
+
+type CommandRequest = StreamRequest & { readonly kind: 'exec' | 'attach' };
+type ForwardRequest = StreamRequest & { readonly kind: 'portforward' };
+
+/** Serves the connection to its end; an abort of the controller ends it. Never rejects. */
+export async function serveSession(
+  options: SessionOptions,
+  request: StreamRequest,
+  upgraded: Upgraded,
+  controller: AbortController,
+): Promise<void> {
+  try {
+    if (request.kind === 'portforward') await serveForward(options, request, upgraded, controller);
+    else await serveCommand(options, request, upgraded, controller);
+  } catch (error) {
+    options.log.debug({ kind: request.kind, id: request.id, fault: toFault(error) }, 'a stream ended badly');
+    upgraded.transport.destroy();
+  }
+}
+
+async function serveCommand(
+  options: SessionOptions,
+  request: CommandRequest,
+  upgraded: Upgraded,
+  controller: AbortController,
+): Promise<void> {
+  const { clock } = options;
+  const { protocol } = upgraded;
+  const onGone = (why: Fault): void => controller.abort(new FaultError(why));
+  const client = { transport: upgraded.transport, head: upgraded.head, wanted: request, clock, onGone };
+  let channels: CommandChannels;
+  if (protocol.over === 'spdy') channels = await spdyCommand({ ...client, version: protocol.version });
+  else if (protocol.over === 'websocket') channels = await wsCommand({ ...client, version: protocol.version, isBase64: protocol.isBase64 });
+  else return fail('bug', `serve ${request.kind}: in protocol ${protocol.name}`);
+  const end = await runCommand(options, request, channels.streams, controller);
+  options.log.debug({ kind: request.kind, id: request.id, end }, 'a stream has ended');
+  await channels.finish(end);
+}
+
+async function runCommand(
+  { directory, activity, streams, clock }: SessionOptions,
+  request: CommandRequest,
+  client: ClientStreams,
+  controller: AbortController,
+): Promise<CommandEnd> {
+  let stopWatching = (): void => undefined;
+  try {
+    const view = runningContainer(directory, request);
+    const { id, handler, spec, init } = view;
+    stopWatching = endWithContainer(directory, clock, view, controller);
+    return await activity.run(view.address, request.kind, actorLimits.graceMaxMs, controller.signal, async (fx): Promise<CommandEnd> => {
+      if (request.kind === 'attach') {
+        await streams.attach({ id, handler, spec }, client, fx);
+        return { kind: 'detached' };
+      }
+      const { exitCode } = await streams.exec({ id, handler, spec, init, argv: request.argv, tty: request.tty }, client, fx);
+      return { kind: 'exited', exitCode };
+    });
+  } catch (error) {
+    return { kind: 'failed', fault: toFault(error) };
+  } finally {
+    client.stdin?.cancel();
+    stopWatching();
+  }
+}
+
+type Running = ContainerView & { readonly init: NonNullable<ContainerView['init']> };
+
+/** It may have ended since the RPC. */
+function runningContainer(directory: SessionOptions['directory'], { kind, id }: CommandRequest): Running {
+  const view = directory.container(id);
+  if (view === undefined || !view.listed) return fail('notFound', `${kind} ${id}: no such container`, { subject: id });
+  const { init } = view;
+  if (view.criState !== 'running' || init === undefined) {
+    return fail('wrongState', `${kind} ${id}: the container is ${view.path}, not running`, { subject: id });
+  }
+  return { ...view, init };
+}
+
+/** A process beside init may outlive it where PID namespaces are shared; it must not outlive the container. */
+function endWithContainer(
+  directory: SessionOptions['directory'],
+  clock: ClockPort,
+  { address, id }: ContainerView,
+  controller: AbortController,
+): () => void {
+  let timer: ReturnType<ClockPort['setTimeout']> | undefined;
+  const stop = directory.listen(address, (now, gone) => {
+    if (timer !== undefined || (!gone && now.kind === 'container' && now.criState === 'running')) return;
+    timer = clock.setTimeout(() => {
+      controller.abort(new FaultError(fault('cancelled', `container ${id} has ended`, { subject: id })));
+    }, streamLimits.endWithContainerMs);
+  });
+  return () => {
+    stop();
+    if (timer !== undefined) clock.clearTimeout(timer);
+  };
+}
+
+async function serveForward(
+  options: SessionOptions,
+  request: ForwardRequest,
+  upgraded: Upgraded,
+  controller: AbortController,
+): Promise<void> {
+  const { directory, clock } = options;
+  const { signal } = controller;
+  const ended = new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  const view = directory.sandbox(request.id);
+  const stopWatching = view === undefined ? (): void => undefined : endWithSandbox(directory, view.address, request.id, controller);
+  const onGone = (why: Fault): void => controller.abort(new FaultError(why));
+  const dial = (port: number): Promise<PortConnection> => dialFor(options, request, port, signal);
+  const session = openForward(request, upgraded, { clock, dial, onGone });
+  await ended;
+  stopWatching();
+  await session.close();
+}
+
+function endWithSandbox(directory: SessionOptions['directory'], address: string, id: string, controller: AbortController): () => void {
+  return directory.listen(address, (now, gone) => {
+    if (!gone && now.kind === 'sandbox' && now.ready) return;
+    controller.abort(new FaultError(fault('cancelled', `sandbox ${id} has ended`, { subject: id })));
+  });
+}
+
+function dialFor({ directory, activity, streams }: SessionOptions, { id }: ForwardRequest, port: number, signal: AbortSignal): Promise<PortConnection> {
+  const view = directory.sandbox(id);
+  const attempted = `forward port ${port} of sandbox ${id}`;
+  if (view === undefined || !view.listed) return fail('notFound', `${attempted}: no such sandbox`, { subject: id });
+  if (!view.ready) return fail('wrongState', `${attempted}: the sandbox is ${view.path}, not ready`, { subject: id });
+  const { network } = view.spec.namespaces;
+  return activity.run(view.address, 'portForward', 3 * streamLimits.dialMs, signal, (fx) => streams.dial({ sandboxId: id, network, port }, fx));
+}
+
+interface ForwardParts {
+  readonly clock: ClockPort;
+  readonly dial: (port: number) => Promise<PortConnection>;
+  onGone(why: Fault): void;
+}
+
+function openForward(request: ForwardRequest, upgraded: Upgraded, parts: ForwardParts): { close(): Promise<void> } {
+  const { transport, head, protocol } = upgraded;
+  const { ports } = request;
+  if (protocol.over === 'spdy') return spdyForward({ transport, head, ports, ...parts });
+  if (protocol.over === 'tunnel') {
+    const inner = tunnel(new WsConnection(transport, head, parts.clock));
+    return spdyForward({ transport: inner, head: Buffer.alloc(0), ports, ...parts });
+  }
+  const wanted = ports.length > 0 ? ports : upgraded.queryPorts;
+  return wsForward({ transport, head, isBase64: protocol.isBase64, ports: wanted, ...parts });
+}

@@ -1,0 +1,104 @@
+/** Exec and attach over SPDY: one stream per role, named by its header `streamtype`. */
+import type { Duplex } from 'node:stream';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import { FaultError, fail, fault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { Resizes } from './command-channels.ts';
+import type { CommandChannels, WantedStreams } from './command-channels.ts';
+import { statusBytes } from './command-status.ts';
+import type { CommandVersion } from './command-status.ts';
+import { SpdySession } from './spdy-session.ts';
+import type { SpdyStream } from './spdy-session.ts';
+
+type Role = 'error' | 'stdin' | 'stdout' | 'stderr' | 'resize';
+
+/** The streams that such a client opens. A terminal's size came with version 3. */
+export function expectedRoles(wanted: WantedStreams, version: CommandVersion): readonly Role[] {
+  const roles: Role[] = ['error'];
+  for (const role of ['stdin', 'stdout', 'stderr'] as const) if (wanted[role]) roles.push(role);
+  if (wanted.tty && version >= 3) roles.push('resize');
+  return roles;
+}
+
+export interface CommandClient {
+  readonly transport: Duplex;
+  /** What came with the upgrade. */
+  readonly head: Buffer;
+  readonly wanted: WantedStreams;
+  readonly version: CommandVersion;
+  readonly clock: ClockPort;
+  /** The client has gone, or has broken the protocol; called once, also after `finish`. */
+  onGone(why: Fault): void;
+}
+
+/** Waits until the client has opened all of its streams. Rejects when it does not within `streamLimits.setupMs`, or goes. */
+export async function spdyCommand(client: CommandClient): Promise<CommandChannels> {
+  const { wanted, version, clock } = client;
+  const roles = expectedRoles(wanted, version);
+  const found = new Map<string, SpdyStream>();
+  const { promise: complete, resolve, reject } = Promise.withResolvers<void>();
+  const session = new SpdySession(client.transport, client.head, clock, {
+    onStream(stream): void {
+      const role = stream.headers.get('streamtype') ?? '';
+      if (found.has(role) || !roles.some((one) => one === role)) return stream.reset();
+      found.set(role, stream);
+      if (found.size === roles.length) resolve();
+    },
+    onClose(why): void {
+      reject(new FaultError(why));
+      client.onGone(why);
+    },
+  });
+  const timer = clock.setTimeout(() => {
+    const missing = roles.filter((role) => !found.has(role)).join(', ');
+    reject(new FaultError(fault('timedOut', `wait for the client's streams: not opened in time: ${missing}`)));
+  }, streamLimits.setupMs);
+  try {
+    await complete;
+  } catch (error) {
+    void session.close();
+    throw error;
+  } finally {
+    clock.clearTimeout(timer);
+  }
+  return channels(session, found, version);
+}
+
+function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, version: CommandVersion): CommandChannels {
+  const resizes = new Resizes();
+  const resize = found.get('resize');
+  if (resize !== undefined) void readSizes(resize, resizes);
+  const error = found.get('error') ?? fail('bug', 'serve a command: no error stream');
+  // clients don't write there
+  error.source.cancel();
+  const outputs = [found.get('stdout'), found.get('stderr')];
+  for (const output of outputs) output?.source.cancel();
+  return {
+    streams: {
+      stdin: found.get('stdin')?.source,
+      stdout: outputs[0],
+      stderr: outputs[1],
+      onResize: (listener) => resizes.onResize(listener),
+    },
+    async finish(end): Promise<void> {
+      for (const output of outputs) output?.end();
+      const bytes = statusBytes(end, version);
+      if (bytes.length > 0) await error.write(bytes).catch(() => undefined);
+      error.end();
+      await session.close();
+    },
+  };
+}
+
+async function readSizes(stream: SpdyStream, resizes: Resizes): Promise<void> {
+  try {
+    for (;;) {
+      const bytes = await stream.source.read();
+      if (bytes === undefined) return;
+      resizes.push(bytes);
+    }
+  } catch {
+    // the session has ended
+  }
+}

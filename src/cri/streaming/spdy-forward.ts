@@ -1,0 +1,101 @@
+/**
+ * PortForward over SPDY (`portforward.k8s.io`), on a socket or in the tunnel of a WebSocket: each connection is a pair
+ * of streams, `error` and `data`, with a `port` and a `requestID` that joins them. Old clients send no requestID: their
+ * error stream comes first, and the data stream has the next odd number.
+ */
+import type { Duplex } from 'node:stream';
+import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
+import type { Fault } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { forward, parsePort } from './port-forward.ts';
+import type { Dial } from './port-forward.ts';
+import { RESET } from './spdy-frames.ts';
+import { SpdySession } from './spdy-session.ts';
+import type { SpdyStream } from './spdy-session.ts';
+
+export interface SpdyForwardClient {
+  readonly transport: Duplex;
+  readonly head: Buffer;
+  readonly clock: ClockPort;
+  readonly dial: Dial;
+  /** Ports that the request allows; empty for any. */
+  readonly ports: readonly number[];
+  /** The client has gone or has broken the protocol; called once. */
+  onGone(why: Fault): void;
+}
+
+interface Half {
+  readonly stream: SpdyStream;
+  readonly role: 'error' | 'data';
+  readonly port: number;
+  readonly timer: TimerHandle;
+}
+
+/** Serves the client's connections; `close` ends the session. */
+export function spdyForward(client: SpdyForwardClient): { close(): Promise<void> } {
+  const pairs = new Pairs(client);
+  const session = new SpdySession(client.transport, client.head, client.clock, {
+    onStream: (stream) => pairs.add(stream),
+    onClose: (why) => {
+      pairs.clear();
+      client.onGone(why);
+    },
+  });
+  return { close: () => session.close() };
+}
+
+class Pairs {
+  readonly #client: SpdyForwardClient;
+  readonly #halves = new Map<string, Half>();
+
+  constructor(client: SpdyForwardClient) {
+    this.#client = client;
+  }
+
+  add(stream: SpdyStream): void {
+    const role = stream.headers.get('streamtype');
+    const port = parsePort(stream.headers.get('port') ?? '');
+    const { ports } = this.#client;
+    const isAllowed = port !== undefined && (ports.length === 0 || ports.includes(port));
+    if ((role !== 'error' && role !== 'data') || !isAllowed) return stream.reset(RESET.refusedStream);
+    const key = stream.headers.get('requestid') ?? String(role === 'error' ? stream.id : stream.id - 2);
+    const other = this.#halves.get(key);
+    if (other === undefined) {
+      this.#wait(key, { stream, role, port });
+      return;
+    }
+    this.#forget(key, other);
+    if (other.role === role || other.port !== port) {
+      other.stream.reset(RESET.protocolError);
+      stream.reset(RESET.protocolError);
+      return;
+    }
+    const [data, error] = role === 'data' ? [stream, other.stream] : [other.stream, stream];
+    // clients don't write there
+    error.source.cancel();
+    void forward(this.#client.dial, port, {
+      source: data.source,
+      sink: data,
+      error,
+      onBroken: (listener) => data.onReset(listener),
+    });
+  }
+
+  #wait(key: string, half: Omit<Half, 'timer'>): void {
+    const { clock } = this.#client;
+    const timer = clock.setTimeout(() => {
+      this.#halves.delete(key);
+      half.stream.reset(RESET.cancel);
+    }, streamLimits.pairMs);
+    this.#halves.set(key, { ...half, timer });
+  }
+
+  #forget(key: string, half: Half): void {
+    this.#client.clock.clearTimeout(half.timer);
+    this.#halves.delete(key);
+  }
+
+  clear(): void {
+    for (const [key, half] of [...this.#halves]) this.#forget(key, half);
+  }
+}

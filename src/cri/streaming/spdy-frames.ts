@@ -1,0 +1,156 @@
+/**
+ * Frames of SPDY/3.1 (protocol drafts 3 and 3.1), as far as streams of bytes between two programs need them. A control
+ * frame is collected up to its bound; the bytes of a data frame are handed on as they come.
+ */
+import { fail } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
+
+export type SpdyFrame =
+  | { readonly kind: 'data'; readonly streamId: number; readonly bytes: Uint8Array; readonly fin: boolean }
+  | { readonly kind: 'synStream'; readonly streamId: number; readonly fin: boolean; readonly block: Uint8Array }
+  /** SYN_REPLY and HEADERS: of no use to a server, but the compression's state runs through all header blocks. */
+  | { readonly kind: 'headers'; readonly streamId: number; readonly fin: boolean; readonly block: Uint8Array }
+  | { readonly kind: 'reset'; readonly streamId: number; readonly status: number }
+  | { readonly kind: 'settings'; readonly initialWindow: number | undefined }
+  | { readonly kind: 'ping'; readonly id: number }
+  | { readonly kind: 'goAway' }
+  | { readonly kind: 'windowUpdate'; readonly streamId: number; readonly delta: number };
+
+const VERSION = 3;
+const HEAD_BYTES = 8;
+const FLAG_FIN = 0x01;
+const TYPE = { synStream: 1, synReply: 2, reset: 3, settings: 4, ping: 6, goAway: 7, headers: 8, windowUpdate: 9 } as const;
+/** SETTINGS_INITIAL_WINDOW_SIZE. */
+const INITIAL_WINDOW = 7;
+const ID_MASK = 0x7fffffff;
+
+/** Reasons of RST_STREAM. */
+export const RESET = { protocolError: 1, invalidStream: 2, refusedStream: 3, cancel: 5 } as const;
+
+function broken(reason: string): never {
+  return fail('invalidRequest', `read a SPDY frame: ${reason}`);
+}
+
+/** Cuts a stream of bytes into frames. Throws `invalidRequest` for what is none, after which nothing more is taken. */
+export class SpdyParser {
+  #rest: Buffer = Buffer.alloc(0);
+  #data: { readonly streamId: number; readonly fin: boolean; left: number } | undefined;
+
+  *push(chunk: Buffer): Generator<SpdyFrame> {
+    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
+    this.#rest = Buffer.alloc(0);
+    for (;;) {
+      const data = this.#data;
+      if (data !== undefined) {
+        const part = bytes.subarray(0, data.left);
+        bytes = bytes.subarray(part.length);
+        data.left -= part.length;
+        if (data.left === 0) this.#data = undefined;
+        const fin = data.fin && data.left === 0;
+        if (part.length > 0 || fin) yield { kind: 'data', streamId: data.streamId, bytes: part, fin };
+        if (data.left > 0) return;
+        continue;
+      }
+      if (bytes.length < HEAD_BYTES) break;
+      const [first, second] = [bytes.readUInt32BE(0), bytes.readUInt32BE(4)];
+      const [flags, length] = [second >>> 24, second & 0xffffff];
+      if (first >>> 31 === 0) {
+        if (first === 0) broken('data for stream 0');
+        this.#data = { streamId: first, fin: (flags & FLAG_FIN) !== 0, left: length };
+        bytes = bytes.subarray(HEAD_BYTES);
+        continue;
+      }
+      if (((first >>> 16) & 0x7fff) !== VERSION) broken(`version ${(first >>> 16) & 0x7fff}`);
+      if (length > streamLimits.spdyControlBytes) broken(`a control frame of ${length} bytes`);
+      if (bytes.length < HEAD_BYTES + length) break;
+      const frame = control(first & 0xffff, flags, bytes.subarray(HEAD_BYTES, HEAD_BYTES + length));
+      bytes = bytes.subarray(HEAD_BYTES + length);
+      if (frame !== undefined) yield frame;
+    }
+    this.#rest = bytes;
+  }
+}
+
+function control(type: number, flags: number, body: Buffer): SpdyFrame | undefined {
+  const word = (at: number): number => {
+    if (body.length < at + 4) broken(`control frame of type ${type} with ${body.length} bytes`);
+    return body.readUInt32BE(at);
+  };
+  const fin = (flags & FLAG_FIN) !== 0;
+  const streamId = (): number => word(0) & ID_MASK;
+  switch (type) {
+    case TYPE.synStream:
+      // the associated stream, priority and slot mean nothing here
+      if (body.length < 10) broken(`SYN_STREAM of ${body.length} bytes`);
+      return { kind: 'synStream', streamId: streamId(), fin, block: body.subarray(10) };
+    case TYPE.synReply:
+    case TYPE.headers:
+      return { kind: 'headers', streamId: streamId(), fin, block: body.subarray(4) };
+    case TYPE.reset:
+      return { kind: 'reset', streamId: streamId(), status: word(4) };
+    case TYPE.settings:
+      return { kind: 'settings', initialWindow: initialWindow(body, word) };
+    case TYPE.ping:
+      return { kind: 'ping', id: word(0) };
+    case TYPE.goAway:
+      return { kind: 'goAway' };
+    case TYPE.windowUpdate:
+      return { kind: 'windowUpdate', streamId: streamId(), delta: word(4) & ID_MASK };
+    default:
+      // unknown types are to be ignored (draft 3, 2.2.1)
+      return undefined;
+  }
+}
+
+function initialWindow(body: Buffer, word: (at: number) => number): number | undefined {
+  const count = word(0);
+  if (body.length !== 4 + count * 8) broken(`SETTINGS of ${body.length} bytes with ${count} entries`);
+  let found: number | undefined;
+  for (let at = 4; at < body.length; at += 8) if ((word(at) & 0xffffff) === INITIAL_WINDOW) found = word(at + 4) & ID_MASK;
+  return found;
+}
+
+function controlFrame(type: number, flags: number, body: Uint8Array): Buffer {
+  const frame = Buffer.alloc(HEAD_BYTES + body.length);
+  frame.writeUInt32BE(0x80000000 + (VERSION << 16) + type, 0);
+  frame.writeUInt32BE(flags * 0x1000000 + body.length, 4);
+  frame.set(body, HEAD_BYTES);
+  return frame;
+}
+
+function words(...values: readonly number[]): Buffer {
+  const bytes = Buffer.alloc(values.length * 4);
+  for (const [index, value] of values.entries()) bytes.writeUInt32BE(value, index * 4);
+  return bytes;
+}
+
+/** The head of a data frame; its bytes follow. */
+export function dataHead(streamId: number, length: number, fin: boolean): Buffer {
+  return words(streamId, (fin ? FLAG_FIN : 0) * 0x1000000 + length);
+}
+
+/** A new stream, for clients. */
+export function synStreamFrame(streamId: number, block: Uint8Array, fin: boolean): Buffer {
+  return controlFrame(TYPE.synStream, fin ? FLAG_FIN : 0, Buffer.concat([words(streamId, 0), Buffer.alloc(2), block]));
+}
+
+export function synReplyFrame(streamId: number, block: Uint8Array): Buffer {
+  return controlFrame(TYPE.synReply, 0, Buffer.concat([words(streamId), block]));
+}
+
+export function resetFrame(streamId: number, status: number): Buffer {
+  return controlFrame(TYPE.reset, 0, words(streamId, status));
+}
+
+export function pingFrame(id: number): Buffer {
+  return controlFrame(TYPE.ping, 0, words(id));
+}
+
+/** `status`: 0 is a good end, 1 a protocol error. */
+export function goAwayFrame(lastStreamId: number, status: number): Buffer {
+  return controlFrame(TYPE.goAway, 0, words(lastStreamId, status));
+}
+
+export function windowUpdateFrame(streamId: number, delta: number): Buffer {
+  return controlFrame(TYPE.windowUpdate, 0, words(streamId, delta));
+}

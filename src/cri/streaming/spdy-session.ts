@@ -1,0 +1,317 @@
+/**
+ * The server's side of a SPDY/3.1 session: streams that the client opens.
+ *
+ * Flow control: we always tell the client what we have used of its bytes (WINDOW_UPDATE). Its own windows are kept
+ * once it has shown that it keeps any (a WINDOW_UPDATE or an initial window of its own): Go's library, which every
+ * Kubernetes client uses, never sends one, and would wait for ever for byte 65 537. Back-pressure is then TCP's.
+ */
+import type { Duplex } from 'node:stream';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ByteSink } from '../../base/byte-streams.ts';
+import { ByteQueue } from '../../base/byte-streams.ts';
+import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { RESET, SpdyParser, dataHead, goAwayFrame, pingFrame, resetFrame, synReplyFrame, windowUpdateFrame } from './spdy-frames.ts';
+import type { SpdyFrame } from './spdy-frames.ts';
+import { HeaderCodec } from './spdy-headers.ts';
+import type { SpdyHeaders } from './spdy-headers.ts';
+import { Intake, Outbox, closeGently } from './transport.ts';
+
+/** What a stream needs of its session. */
+interface Channel {
+  readonly outbox: Outbox;
+  readonly intake: Intake;
+  /** Bytes that may be sent: of the session. Counted from the start, kept to once `isEnforced`. */
+  readonly window: Window;
+  forget(streamId: number): void;
+}
+
+class Window {
+  left: number = streamLimits.spdyWindowBytes;
+  isEnforced = false;
+  #wake: (() => void)[] = [];
+
+  grow(delta: number): void {
+    this.left += delta;
+    this.wake();
+  }
+
+  wake(): void {
+    for (const wake of this.#wake.splice(0)) wake();
+  }
+
+  changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake.push(resolve);
+    });
+  }
+}
+
+/** One stream: a source and a sink that end by themselves. */
+export class SpdyStream implements ByteSink {
+  readonly id: number;
+  readonly headers: SpdyHeaders;
+  /** What the client sends. */
+  readonly source: ByteQueue;
+  readonly #channel: Channel;
+  readonly #window = new Window();
+  #hasEnded = false;
+  #isReset = false;
+  #unannounced = 0;
+  #onReset: () => void = () => undefined;
+
+  constructor(id: number, headers: SpdyHeaders, channel: Channel) {
+    this.id = id;
+    this.headers = headers;
+    this.#channel = channel;
+    this.source = new ByteQueue((bytes) => this.#used(bytes));
+  }
+
+  #used(bytes: number): void {
+    const { intake, outbox } = this.#channel;
+    intake.used(bytes);
+    this.#unannounced += bytes;
+    if (this.#unannounced < streamLimits.spdyWindowBytes / 2) return;
+    if (!this.#isReset && !this.source.ended) outbox.send(windowUpdateFrame(this.id, this.#unannounced));
+    outbox.send(windowUpdateFrame(0, this.#unannounced));
+    this.#unannounced = 0;
+  }
+
+  came(bytes: Uint8Array, fin: boolean): void {
+    this.#channel.intake.came(bytes.length);
+    // what comes after an end or a reset is dropped, but counts as used
+    if (bytes.length > 0) this.source.push(bytes);
+    if (fin) this.source.end();
+    this.#release();
+  }
+
+  grow(delta: number): void {
+    this.#window.grow(delta);
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    const { outbox, window } = this.#channel;
+    let at = 0;
+    while (at < bytes.length) {
+      if (this.#hasEnded || this.#isReset) fail('cancelled', 'write to a SPDY stream: it has ended');
+      let room: number = streamLimits.spdyDataBytes;
+      if (window.isEnforced) room = Math.min(room, window.left, this.#window.left);
+      if (room <= 0) {
+        await Promise.race([window.changed(), this.#window.changed()]);
+        continue;
+      }
+      const part = bytes.subarray(at, at + room);
+      at += part.length;
+      window.left -= part.length;
+      this.#window.left -= part.length;
+      await outbox.write(dataHead(this.id, part.length, false), part);
+    }
+  }
+
+  end(): void {
+    if (this.#hasEnded || this.#isReset) return;
+    this.#hasEnded = true;
+    this.#channel.outbox.send(dataHead(this.id, 0, true));
+    this.#release();
+  }
+
+  /** Ends both directions at once. */
+  reset(status: number = RESET.cancel): void {
+    if (this.#isReset) return;
+    this.#channel.outbox.send(resetFrame(this.id, status));
+    this.wasReset(new FaultError(fault('cancelled', 'a SPDY stream was reset')));
+  }
+
+  /** Calls the listener once both directions have ended at once: reset by either side, or with the session. */
+  onReset(listener: () => void): void {
+    if (this.#isReset) listener();
+    else this.#onReset = listener;
+  }
+
+  /** By the client, or with the session. */
+  wasReset(error: Error): void {
+    if (this.#isReset) return;
+    this.#isReset = true;
+    this.#onReset();
+    this.source.fail(error);
+    this.#window.wake();
+    this.#release();
+  }
+
+  #release(): void {
+    if (this.#isReset || (this.#hasEnded && this.source.ended)) this.#channel.forget(this.id);
+  }
+}
+
+export interface SpdyEvents {
+  /** A stream that the client opened; it was answered already. Throw to refuse what comes after it as a protocol error. */
+  onStream(stream: SpdyStream): void;
+  /** The session has ended: the client has gone, or has broken the protocol. Called once. */
+  onClose(why: Fault): void;
+}
+
+export class SpdySession {
+  readonly #transport: Duplex;
+  readonly #clock: ClockPort;
+  readonly #events: SpdyEvents;
+  readonly #parser = new SpdyParser();
+  readonly #codec = new HeaderCodec();
+  readonly #streams = new Map<number, SpdyStream>();
+  readonly #pending: SpdyFrame[] = [];
+  readonly #channel: Channel;
+  #initialWindow: number = streamLimits.spdyWindowBytes;
+  #lastStreamId = 0;
+  #isDecoding = false;
+  #isClosed = false;
+  #isClosing = false;
+
+  /** Reads from the transport from now on; `head` are bytes that came with the upgrade. */
+  constructor(transport: Duplex, head: Buffer, clock: ClockPort, events: SpdyEvents) {
+    this.#transport = transport;
+    this.#clock = clock;
+    this.#events = events;
+    this.#channel = {
+      outbox: new Outbox(transport),
+      intake: new Intake(transport),
+      window: new Window(),
+      forget: (id) => this.#streams.delete(id),
+    };
+    transport.on('error', () => undefined);
+    transport.on('close', () => this.#closed(fault('cancelled', 'the client has gone')));
+    transport.on('end', () => this.#ended());
+    transport.on('data', (chunk: Buffer) => this.#take(chunk));
+    if (head.length > 0) this.#take(head);
+  }
+
+  /** The client closes one direction of the connection only when it has gone: streams have ends of their own. */
+  #ended(): void {
+    if (!this.#isClosing) this.#transport.destroy();
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#isClosed || this.#isClosing) return;
+    try {
+      for (const frame of this.#parser.push(chunk)) this.#frame(frame);
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+
+  /** Frames behind a header block wait until it is inflated. */
+  #frame(frame: SpdyFrame): void {
+    if (!this.#isDecoding) return this.#handle(frame);
+    if (this.#pending.length >= streamLimits.spdyPending) fail('invalidRequest', 'read SPDY frames: too many at once');
+    this.#pending.push(frame);
+  }
+
+  #handle(frame: SpdyFrame): void {
+    switch (frame.kind) {
+      case 'data':
+        return this.#data(frame.streamId, frame.bytes, frame.fin);
+      case 'synStream':
+      case 'headers':
+        return this.#headers(frame);
+      case 'reset':
+        return this.#streams.get(frame.streamId)?.wasReset(new FaultError(fault('cancelled', 'the client has reset the stream')));
+      case 'ping':
+        // odd ones are the client's own; even ones would answer pings of ours, and we send none
+        if (frame.id % 2 === 1) this.#channel.outbox.send(pingFrame(frame.id));
+        return;
+      case 'windowUpdate':
+      case 'settings':
+        return this.#windows(frame);
+      case 'goAway':
+        // no new streams: the client closes when it is done with those that are open
+        return;
+    }
+  }
+
+  #data(streamId: number, bytes: Uint8Array, fin: boolean): void {
+    const stream = this.#streams.get(streamId);
+    if (stream !== undefined) return stream.came(bytes, fin);
+    if (streamId > this.#lastStreamId) fail('invalidRequest', `read a SPDY frame: data for stream ${streamId}, which was not opened`);
+    // of a stream that has ended meanwhile
+    if (bytes.length > 0) this.#channel.outbox.send(windowUpdateFrame(0, bytes.length));
+  }
+
+  #windows(frame: SpdyFrame & { readonly kind: 'windowUpdate' | 'settings' }): void {
+    const { window } = this.#channel;
+    if (frame.kind === 'settings') {
+      if (frame.initialWindow === undefined) return;
+      const more = frame.initialWindow - this.#initialWindow;
+      this.#initialWindow = frame.initialWindow;
+      window.isEnforced = true;
+      for (const stream of this.#streams.values()) stream.grow(more);
+      return;
+    }
+    window.isEnforced = true;
+    if (frame.streamId === 0) window.grow(frame.delta);
+    else this.#streams.get(frame.streamId)?.grow(frame.delta);
+  }
+
+  #headers(frame: SpdyFrame & { readonly kind: 'synStream' | 'headers' }): void {
+    this.#isDecoding = true;
+    this.#decode(frame).then(
+      () => this.#goOn(),
+      (error: unknown) => this.#broken(error),
+    );
+  }
+
+  async #decode(frame: SpdyFrame & { readonly kind: 'synStream' | 'headers' }): Promise<void> {
+    const headers = await this.#codec.decode(frame.block);
+    if (frame.kind === 'headers' || this.#isClosed) return;
+    const { streamId } = frame;
+    if (streamId % 2 === 0 || streamId <= this.#lastStreamId) {
+      fail('invalidRequest', `open SPDY stream ${streamId}: not a number that a client may use now`);
+    }
+    this.#lastStreamId = streamId;
+    if (this.#streams.size >= streamLimits.spdyStreams) {
+      this.#channel.outbox.send(resetFrame(streamId, RESET.refusedStream));
+      return;
+    }
+    const stream = new SpdyStream(streamId, headers, this.#channel);
+    if (this.#initialWindow !== streamLimits.spdyWindowBytes) stream.grow(this.#initialWindow - streamLimits.spdyWindowBytes);
+    this.#streams.set(streamId, stream);
+    this.#channel.outbox.send(synReplyFrame(streamId, await this.#codec.encode(new Map())));
+    if (frame.fin) stream.came(Buffer.alloc(0), true);
+    if (!this.#isClosed) this.#events.onStream(stream);
+  }
+
+  #goOn(): void {
+    this.#isDecoding = false;
+    try {
+      while (!this.#isDecoding && !this.#isClosed) {
+        const frame = this.#pending.shift();
+        if (frame === undefined) return;
+        this.#handle(frame);
+      }
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+
+  #broken(error: unknown): void {
+    if (this.#isClosed || this.#isClosing) return;
+    this.#channel.outbox.send(goAwayFrame(this.#lastStreamId, 1));
+    this.#closed(toFault(error));
+    void closeGently(this.#transport, this.#clock);
+  }
+
+  #closed(why: Fault): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#pending.length = 0;
+    for (const stream of [...this.#streams.values()]) stream.wasReset(new FaultError(why));
+    this.#channel.window.wake();
+    this.#codec.close();
+    this.#events.onClose(why);
+  }
+
+  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed. */
+  async close(): Promise<void> {
+    if (!this.#isClosing && !this.#isClosed) this.#channel.outbox.send(goAwayFrame(this.#lastStreamId, 0));
+    this.#isClosing = true;
+    await closeGently(this.#transport, this.#clock);
+  }
+}

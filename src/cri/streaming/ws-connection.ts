@@ -1,0 +1,140 @@
+/** A WebSocket of a client: whole messages in, frames out, pings answered, a closing handshake that is bounded. */
+import { createHash } from 'node:crypto';
+import { Duplex } from 'node:stream';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
+import { CLOSE, OPCODE, WsParser, closePayload, frameHead } from './ws-frames.ts';
+import type { WsMessage } from './ws-frames.ts';
+import { Intake, Outbox, closeGently } from './transport.ts';
+
+/** RFC 6455, 1.3. */
+const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
+
+/** The answer to a client's key. */
+export function acceptKey(key: string): string {
+  return createHash('sha1').update(`${key}${GUID}`).digest('base64');
+}
+
+export interface WsEvents {
+  onMessage(bytes: Buffer, isText: boolean): void;
+  /** The client has gone, has closed, or has broken the protocol. Called once. */
+  onClose(why: Fault): void;
+}
+
+export class WsConnection {
+  readonly intake: Intake;
+  readonly #transport: Duplex;
+  readonly #clock: ClockPort;
+  readonly #outbox: Outbox;
+  readonly #parser = new WsParser();
+  #events: WsEvents | undefined;
+  #early: Buffer[];
+  #isClosed = false;
+  #hasSentClose = false;
+
+  /** Nothing is read before `listen`; `head` are bytes that came with the upgrade. */
+  constructor(transport: Duplex, head: Buffer, clock: ClockPort) {
+    this.#transport = transport;
+    this.#clock = clock;
+    this.#outbox = new Outbox(transport);
+    this.intake = new Intake(transport);
+    this.#early = [head];
+    transport.on('error', () => undefined);
+  }
+
+  listen(events: WsEvents): void {
+    this.#events = events;
+    this.#transport.on('close', () => this.#closed(fault('cancelled', 'the client has gone')));
+    // a closed direction without a close frame is a client that has gone
+    this.#transport.on('end', () => this.#closed(fault('cancelled', 'the client has gone')));
+    for (const bytes of this.#early.splice(0)) this.#take(bytes);
+    this.#transport.on('data', (chunk: Buffer) => this.#take(chunk));
+  }
+
+  #take(chunk: Buffer): void {
+    if (this.#isClosed) return;
+    try {
+      for (const message of this.#parser.push(chunk)) this.#message(message);
+    } catch (error) {
+      const why = toFault(error);
+      void this.close(why.kind === 'exhausted' ? CLOSE.tooBig : CLOSE.protocolError, why.message);
+      this.#closed(why);
+    }
+  }
+
+  #message(message: WsMessage): void {
+    if (this.#isClosed) return;
+    if (message.kind === 'message') this.#events?.onMessage(message.bytes, message.isText);
+    else if (message.kind === 'ping') this.#outbox.send(frameHead(OPCODE.pong, message.bytes.length), message.bytes);
+    else if (message.kind === 'close') {
+      void this.close(message.code === 1005 ? CLOSE.normal : message.code, '');
+      this.#closed(fault('cancelled', 'the client has closed the connection'));
+    }
+  }
+
+  /** One message; resolves when more may be written. */
+  async write(isText: boolean, ...parts: readonly Uint8Array[]): Promise<void> {
+    if (this.#hasSentClose) fail('cancelled', 'write to a WebSocket: it was closed');
+    const length = parts.reduce((sum, part) => sum + part.length, 0);
+    await this.#outbox.write(frameHead(isText ? OPCODE.text : OPCODE.binary, length), ...parts);
+  }
+
+  #closed(why: Fault): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#events?.onClose(why);
+  }
+
+  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed. */
+  async close(code: number, reason: string): Promise<void> {
+    if (!this.#hasSentClose) {
+      this.#hasSentClose = true;
+      const payload = closePayload(code, reason);
+      this.#outbox.send(frameHead(OPCODE.close, payload.length), payload);
+    }
+    await closeGently(this.#transport, this.#clock);
+  }
+}
+
+/**
+ * A WebSocket whose binary messages carry a stream of bytes, whatever their borders (the tunnel of KEP-4006): what
+ * SPDY runs on as on a socket.
+ */
+export function tunnel(connection: WsConnection): Duplex {
+  const { intake } = connection;
+  let held = 0;
+  const stream = new Duplex({
+    allowHalfOpen: true,
+    read(): void {
+      intake.used(held);
+      held = 0;
+    },
+    write(chunk: Buffer, _encoding, done): void {
+      connection.write(false, chunk).then(() => done(), done);
+    },
+    writev(chunks, done): void {
+      connection.write(false, ...chunks.map(({ chunk }) => chunk as Buffer)).then(() => done(), done);
+    },
+    final(done): void {
+      connection.close(CLOSE.normal, '').then(() => done(), done);
+    },
+    destroy(error, done): void {
+      void connection.close(CLOSE.normal, '');
+      done(error);
+    },
+  });
+  connection.listen({
+    onMessage(bytes): void {
+      // the WebSocket stops to read while the one who reads from the tunnel does
+      if (stream.push(bytes)) return;
+      held += bytes.length;
+      intake.came(bytes.length);
+    },
+    onClose(why): void {
+      if (why.kind === 'cancelled') stream.push(null);
+      else stream.destroy(new FaultError(why));
+    },
+  });
+  return stream;
+}

@@ -1,0 +1,286 @@
+/**
+ * Attach: conmon copies a container's output to each connection on its attach socket, a packet at a time with the
+ * stream's number in front, and blocks with all of the container when one of them is not read. So there is one
+ * connection per container, always read, and each client has a bounded queue of its own (F75).
+ *
+ * The end of a connection's input closes the container's stdin where stdin_once was asked for: such a connection is
+ * kept while no client with stdin has been there, and its input is ended with that client.
+ */
+import { closeSync, openSync } from 'node:fs';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
+import { ByteQueue } from '../../base/byte-streams.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { KernelError, errnoName, must } from '../../host/errno.ts';
+import { AF_UNIX, O_CLOEXEC, O_DIRECTORY, O_PATH, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET } from '../../host/ffi-constants.ts';
+import { callSync, libc } from '../../host/ffi.ts';
+import { PolledDescriptor } from '../../host/polled-descriptor.ts';
+import { resizeTerminal } from '../monitor/control.ts';
+import { pause, within } from '../monitor/wait.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { unixAddress } from './stream-console.ts';
+import { OutputPump, drain } from './stream-output.ts';
+
+/** First byte of a packet (conmon, src/utils.h). */
+const STDOUT_PIPE = 2;
+const STDERR_PIPE = 3;
+
+/** What a hub gives to one client. */
+class Listener {
+  readonly stdout = new ByteQueue();
+  readonly stderr = new ByteQueue();
+  /** Rejects when the client is too slow. */
+  readonly dropped: Promise<never>;
+  /** When no more output will come. */
+  readonly ended: Promise<void>;
+  #drop: (error: Error) => void = () => undefined;
+  #end: () => void = () => undefined;
+
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    this.dropped = new Promise((_resolve, reject) => {
+      this.#drop = reject;
+    });
+    this.dropped.catch(() => undefined);
+  }
+
+  /** False when it has to go. */
+  push(pipe: number, bytes: Uint8Array, id: string): boolean {
+    if (pipe === STDOUT_PIPE) this.stdout.push(bytes);
+    if (pipe === STDERR_PIPE) this.stderr.push(bytes);
+    if (this.stdout.size + this.stderr.size <= streamLimits.attachBytes) return true;
+    const reason = `attach to container ${id}: the client reads too slowly, ${streamLimits.attachBytes} bytes wait for it`;
+    this.#drop(new FaultError(fault('exhausted', reason, { subject: id })));
+    return false;
+  }
+
+  end(): void {
+    this.stdout.end();
+    this.stderr.end();
+    this.#end();
+  }
+}
+
+/** The one connection to a container's monitor. */
+class Hub {
+  readonly #id: ContainerId;
+  readonly #socket: PolledDescriptor;
+  readonly #stdinOnce: boolean;
+  readonly #listeners = new Set<Listener>();
+  /** Resolves when the monitor has ended the connection: the container is gone, or its output is. */
+  readonly ended: Promise<void>;
+  #hasEnded = false;
+  #isStdinOver = false;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(id: ContainerId, socket: PolledDescriptor, stdinOnce: boolean) {
+    this.#id = id;
+    this.#socket = socket;
+    this.#stdinOnce = stdinOnce;
+    this.ended = this.#readAll();
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  async #readAll(): Promise<void> {
+    try {
+      for (;;) {
+        const packet = await this.#socket.read();
+        if (packet === undefined) break;
+        const bytes = packet.subarray(1);
+        for (const listener of [...this.#listeners]) {
+          if (!listener.push(packet[0] ?? 0, bytes, this.#id)) this.#listeners.delete(listener);
+        }
+      }
+    } catch {
+      // a broken connection is an ended one: the exit is told by others
+    }
+    this.#hasEnded = true;
+    this.#socket.close();
+    for (const listener of this.#listeners) listener.end();
+    this.#listeners.clear();
+  }
+
+  listen(): Listener {
+    const listener = new Listener();
+    this.#listeners.add(listener);
+    return listener;
+  }
+
+  /** In the order of the calls; rejects once the monitor takes no more. */
+  write(bytes: Uint8Array): Promise<void> {
+    const written = this.#writing.then(() => this.#socket.write(bytes));
+    this.#writing = written.catch(() => undefined);
+    return written;
+  }
+
+  /** A client with stdin has ended it, or has gone. */
+  endStdin(): void {
+    if (!this.#stdinOnce || this.#isStdinOver) return;
+    this.#isStdinOver = true;
+    void this.#writing.then(() => this.#socket.end());
+  }
+
+  /** Closes the connection when nobody needs it; true when it is closed. */
+  leave(listener: Listener): boolean {
+    this.#listeners.delete(listener);
+    const isNeeded = this.#listeners.size > 0 || (this.#stdinOnce && !this.#isStdinOver);
+    if (!isNeeded) this.close();
+    return this.#hasEnded || !isNeeded;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** The attached clients of all containers. */
+export class Attachments {
+  readonly #parts: DriverParts;
+  readonly #hubs = new Map<ContainerId, Promise<Hub>>();
+
+  constructor(parts: DriverParts) {
+    this.#parts = parts;
+  }
+
+  /** As `StreamsPort.attach`. */
+  async attach(input: ContainerInput, client: ClientStreams, fx: EffectContext): Promise<void> {
+    const { id } = input;
+    fx.note({ on: 'the attach socket of the monitor' });
+    const hub = await this.#hub(input, fx.signal);
+    const listener = hub.listen();
+    try {
+      await new Attachment(this.#parts, input, client, fx).run(hub, listener);
+    } finally {
+      listener.end();
+      client.stdin?.cancel();
+      if (client.stdin !== undefined && !input.spec.tty) hub.endStdin();
+      if (hub.leave(listener)) this.#hubs.delete(id);
+    }
+  }
+
+  /** Ends all connections; containers go on. */
+  close(): void {
+    for (const hub of this.#hubs.values()) void hub.then((one) => one.close()).catch(() => undefined);
+    this.#hubs.clear();
+  }
+
+  async #hub(input: ContainerInput, signal: AbortSignal): Promise<Hub> {
+    const { id } = input;
+    const known = this.#hubs.get(id);
+    if (known !== undefined) {
+      const hub = await known;
+      if (!hub.hasEnded && this.#hubs.get(id) === known) return hub;
+    }
+    const opening = connectMonitor(this.#parts, id, signal).then((fd) => {
+      const name = `the attach socket of container ${id}`;
+      return new Hub(id, new PolledDescriptor(fd, name, streamLimits.attachPacketBytes), input.spec.stdinOnce);
+    });
+    this.#hubs.set(id, opening);
+    const forget = (): void => {
+      if (this.#hubs.get(id) === opening) this.#hubs.delete(id);
+    };
+    opening.then((hub) => hub.ended).then(forget, forget);
+    return opening;
+  }
+}
+
+/** One client's stay. */
+class Attachment {
+  readonly #parts: DriverParts;
+  readonly #input: ContainerInput;
+  readonly #client: ClientStreams;
+  readonly #fx: EffectContext;
+
+  constructor(parts: DriverParts, input: ContainerInput, client: ClientStreams, fx: EffectContext) {
+    this.#parts = parts;
+    this.#input = input;
+    this.#client = client;
+    this.#fx = fx;
+  }
+
+  async run(hub: Hub, listener: Listener): Promise<void> {
+    const { clock } = this.#parts;
+    const { stdout, stderr, stdin } = this.#client;
+    const { signal } = this.#fx;
+    const pumps: OutputPump[] = [];
+    for (const [queue, sink] of [[listener.stdout, stdout], [listener.stderr, stderr]] as const) {
+      if (sink === undefined) queue.cancel();
+      else pumps.push(new OutputPump(queue, sink, clock));
+    }
+    if (this.#input.spec.tty) this.#client.onResize((size) => this.#resize(size));
+    const finished = listener.ended.then(() => Promise.all(pumps.map((pump) => pump.ended)));
+    const ends: Promise<unknown>[] = [finished, listener.dropped];
+    if (stdin !== undefined) ends.push(this.#copyStdin(hub, stdin).then(() => drain(pumps, clock, signal)));
+    const met = await within({ clock, timeoutMs: this.#fx.timeoutMs, signal }, Promise.race(ends));
+    if (met === 'cancelled') fail('cancelled', `attach to container ${this.#input.id}: the client has gone`, { subject: this.#input.id });
+    if (met === 'timedOut') fail('timedOut', `attach to container ${this.#input.id}: open for too long`, { subject: this.#input.id });
+  }
+
+  /** Settles when the client has ended its stdin and that is its end: with a terminal or stdin_once it stays for the output. */
+  async #copyStdin(hub: Hub, stdin: NonNullable<ClientStreams['stdin']>): Promise<void> {
+    const { spec } = this.#input;
+    try {
+      for (;;) {
+        const bytes = await stdin.read();
+        if (bytes === undefined) break;
+        // without stdin the container reads from /dev/null: what comes is dropped
+        if (spec.stdin) await hub.write(bytes);
+      }
+    } catch {
+      // the container does not take it any more, or the client has gone: the output, or the signal, tells the end
+      return forever();
+    }
+    if (!spec.tty) hub.endStdin();
+    if (spec.tty || spec.stdinOnce) return forever();
+  }
+
+  #resize(size: TerminalSize): void {
+    const { layout, log } = this.#parts;
+    const { id } = this.#input;
+    resizeTerminal(layout.controlFifo(id), id, size).catch((error: unknown) => {
+      log.debug({ id, fault: toFault(error) }, 'a terminal was not resized');
+    });
+  }
+}
+
+function forever(): Promise<never> {
+  return new Promise(() => undefined);
+}
+
+/**
+ * A connection to the monitor's socket. It is named through a descriptor of its directory: the whole path has more
+ * bytes than fit into an address. Throws `wrongState` when no monitor listens.
+ */
+async function connectMonitor(parts: DriverParts, id: ContainerId, signal: AbortSignal): Promise<number> {
+  const attempted = `attach to container ${id}`;
+  const directory = openSync(parts.layout.bundleDir(id), O_PATH | O_DIRECTORY | O_CLOEXEC);
+  let fd: number | undefined;
+  try {
+    const address = unixAddress(`/proc/self/fd/${directory}/attach`);
+    for (let attempt = 0; attempt < streamLimits.attachAttempts; attempt += 1) {
+      fd ??= must(callSync(libc.socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), 'make a socket to', id);
+      const { result, errno } = callSync(libc.connect, fd, address, address.length);
+      if (result === 0) {
+        const connected = fd;
+        fd = undefined;
+        return connected;
+      }
+      const code = errnoName(errno);
+      if (code === 'ENOENT' || code === 'ECONNREFUSED') fail('wrongState', `${attempted}: its monitor does not listen`, { subject: id });
+      if (code !== 'EAGAIN' && code !== 'EINTR') throw new KernelError(attempted, errno, id);
+      await pause(parts.clock, streamLimits.attachAttemptMs, signal);
+    }
+    return fail('exhausted', `${attempted}: its monitor's queue stays full`, { subject: id });
+  } finally {
+    closeSync(directory);
+    if (fd !== undefined) closeSync(fd);
+  }
+}

@@ -1,0 +1,269 @@
+/**
+ * Exec: a process beside init with a client's streams. As ExecSync it is started by a detached runtime and reaped by
+ * this daemon; its pipes, or its terminal's master, are ours, so nothing stands between it and the client.
+ */
+import { closeSync, readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { basename, join } from 'node:path';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ClientStreams, StreamExecInput, TerminalSize } from '../../actors/ports/streams.ts';
+import { pump } from '../../base/byte-streams.ts';
+import { fail } from '../../base/fault.ts';
+import { monitorLimits, streamLimits } from '../../base/limits.ts';
+import { makePipe, writeEnd } from '../../host/descriptors.ts';
+import { PolledDescriptor } from '../../host/polled-descriptor.ts';
+import { processIdentity } from '../../host/process-identity.ts';
+import { killTree } from '../../host/process-kill.ts';
+import { expectOrphan, holdZombie } from '../../host/process-reaper.ts';
+import type { ExitStatus, ExpectedOrphan } from '../../host/process-reaper.ts';
+import { spawnProcess } from '../../host/process.ts';
+import type { Child } from '../../host/process.ts';
+import { socketSink, socketSource } from '../../host/socket-bytes.ts';
+import { parsePid } from '../monitor/monitor-process.ts';
+import { within } from '../monitor/wait.ts';
+import { dissolveExecLeaf, emptyCgroup, makeExecLeaf } from './driver-cgroup.ts';
+import type { ExecLeaf } from './driver-cgroup.ts';
+import { isAlive } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import { readNote } from './driver-record.ts';
+import { readTail } from './driver-state.ts';
+import { EXEC_PREFIX, execPidFile, execProcessFile } from './exec-files.ts';
+import { checkArgv, execProcess, readConfig } from './exec-process.ts';
+import type { Handler } from './handlers.ts';
+import { execArgv, globalArgs, lastError } from './runc.ts';
+import { ConsoleSocket, setTerminalSize } from './stream-console.ts';
+import { OutputPump, drain, nowhere } from './stream-output.ts';
+
+/** Where consoles of this instance are announced. */
+export function consolesDir(parts: DriverParts): string {
+  return join(parts.layout.state, 'tty');
+}
+
+/** As `StreamsPort.exec`. */
+export async function streamExec(
+  parts: DriverParts,
+  input: StreamExecInput,
+  client: ClientStreams,
+  fx: EffectContext,
+): Promise<{ readonly exitCode: number }> {
+  const { layout } = parts;
+  const handler = parts.table.resolve(input.handler);
+  checkArgv(input.argv, input.id);
+  if (!isAlive(input.init)) fail('wrongState', `exec in container ${input.id}: it does not run`, { subject: input.id });
+  const config = await readConfig(layout.configJson(input.id), input.id);
+  const directory = await mkdtemp(join(layout.containerDir(input.id), EXEC_PREFIX));
+  let leaf: ExecLeaf | undefined;
+  let console: ConsoleSocket | undefined;
+  try {
+    await writeFile(execProcessFile(directory), execProcess(config, input.argv, input.id, input.tty), { mode: 0o600 });
+    leaf = await leafOf(parts, handler, input, basename(directory));
+    if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
+    return { exitCode: await new StreamedExec({ parts, handler, input, client, fx, directory, leaf, console }).toEnd() };
+  } finally {
+    await console?.close();
+    if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Unique in the instance: the exec's own six characters with the beginning of its container's id. */
+function consoleName(id: string, directory: string): string {
+  return `${id.slice(0, 12)}-${basename(directory).slice(EXEC_PREFIX.length)}`;
+}
+
+async function leafOf(parts: DriverParts, handler: Handler, input: StreamExecInput, name: string): Promise<ExecLeaf | undefined> {
+  if (!parts.table.canExecInCgroup(handler.name)) return undefined;
+  const note = await readNote(parts.layout, input.id);
+  return note === undefined ? undefined : makeExecLeaf(parts, note.cgroup, name);
+}
+
+function pidIn(path: string): number | undefined {
+  try {
+    return parsePid(readFileSync(path, 'latin1'));
+  } catch {
+    // not there yet, or the runtime failed
+    return undefined;
+  }
+}
+
+interface Run {
+  readonly parts: DriverParts;
+  readonly handler: Handler;
+  readonly input: StreamExecInput;
+  readonly client: ClientStreams;
+  readonly fx: EffectContext;
+  readonly directory: string;
+  readonly leaf: ExecLeaf | undefined;
+  readonly console: ConsoleSocket | undefined;
+}
+
+interface Started {
+  /** The runtime's exec. */
+  readonly child: Child;
+  readonly orphan: ExpectedOrphan;
+  readonly stdin: Socket | undefined;
+}
+
+class StreamedExec {
+  readonly #run: Run;
+  readonly #logFile: string;
+  readonly #pumps: OutputPump[] = [];
+  #terminal: PolledDescriptor | undefined;
+  #size: TerminalSize | undefined;
+  #isClosed = false;
+
+  constructor(run: Run) {
+    this.#run = run;
+    this.#logFile = join(run.directory, 'runtime.log');
+  }
+
+  async toEnd(): Promise<number> {
+    const { parts, fx, client, console } = this.#run;
+    client.onResize((size) => this.#resize(size));
+    const started = await this.#launch();
+    let process: ReturnType<ExpectedOrphan['take']>;
+    let hasEnded = false;
+    try {
+      const startBoundMs = Math.min(fx.timeoutMs, streamLimits.execStartMs);
+      const terminal = console?.master.then((master) => this.#begin(master));
+      // its failure is told where it is awaited, if the runtime has not failed before
+      terminal?.catch(() => undefined);
+      const { exitCode } = await this.#within(started.child.exited, startBoundMs);
+      if (exitCode !== 0) this.#fail(await this.#complaint());
+      process = started.orphan.take(started.child.identity);
+      if (process === undefined) return this.#fail('the runtime has ended without telling which process it started');
+      if (terminal !== undefined) await this.#within(terminal, startBoundMs);
+      fx.note({ on: 'the exec process', pid: process.pid });
+      const status = await this.#within(process.exited, fx.timeoutMs);
+      hasEnded = true;
+      await drain(this.#pumps, parts.clock, fx.signal);
+      return this.#codeOf(status);
+    } finally {
+      if (!hasEnded) await this.#kill(started, process?.pid);
+      this.#close(started);
+    }
+  }
+
+  async #launch(): Promise<Started> {
+    const { parts, handler, input, fx, client, directory, leaf, console } = this.#run;
+    const pidFile = execPidFile(directory);
+    const options = [
+      ...(leaf === undefined ? [] : [leaf.option]),
+      ...(console === undefined ? [] : [`--console-socket=${console.path}`]),
+    ];
+    const argv = execArgv(
+      { path: handler.path, globals: globalArgs(handler.root, this.#logFile, parts.systemdCgroup), id: input.id },
+      { processFile: execProcessFile(directory), pidFile, options },
+    );
+    fx.note({ on: `${handler.name} exec`, argv });
+    const stdin = input.tty || client.stdin === undefined ? undefined : makePipe();
+    const orphan = expectOrphan(() => pidIn(pidFile));
+    try {
+      const child = await spawnProcess({
+        argv,
+        env: { PATH: parts.toolPath },
+        cwd: directory,
+        stdin: stdin === undefined ? 'null' : stdin.read,
+        stdout: input.tty || client.stdout === undefined ? 'null' : 'pipe',
+        stderr: input.tty || client.stderr === undefined ? 'null' : 'pipe',
+      });
+      fx.note({ on: `${handler.name} exec`, argv, pid: child.pid });
+      return { child, orphan, stdin: this.#connect(child, stdin?.write) };
+    } catch (error) {
+      orphan.forget();
+      if (stdin !== undefined) closeSync(stdin.write);
+      throw error;
+    } finally {
+      if (stdin !== undefined) closeSync(stdin.read);
+    }
+  }
+
+  /** Starts to pass on what goes through pipes. */
+  #connect(child: Child, stdinFd: number | undefined): Socket | undefined {
+    const { client, parts } = this.#run;
+    for (const name of ['stdout', 'stderr'] as const) {
+      const [pipe, sink] = [child[name], client[name]];
+      if (pipe !== undefined) this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? nowhere, parts.clock));
+    }
+    if (stdinFd === undefined) return undefined;
+    const stdin = writeEnd(stdinFd);
+    // the process may close it at any time
+    stdin.on('error', () => undefined);
+    if (client.stdin !== undefined) pump(client.stdin, socketSink(stdin)).catch(() => stdin.destroy());
+    return stdin;
+  }
+
+  /** The terminal is there: before the process is, so that its first look at the size finds the client's. */
+  #begin(master: number): void {
+    const { client, parts, input } = this.#run;
+    if (this.#isClosed) return closeSync(master);
+    const terminal = new PolledDescriptor(master, `the terminal of an exec in container ${input.id}`);
+    this.#terminal = terminal;
+    if (this.#size !== undefined) setTerminalSize(master, this.#size);
+    this.#pumps.push(new OutputPump(terminal, client.stdout ?? nowhere, parts.clock));
+    // a terminal has no end of input but the character that its user types
+    if (client.stdin !== undefined) pump(client.stdin, terminal).catch(() => undefined);
+  }
+
+  #resize(size: TerminalSize): void {
+    this.#size = size;
+    const master = this.#terminal?.fd;
+    if (master !== undefined) setTerminalSize(master, size);
+  }
+
+  async #within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
+    const { parts, input, fx } = this.#run;
+    const met = await within({ clock: parts.clock, timeoutMs, signal: fx.signal }, promise);
+    const attempted = `exec in container ${input.id}`;
+    if (met === 'cancelled') return fail('cancelled', `${attempted}: ${reasonOf(fx.signal)}`, { subject: input.id });
+    if (met === 'timedOut') return fail('timedOut', `${attempted}: not done within ${timeoutMs} ms`, { subject: input.id });
+    return met;
+  }
+
+  #fail(reason: string): never {
+    const { input, handler } = this.#run;
+    return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, { subject: input.id });
+  }
+
+  /** As shells and both peers tell a signal. */
+  #codeOf({ exitCode, signal }: ExitStatus): number {
+    if (exitCode !== null) return exitCode;
+    return signal === null ? this.#fail('the exit code of the process was taken by another') : 128 + signal;
+  }
+
+  async #complaint(): Promise<string> {
+    return lastError(await readTail(this.#logFile, monitorLimits.logTailBytes)) || 'it said nothing';
+  }
+
+  /** Kills the runtime's exec, the process with its tree and session, and its cgroup; returns when they are gone. */
+  async #kill(started: Started, known: number | undefined): Promise<void> {
+    const { parts, input, leaf } = this.#run;
+    const releases = [holdZombie(started.child.pid)];
+    try {
+      const left = await killTree(started.child.identity, parts.clock);
+      // killed between the start of the process and its own end, the runtime leaves it to us all the same
+      const pid = known ?? started.orphan.take(started.child.identity)?.pid;
+      if (pid !== undefined) releases.push(holdZombie(pid));
+      const process = pid === undefined ? undefined : processIdentity(pid);
+      if (process !== undefined) left.push(...(await killTree(process, parts.clock)));
+      if (leaf !== undefined) await emptyCgroup(parts, input.id, leaf.path, streamLimits.closeMs);
+      if (left.length > 0) parts.log.warn({ id: input.id, pids: left.map((one) => one.pid) }, 'processes of an exec do not end');
+    } finally {
+      for (const release of releases) release();
+    }
+  }
+
+  #close(started: Started): void {
+    this.#isClosed = true;
+    started.orphan.forget();
+    this.#run.client.stdin?.cancel();
+    for (const one of this.#pumps) one.stop();
+    this.#terminal?.close();
+    for (const pipe of [started.stdin, started.child.stdout, started.child.stderr]) pipe?.destroy();
+  }
+}
+
+function reasonOf(signal: AbortSignal): string {
+  return signal.reason instanceof Error ? signal.reason.message : 'its streams are no longer wanted';
+}

@@ -1,0 +1,62 @@
+/** Passing a process's output on, and knowing when there will be no more of it. */
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { within } from '../monitor/wait.ts';
+
+/** Takes everything and keeps nothing: a terminal must be read even when its output is not wanted. */
+export const nowhere: ByteSink = { write: () => Promise.resolve(), end: () => undefined };
+
+/** One output of a process on its way to the client. */
+export class OutputPump {
+  /** When the source has ended or the client takes no more. Never rejects. */
+  readonly ended: Promise<void>;
+  readonly #source: ByteSource;
+  readonly #clock: ClockPort;
+  #waitsSinceMs: number | undefined;
+
+  constructor(source: ByteSource, sink: ByteSink, clock: ClockPort) {
+    this.#source = source;
+    this.#clock = clock;
+    this.ended = this.#run(sink);
+  }
+
+  async #run(sink: ByteSink): Promise<void> {
+    try {
+      for (;;) {
+        this.#waitsSinceMs = this.#clock.monoMs();
+        const bytes = await this.#source.read();
+        this.#waitsSinceMs = undefined;
+        if (bytes === undefined) break;
+        await sink.write(bytes);
+      }
+    } catch {
+      // the client has gone or does not want this stream any more: what still comes is dropped
+    }
+    this.#source.cancel();
+    sink.end();
+  }
+
+  /** How long the source has brought nothing; 0 while the client is what is waited for. */
+  quietMs(): number {
+    return this.#waitsSinceMs === undefined ? 0 : this.#clock.monoMs() - this.#waitsSinceMs;
+  }
+
+  stop(): void {
+    this.#source.cancel();
+  }
+}
+
+/**
+ * Waits until the outputs of a process that has ended have ended, too. A background child that holds them is waited
+ * for only as long as it writes, and not for ever; a slow client is waited for.
+ */
+export async function drain(pumps: readonly OutputPump[], clock: ClockPort, signal: AbortSignal): Promise<void> {
+  const deadline = clock.monoMs() + streamLimits.drainMs;
+  const all = Promise.all(pumps.map((pump) => pump.ended)).then(() => 'ended' as const);
+  for (;;) {
+    const met = await within({ clock, timeoutMs: streamLimits.drainLookMs, signal }, all);
+    if (met !== 'timedOut' || clock.monoMs() >= deadline) return;
+    if (pumps.every((pump) => pump.quietMs() >= streamLimits.drainQuietMs)) return;
+  }
+}
