@@ -33,6 +33,11 @@ export class List {
     this.draw();
   }
 
+  /** Addresses of what can be seen and is on its way. */
+  moving() {
+    return this.#pool.filter((row) => !row.element.hidden && row.isMoving).map((row) => row.address);
+  }
+
   draw() {
     const first = Math.max(0, Math.floor(this.#box.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
     const count = Math.min(MOST_ROWS, Math.ceil(this.#box.clientHeight / ROW_HEIGHT) + 2 * SPARE_ROWS, Math.max(0, this.#rows.length - first));
@@ -47,7 +52,7 @@ export class List {
   #newRow() {
     const parts = { name: h('b'), where: h('i'), age: h('time'), state: h('span', { class: 'state' }), wait: h('span', { class: 'wait' }) };
     const element = h('div', { class: 'row', role: 'treeitem' }, h('span', { class: 'dot' }), h('span', { class: 'who' }, parts.name, parts.where), parts.age, h('span', { class: 'how' }, parts.state, parts.wait));
-    const row = { element, ...parts, address: '' };
+    const row = { element, ...parts, address: '', isMoving: false };
     element.addEventListener('click', () => this.#choose(row.address));
     this.#canvas.append(element);
     return row;
@@ -61,6 +66,7 @@ export class List {
     const now = Date.now();
     const { element } = row;
     row.address = actor.address;
+    row.isMoving = actor.settled !== true;
     element.id = `row-${at}`;
     element.dataset.address = actor.address;
     element.dataset.tone = toneOf(actor, now);

@@ -6,24 +6,37 @@ import { countText } from './format.js';
 import { List } from './list.js';
 import { Model, rowsOf } from './model.js';
 
-/** Milliseconds. A burst of changes is asked about once. */
-const AFTER_CHANGE_MS = 400;
-const WHILE_MOVING_MS = 2000;
-const AT_REST_MS = 15_000;
+/**
+ * Milliseconds. A List of 500 pods costs the daemon some 50 ms, an Explain less than one: so changes come from the
+ * stream, what they do not say from Explain, and Lists are rare.
+ */
+const LIST_MS = 60_000;
+const LIST_AFTER_BURST_MS = 5000;
+const STATUS_MS = 5000;
 const EXPLAIN_MS = 1000;
+const EXPLAIN_AT_REST_MS = 15_000;
 const RETRY_MS = 2000;
 const TICK_MS = 1000;
+const SOON_MS = 150;
+/** Actors asked about one by one in a second; more of them are a burst, and a List tells them all. */
+const MOST_ASKED = 40;
+const ASKED_AT_ONCE = 4;
 
 const model = new Model();
 const filter = { text: '', mode: 'all' };
 let chosen = '';
-let refreshAt = 0;
+let listAt = 0;
+let listedAt = 0;
+let statusAt = 0;
 let explainAt = 0;
 let isExplaining = false;
-let isRefreshing = false;
+let isListing = false;
+let isAsking = false;
+/** Addresses of actors that have changed, or that are seen to move. */
+const unsure = new Set();
 let needsDraw = false;
 let needsReveal = false;
-let state = 'connecting…';
+let isSoon = false;
 
 const list = new List(choose);
 const detail = new Detail(choose);
@@ -55,26 +68,64 @@ function draw(isOtherFilter = false) {
 }
 
 function say(text, tone) {
-  state = text;
   status.dataset.tone = tone;
   setText(status, text);
 }
 
-async function refresh() {
-  if (isRefreshing) return;
-  isRefreshing = true;
+async function showStatus() {
+  statusAt = Date.now() + STATUS_MS;
   try {
-    const [answer, facts] = await Promise.all([call('List', {}), call('Status', {})]);
-    model.replace(answer);
+    const facts = await call('Status', {});
     const ready = facts.notReadyReason ?? '';
     const counts = `${countText(facts.sandboxes, 'pod')} · ${countText(facts.containers, 'container')}`;
     say(`${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}`, ready === '' ? 'good' : 'slow');
   } catch (error) {
     failed(error);
   }
-  isRefreshing = false;
-  refreshAt = Date.now() + (model.isMoving ? WHILE_MOVING_MS : AT_REST_MS);
+}
+
+async function refresh() {
+  if (isListing) return;
+  isListing = true;
+  listedAt = Date.now();
+  listAt = listedAt + LIST_MS;
+  unsure.clear();
+  try {
+    model.replace(await call('List', {}));
+    await showStatus();
+  } catch (error) {
+    failed(error);
+  }
+  isListing = false;
   draw();
+}
+
+/** Asks about those that have changed, a few at once. */
+async function askUnsure() {
+  if (unsure.size > MOST_ASKED) {
+    unsure.clear();
+    listAt = Math.min(listAt, listedAt + LIST_AFTER_BURST_MS);
+  }
+  if (isAsking || unsure.size === 0) return;
+  isAsking = true;
+  const addresses = [...unsure];
+  unsure.clear();
+  const worker = async () => {
+    for (let address = addresses.pop(); address !== undefined; address = addresses.pop()) await askOne(address);
+  };
+  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, worker));
+  isAsking = false;
+  draw();
+}
+
+async function askOne(address) {
+  try {
+    const { actor } = await call('Explain', { query: address });
+    model.put(actor);
+  } catch (error) {
+    if (error instanceof ApiError && error.code === 'not_found') model.remove(address);
+    else failed(error);
+  }
 }
 
 async function explain() {
@@ -84,9 +135,11 @@ async function explain() {
   try {
     const answer = await call('Explain', { query: asked });
     if (asked === chosen) detail.show(answer);
-    explainAt = Date.now() + (answer.actor.settled === true && (answer.actor.waits ?? []).length === 0 ? AT_REST_MS : EXPLAIN_MS);
+    model.put(answer.actor);
+    draw();
+    explainAt = Date.now() + (answer.actor.settled === true && (answer.actor.waits ?? []).length === 0 ? EXPLAIN_AT_REST_MS : EXPLAIN_MS);
   } catch (error) {
-    explainAt = Date.now() + AT_REST_MS;
+    explainAt = Date.now() + EXPLAIN_AT_REST_MS;
     if (error instanceof ApiError && error.code === 'not_found') detail.say('It was removed, and that is more than ten minutes ago.');
     else failed(error);
   }
@@ -118,17 +171,32 @@ async function follow() {
 
 function taken(change) {
   model.apply(change);
-  refreshAt = Math.min(refreshAt, Date.now() + AFTER_CHANGE_MS);
+  unsure.add(change.address);
   if (change.address === chosen) explainAt = 0;
+  askSoon();
   draw();
+}
+
+/** Changes come in bursts: asked about once, a moment later. */
+function askSoon() {
+  if (isSoon || document.hidden) return;
+  isSoon = true;
+  setTimeout(() => {
+    isSoon = false;
+    if (explainAt === 0) void explain();
+    void askUnsure();
+  }, SOON_MS);
 }
 
 /** The one clock of the page; nothing is asked while nobody looks. */
 function tick() {
   if (document.hidden) return;
   const now = Date.now();
-  if (now >= refreshAt) void refresh();
+  if (now >= listAt) void refresh();
+  else if (now >= statusAt) void showStatus();
   if (now >= explainAt) void explain();
+  for (const address of list.moving()) unsure.add(address);
+  void askUnsure();
   list.draw();
   detail.tick();
 }
@@ -170,7 +238,7 @@ window.addEventListener('hashchange', () => {
 });
 
 takeToken();
-say(state, 'quiet');
+say('connecting…', 'quiet');
 call('Charts', {}).then((answer) => detail.setCharts(answer.charts ?? []), failed);
 setInterval(tick, TICK_MS);
 void follow();

@@ -16,24 +16,29 @@ export class Model {
     if (seq > this.seq) this.seq = seq;
   }
 
-  /** Takes one change; answers whether a List is needed to know more. */
+  /** Takes one change. It says nothing of names, waits and debts: ask about its actor then. */
   apply(change) {
     const seq = BigInt(change.seq ?? 0);
     if (seq > this.seq) this.seq = seq;
     const actor = this.actors.get(change.address);
-    if (actor === undefined) return true;
+    if (actor === undefined) return;
     this.actors.set(change.address, { ...actor, state: change.to, sinceNs: change.atNs, settled: change.settled === true, waits: [] });
-    return true;
+  }
+
+  /** Takes one actor as Explain told it; one that was removed goes. */
+  put(actor) {
+    if ((actor.removedNs ?? '0') === '0') this.actors.set(actor.address, actor);
+    else this.actors.delete(actor.address);
+  }
+
+  remove(address) {
+    this.actors.delete(address);
   }
 
   /** The daemon is another one: its numbers begin anew. */
   forget() {
     this.actors = new Map();
     this.seq = 0n;
-  }
-
-  get isMoving() {
-    return [...this.actors.values()].some((actor) => actor.settled !== true);
   }
 }
 

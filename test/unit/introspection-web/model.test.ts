@@ -55,6 +55,16 @@ describe('changes', () => {
   });
 });
 
+test('one actor that was asked about takes its place; one that was removed goes', () => {
+  const model = new Model();
+  model.put(pod('web'));
+  model.put(pod('db'));
+  model.put({ ...pod('web'), state: 'gone', removedNs: '5' });
+  model.remove('sandbox/db');
+  model.put(pod('api', { debts: ['network'] }));
+  expect([...model.actors.values()]).toEqual([pod('api', { debts: ['network'] })]);
+});
+
 test('the tone of an actor', () => {
   const now = 100_000;
   const since = (ms: number): string => `${ms}000000`;

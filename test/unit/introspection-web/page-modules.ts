@@ -37,6 +37,8 @@ interface PageModel {
   readonly actors: ReadonlyMap<string, PageActor>;
   replace(list: { readonly actors?: readonly PageActor[]; readonly seq?: string }): void;
   apply(change: object): void;
+  put(actor: PageActor & { readonly removedNs?: string }): void;
+  remove(address: string): void;
   forget(): void;
 }
 
