@@ -1,4 +1,4 @@
-// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--keep]`: the CRI validation suite against an
+// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--websocket] [--keep]`: the CRI validation suite against an
 // instance of its own. Prints passed, failed, skipped and each reason, and writes them into docs/figures.md when all of
 // it ran. Its images come from a loopback registry through a mirror rule, since their names are compiled in.
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
@@ -26,6 +26,7 @@ const { values: options } = parseArgs({
     skip: { type: 'string' },
     runtime: { type: 'string' },
     keep: { type: 'boolean', default: false },
+    websocket: { type: 'boolean', default: false },
   },
 });
 
@@ -43,6 +44,7 @@ async function runSuite(instance: Instance): Promise<Spec[]> {
     '-ginkgo.json-report', report,
   ];
   if (options.focus !== undefined) argv.push('-ginkgo.focus', options.focus);
+  if (options.websocket) argv.push('-websocket-exec', '-websocket-attach', '-websocket-portforward');
   if (options.skip !== undefined) argv.push('-ginkgo.skip', options.skip);
   // It leaves its log directories behind; this way they go with the instance's.
   const temporary = join(instance.directory, 'tmp');
@@ -85,7 +87,7 @@ async function validate(instance: Instance): Promise<void> {
   const left = await leftOvers(instance, before);
   print(specs);
   for (const line of left) console.log(`left on the machine: ${line}`);
-  if (options.focus === undefined && options.skip === undefined) {
+  if (options.focus === undefined && options.skip === undefined && !options.websocket) {
     const remarks = [left.length === 0 ? 'Nothing was left on the machine.' : `${left.length} things were left on the machine.`];
     writeFigures('critest', 'critest v1.36.0', figuresOf(specs, seconds, remarks));
   }
