@@ -525,6 +525,10 @@ export const introspectionLimits = {
   connections: 128,
   /** Bytes of a kernel stack that are shown. */
   stackBytes: 8192,
+  /** Processes below one that is waited on that are shown: a monitor has its runtime, a plugin some tools. */
+  processesBelow: 16,
+  /** Threads of such a process whose children are looked at: runc has some ten. */
+  threads: 64,
 } as const;
 
 /** The introspection page's HTTP server and the metrics. */

@@ -1,17 +1,18 @@
 /** Views, activity and past as messages. The fields are named here one by one: what is not named is not shown. */
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Activity, Running } from '../actors/activity.ts';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { introspectionLimits } from '../base/limits.ts';
 import { printable } from '../base/fault.ts';
 import type { View } from '../actors/views.ts';
-import type { ActorSchema, ChangeSchema, WaitSchema } from '../gen/introspection/v1/introspection_pb.ts';
+import type { ActorSchema, ChangeSchema, ProcessSchema, WaitSchema } from '../gen/introspection/v1/introspection_pb.ts';
 import type { Change, Recorder } from './recorder.ts';
 
 /** Plain fields only: a union with whole messages would let none be spread. */
 type ActorMessage = Extract<MessageInitShape<typeof ActorSchema>, { readonly $typeName?: never }>;
 type WaitMessage = Extract<MessageInitShape<typeof WaitSchema>, { readonly $typeName?: never }>;
+type ProcessMessage = Extract<MessageInitShape<typeof ProcessSchema>, { readonly $typeName?: never }>;
 
 export interface Describing {
   readonly activity: Activity;
@@ -77,16 +78,52 @@ async function describeWait(clock: ClockPort, running: Running): Promise<WaitMes
     sinceNs: atWall(running.sinceMonoMs),
     deadlineNs: atWall(running.deadlineMonoMs),
     ...(pid === undefined ? {} : await processFacts(pid)),
+    below: pid === undefined || running.effect === EXEC ? [] : await processesBelow(pid),
   };
 }
 
+/** Effect whose process, and what that starts, are a user's. */
+const EXEC = 'execSync';
+
 /** State letter and kernel stack (proc(5)); empty when the process has ended or the kernel does not tell. */
 async function processFacts(pid: number): Promise<{ readonly processState: string; readonly kernelStack: string }> {
+  const { state, kernelStack } = await lookAtProcess(pid);
+  return { processState: state, kernelStack };
+}
+
+async function lookAtProcess(pid: number): Promise<{ readonly name: string; readonly state: string; readonly kernelStack: string }> {
   const [stat, stack] = await Promise.all([readProc(`/proc/${pid}/stat`), readProc(`/proc/${pid}/stack`)]);
   // the command stands in parentheses and may hold any character, so the last one counts
-  const processState = stat.slice(stat.lastIndexOf(')') + 2).charAt(0);
+  const close = stat.lastIndexOf(')');
   const lines = stack.slice(0, introspectionLimits.stackBytes).split('\n').map(printable);
-  return { processState, kernelStack: lines.filter((line) => line !== '').join('\n') };
+  return {
+    name: printable(stat.slice(stat.indexOf('(') + 1, Math.max(0, close))),
+    state: stat.slice(close + 2).charAt(0),
+    kernelStack: lines.filter((line) => line !== '').join('\n'),
+  };
+}
+
+/** Descendants, parents first, at most so many; those that end meanwhile are left out. */
+async function processesBelow(root: number): Promise<ProcessMessage[]> {
+  const found: ProcessMessage[] = [];
+  const parents = [root];
+  for (let parent = parents.shift(); parent !== undefined; parent = parents.shift()) {
+    for (const pid of await childrenOf(parent)) {
+      if (found.length >= introspectionLimits.processesBelow) return found;
+      const { name, state, kernelStack } = await lookAtProcess(pid);
+      if (state === '') continue;
+      found.push({ pid: BigInt(pid), parentPid: BigInt(parent), name, state, kernelStack });
+      parents.push(pid);
+    }
+  }
+  return found;
+}
+
+/** Each thread has a list of its own (proc_tid_children(5)). */
+async function childrenOf(pid: number): Promise<readonly number[]> {
+  const threads = await readdir(`/proc/${pid}/task`).catch((): string[] => []);
+  const lists = await Promise.all(threads.slice(0, introspectionLimits.threads).map((thread) => readProc(`/proc/${pid}/task/${thread}/children`)));
+  return lists.flatMap((list) => list.trim().split(' ')).map(Number).filter((child) => child > 0);
 }
 
 async function readProc(path: string): Promise<string> {

@@ -77,9 +77,16 @@ function waitLines(wait: Wait, nowNs: bigint, screen: Screen): readonly string[]
   ];
   if (wait.pid !== 0n) lines.push(`            pid ${wait.pid}, ${processStateWord(wait.processState)}`);
   if (wait.argv.length > 0) lines.push(`            ${fit(wait.argv.map(shown).join(' '), columns - 12)}`);
-  const stack = wait.kernelStack.split('\n').filter((frame) => frame !== '');
-  for (const frame of stack.slice(0, cliLimits.stackLines)) lines.push(screen.tone('dim', `            ${fit(frame, columns - 12)}`));
+  lines.push(...stackLines(wait.kernelStack, screen));
+  // the last one is where it hangs: those above it wait on it
+  for (const { pid, name, state } of wait.below) lines.push(`            └─ ${fit(`pid ${pid} ${name}, ${processStateWord(state)}`, columns - 15)}`);
+  lines.push(...stackLines(wait.below.at(-1)?.kernelStack ?? '', screen));
   return lines;
+}
+
+function stackLines(stack: string, screen: Screen): readonly string[] {
+  const frames = stack.split('\n').filter((frame) => frame !== '');
+  return frames.slice(0, cliLimits.stackLines).map((frame) => screen.tone('dim', `            ${fit(frame, screen.columns - 12)}`));
 }
 
 /** A word that a shell would read as it stands. */

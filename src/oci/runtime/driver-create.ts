@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { BundleInput, ContainerInput } from '../../actors/ports/runtime.ts';
-import { fail } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
+import { readPidFile } from '../monitor/monitor-process.ts';
 import { parseCreateReport } from '../monitor/sync-pipe.ts';
 import { admitMonitor } from './driver-cgroup.ts';
 import { killWorkers } from './driver-kill.ts';
@@ -52,7 +53,7 @@ export async function create(
       beforeStart: (pid) => admitMonitor(parts, note.monitorCgroup, pid),
       clock: parts.clock,
     });
-    fx.note({ on: `${handler.name} create`, argv, pid: launched.child.pid });
+    noteMonitor(parts, input.id, launched, (pid) => fx.note({ on: `${handler.name} create`, argv, pid }));
     return await hearInit(parts, { launched, handler, input, attempted, fx });
   } catch (error) {
     await killWorkers(parts, handler, input.id, note.cgroup);
@@ -61,6 +62,18 @@ export async function create(
     launched?.sync.close();
     launched?.complaint.close();
   }
+}
+
+/** Who works on it: the process that was started, and after it has put itself into the background the one that goes on. */
+function noteMonitor({ layout, log }: DriverParts, id: ContainerInput['id'], { child }: Launched, note: (pid: number) => void): void {
+  note(child.pid);
+  const look = async (): Promise<void> => {
+    await child.exited;
+    // conmon writes the file before its first process ends
+    const pid = await readPidFile(layout.monitorPidFile(id));
+    if (pid !== undefined) note(pid);
+  };
+  look().catch((error: unknown) => log.debug({ id, reason: toFault(error).message }, 'the monitor could not be named'));
 }
 
 function monitorArgv(

@@ -11,7 +11,8 @@ import { makeInstance } from '../../support/instance.ts';
 import type { Instance } from '../../support/instance.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
-import { sandboxConfig } from '../support/pods.ts';
+import { containerConfig, sandboxConfig } from '../support/pods.ts';
+import { makeWorld } from '../support/world.ts';
 
 /** Answers VERSION and DEL; ADD never ends. */
 const HANGING_PLUGIN = `#!/bin/sh
@@ -106,3 +107,52 @@ describe('a pod whose CNI plugin hangs', () => {
     expect((await troupe('log', 'stuck')).stdout.trim().split('\n')).toHaveLength(after.history.length);
   });
 });
+
+/** Every call passes but create, which never ends. */
+const HANGING_RUNTIME = `#!/bin/sh
+for word in "$@"; do
+  [ "$word" = create ] && exec sleep 3600
+done
+exec runc "$@"
+`;
+
+describe('a container whose runtime hangs', () => {
+  it('names the monitor, its pid and the deadline, and the runtime below it that it waits on (F33)', async () => {
+    const world = await makeWorld({ name: 'whyr', network: 'host-only', runtimePath: await runtimeThatHangs() });
+    try {
+      const image = await world.pull();
+      const config = sandboxConfig({ name: 'pod', logDirectory: join(world.logs, 'pod'), hostNetwork: true });
+      const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
+      const wish = containerConfig({ name: 'stuck', image, command: ['true'], hostNetwork: true });
+      const made = world.client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish }).then(() => 'made', (thrown: unknown) => String(thrown));
+      const introspection = introspectionClient(join(world.instance.state, 'introspection.sock'), 5000);
+      const below = async (): Promise<readonly string[]> => {
+        const answer = await introspection.explain({ query: 'stuck' }).catch(() => undefined);
+        return answer?.actor?.waits[0]?.below.map(({ name, state }) => `${name} ${state}`) ?? [];
+      };
+      await expect.poll(below, { timeout: 30_000 }).toEqual(['sleep S']);
+      const { actor } = await introspection.explain({ query: 'stuck' });
+      const [wait] = actor?.waits ?? [];
+      expect(actor?.state).toBe('provisioning.process');
+      expect(wait).toMatchObject({ on: 'runc create', processState: 'S' });
+      expect(wait?.argv[0]).toMatch(/conmon$/u);
+      expect(wait?.below[0]?.parentPid).toBe(wait?.pid);
+      expect((wait?.deadlineNs ?? 0n) - (wait?.sinceNs ?? 0n)).toBe(90_000_000_000n);
+      const shown = await run([join(checkout, 'bin/troupe'), 'why', 'pod/stuck', '--state', world.instance.state]);
+      expect(shown.stdout).toContain(`waits on  runc create (`);
+      expect(shown.stdout).toContain(`pid ${wait?.pid}, sleeps`);
+      expect(shown.stdout).toContain(`└─ pid ${wait?.below[0]?.pid} sleep, sleeps`);
+      process.kill(Number(wait?.below[0]?.pid), 'SIGKILL');
+      expect(await made).toContain('runc create');
+    } finally {
+      await world.close();
+    }
+  });
+});
+
+async function runtimeThatHangs(): Promise<string> {
+  const path = join(instance.directory, 'hanging-runtime');
+  await writeFile(path, HANGING_RUNTIME);
+  await chmod(path, 0o755);
+  return path;
+}

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file introspection/v1/introspection.proto.
  */
 export const file_introspection_v1_introspection: GenFile = /*@__PURE__*/
-  fileDesc("CiRpbnRyb3NwZWN0aW9uL3YxL2ludHJvc3BlY3Rpb24ucHJvdG8SEGludHJvc3BlY3Rpb24udjEiGwoLTGlzdFJlcXVlc3QSDAoEa2luZBgBIAEoCSJECgxMaXN0UmVzcG9uc2USJwoGYWN0b3JzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchILCgNzZXEYAiABKAQi+wIKBUFjdG9yEg8KB2FkZHJlc3MYASABKAkSDAoEa2luZBgCIAEoCRIKCgJpZBgDIAEoCRIMCgRuYW1lGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCRIPCgdhdHRlbXB0GAYgASgNEhIKCnNhbmRib3hfaWQYByABKAkSDQoFc3RhdGUYCCABKAkSEAoIc2luY2VfbnMYCSABKAMSEgoKY3JlYXRlZF9ucxgKIAEoAxIPCgdzZXR0bGVkGAsgASgIEg4KBmxpc3RlZBgMIAEoCBIPCgdjbGFpbWVkGA0gASgIEg0KBWRlYnRzGA4gAygJEg0KBWZhdWx0GA8gASgJEiUKBXdhaXRzGBAgAygLMhYuaW50cm9zcGVjdGlvbi52MS5XYWl0EhIKCnJlbW92ZWRfbnMYESABKAMSDQoFY2hhcnQYEiABKAkSCwoDcGlkGBMgASgDEhEKCWV4aXRfY29kZRgUIAEoBRISCgpoYXNfZXhpdGVkGBUgASgIIpEBCgRXYWl0Eg4KBmVmZmVjdBgBIAEoCRIKCgJvbhgCIAEoCRIMCgRhcmd2GAMgAygJEgsKA3BpZBgEIAEoAxIUCgxrZXJuZWxfc3RhY2sYBSABKAkSFQoNcHJvY2Vzc19zdGF0ZRgGIAEoCRIQCghzaW5jZV9ucxgHIAEoAxITCgtkZWFkbGluZV9ucxgIIAEoAyIfCg5FeHBsYWluUmVxdWVzdBINCgVxdWVyeRgBIAEoCSKOAQoPRXhwbGFpblJlc3BvbnNlEiYKBWFjdG9yGAEgASgLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchIpCgdoaXN0b3J5GAIgAygLMhguaW50cm9zcGVjdGlvbi52MS5DaGFuZ2USKAoHcmVsYXRlZBgDIAMoCzIXLmludHJvc3BlY3Rpb24udjEuQWN0b3IiIQoMV2F0Y2hSZXF1ZXN0EhEKCWFmdGVyX3NlcRgBIAEoBCJ7CgZDaGFuZ2USCwoDc2VxGAEgASgEEg0KBWF0X25zGAIgASgDEg8KB2FkZHJlc3MYAyABKAkSDAoEZnJvbRgEIAEoCRIKCgJ0bxgFIAEoCRIKCgJvbhgGIAEoCRINCgVjYXVzZRgHIAEoCRIPCgdzZXR0bGVkGAggASgIIg8KDUNoYXJ0c1JlcXVlc3QiOQoOQ2hhcnRzUmVzcG9uc2USJwoGY2hhcnRzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5DaGFydCJvCgVDaGFydBIKCgJpZBgBIAEoCRIsCgZzdGF0ZXMYAiADKAsyHC5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0U3RhdGUSLAoGYXJyb3dzGAMgAygLMhwuaW50cm9zcGVjdGlvbi52MS5DaGFydEFycm93ImgKCkNoYXJ0U3RhdGUSDAoEcGF0aBgBIAEoCRIOCgZwYXJlbnQYAiABKAkSDAoEdHlwZRgDIAEoCRIPCgdpbml0aWFsGAQgASgIEgwKBHRhZ3MYBSADKAkSDwoHZWZmZWN0cxgGIAMoCSJBCgpDaGFydEFycm93EgwKBGZyb20YASABKAkSCgoCdG8YAiABKAkSCgoCb24YAyABKAkSDQoFZ3VhcmQYBCABKAkiDwoNU3RhdHVzUmVxdWVzdCK9AgoOU3RhdHVzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRILCgNwaWQYAiABKAMSEgoKc3RhcnRlZF9ucxgDIAEoAxIYChBub3RfcmVhZHlfcmVhc29uGAQgASgJEhEKCXNhbmRib3hlcxgFIAEoDRISCgpjb250YWluZXJzGAYgASgNEg0KBXB1bGxzGAcgASgNEg4KBmltYWdlcxgIIAEoDRIVCg1uZXR3b3JrX3JlYWR5GAkgASgIEhcKD25ldHdvcmtfbWVzc2FnZRgKIAEoCRIxCghoYW5kbGVycxgLIAMoCzIfLmludHJvc3BlY3Rpb24udjEuSGFuZGxlclN0YXR1cxIRCglyc3NfYnl0ZXMYDCABKAQSEwoLY29uZmlnX2pzb24YDSABKAkSDgoGc29ja2V0GA4gASgJIjwKDUhhbmRsZXJTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgVyZWFkeRgCIAEoCBIOCgZyZWFzb24YAyABKAkyhQMKDUludHJvc3BlY3Rpb24SRQoETGlzdBIdLmludHJvc3BlY3Rpb24udjEuTGlzdFJlcXVlc3QaHi5pbnRyb3NwZWN0aW9uLnYxLkxpc3RSZXNwb25zZRJOCgdFeHBsYWluEiAuaW50cm9zcGVjdGlvbi52MS5FeHBsYWluUmVxdWVzdBohLmludHJvc3BlY3Rpb24udjEuRXhwbGFpblJlc3BvbnNlEkMKBVdhdGNoEh4uaW50cm9zcGVjdGlvbi52MS5XYXRjaFJlcXVlc3QaGC5pbnRyb3NwZWN0aW9uLnYxLkNoYW5nZTABEksKBkNoYXJ0cxIfLmludHJvc3BlY3Rpb24udjEuQ2hhcnRzUmVxdWVzdBogLmludHJvc3BlY3Rpb24udjEuQ2hhcnRzUmVzcG9uc2USSwoGU3RhdHVzEh8uaW50cm9zcGVjdGlvbi52MS5TdGF0dXNSZXF1ZXN0GiAuaW50cm9zcGVjdGlvbi52MS5TdGF0dXNSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("CiRpbnRyb3NwZWN0aW9uL3YxL2ludHJvc3BlY3Rpb24ucHJvdG8SEGludHJvc3BlY3Rpb24udjEiGwoLTGlzdFJlcXVlc3QSDAoEa2luZBgBIAEoCSJECgxMaXN0UmVzcG9uc2USJwoGYWN0b3JzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchILCgNzZXEYAiABKAQi+wIKBUFjdG9yEg8KB2FkZHJlc3MYASABKAkSDAoEa2luZBgCIAEoCRIKCgJpZBgDIAEoCRIMCgRuYW1lGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCRIPCgdhdHRlbXB0GAYgASgNEhIKCnNhbmRib3hfaWQYByABKAkSDQoFc3RhdGUYCCABKAkSEAoIc2luY2VfbnMYCSABKAMSEgoKY3JlYXRlZF9ucxgKIAEoAxIPCgdzZXR0bGVkGAsgASgIEg4KBmxpc3RlZBgMIAEoCBIPCgdjbGFpbWVkGA0gASgIEg0KBWRlYnRzGA4gAygJEg0KBWZhdWx0GA8gASgJEiUKBXdhaXRzGBAgAygLMhYuaW50cm9zcGVjdGlvbi52MS5XYWl0EhIKCnJlbW92ZWRfbnMYESABKAMSDQoFY2hhcnQYEiABKAkSCwoDcGlkGBMgASgDEhEKCWV4aXRfY29kZRgUIAEoBRISCgpoYXNfZXhpdGVkGBUgASgIIrsBCgRXYWl0Eg4KBmVmZmVjdBgBIAEoCRIKCgJvbhgCIAEoCRIMCgRhcmd2GAMgAygJEgsKA3BpZBgEIAEoAxIUCgxrZXJuZWxfc3RhY2sYBSABKAkSFQoNcHJvY2Vzc19zdGF0ZRgGIAEoCRIQCghzaW5jZV9ucxgHIAEoAxITCgtkZWFkbGluZV9ucxgIIAEoAxIoCgViZWxvdxgJIAMoCzIZLmludHJvc3BlY3Rpb24udjEuUHJvY2VzcyJdCgdQcm9jZXNzEgsKA3BpZBgBIAEoAxISCgpwYXJlbnRfcGlkGAIgASgDEgwKBG5hbWUYAyABKAkSDQoFc3RhdGUYBCABKAkSFAoMa2VybmVsX3N0YWNrGAUgASgJIh8KDkV4cGxhaW5SZXF1ZXN0Eg0KBXF1ZXJ5GAEgASgJIo4BCg9FeHBsYWluUmVzcG9uc2USJgoFYWN0b3IYASABKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkFjdG9yEikKB2hpc3RvcnkYAiADKAsyGC5pbnRyb3NwZWN0aW9uLnYxLkNoYW5nZRIoCgdyZWxhdGVkGAMgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvciIhCgxXYXRjaFJlcXVlc3QSEQoJYWZ0ZXJfc2VxGAEgASgEInsKBkNoYW5nZRILCgNzZXEYASABKAQSDQoFYXRfbnMYAiABKAMSDwoHYWRkcmVzcxgDIAEoCRIMCgRmcm9tGAQgASgJEgoKAnRvGAUgASgJEgoKAm9uGAYgASgJEg0KBWNhdXNlGAcgASgJEg8KB3NldHRsZWQYCCABKAgiDwoNQ2hhcnRzUmVxdWVzdCI5Cg5DaGFydHNSZXNwb25zZRInCgZjaGFydHMYASADKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0Im8KBUNoYXJ0EgoKAmlkGAEgASgJEiwKBnN0YXRlcxgCIAMoCzIcLmludHJvc3BlY3Rpb24udjEuQ2hhcnRTdGF0ZRIsCgZhcnJvd3MYAyADKAsyHC5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0QXJyb3ciaAoKQ2hhcnRTdGF0ZRIMCgRwYXRoGAEgASgJEg4KBnBhcmVudBgCIAEoCRIMCgR0eXBlGAMgASgJEg8KB2luaXRpYWwYBCABKAgSDAoEdGFncxgFIAMoCRIPCgdlZmZlY3RzGAYgAygJIkEKCkNoYXJ0QXJyb3cSDAoEZnJvbRgBIAEoCRIKCgJ0bxgCIAEoCRIKCgJvbhgDIAEoCRINCgVndWFyZBgEIAEoCSIPCg1TdGF0dXNSZXF1ZXN0Ir0CCg5TdGF0dXNSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEgsKA3BpZBgCIAEoAxISCgpzdGFydGVkX25zGAMgASgDEhgKEG5vdF9yZWFkeV9yZWFzb24YBCABKAkSEQoJc2FuZGJveGVzGAUgASgNEhIKCmNvbnRhaW5lcnMYBiABKA0SDQoFcHVsbHMYByABKA0SDgoGaW1hZ2VzGAggASgNEhUKDW5ldHdvcmtfcmVhZHkYCSABKAgSFwoPbmV0d29ya19tZXNzYWdlGAogASgJEjEKCGhhbmRsZXJzGAsgAygLMh8uaW50cm9zcGVjdGlvbi52MS5IYW5kbGVyU3RhdHVzEhEKCXJzc19ieXRlcxgMIAEoBBITCgtjb25maWdfanNvbhgNIAEoCRIOCgZzb2NrZXQYDiABKAkiPAoNSGFuZGxlclN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXJlYWR5GAIgASgIEg4KBnJlYXNvbhgDIAEoCTKFAwoNSW50cm9zcGVjdGlvbhJFCgRMaXN0Eh0uaW50cm9zcGVjdGlvbi52MS5MaXN0UmVxdWVzdBoeLmludHJvc3BlY3Rpb24udjEuTGlzdFJlc3BvbnNlEk4KB0V4cGxhaW4SIC5pbnRyb3NwZWN0aW9uLnYxLkV4cGxhaW5SZXF1ZXN0GiEuaW50cm9zcGVjdGlvbi52MS5FeHBsYWluUmVzcG9uc2USQwoFV2F0Y2gSHi5pbnRyb3NwZWN0aW9uLnYxLldhdGNoUmVxdWVzdBoYLmludHJvc3BlY3Rpb24udjEuQ2hhbmdlMAESSwoGQ2hhcnRzEh8uaW50cm9zcGVjdGlvbi52MS5DaGFydHNSZXF1ZXN0GiAuaW50cm9zcGVjdGlvbi52MS5DaGFydHNSZXNwb25zZRJLCgZTdGF0dXMSHy5pbnRyb3NwZWN0aW9uLnYxLlN0YXR1c1JlcXVlc3QaIC5pbnRyb3NwZWN0aW9uLnYxLlN0YXR1c1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message introspection.v1.ListRequest
@@ -260,6 +260,14 @@ export type Wait = Message<"introspection.v1.Wait"> & {
    * @generated from field: int64 deadline_ns = 8;
    */
   deadlineNs: bigint;
+
+  /**
+   * What that process has started and may itself wait on, parents first: runc below a monitor, iptables below a plugin.
+   * Not for an exec, whose processes are the user's.
+   *
+   * @generated from field: repeated introspection.v1.Process below = 9;
+   */
+  below: Process[];
 };
 
 /**
@@ -268,6 +276,49 @@ export type Wait = Message<"introspection.v1.Wait"> & {
  */
 export const WaitSchema: GenMessage<Wait> = /*@__PURE__*/
   messageDesc(file_introspection_v1_introspection, 3);
+
+/**
+ * By name only: its arguments may be somebody's secrets.
+ *
+ * @generated from message introspection.v1.Process
+ */
+export type Process = Message<"introspection.v1.Process"> & {
+  /**
+   * @generated from field: int64 pid = 1;
+   */
+  pid: bigint;
+
+  /**
+   * @generated from field: int64 parent_pid = 2;
+   */
+  parentPid: bigint;
+
+  /**
+   * comm of proc(5).
+   *
+   * @generated from field: string name = 3;
+   */
+  name: string;
+
+  /**
+   * State letter.
+   *
+   * @generated from field: string state = 4;
+   */
+  state: string;
+
+  /**
+   * @generated from field: string kernel_stack = 5;
+   */
+  kernelStack: string;
+};
+
+/**
+ * Describes the message introspection.v1.Process.
+ * Use `create(ProcessSchema)` to create a new message.
+ */
+export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 4);
 
 /**
  * @generated from message introspection.v1.ExplainRequest
@@ -284,7 +335,7 @@ export type ExplainRequest = Message<"introspection.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 4);
+  messageDesc(file_introspection_v1_introspection, 5);
 
 /**
  * @generated from message introspection.v1.ExplainResponse
@@ -315,7 +366,7 @@ export type ExplainResponse = Message<"introspection.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 5);
+  messageDesc(file_introspection_v1_introspection, 6);
 
 /**
  * @generated from message introspection.v1.WatchRequest
@@ -334,7 +385,7 @@ export type WatchRequest = Message<"introspection.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 6);
+  messageDesc(file_introspection_v1_introspection, 7);
 
 /**
  * @generated from message introspection.v1.Change
@@ -394,7 +445,7 @@ export type Change = Message<"introspection.v1.Change"> & {
  * Use `create(ChangeSchema)` to create a new message.
  */
 export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 7);
+  messageDesc(file_introspection_v1_introspection, 8);
 
 /**
  * @generated from message introspection.v1.ChartsRequest
@@ -407,7 +458,7 @@ export type ChartsRequest = Message<"introspection.v1.ChartsRequest"> & {
  * Use `create(ChartsRequestSchema)` to create a new message.
  */
 export const ChartsRequestSchema: GenMessage<ChartsRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 8);
+  messageDesc(file_introspection_v1_introspection, 9);
 
 /**
  * @generated from message introspection.v1.ChartsResponse
@@ -424,7 +475,7 @@ export type ChartsResponse = Message<"introspection.v1.ChartsResponse"> & {
  * Use `create(ChartsResponseSchema)` to create a new message.
  */
 export const ChartsResponseSchema: GenMessage<ChartsResponse> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 9);
+  messageDesc(file_introspection_v1_introspection, 10);
 
 /**
  * @generated from message introspection.v1.Chart
@@ -451,7 +502,7 @@ export type Chart = Message<"introspection.v1.Chart"> & {
  * Use `create(ChartSchema)` to create a new message.
  */
 export const ChartSchema: GenMessage<Chart> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 10);
+  messageDesc(file_introspection_v1_introspection, 11);
 
 /**
  * @generated from message introspection.v1.ChartState
@@ -501,7 +552,7 @@ export type ChartState = Message<"introspection.v1.ChartState"> & {
  * Use `create(ChartStateSchema)` to create a new message.
  */
 export const ChartStateSchema: GenMessage<ChartState> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 11);
+  messageDesc(file_introspection_v1_introspection, 12);
 
 /**
  * @generated from message introspection.v1.ChartArrow
@@ -535,7 +586,7 @@ export type ChartArrow = Message<"introspection.v1.ChartArrow"> & {
  * Use `create(ChartArrowSchema)` to create a new message.
  */
 export const ChartArrowSchema: GenMessage<ChartArrow> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 12);
+  messageDesc(file_introspection_v1_introspection, 13);
 
 /**
  * @generated from message introspection.v1.StatusRequest
@@ -548,7 +599,7 @@ export type StatusRequest = Message<"introspection.v1.StatusRequest"> & {
  * Use `create(StatusRequestSchema)` to create a new message.
  */
 export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 13);
+  messageDesc(file_introspection_v1_introspection, 14);
 
 /**
  * @generated from message introspection.v1.StatusResponse
@@ -634,7 +685,7 @@ export type StatusResponse = Message<"introspection.v1.StatusResponse"> & {
  * Use `create(StatusResponseSchema)` to create a new message.
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 14);
+  messageDesc(file_introspection_v1_introspection, 15);
 
 /**
  * @generated from message introspection.v1.HandlerStatus
@@ -661,7 +712,7 @@ export type HandlerStatus = Message<"introspection.v1.HandlerStatus"> & {
  * Use `create(HandlerStatusSchema)` to create a new message.
  */
 export const HandlerStatusSchema: GenMessage<HandlerStatus> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 15);
+  messageDesc(file_introspection_v1_introspection, 16);
 
 /**
  * @generated from service introspection.v1.Introspection
