@@ -36,7 +36,9 @@ export class Detail {
     if (actor.address !== this.#address) this.#begin(actor.address);
     this.#part('head', [actor.address, actor.name, actor.state, actor.sinceNs, actor.removedNs, toneOf(actor, Date.now())], () => headOf(actor));
     this.#part('trouble', [actor.fault, actor.debts], () => troubleOf(actor));
-    this.#part('waits', actor.waits ?? [], () => waitsOf(actor));
+    // what is open stays open when the kernel's stack changes
+    const isOpen = this.#parts.get('waits').section.querySelector('details')?.open;
+    this.#part('waits', actor.waits ?? [], () => waitsOf(actor, isOpen));
     this.#showChart(actor, history);
     this.#part('facts', factsOf(actor), () => factList(factsOf(actor), this.#choose));
     this.#part('related', related.map((one) => [one.address, one.name, one.state, one.settled]), () => relatedOf(related, this.#choose));
@@ -122,13 +124,13 @@ function troubleOf(actor) {
   ].filter((line) => line !== undefined);
 }
 
-function waitsOf(actor) {
+function waitsOf(actor, isOpen) {
   const waits = actor.waits ?? [];
   if (waits.length === 0) return undefined;
-  return [h('h3', {}, 'Waits on'), ...waits.map(waitCard)];
+  return [h('h3', {}, 'Waits on'), ...waits.map((wait) => waitCard(wait, isOpen))];
 }
 
-function waitCard(wait) {
+function waitCard(wait, isOpen) {
   const [from, to] = [msOf(wait.sinceNs), msOf(wait.deadlineNs)];
   const pid = wait.pid === undefined || wait.pid === '0' ? undefined : wait.pid;
   const letter = wait.processState ?? '';
@@ -140,7 +142,7 @@ function waitCard(wait) {
     h('p', { class: 'bound' }, h('span', {}, 'since ', h('time', { 'data-since': from })), h('progress', { max: 1, value: 0, 'data-from': from, 'data-to': to, 'aria-label': 'share of the time until it is given up' }), h('span', { 'data-deadline': to })),
     process,
     (wait.argv ?? []).length === 0 ? undefined : h('pre', { class: 'argv' }, wait.argv.join(' ')),
-    (wait.kernelStack ?? '') === '' ? undefined : h('details', { open: letter === 'D' }, h('summary', {}, 'kernel stack'), h('pre', {}, wait.kernelStack)),
+    (wait.kernelStack ?? '') === '' ? undefined : h('details', { open: isOpen ?? letter === 'D' }, h('summary', {}, 'kernel stack'), h('pre', {}, wait.kernelStack)),
   );
 }
 

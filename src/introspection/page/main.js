@@ -157,13 +157,13 @@ function failed(error) {
 async function follow() {
   for (;;) {
     try {
+      model.rewind();
       await refresh();
       for await (const change of watch(model.seq)) taken(change);
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
-      // another daemon, or changes that nobody remembers: begin with a list
-      if (error.code === 'out_of_range') model.forget();
-      else failed(error);
+      // after changes that nobody remembers any more it begins with a List like after any other end
+      if (error.code !== 'out_of_range') failed(error);
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }

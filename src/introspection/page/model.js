@@ -35,9 +35,8 @@ export class Model {
     this.actors.delete(address);
   }
 
-  /** The daemon is another one: its numbers begin anew. */
-  forget() {
-    this.actors = new Map();
+  /** Another daemon may answer from here on, whose numbers begin anew: the next List says where. */
+  rewind() {
     this.seq = 0n;
   }
 }

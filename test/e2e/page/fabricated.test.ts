@@ -129,6 +129,19 @@ describe.skipIf(chromium === undefined)('the page over 500 pods', () => {
     expect(page.requests.filter((url) => !url.startsWith(`${web.origin}/`))).toEqual([]);
   });
 
+  test('it goes on by itself when the daemon comes back', async () => {
+    const { host } = new URL(web.origin);
+    await web.close();
+    await page.until("document.getElementById('status').dataset.tone === 'bad'");
+    const next = stage();
+    next.put(sandbox(777, 'ready'));
+    web = await startWeb({ address: host, token, introspection: next.options, metrics: () => Promise.resolve(''), metricsAreOpen: false });
+    await page.value("document.querySelector('[data-mode=all]').click()");
+    await page.until(`${rows}.length === 1 && ${named('pod-777')} !== undefined`);
+    next.put(sandbox(778, 'ready'));
+    await page.until(`${named('pod-778')} !== undefined`);
+  });
+
   test('a wrong token says so and shows nothing', async () => {
     await page.value(`(location.hash = '#token=${'0'.repeat(64)}', sessionStorage.clear())`);
     await page.open('about:blank');

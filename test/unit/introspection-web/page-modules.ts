@@ -39,7 +39,7 @@ interface PageModel {
   apply(change: object): void;
   put(actor: PageActor & { readonly removedNs?: string }): void;
   remove(address: string): void;
-  forget(): void;
+  rewind(): void;
 }
 
 const page = join(import.meta.dirname, '../../../src/introspection/page');
