@@ -271,7 +271,10 @@ class Writer<S> implements JournalPort {
     const file = this.#file;
     this.#file = undefined;
     try {
-      this.#file = await this.#disk.openAt(`journal.${this.#number}`, this.#length);
+      const cut = await this.#disk.openAt(`journal.${this.#number}`, this.#length);
+      // a power loss must not bring the refused part back
+      await cut.sync();
+      this.#file = cut;
       await file?.close();
     } catch (thrown) {
       this.#log.warn({ reason: toFault(thrown).message }, 'journal: the file could not be cut back');
