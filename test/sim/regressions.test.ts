@@ -105,4 +105,15 @@ describe('bugs found by the simulation', () => {
     const { failure, world } = await runScenario(0, hook);
     expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
   });
+
+  it('F27 an image that lost a layer is forgotten at the start and pulled again (seed 61)', async () => {
+    const hook = at('CreateContainer storage.mountRootfs', 'before', 1, (_number, _when, _pair, world) => {
+      // the disk lost it: no promise of ours
+      world.history.images.clear();
+      world.kernel.layers.delete(`sha256:${'b'.repeat(64)}`);
+      return die(world);
+    });
+    const { failure, world } = await runScenario(0, hook);
+    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+  });
 });
