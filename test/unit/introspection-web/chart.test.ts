@@ -5,8 +5,10 @@ import type { Box } from './page-modules.ts';
 
 const holds = (outer: Box, inner: Box): boolean =>
   outer.x <= inner.x && outer.y <= inner.y && outer.x + outer.width >= inner.x + inner.width && outer.y + outer.height >= inner.y + inner.height;
+/** Pixels between two boxes, so that they are seen as two and a line fits between them. */
+const APART = 8;
 const meets = (one: Box, other: Box): boolean =>
-  one.x < other.x + other.width && other.x < one.x + one.width && one.y < other.y + other.height && other.y < one.y + one.height;
+  one.x < other.x + other.width + APART && other.x < one.x + one.width + APART && one.y < other.y + other.height + APART && other.y < one.y + one.height + APART;
 const isAround = (outer: string, inner: string): boolean => inner.startsWith(`${outer}.`);
 
 /** Whether a straight line has points strictly inside a box. */
