@@ -181,6 +181,6 @@ function complaintOf(method: string, params: Json): string | undefined {
     const { level, text, url } = params['entry'] as { level: string; text: string; url?: string };
     return level === 'error' || level === 'warning' ? `log: ${text} ${bare(url ?? '')}` : undefined;
   }
-  if (method === 'Network.loadingFailed') return `request: ${String(params['errorText'])} ${String(params['blockedReason'] ?? '')}`;
+  if (method === 'Network.loadingFailed') return `request: ${JSON.stringify([params['errorText'], params['blockedReason']])}`;
   return undefined;
 }
