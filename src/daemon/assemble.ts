@@ -19,6 +19,7 @@ import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
 import { createStatsDriver } from '../host/stats-driver.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
+import { userNamespacesProblem } from '../host/userns-probe.ts';
 import type { Chart } from '../introspection/chart.ts';
 import { troupeCharts } from '../introspection/charts.ts';
 import { Recorder } from '../introspection/recorder.ts';
@@ -95,7 +96,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     runtime,
     network,
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
-    storage: createStorageDriver({ store, clock }),
+    storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx) }),
     images: createImagesDriver({
       client, store, clock,
@@ -179,6 +180,11 @@ async function runtimeDriver(
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,
     systemdCgroup: false,
+    userNamespaces: async () => {
+      const problem = await userNamespacesProblem({ program: layout.usernsProgram, directory: layout.root, clock });
+      if (problem !== undefined) log.info({ problem }, 'no user namespaces for pods on this machine');
+      return problem === undefined;
+    },
   });
   await driver.open();
   return driver;

@@ -105,8 +105,14 @@ async function readAll(file: number, sizeHint: number, path: string, bytesMax: n
   return fail('outside', `read ${path}: it grew while it was read`, { subject: path, retryable: true });
 }
 
+/** By the host's numbers. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 /** Makes a directory inside a root with all its parents; one that is there keeps its mode and owner. */
-export async function mkdirInRoot(root: Root, path: string, mode: number): Promise<void> {
+export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
   await withRoot(root, async (rootFd) => {
     const parts = posix.normalize(`/${path}`).split('/').filter((part) => part !== '');
     if (parts.length > hostLimits.pathComponents) fail('invalidRequest', `make directory ${path}: too deep`, { subject: path });
@@ -115,18 +121,22 @@ export async function mkdirInRoot(root: Root, path: string, mode: number): Promi
       const found = await openBelow(rootFd, prefix, O_PATH | O_DIRECTORY, 0);
       if (found.result !== -1) await closeLater(found.result);
       else if (errnoName(found.errno) !== 'ENOENT') must(found, 'make directory', path);
-      else await mkdirOnce(rootFd, parts.slice(0, depth), mode);
+      else await mkdirOnce(rootFd, parts.slice(0, depth), mode, owner);
     }
   });
 }
 
-async function mkdirOnce(rootFd: number, parts: readonly string[], mode: number): Promise<void> {
+async function mkdirOnce(rootFd: number, parts: readonly string[], mode: number, owner: Owner | undefined): Promise<void> {
   const name = parts.at(-1) ?? '';
   const path = parts.join('/');
   const parent = await openBelow(rootFd, parts.slice(0, -1).join('/') || '.', O_PATH | O_DIRECTORY, 0);
   await withFd(must(parent, 'make directory', path), async (fd) => {
     const made = await callInPool('files', libc.mkdirat, fd, name, mode);
-    if (made.result === 0) return;
+    if (made.result === 0) {
+      if (owner === undefined) return;
+      must(await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW), 'set the owner of', path);
+      return;
+    }
     // somebody else made it, or it is a link to nowhere: the next look tells
     if (errnoName(made.errno) !== 'EEXIST') must(made, 'make directory', path);
     await closeLater(must(await openBelow(rootFd, path, O_PATH | O_DIRECTORY, 0), 'make directory', path));

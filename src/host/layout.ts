@@ -7,7 +7,7 @@ import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { fail } from '../base/fault.ts';
 
 /** Namespaces of a pod that are kept by a bind mount. */
-export type PinKind = 'net' | 'ipc' | 'uts';
+export type PinKind = 'net' | 'ipc' | 'uts' | 'user';
 
 /** The parent of our cgroups where the client names none. */
 export const DEFAULT_CGROUP_PARENT = '/troupe';
@@ -58,6 +58,9 @@ export interface Layout {
    * `root`: many distributions mount /run noexec.
    */
   readonly pauseRootfs: string;
+
+  /** The program that makes user namespaces; below `root` for the same reason. */
+  readonly usernsProgram: string;
 
   /** Logs of a sandbox whose client names no directory; nobody else removes it. */
   ownLogDirectory(id: SandboxId): string;
@@ -126,6 +129,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     runtimesDir,
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
     pauseRootfs: join(root, 'pause-rootfs'),
+    usernsProgram: join(root, 'userns-program'),
     ownLogDirectory: (id) => join(root, 'logs', id),
     rootfsesDir,
     storageDir: (id) => join(rootfsesDir, id),

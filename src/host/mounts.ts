@@ -101,7 +101,7 @@ async function configure(context: number, key: string, value: string | true, att
 }
 
 /** Moves a detached mount to its place and closes its descriptor. */
-async function attach(mount: number, attempted: string, target: string): Promise<void> {
+export async function attach(mount: number, attempted: string, target: string): Promise<void> {
   try {
     const moved = await callInPool(POOL_KEY, libc.moveMount, mount, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
     must(moved, attempted, target);
@@ -205,6 +205,8 @@ export interface TmpfsRequest extends MountFlags {
   readonly sizeBytes: number | bigint;
   /** Permissions of its root, such as 0o1777. */
   readonly mode: number;
+  /** Of its root; root's own where it is not said. */
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** Mounts a tmpfs with a bound: one without takes half of the machine's memory. */
@@ -212,6 +214,7 @@ export async function mountTmpfs(request: TmpfsRequest): Promise<void> {
   const options = [
     ['size', request.sizeBytes.toString()],
     ['mode', request.mode.toString(8)],
+    ...(request.owner === undefined ? [] : ([['uid', String(request.owner.uid)], ['gid', String(request.owner.gid)]] as const)),
   ] as const;
   await mountFilesystem({ ...request, type: 'tmpfs', options });
 }
@@ -260,7 +263,8 @@ export async function setPropagation(
   await setAttributes(AT_FDCWD, target, recursive, attributes, `make ${propagation} the mount`, target);
 }
 
-async function setAttributes(
+/** mount_setattr(2): `path` below `fd`, or what `fd` is with AT_EMPTY_PATH. */
+export async function setAttributes(
   fd: number,
   path: string,
   flags: number,

@@ -7,6 +7,7 @@ import { actorLimits } from '../../base/limits.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
 import type { Ports } from '../ports/ports.ts';
+import type { RootfsInput } from '../ports/storage.ts';
 import type { ContainerSpec, ImageUse, Resources } from '../ports/specs.ts';
 import type { ContainerStep, Making } from './container.context.ts';
 
@@ -42,7 +43,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         journal.append([{ type: 'container.intent', id, spec, image, createdAtNs }], { sync: true }),
     ),
     mountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'mountRootfs', limits.rootfsMs, (input, fx) =>
-      storage.mountRootfs({ id: input.id, layers: input.image.layers }, fx),
+      storage.mountRootfs({ id: input.id, layers: input.image.layers, ...userNamespaceOf(input.spec) }, fx),
     ),
     writeBundle: effectLogic<ContainerEffectInput & { readonly making: Making | undefined }, EffectiveContainer>(
       activity,
@@ -138,6 +139,11 @@ export function containerEffects(ports: Ports, activity: Activity) {
       journal.append([{ type: 'container.removed', id }], { sync: true }),
     ),
   };
+}
+
+function userNamespaceOf({ key, security }: ContainerSpec): Pick<RootfsInput, 'userNamespace'> {
+  const mappings = security.namespaces.user;
+  return mappings === undefined ? {} : { userNamespace: { sandboxId: key.sandboxId, mappings } };
 }
 
 function writeBundle(

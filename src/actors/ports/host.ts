@@ -17,7 +17,7 @@ export interface HostFacts {
 export interface SandboxFacts {
   readonly id: SandboxId;
   /** The pins that are there and hold a namespace. */
-  readonly pins: readonly ('net' | 'ipc' | 'uts')[];
+  readonly pins: readonly ('net' | 'ipc' | 'uts' | 'user')[];
   readonly files: boolean;
 }
 

@@ -42,10 +42,25 @@ export interface SeccompChoice {
 
 export type PidMode = 'pod' | 'container' | 'node' | 'target';
 
+/** Ids of a user namespace: `containerId` on are `hostId` on of the host, `length` of them (user_namespaces(7)). */
+export interface IdMapping {
+  readonly containerId: number;
+  readonly hostId: number;
+  readonly length: number;
+}
+
+/** The one mapping for users and the one for groups; both map the container's 0 and are of one length. */
+export interface IdMappings {
+  readonly uids: IdMapping;
+  readonly gids: IdMapping;
+}
+
 export interface Namespaces {
   readonly network: 'pod' | 'node';
   readonly pid: PidMode;
   readonly ipc: 'pod' | 'node';
+  /** The pod's own user namespace; left out for the host's. */
+  readonly user?: IdMappings | undefined;
   /** For pid `target`: the container whose PID namespace is joined. */
   readonly targetId: ContainerId | undefined;
 }
@@ -89,6 +104,8 @@ export interface Mount {
   readonly recursiveReadOnly: boolean;
   readonly propagation: 'private' | 'hostToContainer' | 'bidirectional';
   readonly selinuxRelabel: boolean;
+  /** The source's files show with these owners; left out for their own. */
+  readonly idMappings?: IdMappings | undefined;
 }
 
 export interface Device {

@@ -1,11 +1,14 @@
 /** Layers by diff-id and the root file systems made from them. */
-import type { ContainerId, Digest } from '../../base/ids.ts';
+import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
 import type { EffectContext } from './effect.ts';
+import type { IdMappings } from './specs.ts';
 
 export interface RootfsInput {
   readonly id: ContainerId;
   /** Lowest first. */
   readonly layers: readonly Digest[];
+  /** For a pod with a user namespace: the sandbox that pins it, and the owners that the files shall have on the host. */
+  readonly userNamespace?: { readonly sandboxId: SandboxId; readonly mappings: IdMappings } | undefined;
 }
 
 export interface FilesystemUsage {

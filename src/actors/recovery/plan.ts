@@ -77,6 +77,7 @@ function isWhole(facts: SandboxFacts, world: World): boolean {
   // a stop whose record the disk refused may have got as far as the DEL
   if (spec.namespaces.network === 'pod' && !(seen?.pins.includes('net') && world.networks.has(id))) return false;
   if (spec.namespaces.ipc === 'pod' && !seen?.pins.includes('ipc')) return false;
+  if (spec.namespaces.user !== undefined && !seen?.pins.includes('user')) return false;
   if (facts.ready?.pause === undefined) return true;
   return world.pauses.get(id)?.process?.pid === facts.ready.pause.pid;
 }

@@ -87,8 +87,12 @@ function userOf({ uid, gid, supplementalGroups }: NonNullable<ContainerView['eff
 }
 
 function mountOf(mount: Mount): MessageInitShape<typeof MountSchema> {
-  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel } = mount;
-  return { containerPath, hostPath, readonly, recursiveReadOnly, selinuxRelabel, propagation: PROPAGATION[propagation] };
+  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel, idMappings } = mount;
+  return {
+    containerPath, hostPath, readonly, recursiveReadOnly, selinuxRelabel,
+    propagation: PROPAGATION[propagation],
+    ...(idMappings === undefined ? {} : { uidMappings: [idMappings.uids], gidMappings: [idMappings.gids] }),
+  };
 }
 
 function resourcesOf(resources: Resources): MessageInitShape<typeof LinuxContainerResourcesSchema> {

@@ -54,5 +54,8 @@ function namespaceOptions(namespaces: Namespaces): MessageInitShape<typeof Names
     pid: MODE[namespaces.pid],
     ipc: MODE[namespaces.ipc],
     targetId: namespaces.targetId ?? '',
+    ...(namespaces.user === undefined
+      ? {}
+      : { usernsOptions: { mode: NamespaceMode.POD, uids: [namespaces.user.uids], gids: [namespaces.user.gids] } }),
   };
 }

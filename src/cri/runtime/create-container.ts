@@ -26,6 +26,7 @@ export function createContainer(options: ServiceOptions): RpcHandler<typeof Runt
         sandboxId: id,
         sandbox,
         recursiveReadOnlyMounts: handler?.recursiveReadOnlyMounts ?? false,
+        userNamespaces: handler?.userNamespaces ?? false,
         findTarget: (target) => findTarget(options, target, id),
         findImage: (name) => findImage(options, name),
       });

@@ -10,12 +10,11 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
   const { troupe, configView } = options;
   return async ({ verbose }) => ({
     status: { conditions: [runtimeCondition(options), networkCondition(options)] },
-    runtimeHandlers: troupe.handlers().map(({ name, recursiveReadOnlyMounts }) => ({
+    runtimeHandlers: troupe.handlers().map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
       name,
-      // what a handler could do counts only once requests with user namespaces are taken
-      features: { recursiveReadOnlyMounts, userNamespaces: false },
+      features: { recursiveReadOnlyMounts, userNamespaces },
     })),
-    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false },
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: false },
     info: verbose ? { config: encodePlain(configView()) } : {},
   });
 }

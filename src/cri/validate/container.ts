@@ -7,12 +7,13 @@ import type { HostPolicy } from '../service-options.ts';
 import { absolutePath, each, line, path, quoted, refuse, required, stringMap, text, unset, utf8Bytes } from './check.ts';
 import { devices, mounts } from './mounts.ts';
 import { containerNamespaces } from './namespaces.ts';
+import type { UsernsPolicy } from './namespaces.ts';
 import { resources } from './resources.ts';
 import { apparmorProfile, capabilities, checkSelinux, seccompChoice, userChoice } from './security.ts';
 import { signalName } from './signals.ts';
 
 /** What CreateContainer's config is read against. */
-export interface ContainerSurroundings extends HostPolicy {
+export interface ContainerSurroundings extends HostPolicy, UsernsPolicy {
   readonly sandboxId: SandboxId;
   readonly sandbox: SandboxSpec;
   /** Of the sandbox's handler. */
@@ -43,7 +44,7 @@ export function containerSpec(config: ContainerConfig | undefined, around: Conta
     workingDir: config.workingDir === '' ? '' : absolutePath('config.working_dir', config.workingDir),
     env: env('config.envs', config.envs),
     mounts: mounts('config.mounts', config.mounts, around),
-    devices: devices('config.devices', config.devices),
+    devices: devices('config.devices', config.devices, around.sandbox.namespaces),
     labels: stringMap('config.labels', config.labels),
     annotations: stringMap('config.annotations', config.annotations),
     logPath: logPath('config.log_path', config.logPath),

@@ -1,15 +1,18 @@
 /** Mounts and devices of a container. Pure: whether a source exists is the bundle writer's to find out. */
-import type { Device, Mount } from '../../actors/ports/specs.ts';
+import type { Device, Mount, Namespaces } from '../../actors/ports/specs.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 import type { Device as DeviceMessage, Mount as MountMessage } from '../../gen/runtime/v1/api_pb.ts';
 import { MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
 import { withKubeletPrefix } from '../status.ts';
 import { absolutePath, each, quoted, refuse, unset, word } from './check.ts';
+import { mountMappings } from './userns.ts';
 
 export interface MountPolicy {
   readonly selinuxEnabled: boolean;
   /** Of the sandbox's handler. */
   readonly recursiveReadOnlyMounts: boolean;
+  /** Of the same: whether it can show a source's files with other owners. */
+  readonly userNamespaces: boolean;
 }
 
 const PROPAGATION = {
@@ -26,8 +29,6 @@ export function mounts(field: string, asked: readonly MountMessage[], policy: Mo
 function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
   unset(`${field}.image`, mount.image === undefined || mount.image.image === '', 'an image as volume is');
   unset(`${field}.image_sub_path`, mount.imageSubPath === '', 'an image as volume is');
-  unset(`${field}.uidMappings`, mount.uidMappings.length === 0, 'an id-mapped mount is');
-  unset(`${field}.gidMappings`, mount.gidMappings.length === 0, 'an id-mapped mount is');
   unset(`${field}.mount_options`, mount.mountOptions.length === 0, 'an option of a mount is');
   // without SELinux there is nothing to label: both peers do nothing, and critest always asks for it
   unset(`${field}.selinux_relabel`, !mount.selinuxRelabel || !policy.selinuxEnabled, 'an SELinux label is');
@@ -40,9 +41,17 @@ function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mou
     recursiveReadOnly: mount.recursiveReadOnly,
     propagation: word(`${field}.propagation`, mount.propagation, PROPAGATION),
     selinuxRelabel: mount.selinuxRelabel,
+    ...mapped(field, mount, policy),
   };
   if (parsed.recursiveReadOnly) checkRecursive(`${field}.recursive_read_only`, parsed, policy);
   return parsed;
+}
+
+/** Volumes of pods with a user namespace, which the kubelet maps; a mount without keeps its owners. */
+function mapped(field: string, { uidMappings, gidMappings }: MountMessage, policy: MountPolicy): Pick<Mount, 'idMappings'> {
+  const idMappings = mountMappings(field, uidMappings, gidMappings);
+  if (idMappings === undefined) return {};
+  return policy.userNamespaces ? { idMappings } : refuse(`${field}.uidMappings`, 'an id-mapped mount is more than the runtime handler or the kernel can do');
 }
 
 function checkRecursive(field: string, mount: Mount, policy: MountPolicy): void {
@@ -54,12 +63,19 @@ function checkRecursive(field: string, mount: Mount, policy: MountPolicy): void 
 }
 
 /** Devices of the host. */
-export function devices(field: string, asked: readonly DeviceMessage[]): readonly Device[] {
-  return each(field, asked, (at, device) => ({
-    containerPath: absolutePath(`${at}.container_path`, device.containerPath),
-    hostPath: absolutePath(`${at}.host_path`, device.hostPath),
-    permissions: permissions(`${at}.permissions`, device.permissions),
-  }));
+export function devices(field: string, asked: readonly DeviceMessage[], { user }: Namespaces): readonly Device[] {
+  return each(field, asked, (at, device) => {
+    const { containerPath, hostPath } = device;
+    // nodes can't be made in a user namespace: runtimes bind the one that the host has at the same path (runc)
+    if (user !== undefined && containerPath !== hostPath) {
+      refuse(`${at}.container_path`, 'is not the host path, as it must be in a user namespace');
+    }
+    return {
+      containerPath: absolutePath(`${at}.container_path`, containerPath),
+      hostPath: absolutePath(`${at}.host_path`, hostPath),
+      permissions: permissions(`${at}.permissions`, device.permissions),
+    };
+  });
 }
 
 function permissions(field: string, value: string): string {

@@ -4,6 +4,7 @@ import type { ContainerId } from '../../base/ids.ts';
 import type { NamespaceOption } from '../../gen/runtime/v1/api_pb.ts';
 import { NamespaceMode } from '../../gen/runtime/v1/api_pb.ts';
 import { refuse, required, text, unset, word } from './check.ts';
+import { sameMappings, userNamespace } from './userns.ts';
 
 const SHARED = { [NamespaceMode.POD]: 'pod', [NamespaceMode.NODE]: 'node' } as const;
 const PID: Readonly<Record<number, PidMode>> = {
@@ -13,12 +14,20 @@ const PID: Readonly<Record<number, PidMode>> = {
   [NamespaceMode.TARGET]: 'target',
 };
 
+export interface UsernsPolicy {
+  /** Of the sandbox's handler, on this machine. */
+  readonly userNamespaces: boolean;
+}
+
 /** POD for all where nothing is said: the contract's zero value. */
-export function sandboxNamespaces(field: string, options: NamespaceOption | undefined): Namespaces {
+export function sandboxNamespaces(field: string, options: NamespaceOption | undefined, policy: UsernsPolicy): Namespaces {
   if (options === undefined) return { network: 'pod', pid: 'pod', ipc: 'pod', targetId: undefined };
   const namespaces = parse(field, options);
   if (namespaces.pid === 'target') refuse(`${field}.pid`, 'TARGET is for containers');
   unset(`${field}.target_id`, options.targetId === '', 'a target of a sandbox is');
+  if (namespaces.user !== undefined && !policy.userNamespaces) {
+    refuse(`${field}.userns_options`, 'a user namespace is more than the runtime handler, the kernel or its file system can do');
+  }
   return { ...namespaces, targetId: undefined };
 }
 
@@ -39,6 +48,9 @@ export function containerNamespaces(
       refuse(`${field}.${name}`, `${namespaces[name].toUpperCase()}, but the sandbox has ${sandbox[name].toUpperCase()}`);
     }
   }
+  if (!sameMappings(namespaces.user, sandbox.user)) {
+    refuse(`${field}.userns_options`, 'is another user namespace than that of the sandbox');
+  }
   if (namespaces.pid !== 'target') {
     if (options.targetId !== '') refuse(`${field}.target_id`, 'is set, but pid is not TARGET');
     return { ...namespaces, targetId: undefined };
@@ -52,9 +64,6 @@ function parse(field: string, options: NamespaceOption): Omit<Namespaces, 'targe
   const network = word(`${field}.network`, options.network, SHARED);
   const pid = word(`${field}.pid`, options.pid, PID);
   const ipc = word(`${field}.ipc`, options.ipc, SHARED);
-  const userns = options.usernsOptions;
-  // the kubelet states NODE for pods without a user namespace
-  const isHosts = userns === undefined || (userns.mode === NamespaceMode.NODE && userns.uids.length + userns.gids.length === 0);
-  unset(`${field}.userns_options`, isHosts, 'a user namespace is');
-  return { network, pid, ipc };
+  const user = userNamespace(`${field}.userns_options`, options.usernsOptions);
+  return { network, pid, ipc, ...(user === undefined ? {} : { user }) };
 }

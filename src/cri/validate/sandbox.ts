@@ -5,19 +5,20 @@ import type { LinuxPodSandboxConfig, PodSandboxConfig, PodSandboxMetadata } from
 import type { HostPolicy } from '../service-options.ts';
 import { absolutePath, line, path, quoted, refuse, required, stringMap, unset } from './check.ts';
 import { sandboxNamespaces } from './namespaces.ts';
+import type { UsernsPolicy } from './namespaces.ts';
 import { dnsConfig, portMappings } from './network.ts';
 import { resources } from './resources.ts';
 import { apparmorProfile, checkSelinux, seccompChoice, userChoice } from './security.ts';
 import { sysctls } from './sysctls.ts';
 
 /** What RunPodSandbox asks for. Throws `invalidRequest` with the field's name. */
-export function sandboxSpec(config: PodSandboxConfig | undefined, handler: string, policy: HostPolicy): SandboxSpec {
+export function sandboxSpec(config: PodSandboxConfig | undefined, handler: string, policy: HostPolicy & UsernsPolicy): SandboxSpec {
   if (config === undefined) return refuse('config', 'is missing');
   unset('config.windows', config.windows === undefined, 'Windows is');
   const { linux } = config;
   const context = linux?.securityContext;
   const at = 'config.linux.security_context';
-  const namespaces = sandboxNamespaces(`${at}.namespace_options`, context?.namespaceOptions);
+  const namespaces = sandboxNamespaces(`${at}.namespace_options`, context?.namespaceOptions, policy);
   checkSelinux(`${at}.selinux_options`, context?.selinuxOptions);
   apparmorProfile(at, context?.apparmor, '', policy);
   checkPodResources(linux);

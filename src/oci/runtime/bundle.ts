@@ -97,7 +97,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // the whole path: what is mounted below the directory may hang as well
   if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
-  await mkdirInRoot(rootfs, cwd, 0o755);
+  await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
   for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
   return { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
@@ -120,7 +120,13 @@ function pinsOf(layout: Layout, id: SandboxId, { namespaces }: SandboxSpec): Spe
     net: isOwnNetwork ? layout.pin(id, 'net') : undefined,
     uts: isOwnNetwork ? layout.pin(id, 'uts') : undefined,
     ipc: namespaces.ipc === 'pod' ? layout.pin(id, 'ipc') : undefined,
+    user: namespaces.user === undefined ? undefined : layout.pin(id, 'user'),
   };
+}
+
+/** The pod's root by the host's numbers; undefined where it is the host's own. */
+function rootOf({ namespaces: { user } }: SandboxSpec): { readonly uid: number; readonly gid: number } | undefined {
+  return user === undefined ? undefined : { uid: user.uids.hostId, gid: user.gids.hostId };
 }
 
 /** A pid alone could belong to another process by now, and the container would join that one's namespace. */

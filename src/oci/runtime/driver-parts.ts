@@ -42,6 +42,8 @@ export interface RuntimeDriverOptions {
   readonly bundles: BundleWriter;
   /** The machine's cgroup hierarchies. */
   readonly cgroups: CgroupLayout;
+  /** Whether the machine can give pods user namespaces; asked at each probe. Left out: it can't. */
+  readonly userNamespaces?: () => Promise<boolean>;
 }
 
 export interface DriverParts extends RuntimeDriverOptions {

@@ -22,6 +22,7 @@ import { endOrphanExecs } from './exec-orphans.ts';
 import { update } from './driver-update.ts';
 import { execSync } from './exec.ts';
 import { HandlerTable, probeHandler } from './handlers.ts';
+import type { Handler } from './handlers.ts';
 import { observe } from './observe.ts';
 import { startArgv } from './runc.ts';
 import { createStreamsDriver } from './stream-driver.ts';
@@ -49,7 +50,12 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const exits = new Exits(parts);
   const standInDir = join(layout.root, 'stand-ins');
   const probe = async (): Promise<void> => {
-    await Promise.all(table.all().map(async (handler) => table.set(handler.name, await probeHandler(handler, { ...options, standInDir }))));
+    const ofMachine = options.userNamespaces?.() ?? Promise.resolve(false);
+    const probeOne = async (handler: Handler): Promise<void> => {
+      const result = await probeHandler(handler, { ...options, standInDir });
+      table.set(handler.name, { ...result, userNamespaces: result.userNamespaces && (await ofMachine) });
+    };
+    await Promise.all(table.all().map(probeOne));
   };
   return {
     async open(): Promise<void> {

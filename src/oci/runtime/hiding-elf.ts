@@ -8,7 +8,7 @@
  * Machine code kept as data, so that conmon and we can call it in place of the runtime without a compiler or a shell.
  * Only for x86-64.
  */
-import { staticElf } from './elf.ts';
+import { staticElf } from '../../host/elf.ts';
 
 export interface Hiding {
   /** Absolute path of the program. */

@@ -6,8 +6,8 @@
  *
  * Some thirty bytes of machine code, kept here as data, so that no compiler and no pause image is needed.
  */
-import type { ElfArch } from './elf.ts';
-import { staticElf } from './elf.ts';
+import type { ElfArch } from '../../host/elf.ts';
+import { staticElf } from '../../host/elf.ts';
 
 export type PauseArch = ElfArch;
 

@@ -13,6 +13,7 @@ import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from './spec/masked.ts';
 import { clampOomScoreAdj, openFilesLimit } from './spec/process.ts';
 import { defaultSeccomp } from './spec/seccomp.ts';
 import type { OciNamespace, OciSpec } from './spec/types.ts';
+import { checkMapped, idMappings, userNamespace } from './spec/userns.ts';
 import { pauseUser } from './user.ts';
 
 const PROGRAM = 'pause';
@@ -32,7 +33,8 @@ export interface PauseSpecInput extends PauseInput {
 /** Its config.json, pure. Joins the pod's pins and brings the PID namespace that the containers join. */
 export function pauseSpec(input: PauseSpecInput): OciSpec {
   const { sandbox, host, pins } = input;
-  const user = pauseUser(sandbox.user);
+  const user = pauseUser(sandbox.user, sandbox.namespaces.user);
+  checkMapped(user, sandbox.namespaces.user);
   const pinned = (type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly OciNamespace[] =>
     path === undefined ? [] : [{ type, path }];
   return {
@@ -66,11 +68,13 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
     linux: {
       namespaces: [
         { type: 'mount' },
+        ...userNamespace(pins),
         { type: 'pid' },
         ...pinned('network', pins.net),
         ...pinned('ipc', pins.ipc),
         ...pinned('uts', pins.uts),
       ],
+      ...idMappings(sandbox.namespaces.user),
       devices: [],
       cgroupsPath: pauseCgroup(sandbox.cgroupParent, input.id),
       resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: CPU_SHARES } },

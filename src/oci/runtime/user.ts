@@ -3,7 +3,7 @@
  * untrusted. A text is a number or a name, never both (S25, S26); what cannot be resolved is refused and never ends
  * as uid 0.
  */
-import type { UserChoice } from '../../actors/ports/specs.ts';
+import type { IdMappings, UserChoice } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { imageLimits, specLimits } from '../../base/limits.ts';
 import { parseImageUser } from '../image/image-config.ts';
@@ -158,15 +158,20 @@ function* lines(text: string): Generator<readonly string[]> {
   }
 }
 
-/** Of the pause process: numbers only, since its root file system has no passwd. 65535 where nothing is asked, as the well-known pause image has it. */
-export function pauseUser(choice: UserChoice): ResolvedUser {
+/**
+ * Of the pause process: numbers only, since its root file system has no passwd. 65535 where nothing is asked, as the
+ * well-known pause image has it, or the last of a user namespace with fewer.
+ */
+export function pauseUser(choice: UserChoice, mappings?: IdMappings): ResolvedUser {
   if (choice.runAsUsername !== '') {
     fail('unsupported', `run the pause process as ${choice.runAsUsername}: it has no passwd, only numbers can be used`, {
       subject: 'run_as_username',
     });
   }
   if (choice.runAsUser === undefined && choice.runAsGroup === undefined) {
-    return { uid: 65_535, gid: 65_535, additionalGids: [65_535], home: '/' };
+    const uid = Math.min(65_535, (mappings?.uids.length ?? 65_536) - 1);
+    const gid = Math.min(65_535, (mappings?.gids.length ?? 65_536) - 1);
+    return { uid, gid, additionalGids: [gid], home: '/' };
   }
   return resolveUser({ ...choice, supplementalGroupsPolicy: 'strict' }, '', { passwd: '', group: '' });
 }

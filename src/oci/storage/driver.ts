@@ -3,15 +3,17 @@ import { realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
-import type { FilesystemUsage, StorageFacts, StoragePort } from '../../actors/ports/storage.ts';
+import type { FilesystemUsage, RootfsInput, StorageFacts, StoragePort } from '../../actors/ports/storage.ts';
 import { KeyedMutex } from '../../base/bounded.ts';
+import { fail } from '../../base/fault.ts';
 import { parseContainerId } from '../../base/ids.ts';
-import type { ContainerId } from '../../base/ids.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import type { LayerStore } from './layer-store.ts';
 import { names } from './layer-store.ts';
 import { mountRootfs, removeRootfs, rootfsPaths, unmountRootfs } from './rootfs.ts';
+import type { RootfsOwners } from './rootfs.ts';
 import { within } from './within.ts';
 
 export interface StorageDriverOptions {
@@ -19,6 +21,8 @@ export interface StorageDriverOptions {
   readonly clock: ClockPort;
   /** ms that a count of what containers wrote stands; the built-in bound where it is not said. */
   readonly measureAgeMs?: number;
+  /** Where a sandbox's user namespace is pinned; left out where none ever is. */
+  readonly usernsPin?: (id: SandboxId) => string;
 }
 
 /** The driver; one per store. */
@@ -36,7 +40,7 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
   };
 
   return {
-    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input)),
+    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input, ownersOf(options, input))),
     unmountRootfs: (input, fx) => onContainer(input.id, 'unmount', fx, () => unmountRootfs(store, input.id)),
     removeRootfs: (input, fx) => onContainer(input.id, 'remove', fx, () => removeRootfs(store, input.id)),
     removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
@@ -51,6 +55,13 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
         return { images, containers: written };
       }),
   };
+}
+
+function ownersOf({ usernsPin }: StorageDriverOptions, { id, userNamespace }: RootfsInput): RootfsOwners | undefined {
+  if (userNamespace === undefined) return undefined;
+  const { sandboxId, mappings } = userNamespace;
+  const pin = usernsPin?.(sandboxId) ?? fail('bug', `mount root file system of container ${id}: nobody said where user namespaces are pinned`, { subject: id });
+  return { pin, mappings };
 }
 
 async function observe(store: LayerStore): Promise<StorageFacts> {

@@ -1,18 +1,25 @@
 /** Writable root file systems of containers: overlayfs over layers of the store. */
+import { closeSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
+import type { IdMapping, IdMappings } from '../../actors/ports/specs.ts';
 import type { RootfsInput } from '../../actors/ports/storage.ts';
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
-import { mountOverlay, unmount } from '../../host/mounts.ts';
+import { attach, mountOverlay, unmount } from '../../host/mounts.ts';
+import { idmappedTree } from '../../host/userns-idmap.ts';
 import { layerDiff } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
 
 const PRIVATE_MODE = 0o700;
 /** The container's `/` where no layer says anything about it. */
 const ROOT_MODE = 0o755;
+/** Everybody may pass, nobody may look. */
+const PASSABLE_MODE = 0o711;
+/** The root of the one user namespace may pass, whose group it is. */
+const OWN_GROUP_MODE = 0o710;
 
 export interface RootfsPaths {
   readonly dir: string;
@@ -22,23 +29,40 @@ export interface RootfsPaths {
   readonly empty: string;
   /** Where it is mounted. */
   readonly rootfs: string;
+  /** Where the layers lie with other owners while an older kernel mounts a user namespace's root. */
+  readonly lower: string;
+}
+
+/** Of a pod with a user namespace: its pin, and its ids. */
+export interface RootfsOwners {
+  readonly pin: string;
+  readonly mappings: IdMappings;
 }
 
 /** The same place as host/layout.ts names with `storageDir` and `rootfs`. */
 export function rootfsPaths(store: LayerStore, id: ContainerId): RootfsPaths {
   const dir = join(store.paths.containers, id);
-  return { dir, upper: join(dir, 'upper'), work: join(dir, 'work'), empty: join(dir, 'empty'), rootfs: join(dir, 'rootfs') };
+  return { dir, upper: join(dir, 'upper'), work: join(dir, 'work'), empty: join(dir, 'empty'), rootfs: join(dir, 'rootfs'), lower: join(dir, 'lower') };
 }
 
-/** Mounts it; succeeds when it is mounted already. */
-export async function mountRootfs(store: LayerStore, input: RootfsInput): Promise<void> {
+/** Mounts it; succeeds when it is mounted already. With `owners`, the image's files belong to their ids on the host. */
+export async function mountRootfs(store: LayerStore, input: RootfsInput, owners?: RootfsOwners): Promise<void> {
   await store.prepare();
   const paths = rootfsPaths(store, input.id);
+  // its root is nobody on the host and must pass, here and through its own directory below (S19)
+  if (owners !== undefined) await chmod(store.paths.containers, PASSABLE_MODE);
   if (await isMounted(paths)) return;
   const attempted = `mount root file system of container ${input.id}`;
   const lower = await lowerDirectories(store, input.layers, attempted);
-  await makeDirectories(paths, lower[0]);
-  await mountOverlay({
+  await makeDirectories(paths, lower[0], owners, attempted);
+  if (owners === undefined || lower.length === 0) return mountLayers(paths, lower);
+  await withMappedLayers(store.paths.layers, paths, owners.pin, (layers) =>
+    mountLayers(paths, lower.map((directory) => join(layers, relative(store.paths.layers, directory)))),
+  );
+}
+
+function mountLayers(paths: RootfsPaths, lower: readonly string[]): Promise<void> {
+  return mountOverlay({
     target: paths.rootfs,
     lower: lower.length === 0 ? [paths.empty] : lower,
     upper: paths.upper,
@@ -54,6 +78,37 @@ export async function mountRootfs(store: LayerStore, input: RootfsInput): Promis
       ['metacopy', 'off'],
     ],
   });
+}
+
+/**
+ * Runs `mount` with a path at which all layers lie with the owners of the user namespace at `pin`: one mount for all
+ * of them, seen by nobody. Linux before 6.15 takes layers from mounts that have a place only: there it has one for
+ * this while (overlayfs keeps copies of its own).
+ */
+async function withMappedLayers(layers: string, paths: RootfsPaths, pin: string, mount: (layers: string) => Promise<void>): Promise<void> {
+  const tree = await idmappedTree(layers, pin);
+  try {
+    return await mount(`/proc/self/fd/${tree}`);
+  } catch (error) {
+    if (codeOf(error) !== 'EINVAL') throw error;
+  } finally {
+    closeSync(tree);
+  }
+  // the attempt may have marked it as that of a volatile mount
+  await rm(paths.work, { recursive: true, force: true });
+  await mkdir(paths.work, { mode: PRIVATE_MODE });
+  await withPlacedLayers(layers, paths, pin, mount);
+}
+
+/** The way of Linux before 6.15; exported so that its test runs on any kernel. */
+export async function withPlacedLayers(layers: string, paths: RootfsPaths, pin: string, mount: (layers: string) => Promise<void>): Promise<void> {
+  await mkdir(paths.lower, { recursive: true, mode: PRIVATE_MODE });
+  await attach(await idmappedTree(layers, pin), 'show the layers at', paths.lower);
+  try {
+    await mount(paths.lower);
+  } finally {
+    await unmount(paths.lower, { lazy: true });
+  }
 }
 
 /**
@@ -78,7 +133,7 @@ async function lowerDirectories(store: LayerStore, layers: readonly Digest[], at
   return lower;
 }
 
-async function makeDirectories(paths: RootfsPaths, top: string | undefined): Promise<void> {
+async function makeDirectories(paths: RootfsPaths, top: string | undefined, owners: RootfsOwners | undefined, attempted: string): Promise<void> {
   await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE });
   // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); it holds nothing of use
   await rm(paths.work, { recursive: true, force: true });
@@ -86,13 +141,24 @@ async function makeDirectories(paths: RootfsPaths, top: string | undefined): Pro
   await chmod(paths.empty, ROOT_MODE);
   // the merged root has the attributes of the uppermost directory: without this `/` would be closed to all but root
   const root = top === undefined ? undefined : await lstat(top);
-  await chown(paths.upper, root?.uid ?? 0, root?.gid ?? 0);
+  await chown(paths.upper, onHost(root?.uid ?? 0, owners?.mappings.uids, attempted), onHost(root?.gid ?? 0, owners?.mappings.gids, attempted));
   await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);
+  if (owners === undefined) return;
+  await chown(paths.dir, 0, owners.mappings.gids.hostId);
+  await chmod(paths.dir, OWN_GROUP_MODE);
+}
+
+function onHost(id: number, mapping: IdMapping | undefined, attempted: string): number {
+  if (mapping === undefined) return id;
+  if (id < mapping.length) return mapping.hostId + id;
+  return fail('unsupported', `${attempted}: the image's root directory belongs to id ${id}, of which the pod's user namespace has none`);
 }
 
 /** Unmounts it; succeeds when it is not mounted. */
 export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise<void> {
-  const { rootfs } = rootfsPaths(store, id);
+  const { rootfs, lower } = rootfsPaths(store, id);
+  // there only when we died within that moment
+  await unmount(lower, { lazy: true });
   for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
     if (!(await unmountOnce(rootfs))) return;
   }

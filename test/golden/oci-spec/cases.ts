@@ -22,6 +22,12 @@ const profile = JSON.stringify({
   ],
 });
 
+const ids = (hostId: number, length = 65_536) => ({ containerId: 0, hostId, length });
+const user = { uids: ids(131_072), gids: ids(262_144) };
+const usernsPod = { network: 'pod', pid: 'container', ipc: 'pod', targetId: undefined, user } as const;
+const usernsNode = { ...nodeAll, user: { uids: ids(131_072, 4), gids: ids(262_144, 4) } } as const;
+const usernsPins = (input: SpecInput): SpecInput => ({ ...input, paths: { ...input.paths, pins: { ...input.paths.pins, user: '/run/troupe/ns/x/user' } } });
+
 export const cases: Readonly<Record<string, SpecInput>> = {
   default: inputOf(),
   'cgroup-v1': inputOf({ host: { cgroupVersion: 1 } }),
@@ -110,6 +116,12 @@ export const cases: Readonly<Record<string, SpecInput>> = {
     spec: { annotations: { 'org.systemd.property.ExecStart': 'x', 'run.oci.handler': 'wasm' } },
     sandbox: { annotations: { 'org.systemd.property.Slice': 'x', 'io.kubernetes.cri-o.Devices': '/dev/sda', 'module.wasm.image/variant': 'compat' } },
   }),
+  'user-namespace': usernsPins(inputOf({
+    sandbox: { namespaces: usernsPod },
+    security: { namespaces: usernsPod },
+    input: mounts(mountOf('/plain'), mountOf('/mapped', { idMappings: user })),
+  })),
+  'user-namespace-all-else-of-the-host': usernsPins(inputOf({ sandbox: { namespaces: usernsNode }, security: { namespaces: usernsNode } })),
   'cgroup-parent-of-our-own': inputOf({ sandbox: { cgroupParent: '' } }),
 };
 

@@ -59,6 +59,8 @@ const capabilities = list(oneOf(...CAPABILITY_NAMES));
 const access = matching(/^r?w?m?$/u);
 const action = matching(/^SCMP_ACT_[A-Z_]+$/u);
 
+const idMappings = list(record({ containerID: natural, hostID: natural, size: range(1, 2 ** 32 - 1) }));
+
 const DOCUMENT = record({
   ociVersion: matching(/^1\.0\.2$/u),
   process: record(
@@ -76,11 +78,11 @@ const DOCUMENT = record({
     { apparmorProfile: text },
   ),
   root: record({ path: absolute, readonly: flag }),
-  mounts: list(record({ destination: absolute, type: oneOf('bind', 'proc', 'tmpfs', 'devpts', 'mqueue', 'sysfs', 'cgroup'), source: text, options: list(text) })),
+  mounts: list(record({ destination: absolute, type: oneOf('bind', 'proc', 'tmpfs', 'devpts', 'mqueue', 'sysfs', 'cgroup'), source: text, options: list(text) }, { uidMappings: idMappings, gidMappings: idMappings })),
   annotations: map(text),
   linux: record(
     {
-      namespaces: list(record({ type: oneOf('mount', 'pid', 'network', 'ipc', 'uts', 'cgroup') }, { path: absolute })),
+      namespaces: list(record({ type: oneOf('mount', 'pid', 'network', 'ipc', 'uts', 'cgroup', 'user') }, { path: absolute })),
       devices: list(record({ path: absolute, type: oneOf('c', 'b'), major: natural, minor: natural, fileMode: range(0, 0o777), uid: natural, gid: natural })),
       cgroupsPath: absolute,
       resources: record(
@@ -96,6 +98,8 @@ const DOCUMENT = record({
       readonlyPaths: list(absolute),
     },
     {
+      uidMappings: idMappings,
+      gidMappings: idMappings,
       rootfsPropagation: oneOf('rshared', 'rslave', 'rprivate'),
       seccomp: record(
         {

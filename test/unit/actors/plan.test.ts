@@ -55,6 +55,15 @@ describe('sandbox begins', () => {
     expect(planSandbox(ledgerOf(...ready), now, sid)).toMatchObject({ entry: 'stopping', begun: ALL });
   });
 
+  it('ready, with a user namespace: that one must be there, too', () => {
+    const ids = { containerId: 0, hostId: 70_000, length: 65_536 };
+    const mapped = sandboxIntent({ namespaces: { network: 'pod', ipc: 'pod', pid: 'container', targetId: undefined, user: { uids: ids, gids: ids } } });
+    const pinned = (...pins: readonly ('net' | 'ipc' | 'uts' | 'user')[]): World => world({ host: { bootId: process.bootId, sandboxes: [{ id: sid, pins, files: true }] } });
+    const ledger = ledgerOf(mapped, sandboxReady());
+    expect(planSandbox(ledger, pinned('net', 'ipc', 'uts', 'user'), sid)).toMatchObject({ entry: 'ready' });
+    expect(planSandbox(ledger, pinned('net', 'ipc', 'uts'), sid)).toMatchObject({ entry: 'stopping', begun: ALL });
+  });
+
   it('ready, its network was deleted by a stop whose record the disk refused: notReady, every step owed', () => {
     expect(planSandbox(ledgerOf(...ready), world({ networks: new Set() }), sid)).toMatchObject({ entry: 'stopping', begun: ALL });
   });

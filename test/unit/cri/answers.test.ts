@@ -38,10 +38,10 @@ describe('the runtime itself', () => {
       { type: 'NetworkReady', status: true, reason: '', message: '' },
     ]);
     expect(runtimeHandlers).toMatchObject([
-      { name: '', features: { recursiveReadOnlyMounts: false, userNamespaces: false } },
+      { name: '', features: { recursiveReadOnlyMounts: false, userNamespaces: true } },
       { name: 'crun', features: { recursiveReadOnlyMounts: true, userNamespaces: false } },
     ]);
-    expect(features).toMatchObject({ supplementalGroupsPolicy: true, userNamespacesHostNetwork: false, mountOptions: false });
+    expect(features).toMatchObject({ supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: false });
     expect(info).toEqual({});
   });
 

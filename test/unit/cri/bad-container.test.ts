@@ -165,6 +165,7 @@ describe('S25 S26 users', () => {
 });
 
 const at = 'config.linux.security_context';
+const ids = { hostId: 1, containerId: 0, length: 1 };
 const SECURITY: readonly Row[] = [
   [`${at}.privileged`, 'in a sandbox that is not', context({ privileged: true })],
   [`${at}.selinux_options`, 'set', context({ selinuxOptions: { type: 'spc_t' } })],
@@ -176,7 +177,8 @@ const SECURITY: readonly Row[] = [
   [`${at}.namespace_options.target_id`, 'missing with TARGET', namespaces({ pid: NamespaceMode.TARGET })],
   [`${at}.namespace_options.target_id`, 'unknown', namespaces({ pid: NamespaceMode.TARGET, targetId: hex('7') })],
   [`${at}.namespace_options.target_id`, 'of another pod', namespaces({ pid: NamespaceMode.TARGET, targetId: hex('2') })],
-  [`${at}.namespace_options.userns_options`, 'POD', namespaces({ usernsOptions: { mode: NamespaceMode.POD } })],
+  [`${at}.namespace_options.userns_options`, 'POD without mappings', namespaces({ usernsOptions: { mode: NamespaceMode.POD } })],
+  [`${at}.namespace_options.userns_options`, 'in a sandbox without', namespaces({ usernsOptions: { mode: NamespaceMode.POD, uids: [ids], gids: [ids] } })],
   [`${at}.capabilities.add_capabilities[1]`, 'unknown', caps({ addCapabilities: ['NET_ADMIN', 'FLY'] })],
   [`${at}.capabilities.add_capabilities[0]`, 'empty', caps({ addCapabilities: [''] })],
   [`${at}.capabilities.add_ambient_capabilities[0]`, 'unknown', caps({ addAmbientCapabilities: ['CAP_FLY'] })],
@@ -216,8 +218,9 @@ const MOUNTS: readonly Row[] = [
     'with propagation',
     mount({ recursiveReadOnly: true, readonly: true, propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER }),
   ],
-  ['config.mounts[0].uidMappings', 'set', mount({ uidMappings: [{ hostId: 1, containerId: 0, length: 1 }] })],
-  ['config.mounts[0].gidMappings', 'set', mount({ gidMappings: [{ hostId: 1, containerId: 0, length: 1 }] })],
+  ['config.mounts[0].gidMappings', 'missing beside uidMappings', mount({ uidMappings: [ids] })],
+  ['config.mounts[0].uidMappings', 'missing beside gidMappings', mount({ gidMappings: [ids] })],
+  ['config.mounts[0].gidMappings', 'of another length', mount({ uidMappings: [ids], gidMappings: [{ ...ids, length: 2 }] })],
   ['config.mounts[0].image', 'set', mount({ image: { image: 'busybox' } })],
   ['config.mounts[0].image_sub_path', 'set', mount({ imageSubPath: '../x' })],
   ['config.mounts[0].mount_options', 'set', mount({ mountOptions: ['noexec'] })],

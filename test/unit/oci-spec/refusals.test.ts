@@ -21,9 +21,13 @@ const caps = (change: { add?: string[]; addAmbient?: string[] }) => ({ security:
 const mount = (at: string, change: Parameters<typeof mountOf>[1] = {}) => ({ input: { mounts: [{ mount: mountOf(at, change), source: '/host' }] } });
 const nodes = (kind: 'network' | 'ipc') => ({ network: 'pod', ipc: 'pod', pid: 'container', targetId: undefined, [kind]: 'node' }) as const;
 const field = 'linux.security_context';
+const tenIds = { containerId: 0, hostId: 70_000, length: 10 };
+const fewIds = { namespaces: { network: 'pod', ipc: 'pod', pid: 'container', targetId: undefined, user: { uids: tenIds, gids: tenIds } } } as const;
 
 describe('refused as invalidRequest', () => {
   test.each<[string, Parameters<typeof inputOf>[0], string]>([
+    ['a user that the pod has not', { sandbox: fewIds, input: { user: { uid: 10, gid: 0, additionalGids: [0], home: '/' } } }, `${field}.run_as_user`],
+    ['a group that the pod has not', { sandbox: fewIds, input: { user: { uid: 9, gid: 9, additionalGids: [9, 10], home: '/' } } }, `${field}.run_as_group`],
     ['nothing to run', { image: { entrypoint: [], cmd: [] } }, 'command'],
     ['an empty program', { spec: { command: [''] } }, 'command'],
     ['a NUL in an argument', { spec: { command: ['/x', 'a\0b'] } }, 'command'],

@@ -1,6 +1,6 @@
 /**
  * From wish to config.json, pure: everything that must be looked up on the machine is in the input. SELinux labels,
- * user namespaces, CDI and hooks are not here: the edge refuses them by name until they are.
+ * CDI and hooks are not here: the edge refuses them by name until they are.
  */
 import { fail } from '../../../base/fault.ts';
 import { resolveCapabilities } from './capabilities.ts';
@@ -11,6 +11,7 @@ import { processOf } from './process.ts';
 import { devicesOf, resourcesOf } from './resources.ts';
 import { defaultSeccomp } from './seccomp.ts';
 import type { OciLinux, OciSeccomp, OciSpec } from './types.ts';
+import { checkMapped, idMappings } from './userns.ts';
 
 /** What runc 1.1.5 and crun 1.8.1 both take. */
 export const OCI_VERSION = '1.0.2';
@@ -24,6 +25,7 @@ export function generateSpec(input: SpecInput): OciSpec {
       subject: 'linux.security_context.privileged',
     });
   }
+  checkMapped(input.user, sandbox.namespaces.user);
   const capabilities = resolveCapabilities(spec.security.capabilities, input.host.boundingCapabilities, privileged);
   return {
     ociVersion: OCI_VERSION,
@@ -40,6 +42,7 @@ function linuxOf(input: SpecInput, seccomp: OciSeccomp | undefined): OciLinux {
   const propagation = rootfsPropagation(input.mounts);
   return {
     namespaces: namespacesOf(input),
+    ...idMappings(input.sandbox.namespaces.user),
     devices: devicesOf(input.devices),
     cgroupsPath: input.paths.cgroup,
     resources: resourcesOf(input),

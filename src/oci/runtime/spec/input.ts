@@ -68,7 +68,12 @@ export interface SpecPaths {
   readonly rootfs: string;
   readonly files: SandboxFiles;
   /** The pod's pinned namespaces; undefined for one that is the host's. */
-  readonly pins: { readonly net: string | undefined; readonly ipc: string | undefined; readonly uts: string | undefined };
+  readonly pins: {
+    readonly net: string | undefined;
+    readonly ipc: string | undefined;
+    readonly uts: string | undefined;
+    readonly user?: string | undefined;
+  };
   /** `/proc/<pid>/ns/pid` of the process that is joined; undefined for none. */
   readonly pidNamespace: string | undefined;
   readonly cgroup: string;

@@ -1,9 +1,13 @@
 /** The `mounts` part: ours, and the request's over them. */
 import { posix } from 'node:path';
-import type { Mount } from '../../../actors/ports/specs.ts';
+import type { Mount, SandboxSpec } from '../../../actors/ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import type { ResolvedMount, SpecInput } from './input.ts';
 import type { OciMount } from './types.ts';
+import { idMappings } from './userns.ts';
+
+/** tty, on every distribution (FHS). */
+const TTY_GROUP = 5;
 
 /** All mounts in the order in which they must be made: outer ones first. */
 export function mountsOf(input: SpecInput): readonly OciMount[] {
@@ -30,25 +34,26 @@ function depthOf(path: string): number {
   return path === '/' ? 0 : path.split('/').length;
 }
 
-function defaultMounts({ spec, sandbox, paths }: SpecInput): readonly OciMount[] {
+function defaultMounts(input: SpecInput): readonly OciMount[] {
+  const { spec, sandbox } = input;
   const { privileged } = spec.security;
-  const { files } = paths;
+  const { files } = input.paths;
   const sysMode = privileged ? 'rw' : 'ro';
   const shm = sandbox.namespaces.ipc === 'node' ? '/dev/shm' : files.shm;
   const rootMode = spec.security.readonlyRootfs ? 'ro' : 'rw';
   return [
-    { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
+    ownedMount(input, 'pid', { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }),
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
     {
       destination: '/dev/pts',
       type: 'devpts',
       source: 'devpts',
-      // group 5 is tty on every distribution (FHS); mode and ptmxmode as both peers have them
-      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', 'gid=5'],
+      // mode and ptmxmode as both peers have them
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', ...(hasTtyGroup(sandbox) ? ['gid=5'] : [])],
     },
-    { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
+    ownedMount(input, 'ipc', { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] }),
     bind('/dev/shm', shm, ['rw', 'nosuid', 'noexec', 'nodev']),
-    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] },
+    ownedMount(input, 'network', { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] }),
     {
       destination: '/sys/fs/cgroup',
       type: 'cgroup',
@@ -60,6 +65,31 @@ function defaultMounts({ spec, sandbox, paths }: SpecInput): readonly OciMount[]
     // the kubelet mounts its own over it; crictl does not (containerd gives the sandbox's file then, too)
     bind('/etc/hosts', files.hosts, [rootMode, 'nosuid', 'noexec', 'nodev']),
   ];
+}
+
+/** A user namespace may have no group 5, and the kernel refuses an id that cannot be. */
+function hasTtyGroup({ namespaces: { user } }: SandboxSpec): boolean {
+  return user === undefined || user.gids.length > TTY_GROUP;
+}
+
+/**
+ * The file system of a namespace can be mounted by the user namespace that owns that one. In a pod with its own user
+ * namespace, what is the host's is bound from the host instead, with all that is mounted on it: a part of it alone
+ * the kernel does not give (mount_namespaces(7), locked mounts).
+ */
+function ownedMount(input: SpecInput, kind: 'pid' | 'ipc' | 'network', mount: OciMount): OciMount {
+  const { spec, sandbox, handler } = input;
+  const own = spec.security.namespaces.pid;
+  const isHosts = kind === 'pid' && own !== 'pod' ? own === 'node' : sandbox.namespaces[kind] === 'node';
+  if (sandbox.namespaces.user === undefined || !isHosts) return mount;
+  const isReadOnly = mount.options.includes('ro');
+  if (isReadOnly && !handler.recursiveReadOnlyMounts) {
+    fail('unsupported', `show ${mount.destination} of the host in a user namespace: the runtime handler has no recursive read-only mounts`, {
+      subject: `linux.security_context.namespace_options.${kind}`,
+    });
+  }
+  const others = mount.options.filter((option) => option !== 'ro' && option !== 'rw');
+  return bind(mount.destination, mount.destination, [...others, isReadOnly ? 'rro' : 'rw']);
 }
 
 function bind(destination: string, source: string, options: readonly string[]): OciMount {
@@ -74,7 +104,8 @@ function requestedMount({ mount, source }: ResolvedMount, canReadOnly: boolean):
     destination,
     type: 'bind',
     source,
-    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly)],
+    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly), ...(mount.idMappings === undefined ? [] : ['idmap'])],
+    ...idMappings(mount.idMappings),
   };
 }
 

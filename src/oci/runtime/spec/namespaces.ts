@@ -2,6 +2,7 @@
 import { fail } from '../../../base/fault.ts';
 import type { SpecInput } from './input.ts';
 import type { OciNamespace } from './types.ts';
+import { userNamespace } from './userns.ts';
 
 /**
  * Network, IPC and UTS are the sandbox's whatever the container's own copy of the option says, since crictl users
@@ -21,6 +22,7 @@ export function namespacesOf(input: SpecInput): readonly OciNamespace[] {
   const cgroup = host.cgroupVersion === 2 && !spec.security.privileged;
   return [
     { type: 'mount' },
+    ...userNamespace(paths.pins),
     ...pidNamespace(input),
     ...pinned('network', paths.pins.net),
     ...pinned('ipc', paths.pins.ipc),

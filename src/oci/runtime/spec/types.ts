@@ -5,6 +5,14 @@ export interface OciMount {
   readonly type: string;
   readonly source: string;
   readonly options: readonly string[];
+  readonly uidMappings?: readonly OciIdMapping[];
+  readonly gidMappings?: readonly OciIdMapping[];
+}
+
+export interface OciIdMapping {
+  readonly containerID: number;
+  readonly hostID: number;
+  readonly size: number;
 }
 
 export interface OciCapabilities {
@@ -34,7 +42,7 @@ export interface OciProcess {
   readonly apparmorProfile?: string;
 }
 
-export type NamespaceType = 'mount' | 'pid' | 'network' | 'ipc' | 'uts' | 'cgroup';
+export type NamespaceType = 'mount' | 'pid' | 'network' | 'ipc' | 'uts' | 'cgroup' | 'user';
 
 export interface OciNamespace {
   readonly type: NamespaceType;
@@ -112,6 +120,8 @@ export interface OciLimits {
 
 export interface OciLinux {
   readonly namespaces: readonly OciNamespace[];
+  readonly uidMappings?: readonly OciIdMapping[];
+  readonly gidMappings?: readonly OciIdMapping[];
   readonly devices: readonly OciDevice[];
   readonly cgroupsPath: string;
   readonly resources: OciResources;
