@@ -240,14 +240,13 @@ function images({ records, machine, live }: Evidence): readonly Finding[] {
     }
   }
   for (const { intent } of records.ledger.containers.values()) for (const diffId of intent.image.layers) used.add(diffId);
-  // a pull's layers have no record before the image is whole
-  if (live !== undefined && live.pulls > 0) return found;
-  // below a daemon nothing is taken away: it knows these layers and may be about to use one
-  const leak = (path: string): Leak | undefined => (live === undefined ? { kind: 'files', path } : undefined);
-  for (const { diffId, path } of machine.layers) {
-    if (!used.has(diffId)) found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it', leak(path)));
+  // a pull's layers have no record before the image is whole; what a daemon that does not run has left, the next start clears
+  if (live === undefined || live.pulls > 0) return found;
+  // nothing of it is taken away: the daemon knows these layers and may be about to use one
+  for (const { diffId } of machine.layers) {
+    if (!used.has(diffId)) found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it'));
   }
-  for (const path of machine.partials) found.push(finding('I15', path, '', 'a half unpacked layer that no pull works on', leak(path)));
-  for (const path of machine.trash) found.push(finding('I15', path, '', 'deleted, but its files are still there', leak(path)));
+  for (const path of machine.partials) found.push(finding('I15', path, '', 'a half unpacked layer that no pull works on'));
+  for (const path of machine.trash) found.push(finding('I15', path, '', 'deleted, but its files are still there'));
   return found;
 }

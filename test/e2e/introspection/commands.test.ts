@@ -113,6 +113,32 @@ describe('watch', () => {
   });
 });
 
+describe('watch over a restart of the daemon', () => {
+  it('says that it was started anew, and goes on with its changes from the start', async () => {
+    const child = spawn(program, ['watch', '--json', '--state', world.instance.state], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [changes, notes]: [string[], string[]] = [[], []];
+    createInterface({ input: child.stdout }).on('line', (line) => changes.push((JSON.parse(line) as { address: string }).address));
+    createInterface({ input: child.stderr }).on('line', (line) => notes.push(line));
+    const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
+    // a change that it tells proves that it watches
+    const config = sandboxConfig({ name: 'first', logDirectory: join(world.logs, 'first') });
+    const touch = async (): Promise<number> => {
+      const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
+      await world.client.runtime.stopPodSandbox({ podSandboxId });
+      await world.client.runtime.removePodSandbox({ podSandboxId });
+      return changes.length;
+    };
+    await expect.poll(touch, { timeout: 20_000 }).toBeGreaterThan(0);
+    changes.length = 0;
+    await world.instance.kill();
+    await world.instance.start();
+    await expect.poll(() => changes, { timeout: 20_000 }).toContain(`sandbox/${pod}`);
+    expect(notes).toEqual([expect.stringMatching(/^troupe watch: the daemon was started anew \(pid \d+\)/u)]);
+    child.kill('SIGINT');
+    expect(await ended).toBe(0);
+  });
+});
+
 describe('secrets', () => {
   it('of environment, arguments, annotations, execs and registries are in no output (I20)', async () => {
     const auth = { username: 'user', password: CANARY, auth: '', serverAddress: '', identityToken: CANARY, registryToken: '' };

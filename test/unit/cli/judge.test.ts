@@ -176,13 +176,15 @@ describe('I14, I15: images', () => {
     expect(told({ machine: { layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: false }] } })).toEqual([message]);
   });
 
-  it('layers, halves and rubbish that nobody uses; taken away only while no daemon runs', () => {
+  it('layers, halves and rubbish that nobody uses, while no pull works; the next start clears what a stopped daemon has left', () => {
     const machine = { layers: [...MACHINE.layers, extra], partials: ['/partial/x'], trash: ['/trash/y'] };
-    const objects = [`layer ${digest('6')}`, '/partial/x', '/trash/y'];
-    const stopped = findings({ machine, live: undefined });
-    expect(stopped.map(({ object, leak }) => [object, leak?.kind])).toEqual(objects.map((object) => [object, 'files']));
-    expect(findings({ machine }).map(({ object, leak }) => [object, leak])).toEqual(objects.map((object) => [object, undefined]));
+    expect(findings({ machine }).map(({ invariant, object, leak }) => [invariant, object, leak])).toEqual([
+      ['I15', `layer ${digest('6')}`, undefined],
+      ['I15', '/partial/x', undefined],
+      ['I15', '/trash/y', undefined],
+    ]);
     expect(told({ machine, live: { ...LIVE, pulls: 1 } })).toEqual([]);
+    expect(told({ machine, live: undefined })).toEqual([]);
   });
 
   it('a container keeps the layers of an image that was removed', () => {
