@@ -1,0 +1,257 @@
+/** Tokens, the request of an upgrade, statuses, sizes, and the three RPCs. */
+import { describe, expect, it } from 'vitest';
+import { fault } from '../../../src/base/fault.ts';
+import type { ContainerId } from '../../../src/base/ids.ts';
+import { streamLimits } from '../../../src/base/limits.ts';
+import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { Resizes, parseSize } from '../../../src/cri/streaming/command-channels.ts';
+import { statusBytes } from '../../../src/cri/streaming/command-status.ts';
+import { negotiate, parsePath, refuseHost } from '../../../src/cri/streaming/handshake.ts';
+import { parsePort } from '../../../src/cri/streaming/port-forward.ts';
+import { expectedRoles } from '../../../src/cri/streaming/spdy-command.ts';
+import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
+import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
+import { realRandom } from '../../../src/host/random.ts';
+import { containerId, containerSpec, containerView, hex, sandboxId, sandboxView, stage } from '../cri/stage.ts';
+import { StandingClock } from './support.ts';
+
+const { method } = RuntimeService;
+const request: StreamRequest = { kind: 'attach', id: hex('c') as ContainerId, stdin: true, stdout: true, stderr: false, tty: false };
+
+describe('tokens (S67)', () => {
+  const table = (): { readonly tokens: TokenTable; readonly clock: StandingClock } => {
+    const clock = new StandingClock();
+    return { tokens: new TokenTable(clock, realRandom()), clock };
+  };
+
+  it('have 128 bits and are good for one use, for what they were made for', () => {
+    const { tokens } = table();
+    const [one, two] = [tokens.issue(request), tokens.issue(request)];
+    expect(one).toMatch(/^[0-9a-f]{32}$/u);
+    expect(one).not.toBe(two);
+    expect(tokens.take('attach', one)).toBe(request);
+    expect(tokens.take('attach', one)).toBeUndefined();
+    expect(tokens.take('attach', '')).toBeUndefined();
+    expect(tokens.take('attach', 'f'.repeat(32))).toBeUndefined();
+  });
+
+  it('used for another kind of stream give nothing and are used up', () => {
+    const { tokens } = table();
+    const token = tokens.issue(request);
+    expect(tokens.take('exec', token)).toBeUndefined();
+    expect(tokens.take('attach', token)).toBeUndefined();
+    expect(tokens.size).toBe(0);
+  });
+
+  it('end after a minute', () => {
+    const { tokens, clock } = table();
+    const token = tokens.issue(request);
+    clock.nowMs = streamLimits.tokenMs;
+    expect(tokens.take('attach', token)).toBeUndefined();
+  });
+
+  it('are bounded, and room comes back with use and age', () => {
+    const { tokens, clock } = table();
+    const all = Array.from({ length: streamLimits.tokens }, () => tokens.issue(request));
+    expect(() => tokens.issue(request)).toThrow(/1000 URLs wait/u);
+    tokens.take('attach', all[500] ?? '');
+    tokens.issue(request);
+    expect(() => tokens.issue(request)).toThrow();
+    clock.nowMs = streamLimits.tokenMs;
+    tokens.issue(request);
+    expect(tokens.size).toBe(1);
+  });
+});
+
+describe('paths', () => {
+  it('are a kind and a token', () => {
+    expect(parsePath('/exec/0a1b?port=80')).toMatchObject({ kind: 'exec', token: '0a1b' });
+    for (const path of ['/', '/exec', '/exec/', '/exec/xyz', '/exec/0a/', '/run/0a', '//exec/0a', '/exec/0a%00', `/exec/${'0'.repeat(65)}`, 'http://x/exec/0a']) {
+      expect(parsePath(path)).toBeUndefined();
+    }
+  });
+
+  it('ports are 1 to 65535', () => {
+    expect(['1', '65535'].map(parsePort)).toEqual([1, 65_535]);
+    expect(['', '0', '65536', '-1', '1e3', '080', ' 80', '99999'].map(parsePort)).toEqual(Array.from({ length: 8 }, () => undefined));
+  });
+});
+
+describe('Host and Origin (S68)', () => {
+  it.each([
+    ['127.0.0.1:1234'], ['10.0.0.5:10250'], ['[::1]:80'], ['localhost:7'], ['LOCALHOST'], ['node-1:10250'],
+  ])('Host %s passes', (host) => {
+    expect(refuseHost({ host }, ['node-1'])).toBeUndefined();
+  });
+
+  it.each([['evil.example:1234'], [''], ['127.0.0.1.evil.example'], ['a@127.0.0.1'], ['127.0.0.1:x'], ['localhost.evil.example']])('Host %s does not', (host) => {
+    expect(refuseHost({ host }, ['node-1'])).toMatchObject({ status: 403 });
+  });
+
+  it('an Origin must be the Host, or allowed', () => {
+    const host = '127.0.0.1:1234';
+    expect(refuseHost({ host, origin: 'http://127.0.0.1:1234' }, [])).toBeUndefined();
+    expect(refuseHost({ host, origin: 'https://console.example' }, ['console.example'])).toBeUndefined();
+    for (const origin of ['http://evil.example', 'null', '', 'http://127.0.0.1:99', 'file:///x']) {
+      expect(refuseHost({ host, origin }, [])).toMatchObject({ status: 403 });
+    }
+  });
+});
+
+describe('protocols', () => {
+  const key = { 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' };
+  const spdy = (offered: string, kind: StreamRequest['kind'] = 'exec') => negotiate({ upgrade: 'SPDY/3.1', 'x-stream-protocol-version': offered }, kind);
+  const ws = (offered: string | undefined, kind: StreamRequest['kind'] = 'exec') =>
+    negotiate({ upgrade: 'websocket', ...key, ...(offered === undefined ? {} : { 'sec-websocket-protocol': offered }) }, kind);
+
+  it('SPDY: the client\'s first that is spoken here', () => {
+    expect(spdy('v5.channel.k8s.io, v4.channel.k8s.io, v3.channel.k8s.io')).toEqual({ over: 'spdy', name: 'v4.channel.k8s.io', version: 4 });
+    expect(spdy('v2.channel.k8s.io,v3.channel.k8s.io')).toMatchObject({ version: 2 });
+    expect(spdy('')).toEqual({ over: 'spdy', name: '', version: 1 });
+    expect(spdy('portforward.k8s.io', 'portforward')).toMatchObject({ name: 'portforward.k8s.io' });
+  });
+
+  it('SPDY: none in common is told with what there is', () => {
+    const refused = { status: 403, headers: { 'X-Accepted-Stream-Protocol-Versions': 'v4.channel.k8s.io, v3.channel.k8s.io, v2.channel.k8s.io, channel.k8s.io' } };
+    expect(spdy('v9.channel.k8s.io')).toMatchObject(refused);
+    expect(spdy('portforward.k8s.io')).toMatchObject({ status: 403 });
+    expect(spdy('v4.channel.k8s.io', 'portforward')).toMatchObject({ status: 403 });
+  });
+
+  it('WebSocket: version 5 and the older ones, base64 too', () => {
+    expect(ws('v5.channel.k8s.io')).toEqual({ over: 'websocket', name: 'v5.channel.k8s.io', version: 5, isBase64: false });
+    expect(ws('unknown, base64.channel.k8s.io')).toMatchObject({ version: 1, isBase64: true });
+    expect(ws('v4.base64.channel.k8s.io', 'portforward')).toMatchObject({ over: 'websocket', isBase64: true });
+    expect(ws('SPDY/3.1+portforward.k8s.io', 'portforward')).toEqual({ over: 'tunnel', name: 'SPDY/3.1+portforward.k8s.io' });
+  });
+
+  it('WebSocket: refused without subprotocol (S68), with none that is spoken, of another version, without key', () => {
+    expect(ws(undefined)).toMatchObject({ status: 400 });
+    expect(ws('SPDY/3.1+portforward.k8s.io')).toMatchObject({ status: 403 });
+    expect(ws('v5.channel.k8s.io', 'portforward')).toMatchObject({ status: 403 });
+    expect(ws('constructor')).toMatchObject({ status: 403 });
+    expect(negotiate({ upgrade: 'websocket', 'sec-websocket-protocol': 'v5.channel.k8s.io' }, 'exec')).toMatchObject({ status: 426 });
+    expect(negotiate({ upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-protocol': 'v5.channel.k8s.io' }, 'exec')).toMatchObject({ status: 400 });
+    expect(negotiate({ upgrade: 'h2c' }, 'exec')).toMatchObject({ status: 400 });
+  });
+
+  it('a terminal\'s size came with version 3', () => {
+    const wanted = { stdin: true, stdout: true, stderr: false, tty: true };
+    expect(expectedRoles(wanted, 2)).toEqual(['error', 'stdin', 'stdout']);
+    expect(expectedRoles(wanted, 3)).toEqual(['error', 'stdin', 'stdout', 'resize']);
+    expect(expectedRoles({ ...wanted, tty: false, stderr: true }, 4)).toEqual(['error', 'stdin', 'stdout', 'stderr']);
+  });
+});
+
+describe('statuses', () => {
+  const json = (end: Parameters<typeof statusBytes>[0]): unknown => JSON.parse(Buffer.from(statusBytes(end, 4)).toString());
+
+  it('exit codes as client-go reads them', () => {
+    expect(json({ kind: 'exited', exitCode: 0 })).toMatchObject({ status: 'Success' });
+    expect(json({ kind: 'detached' })).toMatchObject({ status: 'Success' });
+    expect(json({ kind: 'exited', exitCode: 42 })).toMatchObject({
+      status: 'Failure', reason: 'NonZeroExitCode', details: { causes: [{ reason: 'ExitCode', message: '42' }] },
+    });
+    expect(json({ kind: 'failed', fault: fault('outside', 'no such program') })).toMatchObject({ status: 'Failure', reason: 'InternalError', code: 500, message: 'no such program' });
+  });
+
+  it('plain text before version 4, nothing for a good end', () => {
+    const text = (end: Parameters<typeof statusBytes>[0]): string => Buffer.from(statusBytes(end, 3)).toString();
+    expect(text({ kind: 'exited', exitCode: 0 })).toBe('');
+    expect(text({ kind: 'exited', exitCode: 7 })).toBe('command terminated with exit code 7');
+    expect(text({ kind: 'failed', fault: fault('outside', 'x') })).toBe('x');
+  });
+
+  it('a bug says nothing of our insides', () => {
+    expect(JSON.stringify(json({ kind: 'failed', fault: fault('bug', 'secret at line 7') }))).not.toContain('secret');
+  });
+});
+
+describe('sizes of a terminal', () => {
+  it('are read in any pieces; 0 and nonsense are left out; the last one is kept', () => {
+    const resizes = new Resizes();
+    const seen: unknown[] = [];
+    resizes.push(Buffer.from('{"Width":80,"Height":24}'));
+    resizes.onResize((size) => seen.push(size));
+    for (const part of ['{"Wid', 'th":100,"Hei', 'ght":30}\n{"Width":0,"Height":5}', '{"Width":"a","Height":5}{"width":1,"height":2}']) resizes.push(Buffer.from(part));
+    expect(seen).toEqual([{ columns: 80, rows: 24 }, { columns: 100, rows: 30 }, { columns: 1, rows: 2 }]);
+  });
+
+  it('what has no end is not kept', () => {
+    const resizes = new Resizes();
+    const seen: unknown[] = [];
+    resizes.onResize((size) => seen.push(size));
+    for (let count = 0; count < 100; count += 1) resizes.push(Buffer.alloc(1000, '{'));
+    resizes.push(Buffer.from('{"Width":3,"Height":4}'));
+    expect(seen).toEqual([{ columns: 3, rows: 4 }]);
+  });
+
+  it.each([['null'], ['[]'], ['{}'], ['{"Width":1.5,"Height":2}'], ['{"Width":70000,"Height":2}'], ['{"Width":-1,"Height":2}'], ['{']])('%s is none', (text) => {
+    expect(parseSize(text)).toBeUndefined();
+  });
+});
+
+describe('Exec, Attach, PortForward', () => {
+  const asked: StreamRequest[] = [];
+  const urls = { urlFor: (wanted: StreamRequest) => Promise.resolve(`http://127.0.0.1:1/${wanted.kind}/${asked.push(wanted)}`) };
+  const world = (): ReturnType<typeof stage> => {
+    asked.length = 0;
+    const made = stage({}, { urls });
+    made.put(
+      sandboxView(sandboxId('a')),
+      sandboxView(sandboxId('b'), { ready: false, path: 'notReady' }),
+      containerView(containerId('1')),
+      containerView(containerId('2'), { criState: 'exited', path: 'exited' }),
+      containerView(containerId('3'), { criState: 'created', path: 'created' }),
+      containerView(containerId('4'), { spec: { ...containerSpec, tty: true } }),
+      containerView(containerId('5'), { listed: false, claimed: false }),
+    );
+    return made;
+  };
+  const streams = { stdin: true, stdout: true, stderr: true, tty: false };
+
+  it('give a URL for what was asked', async () => {
+    const { send } = world();
+    await send(method.exec, { containerId: hex('1'), cmd: ['ls', '-l'], ...streams });
+    await send(method.attach, { containerId: hex('4'), ...streams, stderr: false, tty: true });
+    await send(method.portForward, { podSandboxId: hex('a'), port: [80, 443] });
+    expect(asked).toEqual([
+      { kind: 'exec', id: hex('1'), argv: ['ls', '-l'], ...streams },
+      { kind: 'attach', id: hex('4'), ...streams, stderr: false, tty: true },
+      { kind: 'portforward', id: hex('a'), ports: [80, 443] },
+    ]);
+  });
+
+  it.each([
+    ['an empty id', method.exec, { containerId: '', cmd: ['ls'], ...streams }],
+    ['a terminal with stderr', method.exec, { containerId: hex('1'), cmd: ['ls'], ...streams, tty: true }],
+    ['no stream', method.exec, { containerId: hex('1'), cmd: ['ls'] }],
+    ['no command', method.exec, { containerId: hex('1'), ...streams }],
+    ['an empty command', method.exec, { containerId: hex('1'), cmd: [''], ...streams }],
+    ['an empty id', method.attach, { ...streams }],
+    ['a terminal with stderr', method.attach, { containerId: hex('4'), ...streams, tty: true }],
+    ['no stream', method.attach, { containerId: hex('1') }],
+    ['a terminal that is not there', method.attach, { containerId: hex('1'), ...streams, stderr: false, tty: true }],
+    ['no terminal where there is one', method.attach, { containerId: hex('4'), ...streams }],
+    ['an empty id', method.portForward, {}],
+    ['port 0', method.portForward, { podSandboxId: hex('a'), port: [0] }],
+    ['port 65536', method.portForward, { podSandboxId: hex('a'), port: [65_536] }],
+  ])('InvalidArgument: %s of %#', async (_name, rpc, wrong) => {
+    expect(await world().fails(rpc, wrong)).toMatchObject({ code: 'invalidArgument' });
+    expect(asked).toEqual([]);
+  });
+
+  it.each([
+    ['notFound', method.exec, { containerId: hex('9'), cmd: ['ls'], ...streams }],
+    ['notFound', method.exec, { containerId: hex('5'), cmd: ['ls'], ...streams }],
+    ['failedPrecondition', method.exec, { containerId: hex('2'), cmd: ['ls'], ...streams }],
+    ['failedPrecondition', method.exec, { containerId: hex('3'), cmd: ['ls'], ...streams }],
+    ['notFound', method.attach, { containerId: hex('9'), ...streams }],
+    ['failedPrecondition', method.attach, { containerId: hex('2'), ...streams }],
+    ['notFound', method.portForward, { podSandboxId: hex('9') }],
+    ['failedPrecondition', method.portForward, { podSandboxId: hex('b') }],
+  ])('%s: %#', async (code, rpc, wrong) => {
+    expect(await world().fails(rpc, wrong)).toMatchObject({ code });
+    expect(asked).toEqual([]);
+  });
+});

@@ -1,0 +1,87 @@
+/** The same damage each time. */
+import { Duplex } from 'node:stream';
+import type { ClockPort } from '../../../src/actors/ports/clock.ts';
+
+/** Park and Miller's generator. */
+export function generator(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % below;
+  };
+}
+
+export function pieces(bytes: Buffer, size: number): Buffer[] {
+  const all: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += size) all.push(bytes.subarray(at, at + size));
+  return all;
+}
+
+/** Time that stands still; timers run when the test says so. */
+export class StandingClock implements ClockPort {
+  nowMs = 0;
+  readonly timers = new Map<object, { readonly fn: () => void; readonly ms: number }>();
+  nowNs(): bigint {
+    return BigInt(this.nowMs) * 1_000_000n;
+  }
+  monoMs(): number {
+    return this.nowMs;
+  }
+  setTimeout(fn: () => void, ms: number): object {
+    const handle = {};
+    this.timers.set(handle, { fn, ms });
+    return handle;
+  }
+  clearTimeout(handle: object | number): void {
+    this.timers.delete(handle as object);
+  }
+  /** Runs the timers that were set for that many milliseconds. */
+  fire(ms: number): void {
+    for (const [handle, timer] of [...this.timers]) {
+      if (timer.ms !== ms) continue;
+      this.timers.delete(handle);
+      timer.fn();
+    }
+  }
+}
+
+/** One end of a connection in memory: `sent` collects what the code under test wrote. */
+export class Wire extends Duplex {
+  readonly sent: Buffer[] = [];
+  #held: (() => void) | undefined;
+  isHolding = false;
+
+  constructor() {
+    super({ allowHalfOpen: true, highWaterMark: 1024 });
+  }
+  override _read(): void {
+    // bytes are pushed by the test
+  }
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.sent.push(chunk);
+    if (this.isHolding) this.#held = done;
+    else done();
+  }
+  /** Takes what was written while it held. */
+  release(): void {
+    this.isHolding = false;
+    this.#held?.();
+    this.#held = undefined;
+  }
+  /** The bytes of a peer. */
+  bring(...chunks: readonly Uint8Array[]): void {
+    this.push(Buffer.concat(chunks));
+  }
+  get written(): Buffer {
+    return Buffer.concat(this.sent);
+  }
+}
+
+/** Lets everything that is ready run: promises, streams, and zlib's threads, which answer within some turns. */
+export async function untilTrue(condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
