@@ -230,7 +230,8 @@ export function sandboxMachine(effects: SandboxEffects) {
             invoke: {
               src: 'stopContainers',
               input: self,
-              onDone: 'undoing',
+              // without the record nothing is undone: a crash in between would leave it ready with half a network
+              onDone: [{ guard: 'hasFault', target: 'recordingEnd' }, { target: 'undoing' }],
               onError: { target: 'recordingEnd', actions: 'noteFault' },
             },
           },
