@@ -61,13 +61,15 @@ export async function openBrowser(): Promise<Browser> {
   ];
   const child = spawn(chromium, args, { stdio: ['ignore', 'ignore', 'ignore', 'pipe', 'pipe'] });
   const ended = new Promise<void>((resolve) => void child.once('exit', () => resolve()));
+  const wire = new Wire(child);
   const close = async (): Promise<void> => {
-    child.kill('SIGKILL');
+    // asked to end, it takes its own children along first: they write into the profile until then
+    await Promise.race([ended, wire.send('Browser.close').then(() => ended)]).catch(() => child.kill('SIGKILL'));
     await ended;
     await rm(profile, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    return { page: await firstPage(new Wire(child)), close };
+    return { page: await firstPage(wire), close };
   } catch (error) {
     await close();
     throw error;
