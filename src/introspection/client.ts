@@ -22,6 +22,11 @@ export function introspectionClient(socket: string, callMs: number): Introspecti
 /** How a call ended that did not succeed. */
 export type CallProblem = 'unreachable' | 'notFound' | 'usage' | 'overflown' | 'forgotten' | 'failed';
 
+/** True for what a call of this client rejects with. */
+export function isCallError(thrown: unknown): boolean {
+  return thrown instanceof ConnectError;
+}
+
 /** What a rejected call means to its caller. */
 export function problemOf(thrown: unknown): { readonly problem: CallProblem; readonly message: string } {
   const error = ConnectError.from(thrown);

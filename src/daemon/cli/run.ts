@@ -1,8 +1,8 @@
 /** The commands of the program beside the daemon: from a command line to an exit code. */
-import { FaultError, toFault } from '../../base/fault.ts';
+import { toFault } from '../../base/fault.ts';
 import { cliLimits } from '../../base/limits.ts';
 import { realClock } from '../../host/clock.ts';
-import { introspectionClient, problemOf } from '../../introspection/client.ts';
+import { introspectionClient, isCallError, problemOf } from '../../introspection/client.ts';
 import type { CallProblem } from '../../introspection/client.ts';
 import type { CommandLine, CommandName } from '../command-line.ts';
 import { introspectionSocket } from '../config.ts';
@@ -55,7 +55,8 @@ function tell(thrown: unknown, line: CommandLine, screen: Screen, socket: string
     screen.note(thrown.message);
     return thrown.exitCode;
   }
-  if (thrown instanceof FaultError) {
+  // our own, and errors of the system while files were looked at
+  if (!isCallError(thrown)) {
     const { kind, message } = toFault(thrown);
     screen.note(`troupe ${line.command}: ${message}`);
     return kind === 'invalidRequest' ? EXIT.usage : EXIT.failed;
