@@ -19,7 +19,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'runtime.writeBundle': { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
   'host.observe': { bootId: process.bootId, sandboxes: [] },
   'runtime.observe': { containers: [], pauses: [] },
-  'storage.observe': { layers: [], rootfs: [] },
+  'storage.observe': { layers: imageRecord().layers.map((layer) => layer.diffId), rootfs: [] },
 };
 
 export class EasyWorld {
