@@ -35,6 +35,8 @@ export class Exits {
   readonly #parts: DriverParts;
   readonly #listeners: ExitListener[] = [];
   readonly #watched = new Map<ContainerId, Watched>();
+  /** Whose init or monitor has ended and whose exit nobody has told yet; replaced or taken out by whoever tells it. */
+  readonly #ending = new Map<ContainerId, ContainerInput>();
   #directoryWatch: Watch | undefined;
   #rescanTimer: TimerHandle | undefined;
   #isClosed = false;
@@ -103,6 +105,7 @@ export class Exits {
   unwatch(id: ContainerId): void {
     const watched = this.#watched.get(id);
     this.#watched.delete(id);
+    this.#ending.delete(id);
     for (const watch of watched?.watches ?? []) watch.close();
   }
 
@@ -113,6 +116,7 @@ export class Exits {
     const onEnd = (): void => {
       if (this.#watched.get(id) !== watched) return;
       this.unwatch(id);
+      this.#ending.set(id, watched.input);
       this.#background(this.#onProcessEnd(watched.input, init));
     };
     if (this.#watched.get(id) !== watched) return;
@@ -140,10 +144,12 @@ export class Exits {
         const lives = await monitorLives();
         // looked at after the monitor: it writes the file before it ends
         if (await exists(layout.exitFile(input.id))) return 'file';
+        // and this after the file: told by the watch of the directory, and forgotten on disk since, is no loss
+        if (this.#ending.get(input.id) !== input) return 'told';
         return lives ? undefined : 'lost';
       },
     );
-    if (this.#isClosed) return;
+    if (this.#isClosed || fileOrLoss === 'told') return;
     if (fileOrLoss === 'file') {
       await this.#tell(input.id);
       return;
@@ -155,7 +161,8 @@ export class Exits {
     const note = await readNote(layout, input.id);
     await killWorkers(this.#parts, handler, input.id, note?.cgroup);
     // between the look and the kill the monitor may have told the truth after all
-    if (await this.#tell(input.id)) return;
+    if ((await this.#tell(input.id)) || this.#ending.get(input.id) !== input) return;
+    this.#ending.delete(input.id);
     this.#emit(input.id, {
       exitCode: UNKNOWN_EXIT_CODE,
       finishedAtNs: clock.nowNs(),

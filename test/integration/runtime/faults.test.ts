@@ -2,7 +2,11 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, u
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { silentLog } from '../../../src/base/log.ts';
+import { realClock } from '../../../src/host/clock.ts';
+import { sandboxCgroup } from '../../../src/host/layout.ts';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
+import { cgroups } from './kernel.ts';
 import { CONMON, RUNC, World, fx, fxOf, missing, processesNaming, until, wrapper } from './support.ts';
 
 const reason = missing();
@@ -47,6 +51,48 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       world.driver.watch({ ...container.bundle, init: container.init });
       expect(await world.exitOf(container.id)).toMatchObject({ reason: 'MonitorLost' });
     });
+  });
+
+  it('F47 the monitor is in the cgroup of its sandbox, but not within its memory limit where that can be had apart (v1)', async () => {
+    const container = await world.run(['sleep', '1000']);
+    const places = readFileSync(`/proc/${monitorPid(container.id)}/cgroup`, 'utf8').trim().split('\n').map((line) => line.split(':'));
+    const placeOf = (controller: string): string => places.find(([, names]) => names?.split(',').includes(controller))?.[2] ?? places.find(([number]) => number === '0')?.[2] ?? '';
+    expect(placeOf('pids')).toBe(`${sandboxCgroup(world.parent, world.sandboxId)}/monitors`);
+    if (cgroups.version === 1) expect(placeOf('memory')).not.toContain(world.parent);
+    else expect(placeOf('memory')).toBe(placeOf('pids'));
+  });
+
+  it('an exit that was told and whose file was forgotten is no lost monitor', async () => {
+    const warnings: string[] = [];
+    const clock = realClock();
+    const held: (() => void)[] = [];
+    let holds = false;
+    const driver = world.newDriver({
+      clock: { ...clock, setTimeout: (run, ms) => clock.setTimeout(() => (holds ? void held.push(run) : run()), ms) },
+      log: { ...silentLog, warn: (_fields, text) => void warnings.push(text ?? '') },
+    });
+    await driver.open();
+    world.driver.close();
+    world.driver = driver;
+    const first = await world.run(['sleep', '1000']);
+    const monitor = monitorPid(first.id);
+    process.kill(monitor, 'SIGSTOP');
+    holds = true;
+    process.kill(first.init.pid, 'SIGKILL');
+    // the driver knows that init has ended, and waits until it looks again
+    await until(() => held.length > 0);
+    process.kill(monitor, 'SIGCONT');
+    expect(await world.exitOf(first.id)).toMatchObject({ exitCode: 137 });
+    await driver.forgetExit(first.bundle, fx);
+    await until(() => !processesNaming(first.id).some((line) => line.includes('conmon')));
+    holds = false;
+    for (const run of held) run();
+    // one that really loses its monitor goes the same way, later
+    const second = await world.run(['sleep', '1000']);
+    process.kill(monitorPid(second.id), 'SIGKILL');
+    expect(await world.exitOf(second.id)).toMatchObject({ reason: 'MonitorLost' });
+    expect(world.exits.get(first.id)).toHaveLength(1);
+    expect(warnings.filter((text) => text.includes('without an exit file'))).toHaveLength(1);
   });
 
   it('F39 a monitor that says nothing, garbage, twice, or half a line', async () => {
