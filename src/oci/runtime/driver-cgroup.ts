@@ -26,10 +26,22 @@ export async function admitMonitor(parts: DriverParts, leaf: string, pid: number
   if (refused !== undefined) throw refused;
 }
 
+/**
+ * Where a monitor is put: with memory as a hierarchy of its own (v1), not into that one. The kubelet limits the pod's memory to
+ * the sum of its containers' limits; when a container meets it, the page that the monitor needs to tell the exit finds the
+ * pod still full, and the monitor, small and last, is killed in its turn: the exit code is lost, and a healthy neighbour's
+ * monitor can be the one. (conmon asks for an oom_score_adj of -1000 against this, which wants CAP_SYS_RESOURCE.) There it
+ * stays in the daemon's. On v2 there is one place for all of it.
+ */
+const monitorHierarchies = (cgroups: CgroupLayout): CgroupLayout => ({
+  ...cgroups,
+  hierarchies: cgroups.hierarchies.filter(({ version, controllers }) => version === 2 || !controllers.includes('memory')),
+});
+
 /** Why the kernel does not let it in; undefined also when the monitor has ended: its sync pipe tells why. */
 async function enter(parts: DriverParts, leaf: string, pid: number): Promise<Error | undefined> {
   try {
-    await moveProcess(parts.cgroups, leaf, pid);
+    await moveProcess(monitorHierarchies(parts.cgroups), leaf, pid);
     return undefined;
   } catch (error) {
     if (codeOf(error) === 'ESRCH') return undefined;
