@@ -1,17 +1,13 @@
 // The known crash points are known: the (operation, effect) pairs of the real daemon, driven by crictl, are all in the
-// simulation's golden list. The daemon runs in this process, with a recorder between its actors and its drivers.
-import { execFileSync } from 'node:child_process';
+// simulation's golden list.
+import { type ChildProcess, execFileSync, fork } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { Ports } from '../../../src/actors/ports/ports.ts';
-import { actorLimits } from '../../../src/base/limits.ts';
-import { silentLog } from '../../../src/base/log.ts';
-import { loadConfig } from '../../../src/daemon/config.ts';
-import { type Daemon, startDaemon } from '../../../src/daemon/wire.ts';
 import { readGolden } from '../../sim/golden.ts';
-import { recordEffects } from '../../sim/record-effects.ts';
 import { containerJson, Crictl, describePods, until, untilHolds } from '../support/crictl.ts';
 import { untilTermed } from '../support/pods.ts';
+import type { Answer, Order } from '../support/recording-daemon.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 /** crictl's command and the operation that it is. */
@@ -20,57 +16,74 @@ const operations = new Map([
   ['stop', 'StopContainer'], ['rm', 'RemoveContainer'], ['stopp', 'StopPodSandbox'], ['rmp', 'RemovePodSandbox'], ['rmi', 'RemoveImage'],
 ]);
 
-/**
- * Timers as long as the janitor's never fire: its rounds would fall into any operation, while the simulation sees them
- * apart from all operations. Nothing here waits that long.
- */
-function withoutJanitor(ports: Ports): Ports {
-  const { clock } = ports;
-  return {
-    ...ports,
-    clock: {
-      nowNs: () => clock.nowNs(),
-      monoMs: () => clock.monoMs(),
-      setTimeout: (fn, ms) => clock.setTimeout(fn, ms === actorLimits.janitorMs ? NEVER_MS : ms),
-      clearTimeout: (handle) => clock.clearTimeout(handle),
-    },
-  };
-}
-const NEVER_MS = 3_600_000;
+/** The recording daemon's process. */
+class Recording {
+  readonly #child: ChildProcess;
 
-/** crictl asks for ImageFsInfo whenever it connects; it only reads. */
-const PROBE = 'storage.usage';
+  private constructor(child: ChildProcess) {
+    this.#child = child;
+  }
+
+  static async start({ argv }: World['instance']): Promise<Recording> {
+    const values = ['config', 'root', 'state', 'socket'].map((name) => argv[argv.indexOf(`--${name}`) + 1] ?? '');
+    const child = fork(join(import.meta.dirname, '../support/recording-daemon.ts'), values, {
+      env: { ...process.env, UV_THREADPOOL_SIZE: '16' },
+      execArgv: [],
+    });
+    await answerOf(child);
+    return new Recording(child);
+  }
+
+  /** Says what runs from now on, or that the daemon shall end; the pairs so far. */
+  async say(order: Order): Promise<Answer> {
+    const answer = answerOf(this.#child);
+    this.#child.send(order);
+    return await answer;
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/** Its next message; an end without one is an error. */
+async function answerOf(child: ChildProcess): Promise<Answer> {
+  const given = new AbortController();
+  const ended = once(child, 'exit', { signal: given.signal }).then(([code]) => {
+    throw new Error(`the recording daemon ended with ${String(code)}`);
+  });
+  try {
+    const [answer] = (await Promise.race([once(child, 'message', { signal: given.signal }), ended])) as [Answer];
+    return answer;
+  } finally {
+    ended.catch(() => undefined);
+    given.abort();
+  }
+}
 
 describePods('crash points of the real daemon', () => {
   const pairs = new Set<string>();
-  let operation = 'start';
   let world: World;
   let crictl: Crictl;
-  let daemon: Daemon | undefined;
+  let daemon: Recording | undefined;
 
   const startHere = async (): Promise<void> => {
-    const { argv } = world.instance;
-    const option = (name: string): string => argv[argv.indexOf(`--${name}`) + 1] ?? '';
-    const config = await loadConfig(option('config'), true, { root: option('root'), state: option('state'), socket: option('socket') });
-    operation = 'start';
-    daemon = await startDaemon(config, silentLog, (ports) =>
-      recordEffects(withoutJanitor(ports), (effect) => {
-        if (effect !== PROBE) pairs.add(`${operation} ${effect}`);
-      }),
-    );
-    operation = 'idle';
+    daemon = await Recording.start(world.instance);
   };
   const stopHere = async (): Promise<void> => {
-    await daemon?.stop();
+    for (const pair of (await daemon?.say('stop')) ?? []) pairs.add(pair);
     daemon = undefined;
   };
-  /** One crictl call under its operation's name. */
-  const call = async (command: string, ...args: readonly string[]): Promise<string> => {
-    operation = operations.get(command) ?? 'idle';
-    const answer = await crictl.ok(command, ...args);
-    operation = 'idle';
-    return answer;
+  /** Work under an operation's name. */
+  const during = async <T>(operation: string, work: () => Promise<T>): Promise<T> => {
+    await daemon?.say({ operation });
+    const result = await work();
+    await daemon?.say({ operation: 'idle' });
+    return result;
   };
+  /** One crictl call under its operation's name. */
+  const call = async (command: string, ...args: readonly string[]): Promise<string> =>
+    await during(operations.get(command) ?? 'idle', async () => await crictl.ok(command, ...args));
 
   beforeAll(async () => {
     world = await makeWorld({ name: 'eff' });
@@ -78,16 +91,13 @@ describePods('crash points of the real daemon', () => {
     await world.instance.terminate();
   });
   afterAll(async () => {
-    await stopHere();
+    daemon?.kill();
     await world.close();
   });
 
-  const runPod = async (name: string, pid: number) => {
-    operation = 'RunPodSandbox';
-    const pod = await crictl.runPod(name, { linux: { security_context: { namespace_options: { network: 0, pid, ipc: 0 } } } });
-    operation = 'idle';
-    return pod;
-  };
+  const runPod = async (name: string, pid: number) =>
+    await during('RunPodSandbox', async () =>
+      await crictl.runPod(name, { linux: { security_context: { namespace_options: { network: 0, pid, ipc: 0 } } } }));
   const create = async (pod: { readonly id: string; readonly file: string }, name: string, command: readonly string[]): Promise<string> =>
     await call('create', pod.id, await crictl.file(containerJson(name, world.imageName, command)), pod.file);
 
