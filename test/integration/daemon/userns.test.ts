@@ -1,0 +1,226 @@
+// Pods with a user namespace of their own, on a running daemon with runc 1.4: Debian's runc cannot map owners.
+import { execFileSync } from 'node:child_process';
+import { chownSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { create } from '@bufbuild/protobuf';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { LinuxContainerSecurityContextSchema, LinuxSandboxSecurityContextSchema, NamespaceOptionSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  ContainerConfigSchema,
+  LinuxContainerConfigSchema,
+  LinuxPodSandboxConfigSchema,
+  MountSchema,
+  NamespaceMode,
+  PodSandboxConfigSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
+import { containerConfig, sandboxConfig, untilTermed } from '../../e2e/support/pods.ts';
+import type { World } from '../../e2e/support/world.ts';
+import { makeWorld } from '../../e2e/support/world.ts';
+import { runc14 } from '../../support/tools/go-tools.ts';
+import type { Fields } from '../../unit/cri/stage.ts';
+import { closeWorld, removePod } from './pod.ts';
+
+const UID = 70_000;
+const GID = 140_000;
+const LENGTH = 65_536;
+const uids = [{ containerId: 0, hostId: UID, length: LENGTH }];
+const gids = [{ containerId: 0, hostId: GID, length: LENGTH }];
+const usernsOptions = { mode: NamespaceMode.POD, uids, gids };
+const MAP = new RegExp(String.raw`^\s+0\s+${UID}\s+${LENGTH}\n$`, 'u');
+
+interface Wish {
+  readonly command?: readonly string[];
+  readonly namespaces?: Fields<typeof NamespaceOptionSchema>;
+  readonly sysctls?: Readonly<Record<string, string>>;
+  readonly mounts?: readonly Fields<typeof MountSchema>[];
+  readonly security?: Fields<typeof LinuxContainerSecurityContextSchema>;
+  readonly pod?: Fields<typeof LinuxSandboxSecurityContextSchema>;
+  readonly workingDir?: string;
+  readonly tty?: boolean;
+}
+
+describe('a pod with a user namespace', () => {
+  let world: World;
+
+  beforeAll(async () => {
+    world = await makeWorld({ name: 'user', runtimePath: await runc14() });
+    expect((await world.client.runtime.status({})).runtimeHandlers.map(({ features }) => features?.userNamespaces)).toEqual([true, true]);
+  });
+
+  afterAll(async () => {
+    expect(await closeWorld(world)).toEqual([]);
+  });
+
+  const namespaceOptions = (wish: Wish): Fields<typeof NamespaceOptionSchema> => ({ pid: NamespaceMode.CONTAINER, usernsOptions, ...wish.namespaces });
+
+  async function runPod(name: string, wish: Wish = {}): Promise<string> {
+    const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name) }));
+    config.linux = create(LinuxPodSandboxConfigSchema, {
+      sysctls: { ...wish.sysctls },
+      securityContext: { ...wish.pod, namespaceOptions: namespaceOptions(wish) },
+    });
+    return (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
+  }
+
+  async function createContainer(podSandboxId: string, name: string, wish: Wish): Promise<string> {
+    const config = create(ContainerConfigSchema, containerConfig({ name, image: await world.pull(), command: wish.command ?? untilTermed(0) }));
+    config.mounts = (wish.mounts ?? []).map((mount) => create(MountSchema, mount));
+    config.workingDir = wish.workingDir ?? '';
+    config.tty = wish.tty ?? false;
+    config.linux = create(LinuxContainerConfigSchema, { securityContext: { ...wish.security, namespaceOptions: namespaceOptions(wish) } });
+    return (await world.client.runtime.createContainer({ podSandboxId, config })).containerId;
+  }
+
+  async function runContainer(podSandboxId: string, name: string, wish: Wish = {}): Promise<string> {
+    const containerId = await createContainer(podSandboxId, name, wish);
+    await world.client.runtime.startContainer({ containerId });
+    return containerId;
+  }
+
+  async function exec(containerId: string, script: string): Promise<string> {
+    const { stdout, stderr, exitCode } = await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 30n });
+    expect([Buffer.from(stderr).toString(), exitCode]).toEqual(['', 0]);
+    return Buffer.from(stdout).toString();
+  }
+
+  const upper = (containerId: string): string => join(world.instance.root, 'containers', containerId, 'upper');
+  const ownerOf = (path: string): readonly [number, number] => {
+    const { uid, gid } = lstatSync(path);
+    return [uid, gid];
+  };
+
+  it('S52 is root inside and nobody outside: files of the image, new files, a copied-up one, the working directory', async () => {
+    const pod = await runPod('files');
+    const id = await runContainer(pod, 'main', { workingDir: '/made/by/us' });
+    expect(await exec(id, 'cat /proc/self/uid_map')).toMatch(MAP);
+    expect(await exec(id, 'id -u; stat -c %u:%g / /bin /bin/busybox /made /made/by/us /dev/shm /etc/hostname')).toBe(
+      '0\n0:0\n0:0\n0:0\n0:0\n0:0\n0:0\n65534:65534\n',
+    );
+    await exec(id, 'echo new > /new; chmod 700 /bin/busybox; chown 7:8 /new; mkdir -p /a/b; chown 65535 /a/b; echo x > /dev/shm/x');
+    expect(ownerOf(join(upper(id), 'new'))).toEqual([UID + 7, GID + 8]);
+    expect(ownerOf(join(upper(id), 'bin/busybox'))).toEqual([UID, GID]);
+    expect(ownerOf(join(upper(id), 'a/b'))).toEqual([UID + 65_535, GID]);
+    for (const file of readdirSync(upper(id), { recursive: true, encoding: 'utf8' })) {
+      const [uid, gid] = ownerOf(join(upper(id), file));
+      expect([uid >= UID && uid < UID + LENGTH, gid >= GID && gid < GID + LENGTH], file).toEqual([true, true]);
+    }
+    expect(ownerOf(join(world.instance.state, 'sandboxes', pod, 'shm/x'))).toEqual([UID, GID]);
+    const { info } = await world.client.runtime.containerStatus({ containerId: id, verbose: true });
+    const { pid } = JSON.parse(info['info'] ?? '{}') as { readonly pid: number };
+    expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(new RegExp(String.raw`^Uid:\s+${UID}\s+${UID}\s`, 'mu'));
+    await removePod(world, pod);
+    expect(existsSync(join(world.instance.root, 'containers', id))).toBe(false);
+  });
+
+  it('runs as another user, with groups of the pod', async () => {
+    const pod = await runPod('as');
+    const id = await runContainer(pod, 'main', { security: { runAsUser: { value: 1000n }, runAsGroup: { value: 2000n }, supplementalGroups: [3000n] } });
+    expect(await exec(id, 'id -u; id -g; id -G')).toBe('1000\n2000\n2000 3000\n');
+    const refused = createContainer(pod, 'none', { security: { runAsUser: { value: 65_536n } } });
+    await expect(refused).rejects.toThrow(/run as user 65536: the pod's user namespace has ids 0 to 65535 only/u);
+    await removePod(world, pod);
+  });
+
+  it('owns its network, IPC and host name: sysctls of both, an address, lo up, and a reachable gateway', async () => {
+    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'kernel.shm_rmid_forced': '1' };
+    const pod = await runPod('net', { sysctls });
+    const id = await runContainer(pod, 'main', { security: { capabilities: { addCapabilities: ['NET_ADMIN', 'SYS_ADMIN'] } } });
+    expect(await exec(id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced; hostname')).toBe('0\n1\nnet\n');
+    const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: pod });
+    const ip = status?.network?.ip ?? '';
+    expect(ip).toMatch(/^10\./u);
+    expect(status?.linux?.namespaces?.options?.usernsOptions).toMatchObject({ mode: NamespaceMode.POD, uids, gids });
+    expect(await exec(id, `ip -o addr show; ping -c 1 -w 10 ${ip.replace(/\.\d+$/u, '.1')} | grep -c "1 packets received"; ip link set lo down; ip link set lo up; hostname other; hostname`)).toMatch(
+      new RegExp(String.raw`inet 127\.0\.0\.1/8[^]*inet ${ip.replaceAll('.', String.raw`\.`)}/24[^]*\n1\nother\n$`, 'u'),
+    );
+    await removePod(world, pod);
+  });
+
+  it('volumes: a mapped one shows and keeps its owners, one without mappings is as on the host', async () => {
+    const [mapped, plain] = ['mapped', 'plain'].map((name) => join(world.instance.directory, `volume-${name}`)) as [string, string];
+    for (const volume of [mapped, plain]) {
+      mkdirSync(volume);
+      writeFileSync(join(volume, 'old'), 'old');
+    }
+    chownSync(join(mapped, 'old'), 5, 6);
+    chownSync(plain, UID, GID);
+    const pod = await runPod('volume');
+    const id = await runContainer(pod, 'main', {
+      mounts: [
+        { containerPath: '/mapped', hostPath: mapped, uidMappings: uids, gidMappings: gids },
+        { containerPath: '/mapped-ro', hostPath: mapped, readonly: true, uidMappings: uids, gidMappings: gids },
+        { containerPath: '/plain', hostPath: plain },
+      ],
+    });
+    expect(await exec(id, 'stat -c %u:%g /mapped /mapped/old /mapped-ro/old /plain /plain/old')).toBe('0:0\n5:6\n5:6\n0:0\n65534:65534\n');
+    await exec(id, 'echo x > /mapped/new; echo x > /plain/new; ! echo x 2> /dev/null > /mapped-ro/never');
+    expect(ownerOf(join(mapped, 'new'))).toEqual([0, 0]);
+    expect(ownerOf(join(plain, 'new'))).toEqual([UID, GID]);
+    const { status } = await world.client.runtime.containerStatus({ containerId: id });
+    expect(status?.mounts.map(({ uidMappings, gidMappings }) => [uidMappings, gidMappings])).toMatchObject([[uids, gids], [uids, gids], [[], []]]);
+    await removePod(world, pod);
+  });
+
+  it.each<[string, Wish]>([
+    ['a terminal', { tty: true }],
+    ['a read-only root', { security: { readonlyRootfs: true } }],
+    ['a privileged container', { pod: { privileged: true }, security: { privileged: true } }],
+    ['a shared PID namespace', { namespaces: { pid: NamespaceMode.POD } }],
+    ['the PID namespace of the host', { namespaces: { pid: NamespaceMode.NODE } }],
+    ['the network of the host', { namespaces: { network: NamespaceMode.NODE } }],
+  ])('works with %s', async (_what, wish) => {
+    const pod = await runPod('with', wish);
+    const id = await runContainer(pod, 'main', wish);
+    expect(await exec(id, 'cat /proc/self/uid_map')).toMatch(MAP);
+    expect(await exec(id, 'test -e /sys/class/net/lo && test -e /sys/fs/cgroup && ls /dev/null /dev/mqueue /dev/pts > /dev/null && echo all')).toBe('all\n');
+    if (wish.namespaces?.pid === NamespaceMode.POD) expect(await exec(id, 'cat /proc/1/comm')).toBe('pause\n');
+    if (wish.namespaces?.network === NamespaceMode.NODE) {
+      expect(await exec(id, 'readlink /proc/self/ns/net')).toBe(`net:[${statSync('/proc/self/ns/net').ino}]\n`);
+      // on mixed cgroups the runtime's own tmpfs lies over the host's directory; the hierarchies in it count
+      expect(await exec(id, 'for at in /sys/fs/cgroup/memory /sys/kernel; do mkdir $at/x 2>&1 || true; done')).toMatch(/^(?:mkdir: .*Read-only file system\n){2}$/u);
+    }
+    await world.client.runtime.stopContainer({ containerId: id, timeout: 30n });
+    await removePod(world, pod);
+  });
+
+  it('S19 the way to its root is open to it and nothing else is to anybody', async () => {
+    const pod = await runPod('way');
+    const id = await runContainer(pod, 'main');
+    const { root, state } = world.instance;
+    const mode = (path: string): number => statSync(path).mode & 0o7777;
+    expect([mode(root), mode(join(root, 'containers')), mode(join(root, 'containers', id))]).toEqual([0o711, 0o711, 0o710]);
+    const closed = [join(root, 'layers'), join(root, 'journal'), join(state, 'containers'), join(state, 'exits'), join(state, 'sandboxes'), join(state, 'runtimes')];
+    for (const path of [...closed, join(root, 'containers', id)]) expect(asNobody(['/bin/ls', path]), path).toBe(false);
+    expect(asNobody(['/bin/ls', join(root, 'containers')])).toBe(false);
+    expect(asNobody(['/usr/bin/stat', join(root, 'containers', id, 'rootfs')])).toBe(false);
+    await removePod(world, pod);
+  });
+
+  it('outlives kill -9 of the daemon; the next one makes further containers in it and takes all away', async () => {
+    const { runtime } = world.client;
+    const pod = await runPod('kill', { namespaces: { pid: NamespaceMode.POD } });
+    const wish = { command: untilTermed(5), namespaces: { pid: NamespaceMode.POD } };
+    const first = await runContainer(pod, 'first', wish);
+    await world.instance.kill();
+    await world.instance.start();
+    const { status } = await runtime.podSandboxStatus({ podSandboxId: pod });
+    expect(status?.linux?.namespaces?.options?.usernsOptions).toMatchObject({ uids, gids });
+    const second = await runContainer(pod, 'second', wish);
+    const namespace = 'readlink /proc/self/ns/user';
+    expect(await exec(second, namespace)).toBe(await exec(first, namespace));
+    await runtime.stopContainer({ containerId: first, timeout: 60n });
+    expect((await runtime.containerStatus({ containerId: first })).status).toMatchObject({ exitCode: 5 });
+    await removePod(world, pod);
+    expect(existsSync(join(world.instance.state, 'ns', pod))).toBe(false);
+  });
+});
+
+/** Whether the command succeeds as a user whom nobody gave anything. */
+function asNobody(argv: readonly string[]): boolean {
+  try {
+    execFileSync('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '--', ...argv], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false;
+  }
+}

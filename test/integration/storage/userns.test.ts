@@ -1,0 +1,149 @@
+import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { RootfsInput, StoragePort } from '../../../src/actors/ports/storage.ts';
+import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
+import type { Digest } from '../../../src/base/ids.ts';
+import { createLayout } from '../../../src/host/layout.ts';
+import { parseMountInfo } from '../../../src/host/mountinfo.ts';
+import { mountOverlay } from '../../../src/host/mounts.ts';
+import { pinNamespaces, preparePinRoot, releasePinRoot, stopNamespaceWorker, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import { realRandom } from '../../../src/host/random.ts';
+import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import { rootfsPaths, withPlacedLayers } from '../../../src/oci/storage/rootfs.ts';
+import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
+import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
+
+const random = realRandom();
+const mappings = { uids: { containerId: 0, hostId: 70_000, length: 65_536 }, gids: { containerId: 0, hostId: 140_000, length: 65_536 } };
+
+describeAsRoot('root file systems of pods with a user namespace', () => {
+  const root = scratch('userns-rootfs');
+  const layout = createLayout({ root: join(root, 'store'), state: join(root, 'state') });
+  const sandboxId = parseSandboxId(random.id()) ?? fail();
+  let store: LayerStore;
+  let driver: StoragePort;
+  let layers: readonly Digest[];
+
+  beforeAll(async () => {
+    store = openStore(layout.root);
+    driver = createStorageDriver({ store, clock, measureAgeMs: 0, usernsPin: (id) => layout.pin(id, 'user') });
+    mkdirSync(layout.state);
+    await preparePinRoot(layout.pinsDir);
+    await pinNamespaces(
+      { directory: layout.pinDir(sandboxId), net: false, ipc: false, uts: false, sysctls: [], user: { program: layout.usernsProgram, mappings } },
+      clock,
+    );
+    layers = [
+      await layer(entry({ name: 'etc/passwd', body: 'root', uid: 0, gid: 42 }), entry({ name: 'gone', uid: 9 }), entry({ name: 'far', uid: 100_000 })),
+      await layer(entry({ name: './', flag: '5', mode: 0o750, uid: 7, gid: 8 }), entry({ name: '.wh.gone' }), entry({ name: 'top', uid: 65_535 })),
+    ];
+  });
+  afterAll(async () => {
+    await unpinNamespaces(layout.pinDir(sandboxId));
+    await stopNamespaceWorker();
+    await releasePinRoot(layout.pinsDir);
+    expect(mountsBelow()).toEqual([]);
+  });
+
+  async function layer(...parts: Buffer[]): Promise<Digest> {
+    const tar = archive(...parts);
+    await put(store, tar);
+    return digestOf(tar);
+  }
+
+  const input = (of: readonly Digest[] = layers): RootfsInput => ({
+    id: parseContainerId(random.id()) ?? fail(),
+    layers: of,
+    userNamespace: { sandboxId, mappings },
+  });
+  const mountsBelow = (): string[] =>
+    parseMountInfo(readFileSync('/proc/self/mountinfo', 'utf8')).map(({ mountPoint }) => mountPoint).filter((path) => path.startsWith(`${root}/`));
+  const ownerOf = (path: string): readonly [number, number] => {
+    const { uid, gid } = lstatSync(path);
+    return [uid, gid];
+  };
+
+  function expectMapped(rootfs: string): void {
+    expect([ownerOf(rootfs), lstatSync(rootfs).mode & 0o7777]).toEqual([[70_007, 140_008], 0o750]);
+    expect(ownerOf(join(rootfs, 'etc'))).toEqual([70_000, 140_000]);
+    expect(ownerOf(join(rootfs, 'etc/passwd'))).toEqual([70_000, 140_042]);
+    expect(ownerOf(join(rootfs, 'top'))[0]).toBe(135_535);
+    // nobody: no id of the pod's
+    expect(ownerOf(join(rootfs, 'far'))[0]).toBe(65_534);
+    expect(existsSync(join(rootfs, 'gone'))).toBe(false);
+  }
+
+  test('S52: what the image has belongs to the pod, on the disk it stays as it is; a file that is changed is copied with its new owner', async () => {
+    const one = input();
+    await driver.mountRootfs(one, context());
+    const rootfs = layout.rootfs(one.id);
+    expectMapped(rootfs);
+    writeFileSync(join(rootfs, 'etc/passwd'), 'changed');
+    expect(ownerOf(join(layout.storageDir(one.id), 'upper/etc/passwd'))).toEqual([70_000, 140_042]);
+    const other = { id: parseContainerId(random.id()) ?? fail(), layers };
+    await driver.mountRootfs(other, context());
+    expect([readFileSync(join(layout.rootfs(other.id), 'etc/passwd'), 'utf8'), ownerOf(join(layout.rootfs(other.id), 'etc/passwd'))]).toEqual(['root', [0, 42]]);
+    for (const { id } of [one, other]) await driver.removeRootfs({ id, layers }, context());
+    expect(existsSync(layout.storageDir(one.id))).toBe(false);
+  });
+
+  test('S19: the way is open to the root of that user namespace, and where it must be only', async () => {
+    const one = input();
+    await driver.mountRootfs(one, context());
+    const mode = (path: string): number => lstatSync(path).mode & 0o7777;
+    expect([mode(store.paths.containers), mode(layout.storageDir(one.id)), ownerOf(layout.storageDir(one.id))]).toEqual([0o711, 0o710, [0, 140_000]]);
+    for (const name of ['work', 'empty']) expect(mode(join(layout.storageDir(one.id), name)) & 0o022).toBe(0);
+    for (const closed of [store.paths.layers, store.paths.partial, store.paths.trash]) expect(mode(closed)).toBe(0o700);
+    // a daemon that starts closes it, and opens it again when it is needed
+    const next = createStorageDriver({ store: openStore(layout.root), clock, usernsPin: (id) => layout.pin(id, 'user') });
+    await next.mountRootfs(one, context());
+    expect(mode(store.paths.containers)).toBe(0o711);
+    await driver.removeRootfs(one, context());
+  });
+
+  test('S56: no layers give an empty root of the pod', async () => {
+    const one = input([]);
+    await driver.mountRootfs(one, context());
+    expect(ownerOf(layout.rootfs(one.id))).toEqual([70_000, 140_000]);
+    await driver.removeRootfs(one, context());
+  });
+
+  test('the way of Linux before 6.15: the layers have a place for that while', async () => {
+    const one = input();
+    await driver.mountRootfs(one, context());
+    await driver.unmountRootfs(one, context());
+    const paths = rootfsPaths(store, one.id);
+    const [lowest, top] = layers.map((digest) => digest.slice('sha256:'.length));
+    const pin = layout.pin(sandboxId, 'user');
+    await withPlacedLayers(store.paths.layers, paths, pin, async (at) => {
+      expect(mountsBelow()).toContain(paths.lower);
+      await mountOverlay({ target: paths.rootfs, lower: [`${at}/${top}/diff`, `${at}/${lowest}/diff`], source: 'overlay' });
+    });
+    expect(mountsBelow()).not.toContain(paths.lower);
+    expect(ownerOf(join(paths.rootfs, 'etc/passwd'))).toEqual([70_000, 140_042]);
+    const failed = withPlacedLayers(store.paths.layers, paths, pin, () => Promise.reject(new Error('refused')));
+    await expect(failed).rejects.toThrow('refused');
+    expect(mountsBelow()).not.toContain(paths.lower);
+    await driver.removeRootfs(one, context());
+  });
+
+  test('a root directory of an owner that the pod has not is refused, and leaves no mount', async () => {
+    const far = await layer(entry({ name: './', flag: '5', uid: 65_536 }));
+    const one = input([far]);
+    await expect(driver.mountRootfs(one, context())).rejects.toMatchObject({ fault: { kind: 'unsupported', message: expect.stringContaining('belongs to id 65536') as string } });
+    expect(mountsBelow()).not.toContain(layout.rootfs(one.id));
+    await driver.removeRootfs(one, context());
+  });
+
+  test('without its pin there is no root file system', async () => {
+    const one = { ...input(), userNamespace: { sandboxId: parseSandboxId(random.id()) ?? fail(), mappings } };
+    await expect(driver.mountRootfs(one, context())).rejects.toMatchObject({ code: 'ENOENT' });
+    await driver.removeRootfs(one, context());
+  });
+});
+
+function fail(): never {
+  throw new Error('the random id is no id');
+}
