@@ -1,4 +1,5 @@
 /** `troupe check`: the records against the machine; with `--repair` what belongs to no record is taken away. */
+import { join } from 'node:path';
 import { cliLimits } from '../../base/limits.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { pause } from '../../host/clock.ts';
@@ -11,7 +12,7 @@ import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';
 import { keyOf, LOOKED_AT, NOT_LOOKED_AT } from './findings.ts';
-import type { Finding } from './findings.ts';
+import type { Finding, Leak } from './findings.ts';
 import { judge } from './judge.ts';
 import type { Evidence } from './judge.ts';
 import { lookAround } from './place.ts';
@@ -37,8 +38,8 @@ export async function check(command: Command): Promise<number> {
   if (!command.line.flags.has('repair') || first.findings.length === 0) return report(stage, first, []);
   const lock = stage.isRunning ? undefined : await lockIfThere(stage.config.root);
   try {
-    const { leaks, left } = repairable(first);
-    for (const why of left) command.screen.note(`troupe check: ${why}`);
+    const { leaks, refusal } = repairable(first);
+    if (refusal !== '') command.screen.note(`troupe check: ${refusal}`);
     const taken = await takeAway(first.look.place, leaks);
     // what the first look saw and is still there, or came to light behind it
     return report(stage, { ...(await once(stage)) }, taken);
@@ -101,17 +102,25 @@ async function settled(stage: Stage): Promise<Judged> {
   return judged;
 }
 
-/** What may be taken away. Facts that were lost with a damaged journal may be those of what runs: that stays (F18). */
-function repairable({ look, findings }: Judged): { readonly leaks: NonNullable<Finding['leak']>[]; readonly left: readonly string[] } {
+/**
+ * What may be taken away. Where a damaged journal may have lost records, what runs without one may be a pod that
+ * serves, and its namespaces, network and cgroup bear other ids than its processes: then nothing is touched (F18).
+ */
+function repairable({ look, findings }: Judged): { readonly leaks: readonly Leak[]; readonly refusal: string } {
   const { records, machine, place } = look;
   if (records.end === 'none') {
     fail('wrongState', `repair: there is no journal in ${place.layout.root}, so nothing tells whose things these are; troupe wipe removes all`);
   }
+  const leaks = findings.flatMap(({ leak }) => leak ?? []);
   const lost = records.end === 'damaged' || records.damagedKept.length > 0;
-  const alive = new Set<string>(lost ? machine.processes.map(({ id }) => id) : []);
-  const leaks = findings.flatMap(({ leak, id }) => (leak === undefined || alive.has(id) ? [] : [leak]));
-  const left = [...alive].filter((id) => findings.some((finding) => finding.id === id && finding.leak !== undefined));
-  return { leaks, left: left.map((id) => `${id} is left alone: it runs, and a damaged journal may have lost its records`) };
+  const strangers = new Set(leaks.flatMap((leak) => (leak.kind === 'process' ? [leak.process.id] : [])));
+  if (!lost || strangers.size === 0) return { leaks, refusal: '' };
+  const kept = records.damagedKept.map((name) => join(place.layout.root, 'journal', name)).join(', ');
+  const names = machine.processes.filter(({ id, role }) => strangers.has(id) && role !== 'monitor').map(({ pid, name }) => `${pid} (${name})`);
+  return {
+    leaks: [],
+    refusal: `nothing is taken away: a damaged journal may have lost the records of what runs: ${names.join(', ')}. End it, or delete ${kept} if it is not wanted`,
+  };
 }
 
 function report({ command, config, isRunning }: Stage, { look, findings }: Judged, taken: readonly Taken[]): number {

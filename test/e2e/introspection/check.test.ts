@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -170,6 +170,39 @@ describe('with the daemon killed', () => {
   });
 });
 
+describe('after a journal was damaged', () => {
+  it('--repair takes nothing away while something runs whose records may be among those that were lost (F18)', async () => {
+    const image = await world.pull();
+    const config = sandboxConfig({ name: 'lost', logDirectory: join(world.logs, 'lost') });
+    const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
+    const wish = containerConfig({ name: 'alive', image, command: untilTermed(3) });
+    const { containerId } = await world.client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish });
+    await world.client.runtime.startContainer({ containerId });
+    await world.instance.kill();
+    await damageJournal();
+    await world.instance.start();
+    const found = await check('--now');
+    expect(found.findings.filter(({ id }) => id === containerId).map(({ invariant }) => invariant)).toContain('I2');
+    const processes = found.findings.filter(({ id, object }) => id === containerId && object.startsWith('process ')).map(({ object }) => Number(object.slice('process '.length)));
+    expect(processes.length).toBeGreaterThanOrEqual(2);
+    const repaired = await troupe('check', '--now', '--repair', '--json');
+    expect(repaired.stderr).toMatch(/nothing is taken away: a damaged journal may have lost the records of what runs: \d+ \(/u);
+    expect((JSON.parse(repaired.stdout) as Report).repaired).toEqual([]);
+    expect(existsSync(join(world.instance.state, 'ns', podSandboxId, 'net'))).toBe(true);
+    for (const pid of processes) expect(existsSync(`/proc/${pid}/cmdline`)).toBe(true);
+  });
+});
+
+/** Flips a byte of the first record: it and all behind it are not believed any more. */
+async function damageJournal(): Promise<void> {
+  const directory = join(world.instance.root, 'journal');
+  const [newest = 0] = (await readdir(directory)).flatMap((name) => /^journal\.(\d+)$/u.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
+  const path = join(directory, `journal.${newest}`);
+  const bytes = await readFile(path);
+  bytes.writeUInt8(bytes.readUInt8(30) ^ 1, 30);
+  await writeFile(path, bytes);
+}
+
 describe('wipe', () => {
   it('refuses while the daemon runs and while pods run; with --force nothing of the instance is left', async () => {
     const image = await world.pull();
@@ -182,7 +215,7 @@ describe('wipe', () => {
     expect([running.code, running.stderr]).toEqual([1, expect.stringMatching(/a daemon runs \(pid \d+\) and answers at/u)]);
     await world.instance.kill();
     const refused = await troupe('wipe');
-    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(`these run: end (${containerId.slice(0, 13)})`)]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining(`end (${containerId.slice(0, 13)})`)]);
     const wiped = await troupe('wipe', '--force', '--json');
     expect(wiped.code).toBe(0);
     expect(JSON.parse(wiped.stdout)).toMatchObject({ stays: [] });
