@@ -1,7 +1,7 @@
 // The daemon killed again and again under a working kubelet.
 import { setTimeout as delay } from 'node:timers/promises';
 import { median } from '../../bench/stats.ts';
-import { checkCounter, lifeOf, steadyNames } from './steady.ts';
+import { lifeOf, steadyNames } from './steady.ts';
 import type { Stage } from './stage.ts';
 
 export interface Kills {
@@ -20,7 +20,8 @@ const LOOK_AGAIN_MS = 20;
 export async function killDaemon(stage: Stage, { count, everyMs }: Kills): Promise<number[]> {
   const backAfterMs: number[] = [];
   for (let kill = 0; kill < count; kill += 1) {
-    await delay(everyMs);
+    // Not in step with the kubelet's own seconds: from 0.6 to 1.4 of it.
+    await delay(everyMs * (0.6 + ((kill * 7) % 11) * 0.08));
     await stage.world.instance.kill();
     const startedAt = performance.now();
     const isBack = untilListed(stage);
@@ -43,17 +44,16 @@ export const figuresText = (backAfterMs: readonly number[]): string =>
   `${backAfterMs.length} kills; the kubelet's list was back after ${median(backAfterMs).toFixed(0)} ms (median), ${Math.max(...backAfterMs).toFixed(0)} ms (longest)`;
 
 /** What must hold once the killing is over: nothing of the pods that stay has changed, no warning comes any more. */
-export async function checkAfterKills(stage: Stage, lifeBefore: readonly string[], lastStartAtMs: number): Promise<string> {
+export async function checkAfterKills(stage: Stage, lifeBefore: readonly string[], overAtMs: number): Promise<string> {
   await delay(2 * SETTLE_MS);
   const lifeAfter = await lifeOf(stage);
   const changed = lifeBefore.filter((line) => !lifeAfter.includes(line));
   if (changed.length > 0) throw new Error(`changed by the kills: ${changed.join('; ')}; now: ${lifeAfter.join('; ')}`);
   const warnings = (await stage.kubelet.events()).filter(({ type, pod }) => type === 'Warning' && (steadyNames.includes(pod) || pod === 'localhost'));
-  const staying = warnings.filter(({ atMs }) => atMs > lastStartAtMs + SETTLE_MS);
+  const staying = warnings.filter(({ atMs }) => atMs > overAtMs + SETTLE_MS);
   if (staying.length > 0) throw new Error(`warnings that stay: ${staying.map(({ pod, reason, message }) => `${pod} ${reason} ${message}`).join('; ')}`);
   // What a node's Ready condition would say: it is False when this is logged.
   const notReady = await stage.kubelet.logLines('Skipping pod synchronization');
-  const during = notReady.filter((line) => !line.includes('PLEG is not healthy: pleg has yet to be successful'));
-  const counted = await checkCounter(stage);
-  return `${counted} of the counter, none lost or doubled; ${warnings.length} warnings about the pods that stay meanwhile; the node was not ready ${during.length} times`;
+  const during = notReady.filter((line) => !line.includes('may not have completed yet'));
+  return `${warnings.length} warnings about the pods that stay meanwhile; the node was not ready ${during.length} times`;
 }

@@ -7,6 +7,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
+import { run } from '../../support/run.ts';
 import type { World } from '../support/world.ts';
 import type { Pod, PodManifest, Summary } from './shapes.ts';
 
@@ -33,12 +34,16 @@ export interface Kubelet {
   readonly address: string;
   /** Path of the cgroup (in each hierarchy) under which its pods are. */
   readonly cgroupRoot: string;
+  /** Its root directory, in which it keeps the pods' volumes. */
+  readonly root: string;
   readonly get: (path: string) => Promise<string>;
   readonly post: (path: string) => Promise<string>;
   readonly pods: () => Promise<readonly Pod[]>;
   readonly summary: () => Promise<Summary>;
   readonly apply: (manifest: PodManifest) => Promise<void>;
   readonly withdraw: (name: string) => Promise<void>;
+  /** Names of the pods in its directory. */
+  readonly applied: () => Promise<string[]>;
   readonly events: () => Promise<KubeletEvent[]>;
   /** Lines of its log that hold the text. */
   readonly logLines: (text: string) => Promise<string[]>;
@@ -165,6 +170,8 @@ export async function startKubelet(program: string, world: World): Promise<Kubel
   const lines = async (): Promise<string[]> => (await readFile(log, 'utf8')).split('\n');
   const stop = async (): Promise<void> => {
     await end(child);
+    // It mounts its root directory on itself, to share mounts below it with containers.
+    await run(['umount', places.root]);
     for (const hierarchy of await hierarchies()) await removeCgroups(join(hierarchy, places.cgroupRoot));
   };
   try {
@@ -176,6 +183,7 @@ export async function startKubelet(program: string, world: World): Promise<Kubel
   return {
     address,
     cgroupRoot: places.cgroupRoot,
+    root: places.root,
     get: async (path) => await call(path, 'GET'),
     post: async (path) => await call(path, 'POST'),
     pods: async () => (JSON.parse(await call('/pods', 'GET')) as { readonly items: readonly Pod[] | null }).items ?? [],
@@ -187,6 +195,7 @@ export async function startKubelet(program: string, world: World): Promise<Kubel
       await rename(join(incoming, file), join(places.manifests, file));
     },
     withdraw: async (name) => await rm(join(places.manifests, `${name}.json`)),
+    applied: async () => (await readdir(places.manifests)).map((file) => file.replace(/\.json$/, '')),
     events: async () => (await lines()).map(eventOf).filter((event) => event !== undefined),
     logLines: async (text) => (await lines()).filter((line) => line.includes(text)),
     stop,

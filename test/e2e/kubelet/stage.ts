@@ -1,13 +1,17 @@
 // What a scenario works with: the kubelet's view of its pod and the runtime's, and waiting for either.
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Container, ContainerStatus as CriStatus, PodSandbox } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../support/world.ts';
 import { type Kubelet, staticName } from './kubelet.ts';
+import { livesFile } from './manifests.ts';
 import type { ContainerStatus, Pod, PodManifest } from './shapes.ts';
 
 /** Bound of each wait, ms: probes and back-offs are seconds, the rest is what a machine shared with others may need. */
 const WAIT_MS = 120_000;
+/** While the daemon is killed: the kubelet tries again after 10 s and more, and a kill can meet each try. */
+const WAIT_UNDER_KILLS_MS = 300_000;
 const LOOK_AGAIN_MS = 200;
 
 /** A scenario that this machine or this version of the runtime can't play. */
@@ -20,21 +24,23 @@ export class Stage {
   readonly isUnderKills: boolean;
   readonly #suffix: string;
 
-  constructor(kubelet: Kubelet, world: World, isUnderKills: boolean) {
+  /** @param round of the kills; none while the daemon is left in peace */
+  constructor(kubelet: Kubelet, world: World, round?: number) {
     this.kubelet = kubelet;
     this.world = world;
-    this.isUnderKills = isUnderKills;
-    this.#suffix = isUnderKills ? '-k' : '';
+    this.isUnderKills = round !== undefined;
+    this.#suffix = round === undefined ? '' : `-${round}`;
   }
 
-  /** The pod's name of a scenario, which may be played twice at once. */
+  /** The pod's name of a scenario, which is played many times. */
   name(scenario: string): string {
     return scenario + this.#suffix;
   }
 
   /** Waits until `look` answers something; what it throws counts as nothing. */
   async until<T>(what: string, look: () => Promise<T | undefined | false>, about?: string): Promise<T> {
-    const deadline = performance.now() + WAIT_MS;
+    const withinMs = this.isUnderKills ? WAIT_UNDER_KILLS_MS : WAIT_MS;
+    const deadline = performance.now() + withinMs;
     let reason = '';
     for (;;) {
       try {
@@ -44,7 +50,7 @@ export class Stage {
       } catch (error) {
         reason = `; ${error instanceof Error ? error.message : String(error)}`;
       }
-      if (performance.now() > deadline) throw new Error(`not within ${WAIT_MS / 1000} s: ${what}${reason}${about === undefined ? '' : `; ${await this.describe(about)}`}`);
+      if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}${reason}${about === undefined ? '' : `; ${await this.describe(about)}`}`);
       await delay(LOOK_AGAIN_MS);
     }
   }
@@ -72,6 +78,18 @@ export class Stage {
 
   async untilReady(name: string): Promise<Pod> {
     return await this.untilPod(name, 'Ready', (pod) => isReady(pod));
+  }
+
+  /** How often a container of the pod has been started, by its own count. */
+  async lives(pod: Pod, container = 'main'): Promise<number> {
+    const file = join(this.kubelet.root, 'pods', pod.metadata.uid, 'volumes/kubernetes.io~empty-dir/data', livesFile(container));
+    return (await readFile(file, 'utf8')).length;
+  }
+
+  /** Fails when a container has lived more than once. A kill during its creation costs an attempt, but no life. */
+  async neverRestarted(pod: Pod, container = 'main'): Promise<void> {
+    same(`lives of ${container}`, await this.lives(pod, container), 1);
+    if (!this.isUnderKills) same(`restarts of ${container}`, containerOf(pod, container)?.restartCount, 0);
   }
 
   async warnings(name: string): Promise<string[]> {
@@ -163,9 +181,13 @@ async function remainsOf(uid: string): Promise<Remains> {
   return { uid, netns: [...netns].filter((link) => link !== host) };
 }
 
-/** What is still there of a pod that was removed: processes, mounts, network namespaces, cgroups; one line each. */
-export async function tracesOf({ uid, netns }: Remains, cgroupRoot: string): Promise<string[]> {
-  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(uid) || netns.some((link) => line.includes(link)));
+/**
+ * What is still there of a pod that was removed: processes, mounts, network namespaces, cgroups; one line each.
+ * @param tag in every path of the instance: the kernel gives the number of a network namespace that is gone to another one
+ */
+export async function tracesOf({ uid, netns }: Remains, cgroupRoot: string, tag: string): Promise<string[]> {
+  const mounted = (await readFile('/proc/self/mountinfo', 'utf8')).split('\n').filter((line) => line.includes(tag));
+  const mounts = mounted.filter((line) => line.includes(uid) || netns.some((link) => line.includes(link)));
   const cgroups: string[] = [];
   for (const hierarchy of await readdir('/sys/fs/cgroup')) {
     const below = await readdir(`/sys/fs/cgroup/${hierarchy}${cgroupRoot}`, { recursive: true }).catch(() => []);

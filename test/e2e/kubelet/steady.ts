@@ -43,7 +43,7 @@ export async function lifeOf(stage: Stage): Promise<string[]> {
 }
 
 /** The numbers of the counter's lines in all its log files, oldest first. */
-async function countedLines(stage: Stage): Promise<number[]> {
+async function countedLines(stage: Stage): Promise<{ readonly numbers: number[]; readonly files: number }> {
   const base = stage.world.logs;
   const pod = (await readdir(base)).find((directory) => directory.startsWith('default_counter-'));
   if (pod === undefined) throw new Error(`no log directory of the pod counter in ${base}`);
@@ -56,23 +56,24 @@ async function countedLines(stage: Stage): Promise<number[]> {
     const text = (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString();
     for (const match of text.matchAll(/^\S+ stdout F (\d+) 0{200}$/gm)) numbers.push(Number(match[1]));
   }
-  return numbers;
+  return { numbers, files: names.length };
 }
 
 /** Each line once and in order, over rotations; answers how many there are, and in how many files. */
 export async function checkCounter(stage: Stage): Promise<string> {
   // A rotation under way shows a file under two names or none; the kubelet's next look is seconds away.
-  const numbers = await stage.until('each line of the counter once and in order', async () => {
+  const { numbers, files } = await stage.until('each line of the counter once and in order', async () => {
     const found = await countedLines(stage);
-    const wrong = found.findIndex((number, index) => number !== index + 1);
-    if (wrong !== -1) throw new Error(`line ${found[wrong]} stands where ${wrong + 1} should be, of ${found.length}`);
-    return found.length > 0 ? found : undefined;
+    const wrong = found.numbers.findIndex((number, index) => number !== index + 1);
+    if (wrong !== -1) throw new Error(`line ${found.numbers[wrong]} stands where ${wrong + 1} should be, of ${found.numbers.length} in ${found.files} files`);
+    return found.numbers.length > 0 ? found : undefined;
   });
   const restarts = containerOf((await stage.pod('counter')) as Pod)?.restartCount;
   same('restarts of the counter', restarts, 0);
-  return `${numbers.length} lines`;
+  return `${numbers.length} lines, none lost or doubled, in ${files} files of the kubelet's rotation`;
 }
 
-export async function endSteady(stage: Stage): Promise<Remains[]> {
-  return await Promise.all(steadyNames.map(async (name) => await stage.withdraw(name)));
+/** Removes all pods, also those of scenarios that failed. */
+export async function endAll(stage: Stage): Promise<Remains[]> {
+  return await Promise.all((await stage.kubelet.applied()).map(async (name) => await stage.withdraw(name)));
 }

@@ -4,9 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock.ts';
-import { sandboxCgroup } from '../../../src/host/layout.ts';
 import type { RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
-import { cgroups } from './kernel.ts';
 import { CONMON, RUNC, World, fx, fxOf, missing, processesNaming, until, wrapper } from './support.ts';
 
 const reason = missing();
@@ -51,15 +49,6 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
       world.driver.watch({ ...container.bundle, init: container.init });
       expect(await world.exitOf(container.id)).toMatchObject({ reason: 'MonitorLost' });
     });
-  });
-
-  it('F47 the monitor is in the cgroup of its sandbox, but not within its memory limit where that can be had apart (v1)', async () => {
-    const container = await world.run(['sleep', '1000']);
-    const places = readFileSync(`/proc/${monitorPid(container.id)}/cgroup`, 'utf8').trim().split('\n').map((line) => line.split(':'));
-    const placeOf = (controller: string): string => places.find(([, names]) => names?.split(',').includes(controller))?.[2] ?? places.find(([number]) => number === '0')?.[2] ?? '';
-    expect(placeOf('pids')).toBe(`${sandboxCgroup(world.parent, world.sandboxId)}/monitors`);
-    if (cgroups.version === 1) expect(placeOf('memory')).not.toContain(world.parent);
-    else expect(placeOf('memory')).toBe(placeOf('pids'));
   });
 
   it('an exit that was told and whose file was forgotten is no lost monitor', async () => {

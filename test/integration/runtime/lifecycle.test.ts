@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
-import { cgroupPaths } from './kernel.ts';
+import { cgroupPaths, cgroups } from './kernel.ts';
 import { World, fx, missing, processesNaming, until } from './support.ts';
 
 const reason = missing();
@@ -177,6 +177,15 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     ]);
     // not in the cgroup of this process
     expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(`/troupe-sandbox-${world.sandboxId}/monitors`);
+  });
+
+  it('F47 the monitor is in the cgroup of its sandbox, but not within its memory limit where that can be had apart (v1)', async () => {
+    const container = await world.run(['sleep', '1000']);
+    const places = readFileSync(`/proc/${readFileSync(world.layout.monitorPidFile(container.id), 'utf8').trim()}/cgroup`, 'utf8').trim().split('\n').map((line) => line.split(':'));
+    const placeOf = (controller: string): string => places.find(([, names]) => names?.split(',').includes(controller))?.[2] ?? places.find(([number]) => number === '0')?.[2] ?? '';
+    expect(placeOf('pids')).toBe(`${sandboxCgroup(world.parent, world.sandboxId)}/monitors`);
+    if (cgroups.version === 1) expect(placeOf('memory')).not.toContain(world.parent);
+    else expect(placeOf('memory')).toBe(placeOf('pids'));
   });
 
   it('F02 completes the cgroup of the monitors that a killed daemon had made in some hierarchies only, and empty', async () => {
