@@ -1,6 +1,6 @@
 // What the bench measures, and how the pairs are interleaved.
 import { existsSync } from 'node:fs';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../scripts/support/figures.ts';
@@ -163,5 +163,5 @@ async function execPairs({ world, floor }: Sides, pod: DaemonPod, rounds: number
 
 async function versions(runtimePath: string): Promise<string> {
   const first = async (argv: readonly string[]): Promise<string> => (await runOrThrow(argv)).split('\n')[0] ?? '';
-  return [await first([runtimePath, '--version']), await first(['conmon', '--version']), `Node ${process.versions.node}`, `${cpus().length} CPUs`].join(', ');
+  return [await first([runtimePath, '--version']), await first(['conmon', '--version']), `Node ${process.versions.node}`, `${cpus().length} CPUs`, `load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes)`].join(', ');
 }
