@@ -19,6 +19,7 @@ import type { Layout } from './layout.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
+import { sysctlOfMapped } from './userns-sysctl.ts';
 
 export interface HostDriverOptions {
   readonly layout: Layout;
@@ -45,6 +46,7 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
     removeSandboxCgroup: (input, fx) => removeOwnCgroup(options, input, fx),
     pinNamespaces: async ({ id, spec }, fx) => {
       fx.note({ on: 'namespace thread' });
+      const { user } = spec.namespaces;
       const own = spec.namespaces.network === 'pod';
       await pinNamespaces(
         {
@@ -54,8 +56,8 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
           // a pod on the host's network has the host's name as well (features.md B2)
           uts: own,
           ...(own ? { hostname: sandboxHostname({ id, spec }) } : {}),
-          sysctls: spec.sysctls,
-          ...(spec.namespaces.user === undefined ? {} : { user: { program: layout.usernsProgram, mappings: spec.namespaces.user } }),
+          sysctls: spec.sysctls.map((sysctl) => (user === undefined ? sysctl : sysctlOfMapped(sysctl, user.gids))),
+          ...(user === undefined ? {} : { user: { program: layout.usernsProgram, mappings: user } }),
         },
         clock,
       );

@@ -27,6 +27,7 @@ export async function probeSpecHost(): Promise<SpecHost> {
     openFilesHard: hardOpenFiles(limits),
     oomScoreAdj: Number((await readFile('/proc/self/oom_score_adj', 'utf8')).trim()),
     oomScoreAdjCanSink: capabilitiesOfMask(fieldOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE'),
+    messageQueues: mounts.some(({ mountPoint }) => mountPoint === '/dev/mqueue'),
     hostname: hostname(),
   };
 }

@@ -121,7 +121,9 @@ export const cases: Readonly<Record<string, SpecInput>> = {
     security: { namespaces: usernsPod },
     input: mounts(mountOf('/plain'), mountOf('/mapped', { idMappings: user })),
   })),
-  'user-namespace-all-else-of-the-host': usernsPins(inputOf({ sandbox: { namespaces: usernsNode }, security: { namespaces: usernsNode } })),
+  'user-namespace-all-else-of-the-host': usernsPins(
+    inputOf({ sandbox: { namespaces: usernsNode }, security: { namespaces: usernsNode }, host: { messageQueues: true } }),
+  ),
   'cgroup-parent-of-our-own': inputOf({ sandbox: { cgroupParent: '' } }),
 };
 

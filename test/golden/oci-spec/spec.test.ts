@@ -11,9 +11,14 @@ import { violations } from './schema.ts';
 
 const pins = { net: layout.pin(SANDBOX_ID, 'net'), ipc: layout.pin(SANDBOX_ID, 'ipc'), uts: layout.pin(SANDBOX_ID, 'uts') };
 
+// fewer ids than the pause process usually needs
+const ids = { containerId: 0, hostId: 131_072, length: 1000 };
+const ownUsers = { ...sandbox, namespaces: { ...sandbox.namespaces, pid: 'pod', user: { uids: ids, gids: ids } } } as const;
+
 const documents: ReadonlyMap<string, () => OciSpec> = new Map([
   ...Object.entries(cases).map(([name, input]): [string, () => OciSpec] => [name, () => generateSpec(input)]),
   ['pause', () => pauseSpec({ id: SANDBOX_ID, sandbox, host, rootfs: layout.pauseRootfs, pins })],
+  ['pause-user-namespace', () => pauseSpec({ id: SANDBOX_ID, sandbox: ownUsers, host, rootfs: layout.pauseRootfs, pins: { ...pins, user: layout.pin(SANDBOX_ID, 'user') } })],
 ]);
 
 /** The document as people review it. */

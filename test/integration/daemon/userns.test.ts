@@ -122,10 +122,10 @@ describe('a pod with a user namespace', () => {
   });
 
   it('owns its network, IPC and host name: sysctls of both, an address, lo up, and a reachable gateway', async () => {
-    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'kernel.shm_rmid_forced': '1' };
+    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '3 2147483647', 'kernel.shm_rmid_forced': '1' };
     const pod = await runPod('net', { sysctls });
     const id = await runContainer(pod, 'main', { security: { capabilities: { addCapabilities: ['NET_ADMIN', 'SYS_ADMIN'] } } });
-    expect(await exec(id, 'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/kernel/shm_rmid_forced; hostname')).toBe('0\n1\nnet\n');
+    expect(await exec(id, 'cd /proc/sys; cat net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range kernel/shm_rmid_forced; hostname')).toBe('0\n3\t65535\n1\nnet\n');
     const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: pod });
     const ip = status?.network?.ip ?? '';
     expect(ip).toMatch(/^10\./u);
@@ -167,12 +167,13 @@ describe('a pod with a user namespace', () => {
     ['a privileged container', { pod: { privileged: true }, security: { privileged: true } }],
     ['a shared PID namespace', { namespaces: { pid: NamespaceMode.POD } }],
     ['the PID namespace of the host', { namespaces: { pid: NamespaceMode.NODE } }],
+    ['the IPC of the host', { namespaces: { ipc: NamespaceMode.NODE } }],
     ['the network of the host', { namespaces: { network: NamespaceMode.NODE } }],
   ])('works with %s', async (_what, wish) => {
     const pod = await runPod('with', wish);
     const id = await runContainer(pod, 'main', wish);
     expect(await exec(id, 'cat /proc/self/uid_map')).toMatch(MAP);
-    expect(await exec(id, 'test -e /sys/class/net/lo && test -e /sys/fs/cgroup && ls /dev/null /dev/mqueue /dev/pts > /dev/null && echo all')).toBe('all\n');
+    expect(await exec(id, 'test -e /sys/class/net/lo && test -e /sys/fs/cgroup && ls /dev/null /dev/shm /dev/pts > /dev/null && echo all')).toBe('all\n');
     if (wish.namespaces?.pid === NamespaceMode.POD) expect(await exec(id, 'cat /proc/1/comm')).toBe('pause\n');
     if (wish.namespaces?.network === NamespaceMode.NODE) {
       expect(await exec(id, 'readlink /proc/self/ns/net')).toBe(`net:[${statSync('/proc/self/ns/net').ino}]\n`);

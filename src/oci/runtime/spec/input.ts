@@ -24,6 +24,8 @@ export interface SpecHost {
   readonly oomScoreAdj: number;
   /** Whether a value below our own can be set (CAP_SYS_RESOURCE). */
   readonly oomScoreAdjCanSink: boolean;
+  /** The host has its POSIX message queues mounted at /dev/mqueue. */
+  readonly messageQueues?: boolean;
   /** The host's name, for pods on the host network. */
   readonly hostname: string;
 }

@@ -42,7 +42,7 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
   const shm = sandbox.namespaces.ipc === 'node' ? '/dev/shm' : files.shm;
   const rootMode = spec.security.readonlyRootfs ? 'ro' : 'rw';
   return [
-    ownedMount(input, 'pid', { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }),
+    ...ownedMount(input, 'pid', { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }),
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
     {
       destination: '/dev/pts',
@@ -51,9 +51,9 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
       // mode and ptmxmode as both peers have them
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', ...(hasTtyGroup(sandbox) ? ['gid=5'] : [])],
     },
-    ownedMount(input, 'ipc', { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] }),
+    ...ownedMount(input, 'ipc', { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] }),
     bind('/dev/shm', shm, ['rw', 'nosuid', 'noexec', 'nodev']),
-    ownedMount(input, 'network', { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] }),
+    ...ownedMount(input, 'network', { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] }),
     {
       destination: '/sys/fs/cgroup',
       type: 'cgroup',
@@ -77,11 +77,13 @@ function hasTtyGroup({ namespaces: { user } }: SandboxSpec): boolean {
  * namespace, what is the host's is bound from the host instead, with all that is mounted on it: a part of it alone
  * the kernel does not give (mount_namespaces(7), locked mounts).
  */
-function ownedMount(input: SpecInput, kind: 'pid' | 'ipc' | 'network', mount: OciMount): OciMount {
-  const { spec, sandbox, handler } = input;
+function ownedMount(input: SpecInput, kind: 'pid' | 'ipc' | 'network', mount: OciMount): readonly OciMount[] {
+  const { spec, sandbox, handler, host } = input;
   const own = spec.security.namespaces.pid;
   const isHosts = kind === 'pid' && own !== 'pod' ? own === 'node' : sandbox.namespaces[kind] === 'node';
-  if (sandbox.namespaces.user === undefined || !isHosts) return mount;
+  if (sandbox.namespaces.user === undefined || !isHosts) return [mount];
+  // many hosts have none
+  if (kind === 'ipc' && host.messageQueues !== true) return [];
   const isReadOnly = mount.options.includes('ro');
   if (isReadOnly && !handler.recursiveReadOnlyMounts) {
     fail('unsupported', `show ${mount.destination} of the host in a user namespace: the runtime handler has no recursive read-only mounts`, {
@@ -89,7 +91,7 @@ function ownedMount(input: SpecInput, kind: 'pid' | 'ipc' | 'network', mount: Oc
     });
   }
   const others = mount.options.filter((option) => option !== 'ro' && option !== 'rw');
-  return bind(mount.destination, mount.destination, [...others, isReadOnly ? 'rro' : 'rw']);
+  return [bind(mount.destination, mount.destination, [...others, isReadOnly ? 'rro' : 'rw'])];
 }
 
 function bind(destination: string, source: string, options: readonly string[]): OciMount {
