@@ -177,6 +177,20 @@ function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId 
  */
 function giveUpMaking(stage: ContainerStage, view: ContainerView, attempted: string): void {
   if (isBeingMade(view)) stage.activity.abort(view.address, `${attempted} came while it was being created`);
+  if (view.state === 'starting') giveUpStart(stage, view.address, attempted);
+}
+
+/**
+ * A start that takes its usual time is let through, so that the process gets its stop signal and its grace; one that
+ * hangs is given up, and the process, which may or may not run by now, is killed (F34).
+ */
+function giveUpStart({ activity, clock }: ContainerStage, address: string, attempted: string): void {
+  const start = activity.of(address).find(({ effect }) => effect === 'start');
+  if (start === undefined) return;
+  const lastMonoMs = start.sinceMonoMs + actorLimits.startGivenUpMs;
+  clock.setTimeout(() => {
+    if (activity.of(address).includes(start)) activity.abort(address, `${attempted} came while it was being started`);
+  }, Math.max(0, lastMonoMs - clock.monoMs()));
 }
 
 function untilGone(

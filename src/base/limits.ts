@@ -155,6 +155,8 @@ export const actorLimits = {
   runtimeCreateMs: 90_000,
   /** Runtime start, milliseconds. */
   runtimeStartMs: 60_000,
+  /** A start that hangs when a stop comes is given up once it has lasted this long, milliseconds: 5 usual. */
+  startGivenUpMs: 5_000,
   /** Runtime update, milliseconds: 15 usual; a stop that comes meanwhile waits for it. */
   runtimeUpdateMs: 10_000,
   /** Updates of one container that wait; beyond it the caller is told `exhausted`. The kubelet has one at a time. */
@@ -653,6 +655,8 @@ export const streamLimits = {
   errorChars: 4096,
   /** ms to connect to a port of a pod: it is loopback. */
   dialMs: 5000,
+  /** ms that a process on a terminal waits for the client's first size, which comes at once: most programs look only at their start. */
+  firstSizeMs: 250,
   /** ms for the process of an exec to start, with its terminal. */
   execStartMs: 60_000,
   /** ms without output after the process has ended until its output counts as ended: a background child can hold the pipe for ever. */

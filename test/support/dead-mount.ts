@@ -1,5 +1,5 @@
 // A FUSE file system that nobody serves: every access to it waits until it is told to go, as on a dead server.
-import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmdirSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { must } from '../../src/host/errno.ts';
@@ -41,8 +41,8 @@ export function makeDeadMount(at?: string): DeadMount {
       // the last descriptor: the kernel gives up the connection, and with it every request that waits
       closeSync(fd);
       must(callSync(libc.umount, path, MNT_DETACH), 'unmount', path);
-      rmdirSync(path);
-      if (own !== undefined) rmdirSync(own);
+      // whoever waited may have gone on in the directory below by now
+      rmSync(own ?? path, { recursive: true });
     },
   };
 }
