@@ -67,6 +67,7 @@ function missingOfSandboxes(evidence: Evidence): readonly Finding[] {
       if (!machine.attachments.includes(id)) missing.push('nothing is kept for its CNI DEL');
     }
     if (spec.namespaces.ipc === 'pod' && !machine.pins.has(`${id}/ipc`)) missing.push('its ipc namespace is not pinned');
+    if (spec.namespaces.user !== undefined && !machine.pins.has(`${id}/user`)) missing.push('its user namespace is not pinned');
     if (!cgroups.has(sandboxCgroup(spec.cgroupParent, id))) missing.push('its cgroup is gone');
     if (!entries.has(`sandbox files ${id}`)) missing.push('its files are gone');
     const pause = facts.ready?.pause;

@@ -101,6 +101,14 @@ describe('I1, I10: what a record says is there is there', () => {
     ]);
   });
 
+  it('a pod with a user namespace has it pinned', () => {
+    const ids = { containerId: 0, hostId: 70_000, length: 65_536 };
+    const namespaces = { network: 'pod', ipc: 'pod', pid: 'container', targetId: undefined, user: { uids: ids, gids: ids } } as const;
+    const records = RECORDS.map((record) => (record.type === 'sandbox.intent' ? sandboxIntent({ namespaces }) : record));
+    expect(told({ records })).toEqual(['I1 pod default/web: its user namespace is not pinned']);
+    expect(told({ records, machine: { pins: new Set([...MACHINE.pins, `${POD}/user`]) } })).toEqual([]);
+  });
+
   it('a pause process belongs to a pod that shares its process ids', () => {
     const records = RECORDS.map((record) => (record.type === 'sandbox.ready' ? sandboxReady({ ...process, pid: 9 }) : record));
     expect(told({ records })).toEqual(['I1 pod default/web: its pause process 9 is gone']);
