@@ -3,13 +3,13 @@ import { closeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { FaultError, fault, toFault } from '../base/fault.ts';
 import { codeOf, must } from './errno.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, MOUNT_ATTR_IDMAP, O_CLOEXEC, OPEN_TREE_CLONE, mountAttr } from './ffi-constants.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, MOUNT_ATTR_IDMAP, MOUNT_ATTR_RDONLY, O_CLOEXEC, OPEN_TREE_CLONE, mountAttr } from './ffi-constants.ts';
 import { libc } from './ffi.ts';
 import { setAttributes } from './mounts.ts';
 import { callInPool } from './pool.ts';
 
 /**
- * A detached copy of the mount that `source` lies on, from there down, in which what belongs to id n on the disk
+ * A detached, read-only copy of the mount that `source` lies on, from there down, in which what belongs to id n on the disk
  * belongs to the n-th id of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). The caller closes the
  * descriptor; with it goes the mount. Throws `unsupported` when the file system cannot do it.
  */
@@ -20,7 +20,7 @@ export async function idmappedTree(source: string, userns: string): Promise<numb
     const opened = await callInPool('mounts', libc.openTree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC);
     const tree = must(opened, attempted, 'open_tree');
     try {
-      const attributes = mountAttr(MOUNT_ATTR_IDMAP, 0, 0, namespace.fd);
+      const attributes = mountAttr(MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY, 0, 0, namespace.fd);
       await setAttributes(tree, '', AT_EMPTY_PATH, attributes, attempted, 'mount_setattr');
       return tree;
     } catch (error) {

@@ -13,6 +13,7 @@ export interface MountPolicy {
   readonly recursiveReadOnlyMounts: boolean;
   /** Of the same: whether it can show a source's files with other owners. */
   readonly userNamespaces: boolean;
+  readonly sandbox: { readonly namespaces: Pick<Namespaces, 'user'> };
 }
 
 const PROPAGATION = {
@@ -43,6 +44,10 @@ function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mou
     selinuxRelabel: mount.selinuxRelabel,
     ...mapped(field, mount, policy),
   };
+  // mounts of a user namespace never reach the one above (mount_namespaces(7)): it would be lost without a word
+  if (parsed.propagation === 'bidirectional' && policy.sandbox.namespaces.user !== undefined) {
+    refuse(`${field}.propagation`, 'PROPAGATION_BIDIRECTIONAL cannot be in a user namespace');
+  }
   if (parsed.recursiveReadOnly) checkRecursive(`${field}.recursive_read_only`, parsed, policy);
   return parsed;
 }

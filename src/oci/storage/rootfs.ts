@@ -102,13 +102,22 @@ async function withMappedLayers(layers: string, paths: RootfsPaths, pin: string,
 
 /** The way of Linux before 6.15; exported so that its test runs on any kernel. */
 export async function withPlacedLayers(layers: string, paths: RootfsPaths, pin: string, mount: (layers: string) => Promise<void>): Promise<void> {
+  await dropPlaced(paths.lower);
   await mkdir(paths.lower, { recursive: true, mode: PRIVATE_MODE });
   await attach(await idmappedTree(layers, pin), 'show the layers at', paths.lower);
   try {
     await mount(paths.lower);
   } finally {
-    await unmount(paths.lower, { lazy: true });
+    await dropPlaced(paths.lower);
   }
+}
+
+/** There after that moment only when we died within it. */
+async function dropPlaced(lower: string): Promise<void> {
+  for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
+    if (!(await unmount(lower, { lazy: true }))) return;
+  }
+  fail('outside', `unmount ${lower}: more than ${storageLimits.stackedMounts} mounts lie on it`, { subject: lower });
 }
 
 /**
@@ -157,8 +166,8 @@ function onHost(id: number, mapping: IdMapping | undefined, attempted: string): 
 /** Unmounts it; succeeds when it is not mounted. */
 export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise<void> {
   const { rootfs, lower } = rootfsPaths(store, id);
-  // there only when we died within that moment
-  await unmount(lower, { lazy: true });
+  // before anything below is deleted: these are the layers (and read-only, should it ever be forgotten)
+  await dropPlaced(lower);
   for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
     if (!(await unmountOnce(rootfs))) return;
   }

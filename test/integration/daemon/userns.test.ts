@@ -174,6 +174,7 @@ describe('a pod with a user namespace', () => {
     const id = await runContainer(pod, 'main', wish);
     expect(await exec(id, 'cat /proc/self/uid_map')).toMatch(MAP);
     expect(await exec(id, 'test -e /sys/class/net/lo && test -e /sys/fs/cgroup && ls /dev/null /dev/shm /dev/pts > /dev/null && echo all')).toBe('all\n');
+    expect((await world.instance.crictl(['exec', id, 'id', '-u'])).stdout).toBe('0\n');
     if (wish.namespaces?.pid === NamespaceMode.POD) expect(await exec(id, 'cat /proc/1/comm')).toBe('pause\n');
     if (wish.namespaces?.network === NamespaceMode.NODE) {
       expect(await exec(id, 'readlink /proc/self/ns/net')).toBe(`net:[${statSync('/proc/self/ns/net').ino}]\n`);

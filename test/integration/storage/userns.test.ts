@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RootfsInput, StoragePort } from '../../../src/actors/ports/storage.ts';
@@ -6,9 +6,10 @@ import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
 import type { Digest } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/layout.ts';
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
-import { mountOverlay } from '../../../src/host/mounts.ts';
+import { attach, mountOverlay } from '../../../src/host/mounts.ts';
 import { pinNamespaces, preparePinRoot, releasePinRoot, stopNamespaceWorker, unpinNamespaces } from '../../../src/host/namespaces.ts';
 import { realRandom } from '../../../src/host/random.ts';
+import { idmappedTree } from '../../../src/host/userns-idmap.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
 import { rootfsPaths, withPlacedLayers } from '../../../src/oci/storage/rootfs.ts';
@@ -119,6 +120,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const pin = layout.pin(sandboxId, 'user');
     await withPlacedLayers(store.paths.layers, paths, pin, async (at) => {
       expect(mountsBelow()).toContain(paths.lower);
+      expect(() => unlinkSync(join(at, top ?? '', 'layer.json'))).toThrow('EROFS');
       await mountOverlay({ target: paths.rootfs, lower: [`${at}/${top}/diff`, `${at}/${lowest}/diff`], source: 'overlay' });
     });
     expect(mountsBelow()).not.toContain(paths.lower);
@@ -126,7 +128,11 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const failed = withPlacedLayers(store.paths.layers, paths, pin, () => Promise.reject(new Error('refused')));
     await expect(failed).rejects.toThrow('refused');
     expect(mountsBelow()).not.toContain(paths.lower);
+    // killed within that moment, twice: what is removed then are the mounts, not the layers
+    for (let deaths = 0; deaths < 2; deaths += 1) await attach(await idmappedTree(store.paths.layers, pin), 'attach', paths.lower);
     await driver.removeRootfs(one, context());
+    expect(mountsBelow()).not.toContain(paths.lower);
+    expect(existsSync(join(store.paths.layers, top ?? '', 'diff/top'))).toBe(true);
   });
 
   test('a root directory of an owner that the pod has not is refused, and leaves no mount', async () => {

@@ -1,7 +1,7 @@
 /** User namespaces of pods, and the volumes that follow them, as they are asked for and answered. */
 import { describe, expect, test } from 'vitest';
 import type { ContainerConfigSchema, NamespaceOptionSchema, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { NamespaceMode, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { MountPropagation, NamespaceMode, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Fields } from './stage.ts';
 import { hex, podSpec, sandboxId, sandboxView, stage } from './stage.ts';
 
@@ -125,6 +125,14 @@ describe('in a pod with a user namespace', () => {
     put(sandboxView(sandboxId('a'), { spec: { ...podSpec, handler: 'crun' } }));
     const { message } = await fails(createContainer, config({ mounts: [{ containerPath: '/a', hostPath: '/srv/a', uidMappings: [ids], gidMappings: [groups] }] }));
     expect(message).toContain('config.mounts[0].uidMappings: an id-mapped mount is more than the runtime handler');
+  });
+
+  test('what is mounted there cannot reach the host, and a mount that asks for it is refused', async () => {
+    const { fails, send } = ready();
+    const mount = { containerPath: '/a', hostPath: '/srv/a' };
+    const { message } = await fails(createContainer, config({ mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL }] }));
+    expect(message).toContain('config.mounts[0].propagation: PROPAGATION_BIDIRECTIONAL cannot be in a user namespace');
+    await send(createContainer, config({ mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_HOST_TO_CONTAINER }] }));
   });
 
   test('a device under another name is refused: it cannot be made there', async () => {
