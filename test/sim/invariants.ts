@@ -19,6 +19,8 @@ export class Invariants {
   readonly #world: World;
   readonly #containerRank = new Map<string, number>();
   readonly #notReady = new Set<string>();
+  /** The life of the daemon in which a sandbox was last seen ready. */
+  readonly #readyIn = new Map<string, number>();
   readonly #exits = new Map<string, number>();
   readonly #goneIds = new Set<string>();
   #present = new Set<string>();
@@ -102,9 +104,17 @@ export class Invariants {
       // what the disk refused to record is told and not promised; it is owed and tried again
       if (criState !== 'exited' || ledger.containers.get(id)?.exited !== undefined) this.#containerRank.set(id, RANK[criState]);
     }
-    for (const { id, ready, listed } of sandboxes) {
+    for (const { id, ready, listed, fault, path } of sandboxes) {
       if (ready && this.#notReady.has(id)) return broken(`sandbox ${id} is ready again`);
-      if (listed && !ready && ledger.sandboxes.get(id)?.stopping === true) this.#notReady.add(id);
+      const stopping = ledger.sandboxes.get(id)?.stopping === true;
+      if (ready) this.#readyIn.set(id, this.#world.scheduler.epoch);
+      else {
+        const justNow = this.#readyIn.get(id) === this.#world.scheduler.epoch;
+        this.#readyIn.delete(id);
+        // with a fault: the disk refused the record, and the stop goes on (F21)
+        if (justNow && !stopping && fault === undefined) return broken(`sandbox ${id} is told as not ready before that is recorded (${path})`);
+      }
+      if (listed && !ready && stopping) this.#notReady.add(id);
     }
     const present = new Set<string>([...sandboxes, ...containers].map((view) => view.id));
     for (const id of this.#present) if (!present.has(id)) this.#goneIds.add(id);

@@ -97,7 +97,7 @@ describe('bugs found by the simulation', () => {
     expect([killed, told(failure)]).toStrictEqual([true, '']);
   });
 
-  it('I1 F05 F21 a stop whose record the disk refused, killed after the DEL: the sandbox is not ready again (seed 3906)', async () => {
+  it('I1 F05 F21 a stop whose record the disk refused, killed after the DEL: the sandbox is not ready again (seeds 3906, 17)', async () => {
     const hook = first(
       at('StopPodSandbox journal.append', 'before', 1, refused),
       at('StopPodSandbox network.del', 'after', 1, (_number, _when, _pair, world) => die(world)),

@@ -150,6 +150,6 @@ const TURN_EVERY = 512;
 
 /** Settles when no microtask is left. A turn of the event loop at each step would cost more than all else. */
 async function drained(step: number): Promise<void> {
-  for (let hop = 0; hop < HOPS; hop += 1) await undefined;
+  for (let hop = 0; hop < HOPS; hop += 1) await Promise.resolve();
   if (step % TURN_EVERY === 0) await new Promise<void>((resolve) => void realSetImmediate(resolve));
 }
