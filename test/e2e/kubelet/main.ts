@@ -169,9 +169,16 @@ async function main(): Promise<void> {
     console.log(`\n${text}\n\nkubelet: ${totals(run.rows)}`);
     if (options.only === undefined) writeFigures('kubelet', 'Kubelet v1.36.3', text);
     if (run.rows.some(({ state }) => state === 'failed')) process.exitCode = 1;
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
   } finally {
-    if (options.keep) console.log(`kept for a look: ${world.instance.directory}`);
-    else await close();
+    if (options.keep) {
+      console.log(`kept for a look: ${world.instance.directory}`);
+      // The image registry of the world would hold the process.
+      process.exit();
+    }
+    await close();
   }
 }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { eachSecond, fileExists, type Part, podManifest, shell, UNTIL_TERM } from './manifests.ts';
 import type { Pod } from './shapes.ts';
-import { containerOf, type Remains, same, type Stage } from './stage.ts';
+import type { Remains, Stage } from './stage.ts';
 
 /** Writes numbered lines, long enough that the kubelet rotates the log (64 KiB) every half minute. */
 const COUNTER = `trap "exit 0" TERM; pad=$(printf "%0200d" 0); i=0; while :; do i=$((i+1)); echo "$i $pad"; sleep 0.1; done`;
@@ -59,18 +59,33 @@ async function countedLines(stage: Stage): Promise<{ readonly numbers: number[];
   return { numbers, files: names.length };
 }
 
-/** Each line once and in order, over rotations; answers how many there are, and in how many files. */
+/** Lines missing between two neighbours, one number per place; throws when a line comes twice or out of order. */
+function gapsOf(numbers: readonly number[]): number[] {
+  const gaps: number[] = [];
+  for (const [index, number] of numbers.entries()) {
+    const wanted = (numbers[index - 1] ?? 0) + 1;
+    if (number < wanted) throw new Error(`line ${number} stands after line ${wanted - 1}`);
+    if (number > wanted) gaps.push(number - wanted);
+  }
+  return gaps;
+}
+
+/**
+ * Each line once and in order, over all rotations. The kubelet renames the log, asks for a new one, and renames the old one back
+ * over whatever is there when it hears no answer: a kill between the reopening and the answer costs the lines until its next
+ * try, whatever the runtime does. So many places may miss lines as it has told of such failures, and no more.
+ */
 export async function checkCounter(stage: Stage): Promise<string> {
   // A rotation under way shows a file under two names or none; the kubelet's next look is seconds away.
-  const { numbers, files } = await stage.until('each line of the counter once and in order', async () => {
-    const found = await countedLines(stage);
-    const wrong = found.numbers.findIndex((number, index) => number !== index + 1);
-    if (wrong !== -1) throw new Error(`line ${found.numbers[wrong]} stands where ${wrong + 1} should be, of ${found.numbers.length} in ${found.files} files`);
-    return found.numbers.length > 0 ? found : undefined;
+  const found = await stage.until('each line of the counter once and in order', async () => {
+    const { numbers, files } = await countedLines(stage);
+    const gaps = gapsOf(numbers);
+    const unanswered = (await stage.kubelet.logLines('Failed to rotate log for container')).filter((line) => line.includes('default_counter-')).length;
+    if (gaps.length > unanswered) throw new Error(`${gaps.join(', ')} lines are missing of ${numbers.length} in ${files} files; ${unanswered} reopenings went unanswered`);
+    return numbers.length > 0 ? { lines: numbers.length, files, gaps, unanswered } : undefined;
   });
-  const restarts = containerOf((await stage.pod('counter')) as Pod)?.restartCount;
-  same('restarts of the counter', restarts, 0);
-  return `${numbers.length} lines, none lost or doubled, in ${files} files of the kubelet's rotation`;
+  const lost = found.gaps.reduce((sum, gap) => sum + gap, 0);
+  return `${found.lines} lines in ${found.files} files of the kubelet's rotation, none doubled, ${lost} lost at ${found.unanswered} reopenings whose answer a kill cut off`;
 }
 
 /** Removes all pods, also those of scenarios that failed. */
