@@ -7,8 +7,11 @@ import { writeFigures } from '../../scripts/support/figures.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
 import { runOrThrow } from '../support/run.ts';
 import { runc14 } from '../support/tools/go-tools.ts';
+import { HangingRuntime } from '../e2e/hung/support.ts';
+import { whyNoDeadMount } from '../support/dead-mount.ts';
 import { type DaemonPod, latencies, memoryOf, startPod } from './daemon-pods.ts';
 import { Floor, type FloorPod, type Parts, total } from './floor.ts';
+import { whileHanging } from './hanging.ts';
 import { type Pair, type Report, reportText } from './report.ts';
 
 /** Pods that are started and ended before anything is counted: images, caches, JIT. */
@@ -27,11 +30,13 @@ export async function bench(args: readonly string[]): Promise<void> {
     },
   });
   const runtimePath = values.runtime === undefined ? await runc14() : values.runtime === 'debian' ? '/usr/sbin/runc' : values.runtime;
-  const world = await makeWorld({ name: 'bench', runtimePath });
+  const hanging = new HangingRuntime();
+  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path } });
   let floor: Floor | undefined;
   const cleanUp = async (): Promise<void> => {
     await floor?.close();
     await world.close();
+    hanging.dispose();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
   try {
@@ -53,6 +58,7 @@ export async function bench(args: readonly string[]): Promise<void> {
       empty,
       ...(await crowded(sides, Number(values.pods))),
       exec: await execPairs(sides, templates.pod, Number(values.rounds)),
+      hanging: whyNoDeadMount() === '' ? await whileHanging(world, image, hanging) : undefined,
       versions: await versions(runtimePath),
     };
     for (const pod of Object.values(templates)) await pod.stop();

@@ -1,6 +1,7 @@
 // The bench's table.
 import type { Memory } from './daemon-pods.ts';
 import type { Parts } from './floor.ts';
+import type { Hanging } from './hanging.ts';
 import { median, medianRatio, ms, quantile } from './stats.ts';
 
 /** The same thing done by the daemon and by the bare loop, in ms; the n-th of both were done in the same round. */
@@ -20,6 +21,8 @@ export interface Report {
   readonly listContainers: readonly number[];
   readonly listSandboxes: readonly number[];
   readonly status: readonly number[];
+  /** Undefined where no file system can be made to hang. */
+  readonly hanging: Hanging | undefined;
   readonly versions: string;
 }
 
@@ -49,7 +52,18 @@ export function reportText(report: Report): string {
     ...([['ListContainers', report.listContainers], ['ListPodSandbox', report.listSandboxes], ['ContainerStatus', report.status]] as const).map(
       ([name, values]) => `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`,
     ),
+    ...(report.hanging === undefined ? [] : hangingRows(report.hanging)),
   ].join('\n');
+}
+
+function hangingRows({ listContainers, listSandboxes, status, podStart }: Hanging): string[] {
+  const rows = [['ListContainers', listContainers], ['ListPodSandbox', listSandboxes], ['Status', status], ['pod start, CNI', podStart]] as const;
+  return [
+    '',
+    '| while eight pods hang on dead mounts and one on its runtime | p50 | p99 |',
+    '|---|---|---|',
+    ...rows.map(([name, values]) => `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`),
+  ];
 }
 
 function pairRow(name: string, { daemon, floor }: Pair): string {
