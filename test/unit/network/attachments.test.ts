@@ -271,7 +271,7 @@ describe('rules left by plugins', () => {
     plugins.seen.length = 0;
     await attachments.del(id, netns, context, noGuess);
     // both are looked for at once
-    expect(plugins.seen.filter(({ argv }) => argv.includes('-S')).map(({ argv }) => argv.at(-1)).toSorted()).toEqual([masq, dnat].toSorted());
+    expect(plugins.seen.filter(({ argv }) => argv.includes('-S')).map(({ argv }) => argv.at(-1) ?? '').toSorted((a, b) => a.localeCompare(b))).toEqual([masq, dnat].toSorted((a, b) => a.localeCompare(b)));
     expect(plugins.seen.at(-1)).toMatchObject({
       tool: 'iptables-restore',
       stdinText: `*nat\n-D POSTROUTING -s 10.0.0.5/32 -m comment --comment "name: \\"net\\" id: \\"${id}\\"" -j ${masq}\n-F ${masq}\n-X ${masq}\nCOMMIT\n`,
