@@ -38,14 +38,14 @@ export class Stage {
   }
 
   /** Waits until `look` answers something; what it throws counts as nothing. */
-  async until<T>(what: string, look: () => Promise<T | undefined | false>, about?: string): Promise<T> {
+  async until<T>(what: string, look: () => Promise<T | undefined | false | 0>, about?: string): Promise<T> {
     const withinMs = this.isUnderKills ? WAIT_UNDER_KILLS_MS : WAIT_MS;
     const deadline = performance.now() + withinMs;
     let reason = '';
     for (;;) {
       try {
         const found = await look();
-        if (found !== undefined && found !== false) return found;
+        if (found !== undefined && found !== false && found !== 0) return found;
         reason = '';
       } catch (error) {
         reason = `; ${error instanceof Error ? error.message : String(error)}`;
@@ -88,7 +88,9 @@ export class Stage {
 
   /** Fails when a container has lived more than once. A kill during its creation costs an attempt, but no life. */
   async neverRestarted(pod: Pod, container = 'main'): Promise<void> {
-    same(`lives of ${container}`, await this.lives(pod, container), 1);
+    // Running is told before its shell has come to its first line.
+    const lives = await this.until(`the first line of ${container}`, async () => await this.lives(pod, container));
+    same(`lives of ${container}`, lives, 1);
     if (!this.isUnderKills) same(`restarts of ${container}`, containerOf(pod, container)?.restartCount, 0);
   }
 
