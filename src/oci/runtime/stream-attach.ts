@@ -94,6 +94,7 @@ class Hub {
       for (;;) {
         const packet = await this.#socket.read();
         if (packet === undefined) break;
+        if (!this.#isNeeded()) break;
         const bytes = packet.subarray(1);
         for (const listener of [...this.#listeners]) {
           if (!listener.push(packet[0] ?? 0, bytes, this.#id)) this.#listeners.delete(listener);
@@ -106,6 +107,14 @@ class Hub {
     this.#socket.close();
     for (const listener of this.#listeners) listener.end();
     this.#listeners.clear();
+  }
+
+  /**
+   * False at the first output that nobody wants. Not before: conmon 2.1.6 keeps its end of a closed connection until
+   * it has output for it, so that many attaches to a silent container would use up its descriptors (S27).
+   */
+  #isNeeded(): boolean {
+    return this.#listeners.size > 0 || (this.#stdinOnce && !this.#isStdinOver);
   }
 
   listen(): Listener {
@@ -128,12 +137,8 @@ class Hub {
     void this.#writing.then(() => this.#socket.end());
   }
 
-  /** Closes the connection when nobody needs it; true when it is closed. */
-  leave(listener: Listener): boolean {
+  leave(listener: Listener): void {
     this.#listeners.delete(listener);
-    const isNeeded = this.#listeners.size > 0 || (this.#stdinOnce && !this.#isStdinOver);
-    if (!isNeeded) this.close();
-    return this.#hasEnded || !isNeeded;
   }
 
   close(): void {
@@ -152,7 +157,6 @@ export class Attachments {
 
   /** As `StreamsPort.attach`. */
   async attach(input: ContainerInput, client: ClientStreams, fx: EffectContext): Promise<void> {
-    const { id } = input;
     fx.note({ on: 'the attach socket of the monitor' });
     const hub = await this.#hub(input, fx.signal);
     const listener = hub.listen();
@@ -162,7 +166,7 @@ export class Attachments {
       listener.end();
       client.stdin?.cancel();
       if (client.stdin !== undefined && !input.spec.tty) hub.endStdin();
-      if (hub.leave(listener)) this.#hubs.delete(id);
+      hub.leave(listener);
     }
   }
 

@@ -120,7 +120,12 @@ class StreamedExec {
 
   async toEnd(): Promise<number> {
     const { parts, fx, client, console } = this.#run;
-    client.onResize((size) => this.#resize(size));
+    const sized = Promise.withResolvers<void>();
+    client.onResize((size) => {
+      this.#resize(size);
+      sized.resolve();
+    });
+    if (console !== undefined) await within({ clock: parts.clock, timeoutMs: streamLimits.firstSizeMs, signal: fx.signal }, sized.promise);
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;

@@ -1,0 +1,143 @@
+/** `crictl attach`: several clients, stdin and stdin_once, terminals, slow readers, and nothing left (S27, F75). */
+import { readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { connectSpdy, openCommand } from '../../integration/streaming/clients.ts';
+import type { SpdyClient } from '../../integration/streaming/clients.ts';
+import { Crictl, containerJson, describePods, until, untilHolds } from '../support/crictl.ts';
+import type { Json } from '../support/crictl.ts';
+import { makeWorld } from '../support/world.ts';
+import type { World } from '../support/world.ts';
+import { crictlStarted, inTerminal } from './support.ts';
+
+const ROUNDS = 500;
+/** One in four ends its input, and stays a second for the answer. */
+const AT_ONCE = 50;
+/** Bytes that a container writes while one of its clients does not read. */
+const FLOOD_MIB = 64;
+
+describePods('crictl attach', () => {
+  let world: World;
+  let crictl: Crictl;
+  let image: string;
+  let pod: Awaited<ReturnType<Crictl['runPod']>>;
+
+  beforeAll(async () => {
+    world = await makeWorld({ name: 'stra' });
+    crictl = new Crictl(world);
+    image = await world.pull();
+    pod = await crictl.runPod('attach');
+  });
+  afterAll(async () => {
+    await world.instance.crictl(['rmp', '-f', '-a']);
+    const left = await world.leftovers();
+    await world.close();
+    expect(left).toEqual([]);
+  });
+
+  const container = (name: string, script: string, more: Json = {}): Promise<string> =>
+    crictl.runContainer(pod, containerJson(name, image, ['sh', '-c', script], more));
+  const log = (name: string): string => join(pod.logs, `${name}.log`);
+
+  interface Attached {
+    readonly client: SpdyClient;
+    readonly streams: Awaited<ReturnType<typeof openCommand<'stdin' | 'stdout' | 'stderr'>>>;
+  }
+  const attach = async (id: string): Promise<Attached> => {
+    const { url } = await world.client.runtime.attach({ containerId: id, stdin: true, stdout: true, stderr: true });
+    const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
+    return { client, streams: await openCommand(client, 'stdin', 'stdout', 'stderr') };
+  };
+
+  it('several clients see the same output and may type; one that goes leaves the others', async () => {
+    const id = await container('several', 'while read line; do echo "<$line>"; echo "err $line" >&2; done; sleep 3600', { stdin: true });
+    const [one, two] = [await attach(id), await attach(id)];
+    // output counts from the moment a client is there, which it is not told
+    await until(() => {
+      one.streams.stdin.write('first\n');
+      return Promise.resolve(two.streams.stdout.size() > 0 && one.streams.stderr.size() > 0);
+    });
+    one.client.socket.destroy();
+    two.streams.stdin.write('second\n');
+    await untilHolds(log('several'), '<second>');
+    // without stdin_once the end of a client's input is the end of its stay, not of the container's input
+    two.streams.stdin.end();
+    expect((await two.streams.stdout.all).toString()).toMatch(/^(<first>\n)+<second>\n$/u);
+    expect(JSON.parse((await two.streams.error.all).toString())).toMatchObject({ status: 'Success' });
+    two.client.close();
+    const three = await attach(id);
+    three.streams.stdin.write('third\n');
+    // a client later: the first has left the container's input as it was
+    await untilHolds(log('several'), '<third>');
+    three.client.socket.destroy();
+  });
+
+  it('stdin_once: the first client\'s end is the container\'s, also after clients without stdin; the exit ends all', async () => {
+    const id = await container('once', 'cat; echo over', { stdin: true, stdin_once: true });
+    const { url } = await world.client.runtime.attach({ containerId: id, stdout: true });
+    const looker = await connectSpdy(url, 'v4.channel.k8s.io');
+    await openCommand(looker.client, 'stdout');
+    looker.client.socket.destroy();
+    const started = await crictlStarted(world, ['attach', '-i', id]);
+    started.child.stdin?.end('all of it\n');
+    const ended = await started.ended;
+    expect(ended.stdout.toString()).toBe('all of it\nover\n');
+    expect(ended.code).toBe(0);
+    await until(async () => (await crictl.container(id)).status.state === 'CONTAINER_EXITED');
+  });
+
+  it('a terminal with its size', async () => {
+    const id = await container('tty', 'read line; stty size; echo "got <$line>"', { stdin: true, tty: true });
+    const said = await inTerminal(world, ['attach', '-it', id], 'typed\n');
+    expect(said).toContain('33 111');
+    expect(said).toContain('got <typed>');
+  });
+
+  it('a client that does not read is dropped; the container, its log and the others go on (F75)', async () => {
+    const id = await container('flood', `while read line && [ "$line" != go ]; do echo "$line"; done; dd if=/dev/zero bs=1M count=${FLOOD_MIB} 2>/dev/null | tr '\\0' 'x'; echo; echo end; sleep 3600`, { stdin: true });
+    const [slow, other] = [await attach(id), await attach(id)];
+    await until(() => {
+      slow.streams.stdin.write('ask\n');
+      return Promise.resolve(slow.streams.stdout.size() > 0 && other.streams.stdout.size() > 0);
+    });
+    slow.client.socket.pause();
+    other.streams.stdin.write('go\n');
+    await untilHolds(log('flood'), ' F end');
+    await until(() => Promise.resolve(other.streams.stdout.size() >= FLOOD_MIB * 1024 * 1024));
+    // it is told why: on its error stream, behind what was on its way
+    slow.client.socket.resume();
+    expect((await slow.streams.error.all).toString()).toContain('too slowly');
+    expect(slow.streams.stdout.size()).toBeLessThan(FLOOD_MIB * 1024 * 1024);
+    for (const { client } of [slow, other]) client.socket.destroy();
+    expect((await crictl.container(id)).status.state).toBe('CONTAINER_RUNNING');
+  });
+
+  it(`${ROUNDS} clients that come and go leave nothing (S27)`, async () => {
+    const id = await container('quiet', 'sleep 3600', { stdin: true });
+    const ways: readonly ((attached: Attached) => void)[] = [
+      ({ client }) => client.socket.destroy(),
+      ({ client }) => client.close(),
+      ({ streams }) => streams.stdin.end(),
+      ({ client, streams }) => {
+        streams.stdout.reset();
+        client.socket.destroy();
+      },
+    ];
+    const one = async (way: number): Promise<void> => {
+      const attached = await attach(id);
+      (ways[way % ways.length] ?? ways[0])?.(attached);
+      if (way % ways.length === 2) await attached.streams.error.all;
+      attached.client.socket.destroy();
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, (_none, index) => one(index)));
+    const files = async (): Promise<number> => (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
+    const monitorPid = (await readFile(join(world.instance.state, 'containers', id, 'conmon.pid'), 'utf8')).trim();
+    const monitorFiles = async (): Promise<number> => (await readdir(`/proc/${monitorPid}/fd`)).length;
+    const before = [await files(), await monitorFiles()];
+    for (let round = 0; round < ROUNDS / AT_ONCE; round += 1) {
+      // those that end their input stay a second for the answer to it
+      await Promise.all(Array.from({ length: AT_ONCE }, (_none, index) => one(index)));
+    }
+    await until(async () => (await files()) <= (before[0] ?? 0) && (await monitorFiles()) <= (before[1] ?? 0));
+  });
+});

@@ -1,0 +1,128 @@
+/** `crictl port-forward`: both transports, both loopback addresses, the host's network, half-close, many connections. */
+import { createHash, randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { createServer, connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { connectSpdy } from '../../integration/streaming/clients.ts';
+import { Crictl, containerJson, describePods, until } from '../support/crictl.ts';
+import { makeWorld } from '../support/world.ts';
+import type { World } from '../support/world.ts';
+import { crictlStarted } from './support.ts';
+
+const CONNECTIONS = 30;
+
+describePods('crictl port-forward', () => {
+  let world: World;
+  let crictl: Crictl;
+  let pod: Awaited<ReturnType<Crictl['runPod']>>;
+
+  beforeAll(async () => {
+    world = await makeWorld({ name: 'strf' });
+    crictl = new Crictl(world);
+    pod = await crictl.runPod('forward');
+    // each sends back what it got once that has ended: nothing would come without the half-close
+    const echo = 'nc -lk -p 7001 -s 127.0.0.1 -e cat & nc -lk -p 7002 -s ::1 -e cat & nc -lk -p 7003 -e sh -c "cat >/tmp/all; wc -c </tmp/all" & echo up; wait';
+    await crictl.runContainer(pod, containerJson('servers', await world.pull(), ['sh', '-c', echo]));
+    const id = (await crictl.ok('ps', '-q')).trim();
+    for (const port of ['7001', '7002', '7003']) {
+      await until(async () => (await world.instance.crictl(['exec', '-s', id, 'netstat', '-ltn'])).stdout.includes(`:${port} `));
+    }
+  });
+  afterAll(async () => {
+    await world.instance.crictl(['rmp', '-f', '-a']);
+    const left = await world.leftovers();
+    await world.close();
+    expect(left).toEqual([]);
+  });
+
+  /** Local ports of a running `crictl port-forward`, and its end. */
+  const forward = async (id: string, transport: string, ...ports: readonly number[]): Promise<{ readonly local: readonly number[]; stop(): Promise<void> }> => {
+    const started = await crictlStarted(world, ['port-forward', '--transport', transport, id, ...ports.map((port) => `:${port}`)]);
+    const local = (): number[] => ports.map((port) => Number(new RegExp(`127\\.0\\.0\\.1:(\\d+) -> ${port}`, 'u').exec(started.text())?.[1] ?? 0));
+    await until(() => Promise.resolve(local().every((port) => port > 0) || started.child.exitCode !== null));
+    if (started.child.exitCode !== null) throw new Error(`crictl ended: ${started.text()}`);
+    return {
+      local: local(),
+      stop: async () => {
+        started.child.kill('SIGKILL');
+        await started.ended;
+      },
+    };
+  };
+
+  it.each([['spdy'], ['websocket']])('%s: 127.0.0.1 and ::1 of the pod, 10 MiB each way', async (transport) => {
+    const session = await forward(pod.id, transport, 7001, 7002);
+    const bytes = randomBytes(10 * 1024 * 1024);
+    for (const port of session.local) expect(sha(await talk(port, bytes))).toBe(sha(bytes));
+    await session.stop();
+  });
+
+  it('a half-close reaches the pod, and the answer comes back', async () => {
+    const session = await forward(pod.id, 'spdy', 7003);
+    expect((await talk(session.local[0] ?? 0, Buffer.alloc(123_456))).toString().trim()).toBe('123456');
+    await session.stop();
+  });
+
+  it('many connections at once', async () => {
+    const session = await forward(pod.id, 'spdy', 7001);
+    const all = await Promise.all(Array.from({ length: CONNECTIONS }, (_none, index) => talk(session.local[0] ?? 0, Buffer.from(`connection ${index}`))));
+    expect(all.map(String)).toEqual(Array.from({ length: CONNECTIONS }, (_none, index) => `connection ${index}`));
+    await session.stop();
+  });
+
+  it('a pod on the host network is connected on the host; its loopback is not the pod\'s', async () => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => socket.end('from the host'));
+    await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', () => resolve()));
+    const address = server.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const onHost = await crictl.runPod('onhost', { hostname: '', linux: { security_context: { namespace_options: { network: 2, pid: 1, ipc: 0 } } } });
+    const session = await forward(onHost.id, 'websocket', port);
+    expect((await talk(session.local[0] ?? 0, Buffer.alloc(0))).toString()).toBe('from the host');
+    await session.stop();
+    const { url } = await world.client.runtime.portForward({ podSandboxId: pod.id });
+    const { client } = await connectSpdy(url, 'portforward.k8s.io');
+    const error = await client.open({ streamType: 'error', port: String(port), requestID: '1' });
+    await client.open({ streamType: 'data', port: String(port), requestID: '1' });
+    expect((await error.all).toString()).toMatch(/connect to port \d+ of [0-9a-f]{64}: 127\.0\.0\.1:\d+: ECONNREFUSED.*\[::1\]:\d+: ECONNREFUSED/u);
+    client.close();
+    server.close();
+  });
+
+  it('connections that are torn down leave nothing', async () => {
+    const files = async (): Promise<number> => (await readdir(`/proc/${world.instance.pid()}/fd`)).length;
+    const some = async (): Promise<void> => {
+      const { url } = await world.client.runtime.portForward({ podSandboxId: pod.id });
+      const { client } = await connectSpdy(url, 'portforward.k8s.io');
+      for (let id = 0; id < 10; id += 1) {
+        await client.open({ streamType: 'error', port: '7001', requestID: String(id) });
+        const data = await client.open({ streamType: 'data', port: '7001', requestID: String(id) });
+        data.write('x');
+        if (id % 3 === 0) data.end();
+        if (id % 3 === 1) data.reset();
+        if (id % 3 === 2) await until(() => Promise.resolve(data.size() > 0));
+      }
+      client.socket.destroy();
+    };
+    await some();
+    const before = await files();
+    for (let round = 0; round < 10; round += 1) await some();
+    await until(async () => (await files()) <= before);
+  });
+});
+
+/** Sends all, ends its direction, and gives what came back. */
+function talk(port: number, bytes: Buffer): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    const socket: Socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+    socket.on('error', reject);
+    socket.on('end', () => resolve(Buffer.concat(chunks)));
+    socket.end(bytes);
+  });
+}
+
+function sha(bytes: Buffer): string {
+  return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex')}`;
+}

@@ -1,0 +1,108 @@
+/** A streaming server with drivers of the test's own. */
+import { createHash } from 'node:crypto';
+import { createEmptyActor } from 'xstate';
+import { onTestFinished } from 'vitest';
+import { Activity } from '../../../src/actors/activity.ts';
+import { Directory } from '../../../src/actors/directory.ts';
+import type { ClientStreams, PortConnection, StreamsPort } from '../../../src/actors/ports/streams.ts';
+import { ByteQueue, pump } from '../../../src/base/byte-streams.ts';
+import { fail } from '../../../src/base/fault.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { startStreaming } from '../../../src/cri/streaming/server.ts';
+import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
+import { realRandom } from '../../../src/host/random.ts';
+import { containerId, containerView, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
+import { HandClock } from '../cri-server/hand-clock.ts';
+
+export const container = containerId('c');
+export const sandbox = sandboxId('a');
+
+const text = async (source: ClientStreams['stdin']): Promise<string> => {
+  let all = '';
+  for (;;) {
+    const bytes = await source?.read();
+    if (bytes === undefined) return all;
+    all += Buffer.from(bytes).toString();
+  }
+};
+
+/** `cat` to stdout, its argument's exit code; what was seen is kept. */
+function drivers() {
+  const seen: string[] = [];
+  const aborted: string[] = [];
+  const echoes: ByteQueue[] = [];
+  const streams: StreamsPort = {
+    async exec({ argv }, client, fx) {
+      const [how = '', code = '0'] = argv;
+      client.onResize(({ columns, rows }) => seen.push(`${columns}x${rows}`));
+      if (how === 'missing') return fail('outside', 'exec: no such program');
+      if (how === 'hang') {
+        seen.push('hangs');
+        return new Promise((_resolve, reject) => {
+          fx.signal.addEventListener('abort', () => {
+            aborted.push((fx.signal.reason as Error).message);
+            reject(fx.signal.reason as Error);
+          });
+        });
+      }
+      if (client.stdin !== undefined && client.stdout !== undefined) await pump(client.stdin, client.stdout);
+      await client.stderr?.write(Buffer.from('warned'));
+      return { exitCode: Number(code) };
+    },
+    async attach(_input, client) {
+      seen.push(await text(client.stdin));
+      await client.stdout?.write(Buffer.from('attached'));
+    },
+    dial({ port }): Promise<PortConnection> {
+      if (port === 81) return fail('outside', 'nobody listens');
+      const queue = new ByteQueue();
+      echoes.push(queue);
+      const sink = { write: (bytes: Uint8Array) => Promise.resolve(queue.push(bytes)), end: () => queue.end() };
+      return Promise.resolve({ source: queue, sink, close: () => queue.end() });
+    },
+  };
+  return { streams, seen, aborted, echoes };
+}
+
+/** A server with a running container and a ready sandbox; closed with the test. */
+export async function serve(options: { readonly allowedHosts?: readonly string[] } = {}) {
+  const clock = new HandClock();
+  const directory = new Directory();
+  directory.put(containerView(container), createEmptyActor());
+  directory.put(sandboxView(sandbox), createEmptyActor());
+  const fakes = drivers();
+  const server = await startStreaming({
+    directory, clock, streams: fakes.streams, activity: new Activity(clock), log: silentLog, random: realRandom(),
+    address: '127.0.0.1', port: 0, tls: undefined, allowedHosts: options.allowedHosts ?? [],
+  });
+  onTestFinished(() => {
+    const closing = server.close();
+    clock.fireAll();
+    return closing;
+  });
+  const exec = (argv: readonly string[], more: Partial<StreamRequest & { readonly kind: 'exec' }> = {}): Promise<string> =>
+    server.urlFor({ kind: 'exec', id: container, argv, stdin: true, stdout: true, stderr: true, tty: false, ...more });
+  const forward = (...ports: readonly number[]): Promise<string> => server.urlFor({ kind: 'portforward', id: sandbox, ports });
+  return { server, clock, directory, exec, forward, ...fakes };
+}
+
+export const v4 = 'v4.channel.k8s.io';
+
+export function realBytes(size: number): Buffer {
+  const bytes = Buffer.alloc(size);
+  for (let at = 0; at + 4 <= size; at += 4) bytes.writeUInt32LE((at * 2_654_435_761) >>> 0, at);
+  return bytes;
+}
+
+export function digest(bytes: Uint8Array): string {
+  return `${bytes.length} ${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+/** The test's own time limit bounds it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
