@@ -345,7 +345,8 @@ describe.skipIf(reason !== '')('faults of monitor and runtime', () => {
     const input = { id: world.sandboxId, sandbox: world.container([]).bundle.sandbox };
     const pause = await world.driver.startPause(input, fx);
     expect(await world.driver.startPause(input, fx)).toEqual(pause);
-    expect(readFileSync(`/proc/${pause.pid}/cmdline`, 'utf8')).toBe('sleep\u00001000\u0000');
+    // the runtime's start returns once init may go on, which may be before init has become the program
+    await until(() => readFileSync(`/proc/${pause.pid}/cmdline`, 'utf8') === 'sleep\u00001000\u0000');
     expect(await world.driver.observe(fx)).toEqual({ containers: [], pauses: [{ id: world.sandboxId, process: pause }] });
     await world.driver.destroyPause(input, fx);
     await world.driver.destroyPause(input, fx);
