@@ -16,6 +16,7 @@ import { createCgroup, removeCgroup } from './cgroups.ts';
 import { codeOf } from './errno.ts';
 import { sandboxCgroup } from './layout.ts';
 import type { Layout } from './layout.ts';
+import { makeDirectories } from './make-directories.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
@@ -116,10 +117,19 @@ async function readHostResolvConf(path: string): Promise<string> {
   }
 }
 
+/** What only another path would mend; the rest (EIO, ENOSPC, EROFS) is the machine's. */
+const WRONG_PATH: ReadonlySet<string> = new Set(['EEXIST', 'ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG']);
+
 /** The kubelet makes its own before; crictl users expect it to be made. */
 async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: EffectContext): Promise<void> {
   const request = { path, attempted: `make log directory ${path}`, mounts: await readMountInfo(), clock, fx };
-  await onUserPath(request, () => mkdir(path, { recursive: true, mode: 0o755 }));
+  try {
+    await onUserPath(request, () => makeDirectories(path, 0o755));
+  } catch (thrown) {
+    const code = codeOf(thrown);
+    if (code === undefined || !WRONG_PATH.has(code)) throw thrown;
+    fail('invalidRequest', `${request.attempted}: config.log_directory cannot be used: ${code}`, { subject: 'config.log_directory' });
+  }
 }
 
 async function makeShm(target: string, { namespaces: { user } }: SandboxInput['spec']): Promise<void> {

@@ -4,6 +4,7 @@ import { posix } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import { makeDirectories } from '../../host/make-directories.ts';
 
 /** The absolute path, or empty for no log. Pure. Throws `invalidRequest` with the field's name. */
 export function effectiveLogPath(logDirectory: string, logPath: string): string {
@@ -35,7 +36,7 @@ function check(path: string, field: string): void {
  * the monitor opens the path as root and follows whatever it finds.
  */
 export async function prepareLog(logDirectory: string, path: string): Promise<void> {
-  await mkdir(logDirectory, { recursive: true, mode: 0o755 });
+  await makeDirectories(logDirectory, 0o755);
   const steps = posix.relative(logDirectory, path).split('/');
   const name = steps.pop();
   let at = logDirectory;

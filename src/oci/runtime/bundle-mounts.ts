@@ -1,11 +1,12 @@
 /** Sources of the requested mounts: looked at, made where missing, and checked for propagation. */
-import { mkdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { Mount } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
 import { mountOver } from '../../host/answering.ts';
 import { codeOf } from '../../host/errno.ts';
+import { makeDirectories } from '../../host/make-directories.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import type { ResolvedMount } from './spec/input.ts';
 import { containerPath } from './spec/mounts.ts';
@@ -64,7 +65,7 @@ async function sourceOf(hostPath: string, attempted: string): Promise<string> {
     });
   }
   try {
-    await mkdir(hostPath, { recursive: true, mode: 0o755 });
+    await makeDirectories(hostPath, 0o755);
     return await realpath(hostPath);
   } catch (error) {
     return refuse(attempted, error);
