@@ -51,7 +51,7 @@ export function networkTwin(kernel: Kernel, outside: Outside, epoch: number): Ne
       let address = '';
       const keep = (): void => {
         if (kernel.kept.has(id)) kernel.wrongs.push(`ADD of ${id} without a DEL of what was begun before`);
-        if (!kernel.pins.get(id)?.has('net')) kernel.wrongs.push(`ADD of ${id} without a network namespace`);
+        if (!kernel.pins.get(id)?.has('net') && !kernel.broken.has(id)) kernel.wrongs.push(`ADD of ${id} without a network namespace`);
         kernel.kept.add(id);
       };
       const lease = (): void => {

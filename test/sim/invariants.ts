@@ -5,12 +5,19 @@
 import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
 import type { Ledger } from '../../src/actors/recovery/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
+import { actorLimits } from '../../src/base/limits.ts';
 import type { World } from './world.ts';
 
 export interface Broken {
   readonly invariant: string;
   readonly detail: string;
 }
+
+/**
+ * Virtual milliseconds: a round of the janitor, its look, and the record of the stop, each of which another that hangs
+ * from before the quiet may hold up for the bound of its own effect.
+ */
+const NOTICED_WITHIN_MS = actorLimits.removeRootfsMs + 3 * actorLimits.janitorMs;
 
 const RANK = { created: 0, running: 1, exited: 2 } as const;
 
@@ -41,6 +48,7 @@ export class Invariants {
     const containers = troupe.directory.containers();
     return (
       this.#structure(sandboxes, containers) ??
+      this.#noticed(sandboxes) ??
       this.#owners(ledger) ??
       this.#leases() ??
       names(sandboxes, containers) ??
@@ -56,7 +64,7 @@ export class Invariants {
     const { kernel } = this.#world;
     const broken = (detail: string): Broken => ({ invariant: 'I1', detail });
     for (const { id, spec, ready } of sandboxes) {
-      if (!ready) continue;
+      if (!ready || kernel.broken.has(id)) continue;
       if (!kernel.files.has(id) || !kernel.cgroups.has(id)) return broken(`ready sandbox ${id} has no files or no cgroup`);
       if (kernel.pins.get(id)?.size !== 3) return broken(`ready sandbox ${id} has not all its namespaces`);
       const leases = [...kernel.leases.values()].filter((owner) => owner === id).length;
@@ -71,6 +79,18 @@ export class Invariants {
     for (const { kind, owner } of kernel.processes.values()) {
       if (seen.has(`${kind}/${owner}`)) return broken(`two ${kind} processes of ${owner}`);
       seen.add(`${kind}/${owner}`);
+    }
+    return undefined;
+  }
+
+  /** I10: a sandbox that somebody broke is told as not ready in time, once nothing else goes wrong. */
+  #noticed(sandboxes: readonly SandboxView[]): Broken | undefined {
+    const { kernel, scheduler, quietSinceMs, servingSinceMs } = this.#world;
+    const from = Math.max(quietSinceMs, servingSinceMs);
+    for (const { id, ready, path } of sandboxes) {
+      const since = kernel.broken.get(id);
+      if (since === undefined || !ready || scheduler.nowMs - Math.max(since, from) < NOTICED_WITHIN_MS) continue;
+      return { invariant: 'I10', detail: `sandbox ${id} lost a part ${Math.round(scheduler.nowMs - since)} ms ago and is told as ready (${path})` };
     }
     return undefined;
   }

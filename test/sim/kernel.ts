@@ -50,6 +50,8 @@ export class Kernel {
   readonly partials = new Set<string>();
   /** What was done that no right actor does; each is a failure of the run. */
   readonly wrongs: string[] = [];
+  /** Sandboxes from which somebody else took a part, and when, virtual milliseconds. */
+  readonly broken = new Map<string, number>();
   /** Exit codes that a monitor wrote down, whoever read them. */
   readonly trueExits = new Map<string, ExitFact>();
   /** Containers whose program was set going, by which boot. */
@@ -129,6 +131,14 @@ export class Kernel {
       }
       this.onExit(containerId);
     });
+  }
+
+  /** Somebody else kills the pause process, or unmounts a pin. */
+  breakSandbox(id: string, part: 'pause' | 'net' | 'ipc'): void {
+    if (part === 'pause' ? this.processOf('pause', id) === undefined : this.pins.get(id)?.has(part) !== true) return;
+    if (part === 'pause') this.kill('pause', id);
+    else this.pins.get(id)?.delete(part);
+    if (!this.broken.has(id)) this.broken.set(id, this.#scheduler.nowMs);
   }
 
   /** All that is not on a disk is gone. */

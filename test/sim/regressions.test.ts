@@ -116,4 +116,21 @@ describe('bugs found by the simulation', () => {
     const { failure, world } = await runScenario(0, hook);
     expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
   });
+
+  it.each([
+    ['the pause process', 1, 'pause'],
+    ['the network namespace', 0, 'net'],
+    ['the IPC namespace', 0, 'ipc'],
+  ] as const)('F57 F85 I10 a ready sandbox that loses %s is not ready within 5 s; the next attempt runs', async (_what, scenario, part) => {
+    let ready: boolean | undefined;
+    const hook = at('StartContainer journal.append', 'after', 1, (_number, _when, _pair, world) => {
+      const [sandbox] = world.troupe?.directory.sandboxes() ?? [];
+      if (sandbox !== undefined) world.kernel.breakSandbox(sandbox.id, part);
+      return world.sleep(5000).then(() => {
+        ready = sandbox === undefined ? undefined : world.troupe?.directory.sandbox(sandbox.id)?.ready;
+      });
+    });
+    const { failure } = await runScenario(scenario, hook);
+    expect([ready, told(failure)]).toStrictEqual([false, '']);
+  });
 });

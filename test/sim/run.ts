@@ -115,6 +115,7 @@ class Course {
     const { outside, disk } = this.#world;
     outside.rates.error = 0;
     outside.rates.hang = 0;
+    this.#world.quietSinceMs = this.#world.scheduler.nowMs;
     this.#world.scheduler.timerFirst = 0;
     this.#world.diskErrorRate = 0;
     disk.capacityBytes = Number.MAX_SAFE_INTEGER;

@@ -141,9 +141,10 @@ function ofPauses(kernel: Kernel, outside: Outside, epoch: number): Pick<Runtime
   };
 }
 
-function looks(kernel: Kernel, outside: Outside, epoch: number, witness: Witness): Pick<RuntimePort, 'handlers' | 'onExit' | 'observe'> {
+function looks(kernel: Kernel, outside: Outside, epoch: number, witness: Witness): Pick<RuntimePort, 'handlers' | 'onExit' | 'isAlive' | 'observe'> {
   return {
     handlers: () => [{ name: '', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true }],
+    isAlive: (process) => kernel.lives(process),
     onExit: (listener) => witness.listen(listener),
     observe: (fx) =>
       outside.call(epoch, 'runtime.observe', fx, [], () => ({

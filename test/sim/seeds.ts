@@ -16,6 +16,7 @@ interface Troubles {
   readonly diskError: number;
   readonly diskFull: number;
   readonly initDies: number;
+  readonly sandboxBreaks: number;
   readonly timerFirst: number;
 }
 
@@ -65,6 +66,7 @@ function drawTroubles(random: Random, mutant: Mutant): Troubles {
     diskFull: sometimes(0.2, 0.01),
     initDies: sometimes(0.3, 0.01),
     timerFirst: sometimes(0.4, 0.04),
+    sandboxBreaks: sometimes(0.25, 0.005),
   };
   return mutant === 'fsyncDropped' ? { ...drawn, power: Math.max(drawn.power, 0.004) } : drawn;
 }
@@ -110,8 +112,15 @@ function disturb(world: World, troubles: Troubles, dice: Random): void {
   }
   if (dice.chance(troubles.diskFull)) world.disk.capacityBytes = world.disk.usedBytes() + dice.int(2000);
   else if (dice.chance(0.01)) world.disk.capacityBytes = Number.MAX_SAFE_INTEGER;
+  if (dice.chance(troubles.sandboxBreaks)) breakOne(world, dice);
   if (dice.chance(troubles.initDies)) {
     const inits = [...world.kernel.processes.values()].filter((one) => one.kind === 'init');
     if (inits.length > 0) world.kernel.endInit(dice.pick(inits).owner, 137);
   }
+}
+
+/** Somebody else takes a part of a sandbox. */
+function breakOne(world: World, dice: Random): void {
+  const pinned = [...world.kernel.pins.keys()];
+  if (pinned.length > 0) world.kernel.breakSandbox(dice.pick(pinned), dice.pick(['pause', 'net', 'ipc'] as const));
 }

@@ -5,7 +5,7 @@
  */
 import type { Manners, PodPlan } from './kubelet.ts';
 import type { Program } from './kernel.ts';
-import { aroundEffects } from './record-effects.ts';
+import { aroundEffects, pairOf } from './record-effects.ts';
 import { run } from './run.ts';
 import type { Failure, RunOptions, RunResult } from './run.ts';
 import type { World } from './world.ts';
@@ -92,11 +92,11 @@ function optionsOf({ plan, program }: Scenario, hook: Hook, manners?: Manners): 
           count += 1;
           // two of one effect may be under way: the first to begin is taken for the first to end
           numbers.set(effect, [...(numbers.get(effect) ?? []), count]);
-          return hook(count, 'before', `${world.operation} ${effect}`, world);
+          return hook(count, 'before', pairOf(world.operation, effect), world);
         },
         after: (effect) => {
           const at = numbers.get(effect)?.shift() ?? -1;
-          return hook(at, 'after', `${world.operation} ${effect}`, world);
+          return hook(at, 'after', pairOf(world.operation, effect), world);
         },
       });
     },

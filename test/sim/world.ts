@@ -48,6 +48,9 @@ export class World {
   /** The present life; undefined while it begins. */
   troupe: Troupe | undefined;
   ledger: Ledger | undefined;
+  /** Virtual milliseconds; `quietSinceMs` is endless while faults are made. */
+  servingSinceMs = Infinity;
+  quietSinceMs = Infinity;
   crashes = 0;
   powerLosses = 0;
   /** Operation that a client waits for, for the naming of effects. */
@@ -116,6 +119,7 @@ export class World {
     this.ledger = opened.state;
     this.troupe = troupe;
     await troupe.start();
+    this.servingSinceMs = this.scheduler.nowMs;
     if (this.operation === 'start') this.operation = 'idle';
   }
 
@@ -125,6 +129,7 @@ export class World {
     this.troupe = undefined;
     this.ledger = undefined;
     this.crashes += 1;
+    this.servingSinceMs = Infinity;
     if (options.power) {
       this.powerLosses += 1;
       this.kernel.losePower();

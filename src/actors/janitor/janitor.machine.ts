@@ -2,7 +2,8 @@
  * Periodic work, in one place, so that no settled actor needs a timer.
  *
  * idle      waits for the next round
- * sweeping  asks owing actors to try again, undoes what nobody came for, deletes layers nobody uses
+ * sweeping  asks owing actors to try again, undoes what nobody came for, stops ready sandboxes that lost a part,
+ *           deletes layers nobody uses
  *
  *   idle ⇄ sweeping
  */

@@ -3,7 +3,10 @@ import { actorLimits } from '../../base/limits.ts';
 import type { Directory } from '../directory.ts';
 import type { LayerBook } from '../images/layer-book.ts';
 import type { EffectContext } from '../ports/effect.ts';
+import type { HostFacts } from '../ports/host.ts';
 import type { Ports } from '../ports/ports.ts';
+import { pinsOf } from '../recovery/plan.ts';
+import type { SandboxView } from '../views.ts';
 
 export interface Sweeping {
   readonly ports: Ports;
@@ -15,10 +18,17 @@ export interface Sweeping {
   layersChanged: boolean;
 }
 
-/** Retries what is owed, undoes what nobody came for, deletes unused layers. */
+/** Retries what is owed, undoes what nobody came for, stops broken sandboxes, deletes unused layers. */
 export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<void> {
   retryOwed(sweeping.directory);
   undoUnclaimed(sweeping);
+  // neither must wait for the other's mending
+  const results = await Promise.allSettled([stopBroken(sweeping, fx), deleteLayers(sweeping, fx)]);
+  const failed = results.find((one) => one.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
+}
+
+async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void> {
   if (!sweeping.layersChanged) return;
   sweeping.layersChanged = false;
   fx.note({ on: 'layers that nobody uses' });
@@ -50,4 +60,30 @@ function undoUnclaimed(sweeping: Sweeping): void {
     unclaimed.set(view.address, since);
     if (now - since >= actorLimits.unclaimedMs) directory.ref(view.address)?.send({ type: 'container.abandon' });
   }
+}
+
+/**
+ * A ready sandbox that lost its pause process or a pinned namespace can't be made whole again, since its containers
+ * live in what is lost: it is told as not ready, and the kubelet makes another (F57, F85). What can't be looked at is
+ * not lost: the look fails as a whole, and the next round looks again.
+ */
+async function stopBroken({ directory, ports }: Sweeping, fx: EffectContext): Promise<void> {
+  // taken before the look: what was ready by then had all its parts, and a stop under way takes no notice
+  const ready = directory.sandboxes().filter((view) => view.state === 'ready');
+  if (ready.length === 0) return;
+  fx.note({ on: 'namespaces and pause processes of ready sandboxes' });
+  const facts = await ports.host.observe(fx);
+  for (const view of ready) {
+    const why = lossOf(view, facts, ports);
+    if (why === undefined || directory.sandbox(view.id)?.state !== 'ready') continue;
+    ports.log.warn({ sandbox: view.id, reason: why }, 'a sandbox is broken and will be stopped');
+    directory.ref(view.address)?.send({ type: 'sandbox.broken', why });
+  }
+}
+
+function lossOf({ id, spec, pause }: SandboxView, facts: HostFacts, { runtime }: Ports): string | undefined {
+  const seen = facts.sandboxes.find((one) => one.id === id);
+  const lost = pinsOf(spec).filter((pin) => seen?.pins.includes(pin) !== true);
+  if (lost.length > 0) return `its namespaces are not pinned any more: ${lost.join(', ')}`;
+  return pause === undefined || runtime.isAlive(pause) ? undefined : `its pause process ${pause.pid} has ended`;
 }

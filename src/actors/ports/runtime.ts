@@ -107,6 +107,8 @@ export interface RuntimePort {
    * whose PID namespace is shared; a container of the runtime with its own tiny program, no image, no monitor.
    */
   startPause(input: PauseInput, fx: EffectContext): Promise<ProcessIdentity>;
+  /** Whether that very process runs, from /proc; throws when that can't be read. */
+  isAlive(process: ProcessIdentity): boolean;
   /** Kills it and removes all that `startPause` may have left. Idempotent. */
   destroyPause(input: PauseInput, fx: EffectContext): Promise<void>;
   /** Containers of which anything is there, and sandboxes of which a pause process or its leftovers are. */

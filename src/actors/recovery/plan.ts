@@ -27,6 +27,7 @@ import type { ContainerEntry, ContainerInput } from '../container/container.cont
 import { CONTAINER_STEPS } from '../container/container.context.ts';
 import type { HostFacts } from '../ports/host.ts';
 import type { ExitFact } from '../ports/journal.ts';
+import type { SandboxSpec } from '../ports/specs.ts';
 import type { PauseFacts, RuntimeFacts } from '../ports/runtime.ts';
 import type { StorageFacts } from '../ports/storage.ts';
 import type { SandboxInput, SandboxStep } from '../sandbox/sandbox.context.ts';
@@ -71,13 +72,21 @@ function stepsNamed(names: readonly string[]): readonly SandboxStep[] {
   return SANDBOX_STEPS.filter((step) => names.includes(step));
 }
 
+/** Pins without which a sandbox of this spec is no whole one. UTS holds a name only, which no container would miss. */
+export function pinsOf({ namespaces }: SandboxSpec): readonly ('net' | 'ipc' | 'user')[] {
+  return [
+    ...(namespaces.network === 'pod' ? (['net'] as const) : []),
+    ...(namespaces.ipc === 'pod' ? (['ipc'] as const) : []),
+    ...(namespaces.user === undefined ? [] : (['user'] as const)),
+  ];
+}
+
 function isWhole(facts: SandboxFacts, world: World): boolean {
   const { id, spec } = facts.intent;
   const seen = world.host.sandboxes.find((one) => one.id === id);
   // a stop whose record the disk refused may have got as far as the DEL
-  if (spec.namespaces.network === 'pod' && !(seen?.pins.includes('net') && world.networks.has(id))) return false;
-  if (spec.namespaces.ipc === 'pod' && !seen?.pins.includes('ipc')) return false;
-  if (spec.namespaces.user !== undefined && !seen?.pins.includes('user')) return false;
+  if (spec.namespaces.network === 'pod' && !world.networks.has(id)) return false;
+  if (pinsOf(spec).some((pin) => seen?.pins.includes(pin) !== true)) return false;
   if (facts.ready?.pause === undefined) return true;
   return world.pauses.get(id)?.process?.pid === facts.ready.pause.pid;
 }

@@ -15,7 +15,7 @@ import { create, writeBundle } from './driver-create.ts';
 import { deleteState, destroy, forgetExit } from './driver-destroy.ts';
 import { Exits } from './driver-exits.ts';
 import { kill, killAll } from './driver-kill.ts';
-import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
+import { isAlive, marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
 import { destroyPause, startPause } from './driver-pause.ts';
 import { endOrphanExecs } from './exec-orphans.ts';
@@ -85,6 +85,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     watch: (input) => exits.watch(input),
     reopenLog: (input, fx) => reopenLog(parts, input, fx),
     execSync: (input, fx) => execSync(parts, input, fx),
+    isAlive,
     startPause: (input, fx) => startPause(parts, input, fx),
     destroyPause: (input, fx) => destroyPause(parts, input, fx),
     observe: (fx) => observe(parts, (id) => exits.read(id), fx),

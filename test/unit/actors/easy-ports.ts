@@ -17,7 +17,6 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'runtime.startPause': process,
   'runtime.create': process,
   'runtime.writeBundle': { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
-  'host.observe': { bootId: process.bootId, sandboxes: [] },
   'runtime.observe': { containers: [], pauses: [] },
   'storage.observe': { layers: imageRecord().layers.map((layer) => layer.diffId), rootfs: [] },
 };
@@ -27,6 +26,9 @@ export class EasyWorld {
   readonly ledger = emptyLedger();
   /** Effects in the order in which they were begun, such as `network.add`, and records as `journal sandbox.ready`. */
   readonly asked: string[] = [];
+  /** Namespaces that somebody took from each sandbox. */
+  readonly lostPins: string[] = [];
+  pauseAlive = true;
   readonly #held = new Map<string, Promise<void>>();
   readonly #failing = new Set<string>();
   #ids = 0;
@@ -93,6 +95,12 @@ export class EasyWorld {
     for (const record of records) ledgerFold.apply(this.ledger, record);
   }
 
+  async #observeHost(fx: EffectContext): Promise<unknown> {
+    await this.#effect('host.observe', fx);
+    const pins = ['net', 'ipc', 'uts'].filter((pin) => !this.lostPins.includes(pin));
+    return { bootId: process.bootId, sandboxes: [...this.ledger.sandboxes.keys()].map((id) => ({ id, pins, files: true })) };
+  }
+
   #port(room: string, own: object): object {
     return new Proxy(own, {
       get: (target, key) => Reflect.get(target, key) as unknown ?? ((...args: readonly unknown[]) => this.#effect(`${room}.${String(key)}`, args.at(-1) as EffectContext)),
@@ -110,7 +118,7 @@ export class EasyWorld {
       log: silentLog,
       random: { id: ids, token: ids },
       journal: { append: (records: readonly JournalRecord[]) => this.#append(records) },
-      host: this.#port('host', {}),
+      host: this.#port('host', { observe: (fx: EffectContext) => this.#observeHost(fx) }),
       network: this.#port('network', { status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }) }),
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),
@@ -121,6 +129,7 @@ export class EasyWorld {
           this.#exits = listener;
         },
         watch: () => undefined,
+        isAlive: () => this.pauseAlive,
       }),
     };
     return ports as never;

@@ -1,0 +1,61 @@
+// What somebody else takes from a running pod is noticed by the running daemon: a namespace's pin, the pause process.
+import { readFileSync } from 'node:fs';
+import { create } from '@bufbuild/protobuf';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ContainerState, NamespaceMode, PodSandboxConfigSchema, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import type { SandboxId } from '../../../src/base/ids.ts';
+import { createLayout } from '../../../src/host/layout.ts';
+import { unmount } from '../../../src/host/mounts.ts';
+import { killProcess, processIdentity } from '../../../src/host/process-identity.ts';
+import { sandboxConfig } from '../../e2e/support/pods.ts';
+import type { World } from '../../e2e/support/world.ts';
+import { makeWorld } from '../../e2e/support/world.ts';
+import { closeWorld, makePod, removePod } from './pod.ts';
+
+const SIGKILL = 9;
+/** Looks until a sandbox is told as not ready; each is a call that the daemon answers in its own time. */
+const LOOKS_MAX = 100_000;
+
+let world: World;
+
+beforeAll(async () => {
+  world = await makeWorld({ name: 'brk' });
+});
+
+afterAll(async () => {
+  expect(await closeWorld(world)).toEqual([]);
+});
+
+const layout = () => createLayout(world.instance);
+
+async function untilNotReady(podSandboxId: string): Promise<boolean> {
+  for (let look = 0; look < LOOKS_MAX; look += 1) {
+    const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId });
+    if (status?.state === PodSandboxState.SANDBOX_NOTREADY) return true;
+  }
+  return false;
+}
+
+describe('a sandbox that loses a part while the daemon runs', () => {
+  it('F85 the pause process is killed: not ready, its containers have ended, Stop and Remove work', async () => {
+    const { sandboxId, containerId } = await makePod(world, 'pause', { sharesPids: true });
+    await world.client.runtime.startContainer({ containerId });
+    const pause = processIdentity(Number(readFileSync(layout().pausePidFile(sandboxId as SandboxId), 'utf8')));
+    expect(pause !== undefined && killProcess(pause, SIGKILL)).toBe(true);
+    expect(await untilNotReady(sandboxId)).toBe(true);
+    const { status } = await world.client.runtime.containerStatus({ containerId });
+    expect(status?.state).toBe(ContainerState.CONTAINER_EXITED);
+    await removePod(world, sandboxId);
+    expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
+  });
+
+  it.each(['ipc', 'net'] as const)('F57 the pin of its %s namespace is unmounted: not ready, Stop and Remove work', async (kind) => {
+    const config = create(PodSandboxConfigSchema, sandboxConfig({ name: kind, logDirectory: `${world.logs}/${kind}`, hostNetwork: true }));
+    if (config.linux?.securityContext?.namespaceOptions !== undefined && kind === 'net') config.linux.securityContext.namespaceOptions.network = NamespaceMode.POD;
+    const { podSandboxId } = await world.client.runtime.runPodSandbox({ config });
+    expect(await unmount(layout().pin(podSandboxId as SandboxId, kind), { lazy: true })).toBe(true);
+    expect(await untilNotReady(podSandboxId)).toBe(true);
+    await removePod(world, podSandboxId);
+    expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
+  });
+});
