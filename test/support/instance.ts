@@ -5,6 +5,7 @@ import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { criClient } from '../../scripts/support/cri-client.ts';
 import { run } from './run.ts';
 import { sweepMachine } from './sweep.ts';
 import { checkout } from './tools/cache.ts';
@@ -52,6 +53,7 @@ export interface Instance {
 
 const START_TIMEOUT_MS = 60_000;
 const TERMINATE_TIMEOUT_MS = 60_000;
+const VERSION_TIMEOUT_MS = 2_000;
 const LOOK_AGAIN_MS = 50;
 
 /** Instances of this process, so that two of them have addresses of their own. */
@@ -121,22 +123,22 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   if (options.network !== 'host-only') await writeFile(join(directory, 'cni/10-test.conflist'), conflistText(paths));
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
-  const crictlProgram = await crictl();
   const argv: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])];
   const daemon = daemonOf(argv, logFile);
 
   const crictlRun: Instance['crictl'] = async (args, timeoutMs = 120_000) =>
     // No configuration of the machine's own crictl may play a part.
-    await run([crictlProgram, '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '60s', ...args], { timeoutMs });
+    // Built where it is asked for: the demo runs on machines without Go.
+    await run([await crictl(), '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '60s', ...args], { timeoutMs });
 
   const start = async (): Promise<void> => {
     daemon.spawn();
     const deadline = performance.now() + START_TIMEOUT_MS;
     for (;;) {
       if (!daemon.isRunning()) throw new Error(`troupe ended while starting:\n${(await log()).slice(-4000)}`);
-      const answer = await run([crictlProgram, '--config', '/dev/null', '--runtime-endpoint', endpoint, '--timeout', '2s', 'version'], { timeoutMs: 10_000 });
-      if (answer.code === 0) return;
-      if (performance.now() > deadline) throw new Error(`troupe did not answer within ${START_TIMEOUT_MS} ms (${answer.stderr.trim()}):\n${(await log()).slice(-4000)}`);
+      const failure = await versionFailure(place.socket);
+      if (failure === undefined) return;
+      if (performance.now() > deadline) throw new Error(`troupe did not answer within ${START_TIMEOUT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`);
       await delay(LOOK_AGAIN_MS);
     }
   };
@@ -162,6 +164,19 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     crictl: crictlRun,
     remove,
   };
+}
+
+/** Why the socket does not answer the first call of every client; undefined when it does. */
+async function versionFailure(socket: string): Promise<string | undefined> {
+  const client = criClient(socket);
+  try {
+    await client.runtime.version({}, { deadlineMs: VERSION_TIMEOUT_MS });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    client.close();
+  }
 }
 
 /** The daemon's process, which can be started again after it ended. */
