@@ -1,5 +1,6 @@
 /** Where a container's log goes: log_directory and log_path, neither of which may lead anywhere else (S09, S32, S75). */
-import { lstat, mkdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
@@ -56,4 +57,17 @@ export async function prepareLog(logDirectory: string, path: string): Promise<vo
   if (found !== undefined && !found.isFile()) {
     fail('invalidRequest', `log to ${path}: what is there is not a regular file`, { subject: 'log_path' });
   }
+}
+
+/**
+ * Makes sure that the monitor can make a new log at the path: where it cannot (the directory was deleted, the disk is
+ * full or read-only), conmon ends instead of going on with the old one, and with it goes the container.
+ */
+export async function prepareNewLog(path: string): Promise<void> {
+  await prepareLog(posix.dirname(path), path);
+  // as long as conmon's own `.tmp`, beside which it must not be mistaken
+  const trial = `${path}.try`;
+  const file = await open(trial, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  await file.close();
+  await rm(trial, { force: true });
 }

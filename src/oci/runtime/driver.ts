@@ -6,11 +6,14 @@
 import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../actors/ports/runtime.ts';
-import { fail } from '../../base/fault.ts';
+import { FaultError, fail, toFault } from '../../base/fault.ts';
+import { onUserPath } from '../../host/answering.ts';
+import { readMountInfo } from '../../host/mountinfo.ts';
 import { reapOrphans } from '../../host/process-reaper.ts';
 import { reopenLog as reopenMonitorLog } from '../monitor/control.ts';
 import { logPathOf } from '../monitor/conmon.ts';
 import { commandLine, monitorIdentity } from '../monitor/monitor-process.ts';
+import { prepareNewLog } from './bundle-log.ts';
 import { create, writeBundle } from './driver-create.ts';
 import { deleteState, destroy, forgetExit } from './driver-destroy.ts';
 import { Exits } from './driver-exits.ts';
@@ -109,6 +112,12 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   if (monitor === undefined) return fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
   const logPath = logPathOf(commandLine(monitor.pid));
   if (logPath === '') return undefined;
+  const attempted = `reopen log of container ${id} at ${logPath}`;
+  await onUserPath({ path: logPath, attempted, mounts: await readMountInfo(), clock, fx }, async () => {
+    await prepareNewLog(logPath).catch((thrown: unknown) => {
+      throw new FaultError(toFault(thrown, attempted));
+    });
+  });
   fx.note({ on: 'the log to be opened anew', pid: monitor.pid });
   return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
 }

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
@@ -93,6 +93,21 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(readFileSync(container.logPath, 'utf8')).not.toContain('first');
     // again, with nothing renamed
     await world.driver.reopenLog(container.bundle, fx);
+  });
+
+  it('F21 a log that cannot be made anew leaves monitor and container as they are: conmon would end of it', async () => {
+    const container = await world.run(['sh', '-c', 'trap "echo second" USR1; echo first; while :; do sleep 0.02; done']);
+    await logged(container.logPath, 'first');
+    const directory = dirname(container.logPath);
+    renameSync(directory, `${directory}.gone`);
+    writeFileSync(directory, '');
+    await expect(world.driver.reopenLog(container.bundle, fx)).rejects.toThrow(`reopen log of container ${container.id} at ${container.logPath}: `);
+    // where only the directory was deleted it is made
+    rmSync(directory);
+    await world.driver.reopenLog(container.bundle, fx);
+    await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGUSR1' }, fx);
+    await logged(container.logPath, 'second');
+    expect(readdirSync(directory)).toEqual([basename(container.logPath)]);
   });
 
   it('refuses to reopen the log of an ended container and makes no file', async () => {
