@@ -28,6 +28,8 @@ interface Expected {
 
 const children = new Map<number, Entry>();
 const expected = new Set<Expected>();
+/** Orphans that may be expected ones, and by whom. */
+const doubtful = new Map<number, ReadonlySet<Expected>>();
 let isListening = false;
 let isReapingOrphans = false;
 
@@ -101,11 +103,20 @@ export function expectOrphan(pidOf: () => number | undefined): ExpectedOrphan {
     take(parent) {
       const pid = pidOf();
       expected.delete(entry);
-      if (pid === undefined || children.has(pid) || !couldBeOf(pid, parent)) return undefined;
-      return { pid, exited: awaitChild(pid) };
+      const isIts = pid !== undefined && !children.has(pid) && couldBeOf(pid, parent);
+      const taken = isIts ? { pid, exited: awaitChild(pid) } : undefined;
+      doubtsResolved();
+      return taken;
     },
-    forget: () => expected.delete(entry),
+    forget: () => {
+      if (expected.delete(entry)) doubtsResolved();
+    },
   };
+}
+
+/** What was kept for one that has been taken or given up is reaped now: its signal has come already. */
+function doubtsResolved(): void {
+  if (doubtful.size > 0) reapAll();
 }
 
 function couldBeOf(pid: number, parent: ProcessIdentity): boolean {
@@ -117,8 +128,25 @@ function reapAll(): void {
   // a Map may lose entries while it is walked
   for (const entry of children.values()) tryReap(entry);
   if (!isReapingOrphans) return;
-  const kept = new Set([...expected].map(({ pidOf }) => pidOf()));
-  for (const pid of orphans()) if (!kept.has(pid)) callSync(libc.waitpid, pid, Buffer.alloc(4), WNOHANG);
+  const present = orphans();
+  for (const pid of doubtful.keys()) if (!present.includes(pid)) doubtful.delete(pid);
+  for (const pid of present) if (isNobodys(pid)) callSync(libc.waitpid, pid, Buffer.alloc(4), WNOHANG);
+}
+
+/**
+ * False for an orphan that is awaited, and for one that may turn out to be: a runtime can leave its process to us
+ * before it has written the pid down, and a short one has ended by then. An orphan waits for those that did not know
+ * their pid when it was first seen and for no later ones, so that a steady stream of them keeps no zombie for ever.
+ */
+function isNobodys(pid: number): boolean {
+  const known = [...expected].map((entry) => ({ entry, pid: entry.pidOf() }));
+  if (known.some((one) => one.pid === pid)) return false;
+  const undecided = known.filter((one) => one.pid === undefined).map((one) => one.entry);
+  const before = doubtful.get(pid) ?? new Set(undecided);
+  const left = new Set(undecided.filter((entry) => before.has(entry)));
+  if (left.size === 0) doubtful.delete(pid);
+  else doubtful.set(pid, left);
+  return left.size === 0;
 }
 
 /**
