@@ -37,6 +37,7 @@ import { sandboxMachine } from './sandbox/sandbox.machine.ts';
 import { supervisorLogic } from './supervisor.ts';
 import type { Troupe } from './troupe.ts';
 import { containerView, pullView, sandboxView } from './views.ts';
+import type { ContainerView, SandboxView } from './views.ts';
 
 export interface CastOptions {
   readonly ports: Ports;
@@ -76,11 +77,13 @@ export function createTroupe(options: CastOptions): Troupe {
     layersLeft: () => {
       sweeping.layersChanged = true;
     },
-    sweepSandbox: (view, remove) => onOwn(activity, view.address, (fx) => sweepSandbox(ports, view, remove, fx), () => {
-      if (remove) directory.drop(view);
+    sweepSandbox: (view, remove) => onOwn(activity, view.address, async (fx) => {
+      const [origin, how] = remove ? (['RemovePodSandbox', 'remove'] as const) : (['StopPodSandbox', 'stop'] as const);
+      await endAll(stage, view.id, innerCall(stage, fx, origin), how);
+      settle(directory, await sweepSandbox(ports, view, remove, fx), remove);
     }),
-    sweepContainer: (view, remove) => onOwn(activity, view.address, (fx) => sweepContainer(ports, view, remove, fx), () => {
-      if (remove) directory.drop(view);
+    sweepContainer: (view, remove) => onOwn(activity, view.address, async (fx) => {
+      settle(directory, await sweepContainer(ports, view, remove, fx), remove);
     }),
   };
   directory.listenToAll((view, gone) => {
@@ -98,14 +101,15 @@ export function createTroupe(options: CastOptions): Troupe {
 }
 
 /** Runs a sweep as an effect of its own; nothing aborts it but its bound. */
-async function onOwn(
-  activity: Activity,
-  address: string,
-  work: (fx: EffectContext) => Promise<void>,
-  done: () => void,
-): Promise<void> {
-  await activity.run(address, 'sweep', actorLimits.removeRootfsMs, new AbortController().signal, work);
-  done();
+function onOwn(activity: Activity, address: string, work: (fx: EffectContext) => Promise<void>): Promise<void> {
+  return activity.run(address, 'sweep', actorLimits.removeRootfsMs, new AbortController().signal, work);
+}
+
+/** What a sweep has made of a quarantined one: gone, or listed as ended; without the latter a kubelet would stop it for ever. */
+function settle(directory: Directory, view: SandboxView | ContainerView, remove: boolean): void {
+  const ref = directory.ref(view.address);
+  if (remove) directory.drop(view);
+  else if (ref !== undefined) directory.put(view, ref);
 }
 
 type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;
