@@ -14,14 +14,22 @@ export function checkArgv(argv: readonly string[], id: string): void {
   if (bytes > driverLimits.execArgumentBytes) refuse(`more than ${driverLimits.execArgumentBytes} bytes of arguments`);
 }
 
+/** Whether the process gets a terminal, and how large that is from the start. */
+export interface ExecTerminal {
+  readonly wanted?: boolean;
+  readonly size?: { readonly rows: number; readonly columns: number } | undefined;
+}
+
 /** The text of the process file for `argv`, made from the text of a bundle's config.json. Throws `outside` when that can't be used. */
-export function execProcess(configText: string, argv: readonly string[], id: string, terminal = false): string {
+export function execProcess(configText: string, argv: readonly string[], id: string, terminal: ExecTerminal = {}): string {
   const process = memberOf(parseExact(configText), 'process');
   if (typeof process !== 'object' || process === null || Array.isArray(process)) {
     return fail('outside', `exec in container ${id}: its config.json holds no process`, { subject: id });
   }
   const { consoleSize: _size, ...rest } = process as Record<string, unknown>;
-  return JSON.stringify({ ...rest, terminal, args: argv });
+  const { size } = terminal;
+  const consoleSize = size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } };
+  return JSON.stringify({ ...rest, ...consoleSize, terminal: terminal.wanted === true, args: argv });
 }
 
 /** Reads a bundle's config.json. Throws `notFound` when there is none. */

@@ -56,7 +56,9 @@ export async function streamExec(
   let leaf: ExecLeaf | undefined;
   let console: ConsoleSocket | undefined;
   try {
-    await writeFile(execProcessFile(directory), execProcess(config, input.argv, input.id, input.tty), { mode: 0o600 });
+    const size = input.tty ? await firstSize(parts, client, fx) : undefined;
+    const process = execProcess(config, input.argv, input.id, { wanted: input.tty, size });
+    await writeFile(execProcessFile(directory), process, { mode: 0o600 });
     leaf = await leafOf(parts, handler, input, basename(directory));
     if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
     return { exitCode: await new StreamedExec({ parts, handler, input, client, fx, directory, leaf, console }).toEnd() };
@@ -65,6 +67,13 @@ export async function streamExec(
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
     await rm(directory, { recursive: true, force: true });
   }
+}
+
+/** The client's size, where it tells one soon: the runtime sets it before the process begins. */
+async function firstSize(parts: DriverParts, client: ClientStreams, fx: EffectContext): Promise<TerminalSize | undefined> {
+  const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
+  const met = await within({ clock: parts.clock, timeoutMs: streamLimits.firstSizeMs, signal: fx.signal }, told);
+  return met === 'timedOut' || met === 'cancelled' ? undefined : met;
 }
 
 /** Unique in the instance: the exec's own six characters with the beginning of its container's id. */
@@ -120,12 +129,7 @@ class StreamedExec {
 
   async toEnd(): Promise<number> {
     const { parts, fx, client, console } = this.#run;
-    const sized = Promise.withResolvers<void>();
-    client.onResize((size) => {
-      this.#resize(size);
-      sized.resolve();
-    });
-    if (console !== undefined) await within({ clock: parts.clock, timeoutMs: streamLimits.firstSizeMs, signal: fx.signal }, sized.promise);
+    client.onResize((size) => this.#resize(size));
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;
@@ -199,7 +203,7 @@ class StreamedExec {
     return stdin;
   }
 
-  /** The terminal is there: before the process is, so that its first look at the size finds the client's. */
+  /** The terminal is there. */
   #begin(master: number): void {
     const { client, parts, input } = this.#run;
     if (this.#isClosed) return closeSync(master);

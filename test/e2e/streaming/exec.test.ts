@@ -71,7 +71,6 @@ describePods('crictl exec', () => {
   it('a background child that holds the output does not hold the exec', async () => {
     const ended = await run(['exec', id, 'sh', '-c', 'sleep 1000 & echo done']);
     expect(ended.stdout.toString()).toBe('done\n');
-    await run(['exec', id, 'pkill', '-f', 'sleep 1000']);
   });
 
   it('a client that goes takes its process with it', async () => {
@@ -117,6 +116,20 @@ describePods('crictl exec', () => {
     stdin.write('exit 0\n');
     await stdout.all;
     client.close();
+  });
+
+  it('a daemon that is killed leaves no exec behind once it is back; the container goes on (F11)', async () => {
+    for (const tty of [false, true]) {
+      const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'trap "" HUP; echo up; sleep 76543'], tty, stdin: true, stdout: true });
+      const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
+      const { stdout } = await openCommand(client, 'stdin', 'stdout', ...(tty ? (['resize'] as const) : []));
+      await until(() => Promise.resolve(stdout.size() > 0));
+    }
+    await world.instance.kill();
+    await world.instance.start();
+    await until(async () => !(await run(['exec', id, 'ps'])).stdout.toString().includes('76543'));
+    expect((await crictl.container(id)).status.state).toBe('CONTAINER_RUNNING');
+    expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
   });
 
   it('the stop of the container ends its execs', async () => {

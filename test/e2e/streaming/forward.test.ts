@@ -1,8 +1,11 @@
 /** `crictl port-forward`: both transports, both loopback addresses, the host's network, half-close, many connections. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { createServer, connect } from 'node:net';
 import type { Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { connectSpdy } from '../../integration/streaming/clients.ts';
 import { Crictl, containerJson, describePods, until } from '../support/crictl.ts';
@@ -16,20 +19,22 @@ describePods('crictl port-forward', () => {
   let world: World;
   let crictl: Crictl;
   let pod: Awaited<ReturnType<Crictl['runPod']>>;
+  let servers: ChildProcess;
 
   beforeAll(async () => {
     world = await makeWorld({ name: 'strf' });
     crictl = new Crictl(world);
     pod = await crictl.runPod('forward');
-    // each sends back what it got once that has ended: nothing would come without the half-close
-    const echo = 'nc -lk -p 7001 -s 127.0.0.1 -e cat & nc -lk -p 7002 -s ::1 -e cat & nc -lk -p 7003 -e sh -c "cat >/tmp/all; wc -c </tmp/all" & echo up; wait';
-    await crictl.runContainer(pod, containerJson('servers', await world.pull(), ['sh', '-c', echo]));
-    const id = (await crictl.ok('ps', '-q')).trim();
-    for (const port of ['7001', '7002', '7003']) {
-      await until(async () => (await world.instance.crictl(['exec', '-s', id, 'netstat', '-ltn'])).stdout.includes(`:${port} `));
-    }
+    await crictl.runContainer(pod, containerJson('main', await world.pull(), ['sleep', '3600']));
+    const netns = join(world.instance.state, 'ns', pod.id, 'net');
+    servers = spawn('nsenter', [`--net=${netns}`, process.execPath, join(import.meta.dirname, 'pod-servers.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise<void>((resolve, reject) => {
+      servers.stdout?.once('data', () => resolve());
+      servers.once('exit', (code) => reject(new Error(`the pod's servers ended with ${code}`)));
+    });
   });
   afterAll(async () => {
+    servers.kill('SIGKILL');
     await world.instance.crictl(['rmp', '-f', '-a']);
     const left = await world.leftovers();
     await world.close();
