@@ -75,7 +75,7 @@ describe('configuration', () => {
     const plain = [...rows].filter(([key]) => !key.includes('<'));
     const wrong = plain.filter(([key, cell]) => {
       const value = valueOf(key);
-      const expected = Array.isArray(value) ? value.map((one) => `\`${String(one)}\``).join(', ') : value === '' ? 'empty' : `\`${String(value)}\``;
+      const expected = Array.isArray(value) && value.length > 0 ? value.map((one) => `\`${String(one)}\``).join(', ') : value === '' || Array.isArray(value) ? 'empty' : `\`${String(value)}\``;
       return cell.trim() !== expected;
     });
     expect(wrong).toEqual([]);
