@@ -1,6 +1,6 @@
 /** A root file system of busybox, a layout in a temporary directory, and a container run by the real runc. */
 import { spawn, spawnSync } from 'node:child_process';
-import { accessSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, rmdirSync, symlinkSync, writeFileSync, copyFileSync } from 'node:fs';
+import { accessSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, rmdirSync, symlinkSync, writeFileSync, copyFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
@@ -13,17 +13,16 @@ import { createBundleWriter } from '../../../src/oci/runtime/bundle.ts';
 import type { BundleFiles } from '../../../src/oci/runtime/bundle.ts';
 import { probeSpecHost } from '../../../src/oci/runtime/bundle-host.ts';
 import type { SpecHost } from '../../../src/oci/runtime/spec/input.ts';
+import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { CONTAINER_ID, SANDBOX_ID, inputOf } from '../../unit/oci-spec/fixtures.ts';
 
-export const BUSYBOX = '/bin/busybox';
 const APPLETS = ['sh', 'mkdir', 'mknod', 'cat', 'id', 'ls', 'sleep', 'true', 'stat', 'pwd', 'env', 'mount', 'chroot', 'echo'];
 
 /** Why these tests can't run here; undefined when they can. */
 export function whyNot(): string | undefined {
   if (process.getuid?.() !== 0) return 'needs root';
   if (spawnSync('runc', ['--version']).status !== 0) return 'needs runc on PATH';
-  if (!existsSync(BUSYBOX)) return 'needs a static busybox at /bin/busybox';
-  return undefined;
+  return noBusybox();
 }
 
 export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined };
@@ -73,7 +72,7 @@ export async function makeMachine(): Promise<Machine> {
 
 function makeRootfs(rootfs: string): void {
   for (const name of ['bin', 'etc', 'tmp', 'proc', 'sys', 'dev']) mkdirSync(join(rootfs, name), { recursive: true });
-  copyFileSync(BUSYBOX, join(rootfs, 'bin/busybox'));
+  copyFileSync(staticBusybox(), join(rootfs, 'bin/busybox'));
   for (const name of APPLETS) symlinkSync('busybox', join(rootfs, 'bin', name));
   writeFileSync(join(rootfs, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1001:Alice:/home/alice:/bin/sh\n');
   writeFileSync(join(rootfs, 'etc/group'), 'root:x:0:\nusers:x:1001:\nwheel:x:2000:alice\naudio:x:2001:bob,alice\n');

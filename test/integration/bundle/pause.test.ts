@@ -10,6 +10,7 @@ import { describe, expect, test } from 'vitest';
 import { pauseElf } from '../../../src/oci/runtime/pause-elf.ts';
 import { SANDBOX_ID, sandbox } from '../../unit/oci-spec/fixtures.ts';
 import { fx, makeMachine, statusOf, whyNot } from './machine.ts';
+import { staticBusybox } from '../../support/tools/debian.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, the pause program: ${reason}\n`);
@@ -39,8 +40,8 @@ async function orphanIsReaped(pause: number, dir: string, signal: AbortSignal): 
   rmSync(fifo, { force: true });
   spawnSync('mkfifo', [fifo]);
   // the outer shell ends at once, the inner one waits for the FIFO
-  const script = `/bin/busybox sh -c 'read line < ${fifo}' & exit 0`;
-  const made = spawnSync('nsenter', ['-t', String(pause), '-p', '/bin/busybox', 'sh', '-c', script], { stdio: 'ignore' });
+  const script = `${staticBusybox()} sh -c 'read line < ${fifo}' & exit 0`;
+  const made = spawnSync('nsenter', ['-t', String(pause), '-p', staticBusybox(), 'sh', '-c', script], { stdio: 'ignore' });
   expect(made.status).toBe(0);
   const orphan = await until(signal, () => childrenOf(pause)[0]);
   expect(statusOf(readFileSync(`/proc/${orphan}/status`, 'utf8')).get('PPid')).toBe(String(pause));
@@ -64,7 +65,7 @@ describe.skipIf(reason !== undefined || !isX64)('the pause program as PID 1', ()
       await until(signal, () => ((BigInt(`0x${statusOf(readFileSync(`/proc/${pause}/status`, 'utf8')).get('SigIgn')}`) >> 16n) & 1n ? true : undefined));
       expect(await orphanIsReaped(pause, dir, signal)).toBe(true);
       expect(await orphanIsReaped(pause, dir, signal)).toBe(true);
-      const inside = spawnSync('nsenter', ['-t', String(pause), '-p', '/bin/busybox', 'kill', '-TERM', '1']);
+      const inside = spawnSync('nsenter', ['-t', String(pause), '-p', staticBusybox(), 'kill', '-TERM', '1']);
       expect(inside.status).toBe(0);
       expect(await orphanIsReaped(pause, dir, signal)).toBe(true);
       expect(statusOf(readFileSync(`/proc/${pause}/status`, 'utf8')).get('State')).toBe('S (sleeping)');

@@ -18,17 +18,17 @@ import type { RuntimeDriver } from '../../../src/oci/runtime/driver.ts';
 import type { BundleWriter, RuntimeDriverOptions } from '../../../src/oci/runtime/driver-parts.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
 import { createCgroup, removeCgroup } from '../../../src/host/cgroups.ts';
+import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 
 export const RUNC = '/usr/sbin/runc';
 export const CONMON = '/usr/bin/conmon';
-const BUSYBOX = '/usr/bin/busybox';
 const APPLETS = ['sh', 'sleep', 'true', 'false', 'echo', 'cat', 'setsid', 'yes', 'head', 'kill', 'id', 'env', 'tail', 'dd', 'nohup'];
 
 /** Why these tests can't run here; empty when they can. */
 export function missing(): string {
   if (process.getuid?.() !== 0) return 'needs root';
-  const absent = [RUNC, CONMON, BUSYBOX].filter((path) => !existsSync(path));
-  return absent.length === 0 ? '' : `needs ${absent.join(', ')}`;
+  const absent = [RUNC, CONMON].filter((path) => !existsSync(path));
+  return absent.length === 0 ? (noBusybox() ?? '') : `needs ${absent.join(', ')}`;
 }
 
 export const never = new AbortController().signal;
@@ -217,7 +217,7 @@ export function wrapper(directory: string, name: string, script: string): string
 
 function makeRootfs(path: string): void {
   for (const name of ['bin', 'proc', 'dev', 'tmp', 'etc', 'sys']) mkdirSync(join(path, name), { recursive: true });
-  copyFileSync(BUSYBOX, join(path, 'bin/busybox'));
+  copyFileSync(staticBusybox(), join(path, 'bin/busybox'));
   for (const applet of APPLETS) symlinkSync('busybox', join(path, 'bin', applet));
 }
 

@@ -21,6 +21,16 @@ export function inTree(tree: string, ...places: readonly string[]): string {
 /** The static busybox. */
 export const staticBusybox = (): string => inTree(debianTree('busybox-static'), 'bin/busybox', 'usr/bin/busybox');
 
+/** Why there is no static busybox; undefined when there is. The machine's own may need libraries, or not be there at all. */
+export function noBusybox(): string | undefined {
+  try {
+    staticBusybox();
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 /** Where the programs of this architecture name their loader. */
 const loaderPath = process.arch === 'x64' ? 'lib64/ld-linux-x86-64.so.2' : 'lib/ld-linux-aarch64.so.1';
 const triplet = process.arch === 'x64' ? 'x86_64-linux-gnu' : 'aarch64-linux-gnu';
