@@ -476,6 +476,8 @@ export const requestLimits = {
   pathBytes: 4095,
   /** Bytes of one component of a path: NAME_MAX. */
   pathComponentBytes: 255,
+  /** Components of a cgroup_parent: the kubelet's has three, in nested clusters ten; each is a directory in a dozen hierarchies. */
+  cgroupComponents: 64,
   /** Bytes of one argument or `name=value`: the kernel's MAX_ARG_STRLEN without its NUL. */
   argumentBytes: 128 * 1024 - 1,
   /** Bytes of all arguments, and of all variables: the kernel's usual ARG_MAX holds both. */

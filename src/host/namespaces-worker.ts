@@ -9,7 +9,7 @@ import { closeSync, openSync, readlinkSync, unlinkSync, writeFileSync } from 'no
 import { parentPort, workerData } from 'node:worker_threads';
 import { FaultError, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
-import { must } from './errno.ts';
+import { codeOf, must } from './errno.ts';
 import {
   AF_INET,
   CLONE_NEWIPC,
@@ -126,11 +126,15 @@ function enter(path: string, flag: number): void {
   }
 }
 
+/** The kernel has no such parameter, or it does not take such a value: the request's mistake. */
+const WRONG_SYSCTL: ReadonlySet<string> = new Set(['ENOENT', 'EINVAL', 'ERANGE']);
+
 function setSysctl({ name, value }: Sysctl): void {
   try {
     writeFileSync(`/proc/sys/${sysctlPath(name)}`, value, { flag: 'r+' });
   } catch (error) {
-    throw new FaultError(toFault(error, `set sysctl ${name}=${value}`));
+    const why = toFault(error, `set sysctl ${name}=${value}`);
+    throw new FaultError(WRONG_SYSCTL.has(codeOf(error) ?? '') ? { ...why, kind: 'invalidRequest', subject: 'config.linux.sysctls' } : why);
   }
 }
 

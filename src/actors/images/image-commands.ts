@@ -1,6 +1,6 @@
 /** PullImage and RemoveImage as the actors see them. */
 import { encodePlain } from '../../base/codec.ts';
-import { fault, fail } from '../../base/fault.ts';
+import { fault, fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
 import { ask } from '../ask.ts';
@@ -32,6 +32,15 @@ export interface Pulled {
   readonly imageId: ImageId;
 }
 
+function normalised({ ports }: ImageStage, reference: string): string {
+  try {
+    return ports.images.normalise(reference);
+  } catch (thrown) {
+    // the field's name, as for every wrong one
+    throw new FaultError(toFault(thrown, 'PullImage: image.image'));
+  }
+}
+
 /**
  * Pulls an image or joins the pull of the same reference with the same credentials.
  * When the last caller has gone, or its deadline has passed, the download ends (F65).
@@ -42,7 +51,7 @@ export async function pullImage(
   auth: RegistryAuth | undefined,
   call: Call,
 ): Promise<Pulled> {
-  const normal = stage.ports.images.normalise(reference);
+  const normal = normalised(stage, reference);
   const attempted = `PullImage ${normal}`;
   const key = encodePlain([normal, auth]);
   const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: normal, auth, attempted, cause: call.cause });

@@ -83,6 +83,7 @@ function cgroupParent(field: string, value: string, policy: HostPolicy): string 
   path(field, line(field, value, requestLimits.pathBytes));
   const parts = value.split('/');
   while (parts.at(-1) === '') parts.pop();
+  if (parts.length > requestLimits.cgroupComponents) refuse(field, `${parts.length} components, more than ${requestLimits.cgroupComponents}`);
   const trimmed = parts.join('/');
   const isSlice = trimmed.endsWith('.slice');
   if (policy.cgroupDriver === 'systemd') {

@@ -10,6 +10,7 @@ import type { SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { codeOf } from '../../host/errno.ts';
 import { mkdirInRoot, readFileInRoot } from '../../host/files.ts';
 import { containerCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
@@ -97,10 +98,15 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // the whole path: what is mounted below the directory may hang as well
   if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
-  await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox));
+  await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox)).catch((error: unknown) => refuseCwd(cwd, error));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
   for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
   return { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
+}
+
+function refuseCwd(cwd: string, error: unknown): never {
+  if (codeOf(error) !== 'ENOTDIR') throw error;
+  return fail('invalidRequest', `use working_dir ${cwd}: the image has a file in its place`, { subject: 'working_dir' });
 }
 
 function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): SpecPaths {

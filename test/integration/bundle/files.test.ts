@@ -122,6 +122,11 @@ describe.skipIf(reason !== undefined)('inside the root file system', () => {
     expect(statSync(join(machine.rootfs, 'tmp/new')).isDirectory()).toBe(true);
   });
 
+  test('a working directory in whose place the image has a file is refused by its field', async () => {
+    const fault = await faultOf({ spec: { workingDir: '/etc/passwd/below' } });
+    expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'working_dir', message: expect.stringContaining('/etc/passwd/below') as string });
+  });
+
   test('S10, S28: a passwd that is huge, a FIFO, a device or a link out of the root is refused or not followed', async () => {
     const passwd = join(machine.rootfs, 'etc/passwd');
     truncateSync(passwd, 20 * 1024 ** 3);

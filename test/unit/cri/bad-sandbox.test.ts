@@ -139,6 +139,7 @@ const PATHS: readonly Row[] = [
   ['config.linux.cgroup_parent', 'relative', parent('kubepods/burstable')],
   ['config.linux.cgroup_parent', 'with ..', parent('/kubepods/../..')],
   ['config.linux.cgroup_parent', 'with an empty component', parent('/kubepods//x')],
+  ['config.linux.cgroup_parent', 'of 900 components', parent('/a'.repeat(900))],
   ['config.linux.cgroup_parent', 'with a dot', parent('/kubepods/./x')],
   ['config.linux.cgroup_parent', 'with a NUL', parent('/kube\0pods')],
   ['config.linux.cgroup_parent', 'with a line break', parent('/kube\npods')],
