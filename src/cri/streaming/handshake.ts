@@ -33,11 +33,11 @@ export function parsePath(url: string): { readonly kind: string; readonly token:
 export function refuseHost(headers: IncomingHttpHeaders, allowedHosts: readonly string[]): Refusal | undefined {
   const host = hostName(headers.host ?? '');
   const isKnown = host !== '' && (isIP(host) !== 0 || host === 'localhost' || allowedHosts.includes(host));
-  if (!isKnown) return { status: 403, text: 'the Host of the request is not one of this node' };
+  if (!isKnown) return { status: 403, text: 'the Host of the request is not one of this node: streaming.allowed_hosts can name more' };
   if (headers.origin === undefined) return undefined;
   const origin = originHost(headers.origin);
   if (origin.whole === (headers.host ?? '').toLowerCase() || allowedHosts.includes(origin.name)) return undefined;
-  return { status: 403, text: 'the Origin of the request is not allowed' };
+  return { status: 403, text: 'the Origin of the request is not allowed: streaming.allowed_hosts can name more' };
 }
 
 /** Without the port, and without the brackets of IPv6, in small letters; empty when it is no host. */

@@ -10,7 +10,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TimerHandle } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
-import { FaultError, fail, fault } from '../../base/fault.ts';
+import { FaultError, fail, fault, printable } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
 import type { Protocol, Refusal } from './handshake.ts';
@@ -130,7 +130,12 @@ class Streaming implements StreamingServer {
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
     const refusal = refuseHost(request.headers, this.#options.allowedHosts);
-    if (refusal !== undefined) return refuse(socket, refusal);
+    if (refusal !== undefined) {
+      // a node that is called by another name must be able to find out
+      const { host = '', origin = '' } = request.headers;
+      this.#options.log.warn({ host: printable(host), origin: printable(origin) }, `stream refused: ${refusal.text}`);
+      return refuse(socket, refusal);
+    }
     if (request.method !== 'GET' && request.method !== 'POST') return refuse(socket, { status: 405, text: 'GET or POST' });
     const path = parsePath(request.url ?? '');
     const wanted = path === undefined ? undefined : this.#tokens.take(path.kind, path.token);

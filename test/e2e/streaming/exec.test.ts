@@ -104,6 +104,38 @@ describePods('crictl exec', () => {
     expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
   });
 
+  it('clients that go at any point leave no process, file or descriptor (S22, S27)', async () => {
+    const points = 6;
+    const one = async (point: number, tty: boolean): Promise<void> => {
+      const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'echo up; sleep 54321'], tty, stdin: true, stdout: true });
+      if (point === 0) return;
+      const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
+      if (point === 1) {
+        await openCommand(client);
+        return void client.socket.destroy();
+      }
+      const opened = await openCommand(client, 'stdin', 'stdout', ...(tty ? (['resize'] as const) : []));
+      if (point === 3) opened.stdin.write('x'.repeat(200_000));
+      if (point === 4) await until(() => Promise.resolve(opened.stdout.size() > 0));
+      if (point === 5) {
+        opened.stdin.end();
+        opened.stdout.reset();
+      }
+      client.socket.destroy();
+    };
+    for (let warm = 0; warm < points; warm += 1) await one(warm, warm % 2 === 0);
+    const none = async (): Promise<boolean> => !(await run(['exec', id, 'ps'])).stdout.toString().includes('54321');
+    const directories = async (): Promise<string[]> =>
+      (await readdir(join(world.instance.state, 'containers', id))).filter((name) => name.startsWith('exec-'));
+    await until(async () => (await none()) && (await directories()).length === 0);
+    const before = await openFiles(world);
+    for (let round = 0; round < 10; round += 1) {
+      await Promise.all(Array.from({ length: 2 * points }, (_none, index) => one(index % points, index < points)));
+    }
+    await until(async () => (await none()) && (await directories()).length === 0 && (await openFiles(world)) <= before);
+    expect(await readdir(join(world.instance.state, 'tty'))).toEqual([]);
+  });
+
   it('no abstract socket is ours while a terminal is open (S34)', async () => {
     const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh'], tty: true, stdin: true, stdout: true });
     const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
