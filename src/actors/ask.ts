@@ -1,4 +1,5 @@
 /** Send a command, wait on the actor's state, with a bound. The one place where an RPC waits for an actor. */
+import type { AnyActorRef } from 'xstate';
 import type { Cause } from '../base/cause.ts';
 import { fault, FaultError } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
@@ -28,7 +29,7 @@ export interface Question<T> {
   readonly address: string;
   /** Such as `StopContainer 3f2a…`; begins every message. */
   readonly attempted: string;
-  /** Sent after the subscription; undefined only waits. */
+  /** Sent after the subscription, and again to an actor that was rebuilt meanwhile; undefined only waits. */
   readonly command?: { readonly type: string };
   /** Called right after the command was sent: what it changed stands in the directory already. */
   readonly onSent?: () => void;
@@ -53,9 +54,20 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
       for (const cleanup of cleanups) cleanup();
       act();
     };
+    let told: AnyActorRef | undefined;
+    const tell = (): void => {
+      const ref = directory.ref(address);
+      if (question.command === undefined || ref === undefined || ref === told) return;
+      told = ref;
+      ref.send({ ...question.command, cause: call.cause } as typeof question.command);
+    };
     const consider = (view: View | undefined, gone: boolean): void => {
       const outcome = question.answer(view, gone);
-      if (outcome === undefined) return;
+      if (outcome === undefined) {
+        // rebuilt after a crash: the command has died with the memory of the first (house rule 5.5)
+        if (told !== undefined && !gone) tell();
+        return;
+      }
       finish(() => ('ok' in outcome ? resolve(outcome.ok) : reject(new FaultError(outcome.fault))));
     };
     const stopEarly = (kind: 'timedOut' | 'cancelled'): void =>
@@ -76,7 +88,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
       onAbort();
       return;
     }
-    if (question.command !== undefined) directory.ref(address)?.send({ ...question.command, cause: call.cause } as typeof question.command);
+    tell();
     question.onSent?.();
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);

@@ -231,7 +231,8 @@ function running(stage: Stage, id: ContainerId, attempted: string) {
 function execSync(stage: Stage, id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call) {
   const { address, ...input } = running(stage, id, `ExecSync ${id}`);
   const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - stage.clock.monoMs();
-  const bound = Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs);
+  // whole milliseconds: it stands in messages
+  const bound = Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs));
   return stage.activity.run(address, 'execSync', bound, call.signal, (fx) =>
     stage.ports.runtime.execSync({ ...input, argv, execTimeoutMs: bound }, fx),
   );

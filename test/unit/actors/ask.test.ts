@@ -106,6 +106,20 @@ describe('ask', () => {
     await turns();
   });
 
+  it('tells an actor that was rebuilt after a crash again, once, and nobody else (F16)', async () => {
+    const { directory, sent, put, stop } = bench();
+    const answer = stop();
+    put('stopping.waiting', { state: 'stopping', settled: false });
+    const rebuilt = recordingRef();
+    directory.put(containerView('recovering', { settled: false }), rebuilt.ref);
+    directory.put(containerView('running'), rebuilt.ref);
+    expect([sent.length, rebuilt.sent.map(({ type }) => type)]).toEqual([1, ['container.stop']]);
+    directory.put(containerView('exited'), rebuilt.ref);
+    expect(await answer).toBe('exited');
+    directory.put(containerView('running'), recordingRef().ref);
+    expect(rebuilt.sent).toHaveLength(1);
+  });
+
   it('answers once: what comes after the answer changes nothing and asks nobody', async () => {
     const { clock, put, stop } = bench();
     let asked = 0;
