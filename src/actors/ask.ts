@@ -95,6 +95,11 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
   });
 }
 
+/** An actor's fault for the call that waited: a driver's reason may say neither what was asked for nor of whom. */
+export function forCall(why: Fault, attempted: string, id: string): Fault {
+  return why.message.includes(id) ? why : { ...why, message: `${attempted}: ${why.message}` };
+}
+
 function stillThere<T>(asker: Asker, question: Question<T>, kind: 'timedOut' | 'cancelled'): string {
   const path = asker.directory.view(question.address)?.path ?? 'unknown';
   const waiting = asker.activity.describe(question.address);

@@ -3,7 +3,7 @@ import { fault, fail } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
-import { ask } from './ask.ts';
+import { ask, forCall } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
 import { containerAddress } from './container/container.context.ts';
 import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
@@ -156,11 +156,11 @@ async function handOut(stage: ContainerStage, id: ContainerId, attempted: string
     address: containerAddress(id),
     attempted: `${attempted}: container ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
-      if (gone) return { fault: view?.fault ?? fault('cancelled', `${attempted}: container ${id} was removed meanwhile`) };
+      if (gone) return { fault: forCall(view?.fault ?? fault('cancelled', 'it was removed meanwhile'), `${attempted}: container ${id}`, id) };
       if (view?.kind !== 'container' || !view.settled) return undefined;
       // one that ended before its start was created all the same; its status says how it ended (F37)
       if (view.state !== 'owing') return { ok: true };
-      return { fault: view.fault ?? fault('outside', `${attempted}: container ${id} is ${view.path}`) };
+      return { fault: forCall(view.fault ?? fault('outside', `it is ${view.path}`), `${attempted}: container ${id}`, id) };
     },
   });
   return claim(stage, id, call);

@@ -2,7 +2,7 @@
 import { fault, fail } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
-import { ask } from './ask.ts';
+import { ask, forCall } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
 import type { Ports } from './ports/ports.ts';
 import type { SandboxKey, SandboxSpec } from './ports/specs.ts';
@@ -113,10 +113,10 @@ async function handOut(stage: SandboxStage, id: SandboxId, attempted: string, ca
     address: sandboxAddress(id),
     attempted: `${attempted}: sandbox ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
-      if (gone) return { fault: view?.fault ?? fault('cancelled', `${attempted}: sandbox ${id} was removed meanwhile`) };
+      if (gone) return { fault: forCall(view?.fault ?? fault('cancelled', 'it was removed meanwhile'), `${attempted}: sandbox ${id}`, id) };
       if (view?.kind !== 'sandbox' || !view.settled) return undefined;
       if (view.ready) return { ok: true };
-      return { fault: view.fault ?? fault('cancelled', `${attempted}: sandbox ${id} was stopped meanwhile`) };
+      return { fault: forCall(view.fault ?? fault('cancelled', 'it was stopped meanwhile'), `${attempted}: sandbox ${id}`, id) };
     },
   });
   return claim(stage, id, call);

@@ -77,7 +77,9 @@ describe('RunPodSandbox', () => {
   it('a step that fails leads to the undo of every step in reverse, and the name is free', async () => {
     const world = await EasyWorld.serving();
     world.fail('network.add');
-    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('network.add: refused') as string } });
+    // begins with what was asked for and of whom, ends with the reason
+    const message = expect.stringMatching(/^RunPodSandbox default\/web \(uid u1, attempt 0\): sandbox [0-9a-f]{64}: network\.add: refused$/u) as string;
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({ fault: { kind: 'outside', message } });
     expect(world.asked.slice(-5)).toEqual(['network.del', 'host.unpinNamespaces', 'host.removeSandboxCgroup', 'host.removeSandboxFiles', 'journal sandbox.removed']);
     world.mend('network.add');
     await world.troupe.runSandbox(sandboxSpec(), world.call());
