@@ -39,6 +39,7 @@ const installed = {
   iproute2: { program: 'ip' },
   crun: { program: 'crun' },
   strace: { program: 'strace' },
+  openssl: { program: 'openssl' },
   gcc: { program: 'gcc' },
   'libc6-dev': { anyOf: ['/usr/include/stdio.h'] },
   'pkg-config': { program: 'pkg-config' },
