@@ -24,7 +24,7 @@ export const livesFile = (container: string): string => `lives-${container}`;
 export function podManifest(name: string, image: string, spec: { readonly containers: readonly Part[]; readonly initContainers?: readonly Part[]; readonly more?: Part; readonly volumes?: readonly Part[] }): PodManifest {
   const complete = (container: Part): Part => {
     const mounts = (container['volumeMounts'] ?? []) as readonly Part[];
-    const name = String(container['name'] ?? 'main');
+    const name = typeof container['name'] === 'string' ? container['name'] : 'main';
     return { ...container, name, image, ...counted(container, name), volumeMounts: [{ name: 'data', mountPath: '/data' }, ...mounts] };
   };
   return {
