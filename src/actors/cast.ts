@@ -62,7 +62,10 @@ export function createTroupe(options: CastOptions): Troupe {
   const layers = new LayerBook(ledger, ports.storage);
   const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), layersChanged: true };
   const tell = (supervisor: string, address: string, input: unknown): void => {
-    (root.system.get(supervisor) as AnyActorRef).send({ type: 'child.start', address, input });
+    // a call that was admitted may come here after the drain has ended the supervisors
+    const ref = root.system.get(supervisor) as AnyActorRef | undefined;
+    if (ref === undefined) return fail('notReady', `start ${address}: troupe is ending and begins nothing new`);
+    return ref.send({ type: 'child.start', address, input });
   };
   const stage: Stage = {
     ports, ledger, directory, activity, layers, sweeping,

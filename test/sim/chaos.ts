@@ -14,6 +14,8 @@ export class Chaos {
   readonly #random: Random;
   readonly #client: Client;
   readonly #removesImages: boolean;
+  /** Milliseconds between two calls at most: few, and nearly all overlap. */
+  readonly #pauseMs: number;
   #calls = 0;
 
   constructor(world: World, random: Random, deadlineMs: () => number) {
@@ -21,11 +23,12 @@ export class Chaos {
     this.#random = random;
     this.#client = new Client(world, deadlineMs);
     this.#removesImages = random.chance(0.5);
+    this.#pauseMs = random.chance(0.4) ? 8 : 80;
   }
 
   async work(): Promise<void> {
     while (!this.over) {
-      await this.#world.sleep(this.#random.int(80));
+      await this.#world.sleep(this.#random.int(this.#pauseMs));
       // not waited for: calls overlap
       if (this.#world.serving) void this.#one().catch((thrown: unknown) => this.#judge(thrown));
     }
@@ -43,7 +46,7 @@ export class Chaos {
     const key = { name: random.pick(NAMES), namespace: 'sim', uid: 'chaos', attempt: random.int(2) };
     const sandbox = this.#some('sandboxes') as SandboxId | undefined;
     const container = this.#some('containers') as ContainerId | undefined;
-    switch (random.int(9)) {
+    switch (random.int(11)) {
       case 0:
       case 1:
         await this.#client.run(sandboxSpec(key, shape, fresh));
@@ -62,6 +65,12 @@ export class Chaos {
         if (container !== undefined) await this.#client.remove(container);
         return;
       case 7:
+        if (container !== undefined) await this.#client.update(container, BigInt(2 + random.int(1000)));
+        return;
+      case 8:
+        if (container !== undefined) await (random.chance(0.5) ? this.#client.exec(container) : this.#client.reopenLog(container));
+        return;
+      case 9:
         if (sandbox === undefined) return;
         await (random.chance(0.5) ? this.#client.stopSandbox(sandbox) : this.#client.removeSandbox(sandbox));
         return;

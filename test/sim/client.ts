@@ -3,6 +3,7 @@ import { FaultError } from '../../src/base/fault.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
 import type { ContainerSpec, SandboxSpec } from '../../src/actors/ports/specs.ts';
+import { NO_LIMITS } from './specs.ts';
 import type { World } from './world.ts';
 
 export class Client {
@@ -23,20 +24,26 @@ export class Client {
 
   async create(spec: ContainerSpec): Promise<ContainerId> {
     const { history } = this.#world;
+    const ok = history.begin('createIn', spec.key.sandboxId);
     const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) => troupe.createContainer(spec, call));
+    ok();
     history.created(id, spec.key.sandboxId);
     return id;
   }
 
   async start(id: ContainerId): Promise<void> {
     const { history } = this.#world;
+    const ok = history.begin('start', id);
     await this.#world.call('StartContainer', this.#deadlineMs(), (troupe, call) => troupe.startContainer(id, call));
+    ok();
     if (history.containers.has(id)) history.started.add(id);
   }
 
   async stop(id: ContainerId, graceMs: number): Promise<void> {
     const { history } = this.#world;
+    const ok = history.begin('stop', id);
     await this.#world.call('StopContainer', this.#deadlineMs() + graceMs, (troupe, call) => troupe.stopContainer(id, graceMs, call));
+    ok();
     if (history.containers.has(id)) history.stopped.add(id);
   }
 
@@ -47,9 +54,36 @@ export class Client {
     history.removed.add(id);
   }
 
+  /** Sets the cpu shares and the memory limit. */
+  async update(id: ContainerId, cpuShares: bigint): Promise<void> {
+    const { history } = this.#world;
+    const answered = history.update(id, cpuShares);
+    const ok = history.begin('update', id);
+    const change = { ...NO_LIMITS, cpuShares, memoryLimitBytes: cpuShares * 1024n };
+    try {
+      await this.#world.call('UpdateContainerResources', this.#deadlineMs(), (troupe, call) => troupe.updateContainer(id, change, call));
+      ok();
+      answered.ok();
+    } finally {
+      answered.ended();
+    }
+  }
+
+  async exec(id: ContainerId): Promise<void> {
+    const ok = this.#world.history.begin('exec', id);
+    await this.#world.call('ExecSync', this.#deadlineMs(), (troupe, call) => troupe.execSync(id, ['true'], 1000, call));
+    ok();
+  }
+
+  async reopenLog(id: ContainerId): Promise<void> {
+    await this.#world.call('ReopenContainerLog', this.#deadlineMs(), (troupe, call) => troupe.reopenLog(id, call));
+  }
+
   async stopSandbox(id: SandboxId): Promise<void> {
     const { history } = this.#world;
+    const ok = history.begin('stop', id);
     await this.#world.call('StopPodSandbox', this.#deadlineMs(), (troupe, call) => troupe.stopSandbox(id, call));
+    ok();
     if (history.sandboxes.has(id)) history.stoppedSandboxes.add(id);
   }
 

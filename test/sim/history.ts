@@ -6,6 +6,13 @@ export class History {
   readonly containers = new Map<string, { readonly sandboxId: string }>();
   /** Ids whose removal somebody asked for: from then on they may be gone, whatever another call is answered. */
   readonly #unwanted = new Set<string>();
+  /** Cpu shares of the last update that was answered with OK and that no other has followed. */
+  readonly limits = new Map<string, bigint>();
+  /** Ids that Stop was answered for, for ever; of containers that nobody had asked to start, apart. */
+  readonly #ended = new Set<string>();
+  readonly #endedUnstarted = new Set<string>();
+  readonly #updates = new Map<string, { readonly begun: number; readonly open: number }>();
+  readonly #startsAsked = new Set<string>();
   readonly started = new Set<string>();
   readonly stopped = new Set<string>();
   readonly stoppedSandboxes = new Set<string>();
@@ -47,6 +54,7 @@ export class History {
   askedToRemoveContainer(id: string): void {
     this.#unwanted.add(id);
     this.containers.delete(id);
+    this.limits.delete(id);
     this.started.delete(id);
     this.stopped.delete(id);
   }
@@ -56,6 +64,43 @@ export class History {
     this.sandboxes.delete(id);
     this.stoppedSandboxes.delete(id);
     for (const [container, { sandboxId }] of this.containers) if (sandboxId === id) this.askedToRemoveContainer(container);
+  }
+
+  /**
+   * I12: the sequential model of one container, or sandbox, as far as the order of answers and calls tells: what begins
+   * after the answer of another comes after it. A call begins; the returned function takes its OK.
+   */
+  begin(operation: 'start' | 'stop' | 'update' | 'createIn' | 'exec', id: string): () => void {
+    const removed = this.removed.has(id);
+    const ended = this.#ended.has(id);
+    const unstarted = this.#endedUnstarted.has(id);
+    if (operation === 'start') this.#startsAsked.add(id);
+    return () => {
+      const wrong = (after: string): void => void this.wrongs.push(`I12 ${operation} of ${id} says ok and began after ${after} had said ok`);
+      if (removed && operation !== 'stop') wrong('its removal');
+      if (ended && (operation === 'update' || operation === 'exec' || operation === 'createIn')) wrong('its stop');
+      if (unstarted && operation === 'start') wrong('its stop before any start');
+      if (operation !== 'stop') return;
+      this.#ended.add(id);
+      if (!this.#startsAsked.has(id)) this.#endedUnstarted.add(id);
+    };
+  }
+
+  /** An update begins; the returned functions take its OK, and its end. Only one that no other overlapped promises anything. */
+  update(id: string, shares: bigint): { readonly ok: () => void; readonly ended: () => void } {
+    this.limits.delete(id);
+    const before = this.#updates.get(id) ?? { begun: 0, open: 0 };
+    const begun = before.begun + 1;
+    this.#updates.set(id, { begun, open: before.open + 1 });
+    return {
+      ok: () => {
+        if (before.open === 0 && this.#updates.get(id)?.begun === begun && this.containers.has(id)) this.limits.set(id, shares);
+      },
+      ended: () => {
+        const now = this.#updates.get(id) ?? { begun, open: 1 };
+        this.#updates.set(id, { ...now, open: now.open - 1 });
+      },
+    };
   }
 
   /** A pull begins; the returned function takes its answer. Only a pull that no removal overlapped promises anything. */

@@ -38,17 +38,20 @@ export class Invariants {
 
   /** The first broken row, or undefined. */
   check(): Broken | undefined {
-    const { kernel, history, troupe, ledger, serving } = this.#world;
+    const { kernel, history, troupe, ledger, serving, events } = this.#world;
     const [wrong] = kernel.wrongs;
     if (wrong !== undefined) return { invariant: 'I1', detail: wrong };
     const [told] = history.wrongs;
     if (told !== undefined) return { invariant: told.split(' ', 1)[0] ?? '', detail: told };
     if (troupe === undefined || ledger === undefined || !serving) return undefined;
+    const untold = events?.check();
+    if (untold !== undefined) return { invariant: 'I11', detail: untold };
     const sandboxes = troupe.directory.sandboxes();
     const containers = troupe.directory.containers();
     return (
       this.#structure(sandboxes, containers) ??
       this.#noticed(sandboxes) ??
+      this.#limits(containers, ledger) ??
       this.#owners(ledger) ??
       this.#leases() ??
       names(sandboxes, containers) ??
@@ -91,6 +94,22 @@ export class Invariants {
       const since = kernel.broken.get(id);
       if (since === undefined || !ready || scheduler.nowMs - Math.max(since, from) < NOTICED_WITHIN_MS) continue;
       return { invariant: 'I10', detail: `sandbox ${id} lost a part ${Math.round(scheduler.nowMs - since)} ms ago and is told as ready (${path})` };
+    }
+    return undefined;
+  }
+
+  /** I10, F09: the limits that status tells are in force, unless an update is at work, has failed, or has no record of its end: the next start goes on with it. */
+  #limits(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
+    const { kernel } = this.#world;
+    for (const { id, state, spec, updating } of containers) {
+      if ((state !== 'created' && state !== 'running') || updating.length > 0 || kernel.limitsUnsure.has(id)) continue;
+      if (ledger.containers.get(id)?.updating !== undefined) continue;
+      const inForce = kernel.limits.get(id);
+      // its process may have ended, or the machine been restarted, which is told soon
+      if (inForce === undefined || kernel.processOf('init', id) === undefined) continue;
+      if (inForce.cpuShares !== spec.resources.cpuShares || inForce.memoryLimitBytes !== spec.resources.memoryLimitBytes) {
+        return { invariant: 'I10', detail: `container ${id} is told with cpu shares ${spec.resources.cpuShares}, memory ${spec.resources.memoryLimitBytes}; in force are ${inForce.cpuShares}, ${inForce.memoryLimitBytes}` };
+      }
     }
     return undefined;
   }
@@ -154,6 +173,7 @@ export class Invariants {
     // its process is gone; where the disk refused the record, a restart tells the end once it is recorded
     for (const id of history.stopped) if (directory.container(id as never)?.criState !== 'exited' && kernel.processOf('init', id) !== undefined) return broken(`container ${id} was stopped and has not exited`);
     for (const id of history.stoppedSandboxes) if (directory.sandbox(id as never)?.ready === true) return broken(`sandbox ${id} was stopped and is ready`);
+    for (const [id, shares] of history.limits) if (directory.container(id as never)?.spec.resources.cpuShares !== shares) return broken(`container ${id} was updated to cpu shares ${shares} and has not got them`);
     for (const id of history.images) if (!images().some((image) => image.id === id)) return broken(`image ${id} was pulled and is not here`);
     for (const reference of history.removedImages) if (findImage(reference) !== undefined) return broken(`image ${reference} was removed and is here`);
     return undefined;

@@ -3,6 +3,7 @@
  * A plain model; the twins of the ports change it, the invariants read it.
  */
 import type { ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
+import type { Resources } from '../../src/actors/ports/specs.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { WORLD } from './scheduler.ts';
@@ -26,6 +27,8 @@ export interface Program {
   readonly exitCode: number;
   /** Takes no notice of its stop signal. */
   readonly stubborn: boolean;
+  /** Milliseconds from its start in which not even KILL ends it (state D, F45); undefined for none. */
+  readonly stuckMs?: number;
 }
 
 /** Small, so that numbers are used again soon. */
@@ -43,6 +46,10 @@ export class Kernel {
   readonly processes = new Map<number, SimProcess>();
   readonly bundles = new Set<string>();
   readonly runtimeStates = new Map<string, 'created' | 'running'>();
+  /** Limits in force in each container's cgroup. */
+  readonly limits = new Map<string, Resources>();
+  /** Containers whose last update of the limits failed: what is in force is known to nobody. */
+  readonly limitsUnsure = new Set<string>();
   readonly exitFiles = new Map<string, ExitFact>();
   readonly pauseBundles = new Set<string>();
   readonly rootfs = new Map<string, Rootfs>();
@@ -59,6 +66,9 @@ export class Kernel {
   program: (containerId: string) => Program = () => ({ livesMs: undefined, exitCode: 0, stubborn: false });
   /** Called when an exit file was written, and when a process without a monitor ended. */
   onExit: (containerId: string) => void = () => undefined;
+  /** Called when a KILL did not end a process at once. */
+  onStuck: () => void = () => undefined;
+  readonly #stuckUntil = new Map<string, number>();
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   #nextPid = 2;
@@ -99,15 +109,35 @@ export class Kernel {
     const init = this.processOf('init', containerId);
     if (init === undefined) return;
     this.started.set(containerId, (this.started.get(containerId) ?? 0) + 1);
-    const { livesMs, exitCode } = this.program(containerId);
+    const { livesMs, exitCode, stuckMs } = this.program(containerId);
+    if (stuckMs !== undefined) this.#stuckUntil.set(containerId, this.#scheduler.nowMs + stuckMs);
     if (livesMs !== undefined) this.#endLater(init.identity, containerId, exitCode, livesMs);
   }
 
   /** A stop signal reaches init: the program ends in a while, or never. */
   terminate(containerId: string, identity: ProcessIdentity): void {
+    if ((this.#stuckUntil.get(containerId) ?? 0) > this.#scheduler.nowMs) return;
     if (this.lives(identity) && !this.program(containerId).stubborn) {
       this.#endLater(identity, containerId, 143, this.#random.int(200));
     }
+  }
+
+  /** Its process runs and not even KILL would end it now. */
+  isStuck(containerId: string): boolean {
+    return this.processOf('init', containerId) !== undefined && this.#scheduler.nowMs < (this.#stuckUntil.get(containerId) ?? 0);
+  }
+
+  /** KILL: at once, or when the process comes back from the kernel. True when it has ended. */
+  killHard(containerId: string): boolean {
+    const init = this.processOf('init', containerId);
+    const until = this.#stuckUntil.get(containerId) ?? 0;
+    if (init === undefined || this.#scheduler.nowMs >= until) {
+      this.endInit(containerId, 137);
+      return true;
+    }
+    this.onStuck();
+    this.#endLater(init.identity, containerId, 137, until - this.#scheduler.nowMs);
+    return false;
   }
 
   #endLater(identity: ProcessIdentity, containerId: string, code: number, ms: number): void {
@@ -133,19 +163,23 @@ export class Kernel {
     });
   }
 
-  /** Somebody else kills the pause process, or unmounts a pin. */
-  breakSandbox(id: string, part: 'pause' | 'net' | 'ipc'): void {
-    if (part === 'pause' ? this.processOf('pause', id) === undefined : this.pins.get(id)?.has(part) !== true) return;
+  /** Somebody else kills the pause process, or unmounts a pin; false when this sandbox would not miss it. */
+  breakSandbox(id: string, part: 'pause' | 'net' | 'ipc'): boolean {
+    // a pod on the host's network has no use for the pin
+    if (part === 'net' && !this.kept.has(id)) return false;
+    if (part === 'pause' ? this.processOf('pause', id) === undefined : this.pins.get(id)?.has(part) !== true) return false;
     if (part === 'pause') this.kill('pause', id);
     else this.pins.get(id)?.delete(part);
     if (!this.broken.has(id)) this.broken.set(id, this.#scheduler.nowMs);
+    return true;
   }
 
   /** All that is not on a disk is gone. */
   losePower(): void {
+    this.#stuckUntil.clear();
     this.#boots += 1;
     this.bootId = `boot-${this.#boots}`;
-    for (const volatile of [this.files, this.cgroups, this.pins, this.processes, this.bundles, this.runtimeStates, this.pauseBundles]) volatile.clear();
+    for (const volatile of [this.files, this.cgroups, this.pins, this.processes, this.bundles, this.runtimeStates, this.pauseBundles, this.limits]) volatile.clear();
     // an exit that only the exit file knew is lost with it
     for (const id of this.exitFiles.keys()) this.trueExits.delete(id);
     this.exitFiles.clear();
@@ -164,6 +198,7 @@ export class Kernel {
       ...[...this.processes.values()].map(({ kind, owner }) => ({ kind: `${kind} process`, owner })),
       ...of('bundle', this.bundles),
       ...of('runtime state', this.runtimeStates.keys()),
+      ...of('container cgroup', this.limits.keys()),
       ...of('exit file', this.exitFiles.keys()),
       ...of('pause bundle', this.pauseBundles),
       ...of('rootfs', this.rootfs.keys()),

@@ -18,8 +18,13 @@ export interface PodPlan extends PodShape {
   /** Times that each container is run. */
   readonly runs: number;
   readonly graceMs: number;
-  /** `tidy`: stop, remove, stop sandbox, remove sandbox. `sandboxOnly`: the sandbox's calls do all. */
-  readonly teardown: 'tidy' | 'sandboxOnly' | 'removeOnly';
+  /**
+   * `tidy`: stop, remove, stop sandbox, remove sandbox. `sandboxOnly`: the sandbox's calls do all. `sandboxStopped`: so, and
+   * the removal comes some rounds of the janitor later. `sandboxRemoved`: its removal does all.
+   */
+  readonly teardown: 'tidy' | 'sandboxOnly' | 'sandboxStopped' | 'sandboxRemoved' | 'removeOnly';
+  /** The limits of each container are changed once it was started, and a probe is run in it. */
+  readonly resizes: boolean;
   /** Milliseconds between the last start and the teardown. */
   readonly livesMs: number;
 }
@@ -29,6 +34,9 @@ export interface Manners {
   readonly duplicates: number;
   readonly deadlineMs: () => number;
 }
+
+/** Milliseconds until garbage is collected: some rounds of the janitor. */
+const WAIT_MS = 15_000;
 
 export class PodWorker {
   readonly plan: PodPlan;
@@ -112,6 +120,7 @@ export class PodWorker {
     if (newest !== undefined && newest.spec.key.attempt >= count && newest.criState !== 'created') {
       // ran or runs: the next run follows when this one has ended
       this.#finished.set(name, count + 1);
+      if (newest.criState === 'running' && this.plan.resizes) await this.#resize(newest.id);
       if (newest.criState === 'running' && count + 1 < this.plan.runs) await this.#stop(newest.id);
       return;
     }
@@ -125,6 +134,17 @@ export class PodWorker {
     await this.#maybeTwice(() => this.#client.start(id));
   }
 
+  /** A resize and a probe; what has ended meanwhile refuses them, as is right. */
+  async #resize(id: ContainerId): Promise<void> {
+    this.#tries += 1;
+    const shares = BigInt(2 + this.#tries);
+    for (const call of [() => this.#client.update(id, shares), () => this.#client.exec(id), () => this.#client.reopenLog(id)]) {
+      await call().catch((thrown: unknown) => {
+        if (kindOf(thrown) !== 'wrongState') throw thrown;
+      });
+    }
+  }
+
   /** Ends what is listed; true when nothing is any more. */
   async #end(): Promise<boolean> {
     this.#refuseWhileDown();
@@ -133,14 +153,22 @@ export class PodWorker {
       if (this.plan.teardown === 'tidy') {
         for (const container of this.#containersOf(id)) await this.#stop(container.id);
       }
-      if (this.plan.teardown !== 'removeOnly') await this.#maybeTwice(() => this.#client.stopSandbox(id));
-      if (this.plan.teardown !== 'sandboxOnly') {
+      const { teardown } = this.plan;
+      if (teardown === 'sandboxStopped') await this.#stopAndWait(id);
+      else if (teardown === 'tidy' || teardown === 'sandboxOnly') await this.#maybeTwice(() => this.#client.stopSandbox(id));
+      if (teardown === 'tidy' || teardown === 'removeOnly') {
         for (const container of this.#containersOf(id)) await this.#maybeTwice(() => this.#client.remove(container.id));
       }
       await this.#maybeTwice(() => this.#client.removeSandbox(id));
     }
     this.#refuseWhileDown();
     return this.#sandboxes().length === 0;
+  }
+
+  /** A kubelet that is satisfied with one try, and collects garbage later. */
+  async #stopAndWait(id: SandboxId): Promise<void> {
+    await this.#client.stopSandbox(id).catch((thrown: unknown) => this.#world.history.note(`${this.plan.name}: ${String(thrown)}`));
+    await this.#world.sleep(WAIT_MS);
   }
 
   async #stop(id: ContainerId): Promise<void> {

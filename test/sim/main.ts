@@ -1,11 +1,17 @@
-/** `npm run sim [-- --seeds N | --seed N | --sweep | --mutants]`: a failure prints one line that replays exactly. */
+/** `npm run sim [-- --seeds N [--within seconds] [--figures] | --seed N | --sweep | --mutants]`, each with `--mode pct`: a failure prints one line that replays exactly. */
 import { parseArgs } from 'node:util';
 import { writeGolden } from './golden.ts';
-import { hunt, MUTANTS } from './mutants.ts';
+import { hunt } from './mutants.ts';
+import { MUTANTS } from './planted.ts';
 import { runSeed } from './seeds.ts';
 import { sweep } from './sweep.ts';
 import type { Failure } from './run.ts';
+import type { Mode } from './scheduler.ts';
+import { Tally } from './tally.ts';
+import { writeFigures } from '../../scripts/support/figures.ts';
 
+// `| head` has read enough
+process.stdout.on('error', () => process.exit(0));
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 
 /** `seed=… step=… invariant=… detail`. */
@@ -13,32 +19,35 @@ function lineOf({ seed, step, invariant, detail }: Failure): string {
   return `seed=${seed} step=${step} invariant=${invariant} ${detail}`;
 }
 
-async function seeds(count: number, from: number): Promise<boolean> {
-  const begun = process.hrtime.bigint();
-  let failed = 0;
-  let steps = 0;
-  let virtualMs = 0;
-  for (let seed = from; seed < from + count; seed += 1) {
-    const result = await runSeed(seed);
-    steps += result.steps;
-    virtualMs += result.virtualMs;
-    if (result.failure !== undefined) {
-      failed += 1;
-      say(lineOf(result.failure));
-    }
-    if (seed % 100 !== 0) continue;
-    const again = await runSeed(seed);
-    if (again.hash === result.hash) continue;
-    failed += 1;
-    say(`seed=${seed} step=${result.steps} invariant=determinism two runs differ: ${result.hash} and ${again.hash}`);
-  }
-  const seconds = Number(process.hrtime.bigint() - begun) / 1e9;
-  say(`seeds ${count}, failed ${failed}, events ${steps}, simulated ${(virtualMs / 3_600_000).toFixed(1)} h, ${seconds.toFixed(1)} s`);
-  return failed === 0;
+interface Many {
+  readonly count: number;
+  readonly from: number;
+  readonly mode: Mode;
+  /** Into docs/figures.md. */
+  readonly write: boolean;
+  /** Seconds after which no further seed begins. */
+  readonly withinS: number;
 }
 
-async function one(seed: number): Promise<boolean> {
-  const { failure, world, steps } = await runSeed(seed);
+async function seeds({ count, from, mode, write, withinS }: Many): Promise<boolean> {
+  const tally = new Tally(mode);
+  for (let seed = from; seed < from + count && tally.seconds < withinS; seed += 1) {
+    const result = await runSeed(seed, { mode, inspect: tally.coverage.inspect });
+    tally.add(result);
+    if (result.failure !== undefined) say(lineOf(result.failure));
+    if (seed % 100 !== 0) continue;
+    const again = await runSeed(seed, { mode });
+    if (again.hash === result.hash) continue;
+    tally.failed += 1;
+    say(`seed=${seed} step=${result.steps} invariant=determinism two runs differ: ${result.hash} and ${again.hash}`);
+  }
+  for (const line of tally.lines()) say(line);
+  if (write) writeFigures(`simulation ${mode}`, `Simulation, ${mode}`, tally.table(`npm run sim -- --seeds ${count} --from ${from} --mode ${mode}${withinS === Infinity ? '' : ` --within ${withinS}`}`));
+  return tally.failed === 0;
+}
+
+async function one(seed: number, mode: Mode): Promise<boolean> {
+  const { failure, world, steps } = await runSeed(seed, { mode });
   for (const line of failure?.tail ?? []) say(line);
   for (const note of world.history.notes.slice(-40)) say(`note ${note}`);
   say(failure === undefined ? `seed=${seed} step=${steps} ok` : lineOf(failure));
@@ -47,7 +56,7 @@ async function one(seed: number): Promise<boolean> {
 
 /** Death before and after each effect. */
 async function sweepAll(depth: 1 | 2, write: boolean): Promise<boolean> {
-  const { known, explored, survived, runs, failures } = await sweep({ depth, every: 1 });
+  const { known, explored, survived, runs, failures } = await sweep({ depth, every: 1, whole: !write });
   for (const { point, pair, failure } of failures) say(`point=${JSON.stringify(point)} ${pair}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
   if (write) writeGolden(known);
   say(`crash points known ${known.size} = explored ${explored.size} = survived ${survived.size} (${runs} runs)`);
@@ -68,14 +77,17 @@ async function mutants(): Promise<boolean> {
 }
 
 const { values } = parseArgs({
-  options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' }, sweep: { type: 'boolean' }, mutants: { type: 'boolean' }, depth: { type: 'string' }, golden: { type: 'boolean' } },
+  options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' }, sweep: { type: 'boolean' }, mutants: { type: 'boolean' }, depth: { type: 'string' }, golden: { type: 'boolean' }, mode: { type: 'string' }, figures: { type: 'boolean' }, within: { type: 'string' } },
 });
 
 async function chosen(): Promise<boolean> {
+  const mode = values.mode === 'pct' ? 'pct' : 'random';
   if (values.sweep === true) return sweepAll(values.depth === '2' ? 2 : 1, values.golden === true);
   if (values.mutants === true) return mutants();
-  if (values.seed !== undefined) return one(Number(values.seed));
-  return seeds(Number(values.seeds ?? 200), Number(values.from ?? 1));
+  if (values.seed !== undefined) return one(Number(values.seed), mode);
+  return seeds({
+    count: Number(values.seeds ?? 200), from: Number(values.from ?? 1), mode, write: values.figures === true, withinS: Number(values.within ?? Infinity),
+  });
 }
 
 process.exitCode = (await chosen()) ? 0 : 1;

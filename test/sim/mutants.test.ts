@@ -1,6 +1,7 @@
 /** The planted faults are found; the command line tells the mean number of events with `npm run sim -- --mutants`. */
 import { describe, expect, it } from 'vitest';
-import { hunt, MUTANTS } from './mutants.ts';
+import { hunt } from './mutants.ts';
+import { MUTANTS } from './planted.ts';
 
 describe('mutants of the simulation', () => {
   it.each(MUTANTS)('%s is found from each of three seeds', { timeout: 60_000 }, async (mutant) => {

@@ -1,9 +1,7 @@
 /** Planted faults of ours: a simulation that does not find them proves nothing (reliability.md E4.9). */
 import { runSeed } from './seeds.ts';
 import type { Failure } from './run.ts';
-import type { Mutant } from './world.ts';
-
-export const MUTANTS = ['nameReleasedEarly', 'fsyncDropped'] as const satisfies readonly Mutant[];
+import type { Mutant } from './planted.ts';
 
 export interface Hunt {
   readonly mutant: Mutant;
@@ -27,7 +25,7 @@ export async function hunt(mutant: Mutant, hunts: number): Promise<Hunt> {
   for (let n = 0; n < hunts; n += 1) {
     let so = 0;
     for (let seed = n * APART + 1; seed <= n * APART + SEEDS_EACH; seed += 1) {
-      const { failure, steps } = await runSeed(seed, mutant);
+      const { failure, steps } = await runSeed(seed, { mutant });
       so += steps;
       if (failure === undefined) continue;
       first ??= failure;

@@ -29,8 +29,10 @@ export class Outside {
   readonly scheduler: Scheduler;
   readonly #random: Random;
   readonly rates: FaultRates = { error: 0, hang: 0 };
+  /** The mutant: what is aborted or given up lands all the same, later. */
+  landsLate = false;
   /** Faults that were made. */
-  readonly made = { error: 0, hang: 0, aborted: 0 };
+  readonly made = { error: 0, hang: 0, aborted: 0, late: 0 };
 
   constructor(scheduler: Scheduler, random: Random) {
     this.scheduler = scheduler;
@@ -72,7 +74,8 @@ export class Outside {
           answered(() => reject(thrown));
           return;
         }
-        this.made[ending] += 1;
+        this.made[late ? 'late' : ending] += 1;
+        if (this.landsLate) for (const part of parts.slice(count)) scheduler.add(epoch, `${label} lands late`, () => quietly(part));
         if (ending === 'hang' && fx !== undefined) this.#hang(epoch, label, fx, (reason) => {
           tidy();
           reject(reason);
@@ -104,5 +107,14 @@ export class Outside {
     const onAbort = end('cancelled');
     const cancel = scheduler.after(epoch, Math.min(fx.timeoutMs, STALL_MS), end('timedOut'));
     fx.signal.addEventListener('abort', onAbort, { once: true });
+  }
+}
+
+/** What a late part is refused reaches nobody. */
+function quietly(part: () => void): void {
+  try {
+    part();
+  } catch {
+    // the model's refusal; the caller has been answered long ago
   }
 }

@@ -36,6 +36,16 @@ export function recordEffects(ports: Ports, onEffect: (effect: string) => void):
   });
 }
 
+/** One effect between the two looks. */
+export async function aroundEffect<T>(around: Around, effect: string, work: () => Promise<T>): Promise<T> {
+  // begun at once unless it is held: a turn of its own would change the order of what happens
+  const held = around.before?.(effect);
+  if (held !== undefined) await held;
+  const value = await work();
+  await around.after?.(effect);
+  return value;
+}
+
 function wrap<P extends object>(port: string, target: P, around: Around): P {
   return new Proxy(target, {
     get: (object, key) => {
@@ -44,12 +54,8 @@ function wrap<P extends object>(port: string, target: P, around: Around): P {
       const effect = `${port}.${key}`;
       // bound to the target: drivers are classes with private members
       if (NOT_EFFECTS.has(effect)) return member.bind(object) as unknown;
-      return async (...args: readonly unknown[]): Promise<unknown> => {
-        await around.before?.(effect);
-        const value: unknown = await Reflect.apply(member, object, args);
-        await around.after?.(effect);
-        return value;
-      };
+      return (...args: readonly unknown[]): Promise<unknown> =>
+        aroundEffect(around, effect, async () => Reflect.apply(member, object, args) as unknown);
     },
   });
 }

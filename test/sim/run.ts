@@ -1,4 +1,5 @@
 /** One run from its begin to an empty machine: clients work among faults, then the faults end, then everything must too. */
+import { actorLimits } from '../../src/base/limits.ts';
 import { randomStream } from './random.ts';
 import { Chaos } from './chaos.ts';
 import { Client } from './client.ts';
@@ -19,6 +20,8 @@ export interface RunOptions extends WorldOptions {
   /** Steps after which the faults end. */
   readonly troubleSteps?: number;
   readonly chaos?: boolean;
+  /** Before all is removed, the world waits until the janitor has undone what nobody was handed. */
+  readonly waitsForUnclaimed?: boolean;
   /** False: no further pod after the end. */
   readonly fresh?: boolean;
 }
@@ -44,6 +47,9 @@ const QUIET_STEPS = 60_000;
 const DONE_WITHIN_MS = 20 * 60_000;
 /** Virtual milliseconds after which nothing may be left: the longest bounds of what still hangs, two minutes for the unclaimed, some rounds of the janitor. */
 const EMPTY_WITHIN_MS = 15 * 60_000;
+
+/** Virtual milliseconds in which the janitor sees a container unclaimed long enough. */
+const UNCLAIMED_MS = actorLimits.unclaimedMs + 4 * actorLimits.janitorMs;
 
 const POLITE: Manners = { duplicates: 0, deadlineMs: () => 240_000 };
 
@@ -117,10 +123,14 @@ class Course {
     outside.rates.hang = 0;
     this.#world.quietSinceMs = this.#world.scheduler.nowMs;
     this.#world.scheduler.timerFirst = 0;
+    this.#world.scheduler.fair = true;
     this.#world.diskErrorRate = 0;
     disk.capacityBytes = Number.MAX_SAFE_INTEGER;
     if (this.#chaos !== undefined) this.#chaos.over = true;
+    const { scheduler } = this.#world;
+    const patientUntil = this.#options.waitsForUnclaimed === true ? scheduler.nowMs + UNCLAIMED_MS : 0;
     return (
+      (await this.#until(() => scheduler.nowMs >= patientUntil, EMPTY_WITHIN_MS, 'time has passed')) ??
       (await this.#until(() => this.#workers.every((worker) => worker.done), DONE_WITHIN_MS, 'the pods are done')) ??
       (await this.#until(this.#cleaner(), EMPTY_WITHIN_MS, 'the machine is empty'))
     );

@@ -1,6 +1,7 @@
 /** Runtime and monitor over the simulated kernel. The watch belongs to one life of the daemon, monitors do not. */
 import type { ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
 import type { RuntimeFacts, RuntimePort } from '../../src/actors/ports/runtime.ts';
+import type { Resources } from '../../src/actors/ports/specs.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
 import { exitFact } from './kernel.ts';
@@ -67,7 +68,7 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
       call('runtime.writeBundle', fx, [() => writeBundle(kernel, id, sandboxId)], () => ({
         uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '',
       })),
-    create: ({ id }, fx) => {
+    create: ({ id, spec }, fx) => {
       let init: ProcessIdentity | undefined;
       const parts = [
         () => {
@@ -75,6 +76,7 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
           if (kernel.processOf('monitor', id) !== undefined) kernel.wrongs.push(`a second monitor of ${id}`);
           kernel.spawn('monitor', id);
         },
+        () => kernel.limits.set(id, spec.resources),
         () => kernel.runtimeStates.set(id, 'created'),
         () => {
           init = kernel.spawn('init', id);
@@ -83,9 +85,9 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
       return call('runtime.create', fx, parts, () => init ?? fail('bug', 'create without a process'));
     },
     start: ({ id }, fx) => call('runtime.start', fx, [() => start(kernel, id)], done),
-    update: (_input, fx) => call('runtime.update', fx, [], done),
+    update: (input, fx) => update(kernel, input, (parts) => call('runtime.update', fx, parts, done)),
     kill: ({ id, init }, fx) => call('runtime.kill', fx, [() => kernel.terminate(id, init)], done),
-    killAll: ({ id }, fx) => call('runtime.killAll', fx, [() => kernel.endInit(id, 137)], done),
+    killAll: ({ id }, fx) => call('runtime.killAll', fx, [() => void kernel.killHard(id)], done),
     delete: ({ id }, fx) => call('runtime.delete', fx, [() => deleteState(kernel, id)], done),
     destroy: ({ id }, fx) => call('runtime.destroy', fx, destroyParts(kernel, id), done),
     readExit: ({ id }, fx) => call('runtime.readExit', fx, [], () => kernel.exitFiles.get(id)),
@@ -110,6 +112,29 @@ function start(kernel: Kernel, id: ContainerId): void {
   kernel.startProgram(id);
 }
 
+/** Two files, one after the other; what a failed update leaves is any part of it. */
+function update(
+  kernel: Kernel,
+  { id, resources }: { readonly id: ContainerId; readonly resources: Resources },
+  call: (parts: (() => void)[]) => Promise<void>,
+): Promise<void> {
+  const set = (change: (old: Resources) => Resources) => (): void => {
+    const old = kernel.limits.get(id) ?? fail('outside', `runc update ${id}: no such cgroup`);
+    kernel.limits.set(id, change(old));
+  };
+  const result = call([
+    set((old) => ({ ...old, cpuShares: resources.cpuShares })),
+    set(() => resources),
+  ]);
+  return result.then(
+    () => void kernel.limitsUnsure.delete(id),
+    (thrown: unknown) => {
+      kernel.limitsUnsure.add(id);
+      throw thrown;
+    },
+  );
+}
+
 function deleteState(kernel: Kernel, id: ContainerId): void {
   if (kernel.processOf('init', id) !== undefined) fail('outside', `runc delete ${id}: it is not stopped`);
   kernel.runtimeStates.delete(id);
@@ -117,12 +142,20 @@ function deleteState(kernel: Kernel, id: ContainerId): void {
 
 function destroyParts(kernel: Kernel, id: ContainerId): (() => void)[] {
   return [
+    () => {
+      if (isStuck(kernel, id)) fail('outside', `destroy ${id}: its process does not end`);
+    },
     () => kernel.kill('monitor', id),
     () => kernel.kill('init', id),
     () => kernel.runtimeStates.delete(id),
+    () => kernel.limits.delete(id),
     () => kernel.bundles.delete(id),
     () => kernel.exitFiles.delete(id),
   ];
+}
+
+function isStuck(kernel: Kernel, id: ContainerId): boolean {
+  return kernel.isStuck(id) && !kernel.killHard(id);
 }
 
 function ofPauses(kernel: Kernel, outside: Outside, epoch: number): Pick<RuntimePort, 'startPause' | 'destroyPause'> {

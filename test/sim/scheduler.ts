@@ -31,6 +31,42 @@ const realSetImmediate = globalThis.setImmediate;
 const LONGEST_MS = 2_147_483_647;
 const WALL_START_NS = 1_800_000_000_000_000_000n;
 
+/** `pct`: priorities with a few changes (Burckhardt et al., 2010) find bugs of small depth that a fair draw hardly does. */
+export type Mode = 'random' | 'pct';
+
+/** Steps among which the changes are drawn: longer than most runs are in trouble. */
+const CHANGES_WITHIN = 1500;
+/** Most changes of one run. */
+const CHANGES_MAX = 6;
+
+/** A priority for each kind of thing; at each change the kind that has just happened becomes the last of all. */
+class Ranks {
+  readonly #random: Random;
+  readonly #ranks = new Map<string, number>();
+  readonly #changes = new Set<number>();
+  #lowest = 0;
+
+  constructor(seed: number) {
+    this.#random = randomStream(seed, 'pct');
+    const depth = this.#random.int(CHANGES_MAX + 1);
+    for (let n = 0; n < depth; n += 1) this.#changes.add(this.#random.int(CHANGES_WITHIN));
+  }
+
+  of(label: string): number {
+    const known = this.#ranks.get(label);
+    if (known !== undefined) return known;
+    const rank = this.#random.next();
+    this.#ranks.set(label, rank);
+    return rank;
+  }
+
+  passed(label: string, step: number): void {
+    if (!this.#changes.has(step)) return;
+    this.#lowest -= 1;
+    this.#ranks.set(label, this.#lowest);
+  }
+}
+
 export class Scheduler {
   /** The present life of the daemon; 0 is the world. */
   epoch = 0;
@@ -39,18 +75,24 @@ export class Scheduler {
   steps = 0;
   /** How often time jumps to the next timer although something could happen at once: bounds run out under load too. */
   timerFirst = 0;
+  /** Times that it did so. */
+  hurried = 0;
   /** Of all labels in order; equal hashes mean equal runs. */
   hash = 0x811c9dc5;
   /** The last labels, for the story of a failure. */
   readonly tail: string[] = [];
+  /** Draws at random whatever the mode: strict priorities may starve, and the end of a run has to come. */
+  fair = false;
+  readonly #ranks: Ranks | undefined;
   readonly #random: Random;
   readonly #lazy: (label: string) => boolean;
   #items: Item[] = [];
   readonly #timers = new Set<Timer>();
   #ticks = 0n;
 
-  constructor(seed: number) {
+  constructor(seed: number, mode: Mode = 'random') {
     this.#random = randomStream(seed, 'scheduler');
+    this.#ranks = mode === 'pct' ? new Ranks(seed) : undefined;
     // some seeds let one kind of thing wait for nearly everything else: orders that a fair draw never finds
     const starved = this.#random.chance(0.5) ? this.#random.int(8) : -1;
     this.#lazy = (label) => starved >= 0 && hashText(label.split(' ', 1)[0] ?? '') % 8 === starved;
@@ -107,6 +149,7 @@ export class Scheduler {
     const item = this.#items.length > 0 && !due ? this.#take() : undefined;
     if (item === undefined && timer === undefined) return false;
     this.steps += 1;
+    if (due && timer.atMs > this.nowMs && this.#items.length > 0) this.hurried += 1;
     if (item !== undefined) {
       this.nowMs += this.#random.next() * 2;
       this.#note(item.label);
@@ -128,10 +171,20 @@ export class Scheduler {
   }
 
   #take(): Item | undefined {
+    if (this.#ranks !== undefined && !this.fair) return this.#takeFirst(this.#ranks);
     const willing = this.#items.filter((item) => !this.#lazy(item.label));
     const item = this.#random.pick(willing.length > 0 && this.#random.chance(0.95) ? willing : this.#items);
     this.#items.splice(this.#items.indexOf(item), 1);
     return item;
+  }
+
+  #takeFirst(ranks: Ranks): Item | undefined {
+    let first: Item | undefined;
+    for (const item of this.#items) if (first === undefined || ranks.of(item.label) > ranks.of(first.label)) first = item;
+    if (first === undefined) return undefined;
+    ranks.passed(first.label, this.steps);
+    this.#items.splice(this.#items.indexOf(first), 1);
+    return first;
   }
 
   #nextTimer(): Timer | undefined {

@@ -6,7 +6,8 @@ import type { Program } from './kernel.ts';
 import { run } from './run.ts';
 import type { RunOptions, RunResult } from './run.ts';
 import { REFERENCES } from './storage-images-twins.ts';
-import type { Mutant, World } from './world.ts';
+import type { Mutant } from './planted.ts';
+import type { World } from './world.ts';
 
 interface Troubles {
   readonly crash: number;
@@ -16,15 +17,20 @@ interface Troubles {
   readonly diskError: number;
   readonly diskFull: number;
   readonly initDies: number;
+  readonly drain: number;
+  readonly monitorDies: number;
   readonly sandboxBreaks: number;
   readonly timerFirst: number;
 }
 
 const STEPS = 1500;
 
+export type SeedOptions = Pick<RunOptions, 'mutant' | 'inspect' | 'mode'>;
+
 /** The run of a seed. */
-export function runSeed(seed: number, mutant: Mutant = 'none'): Promise<RunResult> {
-  return run(optionsOf(seed, mutant));
+export function runSeed(seed: number, how: SeedOptions = {}): Promise<RunResult> {
+  const { mutant = 'none', ...rest } = how;
+  return run({ ...optionsOf(seed, mutant), ...rest });
 }
 
 function optionsOf(seed: number, mutant: Mutant): RunOptions {
@@ -42,7 +48,8 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
       duplicates: random.chance(0.5) ? 0.2 : 0,
       deadlineMs: () => (impatient && deadlines.chance(0.4) ? 5 + deadlines.int(200) : 240_000),
     },
-    chaos: random.chance(0.4),
+    chaos: random.chance(0.5),
+    waitsForUnclaimed: random.chance(0.15),
     troubleSteps: 200 + random.int(STEPS),
     trouble: (world) => {
       if (!begun) {
@@ -62,10 +69,12 @@ function drawTroubles(random: Random, mutant: Mutant): Troubles {
     power: sometimes(0.4, 0.008),
     error: sometimes(0.4, 0.15),
     hang: sometimes(0.25, 0.05),
-    diskError: sometimes(0.2, 0.05),
-    diskFull: sometimes(0.2, 0.01),
+    diskError: sometimes(0.3, 0.1),
+    diskFull: sometimes(0.3, 0.02),
+    drain: sometimes(0.2, 0.01),
     initDies: sometimes(0.3, 0.01),
     timerFirst: sometimes(0.4, 0.04),
+    monitorDies: sometimes(0.2, 0.005),
     sandboxBreaks: sometimes(0.25, 0.005),
   };
   return mutant === 'fsyncDropped' ? { ...drawn, power: Math.max(drawn.power, 0.004) } : drawn;
@@ -78,8 +87,9 @@ function drawPod(random: Random, n: number): PodPlan {
     image: random.pick(REFERENCES),
     runs: 1 + random.int(2),
     graceMs: random.pick([0, 50, 500, 30_000]),
-    teardown: random.pick(['tidy', 'sandboxOnly', 'removeOnly'] as const),
+    teardown: random.pick(['tidy', 'sandboxOnly', 'sandboxStopped', 'sandboxRemoved', 'removeOnly'] as const),
     livesMs: random.int(500),
+    resizes: random.chance(0.4),
     sharedPid: random.chance(0.3),
     hostNetwork: random.chance(0.2),
   };
@@ -101,6 +111,7 @@ function programs(seed: number): (containerId: string) => Program {
       livesMs: random.chance(0.4) ? random.int(300) : undefined,
       exitCode: random.int(4),
       stubborn: random.chance(0.2),
+      ...(random.chance(0.05) ? { stuckMs: random.int(30_000) } : {}),
     };
   };
 }
@@ -110,17 +121,36 @@ function disturb(world: World, troubles: Troubles, dice: Random): void {
     if (dice.chance(troubles.crash)) world.crash({ power: false });
     if (dice.chance(troubles.power)) world.crash({ power: true });
   }
-  if (dice.chance(troubles.diskFull)) world.disk.capacityBytes = world.disk.usedBytes() + dice.int(2000);
+  if (dice.chance(troubles.diskFull)) fillDisk(world, dice);
   else if (dice.chance(0.01)) world.disk.capacityBytes = Number.MAX_SAFE_INTEGER;
+  if (dice.chance(troubles.drain)) world.drain();
+  if (dice.chance(troubles.monitorDies)) killMonitor(world, dice);
   if (dice.chance(troubles.sandboxBreaks)) breakOne(world, dice);
   if (dice.chance(troubles.initDies)) {
     const inits = [...world.kernel.processes.values()].filter((one) => one.kind === 'init');
-    if (inits.length > 0) world.kernel.endInit(dice.pick(inits).owner, 137);
+    if (inits.length > 0) {
+      world.made.initKilled += 1;
+      world.kernel.endInit(dice.pick(inits).owner, 137);
+    }
   }
+}
+
+function fillDisk(world: World, dice: Random): void {
+  world.made.diskFull += 1;
+  world.disk.capacityBytes = world.disk.usedBytes() + dice.int(2000);
+}
+
+/** A monitor is killed (F42): its container goes on, and its exit code is lost. */
+function killMonitor(world: World, dice: Random): void {
+  const monitors = [...world.kernel.processes.values()].filter((one) => one.kind === 'monitor');
+  if (monitors.length === 0) return;
+  world.made.monitorKilled += 1;
+  world.kernel.kill('monitor', dice.pick(monitors).owner);
 }
 
 /** Somebody else takes a part of a sandbox. */
 function breakOne(world: World, dice: Random): void {
   const pinned = [...world.kernel.pins.keys()];
-  if (pinned.length > 0) world.kernel.breakSandbox(dice.pick(pinned), dice.pick(['pause', 'net', 'ipc'] as const));
+  if (pinned.length === 0) return;
+  if (world.kernel.breakSandbox(dice.pick(pinned), dice.pick(['pause', 'net', 'ipc'] as const))) world.made.sandboxBroken += 1;
 }

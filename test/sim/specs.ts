@@ -1,11 +1,17 @@
 /** Wishes as a kubelet sends them: never the same twice under one name. */
-import type { ContainerKey, ContainerSpec, Namespaces, SandboxKey, SandboxSpec } from '../../src/actors/ports/specs.ts';
+import type { ContainerKey, ContainerSpec, Namespaces, Resources, SandboxKey, SandboxSpec } from '../../src/actors/ports/specs.ts';
 import type { ImageId } from '../../src/base/ids.ts';
 
 const USER = {
   runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge',
 } as const;
 const SECCOMP = { type: 'runtimeDefault', path: '' } as const;
+
+/** Nothing is limited. */
+export const NO_LIMITS: Resources = {
+  cpuPeriod: undefined, cpuQuota: undefined, cpuShares: undefined, memoryLimitBytes: undefined, memorySwapLimitBytes: undefined,
+  oomScoreAdj: 0, cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
+};
 
 export interface PodShape {
   readonly sharedPid: boolean;
@@ -38,10 +44,7 @@ export function containerSpec(key: ContainerKey, shape: PodShape, imageId: Image
       },
     ],
     labels: {}, annotations: { fresh }, logPath: '', stdin: false, stdinOnce: false, tty: false,
-    resources: {
-      cpuPeriod: undefined, cpuQuota: undefined, cpuShares: undefined, memoryLimitBytes: undefined, memorySwapLimitBytes: undefined,
-      oomScoreAdj: 0, cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
-    },
+    resources: NO_LIMITS,
     security: {
       privileged: false, capabilities: { add: [], drop: [], addAmbient: [] }, namespaces: namespaces(shape), user: USER,
       readonlyRootfs: false, noNewPrivs: true, maskedPaths: [], readonlyPaths: [], seccomp: SECCOMP, apparmorProfile: '',

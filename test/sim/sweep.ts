@@ -5,7 +5,8 @@
  */
 import type { Manners, PodPlan } from './kubelet.ts';
 import type { Program } from './kernel.ts';
-import { aroundEffects, pairOf } from './record-effects.ts';
+import { fault, FaultError } from '../../src/base/fault.ts';
+import { pairOf } from './record-effects.ts';
 import { run } from './run.ts';
 import type { Failure, RunOptions, RunResult } from './run.ts';
 import type { World } from './world.ts';
@@ -13,6 +14,12 @@ import type { World } from './world.ts';
 interface Scenario {
   readonly plan: PodPlan;
   readonly program: Program;
+  /** Milliseconds after which the client takes no answer for an answer: the work goes on while nobody waits. */
+  readonly deadlineMs?: number;
+  /** Pairs whose first effect is refused: the undo that follows has crash points of its own. */
+  readonly refused?: readonly string[];
+  /** The daemon dies once after the first effect of this pair: the recovery has crash points of its own. */
+  readonly dies?: string;
 }
 
 export interface CrashPoint {
@@ -35,7 +42,7 @@ export interface SweepResult {
 
 const SEED = 7;
 const PLAN: PodPlan = {
-  name: 'pod', containers: ['main'], image: 'sim/two:1', runs: 1, graceMs: 500, teardown: 'tidy', livesMs: 100,
+  name: 'pod', containers: ['main'], image: 'sim/two:1', runs: 1, graceMs: 500, teardown: 'tidy', livesMs: 100, resizes: false,
   sharedPid: false, hostNetwork: false,
 };
 const OBEDIENT: Program = { livesMs: undefined, exitCode: 0, stubborn: false };
@@ -52,10 +59,45 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, graceMs: 50, hostNetwork: true }, program: { ...OBEDIENT, stubborn: true } },
   // the sandbox is stopped and removed with a running container in it
   { plan: { ...PLAN, teardown: 'sandboxOnly' }, program: OBEDIENT },
+  // the sandbox is removed with a running container in it and was never stopped
+  { plan: { ...PLAN, sharedPid: true, teardown: 'sandboxRemoved' }, program: OBEDIENT },
+  // limits changed, a probe, a log opened anew; alive for some rounds of the janitor
+  { plan: { ...PLAN, resizes: true, runs: 2, livesMs: 12_000 }, program: OBEDIENT },
+  // starts that fail at their last effect: all is undone
+  { plan: { ...PLAN }, program: OBEDIENT, refused: ['RunPodSandbox network.add'] },
+  { plan: { ...PLAN, sharedPid: true }, program: OBEDIENT, refused: ['RunPodSandbox runtime.startPause'] },
+  { plan: PLAN, program: OBEDIENT, refused: ['CreateContainer runtime.create'] },
+  { plan: PLAN, program: OBEDIENT, refused: ['StartContainer runtime.start'] },
+  { plan: PLAN, program: OBEDIENT, refused: ['PullImage images.fetchLayer'] },
+  { plan: { ...PLAN, resizes: true }, program: OBEDIENT, refused: ['UpdateContainerResources runtime.update'] },
+  // an undo that fails is owed, and the janitor pays
+  { plan: { ...PLAN, sharedPid: true, livesMs: 12_000 }, program: OBEDIENT, refused: ['RunPodSandbox runtime.startPause', 'RunPodSandbox runtime.destroyPause'] },
+  { plan: { ...PLAN, livesMs: 12_000 }, program: OBEDIENT, refused: ['CreateContainer runtime.create', 'CreateContainer runtime.destroy'] },
+  { plan: { ...PLAN, teardown: 'sandboxStopped' }, program: OBEDIENT, refused: ['StopPodSandbox network.del'] },
+  { plan: { ...PLAN, teardown: 'sandboxRemoved' }, program: OBEDIENT, refused: ['RemovePodSandbox host.removeSandboxCgroup'] },
+  { plan: PLAN, program: OBEDIENT, refused: ['RemoveImage storage.removeLayer'] },
+  { plan: PLAN, program: OBEDIENT, refused: ['StopContainer storage.unmountRootfs'] },
+  // clients that give up: each effect happens while nobody waits for it
+  { plan: { ...PLAN, resizes: true }, program: OBEDIENT, deadlineMs: 1 },
+  { plan: { ...PLAN, sharedPid: true, graceMs: 50, teardown: 'sandboxOnly' }, program: { ...OBEDIENT, stubborn: true }, deadlineMs: 1 },
+  { plan: { ...PLAN, teardown: 'removeOnly' }, program: OBEDIENT, deadlineMs: 2 },
+  // what a second start does with each half state
+  { plan: { ...PLAN, sharedPid: true }, program: OBEDIENT, dies: 'RunPodSandbox runtime.startPause' },
+  { plan: PLAN, program: OBEDIENT, dies: 'CreateContainer runtime.create' },
+  { plan: PLAN, program: OBEDIENT, dies: 'StartContainer runtime.start' },
+  { plan: PLAN, program: OBEDIENT, dies: 'StopContainer runtime.kill' },
+  { plan: { ...PLAN, graceMs: 5000 }, program: { livesMs: 30, exitCode: 3, stubborn: false }, dies: 'StartContainer journal.append' },
+  { plan: { ...PLAN, sharedPid: true, teardown: 'sandboxOnly' }, program: OBEDIENT, dies: 'StopPodSandbox journal.append' },
+  { plan: { ...PLAN, teardown: 'removeOnly' }, program: OBEDIENT, dies: 'RemoveContainer runtime.destroy' },
+  { plan: { ...PLAN, teardown: 'sandboxOnly' }, program: OBEDIENT, dies: 'RemovePodSandbox journal.append' },
+  { plan: PLAN, program: OBEDIENT, dies: 'PullImage images.fetchLayer' },
+  { plan: { ...PLAN, resizes: true }, program: OBEDIENT, dies: 'UpdateContainerResources runtime.update' },
 ];
+/** The short form explores each effect of a port in the scenarios before this one, and elsewhere what is new. */
+const REPEATING_FROM = 2;
 
 /** Pairs of each scenario's effects, in the order in which they begin. */
-async function record(): Promise<readonly (readonly string[])[]> {
+export async function record(): Promise<readonly (readonly string[])[]> {
   const all: string[][] = [];
   for (const scenario of SCENARIOS) {
     const pairs: string[] = [];
@@ -74,31 +116,55 @@ async function record(): Promise<readonly (readonly string[])[]> {
 /** Called around each effect; `at` is its number in the run. What it returns is awaited; a rejection is the effect's. */
 export type Hook = (at: number, when: 'before' | 'after', pair: string, world: World) => Promise<void> | undefined;
 
-function optionsOf({ plan, program }: Scenario, hook: Hook, manners?: Manners): RunOptions {
+/** The scenario's own refusals and death, at the first effect of each pair. */
+function ownHook({ refused = [], dies }: Scenario): Hook {
+  const left = new Set(refused);
+  let alive = true;
+  return (_at, when, pair, world) => {
+    if (when === 'before' && left.delete(pair)) return Promise.reject(new FaultError(fault('outside', `${pair}: refused by the scenario`)));
+    if (when !== 'after' || pair !== dies || !alive) return undefined;
+    alive = false;
+    return die(world);
+  };
+}
+
+function mannersOf({ deadlineMs }: Scenario, given: Manners | undefined): Pick<RunOptions, 'manners'> {
+  if (given !== undefined) return { manners: given };
+  return deadlineMs === undefined ? {} : { manners: { duplicates: 0, deadlineMs: () => deadlineMs } };
+}
+
+function optionsOf(scenario: Scenario, given: Hook, manners?: Manners): RunOptions {
+  const { plan, program } = scenario;
+  const own = ownHook(scenario);
+  const hook: Hook = (...args) => given(...args) ?? own(...args);
   let count = -1;
   return {
     seed: SEED,
     pods: [plan],
     fresh: false,
-    ...(manners === undefined ? {} : { manners }),
+    ...mannersOf(scenario, manners),
     troubleSteps: 1,
     trouble: (world) => {
       world.kernel.program = () => program;
     },
-    wrap: (ports, world) => {
+    around: (world) => {
       const numbers = new Map<string, number[]>();
-      return aroundEffects(ports, {
+      return {
         before: (effect) => {
           count += 1;
           // two of one effect may be under way: the first to begin is taken for the first to end
-          numbers.set(effect, [...(numbers.get(effect) ?? []), count]);
-          return hook(count, 'before', pairOf(world.operation, effect), world);
+          const mine = count;
+          numbers.set(effect, [...(numbers.get(effect) ?? []), mine]);
+          const said = hook(mine, 'before', pairOf(world.operation, effect), world);
+          // one that is refused never ends
+          said?.catch(() => numbers.set(effect, (numbers.get(effect) ?? []).filter((one) => one !== mine)));
+          return said;
         },
         after: (effect) => {
           const at = numbers.get(effect)?.shift() ?? -1;
           return hook(at, 'after', pairOf(world.operation, effect), world);
         },
-      });
+      };
     },
   };
 }
@@ -138,10 +204,12 @@ export interface SweepOptions {
   readonly depth: 1 | 2;
   /** Only each n-th effect. */
   readonly every: number;
+  /** Every effect of every scenario; otherwise each pair where it comes up first, beside all of the first scenarios. */
+  readonly whole: boolean;
 }
 
 /** All points. */
-export async function sweep({ depth, every }: SweepOptions = { depth: 1, every: 1 }): Promise<SweepResult> {
+export async function sweep({ depth, every, whole }: SweepOptions = { depth: 1, every: 1, whole: false }): Promise<SweepResult> {
   const recorded = await record();
   const known = new Set(recorded.flat());
   const explored = new Set<string>();
@@ -149,7 +217,7 @@ export async function sweep({ depth, every }: SweepOptions = { depth: 1, every: 
   let runs = 0;
   for (const [scenario, pairs] of recorded.entries()) {
     for (const [at, pair] of pairs.entries()) {
-      if (at % every !== 0) continue;
+      if (at % every !== 0 || (!whole && explored.has(pair) && repeats(scenario, pair))) continue;
       explored.add(pair);
       for (const point of pointsAt(scenario, at, depth)) {
         runs += 1;
@@ -161,6 +229,8 @@ export async function sweep({ depth, every }: SweepOptions = { depth: 1, every: 
   const fallen = new Set(failures.map(({ pair }) => pair));
   return { known, explored, survived: new Set([...explored].filter((pair) => !fallen.has(pair))), runs, failures };
 }
+
+const repeats = (scenario: number, pair: string): boolean => scenario >= REPEATING_FROM || pair.includes(' disk.');
 
 /** Deaths within the recovery that are tried: it has some ten effects in these scenarios. */
 const RECOVERY_EFFECTS = 10;

@@ -1,4 +1,5 @@
 /** One machine: the outer state, and one life of the daemon after the other on it, made of the real journal and the real cast. */
+import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/ask.ts';
 import { createTroupe } from '../../src/actors/cast.ts';
 import type { Ports } from '../../src/actors/ports/ports.ts';
@@ -10,24 +11,30 @@ import { silentLog } from '../../src/base/log.ts';
 import { openJournal } from '../../src/journal/journal.ts';
 import { DiskModel } from './disk-model.ts';
 import { diskTwin } from './disk-twin.ts';
+import { EventWatch } from './events.ts';
 import { History } from './history.ts';
 import { hostTwin, networkTwin } from './host-network-twins.ts';
 import { Kernel } from './kernel.ts';
 import { Outside } from './outside.ts';
+import { plantInPorts, plantInTroupe } from './planted.ts';
+import type { Mutant } from './planted.ts';
 import { randomStream } from './random.ts';
 import type { Random } from './random.ts';
+import { aroundEffect, aroundEffects } from './record-effects.ts';
+import type { Around } from './record-effects.ts';
 import { runtimeTwin } from './runtime-twin.ts';
 import { Scheduler, WORLD } from './scheduler.ts';
+import type { Mode } from './scheduler.ts';
 import { imagesTwin, storageTwin } from './storage-images-twins.ts';
-
-/** A planted fault of ours that the harness has to find. */
-export type Mutant = 'none' | 'nameReleasedEarly' | 'fsyncDropped';
 
 export interface WorldOptions {
   readonly seed: number;
   readonly mutant?: Mutant;
-  /** Around the ports of each life. */
-  readonly wrap?: (ports: Ports, world: World) => Ports;
+  readonly mode?: Mode;
+  /** Sees every event of every actor of each life. */
+  readonly inspect?: (event: InspectionEvent) => void;
+  /** A hand on each effect of each life, those of the journal's disk included. */
+  readonly around?: (world: World) => Around;
 }
 
 /** Milliseconds after which the service manager starts the daemon again. */
@@ -48,17 +55,24 @@ export class World {
   /** The present life; undefined while it begins. */
   troupe: Troupe | undefined;
   ledger: Ledger | undefined;
+  /** What the present life tells those who watch for events. */
+  events: EventWatch | undefined;
+  #ended = new AbortController();
   /** Virtual milliseconds; `quietSinceMs` is endless while faults are made. */
   servingSinceMs = Infinity;
   quietSinceMs = Infinity;
+  /** Faults that were made, beside those of the port calls. */
+  readonly made = { syncError: 0, diskFull: 0, initKilled: 0, monitorKilled: 0, sandboxBroken: 0, drained: 0, stuck: 0 };
   crashes = 0;
   powerLosses = 0;
-  /** Operation that a client waits for, for the naming of effects. */
+  /** Operation that a client waits for, for the naming of effects; `start` until the first call of a life, then `idle` between calls. */
   operation = 'start';
   readonly #options: WorldOptions;
   readonly #ids: Random;
   readonly #power: Random;
   readonly #diskTrouble: Random;
+  /** The life that was asked to end. */
+  #draining = 0;
   readonly #lost = new Set<() => void>();
 
   constructor(options: WorldOptions) {
@@ -66,7 +80,7 @@ export class World {
     this.#options = options;
     this.seed = seed;
     this.mutant = options.mutant ?? 'none';
-    this.scheduler = new Scheduler(seed);
+    this.scheduler = new Scheduler(seed, options.mode);
     this.kernel = new Kernel(this.scheduler, randomStream(seed, 'kernel'));
     this.outside = new Outside(this.scheduler, randomStream(seed, 'faults'));
     this.#ids = randomStream(seed, 'ids');
@@ -74,12 +88,20 @@ export class World {
     this.#diskTrouble = randomStream(seed, 'disk');
     this.disk.put('journal.reserve', new Uint8Array(RESERVE_BYTES));
     this.disk.syncLies = this.mutant === 'fsyncDropped';
+    this.outside.landsLate = this.mutant === 'lateEffect';
+    this.kernel.onStuck = () => void (this.made.stuck += 1);
     this.boot();
   }
 
   /** Commands are served. */
   get serving(): boolean {
     return this.troupe !== undefined && this.troupe.notReadyReason() === undefined;
+  }
+
+  /** How often each kind of fault was made. */
+  get faults(): Readonly<Record<string, number>> {
+    const { crashes, powerLosses, scheduler } = this;
+    return { kill: crashes - powerLosses, powerLoss: powerLosses, ...this.outside.made, ...this.made, timerFirst: scheduler.hurried };
   }
 
   /** Begins a life; one that fails to begin is begun again later. */
@@ -95,10 +117,12 @@ export class World {
   }
 
   async #life(epoch: number): Promise<void> {
+    const around = this.#options.around?.(this) ?? {};
     const disk = diskTwin(this.disk, (operation, effect, failed) => {
       const fails = this.#diskTrouble.chance(this.diskErrorRate);
+      if (fails && failed !== undefined) this.made.syncError += 1;
       const run = fails && failed !== undefined ? failed : effect;
-      return this.outside.call(epoch, `disk.${operation}`, undefined, [], run);
+      return aroundEffect(around, `disk.${operation}`, () => this.outside.call(epoch, `disk.${operation}`, undefined, [], run));
     });
     const opened = await openJournal<Ledger>({ disk, fold: ledgerFold, log: silentLog });
     const ports: Ports = {
@@ -114,13 +138,29 @@ export class World {
       stats: { container: () => undefined, sandbox: () => undefined, interfaces: () => [], written: async () => undefined },
       log: silentLog,
     };
-    const troupe = createTroupe({ ports: this.#options.wrap?.(ports, this) ?? ports, ledger: opened.state });
-    if (this.mutant === 'nameReleasedEarly') releaseNamesEarly(troupe);
+    const troupe = createTroupe({
+      ports: plantInPorts(this.mutant, this.#options.around === undefined ? ports : aroundEffects(ports, around), this),
+      ledger: opened.state,
+      ...(this.#options.inspect === undefined ? {} : { inspect: this.#options.inspect }),
+    });
+    plantInTroupe(this.mutant, troupe);
     this.ledger = opened.state;
     this.troupe = troupe;
     await troupe.start();
     this.servingSinceMs = this.scheduler.nowMs;
-    if (this.operation === 'start') this.operation = 'idle';
+    this.events = new EventWatch(troupe.directory, this.scheduler.clock(epoch), this.#ended.signal);
+  }
+
+  /** The daemon is asked to end, as by SIGTERM (F12), and begins anew once it has; it may die on the way. */
+  drain(): void {
+    const { troupe, scheduler } = this;
+    const { epoch } = scheduler;
+    if (troupe === undefined || this.#draining === epoch) return;
+    this.#draining = epoch;
+    this.made.drained += 1;
+    void troupe.drain().then(() => {
+      scheduler.add(epoch, 'the daemon has ended', () => this.crash({ power: false }));
+    });
   }
 
   /** The daemon dies; with `power` the machine does. A new life begins a little later. */
@@ -128,6 +168,9 @@ export class World {
     this.scheduler.nextEpoch();
     this.troupe = undefined;
     this.ledger = undefined;
+    this.events = undefined;
+    this.#ended.abort();
+    this.#ended = new AbortController();
     this.crashes += 1;
     this.servingSinceMs = Infinity;
     if (options.power) {
@@ -184,12 +227,4 @@ export class World {
   #hex(digits: number): string {
     return Array.from({ length: digits }, () => this.#ids.int(16).toString(16)).join('');
   }
-}
-
-/** The mutant: names of what is not settled are free. */
-function releaseNamesEarly({ directory }: Troupe): void {
-  const sandboxes = directory.sandboxesByKey.bind(directory);
-  const containers = directory.containersByName.bind(directory);
-  directory.sandboxesByKey = (key) => sandboxes(key).filter((view) => view.settled);
-  directory.containersByName = (key) => containers(key).filter((view) => view.settled);
 }

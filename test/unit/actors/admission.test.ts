@@ -48,6 +48,14 @@ describe('RunPodSandbox', () => {
     expect(world.count('network.del')).toBe(1);
   });
 
+  it('F12 a call that comes through after the drain is told so, and leaves nothing (sim seed 5909)', async () => {
+    const world = await EasyWorld.serving();
+    await world.troupe.drain();
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(ofKind('notReady'));
+    expect(world.asked).toEqual([]);
+    expect(world.troupe.directory.sandboxes()).toEqual([]);
+  });
+
   it('a ready one is given again, whatever the config; one that ended is AlreadyExists with id and state', async () => {
     const world = await EasyWorld.serving();
     const id = await world.troupe.runSandbox(sandboxSpec(), world.call());

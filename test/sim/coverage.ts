@@ -1,0 +1,50 @@
+/**
+ * Which (state, event) pairs of the machines' configs were taken: seen by the inspector of each life, counted over a run
+ * of many seeds. A machine's transitions are read off the machine itself, so that a new one is missed until it is taken.
+ */
+import type { AnyStateNode, InspectionEvent } from 'xstate';
+import { charted } from '../../scripts/support/charts/machines.ts';
+
+/** `machine.state event`; transitions without an event are `always`. */
+function pairOf(state: string, event: string): string {
+  return `${state} ${event === '' ? 'always' : event}`;
+}
+
+function nodesOf(node: AnyStateNode): AnyStateNode[] {
+  return [node, ...Object.values(node.states).flatMap((child: AnyStateNode) => nodesOf(child))];
+}
+
+/** All pairs of all machines. */
+function known(): ReadonlySet<string> {
+  const pairs = new Set<string>();
+  for (const { machine } of charted) {
+    for (const node of nodesOf(machine.root)) {
+      if ((node.always ?? []).length > 0) pairs.add(pairOf(node.id, ''));
+      for (const event of node.transitions.keys()) pairs.add(pairOf(node.id, event));
+    }
+  }
+  return pairs;
+}
+
+export class Coverage {
+  readonly known = known();
+  readonly taken = new Map<string, number>();
+
+  /** For createTroupe. */
+  readonly inspect = (event: InspectionEvent): void => {
+    if (event.type !== '@xstate.microstep') return;
+    for (const { source, eventType } of event._transitions) {
+      const pair = pairOf(source.id, eventType);
+      if (this.known.has(pair)) this.taken.set(pair, (this.taken.get(pair) ?? 0) + 1);
+    }
+  };
+
+  get missing(): readonly string[] {
+    return [...this.known].filter((pair) => !this.taken.has(pair)).toSorted();
+  }
+
+  /** Of all pairs, 0 to 1. */
+  get share(): number {
+    return this.taken.size / this.known.size;
+  }
+}

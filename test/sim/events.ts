@@ -1,0 +1,69 @@
+/**
+ * I11: the events of one life of the daemon against the views that clients read. One event for each step that a pod or
+ * container takes, in order, and none before its change can be read.
+ */
+import type { Directory } from '../../src/actors/directory.ts';
+import type { ClockPort } from '../../src/actors/ports/clock.ts';
+import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import { EventFeed } from '../../src/cri/event-feed.ts';
+import type { PodEvent, PodEventType } from '../../src/cri/event-feed.ts';
+
+const RANK: Readonly<Record<PodEventType, number>> = { created: 0, started: 1, stopped: 2, deleted: 3 };
+/** More than one step of the simulation can make. */
+const QUEUE = 10_000;
+
+export class EventWatch {
+  readonly #directory: Directory;
+  readonly #told = new Map<string, PodEventType>();
+  readonly #gone = new Set<string>();
+  #lastNs = 0n;
+  /** What was told wrongly. */
+  readonly wrongs: string[] = [];
+  events = 0;
+
+  /** Watches until the signal; what the directory holds already is not news. */
+  constructor(directory: Directory, clock: Pick<ClockPort, 'nowNs'>, signal: AbortSignal) {
+    this.#directory = directory;
+    const stream = new EventFeed(directory, clock).open(QUEUE);
+    for (const view of [...directory.sandboxes(), ...directory.containers()]) if (view.listed) this.#told.set(view.id, stepOf(view));
+    const pump = async (): Promise<void> => {
+      while (!signal.aborted) for (const event of await stream.take(signal)) this.#take(event);
+    };
+    pump().catch(() => stream.close());
+  }
+
+  #take({ id, type, createdAtNs }: PodEvent): void {
+    this.events += 1;
+    const before = this.#told.get(id);
+    if (createdAtNs <= this.#lastNs) this.wrongs.push(`I11 event ${type} of ${id} has a time that does not rise`);
+    this.#lastNs = createdAtNs;
+    if (this.#gone.has(id)) this.wrongs.push(`I11 event ${type} of ${id} after it was deleted`);
+    if (before === undefined ? type !== 'created' : RANK[type] <= RANK[before]) this.wrongs.push(`I11 event ${type} of ${id} after ${before ?? 'nothing'}`);
+    this.#told.set(id, type);
+    const view = this.#directory.container(id as never) ?? this.#directory.sandbox(id as never);
+    const readable = view?.listed === true ? RANK[stepOf(view)] : RANK.deleted;
+    if (readable < RANK[type]) this.wrongs.push(`I11 event ${type} of ${id}, which can be read as ${view?.path ?? 'gone'}`);
+    if (type !== 'deleted') return;
+    this.#gone.add(id);
+    this.#told.delete(id);
+  }
+
+  /** The first thing that is wrong now: also a change that clients can read and that no event told. */
+  check(): string | undefined {
+    if (this.wrongs[0] !== undefined) return this.wrongs[0];
+    const present = new Set<string>();
+    for (const view of [...this.#directory.sandboxes(), ...this.#directory.containers()]) {
+      if (!view.listed) continue;
+      present.add(view.id);
+      const told = this.#told.get(view.id);
+      if (told !== stepOf(view)) return `I11 ${view.address} is ${view.path}, its last event is ${told ?? 'none'}`;
+    }
+    for (const id of this.#told.keys()) if (!present.has(id)) return `I11 ${id} is gone, and no event told`;
+    return undefined;
+  }
+}
+
+function stepOf(view: SandboxView | ContainerView): PodEventType {
+  if (view.kind === 'sandbox') return view.ready ? 'started' : 'stopped';
+  return ({ created: 'created', running: 'started', exited: 'stopped' } as const)[view.criState];
+}
