@@ -167,5 +167,7 @@ function quarantine<L extends AnyActorLogic>(
   const view = options.directory.view(address);
   if (ref === undefined || view === undefined) return;
   const why = fault('bug', `${address}: quarantined after ${actorLimits.restartsMax + 1} crashes: ${reason}`);
-  options.directory.put({ ...view, state: 'quarantined', path: 'quarantined', settled: true, fault: why }, ref);
+  const quarantined = { ...view, state: 'quarantined', path: 'quarantined', settled: true, fault: why };
+  // a sandbox without an actor must not be handed out, nor get containers
+  options.directory.put(quarantined.kind === 'sandbox' ? { ...quarantined, ready: false } : quarantined, ref);
 }
