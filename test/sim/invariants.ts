@@ -3,6 +3,7 @@
  * twins' state) and the clients' history. `check` is cheap and runs after each step; `checkEmpty` at the very end.
  */
 import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import { pinsOf } from '../../src/actors/recovery/plan.ts';
 import type { Ledger } from '../../src/actors/recovery/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { actorLimits } from '../../src/base/limits.ts';
@@ -69,7 +70,7 @@ export class Invariants {
     for (const { id, spec, ready } of sandboxes) {
       if (!ready || kernel.broken.has(id)) continue;
       if (!kernel.files.has(id) || !kernel.cgroups.has(id)) return broken(`ready sandbox ${id} has no files or no cgroup`);
-      if (kernel.pins.get(id)?.size !== 3) return broken(`ready sandbox ${id} has not all its namespaces`);
+      if (pinsOf(spec).some((pin) => kernel.pins.get(id)?.has(pin) !== true)) return broken(`ready sandbox ${id} has not all its namespaces`);
       const leases = [...kernel.leases.values()].filter((owner) => owner === id).length;
       if (leases !== (spec.namespaces.network === 'pod' ? 1 : 0)) return broken(`ready sandbox ${id} has ${leases} leases`);
       const pauses = [...kernel.processes.values()].filter((one) => one.kind === 'pause' && one.owner === id).length;
@@ -141,7 +142,9 @@ export class Invariants {
       const before = this.#containerRank.get(id) ?? 0;
       if (RANK[criState] < before) return broken(`container ${id} went back to ${criState} (${path})`);
       // what the disk refused to record is told and not promised; it is owed and tried again
-      if (criState !== 'exited' || ledger.containers.get(id)?.exited !== undefined) this.#containerRank.set(id, RANK[criState]);
+      const facts = ledger.containers.get(id);
+      const recorded = criState === 'created' || (criState === 'running' ? facts?.startedAtNs : facts?.exited) !== undefined;
+      if (recorded) this.#containerRank.set(id, RANK[criState]);
     }
     for (const { id, ready, listed, fault, path } of sandboxes) {
       if (ready && this.#notReady.has(id)) return broken(`sandbox ${id} is ready again`);

@@ -1,0 +1,81 @@
+/** What every HostPort does, the kernel as its twin. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import type { HostPort, SandboxInput } from '../../src/actors/ports/host.ts';
+
+export interface HostStage {
+  readonly port: HostPort;
+  sandbox(number: number): SandboxInput;
+  /** Whether its cgroup is there. */
+  hasCgroup(input: SandboxInput): boolean;
+  /** Somebody else unmounts a pin. */
+  losePin(input: SandboxInput, pin: 'net' | 'ipc'): Promise<void>;
+  close(): Promise<void>;
+}
+
+const fx = (): EffectContext => ({ signal: new AbortController().signal, timeoutMs: 15_000, note: () => undefined });
+
+/** The suite; `make` gives a host without sandboxes. */
+export function hostConformance(name: string, make: () => Promise<HostStage>): void {
+  describe(`host conformance: ${name}`, () => {
+    let stage: HostStage;
+    let port: HostPort;
+    let one: SandboxInput;
+    beforeEach(async () => {
+      stage = await make();
+      ({ port } = stage);
+      one = stage.sandbox(1);
+    });
+    afterEach(() => stage.close());
+    const seen = async () => (await port.observe(fx())).sandboxes;
+
+    it('files are made and removed, each twice', async () => {
+      await port.makeSandboxFiles(one, fx());
+      await port.makeSandboxFiles(one, fx());
+      expect(await seen()).toStrictEqual([{ id: one.id, pins: [], files: true }]);
+      await port.removeSandboxFiles(one, fx());
+      await port.removeSandboxFiles(one, fx());
+      expect(await seen()).toStrictEqual([]);
+    });
+
+    it('the cgroup is made and removed, each twice', async () => {
+      await port.makeSandboxCgroup(one, fx());
+      await port.makeSandboxCgroup(one, fx());
+      expect(stage.hasCgroup(one)).toBe(true);
+      await port.removeSandboxCgroup(one, fx());
+      await port.removeSandboxCgroup(one, fx());
+      expect(stage.hasCgroup(one)).toBe(false);
+    });
+
+    it('namespaces are pinned and let go, each twice', async () => {
+      await port.pinNamespaces(one, fx());
+      await port.pinNamespaces(one, fx());
+      expect(await seen()).toStrictEqual([{ id: one.id, pins: ['net', 'ipc', 'uts'], files: false }]);
+      await port.unpinNamespaces(one, fx());
+      await port.unpinNamespaces(one, fx());
+      expect(await seen()).toStrictEqual([]);
+    });
+
+    it.each(['net', 'ipc'] as const)('F57 F85 a lost %s pin is not seen any more; the rest is let go', async (pin) => {
+      await port.pinNamespaces(one, fx());
+      await stage.losePin(one, pin);
+      expect((await seen())[0]?.pins).toStrictEqual(['net', 'ipc', 'uts'].filter((other) => other !== pin));
+      await port.unpinNamespaces(one, fx());
+      expect(await seen()).toStrictEqual([]);
+    });
+
+    it('one sandbox is not touched by the end of another; the boot stays the same', async () => {
+      const two = stage.sandbox(2);
+      const { bootId } = await port.observe(fx());
+      for (const input of [one, two]) {
+        await port.makeSandboxFiles(input, fx());
+        await port.pinNamespaces(input, fx());
+      }
+      await port.unpinNamespaces(one, fx());
+      await port.removeSandboxFiles(one, fx());
+      expect(await port.observe(fx())).toStrictEqual({ bootId, sandboxes: [{ id: two.id, pins: ['net', 'ipc', 'uts'], files: true }] });
+      await port.unpinNamespaces(two, fx());
+      await port.removeSandboxFiles(two, fx());
+    });
+  });
+}

@@ -1,0 +1,75 @@
+/** What every NetworkPort does, CNI plugins as their twin. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import type { NetworkInput, NetworkPort } from '../../src/actors/ports/network.ts';
+
+export interface NetworkStage {
+  readonly port: NetworkPort;
+  /** A sandbox with a network namespace that nobody has added yet. */
+  sandbox(number: number): NetworkInput;
+  /** Takes its namespace away. */
+  loseNamespace(input: NetworkInput): void;
+  /** Addresses that are given out. */
+  leases(): number;
+  close(): Promise<void>;
+}
+
+const fx = (): EffectContext => ({ signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined });
+
+/** The suite; `make` gives a network without pods. */
+export function networkConformance(name: string, make: () => Promise<NetworkStage>): void {
+  describe(`network conformance: ${name}`, () => {
+    let stage: NetworkStage;
+    let port: NetworkPort;
+    beforeEach(async () => {
+      stage = await make();
+      ({ port } = stage);
+    });
+    afterEach(() => stage.close());
+
+    it('is ready and says no reason', () => {
+      expect(port.status()).toStrictEqual({ ready: true, reason: '', message: '' });
+    });
+
+    it('gives each sandbox an address of its own, and sees both until their DEL has succeeded', async () => {
+      const [one, two] = [stage.sandbox(1), stage.sandbox(2)];
+      const first = await port.add(one, fx());
+      const second = await port.add(two, fx());
+      expect([first.ips.length, second.ips.length, stage.leases()]).toStrictEqual([1, 1, 2]);
+      expect(first.ips).not.toEqual(second.ips);
+      expect([...(await port.observe(fx()))].toSorted()).toStrictEqual([one.id, two.id].toSorted());
+      await port.del(one, fx());
+      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[two.id], 1]);
+      await port.del(two, fx());
+      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[], 0]);
+    });
+
+    it('DEL of what was never added, and DEL again, succeed', async () => {
+      const one = stage.sandbox(1);
+      await port.del(one, fx());
+      await port.add(one, fx());
+      await port.del(one, fx());
+      await port.del(one, fx());
+      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[], 0]);
+    });
+
+    it('F57 DEL without the namespace succeeds and frees the address', async () => {
+      const one = stage.sandbox(1);
+      await port.add(one, fx());
+      stage.loseNamespace(one);
+      expect(await port.observe(fx())).toStrictEqual([one.id]);
+      await port.del(one, fx());
+      expect([await port.observe(fx()), stage.leases()]).toStrictEqual([[], 0]);
+    });
+
+    it('an address that was freed is given out again, and a sandbox can be added after its DEL', async () => {
+      const one = stage.sandbox(1);
+      await port.add(one, fx());
+      await port.del(one, fx());
+      await port.add(one, fx());
+      expect(stage.leases()).toBe(1);
+      await port.del(one, fx());
+      expect(stage.leases()).toBe(0);
+    });
+  });
+}
