@@ -3,7 +3,8 @@
  *
  * recovering      decides by the input where life begins: a new wish, or what journal and world say
  * recordingIntent the wish is made durable before anything is touched
- * provisioning    root file system → bundle → monitor with the runtime's create → the commit record
+ * provisioning    root file system → bundle → monitor with the runtime's create → the commit record; when it is not
+ *                 wanted by then, the intent is recorded once more, which takes the commit back
  * created         settled; the process exists and waits
  * starting        the runtime's start, then its record; an exit that comes meanwhile is kept
  * startFailed     the process is killed and the container ends with reason StartError
@@ -191,7 +192,16 @@ export function containerMachine(effects: ContainerEffects) {
             invoke: {
               src: 'recordCreated',
               input: withCommit,
-              onDone: [{ guard: 'isUnwanted', target: '#container.unwinding' }, { target: 'done' }],
+              onDone: [{ guard: 'isUnwanted', target: 'withdrawing' }, { target: 'done' }],
+              onError: { target: '#container.unwinding', actions: 'noteFault' },
+            },
+          },
+          // the intent once more takes the record back: a crash in the middle of the undo must not bring it back (I4, I7, I8)
+          withdrawing: {
+            invoke: {
+              src: 'recordIntent',
+              input: withCreation,
+              onDone: '#container.unwinding',
               onError: { target: '#container.unwinding', actions: 'noteFault' },
             },
           },
@@ -212,7 +222,7 @@ export function containerMachine(effects: ContainerEffects) {
           // nothing of the user's runs yet: the waiting process has no use for a stop signal
           'container.stop': { target: 'stopping.killing', actions: 'keepGrace' },
           'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
-          'container.abandon': 'unwinding',
+          'container.abandon': 'provisioning.withdrawing',
           'container.exited': { target: 'finishing', actions: 'keepExit' },
         },
       },

@@ -7,6 +7,7 @@
  *                 done or failed, so that no effect is in flight when the undo begins
  * pausing         the pause process, only where the PID namespace is shared
  * committing      from the durable record on the sandbox exists for clients
+ * withdrawing     not wanted although the record is durable: the intent is recorded once more, which takes it back
  * ready           settled; a claim changes nothing but who knows of it
  * stopping        containers, then pause, network, namespaces; then the record
  * notReady        settled; `begun` names what is still owed, the janitor and every Stop try again
@@ -17,6 +18,7 @@
  *
  *   recovering → recordingIntent → provisioning → pausing → committing → ready
  *                        │              └─────────────┴──────────┴→ unwinding ⇄ owing
+ *                        │                  committing → withdrawing ↗
  *                        ↓                                              ↓
  *                       gone ←──────────────────────────────────────────┘
  *   ready → stopping ⇄ notReady → removing → gone
@@ -185,7 +187,16 @@ export function sandboxMachine(effects: SandboxEffects) {
         invoke: {
           src: 'recordReady',
           input: withResult,
-          onDone: [{ guard: 'isUnwanted', target: 'unwinding' }, { target: 'ready' }],
+          onDone: [{ guard: 'isUnwanted', target: 'withdrawing' }, { target: 'ready' }],
+          onError: { target: 'unwinding', actions: 'noteFault' },
+        },
+      },
+      // the intent once more takes the record back: a crash in the middle of the undo must not make it ready again (I4, I7)
+      withdrawing: {
+        invoke: {
+          src: 'recordIntent',
+          input: withCreation,
+          onDone: 'unwinding',
           onError: { target: 'unwinding', actions: 'noteFault' },
         },
       },

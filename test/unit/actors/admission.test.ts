@@ -48,6 +48,23 @@ describe('RunPodSandbox', () => {
     expect(world.count('network.del')).toBe(1);
   });
 
+  it('one that is stopped while its record is written is taken back by its intent before the undo (sim seed 3244, I4)', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('journal sandbox.ready');
+    const call = expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(ofKind('cancelled'));
+    await turns();
+    const [view] = world.troupe.directory.sandboxes();
+    if (view === undefined) throw new Error('no sandbox');
+    const stopped = world.troupe.removeSandbox(view.id, world.call());
+    await go();
+    await Promise.all([call, stopped]);
+    const from = world.asked.indexOf('journal sandbox.ready');
+    expect(world.asked.slice(from)).toEqual([
+      'journal sandbox.ready', 'journal sandbox.intent', 'network.del', 'host.unpinNamespaces', 'host.removeSandboxCgroup',
+      'host.removeSandboxFiles', 'journal sandbox.removed',
+    ]);
+  });
+
   it('F12 a call that comes through after the drain is told so, and leaves nothing (sim seed 5909)', async () => {
     const world = await EasyWorld.serving();
     await world.troupe.drain();
@@ -206,6 +223,8 @@ describe('CreateContainer', () => {
     await world.clock.advance(actorLimits.unclaimedMs + 2 * actorLimits.janitorMs);
     expect(troupe.directory.containers()).toEqual([]);
     expect(world.count('journal container.removed')).toBe(1);
+    // its record was taken back before anything was undone
+    expect(world.count('journal container.intent')).toBe(2);
   });
 
   it.each([['sandbox', 'notFound'], ['image', 'notFound']])('without its %s is %s', async (what, kind) => {
