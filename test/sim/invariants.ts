@@ -168,11 +168,13 @@ export class Invariants {
 
   /** I7: what a client was told stands, over every crash. */
   #durability({ directory, findImage, images }: Troupe): Broken | undefined {
-    const { history, kernel } = this.#world;
+    const { history, kernel, ledger } = this.#world;
     const broken = (detail: string): Broken => ({ invariant: 'I7', detail });
     for (const id of history.sandboxes) if (directory.sandbox(id as never)?.listed !== true) return broken(`sandbox ${id} was handed out and is not here`);
     for (const id of history.containers.keys()) if (directory.container(id as never)?.listed !== true) return broken(`container ${id} was handed out and is not here`);
-    for (const id of history.started) if (directory.container(id as never)?.criState === 'created') return broken(`container ${id} was started and is created`);
+    // where the disk refused the record and the process has ended meanwhile, a restart tells so once the monitor has written
+    const mayForget = (id: string): boolean => ledger?.containers.get(id as never)?.startedAtNs === undefined && kernel.processOf('init', id) === undefined;
+    for (const id of history.started) if (directory.container(id as never)?.criState === 'created' && !mayForget(id)) return broken(`container ${id} was started and is created`);
     // its process is gone; where the disk refused the record, a restart tells the end once it is recorded
     for (const id of history.stopped) if (directory.container(id as never)?.criState !== 'exited' && kernel.processOf('init', id) !== undefined) return broken(`container ${id} was stopped and has not exited`);
     for (const id of history.stoppedSandboxes) if (directory.sandbox(id as never)?.ready === true) return broken(`sandbox ${id} was stopped and is ready`);
