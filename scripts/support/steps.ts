@@ -79,8 +79,8 @@ export const programStep = (name: string, argv: readonly string[], timeoutMs: nu
   },
 });
 
-/** A step of one or several vitest projects, run by the pinned Node; its counts are the tests'. */
-export const vitestStep = (name: string, projects: readonly string[], timeoutMs: number): Step => ({
+/** A step of one or several vitest projects, or only of the files named, run by the pinned Node; its counts are the tests'. */
+export const vitestStep = (name: string, projects: readonly string[], timeoutMs: number, files: readonly string[] = []): Step => ({
   name,
   run: async () => {
     const directory = await mkdtemp(join(tmpdir(), 'troupe-tests-'));
@@ -90,6 +90,7 @@ export const vitestStep = (name: string, projects: readonly string[], timeoutMs:
         process.execPath,
         join(checkout, 'node_modules/vitest/vitest.mjs'),
         'run',
+        ...files,
         ...projects.flatMap((project) => ['--project', project]),
         '--reporter=default',
         '--reporter=json',
