@@ -53,7 +53,7 @@ export interface Instance {
 
 const START_TIMEOUT_MS = 60_000;
 const TERMINATE_TIMEOUT_MS = 60_000;
-const VERSION_TIMEOUT_MS = 2_000;
+const LIST_TIMEOUT_MS = 2_000;
 const LOOK_AGAIN_MS = 50;
 
 /** Instances of this process, so that two of them have addresses of their own. */
@@ -136,7 +136,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     const deadline = performance.now() + START_TIMEOUT_MS;
     for (;;) {
       if (!daemon.isRunning()) throw new Error(`troupe ended while starting:\n${(await log()).slice(-4000)}`);
-      const failure = await versionFailure(place.socket);
+      const failure = await listFailure(place.socket);
       if (failure === undefined) return;
       if (performance.now() > deadline) throw new Error(`troupe did not answer within ${START_TIMEOUT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`);
       await delay(LOOK_AGAIN_MS);
@@ -166,11 +166,12 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   };
 }
 
-/** Why the socket does not answer the first call of every client; undefined when it does. */
-async function versionFailure(socket: string): Promise<string | undefined> {
+/** Why the daemon does not serve yet; undefined when it does. */
+async function listFailure(socket: string): Promise<string | undefined> {
   const client = criClient(socket);
   try {
-    await client.runtime.version({}, { deadlineMs: VERSION_TIMEOUT_MS });
+    // a list: Version answers while the recovery is still at work
+    await client.runtime.listPodSandbox({}, { deadlineMs: LIST_TIMEOUT_MS });
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
