@@ -3,7 +3,6 @@
  * this daemon then is its parent and hears the exit code. The process writes straight into our pipes: no file grows
  * and nothing stands between (S03).
  */
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
@@ -17,15 +16,13 @@ import { expectOrphan, holdZombie } from '../../host/process-reaper.ts';
 import type { ExitStatus, ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import type { Child } from '../../host/process.ts';
-import { parsePid } from '../monitor/monitor-process.ts';
 import { within } from '../monitor/wait.ts';
-import { dissolveExecLeaf, emptyCgroup, makeExecLeaf } from './driver-cgroup.ts';
+import { dissolveExecLeaf, emptyCgroup } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
 import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
-import { readNote } from './driver-record.ts';
 import { readTail } from './driver-state.ts';
-import { EXEC_PREFIX, execPidFile, execProcessFile } from './exec-files.ts';
+import { EXEC_PREFIX, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
 import { CappedOutput } from './exec-output.ts';
 import { checkArgv, execProcess, readConfig } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
@@ -53,29 +50,13 @@ export async function execSync(parts: DriverParts, input: ExecInput, fx: EffectC
   try {
     const process = execProcess(config, input.argv, input.id);
     [leaf] = await Promise.all([
-      leafOf(parts, handler, input, basename(directory)),
+      execLeafOf(parts, handler, input.id, basename(directory)),
       writeFile(execProcessFile(directory), process, { mode: 0o600 }),
     ]);
     return await new Exec({ parts, handler, input, fx, directory, leaf }).toEnd();
   } finally {
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
     await rm(directory, { recursive: true, force: true });
-  }
-}
-
-async function leafOf(parts: DriverParts, handler: Handler, input: ExecInput, name: string): Promise<ExecLeaf | undefined> {
-  if (!parts.table.canExecInCgroup(handler.name)) return undefined;
-  const note = await readNote(parts.layout, input.id);
-  return note === undefined ? undefined : makeExecLeaf(parts, note.cgroup, name);
-}
-
-/** The pid in the file that the runtime renames into place before it ends. Its directory is ours and in memory. */
-function pidIn(path: string): number | undefined {
-  try {
-    return parsePid(readFileSync(path, 'latin1'));
-  } catch {
-    // not there yet, or the runtime failed
-    return undefined;
   }
 }
 

@@ -2,7 +2,7 @@
  * Exec: a process beside init with a client's streams. As ExecSync it is started by a detached runtime and reaped by
  * this daemon; its pipes, or its terminal's master, are ours, so nothing stands between it and the client.
  */
-import { closeSync, readFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { basename, join } from 'node:path';
@@ -20,15 +20,13 @@ import type { ExitStatus, ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import type { Child } from '../../host/process.ts';
 import { socketSink, socketSource } from '../../host/socket-bytes.ts';
-import { parsePid } from '../monitor/monitor-process.ts';
 import { within } from '../monitor/wait.ts';
-import { dissolveExecLeaf, emptyCgroup, makeExecLeaf } from './driver-cgroup.ts';
+import { dissolveExecLeaf, emptyCgroup } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
 import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
-import { readNote } from './driver-record.ts';
 import { readTail } from './driver-state.ts';
-import { EXEC_PREFIX, execPidFile, execProcessFile } from './exec-files.ts';
+import { EXEC_PREFIX, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
 import { checkArgv, execProcess, readConfig } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
@@ -59,7 +57,7 @@ export async function streamExec(
     const size = input.tty ? await firstSize(parts, client, fx) : undefined;
     const process = execProcess(config, input.argv, input.id, { wanted: input.tty, size });
     await writeFile(execProcessFile(directory), process, { mode: 0o600 });
-    leaf = await leafOf(parts, handler, input, basename(directory));
+    leaf = await execLeafOf(parts, handler, input.id, basename(directory));
     if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
     return { exitCode: await new StreamedExec({ parts, handler, input, client, fx, directory, leaf, console }).toEnd() };
   } finally {
@@ -79,21 +77,6 @@ async function firstSize(parts: DriverParts, client: ClientStreams, fx: EffectCo
 /** Unique in the instance: the exec's own six characters with the beginning of its container's id. */
 function consoleName(id: string, directory: string): string {
   return `${id.slice(0, 12)}-${basename(directory).slice(EXEC_PREFIX.length)}`;
-}
-
-async function leafOf(parts: DriverParts, handler: Handler, input: StreamExecInput, name: string): Promise<ExecLeaf | undefined> {
-  if (!parts.table.canExecInCgroup(handler.name)) return undefined;
-  const note = await readNote(parts.layout, input.id);
-  return note === undefined ? undefined : makeExecLeaf(parts, note.cgroup, name);
-}
-
-function pidIn(path: string): number | undefined {
-  try {
-    return parsePid(readFileSync(path, 'latin1'));
-  } catch {
-    // not there yet, or the runtime failed
-    return undefined;
-  }
 }
 
 interface Run {
