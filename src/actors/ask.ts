@@ -95,9 +95,14 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
   });
 }
 
-/** An actor's fault for the call that waited: a driver's reason may say neither what was asked for nor of whom. */
+/**
+ * An actor's fault for the call that waited: a driver's reason may say neither what was asked for nor of whom. What was
+ * given up in its favour by another call (stopped, removed, asked for otherwise) is no going away of this caller.
+ */
 export function forCall(why: Fault, attempted: string, id: string): Fault {
-  return why.message.includes(id) ? why : { ...why, message: `${attempted}: ${why.message}` };
+  const message = why.message.includes(id) ? why.message : `${attempted}: ${why.message}`;
+  if (why.kind !== 'cancelled') return { ...why, message };
+  return fault('superseded', `${message}: another call has stopped, removed or replaced it meanwhile`, { subject: id });
 }
 
 function stillThere<T>(asker: Asker, question: Question<T>, kind: 'timedOut' | 'cancelled'): string {

@@ -156,7 +156,7 @@ async function handOut(stage: ContainerStage, id: ContainerId, attempted: string
     address: containerAddress(id),
     attempted: `${attempted}: container ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
-      if (gone) return { fault: forCall(view?.fault ?? fault('cancelled', 'it was removed meanwhile'), `${attempted}: container ${id}`, id) };
+      if (gone) return { fault: forCall(view?.fault ?? fault('superseded', 'it was removed meanwhile'), `${attempted}: container ${id}`, id) };
       if (view?.kind !== 'container' || !view.settled) return undefined;
       // one that ended before its start was created all the same; its status says how it ended (F37)
       if (view.state !== 'owing') return { ok: true };
@@ -225,7 +225,7 @@ export async function startContainer(stage: ContainerStage, id: ContainerId, cal
     answer: (now, gone): Outcome<true> | undefined => {
       if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
       if (now.state === 'exited' && now.startFault !== undefined) {
-        return { fault: { ...now.startFault, message: `${attempted}: ${now.startFault.message}` } };
+        return { fault: forCall({ ...now.startFault, message: `${attempted}: ${now.startFault.message}` }, attempted, id) };
       }
       return now.startedAtNs !== undefined && now.state !== 'starting' && now.state !== 'startFailed' && now.settled
         ? { ok: true }

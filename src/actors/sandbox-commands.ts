@@ -113,10 +113,10 @@ async function handOut(stage: SandboxStage, id: SandboxId, attempted: string, ca
     address: sandboxAddress(id),
     attempted: `${attempted}: sandbox ${id}`,
     answer: (view, gone): Outcome<true> | undefined => {
-      if (gone) return { fault: forCall(view?.fault ?? fault('cancelled', 'it was removed meanwhile'), `${attempted}: sandbox ${id}`, id) };
+      if (gone) return { fault: forCall(view?.fault ?? fault('superseded', 'it was removed meanwhile'), `${attempted}: sandbox ${id}`, id) };
       if (view?.kind !== 'sandbox' || !view.settled) return undefined;
       if (view.ready) return { ok: true };
-      return { fault: forCall(view.fault ?? fault('cancelled', 'it was stopped meanwhile'), `${attempted}: sandbox ${id}`, id) };
+      return { fault: forCall(view.fault ?? fault('superseded', 'it was stopped meanwhile'), `${attempted}: sandbox ${id}`, id) };
     },
   });
   return claim(stage, id, call);

@@ -14,6 +14,7 @@ export type FaultKind =
   | 'exhausted'
   | 'timedOut'
   | 'cancelled'
+  | 'superseded'
   | 'denied'
   | 'unsupported'
   | 'outside'
@@ -30,7 +31,7 @@ export interface Fault {
   readonly cause?: Fault;
 }
 
-const RETRYABLE: ReadonlySet<FaultKind> = new Set<FaultKind>(['notReady', 'exhausted', 'timedOut', 'cancelled']);
+const RETRYABLE: ReadonlySet<FaultKind> = new Set<FaultKind>(['notReady', 'exhausted', 'timedOut', 'cancelled', 'superseded']);
 
 /** Longest message that is kept, in characters; more than that helps nobody at 3 a.m. and fills journals. */
 const MESSAGE_CHARS = 4096;

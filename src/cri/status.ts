@@ -14,6 +14,7 @@ export const grpcCode = {
   permissionDenied: 7,
   resourceExhausted: 8,
   failedPrecondition: 9,
+  aborted: 10,
   unimplemented: 12,
   internal: 13,
   unavailable: 14,
@@ -30,6 +31,8 @@ const codeOfKind: Readonly<Record<FaultKind, GrpcCodeName>> = {
   exhausted: 'resourceExhausted',
   timedOut: 'deadlineExceeded',
   cancelled: 'cancelled',
+  // the caller is still there and must not be told that it has gone itself
+  superseded: 'aborted',
   denied: 'permissionDenied',
   unsupported: 'unimplemented',
   outside: 'unknown',

@@ -43,7 +43,7 @@ describe('RunPodSandbox', () => {
     await turns();
     await go();
     const id = await second;
-    expect(await first).toEqual(ofKind('cancelled'));
+    expect(await first).toEqual(ofKind('superseded'));
     expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([id]);
     expect(world.count('network.del')).toBe(1);
   });
@@ -51,7 +51,7 @@ describe('RunPodSandbox', () => {
   it('one that is stopped while its record is written is taken back by its intent before the undo (sim seed 3244, I4)', async () => {
     const world = await EasyWorld.serving();
     const go = world.hold('journal sandbox.ready');
-    const call = expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(ofKind('cancelled'));
+    const call = expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toThrow(ofKind('superseded'));
     await turns();
     const [view] = world.troupe.directory.sandboxes();
     if (view === undefined) throw new Error('no sandbox');
@@ -95,7 +95,7 @@ describe('RunPodSandbox', () => {
     await turns();
     await go();
     const id = await higher;
-    expect(await lower).toEqual(ofKind('cancelled'));
+    expect(await lower).toEqual(ofKind('superseded'));
     expect(world.troupe.directory.sandboxes().map((view) => view.id)).toEqual([claimed, id]);
   });
 
@@ -197,7 +197,7 @@ describe('CreateContainer', () => {
     await turns();
     await go();
     const id = await second;
-    expect(await first).toEqual(ofKind('cancelled'));
+    expect(await first).toEqual(ofKind('superseded'));
     expect(troupe.directory.containers().map((view) => view.id)).toEqual([id]);
     expect(world.asked.slice(0, world.asked.indexOf('journal container.removed')).slice(-2)).toEqual(['runtime.destroy', 'storage.removeRootfs']);
   });
@@ -308,7 +308,7 @@ describe('StopContainer and RemoveContainer', () => {
     await stopped;
     expect(world.count('runtime.killAll')).toBe(1);
     expect(troupe.directory.container(id)?.state).toBe('exited');
-    expect(await started).toEqual(ofKind('cancelled'));
+    expect(await started).toEqual(ofKind('superseded'));
   });
 
   it('a start that takes its usual time is let through, and the process gets its signal', async () => {

@@ -5,7 +5,7 @@ import { fail, fault, FaultError, printable, toFault } from '../../../src/base/f
 const systemError = (code: string): Error => Object.assign(new Error(`${code}: it went wrong`), { code });
 
 describe('fault', () => {
-  it.each(['notReady', 'exhausted', 'timedOut', 'cancelled'] as const)('%s may go better next time', (kind) => {
+  it.each(['notReady', 'exhausted', 'timedOut', 'cancelled', 'superseded'] as const)('%s may go better next time', (kind) => {
     expect(fault(kind, 'x').retryable).toBe(true);
   });
 

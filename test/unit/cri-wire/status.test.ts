@@ -19,6 +19,7 @@ describe('fault → status', () => {
     ['exhausted', 'resourceExhausted'],
     ['timedOut', 'deadlineExceeded'],
     ['cancelled', 'cancelled'],
+    ['superseded', 'aborted'],
     ['denied', 'permissionDenied'],
     ['unsupported', 'unimplemented'],
     ['outside', 'unknown'],
