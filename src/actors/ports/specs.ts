@@ -97,8 +97,19 @@ export interface SandboxSpec {
   readonly seccomp: SeccompChoice;
 }
 
+/** What may be asked of a bind mount beside read-only (KEP-5855). */
+export type MountOption = 'noexec' | 'nodev' | 'nosuid';
+
+/** An image shown as a directory (KEP-4639). */
+export interface ImageVolume {
+  readonly id: ImageId;
+  /** Within the image, relative; empty for all of it. */
+  readonly subPath: string;
+}
+
 export interface Mount {
   readonly containerPath: string;
+  /** Empty for an image. */
   readonly hostPath: string;
   readonly readonly: boolean;
   readonly recursiveReadOnly: boolean;
@@ -106,6 +117,10 @@ export interface Mount {
   readonly selinuxRelabel: boolean;
   /** The source's files show with these owners; left out for their own. */
   readonly idMappings?: IdMappings | undefined;
+  /** In the order of their names; left out for none. */
+  readonly options?: readonly MountOption[] | undefined;
+  /** Instead of a host path. */
+  readonly image?: ImageVolume | undefined;
 }
 
 export interface Device {

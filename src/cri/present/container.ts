@@ -87,10 +87,11 @@ function userOf({ uid, gid, supplementalGroups }: NonNullable<ContainerView['eff
 }
 
 function mountOf(mount: Mount): MessageInitShape<typeof MountSchema> {
-  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel, idMappings } = mount;
+  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel, idMappings, options } = mount;
   return {
     containerPath, hostPath, readonly, recursiveReadOnly, selinuxRelabel,
     propagation: PROPAGATION[propagation],
+    ...(options === undefined ? {} : { mountOptions: [...options] }),
     ...(idMappings === undefined ? {} : { uidMappings: [idMappings.uids], gidMappings: [idMappings.gids] }),
   };
 }

@@ -14,7 +14,7 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
       name,
       features: { recursiveReadOnlyMounts, userNamespaces },
     })),
-    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: false },
+    features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true },
     info: verbose ? { config: encodePlain(configView()) } : {},
   });
 }

@@ -1,5 +1,5 @@
 /** Mounts and devices of a container. Pure: whether a source exists is the bundle writer's to find out. */
-import type { Device, Mount, Namespaces } from '../../actors/ports/specs.ts';
+import type { Device, Mount, MountOption, Namespaces } from '../../actors/ports/specs.ts';
 import { fault, FaultError } from '../../base/fault.ts';
 import type { Device as DeviceMessage, Mount as MountMessage } from '../../gen/runtime/v1/api_pb.ts';
 import { MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
@@ -30,7 +30,6 @@ export function mounts(field: string, asked: readonly MountMessage[], policy: Mo
 function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
   unset(`${field}.image`, mount.image === undefined || mount.image.image === '', 'an image as volume is');
   unset(`${field}.image_sub_path`, mount.imageSubPath === '', 'an image as volume is');
-  unset(`${field}.mount_options`, mount.mountOptions.length === 0, 'an option of a mount is');
   // without SELinux there is nothing to label: both peers do nothing, and critest always asks for it
   unset(`${field}.selinux_relabel`, !mount.selinuxRelabel || !policy.selinuxEnabled, 'an SELinux label is');
   const containerPath = absolutePath(`${field}.container_path`, mount.containerPath);
@@ -43,6 +42,7 @@ function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mou
     propagation: word(`${field}.propagation`, mount.propagation, PROPAGATION),
     selinuxRelabel: mount.selinuxRelabel,
     ...mapped(field, mount, policy),
+    ...options(`${field}.mount_options`, mount.mountOptions),
   };
   // mounts of a user namespace never reach the one above (mount_namespaces(7)): it would be lost without a word
   if (parsed.propagation === 'bidirectional' && policy.sandbox.namespaces.user !== undefined) {
@@ -57,6 +57,15 @@ function mapped(field: string, { uidMappings, gidMappings }: MountMessage, polic
   const idMappings = mountMappings(field, uidMappings, gidMappings);
   if (idMappings === undefined) return {};
   return policy.userNamespaces ? { idMappings } : refuse(`${field}.uidMappings`, 'an id-mapped mount is more than the runtime handler or the kernel can do');
+}
+
+const OPTIONS: readonly string[] = ['noexec', 'nodev', 'nosuid'] satisfies readonly MountOption[];
+
+/** Those of the contract and no other: an option such as `exec` or `rbind` would undo what the rest of the mount says. */
+function options(field: string, asked: readonly string[]): Pick<Mount, 'options'> {
+  const known = (option: string): option is MountOption => OPTIONS.includes(option);
+  const checked = each(field, asked, (at, option) => (known(option) ? option : refuse(at, `${quoted(option)} is none of ${OPTIONS.join(', ')}`)));
+  return checked.length === 0 ? {} : { options: [...new Set(checked)].toSorted() };
 }
 
 function checkRecursive(field: string, mount: Mount, policy: MountPolicy): void {

@@ -35,10 +35,23 @@ function resolverWord(field: string, value: string): string {
   return /^[\u0021-\u007e]+$/u.test(value) ? value : refuse(field, `${quoted(value)} is not one word of printable ASCII`);
 }
 
-/** Those with a host port; on the host's network none, since there is nothing to map. */
+/**
+ * Those with a host port; on the host's network none, since there is nothing to map. Two containers that state the same
+ * mapping state it once; one host port that leads to two places is refused: only one of them would ever be reached.
+ */
 export function portMappings(field: string, mappings: readonly PortMessage[], namespaces: Namespaces): readonly PortMapping[] {
-  const checked = each(field, mappings, portMapping);
-  return namespaces.network === 'node' ? [] : checked.filter((mapping) => mapping.hostPort > 0);
+  const taken = new Map<string, PortMapping>();
+  each(field, mappings, (at, message) => {
+    const mapping = portMapping(at, message);
+    if (mapping.hostPort === 0) return;
+    const place = `${mapping.protocol} ${mapping.hostIp} ${mapping.hostPort}`;
+    const other = taken.get(place);
+    if (other !== undefined && other.containerPort !== mapping.containerPort) {
+      refuse(`${at}.host_port`, `${mapping.hostPort} leads to container port ${other.containerPort} already`);
+    }
+    taken.set(place, other ?? mapping);
+  });
+  return namespaces.network === 'node' ? [] : [...taken.values()];
 }
 
 function portMapping(field: string, mapping: PortMessage): PortMapping {

@@ -41,7 +41,7 @@ describe('the runtime itself', () => {
       { name: '', features: { recursiveReadOnlyMounts: false, userNamespaces: true } },
       { name: 'crun', features: { recursiveReadOnlyMounts: true, userNamespaces: false } },
     ]);
-    expect(features).toMatchObject({ supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: false });
+    expect(features).toMatchObject({ supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true });
     expect(info).toEqual({});
   });
 
@@ -170,6 +170,7 @@ describe('containers', () => {
     recursiveReadOnly: true,
     propagation: 'private',
     selinuxRelabel: true,
+    options: ['noexec'],
   } as const;
 
   test('ContainerStatus of a running one', async () => {
@@ -190,7 +191,7 @@ describe('containers', () => {
       imageRef: `docker.io/library/busybox@sha256:${hex('9')}`,
       imageId: `sha256:${hex('1')}`,
       logPath: '/var/log/pods/web/main/0.log',
-      mounts: [{ ...mount, propagation: MountPropagation.PROPAGATION_PRIVATE }],
+      mounts: [{ containerPath: '/data', hostPath: '/srv', readonly: true, mountOptions: ['noexec'], propagation: MountPropagation.PROPAGATION_PRIVATE }],
       resources: { linux: { memoryLimitInBytes: 2n ** 62n, cpuQuota: -1n, oomScoreAdj: -997n, unified: { a: 'b' } } },
       user: { linux: { uid: 1000n, gid: 1001n, supplementalGroups: [1001n, 7n] } },
       stopSignal: Signal.SIGRTMINPLUS3,

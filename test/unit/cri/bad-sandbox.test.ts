@@ -125,6 +125,7 @@ const NETWORK: readonly Row[] = [
   ['config.port_mappings[0].container_port', '0', ports({ containerPort: 0, hostPort: 80 })],
   ['config.port_mappings[0].container_port', 'too high', ports({ containerPort: 65_536, hostPort: 80 })],
   ['config.port_mappings[0].host_port', 'negative', ports({ containerPort: 80, hostPort: -1 })],
+  ['config.port_mappings[1].host_port', 'that leads elsewhere already', pod({ portMappings: [{ containerPort: 80, hostPort: 8080 }, { containerPort: 81, hostPort: 8080 }] })],
   ['config.port_mappings[0].host_port', 'too high', ports({ containerPort: 80, hostPort: 70_000 })],
   ['config.port_mappings[0].host_ip', 'no address', ports({ containerPort: 80, hostPort: 80, hostIp: 'localhost' })],
 ];

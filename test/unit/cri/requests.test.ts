@@ -46,6 +46,9 @@ describe('RunPodSandbox', () => {
         portMappings: [
           { protocol: Protocol.SCTP, containerPort: 80, hostPort: 8080, hostIp: '::1' },
           { containerPort: 81, hostPort: 0 },
+          { containerPort: 82, hostPort: 8080, protocol: Protocol.TCP },
+          // stated by two containers of the pod
+          { containerPort: 82, hostPort: 8080, protocol: Protocol.TCP },
         ],
         labels: { a: 'b' },
         annotations: { c: 'd\n' },
@@ -76,7 +79,10 @@ describe('RunPodSandbox', () => {
           hostname: 'web-1',
           logDirectory: '/var/log/pods/x',
           dns: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
-          portMappings: [{ protocol: 'sctp', containerPort: 80, hostPort: 8080, hostIp: '::1' }],
+          portMappings: [
+            { protocol: 'sctp', containerPort: 80, hostPort: 8080, hostIp: '::1' },
+            { protocol: 'tcp', containerPort: 82, hostPort: 8080, hostIp: '' },
+          ],
           labels: { a: 'b' },
           annotations: { c: 'd\n' },
           handler: 'crun',
@@ -169,7 +175,10 @@ describe('CreateContainer', () => {
     workingDir: '/srv',
     envs: [{ key: 'A', value: new Uint8Array([0xc3, 0xa9]) }],
     mounts: [
-      { containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL, selinuxRelabel: true },
+      {
+        containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL, selinuxRelabel: true,
+        mountOptions: ['nosuid', 'nodev', 'noexec', 'nodev'],
+      },
     ],
     devices: [{ containerPath: '/dev/x', hostPath: '/dev/y', permissions: 'mrw' }],
     logPath: 'main/0.log',
@@ -205,7 +214,7 @@ describe('CreateContainer', () => {
           args: ['true', ''],
           workingDir: '/srv',
           env: [{ name: 'A', value: 'é' }],
-          mounts: [{ containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: 'bidirectional', selinuxRelabel: true }],
+          mounts: [{ containerPath: '/data', hostPath: '/srv/data', readonly: true, propagation: 'bidirectional', selinuxRelabel: true, options: ['nodev', 'noexec', 'nosuid'] }],
           devices: [{ containerPath: '/dev/x', hostPath: '/dev/y', permissions: 'mrw' }],
           stdin: true,
           stdinOnce: true,

@@ -106,7 +106,7 @@ function requestedMount({ mount, source }: ResolvedMount, canReadOnly: boolean):
     destination,
     type: 'bind',
     source,
-    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly), ...(mount.idMappings === undefined ? [] : ['idmap'])],
+    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly), ...(mount.options ?? []), ...(mount.idMappings === undefined ? [] : ['idmap'])],
     ...idMappings(mount.idMappings),
   };
 }
