@@ -249,6 +249,8 @@ export const hostLimits = {
   usageAgeMs: 1000,
   /** Readings kept for the rate of CPU use. */
   usageKept: 4096,
+  /** Open files of one container that are counted for the metrics; each costs one readlink. */
+  countedFiles: 8192,
   /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */
   resolvConfChars: 256 * 1024,
   /** ms until a sandbox's own cgroup must be empty after KILL. */
@@ -272,6 +274,8 @@ export const edgeLimits = {
   /** Entries and bytes of one message of a streamed list: containerd sends 3000 at once, clients read up to 16 MiB. */
   listBatchItems: 1000,
   listBatchBytes: 1024 * 1024,
+  /** Containers whose statistics go into one message of a stream: they are read together. */
+  statsBatchItems: 50,
   /** Events that wait for one client; one that is further behind is told `exhausted` and lists anew (F86). 500 pods in start make 2000. */
   eventQueue: 8192,
   /** Calls at work at once over all connections; the next is told `exhausted`. Version and Status don't count. */
@@ -681,4 +685,18 @@ export const streamLimits = {
   /** Bytes of one read from a terminal or socket, and reads before the event loop gets its turn. */
   readBytes: 64 * 1024,
   readsPerTurn: 16,
+} as const;
+
+/** ttrpc, the RPC of shims and of NRI: see src/base/ttrpc-frames.ts and src/host/ttrpc*.ts. */
+export const ttrpcLimits = {
+  /** Bytes of one message: the protocol's own bound. */
+  messageBytes: 4 * 1024 * 1024,
+  /** Calls on one connection that wait for their answer: a pod's containers and execs, each with a long wait. */
+  pendingCalls: 4096,
+  /** Requests of one connection that are worked on at once; one more is answered ResourceExhausted. */
+  requests: 256,
+  /** Bytes that wait for the other end to read; beyond it a call is refused, as the other end has stopped reading. */
+  unsentBytes: 16 * 1024 * 1024,
+  /** Characters of an error's message that go to the other end, or that are taken from it. */
+  errorChars: 4096,
 } as const;
