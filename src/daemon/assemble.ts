@@ -169,7 +169,7 @@ async function runtimeDriver(
   );
   const bundles = createBundleWriter({
     layout, clock, log,
-    host: await probeSpecHost(),
+    host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
     handlerFeatures: (name) => ({
       recursiveReadOnlyMounts: driver.handlers().find((one) => one.name === name)?.recursiveReadOnlyMounts ?? false,
     }),

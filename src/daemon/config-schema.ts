@@ -5,6 +5,12 @@ export interface HandlerSettings {
   readonly path: string;
 }
 
+/** A resource limit of processes (getrlimit(2)); `unlimited` or a number. */
+export interface RlimitSettings {
+  readonly soft: number | 'unlimited';
+  readonly hard: number | 'unlimited';
+}
+
 export interface Config {
   /** What survives a reboot: journal, images, what containers wrote. */
   readonly root: string;
@@ -22,6 +28,8 @@ export interface Config {
     readonly default_handler: string;
     readonly monitor: string;
     readonly handlers: Readonly<Record<string, HandlerSettings>>;
+    /** Limits of every container's processes by their name in small letters, such as `nofile`. */
+    readonly rlimits: Readonly<Record<string, RlimitSettings>>;
   };
   readonly network: {
     readonly config_dir: string;
@@ -68,7 +76,7 @@ export const defaultConfig: Config = {
   socket: '/run/troupe/troupe.sock',
   log: { level: 'info' },
   cgroup: { driver: 'cgroupfs', parent: '/troupe' },
-  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } } },
+  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {} },
   network: {
     config_dir: '/etc/cni/net.d',
     plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
@@ -94,11 +102,13 @@ export type Rule =
   | { readonly is: 'hosts' }
   /** A whole number from 0 to 65535. */
   | { readonly is: 'port' }
+  /** A whole number from 0 on, or `unlimited`. */
+  | { readonly is: 'limit' }
   /** A text of this form, or empty. */
   | { readonly is: 'optionalForm'; readonly form: RegExp; readonly must: string }
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
   /** A table with names of the user's own; replaced as a whole entry by a later file. */
-  | { readonly is: 'named'; readonly each: Readonly<Record<string, Rule>>; readonly name: RegExp };
+  | { readonly is: 'named'; readonly each: Readonly<Record<string, Rule>>; readonly name: RegExp; /** Each entry has every key. */ readonly isWhole?: boolean };
 
 export const schema: Readonly<Record<string, Rule>> = {
   root: { is: 'path' },
@@ -113,6 +123,10 @@ export const schema: Readonly<Record<string, Rule>> = {
       default_handler: { is: 'text' },
       monitor: { is: 'text' },
       handlers: { is: 'named', each: { path: { is: 'text' } }, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u },
+      rlimits: {
+        is: 'named', each: { soft: { is: 'limit' }, hard: { is: 'limit' } }, isWhole: true,
+        name: /^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$/u,
+      },
     },
   },
   network: {

@@ -92,6 +92,9 @@ function checkValue(
     case 'port':
       if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 65_535) refuse('must be a number from 0 to 65535');
       break;
+    case 'limit':
+      if (value !== 'unlimited' && !(Number.isSafeInteger(value) && Number(value) >= 0)) refuse('must be a whole number from 0 on, or "unlimited"');
+      break;
     case 'table':
       if (!isTable(value)) refuse('must be a table');
       else check(value, rule.keys, at, text, file);
@@ -103,6 +106,8 @@ function checkValue(
           if (!rule.name.test(name)) refuse(`${name} is not a plain name`);
           if (!isTable(entry)) refuse(`${name} must be a table`);
           else check(entry, rule.each, [...at, name], text, file);
+          const missing = rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry as Table, key)) : undefined;
+          if (missing !== undefined) refuse(`${name} has no ${missing}`);
         }
       }
       break;

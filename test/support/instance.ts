@@ -22,6 +22,10 @@ export interface InstanceOptions {
   readonly handlers?: Readonly<Record<string, string>>;
   /** Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty. */
   readonly network?: 'bridge' | 'host-only';
+  /** Further tables of its configuration. */
+  readonly config?: string;
+  /** Base address of a collector of traces. */
+  readonly tracing?: string;
 }
 
 export interface Instance {
@@ -80,8 +84,10 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     `config_dir = "${join(directory, 'cni')}"`,
     '',
   ];
+  if (options.tracing !== undefined) lines.push('[tracing]', `endpoint = "${options.tracing}"`, '');
   if (options.runtimePath !== undefined) lines.push('[runtime.handlers.runc]', `path = "${options.runtimePath}"`, '');
   for (const [name, path] of Object.entries(options.handlers ?? {})) lines.push(`[runtime.handlers.${name}]`, `path = "${path}"`, '');
+  if (options.config !== undefined) lines.push(options.config, '');
   return lines.join('\n');
 }
 

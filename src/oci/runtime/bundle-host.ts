@@ -2,21 +2,36 @@
 import { access, readFile, readdir } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { fail } from '../../base/fault.ts';
+import type { Log } from '../../base/log.ts';
 import { codeOf } from '../../host/errno.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
+import { rlimitsFor } from './rlimits.ts';
+import type { RlimitWish } from './rlimits.ts';
 import { capabilitiesOfMask } from './spec/capabilities.ts';
 import type { KernelArch, SpecHost } from './spec/input.ts';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const HUGEPAGES = '/sys/kernel/mm/hugepages';
 
-/** Reads /proc and /sys. Throws `unsupported` on another architecture than x86-64 and arm64. */
-export async function probeSpecHost(): Promise<SpecHost> {
+export interface ProbeWishes {
+  /** `runtime.rlimits` of the configuration. */
+  readonly rlimits: Readonly<Record<string, RlimitWish>>;
+  readonly log: Log;
+}
+
+/**
+ * Reads /proc and /sys. Throws `unsupported` on another architecture than x86-64 and arm64, `invalidRequest` for limits
+ * that cannot be.
+ */
+export async function probeSpecHost({ rlimits: wishes, log }: ProbeWishes): Promise<SpecHost> {
   const status = await readFile('/proc/self/status', 'utf8');
   const limits = await readFile('/proc/self/limits', 'utf8');
   const mounts = await readMountInfo();
   const version = (await exists(`${CGROUP_ROOT}/cgroup.controllers`)) ? 2 : 1;
+  const canRaise = capabilitiesOfMask(fieldOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE');
+  const { rlimits, conditions } = rlimitsFor(wishes, limits, canRaise);
+  for (const condition of conditions) log.warn({}, condition);
   return {
     arch: kernelArch(process.arch),
     kernelRelease: release(),
@@ -26,7 +41,8 @@ export async function probeSpecHost(): Promise<SpecHost> {
     hugepageSizes: (await hasHugetlb(version, mounts)) ? await pageSizes() : [],
     openFilesHard: hardOpenFiles(limits),
     oomScoreAdj: Number((await readFile('/proc/self/oom_score_adj', 'utf8')).trim()),
-    oomScoreAdjCanSink: capabilitiesOfMask(fieldOf(status, 'CapEff')).includes('CAP_SYS_RESOURCE'),
+    rlimits,
+    oomScoreAdjCanSink: canRaise,
     messageQueues: mounts.some(({ mountPoint }) => mountPoint === '/dev/mqueue'),
     hostname: hostname(),
   };

@@ -45,7 +45,7 @@ export interface Machine {
 export async function makeMachine(): Promise<Machine> {
   const dir = mkdtempSync(join(tmpdir(), 'troupe-bundle-'));
   const layout = createLayout({ root: join(dir, 'root'), state: join(dir, 'state') });
-  const host = await probeSpecHost();
+  const host = await probeSpecHost({ rlimits: {}, log: silentLog });
   const rootfs = layout.rootfs(CONTAINER_ID);
   makeRootfs(rootfs);
   const files = layout.sandboxFiles(SANDBOX_ID);

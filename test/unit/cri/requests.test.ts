@@ -46,9 +46,6 @@ describe('RunPodSandbox', () => {
         portMappings: [
           { protocol: Protocol.SCTP, containerPort: 80, hostPort: 8080, hostIp: '::1' },
           { containerPort: 81, hostPort: 0 },
-          { containerPort: 82, hostPort: 8080, protocol: Protocol.TCP },
-          // stated by two containers of the pod
-          { containerPort: 82, hostPort: 8080, protocol: Protocol.TCP },
         ],
         labels: { a: 'b' },
         annotations: { c: 'd\n' },
@@ -79,10 +76,7 @@ describe('RunPodSandbox', () => {
           hostname: 'web-1',
           logDirectory: '/var/log/pods/x',
           dns: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
-          portMappings: [
-            { protocol: 'sctp', containerPort: 80, hostPort: 8080, hostIp: '::1' },
-            { protocol: 'tcp', containerPort: 82, hostPort: 8080, hostIp: '' },
-          ],
+          portMappings: [{ protocol: 'sctp', containerPort: 80, hostPort: 8080, hostIp: '::1' }],
           labels: { a: 'b' },
           annotations: { c: 'd\n' },
           handler: 'crun',
@@ -96,6 +90,15 @@ describe('RunPodSandbox', () => {
         },
       ],
     ]);
+  });
+
+  test('a port mapping that two containers of the pod state is one', async () => {
+    const { send, asked } = stage();
+    const http = { containerPort: 80, hostPort: 8080, protocol: Protocol.TCP };
+    const portMappings = [http, { ...http, protocol: Protocol.UDP }, http, { ...http, containerPort: 81, hostIp: '127.0.0.1' }];
+    await send(method.runPodSandbox, { config: { metadata, portMappings } });
+    const mapped = { containerPort: 80, hostPort: 8080, protocol: 'tcp', hostIp: '' };
+    expect(asked).toMatchObject([['runSandbox', { portMappings: [mapped, { ...mapped, protocol: 'udp' }, { ...mapped, containerPort: 81, hostIp: '127.0.0.1' }] }]]);
   });
 
   test('an empty DNS config means the host’s resolv.conf; host network maps no ports', async () => {

@@ -2,7 +2,7 @@
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import type { SandboxFiles } from '../../../host/layout.ts';
 import type { ContainerSpec, ImageConfig, Mount, SandboxSpec } from '../../../actors/ports/specs.ts';
-import type { OciSeccomp } from './types.ts';
+import type { OciRlimit, OciSeccomp } from './types.ts';
 
 export type KernelArch = 'x64' | 'arm64';
 
@@ -20,6 +20,8 @@ export interface SpecHost {
   readonly hugepageSizes: readonly string[];
   /** Hard limit of open files that we inherited; without CAP_SYS_RESOURCE nobody gets more. */
   readonly openFilesHard: number;
+  /** Limits of every container by configuration, none above what we inherited; left out for none. */
+  readonly rlimits?: readonly OciRlimit[];
   /** Our own oom_score_adj. */
   readonly oomScoreAdj: number;
   /** Whether a value below our own can be set (CAP_SYS_RESOURCE). */

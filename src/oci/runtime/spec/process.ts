@@ -10,6 +10,7 @@ import type { OciCapabilities, OciProcess } from './types.ts';
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** systemd's advice (File Descriptor Limits): programs that use select(2) break above it, those that need more raise it. */
 const OPEN_FILES_SOFT = 1024;
+const OPEN_FILES = 'RLIMIT_NOFILE';
 /** The kernel's range (proc(5), oom_score_adj). */
 const OOM_SCORE_ADJ_MAX = 1000;
 
@@ -24,7 +25,7 @@ export function processOf(input: SpecInput, capabilities: OciCapabilities): OciP
     env: processEnv(input),
     cwd: workingDirectory(spec, input.image),
     capabilities,
-    rlimits: openFilesLimit(host),
+    rlimits: [...openFilesLimit(host), ...(host.rlimits ?? []).filter(({ type }) => type !== OPEN_FILES)],
     noNewPrivileges: spec.security.noNewPrivs,
     oomScoreAdj: clampOomScoreAdj(spec.resources.oomScoreAdj, host),
     ...(apparmor === '' ? {} : { apparmorProfile: apparmor }),
@@ -113,7 +114,9 @@ export function workingDirectory(spec: ContainerSpec, image: ImageConfig): strin
  * Always stated: Node raises its own soft limit to the hard one, and children would inherit that (platform.md 4).
  */
 export function openFilesLimit(host: SpecHost): OciProcess['rlimits'] {
-  return [{ type: 'RLIMIT_NOFILE', soft: Math.min(OPEN_FILES_SOFT, host.openFilesHard), hard: host.openFilesHard }];
+  const configured = host.rlimits?.find(({ type }) => type === OPEN_FILES);
+  if (configured !== undefined) return [configured];
+  return [{ type: OPEN_FILES, soft: Math.min(OPEN_FILES_SOFT, host.openFilesHard), hard: host.openFilesHard }];
 }
 
 /** The value that can be set: in the kernel's range, and not below our own without CAP_SYS_RESOURCE. */

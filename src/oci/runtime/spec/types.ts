@@ -29,6 +29,13 @@ export interface OciUser {
   readonly additionalGids: readonly number[];
 }
 
+/** A bigint where a number would lose digits: no limit is 2⁶⁴−1. */
+export interface OciRlimit {
+  readonly type: string;
+  readonly soft: number | bigint;
+  readonly hard: number | bigint;
+}
+
 export interface OciProcess {
   readonly terminal: boolean;
   readonly user: OciUser;
@@ -36,7 +43,7 @@ export interface OciProcess {
   readonly env: readonly string[];
   readonly cwd: string;
   readonly capabilities: OciCapabilities;
-  readonly rlimits: readonly { readonly type: string; readonly soft: number; readonly hard: number }[];
+  readonly rlimits: readonly OciRlimit[];
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj: number;
   readonly apparmorProfile?: string;
