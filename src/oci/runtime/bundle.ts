@@ -22,6 +22,8 @@ import { resolveDevices } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
+import { checkPlaces } from './bundle-places.ts';
+import { checkCpusets } from './cpusets.ts';
 import { makePauseRootfs, pauseSpec } from './pause.ts';
 import { resolveCapabilities } from './spec/capabilities.ts';
 import { generateSpec } from './spec/generate.ts';
@@ -68,6 +70,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // whatever can be refused without touching the disk is refused before anything is made
   checkMounts(spec.mounts);
   processArgs(spec, image);
+  await checkCpusets(spec.resources);
   const cwd = workingDirectory(spec, image);
   const logDirectory = input.sandbox.logDirectory || layout.ownLogDirectory(input.sandboxId);
   const logPath = effectiveLogPath(logDirectory, spec.logPath);
@@ -94,7 +97,9 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   };
   // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
   generateSpec(wish);
-  const document = generateSpec({ ...wish, mounts: await resolveMounts(spec.mounts, onPath, mountInfo) });
+  const mounts = await resolveMounts(spec.mounts, onPath, mountInfo);
+  await checkPlaces(rootfs, mounts, onPath);
+  const document = generateSpec({ ...wish, mounts });
   // the whole path: what is mounted below the directory may hang as well
   if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts

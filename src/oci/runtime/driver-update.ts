@@ -4,6 +4,7 @@ import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { Resources } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { readControl } from '../../host/cgroup-layout.ts';
+import { checkCpusets } from './cpusets.ts';
 import { ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
@@ -22,6 +23,7 @@ export async function update(
   if (note === undefined) return fail('notFound', `${attempted}: it has no bundle`, { subject: id });
   // first: what can't be said at all is told as such, whatever is used
   const stdin = parts.bundles.updateDocument(resources, from);
+  await checkCpusets(resources);
   await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
   const argv = updateArgv({ path: handler.path, globals: ownGlobals(parts, handler), id });
   const stage = `${handler.name} update`;

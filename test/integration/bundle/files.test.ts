@@ -59,6 +59,23 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
   });
 
+  test('a file on a directory of the image, and the other way, are refused by the place; links of the image are followed within', async () => {
+    const [file, directory] = [join(machine.dir, 'file'), join(machine.dir, 'directory')];
+    writeFileSync(file, '');
+    mkdirSync(directory);
+    symlinkSync('etc', join(machine.rootfs, 'linked'));
+    for (const [place, hostPath, words] of [
+      ['/etc', file, 'the source is no directory, but the image has a directory there'],
+      ['/linked', file, 'the source is no directory, but the image has a directory there'],
+      ['/etc/passwd', directory, 'the source is a directory, but the image has a file there'],
+    ] as const) {
+      const fault = await faultOf({ spec: { mounts: [mountOf(place, { hostPath })] } });
+      expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.container_path', message: `mount ${hostPath} at ${place}: ${words}` });
+    }
+    const inOther = [mountOf('/etc', { hostPath: directory }), mountOf('/etc/passwd', { hostPath: file }), mountOf('/dev/shm', { hostPath: directory })];
+    await write({ spec: { mounts: [...inOther, mountOf('/new/file', { hostPath: file })] } });
+  });
+
   test('a wish that is refused makes no directory', async () => {
     const missing = join(machine.dir, 'never');
     const capabilities = { add: ['CAP_NO_SUCH'], drop: [], addAmbient: [] };

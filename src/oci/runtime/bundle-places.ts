@@ -1,0 +1,56 @@
+/** The places in the image on which the request's mounts lie: a file cannot be mounted on a directory, nor the other way. */
+import { stat } from 'node:fs/promises';
+import { fstat } from 'node:fs';
+import { posix } from 'node:path';
+import { promisify } from 'node:util';
+import { fail } from '../../base/fault.ts';
+import { codeOf } from '../../host/errno.ts';
+import { O_CLOEXEC, O_PATH } from '../../host/ffi-constants.ts';
+import { closeFd } from '../../host/descriptors.ts';
+import { openInRoot } from '../../host/files.ts';
+import type { OnPath } from './bundle-mounts.ts';
+import type { ResolvedMount } from './spec/input.ts';
+import { containerPath } from './spec/mounts.ts';
+
+const fstatLater = promisify(fstat);
+
+/** Below these nothing is the image's by the time the runtime mounts (spec/mounts.ts). */
+const OURS = ['/dev', '/proc', '/sys'];
+
+/**
+ * Throws `invalidRequest` for a source of another kind than what the image has at the place; runtimes say so in words
+ * of the kernel. A place that the image does not have is made by the runtime, and one in another mount is not looked at.
+ */
+export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount[], onPath: OnPath): Promise<void> {
+  const places = mounts.map(({ mount }) => containerPath(mount));
+  const isCovered = (place: string): boolean => [...OURS, ...places].some((other) => place.startsWith(`${other}/`));
+  await Promise.all(
+    mounts.map(async ({ mount, source }, at) => {
+      const place = places[at] ?? '';
+      if (OURS.includes(place) || isCovered(place)) return;
+      const found = await isDirectoryInRoot(rootfs, place);
+      if (found === undefined) return;
+      const attempted = `mount ${mount.hostPath} at ${place}`;
+      const given = await onPath(source, attempted, async () => (await stat(source)).isDirectory());
+      if (given === found) return;
+      const [is, on] = given ? ['a directory', 'a file'] : ['no directory', 'a directory'];
+      fail('invalidRequest', `${attempted}: the source is ${is}, but the image has ${on} there`, { subject: 'mounts.container_path' });
+    }),
+  );
+}
+
+async function isDirectoryInRoot(rootfs: string, path: string): Promise<boolean | undefined> {
+  let fd: number;
+  try {
+    fd = await openInRoot(rootfs, posix.normalize(path), O_PATH | O_CLOEXEC);
+  } catch (error) {
+    // a link to nowhere, or a file on the way: the runtime says what it makes of it
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
+  try {
+    return (await fstatLater(fd)).isDirectory();
+  } finally {
+    closeFd(fd);
+  }
+}
