@@ -54,7 +54,7 @@ export interface Troupe {
   imageUsage(call: Call): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
 
   /** Readings of the kernel's counters: they wait for nothing. */
-  readonly stats: Pick<StatsPort, 'container' | 'sandbox' | 'interfaces'>;
+  readonly stats: Pick<StatsPort, 'container' | 'details' | 'sandbox' | 'interfaces'>;
   /** What a container wrote; undefined when that can't be told in time. */
   written(id: ContainerId, call: Call): Promise<WrittenUsage | undefined>;
   /** Wall clock of the readings. */

@@ -3,6 +3,7 @@ import type { Call } from '../actors/ask.ts';
 import type { Usage } from '../actors/ports/stats.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { ContainerView, SandboxView } from '../actors/views.ts';
+import type { ContainerReading, SandboxReading } from './present/metrics.ts';
 import type { ContainerParts, SandboxParts } from './present/stats.ts';
 
 /** Undefined for a container that does not run, or whose cgroup has just gone. */
@@ -26,9 +27,23 @@ export async function gatherSandbox(troupe: Troupe, view: SandboxView, call: Cal
   const views = troupe.directory.containersOf(view.id).filter((one) => one.listed);
   const containers = await gatherContainers(troupe, views, call);
   const usage = troupe.stats.sandbox({ id: view.id, sandbox: view.spec }) ?? sum(troupe.nowNs(), containers.map((part) => part.usage));
+  return { view, usage, interfaces: interfacesOf(troupe, view, containers), containers };
+}
+
+/** For the metrics: more of each container, nothing of the pod's cgroup as a whole. */
+export async function gatherMetrics(troupe: Troupe, view: SandboxView, call: Call): Promise<SandboxReading> {
+  const views = troupe.directory.containersOf(view.id).filter((one) => one.listed);
+  const parts = await gatherContainers(troupe, views, call);
+  const containers = parts.map((part): ContainerReading => {
+    const details = troupe.stats.details({ id: part.view.id, sandbox: view.spec, pid: part.view.init?.pid });
+    return { ...part, details };
+  });
+  return { view, atNs: troupe.nowNs(), interfaces: interfacesOf(troupe, view, parts), containers };
+}
+
+function interfacesOf(troupe: Troupe, view: SandboxView, containers: readonly ContainerParts[]): SandboxParts['interfaces'] {
   const pid = view.pause?.pid ?? containers[0]?.view.init?.pid;
-  const isOwnNetwork = view.spec.namespaces.network === 'pod';
-  return { view, usage, interfaces: isOwnNetwork && pid !== undefined ? troupe.stats.interfaces(pid) : [], containers };
+  return view.spec.namespaces.network === 'pod' && pid !== undefined ? troupe.stats.interfaces(pid) : [];
 }
 
 const SUMMED = ['cpuNs', 'cpuNanoCores', 'memoryBytes', 'workingSetBytes', 'rssBytes', 'pageFaults', 'majorPageFaults', 'swapBytes'] as const;

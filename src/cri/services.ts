@@ -17,6 +17,8 @@ import { execSync } from './runtime/exec-sync.ts';
 import { getContainerEvents } from './runtime/get-container-events.ts';
 import { listContainerStats } from './runtime/list-container-stats.ts';
 import { listContainers } from './runtime/list-containers.ts';
+import { listMetricDescriptors } from './runtime/list-metric-descriptors.ts';
+import { listPodSandboxMetrics } from './runtime/list-pod-sandbox-metrics.ts';
 import { listPodSandboxStats } from './runtime/list-pod-sandbox-stats.ts';
 import { listPodSandbox } from './runtime/list-pod-sandbox.ts';
 import { podSandboxStats } from './runtime/pod-sandbox-stats.ts';
@@ -29,7 +31,10 @@ import { runPodSandbox } from './runtime/run-pod-sandbox.ts';
 import { runtimeConfig } from './runtime/runtime-config.ts';
 import { startContainer } from './runtime/start-container.ts';
 import { status } from './runtime/status.ts';
+import { streamContainerStats } from './runtime/stream-container-stats.ts';
 import { streamContainers } from './runtime/stream-containers.ts';
+import { streamPodSandboxMetrics } from './runtime/stream-pod-sandbox-metrics.ts';
+import { streamPodSandboxStats } from './runtime/stream-pod-sandbox-stats.ts';
 import { streamPodSandboxes } from './runtime/stream-pod-sandboxes.ts';
 import { stopContainer } from './runtime/stop-container.ts';
 import { stopPodSandbox } from './runtime/stop-pod-sandbox.ts';
@@ -72,6 +77,8 @@ export function createServices(options: ServiceOptions): Services {
       listContainerStats: listContainerStats(options),
       podSandboxStats: podSandboxStats(options),
       listPodSandboxStats: listPodSandboxStats(options),
+      listMetricDescriptors: listMetricDescriptors(),
+      listPodSandboxMetrics: listPodSandboxMetrics(options),
       updateContainerResources: updateContainerResources(options),
       execSync: execSync(options),
       ...(options.urls === undefined ? {} : streamed(options, options.urls)),
@@ -88,6 +95,9 @@ export function createServices(options: ServiceOptions): Services {
       getContainerEvents: getContainerEvents(feed),
       streamPodSandboxes: streamPodSandboxes(options),
       streamContainers: streamContainers(options),
+      streamContainerStats: streamContainerStats(options),
+      streamPodSandboxStats: streamPodSandboxStats(options),
+      streamPodSandboxMetrics: streamPodSandboxMetrics(options),
     },
     imageStreams: { streamImages: streamImages(options) },
   };

@@ -1,5 +1,4 @@
 /** The stats port: accounting files of cgroups v1 and v2. */
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
@@ -10,6 +9,8 @@ import { hostLimits } from '../base/limits.ts';
 import { cgroupDirectory } from './cgroup-layout.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { containerCgroup } from './layout.ts';
+import type { ReadControl } from './usage-details.ts';
+import { hugepageSizes, readDetails, readKernelFile } from './usage-details.ts';
 import { parseFlat, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
 
 export interface StatsDriverOptions {
@@ -27,9 +28,12 @@ interface Kept {
 /** The driver; keeps the last reading of each cgroup for the rate and against callers that ask all the time. */
 export function createStatsDriver(options: StatsDriverOptions): StatsPort {
   const last = new Map<string, Kept>();
+  const pageSizes = hugepageSizes();
   const usageOf = (path: string): Usage | undefined => readKept(options, last, path);
   return {
     container: ({ id, sandbox }) => usageOf(containerCgroup(sandbox.cgroupParent, id)),
+    details: ({ id, sandbox, pid }) =>
+      readDetails(options.cgroups.version, controlsOf(options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid),
     sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(sandbox.cgroupParent) : undefined),
     interfaces: readInterfaces,
     written: options.written,
@@ -56,10 +60,7 @@ function readKept({ cgroups, clock }: StatsDriverOptions, last: Map<string, Kept
 }
 
 function readUsage(cgroups: CgroupLayout, path: string, atNs: bigint, before: Usage | undefined): Usage | undefined {
-  const read = (controller: string, file: string): string | undefined => {
-    const directory = cgroupDirectory(cgroups, path, controller);
-    return directory === undefined ? undefined : readKernelFile(join(directory, file));
-  };
+  const read = controlsOf(cgroups, path);
   const isV2 = cgroups.version === 2;
   const cpuNs = isV2 ? microseconds(read('cpu', 'cpu.stat')) : parseNumber(read('cpuacct', 'cpuacct.usage'));
   const memory = isV2 ? memoryV2(read) : memoryV1(read);
@@ -76,16 +77,22 @@ function readUsage(cgroups: CgroupLayout, path: string, atNs: bigint, before: Us
   };
 }
 
+function controlsOf(cgroups: CgroupLayout, path: string): ReadControl {
+  return (controller, file) => {
+    const directory = cgroupDirectory(cgroups, path, controller);
+    return directory === undefined ? undefined : readKernelFile(join(directory, file));
+  };
+}
+
 type MemoryUsage = Pick<
   Usage,
   | 'memoryBytes' | 'workingSetBytes' | 'rssBytes' | 'availableBytes' | 'pageFaults' | 'majorPageFaults' | 'swapBytes' | 'swapAvailableBytes'
 >;
-type Read = (controller: string, file: string) => string | undefined;
 
 /** v1 says "no limit" with the largest number of pages; above this nobody means a limit. */
 const NO_LIMIT = 1n << 60n;
 
-function memoryV1(read: Read): MemoryUsage {
+function memoryV1(read: ReadControl): MemoryUsage {
   const stat = parseFlat(read('memory', 'memory.stat') ?? '');
   const usage = parseNumber(read('memory', 'memory.usage_in_bytes'));
   const withSwap = parseNumber(read('memory', 'memory.memsw.usage_in_bytes'));
@@ -100,7 +107,7 @@ function memoryV1(read: Read): MemoryUsage {
   };
 }
 
-function memoryV2(read: Read): MemoryUsage {
+function memoryV2(read: ReadControl): MemoryUsage {
   const stat = parseFlat(read('memory', 'memory.stat') ?? '');
   const usage = parseNumber(read('memory', 'memory.current'));
   const swapBytes = parseNumber(read('memory', 'memory.swap.current'));
@@ -142,13 +149,4 @@ function rate(cpuNs: bigint | undefined, atNs: bigint, before: Usage | undefined
 
 function readInterfaces(pid: number): readonly InterfaceUsage[] {
   return parseNetDev(readKernelFile(`/proc/${pid}/net/dev`) ?? '');
-}
-
-/** Synchronous on purpose: these files are made from kernel memory, and a hundred containers have some six hundred. */
-function readKernelFile(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return undefined;
-  }
 }

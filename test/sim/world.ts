@@ -6,7 +6,7 @@ import type { Ports } from '../../src/actors/ports/ports.ts';
 import { ledgerFold } from '../../src/actors/recovery/ledger.ts';
 import type { Ledger } from '../../src/actors/recovery/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
-import { fault, FaultError } from '../../src/base/fault.ts';
+import { fail, fault, FaultError } from '../../src/base/fault.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { openJournal } from '../../src/journal/journal.ts';
 import { DiskModel } from './disk-model.ts';
@@ -135,7 +135,7 @@ export class World {
       storage: storageTwin(this.kernel, this.outside, epoch),
       images: imagesTwin(this.kernel, this.outside, epoch),
       // readings change nothing, so their twin has nothing to tell
-      stats: { container: () => undefined, sandbox: () => undefined, interfaces: () => [], written: async () => undefined },
+      stats: { container: () => undefined, details: () => fail('bug', 'no details in the simulation'), sandbox: () => undefined, interfaces: () => [], written: async () => undefined },
       log: silentLog,
     };
     const troupe = createTroupe({

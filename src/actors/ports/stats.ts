@@ -43,9 +43,56 @@ export interface Usage {
 export interface InterfaceUsage {
   readonly name: string;
   readonly rxBytes: bigint;
+  readonly rxPackets: bigint;
   readonly rxErrors: bigint;
+  readonly rxDropped: bigint;
   readonly txBytes: bigint;
+  readonly txPackets: bigint;
   readonly txErrors: bigint;
+  readonly txDropped: bigint;
+}
+
+/** I/O of a cgroup on one block device since the cgroup was made. */
+export interface DeviceUsage {
+  readonly major: number;
+  readonly minor: number;
+  /** Path below /dev; `major:minor` for a device that has no name here. */
+  readonly device: string;
+  readonly readBytes: bigint;
+  readonly writtenBytes: bigint;
+  readonly reads: bigint;
+  readonly writes: bigint;
+}
+
+/** What only the metrics ask for: more files than a reading for the kubelet's eviction should cost. */
+export interface UsageDetails {
+  readonly cpuUserNs: bigint | undefined;
+  readonly cpuSystemNs: bigint | undefined;
+  readonly periods: bigint | undefined;
+  readonly throttledPeriods: bigint | undefined;
+  readonly throttledNs: bigint | undefined;
+  readonly cacheBytes: bigint | undefined;
+  readonly kernelBytes: bigint | undefined;
+  readonly mappedBytes: bigint | undefined;
+  /** Times that the limit was hit. */
+  readonly limitHits: bigint | undefined;
+  readonly peakBytes: bigint | undefined;
+  /** Page faults of the cgroup itself, without those below it; undefined where only the sum is told. */
+  readonly ownPageFaults: bigint | undefined;
+  readonly ownMajorPageFaults: bigint | undefined;
+  /** Processes that the kernel killed for want of memory. */
+  readonly oomKills: bigint | undefined;
+  readonly hugepages: readonly { readonly pageSize: string; readonly usedBytes: bigint; readonly peakBytes: bigint | undefined }[];
+  readonly devices: readonly DeviceUsage[];
+  readonly processes: bigint | undefined;
+  readonly threads: bigint | undefined;
+  /** 0: no limit. */
+  readonly threadsMax: bigint | undefined;
+  /** Of all processes; undefined when there are more than we are willing to count. */
+  readonly openFiles: bigint | undefined;
+  readonly sockets: bigint | undefined;
+  /** Of the first process; undefined without a limit. */
+  readonly openFilesSoftLimit: bigint | undefined;
 }
 
 export interface WrittenUsage {
@@ -53,11 +100,15 @@ export interface WrittenUsage {
   readonly inodesUsed: bigint;
   readonly mountpoint: string;
   readonly atNs: bigint;
+  /** Of the file system that this is on. */
+  readonly capacity: { readonly bytes: bigint; readonly inodes: bigint; readonly inodesFree: bigint };
 }
 
 export interface StatsPort {
   /** Of the container's own cgroup; undefined when it is gone. A reading younger than a second is given again. */
   container(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec }): Usage | undefined;
+  /** Of a container that runs; `pid` is its first process, where it is known. */
+  details(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec; readonly pid: number | undefined }): UsageDetails;
   /** Of the whole pod: the kubelet's pod cgroup where there is one; undefined where only the sum of the parts tells. */
   sandbox(input: { readonly id: SandboxId; readonly sandbox: SandboxSpec }): Usage | undefined;
   /** Interfaces of the network namespace that this process is in, loopback left out; empty when it is gone. */

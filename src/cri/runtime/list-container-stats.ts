@@ -1,4 +1,6 @@
-import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { Troupe } from '../../actors/troupe.ts';
+import type { ContainerView } from '../../actors/views.ts';
+import type { ContainerStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { gatherContainers } from '../gather-stats.ts';
 import { findContainer, findSandbox, hasLabels } from '../lookup.ts';
@@ -10,17 +12,21 @@ export function listContainerStats({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listContainerStats> {
   return async ({ filter }, call) => {
-    const { directory } = troupe;
-    const { id = '', podSandboxId = '', labelSelector = {} } = filter ?? {};
-    const wanted = id === '' ? undefined : findContainer(directory, 'ListContainerStats', id, 'filter.id');
-    const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, 'ListContainerStats', podSandboxId, 'filter.pod_sandbox_id');
-    const views = directory.containers().filter(
-      (view) =>
-        view.listed &&
-        (id === '' || view === wanted) &&
-        (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
-        hasLabels(view.spec.labels, labelSelector),
-    );
+    const views = containersMeasured(troupe, 'ListContainerStats', filter);
     return { stats: (await gatherContainers(troupe, views, call)).map(containerStats) };
   };
+}
+
+/** Those that pass the filter, whether they run or not. */
+export function containersMeasured({ directory }: Troupe, rpc: string, filter: ContainerStatsFilter | undefined): readonly ContainerView[] {
+  const { id = '', podSandboxId = '', labelSelector = {} } = filter ?? {};
+  const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
+  const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
+  return directory.containers().filter(
+    (view) =>
+      view.listed &&
+      (id === '' || view === wanted) &&
+      (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
+      hasLabels(view.spec.labels, labelSelector),
+  );
 }

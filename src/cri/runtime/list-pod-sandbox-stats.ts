@@ -1,4 +1,6 @@
-import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { Troupe } from '../../actors/troupe.ts';
+import type { SandboxView } from '../../actors/views.ts';
+import type { PodSandboxStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { gatherSandbox } from '../gather-stats.ts';
 import { findSandbox, hasLabels } from '../lookup.ts';
@@ -10,13 +12,15 @@ export function listPodSandboxStats({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandboxStats> {
   return async ({ filter }, call) => {
-    const { directory } = troupe;
-    const { id = '', labelSelector = {} } = filter ?? {};
-    const wanted = id === '' ? undefined : findSandbox(directory, 'ListPodSandboxStats', id, 'filter.id');
-    const views = directory
-      .sandboxes()
-      .filter((view) => view.ready && (id === '' || view === wanted) && hasLabels(view.spec.labels, labelSelector));
+    const views = sandboxesMeasured(troupe, 'ListPodSandboxStats', filter);
     const parts = await Promise.all(views.map((view) => gatherSandbox(troupe, view, call)));
     return { stats: parts.map(sandboxStats) };
   };
+}
+
+/** The ready ones that pass the filter. */
+export function sandboxesMeasured({ directory }: Troupe, rpc: string, filter: PodSandboxStatsFilter | undefined): readonly SandboxView[] {
+  const { id = '', labelSelector = {} } = filter ?? {};
+  const wanted = id === '' ? undefined : findSandbox(directory, rpc, id, 'filter.id');
+  return directory.sandboxes().filter((view) => view.ready && (id === '' || view === wanted) && hasLabels(view.spec.labels, labelSelector));
 }

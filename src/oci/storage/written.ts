@@ -4,6 +4,7 @@ import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { WrittenUsage } from '../../actors/ports/stats.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
+import { filesystemUsage } from '../../host/directory-lock.ts';
 import type { LayerStore } from './layer-store.ts';
 import { rootfsPaths } from './rootfs.ts';
 import { within } from './within.ts';
@@ -38,11 +39,13 @@ export class Written {
     const atMonoMs = this.#clock.monoMs();
     try {
       const size = await this.#store.measure([rootfsPaths(this.#store, id).upper]);
+      const { capacityBytes, inodes, inodesUsed } = await filesystemUsage(this.#store.paths.root);
       const usage = {
         usedBytes: BigInt(size.usedBytes),
         inodesUsed: BigInt(size.inodes),
         mountpoint: this.#store.paths.root,
         atNs: this.#clock.nowNs(),
+        capacity: { bytes: capacityBytes, inodes, inodesFree: inodes - inodesUsed },
       };
       this.#last.delete(id);
       this.#last.set(id, { atMonoMs, usage });

@@ -11,6 +11,7 @@ import type { ContainerSpec, ImageRecord, SandboxSpec } from '../../../src/actor
 import { sandboxAddress } from '../../../src/actors/sandbox/sandbox.context.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
 import type { ContainerView, SandboxView } from '../../../src/actors/views.ts';
+import { fail } from '../../../src/base/fault.ts';
 import type { ContainerId, Digest, ImageId, SandboxId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { edgeMethods } from '../../../src/cri/edge.ts';
@@ -237,7 +238,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
         images: { mountpoint: '/images', usedBytes: 2n ** 60n, inodesUsed: 7n },
         containers: { mountpoint: '/containers', usedBytes: 0n, inodesUsed: 0n },
       }),
-    stats: { container: () => undefined, sandbox: () => undefined, interfaces: () => [] },
+    stats: { container: () => undefined, details: () => fail('bug', 'nobody reads details of a fake'), sandbox: () => undefined, interfaces: () => [] },
     written: () => Promise.resolve(undefined),
     nowNs: () => 5n,
     networkStatus: () => ({ ready: true, reason: '', message: '' }),

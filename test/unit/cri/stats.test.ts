@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Usage } from '../../../src/actors/ports/stats.ts';
+import type { InterfaceUsage, Usage, WrittenUsage } from '../../../src/actors/ports/stats.ts';
 import { sandboxStats } from '../../../src/cri/present/stats.ts';
 import { parseFlat, parseNetDev, parseNumber, parsePressure } from '../../../src/host/usage-files.ts';
 import { containerId, containerView, sandboxId, sandboxView } from './stage.ts';
@@ -20,6 +20,18 @@ const usage: Usage = {
   cpuPressure: undefined,
   memoryPressure: undefined,
   ioPressure: undefined,
+};
+
+const eth0: InterfaceUsage = {
+  name: 'eth0', rxBytes: 1n, rxPackets: 2n, rxErrors: 3n, rxDropped: 4n, txBytes: 5n, txPackets: 6n, txErrors: 7n, txDropped: 8n,
+};
+
+const written: WrittenUsage = {
+  usedBytes: 5n,
+  inodesUsed: 6n,
+  mountpoint: '/m',
+  atNs: 8n,
+  capacity: { bytes: 100n, inodes: 20n, inodesFree: 14n },
 };
 
 describe('accounting files', () => {
@@ -47,10 +59,12 @@ describe('accounting files', () => {
       'Inter-|   Receive                                                |  Transmit',
       ' face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed',
       '    lo:     100       1    0    0    0     0          0         0      100       1    0    0    0     0       0          0',
-      '  eth0:12345       9    2    0    0     0          0         0      678       7    3    0    0     0       0          0',
+      '  eth0:12345       9    2    4    0     0          0         0      678       7    3    5    0     0       0          0',
       '',
     ].join('\n');
-    expect(parseNetDev(text)).toEqual([{ name: 'eth0', rxBytes: 12345n, rxErrors: 2n, txBytes: 678n, txErrors: 3n }]);
+    expect(parseNetDev(text)).toEqual([
+      { name: 'eth0', rxBytes: 12345n, rxPackets: 9n, rxErrors: 2n, rxDropped: 4n, txBytes: 678n, txPackets: 7n, txErrors: 3n, txDropped: 5n },
+    ]);
   });
 });
 
@@ -59,8 +73,8 @@ describe('pod statistics', () => {
     const message = sandboxStats({
       view: sandboxView(sandboxId('a')),
       usage,
-      interfaces: [{ name: 'eth0', rxBytes: 1n, rxErrors: 0n, txBytes: 2n, txErrors: 0n }, { name: 'net1', rxBytes: 3n, rxErrors: 0n, txBytes: 4n, txErrors: 0n }],
-      containers: [{ view: containerView(containerId('c')), usage, written: { usedBytes: 5n, inodesUsed: 6n, mountpoint: '/m', atNs: 8n } }],
+      interfaces: [eth0, { ...eth0, name: 'net1' }],
+      containers: [{ view: containerView(containerId('c')), usage, written }],
     });
     expect(message.linux?.cpu).toEqual({ timestamp: 7n, usageCoreNanoSeconds: { value: 2n ** 60n } });
     expect(message.linux?.memory).not.toHaveProperty('availableBytes');

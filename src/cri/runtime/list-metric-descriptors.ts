@@ -1,0 +1,9 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { metricDescriptors } from '../present/metric-descriptors.ts';
+
+/** ListMetricDescriptors: the same as long as the daemon lives. */
+export function listMetricDescriptors(): RpcHandler<typeof RuntimeService.method.listMetricDescriptors> {
+  const descriptors = metricDescriptors();
+  return async () => ({ descriptors });
+}

@@ -1,0 +1,20 @@
+import { edgeLimits } from '../../base/limits.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { StreamRpcHandler } from '../edge.ts';
+import { gatherContainers } from '../gather-stats.ts';
+import { containerStats } from '../present/stats.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { containersMeasured } from './list-container-stats.ts';
+
+/** StreamContainerStats: what ListContainerStats answers, in parts, each read when the one before is taken. */
+export function streamContainerStats({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamContainerStats> {
+  return async ({ filter }, call, write) => {
+    const views = containersMeasured(troupe, 'StreamContainerStats', filter);
+    for (let from = 0; from < views.length; from += edgeLimits.statsBatchItems) {
+      const parts = await gatherContainers(troupe, views.slice(from, from + edgeLimits.statsBatchItems), call);
+      if (parts.length > 0) await write({ containerStats: parts.map(containerStats) });
+    }
+  };
+}

@@ -1,0 +1,16 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { StreamRpcHandler } from '../edge.ts';
+import { gatherMetrics } from '../gather-stats.ts';
+import { sandboxMetrics } from '../present/metrics.ts';
+import type { ServiceOptions } from '../service-options.ts';
+
+/** StreamPodSandboxMetrics: what ListPodSandboxMetrics answers, a pod at a time, each read when the one before is taken. */
+export function streamPodSandboxMetrics({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxMetrics> {
+  return async (_request, call, write) => {
+    for (const view of troupe.directory.sandboxes().filter((one) => one.ready)) {
+      await write({ podSandboxMetrics: [sandboxMetrics(await gatherMetrics(troupe, view, call))] });
+    }
+  };
+}

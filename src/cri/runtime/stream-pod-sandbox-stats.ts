@@ -1,0 +1,17 @@
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { StreamRpcHandler } from '../edge.ts';
+import { gatherSandbox } from '../gather-stats.ts';
+import { sandboxStats } from '../present/stats.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { sandboxesMeasured } from './list-pod-sandbox-stats.ts';
+
+/** StreamPodSandboxStats: what ListPodSandboxStats answers, a pod at a time, each read when the one before is taken. */
+export function streamPodSandboxStats({
+  troupe,
+}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxStats> {
+  return async ({ filter }, call, write) => {
+    for (const view of sandboxesMeasured(troupe, 'StreamPodSandboxStats', filter)) {
+      await write({ podSandboxStats: [sandboxStats(await gatherSandbox(troupe, view, call))] });
+    }
+  };
+}
