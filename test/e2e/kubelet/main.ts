@@ -3,7 +3,7 @@
 // whole run, writes it into docs/figures.md. Building the kubelet takes many minutes, once.
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
-import { kubelet as kubeletProgram } from '../../support/tools/kubelet.ts';
+import { kubernetes } from '../../support/tools/kubernetes.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { checkAfterKills, figuresText, killDaemon } from './kills.ts';
 import { type Kubelet, startKubelet } from './kubelet.ts';
@@ -143,7 +143,7 @@ class Run {
 }
 
 async function main(): Promise<void> {
-  const program = await kubeletProgram();
+  const program = await kubernetes('kubelet');
   const restore = keepHost();
   process.once('exit', restore);
   const world = await makeWorld({ name: 'kube' });

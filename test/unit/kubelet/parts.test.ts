@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { tableText, totals } from '../../e2e/kubelet/report.ts';
-import { stagingReplacements } from '../../support/tools/kubelet.ts';
+import { stagingReplacements } from '../../support/tools/kubernetes.ts';
 
 describe('the build of the kubelet', () => {
   it('replaces each staging module by its published version, and nothing else', () => {

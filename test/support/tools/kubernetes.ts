@@ -1,5 +1,5 @@
-// A kubelet, from its Go module. A thing of its own beside go-tools.ts: no other tool takes eight minutes to build, so only the
-// run that needs it may ask for it.
+// Kubernetes' own programs and etcd, from their Go modules. Things of their own beside go-tools.ts: no other tool takes
+// minutes to build, so only the run that needs one may ask for it.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildGoTool, goModuleDirectory } from './go.ts';
@@ -23,15 +23,23 @@ export function stagingReplacements(goMod: string): string {
   return `\nreplace (\n${names.map((name) => `\t${name} => ${name} ${STAGING_VERSION}`).join('\n')}\n)\n`;
 }
 
-/** Path of a kubelet v1.36.3. Built once, which takes many minutes. */
-export async function kubelet(): Promise<string> {
+/** Programs of Kubernetes. They share most of their packages: the first one built takes by far the longest. */
+export type KubernetesProgram = 'kubelet' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler' | 'kubectl' | 'kubeadm';
+
+/** Path of a program of Kubernetes v1.36.3. Built once, which takes minutes. */
+export async function kubernetes(name: KubernetesProgram): Promise<string> {
   return await buildGoTool({
     ...KUBERNETES,
-    name: 'kubelet',
-    package: `${KUBERNETES.module}/cmd/kubelet`,
-    // Kubernetes' build script sets these; the kubelet says its version to clients and in its metrics.
+    name,
+    package: `${KUBERNETES.module}/cmd/${name}`,
+    // Kubernetes' build script sets these; the programs say their version to each other and in their metrics.
     ldflags: `-X k8s.io/component-base/version.gitVersion=${KUBERNETES.version} -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36`,
     goMod: async () => stagingReplacements(await readFile(join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'go.mod'), 'utf8')),
     timeoutMs: BUILD_TIMEOUT_MS,
   });
+}
+
+/** Path of an etcd server: the version that Kubernetes 1.36 is released with is of the same line. */
+export async function etcd(): Promise<string> {
+  return await buildGoTool({ name: 'etcd', module: 'go.etcd.io/etcd/server/v3', version: 'v3.6.8', package: 'go.etcd.io/etcd/server/v3', timeoutMs: BUILD_TIMEOUT_MS });
 }
