@@ -1,4 +1,7 @@
-/** The part of the OCI runtime specification (1.0.2, config.json) that we write. Field names are the document's. */
+/**
+ * The part of the OCI runtime specification (config.json) that we write. Field names are the document's. What came after 1.0.2
+ * is written only where a plugin asks for it (src/nri); a runtime that does not know it yet leaves it out.
+ */
 
 export interface OciMount {
   readonly destination: string;
@@ -47,7 +50,31 @@ export interface OciProcess {
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj: number;
   readonly apparmorProfile?: string;
+  readonly ioPriority?: { readonly class: string; readonly priority: number };
+  readonly scheduler?: OciScheduler;
 }
+
+export interface OciScheduler {
+  readonly policy: string;
+  readonly nice?: number;
+  readonly priority?: number;
+  readonly flags?: readonly string[];
+  readonly runtime?: bigint;
+  readonly deadline?: bigint;
+  readonly period?: bigint;
+}
+
+export interface OciHook {
+  readonly path: string;
+  readonly args?: readonly string[];
+  readonly env?: readonly string[];
+  /** Seconds. */
+  readonly timeout?: number;
+}
+
+export const HOOK_KINDS = ['prestart', 'createRuntime', 'createContainer', 'startContainer', 'poststart', 'poststop'] as const;
+export type HookKind = (typeof HOOK_KINDS)[number];
+export type OciHooks = Readonly<Partial<Record<HookKind, readonly OciHook[]>>>;
 
 export type NamespaceType = 'mount' | 'pid' | 'network' | 'ipc' | 'uts' | 'cgroup' | 'user';
 
@@ -112,13 +139,24 @@ export interface OciResources extends OciLimits {
 }
 
 export interface OciLimits {
-  readonly memory?: { readonly limit?: bigint; readonly swap?: bigint };
+  readonly memory?: {
+    readonly limit?: bigint;
+    readonly swap?: bigint;
+    readonly reservation?: bigint;
+    readonly kernel?: bigint;
+    readonly kernelTCP?: bigint;
+    readonly swappiness?: bigint;
+    readonly disableOOMKiller?: boolean;
+    readonly useHierarchy?: boolean;
+  };
   readonly cpu?: {
     readonly shares?: bigint;
     readonly quota?: bigint;
     readonly period?: bigint;
     readonly cpus?: string;
     readonly mems?: string;
+    readonly realtimeRuntime?: bigint;
+    readonly realtimePeriod?: bigint;
   };
   readonly pids?: { readonly limit: bigint };
   readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: bigint }[];
@@ -136,6 +174,10 @@ export interface OciLinux {
   readonly seccomp?: OciSeccomp;
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
+  readonly sysctl?: Readonly<Record<string, string>>;
+  readonly netDevices?: Readonly<Record<string, { readonly name?: string }>>;
+  readonly intelRdt?: { readonly closID?: string; readonly schemata?: readonly string[]; readonly enableMonitoring?: boolean };
+  readonly memoryPolicy?: { readonly mode: string; readonly nodes: string; readonly flags: readonly string[] };
 }
 
 export interface OciSpec {
@@ -144,6 +186,7 @@ export interface OciSpec {
   readonly root: { readonly path: string; readonly readonly: boolean };
   readonly mounts: readonly OciMount[];
   readonly annotations: Readonly<Record<string, string>>;
+  readonly hooks?: OciHooks;
   readonly linux: OciLinux;
 }
 
