@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { chmod, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,6 +8,9 @@ import { cached, cacheDirectory } from './cache.ts';
 /** The oldest Go that builds all tools (cri-tools says so in its go.mod), and the one we bring where it is older. */
 const OLDEST_GO = [1, 26, 2] as const;
 const BROUGHT_GO = '1.26.8';
+
+/** Digits of a hash in a directory's name. */
+const KEY_CHARS = 16;
 
 /** A cold build on a small machine; warm it is seconds. */
 const BUILD_TIMEOUT_MS = 1_200_000;
@@ -113,6 +117,38 @@ export async function buildGoTool(tool: GoTool): Promise<string> {
   const key = [tool.version, process.arch, ...(tool.change === undefined ? [] : [tool.change.id])].join('-');
   const directory = await cached(join('tools', tool.name, key), async (work) => await build(tool, work));
   return join(directory, tool.name);
+}
+
+/** A program of ours in Go, for what only the libraries of Kubernetes and its peers can show. */
+export interface OwnGoProgram {
+  readonly name: string;
+  /** Directory of its `.go` files, all of package main. */
+  readonly sources: string;
+  /** Modules and their versions, with the leading v. */
+  readonly requires: Readonly<Record<string, string>>;
+}
+
+/** The path of the built program; built again when its sources or its modules have changed. */
+export async function buildOwnGo({ name, sources, requires }: OwnGoProgram): Promise<string> {
+  const files = (await readdir(sources)).filter((file) => file.endsWith('.go')).toSorted();
+  const hash = createHash('sha256').update(JSON.stringify(requires));
+  for (const file of files) hash.update(await readFile(join(sources, file)));
+  const directory = await cached(join('tools', name, `${hash.digest('hex').slice(0, KEY_CHARS)}-${process.arch}`), async (work) => {
+    const { program, env } = await go();
+    process.stderr.write(`building ${name} from its Go sources (once)\n`);
+    const source = join(work, 'src');
+    await mkdir(source);
+    for (const file of files) await cp(join(sources, file), join(source, file));
+    const modules = Object.entries(requires).map(([module, version]) => `\t${module} ${version}\n`);
+    await writeFile(join(source, 'go.mod'), `module troupe.test/${name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire (\n${modules.join('')})\n`);
+    await runOrThrow([program, 'build', '-o', join(work, name), '-ldflags', '-s -w', '.'], {
+      cwd: source,
+      env: { ...env, CGO_ENABLED: '0' },
+      timeoutMs: BUILD_TIMEOUT_MS,
+    });
+    await rm(source, { recursive: true, force: true });
+  });
+  return join(directory, name);
 }
 
 async function build(tool: GoTool, work: string): Promise<void> {
