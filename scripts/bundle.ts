@@ -13,7 +13,7 @@ await build({
   entryPoints: {
     troupe: 'src/daemon/main.ts',
     // worker threads are files of their own
-    'namespaces-worker': 'src/host/namespaces-worker.ts',
+    'kernel-worker': 'src/host/kernel-worker.ts',
     worker: 'src/oci/storage/worker.ts',
   },
   outdir: 'dist',

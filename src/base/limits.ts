@@ -232,8 +232,10 @@ export const hostLimits = {
   pathComponents: 256,
   /** ms for one order to the namespace worker: it takes one; then the thread is given up. */
   pinMs: 10_000,
-  /** Orders that wait for the namespace worker: as many as pods can start at once. */
+  /** Pins that wait for their turn in the kernel thread: as many as pods can start at once. */
   pinsWaiting: 1024,
+  /** Orders that wait for the kernel thread: a few for each of the pods that can start or end at once. */
+  threadOrders: 8192,
   /** Mounts stacked on one pin that are taken off: more than one only after a bug or by another hand. */
   stackedMounts: 16,
   /** Levels of cgroups below one of ours: systemd and nested runtimes inside a container use some six. */

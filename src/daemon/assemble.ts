@@ -14,7 +14,8 @@ import { lockDirectory } from '../host/directory-lock.ts';
 import { checkFfi } from '../host/ffi-check.ts';
 import { createLayout } from '../host/layout.ts';
 import type { Layout } from '../host/layout.ts';
-import { preparePinRoot, releasePinRoot, stopNamespaceWorker } from '../host/namespaces.ts';
+import { stopKernelThread } from '../host/kernel-thread.ts';
+import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
 import { createStatsDriver } from '../host/stats-driver.ts';
@@ -117,7 +118,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
       streams.close();
       runtime.close();
       store.close();
-      await Promise.all([network.stop(), opened.close(), stopNamespaceWorker()]);
+      await Promise.all([network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
     },

@@ -9,20 +9,19 @@
  * services with a private view keep it) goes when the pin's file is removed: since Linux 3.18 that detaches every
  * mount on it, in all mount namespaces, and there is no EBUSY.
  */
-import { closeSync, openSync, readlinkSync } from 'node:fs';
-import { mkdir, realpath, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { mkdir, realpath, rm, rmdir, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Worker } from 'node:worker_threads';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { Semaphore } from '../base/bounded.ts';
-import { FaultError, fail, fault } from '../base/fault.ts';
+import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { codeOf, fromNode } from './errno.ts';
 import { NSFS_MAGIC } from './ffi-constants.ts';
+import { askKernelThread } from './kernel-thread.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountBind, setPropagation, unmount } from './mounts.ts';
-import { PIN_KINDS, USER_PIN } from './namespaces-protocol.ts';
-import type { PinAnswer, PinKind, PinOrder, PinPaths, SocketOrder, WorkerStart } from './namespaces-protocol.ts';
+import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
+import type { PinKind, PinOrder, PinPaths } from './thread-protocol.ts';
 import { sysctlNamespace } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 import { withUserNamespace } from './userns-process.ts';
@@ -74,9 +73,10 @@ export async function pinNamespaces(request: PinRequest, clock: ClockPort): Prom
     await unpinNamespaces(directory);
     await makeDirectory(directory);
   }
-  const order = { directory, kinds, sysctls, ...(hostname === undefined ? {} : { hostname }) };
-  const give = async (whole: Omit<PinOrder, 'id'>): Promise<void> => {
-    await turn.with(() => giveOrder(whole, clock));
+  const order: PinOrder = { kind: 'pin', directory, kinds, sysctls, ...(hostname === undefined ? {} : { hostname }) };
+  const give = async (whole: PinOrder): Promise<void> => {
+    const bound = { clock, timeoutMs: hostLimits.pinMs };
+    await turn.with(() => askKernelThread(whole, { attempted: `pin namespaces in ${directory}`, subject: directory, bound }));
   };
   if (user === undefined) await give(order);
   else {
@@ -134,82 +134,16 @@ function checkSysctls(sysctls: readonly Sysctl[], kinds: readonly PinKind[], dir
   }
 }
 
-const turn = new Semaphore('namespace worker', 1, hostLimits.pinsWaiting);
-let worker: Promise<Worker> | undefined;
-let orders = 0;
-
-/** Ends the worker thread; the next pin starts a new one. */
-export async function stopNamespaceWorker(): Promise<void> {
-  const running = worker;
-  worker = undefined;
-  await (await running)?.terminate();
-}
-
-async function startWorker(): Promise<Worker> {
-  // libuv starts all threads of its pool at the first use, in the namespaces of whoever uses it first
-  await stat('/');
-  const file = import.meta.url.endsWith('.ts') ? './namespaces-worker.ts' : './namespaces-worker.js';
-  const host = PIN_KINDS.map((kind) => {
-    const path = `/proc/self/ns/${kind}`;
-    return { kind, fd: openSync(path, 'r'), name: readlinkSync(path) };
-  });
-  const started = new Worker(new URL(file, import.meta.url), {
-    workerData: { host } satisfies WorkerStart,
-    // Node knows nothing of descriptors that libc opened there, and would warn at each one that is closed
-    trackUnmanagedFds: false,
-    // it keeps nothing: the least memory that Node's own start needs
-    resourceLimits: { maxOldGenerationSizeMb: 32, maxYoungGenerationSizeMb: 2 },
-  });
-  started.once('exit', () => host.forEach(({ fd }) => closeSync(fd)));
-  started.unref();
-  return started;
-}
+/** One at a time: a thread that could not come back must not begin another pod. */
+const turn = new Semaphore('namespace thread', 1, hostLimits.pinsWaiting);
 
 /**
  * A socket of the given family and type in the network namespace pinned at `netns`; the caller owns the descriptor.
  * Throws a fault of kind `outside` when the namespace is gone or does not know the family.
  */
 export async function socketInNamespace(netns: string, family: number, type: number, clock: ClockPort): Promise<number> {
-  const { fd } = await turn.with(() => giveOrder({ netns, family, type }, clock));
-  return fd ?? fail('bug', `make a socket in network namespace ${netns}: the thread gave none`, { subject: netns });
-}
-
-type Order = Omit<PinOrder, 'id'> | Omit<SocketOrder, 'id'>;
-
-async function giveOrder(order: Order, clock: ClockPort): Promise<PinAnswer> {
-  const attempted = 'netns' in order ? `make a socket in network namespace ${order.netns}` : `pin namespaces in ${order.directory}`;
-  const subject = 'netns' in order ? order.netns : order.directory;
-  worker ??= startWorker();
-  const thread = await worker;
-  orders += 1;
-  const id = orders;
-  const answer = await new Promise<PinAnswer>((resolve) => {
-    const lost = (reason: string): void => {
-      const message = `${attempted}: the namespace thread ${reason}`;
-      settle({ id, isLost: true, failure: fault('outside', message, { subject, retryable: true }) });
-    };
-    const onAnswer = (answered: PinAnswer): void => {
-      if (answered.id === id) settle(answered);
-    };
-    const onError = (error: unknown): void => lost(`failed: ${error instanceof Error ? error.message : String(error)}`);
-    const onExit = (): void => lost('ended');
-    const timer = clock.setTimeout(() => lost(`gave no answer in ${hostLimits.pinMs} ms`), hostLimits.pinMs);
-    const settle = (result: PinAnswer): void => {
-      clock.clearTimeout(timer);
-      thread.off('message', onAnswer).off('error', onError).off('exit', onExit);
-      resolve(result);
-    };
-    thread.on('message', onAnswer).on('error', onError).on('exit', onExit);
-    thread.postMessage({ ...order, id });
-  });
-  // a thread that is still in a pod's namespaces would mix two pods; one that hangs can't be waited for
-  if (answer.isLost) discard(thread);
-  if (answer.failure !== undefined) throw new FaultError(answer.failure);
-  return answer;
-}
-
-function discard(thread: Worker): void {
-  worker = undefined;
-  thread.on('error', () => undefined);
-  void thread.terminate();
+  const attempted = `make a socket in network namespace ${netns}`;
+  const bound = { clock, timeoutMs: hostLimits.pinMs };
+  const fd = await turn.with(() => askKernelThread({ kind: 'socket', netns, family, type }, { attempted, subject: netns, bound }));
+  return typeof fd === 'number' ? fd : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
 }

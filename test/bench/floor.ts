@@ -4,7 +4,8 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import type { ContainerId } from '../../src/base/ids.ts';
 import { realClock } from '../../src/host/clock.ts';
-import { type PinRequest, pinNamespaces, preparePinRoot, releasePinRoot, stopNamespaceWorker, unpinNamespaces } from '../../src/host/namespaces.ts';
+import { stopKernelThread } from '../../src/host/kernel-thread.ts';
+import { type PinRequest, pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '../../src/host/namespaces.ts';
 import { runTool } from '../../src/host/process-tool.ts';
 import { realRandom } from '../../src/host/random.ts';
 import { watchDirectory } from '../../src/host/watch.ts';
@@ -69,7 +70,7 @@ export class Floor {
 
   async close(): Promise<void> {
     this.#closeWatch();
-    await stopNamespaceWorker();
+    await stopKernelThread();
     await releasePinRoot(this.#path('ns'));
   }
 

@@ -10,7 +10,7 @@ import { detectCgroups } from '../../../src/host/cgroup-layout.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { createLayout, sandboxCgroup } from '../../../src/host/layout.ts';
 import { unmount } from '../../../src/host/mounts.ts';
-import { stopNamespaceWorker } from '../../../src/host/namespaces.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
 import { createHostDriver } from '../../../src/host/sandbox-driver.ts';
 import { openDisk } from '../../../src/journal/disk.ts';
 import { diskConformance } from '../../conformance/disk.ts';
@@ -49,7 +49,7 @@ if (isRoot) {
     if (id === undefined) throw new Error(`no id of ${number}`);
     return id;
   };
-  afterAll(() => stopNamespaceWorker());
+  afterAll(() => stopKernelThread());
 
   hostConformance('the kernel', async () => {
     const root = mkdtempSync(join(tmpdir(), 'troupe-host-'));

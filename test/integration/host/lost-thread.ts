@@ -2,7 +2,8 @@
 import { readdirSync, readlinkSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { realClock } from '../../../src/host/clock.ts';
-import { pinNamespaces, stopNamespaceWorker, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { pinNamespaces, unpinNamespaces } from '../../../src/host/namespaces.ts';
 
 const root = process.argv[2] ?? '';
 const clock = realClock();
@@ -12,7 +13,7 @@ for (const name of names) {
   const { net } = await pinNamespaces({ directory: join(root, name), net: true, ipc: true, uts: true, sysctls: [] }, clock);
   if (net !== undefined) pinned.push(statSync(net).ino);
 }
-await stopNamespaceWorker();
+await stopKernelThread();
 const host = readlinkSync('/proc/self/ns/net');
 /** Threads that are not in the host's network; a terminated one may take a moment to end. */
 const strays = (): string[] =>

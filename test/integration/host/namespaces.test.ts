@@ -2,12 +2,12 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSyn
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
 import {
   isNamespacePin,
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
-  stopNamespaceWorker,
   unpinNamespaces,
 } from '../../../src/host/namespaces.ts';
 import { readMountInfo, findMount } from '../../../src/host/mountinfo.ts';
@@ -41,7 +41,7 @@ describeAsRoot('namespaces without a process', () => {
   beforeAll(() => preparePinRoot(root));
   afterAll(async () => {
     for (const name of existsSync(root) ? readdirSync(root) : []) await unpinNamespaces(join(root, name));
-    await stopNamespaceWorker();
+    await stopKernelThread();
     await releasePinRoot(root);
     expect(mountPointsBelow(root)).toEqual([]);
   });
@@ -165,7 +165,7 @@ describeAsRoot('namespaces without a process', () => {
   });
 
   test('a new worker takes over when one ended', async () => {
-    await stopNamespaceWorker();
+    await stopKernelThread();
     const directory = join(root, 'after');
     expect(await pinNamespaces({ ...all, directory }, clock)).toMatchObject({ net: join(directory, 'net') });
   });

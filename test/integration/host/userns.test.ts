@@ -2,7 +2,8 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, readlinkSync, statSyn
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
-import { isNamespacePin, pinNamespaces, preparePinRoot, releasePinRoot, stopNamespaceWorker, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { isNamespacePin, pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '../../../src/host/namespaces.ts';
 import { attach, unmount } from '../../../src/host/mounts.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import { idmappedTree } from '../../../src/host/userns-idmap.ts';
@@ -21,7 +22,7 @@ describeAsRoot('a user namespace of a pod', () => {
   beforeAll(() => preparePinRoot(root));
   afterAll(async () => {
     for (const name of existsSync(root) ? readdirSync(root) : []) await unpinNamespaces(join(root, name));
-    await stopNamespaceWorker();
+    await stopKernelThread();
     await releasePinRoot(root);
     expect(mountPointsBelow(scratch)).toEqual([]);
   });

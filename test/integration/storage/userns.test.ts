@@ -7,7 +7,8 @@ import type { Digest } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/layout.ts';
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
 import { attach, mountOverlay } from '../../../src/host/mounts.ts';
-import { pinNamespaces, preparePinRoot, releasePinRoot, stopNamespaceWorker, unpinNamespaces } from '../../../src/host/namespaces.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '../../../src/host/namespaces.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { idmappedTree } from '../../../src/host/userns-idmap.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
@@ -43,7 +44,7 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
   });
   afterAll(async () => {
     await unpinNamespaces(layout.pinDir(sandboxId));
-    await stopNamespaceWorker();
+    await stopKernelThread();
     await releasePinRoot(layout.pinsDir);
     expect(mountsBelow()).toEqual([]);
   });

@@ -1,5 +1,6 @@
-/** What the namespace worker and the main thread say to each other: plain data. */
+/** What the kernel thread and the main thread say to each other: plain data. */
 import type { Fault } from '../base/fault.ts';
+import type { CgroupLayout } from './cgroup-layout.ts';
 import type { Sysctl } from './sysctl.ts';
 
 export const PIN_KINDS = ['net', 'ipc', 'uts'] as const;
@@ -12,7 +13,7 @@ export const USER_PIN = 'user';
 export type PinPaths = { readonly [K in PinKind | typeof USER_PIN]?: string };
 
 export interface PinOrder {
-  readonly id: number;
+  readonly kind: 'pin';
   /** Absolute; exists already. */
   readonly directory: string;
   readonly kinds: readonly PinKind[];
@@ -29,18 +30,37 @@ export interface PinOrder {
 
 /** A socket that belongs to another network namespace: it stays there whoever uses it. */
 export interface SocketOrder {
-  readonly id: number;
+  readonly kind: 'socket';
   /** The pinned namespace. */
   readonly netns: string;
   readonly family: number;
   readonly type: number;
 }
 
-export interface PinAnswer {
+/** What is to be done with a cgroup in all hierarchies; what each gives stands in cgroup-thread.ts. */
+export interface CgroupOrder {
+  readonly kind: 'cgroup';
+  readonly act: 'create' | 'remove' | 'exists' | 'list' | 'move' | 'killAtOnce' | 'freeze' | 'killMembers' | 'thaw';
+  readonly layout: CgroupLayout;
+  readonly path: string;
+  /** The process to be moved. */
+  readonly pid?: number;
+}
+
+export type ThreadOrder = PinOrder | SocketOrder | CgroupOrder;
+
+export interface ThreadRequest {
   readonly id: number;
-  /** For a socket order that succeeded: descriptors belong to the process, whichever of its threads opened them. */
-  readonly fd?: number;
+  readonly order: ThreadOrder;
+}
+
+export interface ThreadAnswer {
+  readonly id: number;
+  /** For a socket order the descriptor: it belongs to the process, whichever of its threads opened it. */
+  readonly value?: unknown;
   readonly failure?: Fault;
+  /** The errno's name, where the failure has one. */
+  readonly code?: string;
   /** The thread is not in the host's namespaces any more and must not be used again. */
   readonly isLost: boolean;
 }

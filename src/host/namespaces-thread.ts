@@ -1,12 +1,12 @@
 /**
- * The one thread that leaves the host's namespaces. It makes a pod's namespaces by unshare, sets them up from the
+ * Of the kernel thread: what leaves the host's namespaces, as no other thread does. It makes a pod's namespaces by unshare, sets them up from the
  * inside, pins them by bind mounts of its own /proc/thread-self/ns files, and comes back.
  *
  * Only synchronous calls here: an asynchronous one runs in libuv's pool, which is the whole process's, in the host's
  * namespaces (a sysctl would be set on the host) — and a pool made by this thread would live in a pod's.
  */
 import { closeSync, openSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';
-import { parentPort, workerData } from 'node:worker_threads';
+import { workerData } from 'node:worker_threads';
 import { FaultError, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import { codeOf, must } from './errno.ts';
@@ -27,8 +27,8 @@ import {
   UMOUNT_NOFOLLOW,
 } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
-import { USER_PIN } from './namespaces-protocol.ts';
-import type { PinAnswer, PinKind, PinOrder, SocketOrder, WorkerStart } from './namespaces-protocol.ts';
+import { USER_PIN } from './thread-protocol.ts';
+import type { PinKind, PinOrder, SocketOrder, ThreadAnswer, WorkerStart } from './thread-protocol.ts';
 import { sysctlNamespace, sysctlPath } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 
@@ -40,13 +40,9 @@ const UNCHANGED = 0xffffffff;
 /** Opened by the main thread, which never leaves the host's namespaces. */
 const host = (workerData as WorkerStart).host;
 
-parentPort?.on('message', (order: PinOrder | SocketOrder) => {
-  parentPort?.postMessage('netns' in order ? makeSocket(order) : carryOut(order));
-});
-
 /** In that namespace for one call of socket(2) only; the descriptor is the main thread's from then on. */
-function makeSocket(order: SocketOrder): PinAnswer {
-  const { id, netns, family, type } = order;
+export function makeSocket(order: SocketOrder): Omit<ThreadAnswer, 'id'> {
+  const { netns, family, type } = order;
   let failure: Fault | undefined;
   let fd: number | undefined;
   try {
@@ -56,10 +52,11 @@ function makeSocket(order: SocketOrder): PinAnswer {
     failure = toFault(error);
   }
   const isLost = !comeBack();
-  return { id, isLost, ...(failure === undefined ? {} : { failure }), ...(fd === undefined ? {} : { fd }) };
+  return { isLost, ...(failure === undefined ? {} : { failure }), ...(fd === undefined ? {} : { value: fd }) };
 }
 
-function carryOut(order: PinOrder): PinAnswer {
+/** Makes and pins them; what was pinned of a part is undone. */
+export function pinInThread(order: PinOrder): Omit<ThreadAnswer, 'id'> {
   let failure: Fault | undefined;
   const pinned: string[] = [];
   try {
@@ -69,7 +66,7 @@ function carryOut(order: PinOrder): PinAnswer {
   }
   const isLost = !comeBack();
   if (failure !== undefined) for (const path of pinned) undoPin(path);
-  return { id: order.id, isLost, ...(failure === undefined ? {} : { failure }) };
+  return { isLost, ...(failure === undefined ? {} : { failure }) };
 }
 
 function makeAndPin(order: PinOrder, pinned: string[]): void {
