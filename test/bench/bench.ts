@@ -9,10 +9,11 @@ import { runOrThrow } from '../support/run.ts';
 import { runc14 } from '../support/tools/go-tools.ts';
 import { HangingRuntime } from '../e2e/hung/support.ts';
 import { whyNoDeadMount } from '../support/dead-mount.ts';
-import { type DaemonPod, latencies, memoryOf, startPod } from './daemon-pods.ts';
+import { type DaemonPod, latencies, type Memory, memoryOf, startPod } from './daemon-pods.ts';
 import { Floor, type FloorPod, type Parts, total } from './floor.ts';
 import { whileHanging } from './hanging.ts';
-import { type Pair, type Report, reportText } from './report.ts';
+import { type Pair, pairsText, type Report, reportText } from './report.ts';
+import { type Collector, startCollector } from './waterfall.ts';
 
 /** Pods that are started and ended before anything is counted: images, caches, JIT. */
 const WARM_UP = 3;
@@ -27,15 +28,20 @@ export async function bench(args: readonly string[]): Promise<void> {
       groups: { type: 'string', default: '4' },
       pods: { type: 'string', default: '50' },
       runtime: { type: 'string' },
+      only: { type: 'string', default: '' },
+      waterfall: { type: 'boolean', default: false },
     },
   });
   const runtimePath = values.runtime === undefined ? await runc14() : values.runtime === 'debian' ? '/usr/sbin/runc' : values.runtime;
   const hanging = new HangingRuntime();
-  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path } });
+  const collector = values.waterfall ? await startCollector() : undefined;
+  const tracing = collector === undefined ? {} : { tracing: collector.address };
+  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path }, ...tracing });
   let floor: Floor | undefined;
   const cleanUp = async (): Promise<void> => {
     await floor?.close();
     await world.close();
+    await collector?.close();
     hanging.dispose();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void world.close().finally(() => process.exit(130)));
@@ -45,28 +51,79 @@ export async function bench(args: readonly string[]): Promise<void> {
     const templates = { pod: await startPod(world, image, 'pod'), host: await startPod(world, image, 'host') };
     floor = await openFloor(world, runtimePath, templates);
     const sides = { world, image, floor };
-    const alone: Record<string, Pair> = {};
-    for (const network of ['pod', 'host'] as const) {
-      await pairs(sides, network, WARM_UP, 1);
-      console.log(`${network} network, alone: ${values.rounds} rounds`);
-      Object.assign(alone, named(network, 'alone', await pairs(sides, network, Number(values.rounds), 1)));
-      console.log(`${network} network, ${GROUP} at once: ${values.groups} rounds`);
-      Object.assign(alone, named(network, `${GROUP} at once`, await pairs(sides, network, Number(values.groups), GROUP)));
-    }
-    const report: Report = {
-      pairs: alone,
-      empty,
-      ...(await crowded(sides, Number(values.pods))),
-      exec: await execPairs(sides, templates.pod, Number(values.rounds)),
-      hanging: whyNoDeadMount() === '' ? await whileHanging(world, image, hanging) : undefined,
-      versions: await versions(runtimePath),
-    };
+    const sizes = { rounds: Number(values.rounds), groups: Number(values.groups), pods: Number(values.pods) };
+    if (values.only === '') await measureAll({ sides, templates, empty, hanging, runtimePath, sizes });
+    else await measureSome(values.only.split(','), { sides, templates, sizes, collector });
     for (const pod of Object.values(templates)) await pod.stop();
-    const text = reportText(report);
-    console.log(`\n${text}`);
-    writeFigures('bench', 'Bench', text);
   } finally {
     await cleanUp();
+  }
+}
+
+interface Sizes {
+  readonly rounds: number;
+  readonly groups: number;
+  readonly pods: number;
+}
+
+type Templates = Readonly<Record<'pod' | 'host', DaemonPod>>;
+
+interface Whole {
+  readonly sides: Sides;
+  readonly templates: Templates;
+  readonly empty: Memory;
+  readonly hanging: HangingRuntime;
+  readonly runtimePath: string;
+  readonly sizes: Sizes;
+}
+
+async function measureAll({ sides, templates, empty, hanging, runtimePath, sizes }: Whole): Promise<void> {
+  const all: Record<string, Pair> = {};
+  for (const network of ['pod', 'host'] as const) {
+    await pairs(sides, network, WARM_UP, 1);
+    console.log(`${network} network, alone: ${sizes.rounds} rounds`);
+    Object.assign(all, named(network, 'alone', await pairs(sides, network, sizes.rounds, 1)));
+    console.log(`${network} network, ${GROUP} at once: ${sizes.groups} rounds`);
+    Object.assign(all, named(network, `${GROUP} at once`, await pairs(sides, network, sizes.groups, GROUP)));
+  }
+  const report: Report = {
+    pairs: all,
+    empty,
+    ...(await crowded(sides, sizes.pods)),
+    exec: await execPairs(sides, templates.pod, sizes.rounds),
+    hanging: whyNoDeadMount() === '' ? await whileHanging(sides.world, sides.image, hanging) : undefined,
+    versions: await versions(runtimePath),
+  };
+  const text = reportText(report);
+  console.log(`\n${text}`);
+  writeFigures('bench', 'Bench', text);
+}
+
+interface Some {
+  readonly sides: Sides;
+  readonly templates: Templates;
+  readonly sizes: Sizes;
+  readonly collector: Collector | undefined;
+}
+
+/** Rows for whoever changes something: printed, never written down. */
+async function measureSome(names: readonly string[], { sides, templates, sizes, collector }: Some): Promise<void> {
+  const rowsOf: Readonly<Record<string, () => Promise<Readonly<Record<string, Pair>>>>> = {
+    pod: async () => named('pod', 'alone', await pairs(sides, 'pod', sizes.rounds, 1)),
+    pod10: async () => named('pod', `${GROUP} at once`, await pairs(sides, 'pod', sizes.groups, GROUP)),
+    host: async () => named('host', 'alone', await pairs(sides, 'host', sizes.rounds, 1)),
+    host10: async () => named('host', `${GROUP} at once`, await pairs(sides, 'host', sizes.groups, GROUP)),
+    exec: async () => ({ 'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds) }),
+  };
+  await pairs(sides, 'pod', WARM_UP, 1);
+  await collector?.settle();
+  for (const name of names) {
+    const measure = rowsOf[name];
+    if (measure === undefined) throw new Error(`--only ${name}: one of ${Object.keys(rowsOf).join(', ')} is wanted`);
+    collector?.clear();
+    console.log(pairsText(await measure()));
+    await collector?.settle();
+    if (collector !== undefined) console.log(`\n${collector.text()}\n`);
   }
 }
 

@@ -34,13 +34,7 @@ export function reportText(report: Report): string {
   return [
     `${report.versions}. All times in ms. The floor is the same plugins, conmon and runtime called in sequence by a bare loop, in the same run, in turn with the daemon; the ratio is the median of pairs.`,
     '',
-    '| what | n | p50 | p99 | floor p50 | floor p99 | ratio |',
-    '|---|---|---|---|---|---|---|',
-    ...Object.entries({ ...report.pairs, ...exec }).map(([name, pair]) => pairRow(name, pair)),
-    '',
-    'Parts, median:',
-    '',
-    ...Object.entries(report.pairs).flatMap(([name, pair]) => [`- ${name}: ${partsText(pair.daemonParts)}; floor: ${partsText(pair.floorParts)}`]),
+    pairsText({ ...report.pairs, ...exec }),
     '',
     '| memory of the daemon, MiB | RSS | PSS | anonymous |',
     '|---|---|---|---|',
@@ -53,6 +47,18 @@ export function reportText(report: Report): string {
       ([name, values]) => `| ${name} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`,
     ),
     ...(report.hanging === undefined ? [] : hangingRows(report.hanging)),
+  ].join('\n');
+}
+
+/** The rows of the pairs, and what each is made of. */
+export function pairsText(pairs: Readonly<Record<string, Pair>>): string {
+  const inParts = Object.entries(pairs).filter(([, { daemonParts }]) => daemonParts.length > 0);
+  return [
+    '| what | n | p50 | p99 | floor p50 | floor p99 | ratio |',
+    '|---|---|---|---|---|---|---|',
+    ...Object.entries(pairs).map(([name, pair]) => pairRow(name, pair)),
+    ...(inParts.length === 0 ? [] : ['', 'Parts, median:', '']),
+    ...inParts.map(([name, pair]) => `- ${name}: ${partsText(pair.daemonParts)}; floor: ${partsText(pair.floorParts)}`),
   ].join('\n');
 }
 
