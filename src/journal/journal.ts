@@ -332,11 +332,13 @@ class Writer<S> implements JournalPort {
 
   /** Deletes a file that was refused. A power loss may bring it back: the next rewrite goes over it. */
   async #takeBack(name: string, files: readonly (DiskFile | undefined)[]): Promise<void> {
-    try {
-      for (const file of files) await file?.close();
-      await this.#disk.unlink(name);
-    } catch (thrown) {
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: a refused file could not be deleted');
+    // one that can't be closed must go all the same: the next start would read it
+    for (const act of [...files.map((file) => async () => file?.close()), () => this.#disk.unlink(name)]) {
+      try {
+        await act();
+      } catch (thrown) {
+        this.#log.warn({ reason: toFault(thrown).message }, 'journal: a refused file could not be deleted');
+      }
     }
   }
 

@@ -143,8 +143,9 @@ export interface JournalPort {
    * Appends the records as one group, in order. With `sync` the promise settles
    * once they are durable; without, once they stand in the queue (they reach the
    * kernel with the next write, which is started at once). A rejected append
-   * leaves no trace: none of its records is ever read back as a fact, or the
-   * journal is dead and every later append rejects (F19).
+   * leaves no trace: its records are cut off, at the latest by the next append
+   * that succeeds (F19). Only where the disk refuses the cut as well, and the
+   * daemon is killed before such an append, may the next start read them.
    */
   append(records: readonly JournalRecord[], options: { readonly sync: boolean }): Promise<void>;
 }

@@ -166,6 +166,20 @@ describe('journal on a bad disk', () => {
     expect(textOf((await rig.next().open()).state)).toBe(textOf(state));
   });
 
+  it('F19 a new file that is refused after its rename goes although it can\'t be closed (sim seed 9388)', async () => {
+    const rig = new Rig();
+    const { journal } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    const from = rig.operations.length;
+    rig.trouble = (now, operation) => {
+      if (now <= from) return undefined;
+      // the append's own sync, then the directory's after the rename, then each close
+      return now === from + 1 || operation === 'syncDirectory' || operation === 'close' ? 'EIO' : undefined;
+    };
+    await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toThrow('EIO');
+    expect(textOf((await rig.next().open()).state)).toBe(texts[1]);
+  });
+
   it('F21 a full disk: the reserve lets the ends of things be recorded, then appends are refused and leave nothing', { timeout: 30_000 }, async () => {
     const model = new DiskModel();
     const rig = new Rig(model);
