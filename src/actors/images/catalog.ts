@@ -2,7 +2,8 @@
 import { parseImageId } from '../../base/ids.ts';
 import type { ImageRecord } from '../ports/specs.ts';
 
-type Images = Iterable<ImageRecord>;
+/** What names are looked up by. */
+type Names = Pick<ImageRecord, 'id' | 'repoTags' | 'repoDigests'>;
 
 /** Shortest id prefix that is looked up; shorter ones would shadow names (containers tools use 3 too, we are stricter). */
 const PREFIX_DIGITS = 5;
@@ -11,7 +12,7 @@ const PREFIX_DIGITS = 5;
  * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `normalise` gives the
  * full form of a reference and may throw for text that is none; then only ids are tried.
  */
-export function findImage(images: Images, name: string, normalise: (reference: string) => string): ImageRecord | undefined {
+export function findImage<I extends Names>(images: Iterable<I>, name: string, normalise: (reference: string) => string): I | undefined {
   const all = [...images];
   const byId = imageById(all, name);
   if (byId !== undefined) return byId;
@@ -20,7 +21,7 @@ export function findImage(images: Images, name: string, normalise: (reference: s
   return all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
 }
 
-function imageById(images: readonly ImageRecord[], name: string): ImageRecord | undefined {
+function imageById<I extends Names>(images: readonly I[], name: string): I | undefined {
   const whole = parseImageId(name) ?? parseImageId(`sha256:${name}`);
   if (whole !== undefined) return images.find((image) => image.id === whole);
   const hex = name.startsWith('sha256:') ? name.slice('sha256:'.length) : name;
@@ -30,7 +31,7 @@ function imageById(images: readonly ImageRecord[], name: string): ImageRecord | 
 }
 
 /** `repo:tag@digest` means the digest (the tag is a comment); the repository must be the same. */
-function hasDigest(image: ImageRecord, reference: string): boolean {
+function hasDigest(image: Names, reference: string): boolean {
   const at = reference.indexOf('@');
   if (at < 0) return false;
   const digest = reference.slice(at);

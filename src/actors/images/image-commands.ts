@@ -106,10 +106,28 @@ function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
 }
 
 /**
+ * A pull that everybody has left goes on once its record is on its way to the disk. It would bring the image back after
+ * this call has said that there is none (I7).
+ */
+async function untilCommitted(stage: ImageStage, name: string, call: Call): Promise<void> {
+  const { directory, ports } = stage;
+  const attempted = `RemoveImage ${name}`;
+  const coming = directory.pulls().filter(({ state, imageId, reference, repoDigest }) => {
+    const image = { id: imageId as ImageId, repoTags: [reference], repoDigests: [repoDigest] };
+    return state === 'committing' && findImage([image], name, (one) => ports.images.normalise(one)) !== undefined;
+  });
+  const waits = coming.map(({ address }) =>
+    ask<true>(stage, call, { address, attempted: `${attempted}: waiting for its pull`, answer: (_view, gone) => (gone ? { ok: true } : undefined) }),
+  );
+  await Promise.all(waits);
+}
+
+/**
  * Removes the image that the name means, with all its names (the CRI's contract since the image specs of critest).
  * Layers that nobody else uses are deleted before it answers. Succeeds when there is no such image.
  */
 export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
+  await untilCommitted(stage, name, call);
   const image = findImage(stage.ledger.images.values(), name, (reference) => stage.ports.images.normalise(reference));
   if (image === undefined) return;
   const owner = `image/${image.id}`;
