@@ -36,7 +36,7 @@ import { sandboxEffects } from './sandbox/sandbox.effects.ts';
 import { sandboxMachine } from './sandbox/sandbox.machine.ts';
 import { supervisorLogic } from './supervisor.ts';
 import type { Troupe } from './troupe.ts';
-import { containerView, pullView, sandboxView } from './views.ts';
+import { containerView, isAlive, pullView, sandboxView } from './views.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 
 export interface CastOptions {
@@ -225,7 +225,7 @@ function running(stage: Stage, id: ContainerId, attempted: string) {
   const view = stage.directory.container(id);
   if (view === undefined || !view.listed) fail('notFound', `${attempted}: no such container`, { subject: id });
   const { init } = view;
-  if (view.criState !== 'running' || init === undefined) {
+  if (!isAlive(view) || init === undefined) {
     fail('wrongState', `${attempted}: the container is ${view.path}, not running`, { subject: id });
   }
   return { id, handler: view.handler, spec: view.spec, init, address: view.address };

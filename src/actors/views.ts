@@ -152,6 +152,11 @@ export function pullView(snapshot: AnyMachineSnapshot): PullView {
   return {
     ...base,
     kind: 'pull',
+/** Its process runs, as far as is known: an end whose record is still being written refuses an exec already (I12). */
+export function isAlive(view: ContainerView): boolean {
+  return view.criState === 'running' && view.state !== 'finishing';
+}
+
     reference: context.reference,
     imageId: context.resolved?.id ?? '',
     repoDigest: context.resolved?.repoDigest ?? '',

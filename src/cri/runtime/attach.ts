@@ -1,3 +1,4 @@
+import { isAlive } from '../../actors/views.ts';
 import { fail } from '../../base/fault.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
@@ -11,8 +12,9 @@ import { wantedStreams } from '../validate/streams.ts';
 export function attach({ troupe }: Pick<ServiceOptions, 'troupe'>, urls: UrlIssuer): RpcHandler<typeof RuntimeService.method.attach> {
   return async (request) => {
     const wanted = wantedStreams('Attach', request);
-    const { id, criState, path, spec } = listedContainer(troupe.directory, 'Attach', request.containerId);
-    if (criState !== 'running') fail('wrongState', `Attach ${id}: the container is ${path}, not running`, { subject: id });
+    const view = listedContainer(troupe.directory, 'Attach', request.containerId);
+    const { id, path, spec } = view;
+    if (!isAlive(view)) fail('wrongState', `Attach ${id}: the container is ${path}, not running`, { subject: id });
     if (wanted.tty !== spec.tty) refuse('Attach: tty', `container ${id} ${spec.tty ? 'has a' : 'has no'} terminal`);
     return { url: await urls.urlFor({ kind: 'attach', id, ...wanted }) };
   };

@@ -1,3 +1,4 @@
+import { isAlive } from '../../actors/views.ts';
 import { fail } from '../../base/fault.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
@@ -14,8 +15,9 @@ export function exec({ troupe }: Pick<ServiceOptions, 'troupe'>, urls: UrlIssuer
     const wanted = wantedStreams('Exec', request);
     const argv = words('Exec: cmd', request.cmd);
     if ((argv[0] ?? '') === '') refuse('Exec: cmd', 'names no command');
-    const { id, criState, path } = listedContainer(troupe.directory, 'Exec', request.containerId);
-    if (criState !== 'running') fail('wrongState', `Exec ${id}: the container is ${path}, not running`, { subject: id });
+    const view = listedContainer(troupe.directory, 'Exec', request.containerId);
+    const { id, path } = view;
+    if (!isAlive(view)) fail('wrongState', `Exec ${id}: the container is ${path}, not running`, { subject: id });
     return { url: await urls.urlFor({ kind: 'exec', id, argv, ...wanted }) };
   };
 }

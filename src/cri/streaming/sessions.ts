@@ -4,6 +4,7 @@ import type { Activity } from '../../actors/activity.ts';
 import type { Directory } from '../../actors/directory.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ClientStreams, PortConnection, StreamsPort } from '../../actors/ports/streams.ts';
+import { isAlive } from '../../actors/views.ts';
 import type { ContainerView } from '../../actors/views.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
@@ -108,7 +109,7 @@ function runningContainer(directory: SessionOptions['directory'], { kind, id }: 
   const view = directory.container(id);
   if (view === undefined || !view.listed) return fail('notFound', `${kind} ${id}: no such container`, { subject: id });
   const { init } = view;
-  if (view.criState !== 'running' || init === undefined) {
+  if (!isAlive(view) || init === undefined) {
     return fail('wrongState', `${kind} ${id}: the container is ${view.path}, not running`, { subject: id });
   }
   return { ...view, init };
