@@ -35,6 +35,8 @@ export interface Question<T> {
   readonly onSent?: () => void;
   /** The answer, or undefined to wait on. `gone` with the actor's last view, or undefined when it never was. */
   readonly answer: (view: View | undefined, gone: boolean) => Outcome<T> | undefined;
+  /** Called as soon as the answer is a good one: nothing that other calls do comes between the two. */
+  readonly onOk?: () => void;
 }
 
 /**
@@ -68,7 +70,14 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
         if (told !== undefined && !gone) tell();
         return;
       }
-      finish(() => ('ok' in outcome ? resolve(outcome.ok) : reject(new FaultError(outcome.fault))));
+      finish(() => {
+        if ('fault' in outcome) {
+          reject(new FaultError(outcome.fault));
+          return;
+        }
+        question.onOk?.();
+        resolve(outcome.ok);
+      });
     };
     const stopEarly = (kind: 'timedOut' | 'cancelled'): void =>
       finish(() => reject(new FaultError(fault(kind, stillThere(asker, question, kind), { subject: address }))));

@@ -163,10 +163,12 @@ async function handOut(stage: ContainerStage, id: ContainerId, attempted: string
       return { fault: forCall(view.fault ?? fault('outside', `it is ${view.path}`), `${attempted}: container ${id}`, id) };
     },
   });
-  return claim(stage, id, call);
+  return id;
 }
 
 function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId {
+    // at once: a higher attempt that comes now must not undo what this call hands out (I7)
+    onOk: () => void claim(stage, id, call),
   if (!call.signal.aborted) stage.directory.ref(containerAddress(id))?.send({ type: 'container.claim' });
   return id;
 }
@@ -204,7 +206,8 @@ function untilGone(
     address: view.address,
     attempted: `${attempted}: waiting for container ${view.id} to be undone`,
     ...(command === undefined ? {} : { command, onSent: () => giveUpMaking(stage, view, attempted) }),
-    answer: (now, gone) => (gone || now?.state === 'owing' || now?.state === 'exited' ? { ok: true } : undefined),
+    // one that somebody was handed meanwhile takes no notice of the command
+    answer: (now, gone) => (gone || now?.state === 'owing' || now?.state === 'exited' || (command !== undefined && now?.claimed === true) ? { ok: true } : undefined),
   });
 }
 

@@ -119,11 +119,12 @@ async function handOut(stage: SandboxStage, id: SandboxId, attempted: string, ca
       return { fault: forCall(view.fault ?? fault('superseded', 'it was stopped meanwhile'), `${attempted}: sandbox ${id}`, id) };
     },
   });
-  return claim(stage, id, call);
+  return id;
 }
 
 /** From now on a client knows the id, unless it has gone in this very moment. */
 function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
+    onOk: () => void claim(stage, id, call),
   if (!call.signal.aborted) stage.directory.ref(sandboxAddress(id))?.send({ type: 'sandbox.claim' });
   return id;
 }

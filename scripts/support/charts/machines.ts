@@ -69,7 +69,7 @@ const container: Charted = {
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
   outputs: { writeBundle: { stopSignal: 'SIGTERM' }, create: PROCESS, start: { startedAtNs: 5n } },
-  ignored: ['entry', 'claimed', 'releaseFault', 'effective', 'init', 'askedAtMonoMs', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
+  ignored: ['entry', 'committed', 'releaseFault', 'effective', 'init', 'askedAtMonoMs', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
   onlyIn: { killAtMonoMs: /^(starting|running|updating|stopping)/u, killingMs: /^stopping/u },
   counted: { updates: 2 },
 };
@@ -104,7 +104,7 @@ const sandbox: Charted = {
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
   outputs: { addNetwork: { ips: ['10.0.0.2'] }, startPause: PROCESS },
-  ignored: ['entry', 'claimed', 'ips', 'pause', 'createdAtNs'],
+  ignored: ['entry', 'claimed', 'committed', 'ips', 'pause', 'createdAtNs'],
 };
 
 const imagePull: Charted = {

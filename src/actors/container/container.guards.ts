@@ -15,6 +15,7 @@ export const containerGuards = {
   /** Its end is known; `unreleased` says that it is recorded too and only something was left behind. */
   hasEnded: ({ context }: Args): boolean => context.entry === 'ended' || context.entry === 'unreleased',
   isUnwanted: ({ context }: Args): boolean => context.unwanted,
+  isUnclaimed: ({ context }: Args): boolean => !context.claimed,
   /** The process ended before the state that could say so was reached. */
   exitIsKnown: ({ context }: Args): boolean => context.exit !== undefined,
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,

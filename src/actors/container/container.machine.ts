@@ -222,7 +222,7 @@ export function containerMachine(effects: ContainerEffects) {
           // nothing of the user's runs yet: the waiting process has no use for a stop signal
           'container.stop': { target: 'stopping.killing', actions: 'keepGrace' },
           'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
-          'container.abandon': 'provisioning.withdrawing',
+          'container.abandon': { guard: 'isUnclaimed', target: 'provisioning.withdrawing' },
           'container.exited': { target: 'finishing', actions: 'keepExit' },
         },
       },
@@ -432,7 +432,7 @@ export function containerMachine(effects: ContainerEffects) {
         exit: 'clearFault',
         on: {
           'container.remove': { target: 'removing', actions: 'wantRemoval' },
-          'container.abandon': { target: 'removing', actions: 'wantRemoval' },
+          'container.abandon': { guard: 'isUnclaimed', target: 'removing', actions: 'wantRemoval' },
           'janitor.retry': [
             { guard: 'isRemoval', target: 'removing' },
             { guard: 'isUnrecorded', target: 'recordingExit' },

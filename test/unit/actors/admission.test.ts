@@ -143,7 +143,7 @@ describe('RunPodSandbox', () => {
 
   it.each<[string, Partial<SandboxSpec>, string, string]>([
     ['a handler that is not configured', { handler: 'kata' }, '', 'invalidRequest'],
-    ['a handler that cannot work here', { handler: 'broken' }, '', 'unsupported'],
+    ['a handler that cannot work here', { handler: 'broken' }, '', 'wrongState'],
     ['no network', {}, 'network', 'notReady'],
   ])('is refused for %s, before anything is written', async (_what, part, failing, kind) => {
     const world = await EasyWorld.serving();
@@ -200,6 +200,22 @@ describe('CreateContainer', () => {
     expect(await first).toEqual(ofKind('superseded'));
     expect(troupe.directory.containers().map((view) => view.id)).toEqual([id]);
     expect(world.asked.slice(0, world.asked.indexOf('journal container.removed')).slice(-2)).toEqual(['runtime.destroy', 'storage.removeRootfs']);
+  });
+
+  it('I7: an id that is just being handed out is not undone by a higher attempt (sim seed 12901)', async () => {
+    const { world, spec, troupe } = await withSandbox();
+    const go = world.hold('runtime.create');
+    const lower = troupe.createContainer(spec(), world.call());
+    await turns();
+    const [view] = troupe.directory.containers();
+    if (view === undefined) throw new Error('no container');
+    let higher: Promise<string> | undefined;
+    troupe.directory.listen(view.address, (now) => {
+      if (now.state === 'created') higher ??= troupe.createContainer(spec({ key: { ...spec().key, attempt: 1 } }), world.call());
+    });
+    await go();
+    const ids = [await lower, await higher];
+    expect(troupe.directory.containers().map(({ id, state, listed }) => ({ id, state, listed }))).toEqual(ids.map((id) => ({ id, state: 'created', listed: true })));
   });
 
   it('of a name that was started is AlreadyExists, with id and state', async () => {
