@@ -302,7 +302,8 @@ const UPDATABLE: ReadonlySet<string> = new Set(['created', 'starting', 'running'
 
 /**
  * Changes the limits of a created or running container; what `change` leaves unset stays. Updates of one container
- * follow one another. Settles once the limits are in force and durable; a fault leaves them as they were.
+ * follow one another. Settles once the limits are in force and durable; a fault leaves them as they were, unless it is
+ * the disk's: where that refuses the record of their end, they are in force and told all the same.
  */
 export async function updateContainer(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
   const attempted = `UpdateContainerResources ${id}`;

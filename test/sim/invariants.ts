@@ -52,7 +52,8 @@ export class Invariants {
     return (
       this.#structure(sandboxes, containers) ??
       this.#noticed(sandboxes) ??
-      this.#limits(containers, ledger) ??
+      checkContainers(this.#world, containers) ??
+      this.#limits(containers) ??
       this.#owners(ledger) ??
       this.#leases() ??
       names(sandboxes, containers) ??
@@ -99,12 +100,11 @@ export class Invariants {
     return undefined;
   }
 
-  /** I10, F09: the limits that status tells are in force, unless an update is at work, has failed, or has no record of its end: the next start goes on with it. */
-  #limits(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
+  /** I10, F09: the limits that status tells are in force, unless an update is at work or has failed in the kernel. */
+  #limits(containers: readonly ContainerView[]): Broken | undefined {
     const { kernel } = this.#world;
     for (const { id, state, spec, updating } of containers) {
       if ((state !== 'created' && state !== 'running') || updating.length > 0 || kernel.limitsUnsure.has(id)) continue;
-      if (ledger.containers.get(id)?.updating !== undefined) continue;
       const inForce = kernel.limits.get(id);
       // its process may have ended, or the machine been restarted, which is told soon
       if (inForce === undefined || kernel.processOf('init', id) === undefined) continue;

@@ -9,8 +9,9 @@
  * starting        the runtime's start, then its record; an exit that comes meanwhile is kept
  * startFailed     the process is killed and the container ends with reason StartError
  * running         settled
- * updating        of created or running: intent, the runtime's update, record; what fails is set back. Updates wait
- *                 for one another; an exit, a stop and a start that come meanwhile are kept
+ * updating        of created or running: intent, the runtime's update, record; an update that fails is set back, one
+ *                 whose record is refused stands. Updates wait for one another; an exit, a stop and a start that come
+ *                 meanwhile are kept
  * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace
  * finishing       the exit is recorded while runtime state and mount are released side by side
  * exited          settled; visible once the record is durable, or was refused: then the exit file is the record
@@ -323,7 +324,8 @@ export function containerMachine(effects: ContainerEffects) {
               src: 'recordUpdated',
               input: withUpdate,
               onDone: { target: 'done', actions: 'keepResources' },
-              onError: { target: 'reverting', actions: 'noteUpdateFault' },
+              // not set back: the intent stands on record, so the next start sets the new limits whatever it reads after it (I10)
+              onError: { target: 'done', actions: ['noteUpdateFault', 'keepResources'] },
             },
           },
           // a runtime sets one limit after the other, and a failure may come between two
