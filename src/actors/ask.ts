@@ -105,6 +105,24 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
 }
 
 /**
+ * Tries again the undo of what a restart would bring back under the name that is asked for (I4): the disk refused to
+ * record that it is not wanted. Rejects with the reason when it is still owed.
+ */
+export function untilForgotten(asker: Asker, { address }: View, attempted: string, call: Call, command: { readonly type: string }): Promise<true> {
+  return ask(asker, call, {
+    address,
+    attempted: `${attempted}: waiting for ${address} to be forgotten`,
+    command,
+    answer: (now, gone) => {
+      if (gone) return { ok: true };
+      if (now?.settled !== true) return undefined;
+      const why = now.fault?.message ?? `it is ${now.path}`;
+      return { fault: fault('outside', `${attempted}: ${address} had this name and is still on record: ${why}`, { subject: address, retryable: true }) };
+    },
+  });
+}
+
+/**
  * An actor's fault for the call that waited: a driver's reason may say neither what was asked for nor of whom. What was
  * given up in its favour by another call (stopped, removed, asked for otherwise) is no going away of this caller.
  */

@@ -3,7 +3,7 @@ import { fault, fail } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
-import { ask, forCall } from './ask.ts';
+import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
 import { containerAddress } from './container/container.context.ts';
 import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
@@ -37,7 +37,7 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
     const sandbox = readySandbox(stage, spec.key.sandboxId, attempted);
     const existing = stage.directory
       .containersByName(spec.key)
-      .find((view) => view.spec.key.attempt === spec.key.attempt && view.state !== 'owing');
+      .find((view) => view.spec.key.attempt === spec.key.attempt && (view.state !== 'owing' || view.committed));
     if (existing === undefined) {
       supersede(stage, spec.key);
       return handOut(stage, begin(stage, spec, sandbox, attempted, call), attempted, call);
@@ -54,6 +54,10 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
     }
     if (existing.state === 'unwinding' || existing.state === 'removing') {
       await untilGone(stage, existing, attempted, call, undefined);
+      continue;
+    }
+    if (existing.state === 'owing') {
+      await untilForgotten(stage, existing, attempted, call, { type: 'container.abandon' });
       continue;
     }
     fail('conflict', `${attempted}: container ${existing.id} has this name and is ${existing.path}`, {
@@ -162,13 +166,13 @@ async function handOut(stage: ContainerStage, id: ContainerId, attempted: string
       if (view.state !== 'owing') return { ok: true };
       return { fault: forCall(view.fault ?? fault('outside', `it is ${view.path}`), `${attempted}: container ${id}`, id) };
     },
+    // at once: a higher attempt that comes now must not undo what this call hands out (I7)
+    onOk: () => void claim(stage, id, call),
   });
   return id;
 }
 
 function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId {
-    // at once: a higher attempt that comes now must not undo what this call hands out (I7)
-    onOk: () => void claim(stage, id, call),
   if (!call.signal.aborted) stage.directory.ref(containerAddress(id))?.send({ type: 'container.claim' });
   return id;
 }

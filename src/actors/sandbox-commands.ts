@@ -2,7 +2,7 @@
 import { fault, fail } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
-import { ask, forCall } from './ask.ts';
+import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
 import type { Ports } from './ports/ports.ts';
 import type { SandboxKey, SandboxSpec } from './ports/specs.ts';
@@ -31,7 +31,7 @@ export function sandboxName({ name, namespace, uid, attempt }: SandboxKey): stri
 export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: Call): Promise<SandboxId> {
   const attempted = `RunPodSandbox ${sandboxName(spec.key)}`;
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
-    const existing = stage.directory.sandboxesByKey(spec.key).find((view) => view.state !== 'owing');
+    const existing = stage.directory.sandboxesByKey(spec.key).find((view) => view.state !== 'owing' || view.committed);
     if (existing === undefined) {
       checkCanRun(stage, spec, attempted);
       supersede(stage, spec.key);
@@ -45,6 +45,10 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
     }
     if (isEnding(existing)) {
       await untilGone(stage, existing, attempted, call, undefined);
+      continue;
+    }
+    if (existing.state === 'owing') {
+      await untilForgotten(stage, existing, attempted, call, { type: 'sandbox.abandon' });
       continue;
     }
     fail('conflict', `${attempted}: sandbox ${existing.id} has this name and is ${existing.path}`, {
@@ -118,13 +122,13 @@ async function handOut(stage: SandboxStage, id: SandboxId, attempted: string, ca
       if (view.ready) return { ok: true };
       return { fault: forCall(view.fault ?? fault('superseded', 'it was stopped meanwhile'), `${attempted}: sandbox ${id}`, id) };
     },
+    onOk: () => void claim(stage, id, call),
   });
   return id;
 }
 
 /** From now on a client knows the id, unless it has gone in this very moment. */
 function claim(stage: SandboxStage, id: SandboxId, call: Call): SandboxId {
-    onOk: () => void claim(stage, id, call),
   if (!call.signal.aborted) stage.directory.ref(sandboxAddress(id))?.send({ type: 'sandbox.claim' });
   return id;
 }

@@ -23,7 +23,12 @@ interface Common {
   readonly fault: Fault | undefined;
 }
 
-export interface SandboxView extends Common {
+interface Named {
+  /** A restart would bring it back under its name, also while it is undone: the name is not free. */
+  readonly committed: boolean;
+}
+
+export interface SandboxView extends Common, Named {
   readonly kind: 'sandbox';
   readonly id: SandboxId;
   readonly spec: SandboxSpec;
@@ -42,7 +47,7 @@ export interface SandboxView extends Common {
 
 export type CriState = 'created' | 'running' | 'exited';
 
-export interface ContainerView extends Common {
+export interface ContainerView extends Common, Named {
   readonly kind: 'container';
   readonly id: ContainerId;
   /** As asked for, with the limits that are in force now. */
@@ -95,6 +100,7 @@ export function sandboxView(snapshot: AnyMachineSnapshot): SandboxView {
     ready: snapshot.hasTag('ready'),
     listed: snapshot.hasTag('listed'),
     claimed: context.claimed,
+    committed: context.committed,
     ips: context.ips,
     pause: context.pause,
     owesStop,
@@ -121,6 +127,7 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
     criState: criState(base.state, context),
     listed: snapshot.hasTag('listed') && context.claimed,
     claimed: context.claimed,
+    committed: context.committed,
     exit: ended ? context.exit : undefined,
     init: context.init,
     effective: context.effective,
@@ -145,6 +152,11 @@ function criState(state: string, context: ContainerContext): CriState {
   return 'created';
 }
 
+/** Its process runs, as far as is known: an end whose record is still being written refuses an exec already (I12). */
+export function isAlive(view: ContainerView): boolean {
+  return view.criState === 'running' && view.state !== 'finishing';
+}
+
 /** The view of a pull's snapshot. */
 export function pullView(snapshot: AnyMachineSnapshot): PullView {
   const context = snapshot.context as PullContext;
@@ -152,11 +164,6 @@ export function pullView(snapshot: AnyMachineSnapshot): PullView {
   return {
     ...base,
     kind: 'pull',
-/** Its process runs, as far as is known: an end whose record is still being written refuses an exec already (I12). */
-export function isAlive(view: ContainerView): boolean {
-  return view.criState === 'running' && view.state !== 'finishing';
-}
-
     reference: context.reference,
     imageId: context.resolved?.id ?? '',
     repoDigest: context.resolved?.repoDigest ?? '',

@@ -228,8 +228,8 @@ export class Invariants {
 /** I4: one owner for a name. What could not be undone has given it up, also while its undo is tried again. */
 function names(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
   const seen = new Set<string>();
-  for (const { spec, state } of [...sandboxes, ...containers]) {
-    if (state === 'owing' || state === 'unwinding') continue;
+  for (const { spec, state, committed } of [...sandboxes, ...containers]) {
+    if (!committed && (state === 'owing' || state === 'unwinding')) continue;
     const name = JSON.stringify(spec.key);
     if (seen.has(name)) return { invariant: 'I4', detail: `two owners of ${name}` };
     seen.add(name);

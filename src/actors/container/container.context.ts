@@ -60,6 +60,8 @@ export interface ContainerContext extends ContainerInput {
   readonly removal: boolean;
   /** Stop, Remove or another wish under the name arrived before it was created. */
   readonly unwanted: boolean;
+  /** Its commit may stand on record, until the intent has taken it back: a start would bring it back under its name. */
+  readonly committed: boolean;
   /** Monotonic milliseconds at which KILL follows; undefined while no stop is under way. */
   readonly killAtMonoMs: number | undefined;
   /** Of the last stop command: the base from which the remaining grace is counted. */
@@ -105,6 +107,7 @@ export function containerContext(input: ContainerInput): ContainerContext {
     owner: containerAddress(input.id),
     removal: false,
     unwanted: false,
+    committed: input.entry !== 'new' && input.entry !== 'intent',
     killAtMonoMs: input.entry === 'stopping' ? input.graceMs : undefined,
     askedAtMonoMs: 0,
     killingMs: 0,

@@ -18,7 +18,8 @@
  * recordingExit   a refused record is tried again, so that it does not depend on the exit file for ever
  * removing        everything it had is undone, then the record
  * unwinding       a create that failed or is not wanted
- * owing           settled; the unwinding failed too: never listed, tried again until it is paid
+ * owing           settled; the unwinding failed too: never listed, tried again until it is paid; the name is free,
+ *                 unless a start could read a commit that was not taken back
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → created → starting → running
@@ -81,6 +82,9 @@ export function containerMachine(effects: ContainerEffects) {
       claim: assign({ claimed: true }),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
+      // also one that is refused: where the disk refuses the cut as well, the next start reads it
+      beginCommit: assign({ committed: true }),
+      noteWithdrawn: assign({ committed: false }),
       beginRootfs: assign({ begun: ({ context }) => [...context.begun, 'rootfs' as const] }),
       beginRuntime: assign({ begun: ({ context }) => [...context.begun, 'runtime' as const] }),
       dropUndone: assign({
@@ -190,6 +194,7 @@ export function containerMachine(effects: ContainerEffects) {
             },
           },
           committing: {
+            entry: 'beginCommit',
             invoke: {
               src: 'recordCreated',
               input: withCommit,
@@ -202,7 +207,7 @@ export function containerMachine(effects: ContainerEffects) {
             invoke: {
               src: 'recordIntent',
               input: withCreation,
-              onDone: '#container.unwinding',
+              onDone: { target: '#container.unwinding', actions: 'noteWithdrawn' },
               onError: { target: '#container.unwinding', actions: 'noteFault' },
             },
           },

@@ -28,6 +28,8 @@ export interface SandboxContext {
   readonly removal: boolean;
   /** Stop, Remove or another wish under the name arrived before it was ready. */
   readonly unwanted: boolean;
+  /** Its commit may stand on record, until the intent has taken it back: a start would bring it back under its name. */
+  readonly committed: boolean;
   /** Of the last command or of the start; undefined when it went well. */
   readonly fault: Fault | undefined;
 }
@@ -64,10 +66,11 @@ export function sandboxAddress(id: SandboxId): string {
 
 /** The first context. */
 export function sandboxContext(input: SandboxInput): SandboxContext {
-  return { ...input, owner: sandboxAddress(input.id), removal: false, unwanted: false, fault: undefined };
+  const committed = input.entry !== 'new' && input.entry !== 'intent';
+  return { ...input, owner: sandboxAddress(input.id), removal: false, unwanted: false, committed, fault: undefined };
 }
 
-/** Steps that this sandbox needs, in order. A pause process only where a PID namespace is shared. */
+/** Steps that this sandbox needs, in order. A pause process only where a PID namespace is shared or the handler needs one. */
 export function stepsOf(spec: SandboxSpec): readonly SandboxStep[] {
   return SANDBOX_STEPS.filter((step) => {
     if (step === 'network') return spec.namespaces.network === 'pod';

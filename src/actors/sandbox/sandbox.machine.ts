@@ -13,7 +13,8 @@
  * notReady        settled; `begun` names what is still owed, the janitor and every Stop try again
  * removing        containers, what is left to undo, the record
  * unwinding       a start that failed or is not wanted: the undo of each begun step in reverse
- * owing           settled; the unwinding failed too: never listed, tried again until it is paid
+ * owing           settled; the unwinding failed too: never listed, tried again until it is paid; the name is free,
+ *                 unless a start could read a commit that was not taken back
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → pausing → committing → ready
@@ -53,6 +54,9 @@ export function sandboxMachine(effects: SandboxEffects) {
       claim: assign({ claimed: true }),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
+      // also one that is refused: where the disk refuses the cut as well, the next start reads it
+      beginCommit: assign({ committed: true }),
+      noteWithdrawn: assign({ committed: false }),
       beginAll: assign({ begun: ({ context }) => stepsOf(context.spec) }),
       clearFault: assign({ fault: undefined }),
       noteFault: assign({
@@ -179,6 +183,7 @@ export function sandboxMachine(effects: SandboxEffects) {
         },
       },
       committing: {
+        entry: 'beginCommit',
         on: {
           'sandbox.stop': { actions: 'notWanted' },
           'sandbox.remove': { actions: 'notWanted' },
@@ -196,7 +201,7 @@ export function sandboxMachine(effects: SandboxEffects) {
         invoke: {
           src: 'recordIntent',
           input: withCreation,
-          onDone: 'unwinding',
+          onDone: { target: 'unwinding', actions: 'noteWithdrawn' },
           onError: { target: 'unwinding', actions: 'noteFault' },
         },
       },

@@ -18,6 +18,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'runtime.create': process,
   'runtime.writeBundle': { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
   'runtime.observe': { containers: [], pauses: [] },
+  'images.resolve': { ...imageRecord(), repoTag: imageRecord().repoTags[0], repoDigest: imageRecord().repoDigests[0] },
   'storage.observe': { layers: imageRecord().layers.map((layer) => layer.diffId), rootfs: [] },
 };
 

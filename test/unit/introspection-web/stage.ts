@@ -31,7 +31,7 @@ export function sandbox(number: number, path: string, part: Partial<SandboxView>
   const state = path.split(/[.{]/u, 1)[0] ?? '';
   return {
     kind: 'sandbox', address: `sandbox/${sandboxId}`, id: sandboxId, path, state, settled: state === 'ready' || state === 'notReady' || state === 'owing',
-    listed: state !== 'provisioning', claimed: true, fault: undefined, createdAtNs: BigInt(Date.now()) * 1_000_000n, ready: state === 'ready', ips: ['10.62.0.2'],
+    listed: state !== 'provisioning', claimed: true, committed: true, fault: undefined, createdAtNs: BigInt(Date.now()) * 1_000_000n, ready: state === 'ready', ips: ['10.62.0.2'],
     spec: sandboxSpec({ key: { name: `pod-${String(number).padStart(3, '0')}`, namespace: number % 3 === 0 ? 'shop' : 'default', uid: `u${number}`, attempt: 0 } }),
     pause: undefined, owesStop: false, owes: false, debts: [],
     ...part,

@@ -1,0 +1,101 @@
+// What the disk refuses to record, or records too late for the call that asked: what is told, and who owns the name.
+import { describe, expect, it } from 'vitest';
+import { EasyWorld } from './easy-ports.ts';
+import { containerSpec, exit as exitFact, imageRecord, sandboxSpec, turns } from './fixtures.ts';
+
+const ofKind = (kind: string) => expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+const caught = (thrown: unknown): unknown => thrown;
+
+async function withSandbox() {
+  const world = await EasyWorld.serving();
+  const sandboxId = await world.troupe.runSandbox(sandboxSpec(), world.call());
+  const spec = containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } });
+  world.asked.length = 0;
+  return { world, troupe: world.troupe, spec };
+}
+
+describe('a name whose commit is not taken back', () => {
+  it('I4: of a sandbox is not free, since a start would bring it back, until its end is recorded (sim seed 7523)', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('journal sandbox.ready');
+    const first = world.troupe.runSandbox(sandboxSpec(), world.call()).catch(caught);
+    await turns();
+    const [view] = world.troupe.directory.sandboxes();
+    if (view === undefined) throw new Error('no sandbox');
+    const removed = world.troupe.removeSandbox(view.id, world.call()).catch(caught);
+    world.fail('journal sandbox.intent');
+    world.fail('journal sandbox.removed');
+    await go();
+    expect([await first, await removed]).toEqual([ofKind('outside'), ofKind('outside')]);
+    world.mend('journal sandbox.intent');
+    await expect(world.troupe.runSandbox(sandboxSpec(), world.call())).rejects.toMatchObject({
+      fault: { kind: 'outside', message: expect.stringContaining('had this name and is still on record: journal sandbox.intent: refused') as string },
+    });
+    expect(world.troupe.directory.sandboxes()).toHaveLength(1);
+    world.mend('journal sandbox.removed');
+    const id = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    expect(world.troupe.directory.sandboxes()).toMatchObject([{ id, ready: true }]);
+    expect(id).not.toBe(view.id);
+  });
+
+  it('I4: of a container likewise', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    // refused, and the cut may be refused as well: a start would read it
+    world.fail('journal container.created');
+    world.fail('journal container.removed');
+    await expect(troupe.createContainer(spec, world.call())).rejects.toThrow(ofKind('outside'));
+    world.mend('journal container.created');
+    await expect(troupe.createContainer(spec, world.call())).rejects.toMatchObject({
+      fault: { kind: 'outside', message: expect.stringContaining('had this name and is still on record') as string },
+    });
+    world.mend('journal container.removed');
+    const id = await troupe.createContainer(spec, world.call());
+    expect(troupe.directory.containers()).toMatchObject([{ id, state: 'created' }]);
+  });
+});
+
+describe('UpdateContainerResources', () => {
+  it('I10 F09: whose end the disk refuses to record fails, and its limits stand and are told: a start would set them (sim seed 9388)', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const id = await troupe.createContainer(spec, world.call());
+    const change = { ...spec.resources, cpuShares: 77n };
+    world.fail('journal container.updated');
+    await expect(troupe.updateContainer(id, change, world.call())).rejects.toThrow(ofKind('outside'));
+    expect(world.count('runtime.update')).toBe(1);
+    expect(troupe.directory.container(id)?.spec.resources.cpuShares).toBe(77n);
+    expect(world.ledger.containers.get(id)?.updating?.resources.cpuShares).toBe(77n);
+  });
+});
+
+describe('ExecSync', () => {
+  it('I12: is refused as soon as the end is known, also while its record is written (sim seed 12172)', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const id = await troupe.createContainer(spec, world.call());
+    await troupe.startContainer(id, world.call());
+    world.hold('journal container.exited');
+    world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
+    await turns();
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'finishing', criState: 'running' });
+    expect(() => troupe.execSync(id, ['true'], 1000, world.call())).toThrow(ofKind('wrongState'));
+    expect(world.count('runtime.execSync')).toBe(0);
+  });
+});
+
+describe('RemoveImage', () => {
+  it('I7: waits for the record of a pull that everybody has left, which would bring the image back (sim seed 14944)', async () => {
+    const world = await EasyWorld.serving();
+    const { id, repoTags: [reference = ''] } = imageRecord();
+    await world.troupe.removeImage(id, world.call());
+    const go = world.hold('journal image.present');
+    const pulled = world.troupe.pullImage(reference, undefined, world.call(10)).catch(caught);
+    await turns();
+    await world.clock.advance(10);
+    expect(await pulled).toEqual(ofKind('timedOut'));
+    const removals = [world.troupe.removeImage(reference, world.call()), world.troupe.removeImage(id, world.call())];
+    await turns();
+    await go();
+    await Promise.all(removals);
+    expect(world.troupe.images()).toEqual([]);
+    expect(world.asked.lastIndexOf('journal image.removed')).toBeGreaterThan(world.asked.lastIndexOf('journal image.present'));
+  });
+});
