@@ -1,4 +1,4 @@
-/** `npm run sim [-- --seeds N [--within seconds] [--figures] | --seed N | --sweep | --mutants]`, each with `--mode pct`: a failure prints one line that replays exactly. */
+/** `npm run sim`: see USAGE. A failure prints one line that replays exactly. */
 import { parseArgs } from 'node:util';
 import { writeGolden } from './golden.ts';
 import { hunt } from './mutants.ts';
@@ -54,40 +54,104 @@ async function one(seed: number, mode: Mode): Promise<boolean> {
   return failure === undefined;
 }
 
+interface Sweeping {
+  readonly depth: 1 | 2;
+  readonly golden: boolean;
+  readonly figures: boolean;
+}
+
 /** Death before and after each effect. */
-async function sweepAll(depth: 1 | 2, write: boolean): Promise<boolean> {
-  const { known, explored, survived, runs, failures } = await sweep({ depth, every: 1, whole: !write });
+async function sweepAll({ depth, golden, figures }: Sweeping): Promise<boolean> {
+  const { known, explored, survived, runs, failures } = await sweep({ depth, every: 1, whole: !golden });
   for (const { point, pair, failure } of failures) say(`point=${JSON.stringify(point)} ${pair}: step=${failure.step} invariant=${failure.invariant} ${failure.detail}`);
-  if (write) writeGolden(known);
+  if (golden) writeGolden(known);
   say(`crash points known ${known.size} = explored ${explored.size} = survived ${survived.size} (${runs} runs)`);
+  if (figures) {
+    writeFigures(depth === 1 ? 'sweep' : `sweep ${depth}`, `Simulation, sweep${depth === 1 ? '' : ' with a second death in the recovery'}`, [
+      `\`npm run sim -- --sweep${depth === 1 ? '' : ` --depth ${depth}`} --figures\``,
+      '',
+      '| crash points known | explored | survived | runs |',
+      '|---|---|---|---|',
+      `| ${known.size} | ${explored.size} | ${survived.size} | ${runs} |`,
+    ].join('\n'));
+  }
   return known.size === explored.size && explored.size === survived.size;
 }
 
 const HUNTS = 10;
 
 /** Each planted fault is found, and after how many events. */
-async function mutants(): Promise<boolean> {
+async function mutants(figures: boolean): Promise<boolean> {
+  const rows: string[] = [];
   let all = true;
   for (const mutant of MUTANTS) {
     const { found, hunts, meanEvents, first } = await hunt(mutant, HUNTS);
     say(`mutant ${mutant}: found ${found} of ${hunts}, mean events to find ${meanEvents}${first === undefined ? '' : `; such as ${lineOf(first)}`}`);
+    rows.push(`| ${mutant} | ${found} of ${hunts} | ${meanEvents} | ${first?.invariant ?? ''} |`);
     all &&= found === hunts;
+  }
+  if (figures) {
+    const head = ['`npm run sim -- --mutants --figures`', '', '| planted bug | found | mean events to find it | found first by |', '|---|---|---|---|'];
+    writeFigures('mutants of the simulation', 'Simulation, planted bugs', [...head, ...rows].join('\n'));
   }
   return all;
 }
 
-const { values } = parseArgs({
-  options: { seeds: { type: 'string' }, from: { type: 'string' }, seed: { type: 'string' }, sweep: { type: 'boolean' }, mutants: { type: 'boolean' }, depth: { type: 'string' }, golden: { type: 'boolean' }, mode: { type: 'string' }, figures: { type: 'boolean' }, within: { type: 'string' } },
-});
+/** Seeds of the long run, whose figures are kept. */
+const LONG_RUN = 20_000;
 
-async function chosen(): Promise<boolean> {
-  const mode = values.mode === 'pct' ? 'pct' : 'random';
-  if (values.sweep === true) return sweepAll(values.depth === '2' ? 2 : 1, values.golden === true);
-  if (values.mutants === true) return mutants();
-  if (values.seed !== undefined) return one(Number(values.seed), mode);
-  return seeds({
-    count: Number(values.seeds ?? 200), from: Number(values.from ?? 1), mode, write: values.figures === true, withinS: Number(values.within ?? Infinity),
-  });
+const USAGE = `usage: npm run sim -- [options]
+
+Runs the daemon's actors and its journal in a simulated world in which everything that goes wrong follows from a seed.
+Exit status: 0 when nothing failed, 1 when something did, 2 for an option that is none.
+
+  --seeds N         runs so many seeds (200); ${LONG_RUN} or more also write docs/figures.md
+  --from N          begins with this seed (1)
+  --within SECONDS  begins no further seed after so many seconds
+  --seed N          runs one seed again and tells its last events
+  --mode MODE       how what happens next is drawn: random (at random) or pct (priorities with a few changes)
+  --sweep           dies before and after each effect of each operation
+  --depth 2         with --sweep: dies again in the recovery
+  --golden          with --sweep: writes the list of crash points anew
+  --mutants         plants each known bug and counts the events until it is found
+  --figures         writes the results into docs/figures.md
+  --help            this text
+`;
+
+const OPTIONS = {
+  seeds: { type: 'string' }, from: { type: 'string' }, within: { type: 'string' }, seed: { type: 'string' }, mode: { type: 'string' },
+  sweep: { type: 'boolean' }, depth: { type: 'string' }, golden: { type: 'boolean' }, mutants: { type: 'boolean' },
+  figures: { type: 'boolean' }, help: { type: 'boolean', short: 'h' },
+} as const;
+
+type Chosen = ReturnType<typeof parseArgs<{ options: typeof OPTIONS }>>['values'];
+
+/** What was asked for; ends with the usage where that makes no sense. */
+function chosen(): Chosen {
+  try {
+    const { values } = parseArgs({ options: OPTIONS });
+    for (const name of ['seeds', 'from', 'within', 'seed'] as const) {
+      if (values[name] !== undefined && !/^\d+$/u.test(values[name])) throw new Error(`--${name} ${values[name]}: not a whole number`);
+    }
+    if (values.mode !== undefined && values.mode !== 'random' && values.mode !== 'pct') throw new Error(`--mode ${values.mode}: neither random nor pct`);
+    if (values.depth !== undefined && values.depth !== '1' && values.depth !== '2') throw new Error(`--depth ${values.depth}: neither 1 nor 2`);
+    return values;
+  } catch (error) {
+    process.stderr.write(`sim: ${(error as Error).message}\n\n${USAGE}`);
+    process.exit(2);
+  }
 }
 
-process.exitCode = (await chosen()) ? 0 : 1;
+async function go(values: Chosen): Promise<boolean> {
+  const mode = values.mode === 'pct' ? 'pct' : 'random';
+  const { figures = false } = values;
+  if (values.sweep === true) return sweepAll({ depth: values.depth === '2' ? 2 : 1, golden: values.golden === true, figures });
+  if (values.mutants === true) return mutants(figures);
+  if (values.seed !== undefined) return one(Number(values.seed), mode);
+  const count = Number(values.seeds ?? 200);
+  return seeds({ count, from: Number(values.from ?? 1), mode, write: figures || count >= LONG_RUN, withinS: Number(values.within ?? Infinity) });
+}
+
+const values = chosen();
+if (values.help === true) say(USAGE.trimEnd());
+else process.exitCode = (await go(values)) ? 0 : 1;
