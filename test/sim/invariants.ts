@@ -52,7 +52,6 @@ export class Invariants {
     return (
       this.#structure(sandboxes, containers) ??
       this.#noticed(sandboxes) ??
-      checkContainers(this.#world, containers) ??
       this.#limits(containers) ??
       this.#owners(ledger) ??
       this.#leases() ??
