@@ -284,7 +284,7 @@ function newestChange(directory) {
 
 /** One file starts in half the time; the launcher runs the sources where the bundle is older than they are. */
 function bundle() {
-  const made = join(checkout, 'dist/troupe.js');
+  const made = join(checkout, 'dist/troupe.cjs');
   const changed = Math.max(newestChange(join(checkout, 'src')), statSync(join(checkout, 'package.json')).mtimeMs);
   if (existsSync(made) && statSync(made).mtimeMs > changed) return;
   if (!run(join(checkout, 'node_modules/.bin/node'), ['scripts/bundle.ts'], { cwd: checkout })) {

@@ -157,6 +157,8 @@ export const actorLimits = {
   runtimeStartMs: 60_000,
   /** A start that hangs when a stop comes is given up once it has lasted this long, milliseconds: 5 usual. */
   startGivenUpMs: 5_000,
+  /** All plugins together for one piece of news, milliseconds, the wait for their turn included; usual: none, 2 s for one that hangs. */
+  pluginsMs: 20_000,
   /** Runtime update, milliseconds: 15 usual; a stop that comes meanwhile waits for it. */
   runtimeUpdateMs: 10_000,
   /** Updates of one container that wait; beyond it the caller is told `exhausted`. The kubelet has one at a time. */
@@ -205,6 +207,10 @@ export const actorLimits = {
 
 /** The kernel: processes, mounts, namespaces, cgroups, files. */
 export const hostLimits = {
+  /** ms for apparmor_parser to compile and load one profile: 50 ms usual. */
+  apparmorLoadMs: 30_000,
+  /** Characters quoted of what apparmor_parser said. */
+  apparmorQuotedChars: 512,
   /** Calls of ours in libuv's pool at once: 4 of its 16 threads stay free for DNS and Node's own file calls. */
   poolCalls: 12,
   /** Of these with one key (a binary, a mount): a dead file system holds no more threads than this. */
@@ -337,6 +343,8 @@ export const driverLimits = {
   stateFileBytes: 8 * 1024 * 1024,
   /** Bytes of our own record beside a bundle. */
   recordBytes: 64 * 1024,
+  /** Handlers of earlier configurations that are read back at start: a node has a handful. */
+  handlerRecords: 1024,
   /** Bytes kept of each of stdout and stderr of ExecSync: the kubelet's limit of 16 MiB, less room for the message's frame. */
   execOutputBytes: 16 * 1024 * 1024 - 64 * 1024,
   /** ms that output is awaited after the exec'd process ended: a background child can hold the pipe for ever. */
@@ -367,6 +375,19 @@ export const driverLimits = {
   leafRounds: 5,
   /** Containers that are looked at together when the world is observed: each waits for some ten small reads. */
   observedAtOnce: 16,
+} as const;
+
+/** Transient scopes of systemd: see src/host/systemd.ts. */
+export const systemdLimits = {
+  /** ms for a call of the manager: 10 ms usual; longer is a system bus that restarts. */
+  callMs: 10_000,
+  /** ms until a process must be in the scope that was started for it: 1 ms usual, PID 1 may be busy with a reload. */
+  enterMs: 10_000,
+  /** ms between two looks at where it is: the first, then doubled up to the last. */
+  lookFirstMs: 1,
+  lookLastMs: 50,
+  /** Characters quoted of what busctl said. */
+  quotedChars: 512,
 } as const;
 
 /** Reading a layer's tar and writing it to disk: see src/oci/image/unpack*. */
@@ -470,6 +491,22 @@ export const specLimits = {
   memoryMinBytes: 6 * 1024 * 1024,
   /** Keys of cgroup v2's unified map: there are some 60 files that can be written. */
   unifiedKeys: 256,
+} as const;
+
+/** Files of the Container Device Interface and of OCI hooks on the node's disk. */
+export const cdiLimits = {
+  /** Bytes of one file: what vendors' tools write for a node with 16 GPUs has some 100 KiB. */
+  fileBytes: 4 * 1024 * 1024,
+  /** Files in one directory: one for each vendor and each claim of a pod (Dynamic Resource Allocation). */
+  files: 1024,
+  /** Entries of one list in a file: a GPU has some hundred mounts. */
+  entries: 4096,
+  /** Expansions of one YAML document's aliases: vendors use none, bombs many. */
+  yamlAliases: 100,
+  /** Bytes of a path: PATH_MAX. */
+  pathBytes: 4096,
+  /** Seconds that a hook may ask for: a day; the bound of the runtime's call ends it long before. */
+  hookSeconds: 86_400,
 } as const;
 
 /** What one CRI request may hold: checked in src/cri/validate before anything is made. */
@@ -701,4 +738,38 @@ export const ttrpcLimits = {
   unsentBytes: 16 * 1024 * 1024,
   /** Characters of an error's message that go to the other end, or that are taken from it. */
   errorChars: 4096,
+} as const;
+
+/** NRI plugins: see src/nri. */
+export const nriLimits = {
+  /** Bytes of one piece of a connection: a whole ttrpc message with its head (nri, pkg/net/multiplex). */
+  pieceBytes: 4 * 1024 * 1024 + 10,
+  /** Plugins at once: a node has a handful; the index has two digits. */
+  plugins: 100,
+  /** Connections that have not registered yet; one more is closed. */
+  registering: 16,
+  /** Entries of the plugin directory that are looked at. */
+  directoryEntries: 1024,
+  /** Bytes of a plugin's configuration: it travels in one message with a bound of 4 MiB. */
+  configBytes: 1024 * 1024,
+  /** Bytes of pods and containers in one message of Synchronize: well below a message's bound; more goes in further ones. */
+  synchronizeBytes: 2 * 1024 * 1024,
+  /** Calls that wait for their turn: plugins hear one thing after the other, whatever the number of pods. */
+  waiting: 4096,
+  /** Containers that one answer may update or evict: all that a node has. */
+  updates: 4096,
+  /** Characters of what a plugin says that go into a message. */
+  reasonChars: 1024,
+  /** ms to connect, register and be configured; NRI's own default. */
+  registrationMs: 5_000,
+  /** ms that a plugin has for one call; NRI's own default. One that takes longer is given up. */
+  requestMs: 2_000,
+  /** ms that a plugin started by us has to end by itself once its connection is closed; then it is killed. */
+  endMs: 1_000,
+} as const;
+
+/** The daemon's own memory. */
+export const memoryLimits = {
+  /** ms between two times that unused memory is given back: long enough to cost nothing, short for what a burst of pods leaves. */
+  trimEveryMs: 10_000,
 } as const;

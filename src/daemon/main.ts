@@ -1,17 +1,23 @@
 /** The program: command line, log, signals. */
+import { flushCompileCache } from 'node:module';
 import { pino } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
+import { realClock } from '../host/clock.ts';
+import { preferSmallHeap, trimMemory } from '../host/memory.ts';
 import { notify } from '../host/sd-notify.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { parseCommandLine, USAGE } from './command-line.ts';
 import type { CommandLine } from './command-line.ts';
 import { notifySocket, terminalWishes } from './config.ts';
 import type { Config } from './config-schema.ts';
+import { reloader } from './reload.ts';
 import { VERSION } from './version.ts';
 
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
 
-await main(process.argv.slice(2));
+// no `await`: the bundle is CommonJS
+process.stderr.write(`MARK main ${performance.now().toFixed(1)}\n`);
+void main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<void> {
   let isDaemon = false;
@@ -57,6 +63,10 @@ async function serve(line: CommandLine): Promise<void> {
   });
   log.info({ socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) }, 'serving');
   await tellSystemd('READY=1', log);
+  // what was compiled for this start is there for the next one, which may follow a SIGKILL
+  flushCompileCache();
+  preferSmallHeap();
+  trimMemory(realClock());
   if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));
   const stop = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'draining; containers are left running');
@@ -72,8 +82,15 @@ async function serve(line: CommandLine): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  // a reload comes later; until then the kubelet's or an operator's HUP must not end the daemon
-  process.on('SIGHUP', () => log.warn({}, 'SIGHUP: nothing is reloaded by this version'));
+  process.on('SIGHUP', reloader({
+    log,
+    load: () => configOf(line, DEFAULT_CONFIG),
+    apply: (fresh) => daemon.reload(fresh),
+    tell: (state) => tellSystemd(state, log),
+    setLogLevel: (level) => {
+      log.level = level;
+    },
+  }));
 }
 
 async function tellSystemd(state: string, log: { warn(fields: object, message: string): void }): Promise<void> {

@@ -111,6 +111,7 @@ export const libc = {
     'void *',
     'const char *',
   ]),
+  mallocTrim: native<[keptBytes: number]>('malloc_trim', ['size_t']),
   sigemptyset: native<[set: Uint8Array]>('sigemptyset', ['void *']),
   prctl: native<[option: number, value: Word, third: Word, fourth: Word, fifth: Word]>('prctl', [
     'int',
@@ -129,6 +130,7 @@ export const libc = {
 
   // file descriptors
   pipe2: native<[fds: Uint8Array, flags: number]>('pipe2', ['void *', 'int']),
+  socketpair: native<[domain: number, type: number, protocol: number, fds: Uint8Array]>('socketpair', ['int', 'int', 'int', 'void *']),
   fcntl: native<[fd: number, command: number, argument: number]>('fcntl', ['int', 'int', 'int']),
   memfdCreate: native<[name: string, flags: number]>('memfd_create', ['const char *', 'unsigned int']),
   flock: native<[fd: number, operation: number]>('flock', ['int', 'int']),

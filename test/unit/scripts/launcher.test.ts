@@ -46,7 +46,7 @@ describe('the launcher', () => {
 
   it('prefers the bundle where there is one', async () => {
     mkdirSync(join(directory, 'dist'));
-    writeFileSync(join(directory, 'dist/troupe.js'), tell.replace('WHICH', 'bundle'));
+    writeFileSync(join(directory, 'dist/troupe.cjs'), tell.replace('WHICH', 'bundle'));
     expect(await launch('bin/troupe')).toMatchObject({ which: 'bundle' });
     rmSync(join(directory, 'dist'), { recursive: true });
   });
