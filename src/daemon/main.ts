@@ -16,7 +16,6 @@ import { VERSION } from './version.ts';
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
 
 // no `await`: the bundle is CommonJS
-process.stderr.write(`MARK main ${performance.now().toFixed(1)}\n`);
 void main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<void> {
