@@ -8,6 +8,8 @@ export interface HostPolicy {
   readonly cgroupDriver: 'cgroupfs' | 'systemd';
   readonly selinuxEnabled: boolean;
   readonly apparmorEnabled: boolean;
+  /** The AppArmor profile of containers that ask for the default; empty where there is none. */
+  readonly apparmorDefault: string;
   /** Every capability there is a name for, with `CAP_` (capabilities(7)). */
   readonly capabilityNames: readonly string[];
   /** For containers whose request has no security context at all; one with a context states its own. */

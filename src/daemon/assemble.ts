@@ -18,6 +18,7 @@ import { stopKernelThread } from '../host/kernel-thread.ts';
 import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
+import { isSlice } from '../host/slices.ts';
 import { createStatsDriver } from '../host/stats-driver.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
 import { userNamespacesProblem } from '../host/userns-probe.ts';
@@ -28,6 +29,7 @@ import { onTransition } from '../introspection/transitions.ts';
 import { meteredDisk } from '../introspection/metrics-ports.ts';
 import { openDisk } from '../journal/disk.ts';
 import { openJournal } from '../journal/journal.ts';
+import type { OpenJournal } from '../journal/journal.ts';
 import { defaultNetwork } from '../network/default-conflist.ts';
 import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
@@ -43,10 +45,13 @@ import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
 import { createStorageDriver } from '../oci/storage/driver.ts';
 import { Written } from '../oci/storage/written.ts';
 import { LayerStore } from '../oci/storage/layer-store.ts';
+import { setUpApparmor } from './apparmor.ts';
+import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
+import { systemdOf } from './systemd.ts';
 import { transitionLog } from './transition-log.ts';
 
 export interface Assembly {
@@ -56,6 +61,7 @@ export interface Assembly {
   readonly charts: readonly Chart[];
   readonly observability: Observability;
   readonly streams: StreamsDriver;
+  readonly apparmor: ApparmorSetup;
   /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
   release(): Promise<void>;
 }
@@ -75,12 +81,11 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const charts = troupeCharts();
   const observability = createObservability(config, charts, { clock, random, log });
   const { metrics } = observability;
+  const apparmor = setUpApparmor(clock, log);
   const store = new LayerStore({ root: layout.root, clock, random, log });
   const [opened, runtime, network, registries] = await Promise.all([
-    openDisk(join(layout.root, 'journal')).then((disk) =>
-      openJournal({ disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)), fold: ledgerFold, log }),
-    ),
-    runtimeDriver(config, layout, cgroups, clock, log),
+    journalOf(layout, clock, log, (ms, isOk) => metrics.journalSync(ms, isOk)),
+    runtimeDriver(config, layout, cgroups, clock, log, apparmor),
     networkDriver(config, layout, clock, log),
     loadRegistries({ file: config.images.registries_conf, directory: config.images.registries_conf_dir }),
     preparePinRoot(layout.pinsDir),
@@ -113,6 +118,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     charts,
     observability,
     streams,
+    apparmor: await apparmor,
     release: async () => {
       await observability.close();
       streams.close();
@@ -123,6 +129,11 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
       await lock.release();
     },
   };
+}
+
+async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync: (ms: number, isOk: boolean) => void): Promise<OpenJournal<Ledger>> {
+  const disk = await openDisk(join(layout.root, 'journal'));
+  return openJournal({ disk: meteredDisk(disk, clock, onSync), fold: ledgerFold, log });
 }
 
 /** The actors over these ports, and who is told of what they do. */
@@ -147,6 +158,8 @@ function cast(config: Config, ports: Ports, ledger: Ledger, observability: Obser
 /** What only pods need goes when there are none; while there are, both refuse and stay. */
 async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string): Promise<void> {
   if ((await readdir(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
+  // a slice is systemd's
+  if (isSlice(cgroupParent)) return;
   for (const directory of cgroupDirectories(cgroups, cgroupParent)) await rmdir(directory).catch(() => undefined);
 }
 
@@ -159,7 +172,7 @@ async function makeDirectories(layout: Layout): Promise<void> {
 }
 
 async function runtimeDriver(
-  config: Config, layout: Layout, cgroups: CgroupLayout, clock: Ports['clock'], log: Log,
+  config: Config, layout: Layout, cgroups: CgroupLayout, clock: Ports['clock'], log: Log, apparmor: Promise<ApparmorSetup>,
 ): Promise<RuntimeDriver> {
   const handlers = await Promise.all(
     Object.entries(config.runtime.handlers).map(async ([name, settings]) => ({
@@ -170,6 +183,7 @@ async function runtimeDriver(
   );
   const bundles = createBundleWriter({
     layout, clock, log,
+    apparmor: (await apparmor).apparmor,
     host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
     handlerFeatures: (name) => ({
       recursiveReadOnlyMounts: driver.handlers().find((one) => one.name === name)?.recursiveReadOnlyMounts ?? false,
@@ -180,7 +194,7 @@ async function runtimeDriver(
     monitorPath: await findProgram(config.runtime.monitor, 'monitor'),
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,
-    systemdCgroup: false,
+    ...(await systemdOf(config, clock)),
     userNamespaces: async () => {
       const problem = await userNamespacesProblem({ program: layout.usernsProgram, directory: layout.root, clock });
       if (problem !== undefined) log.info({ problem }, 'no user namespaces for pods on this machine');

@@ -20,8 +20,8 @@ export interface Config {
   readonly socket: string;
   readonly log: { readonly level: string };
   readonly cgroup: {
-    readonly driver: string;
-    /** Parent of pods whose client names none. */
+    readonly driver: 'cgroupfs' | 'systemd';
+    /** Parent of pods whose client names none: a cgroup's path, or with the systemd driver a slice. */
     readonly parent: string;
   };
   readonly runtime: {
@@ -70,6 +70,9 @@ export interface Config {
   };
 }
 
+/** `cgroup.parent` of the systemd driver where nothing else is configured. */
+export const DEFAULT_SLICE = 'troupe.slice';
+
 export const defaultConfig: Config = {
   root: '/var/lib/troupe',
   state: '/run/troupe',
@@ -115,8 +118,13 @@ export const schema: Readonly<Record<string, Rule>> = {
   state: { is: 'path' },
   socket: { is: 'path' },
   log: { is: 'table', keys: { level: { is: 'oneOf', values: ['trace', 'debug', 'info', 'warn', 'error'] } } },
-  // systemd comes with the issue on nodes that have it; naming it today is refused, not ignored
-  cgroup: { is: 'table', keys: { driver: { is: 'oneOf', values: ['cgroupfs'] }, parent: { is: 'path' } } },
+  cgroup: {
+    is: 'table',
+    keys: {
+      driver: { is: 'oneOf', values: ['cgroupfs', 'systemd'] },
+      parent: { is: 'optionalForm', form: /^(?:\/[^\0]*|[^\0/]+\.slice)$/u, must: 'be an absolute path, or the name of a slice such as troupe.slice' },
+    },
+  },
   runtime: {
     is: 'table',
     keys: {

@@ -4,8 +4,9 @@ import { isAbsolute, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { fail } from '../base/fault.ts';
 import { codeOf } from '../host/errno.ts';
+import { isSlice } from '../host/slices.ts';
 import { lineOfKey } from '../oci/distribution/toml-lines.ts';
-import { defaultConfig, schema } from './config-schema.ts';
+import { DEFAULT_SLICE, defaultConfig, schema } from './config-schema.ts';
 import type { Config, Rule } from './config-schema.ts';
 
 type Table = Record<string, unknown>;
@@ -29,7 +30,7 @@ export async function loadConfig(file: string, isRequired: boolean, overrides: O
   for (const dropIn of await dropIns(`${file}.d`)) {
     config = applyFile(config, (await readIfThere(dropIn)) ?? '', dropIn);
   }
-  return withOverrides(config, overrides);
+  return withOverrides(withCgroupParent(config, file), overrides);
 }
 
 /** One file over what stands; pure. Throws `invalidRequest` with file and line. */
@@ -125,6 +126,18 @@ function merge(base: Table, over: Table): Table {
     merged[key] = isTable(value) && isTable(old) ? merge(old, value) : value;
   }
   return merged;
+}
+
+/** A parent in the other driver's words would put pods where neither kubelet nor systemd looks. */
+function withCgroupParent(config: Config, file: string): Config {
+  const { driver, parent } = config.cgroup;
+  const wanted = driver === 'systemd';
+  if (parent === '' || parent === defaultConfig.cgroup.parent) {
+    return { ...config, cgroup: { driver, parent: wanted ? DEFAULT_SLICE : defaultConfig.cgroup.parent } };
+  }
+  if (isSlice(parent) === wanted) return config;
+  const must = wanted ? 'must be a slice' : 'must not be a slice';
+  return fail('invalidRequest', `read configuration ${file}: cgroup.parent: ${parent}: with the driver ${driver} it ${must}`, { subject: 'cgroup.parent' });
 }
 
 function withOverrides(config: Config, overrides: Overrides): Config {

@@ -59,14 +59,16 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   };
 }
 
-async function serve(config: Config, { ports, troupe, observability }: Assembly, urls: UrlIssuer): Promise<CriServer> {
+async function serve(config: Config, { ports, troupe, observability, apparmor }: Assembly, urls: UrlIssuer): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
     troupe,
     clock,
     version: VERSION,
-    cgroupDriver: 'cgroupfs',
-    ...(await securityModules()),
+    cgroupDriver: config.cgroup.driver,
+    selinuxEnabled: await selinuxIsEnabled(),
+    apparmorEnabled: apparmor.apparmor !== undefined,
+    apparmorDefault: apparmor.defaultProfile,
     capabilityNames: CAPABILITY_NAMES,
     defaultMaskedPaths: DEFAULT_MASKED_PATHS,
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
@@ -77,13 +79,9 @@ async function serve(config: Config, { ports, troupe, observability }: Assembly,
   return startCriServer({ socketPath: config.socket, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
 }
 
-/** What the kernel enforces; a profile or label that we cannot honour yet is refused only where it would matter. */
-async function securityModules(): Promise<{ readonly selinuxEnabled: boolean; readonly apparmorEnabled: boolean }> {
-  const [selinux, apparmor] = await Promise.all([
-    readFile('/sys/fs/selinux/enforce', 'utf8').catch(() => ''),
-    readFile('/sys/module/apparmor/parameters/enabled', 'utf8').catch(() => ''),
-  ]);
-  return { selinuxEnabled: selinux !== '', apparmorEnabled: apparmor.startsWith('Y') };
+/** A label that we cannot honour yet is refused only where it would matter. */
+async function selinuxIsEnabled(): Promise<boolean> {
+  return (await readFile('/sys/fs/selinux/enforce', 'utf8').catch(() => '')) !== '';
 }
 
 function introspect(config: Config, options: IntrospectionOptions): Promise<IntrospectionServer> {

@@ -5,6 +5,7 @@
 import { isAbsolute, join } from 'node:path';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { fail } from '../base/fault.ts';
+import { isSlice, sliceCgroup } from './slices.ts';
 
 /** Namespaces of a pod that are kept by a bind mount. */
 export type PinKind = 'net' | 'ipc' | 'uts' | 'user';
@@ -147,14 +148,25 @@ function handlerName(handler: string): string {
   return handler;
 }
 
-/** A container's cgroup as `linux.cgroupsPath`, for the cgroupfs driver: relative to each hierarchy's root. */
+/** A container's cgroup, relative to each hierarchy's root; below a slice it is the scope that the runtime has systemd make. */
 export function containerCgroup(cgroupParent: string, id: ContainerId): string {
-  return join(cgroupParentOf(cgroupParent), `troupe-${id}`);
+  return unitBelow(cgroupParent, `troupe-${id}`);
 }
 
-/** The sandbox's own cgroup: the pause process and the monitors live here. The parent is the kubelet's. */
+/** False below a slice, where the pause process and each monitor are in scopes of their own. */
+export function hasSandboxCgroup(cgroupParent: string): boolean {
+  return !isSlice(cgroupParent);
+}
+
+/** The sandbox's own cgroup, where it has one: the pause process and the monitors live here. The parent is the kubelet's. */
 export function sandboxCgroup(cgroupParent: string, id: SandboxId): string {
   return join(cgroupParentOf(cgroupParent), `troupe-sandbox-${id}`);
+}
+
+/** Where a container's monitor lives: a leaf of the sandbox's cgroup, since on v2 a cgroup with children holds no processes. */
+export function monitorCgroup(cgroupParent: string, sandboxId: SandboxId, id: ContainerId): string {
+  if (!hasSandboxCgroup(cgroupParent)) return unitBelow(cgroupParent, `troupe-monitor-${id}`);
+  return join(sandboxCgroup(cgroupParent, sandboxId), 'monitors');
 }
 
 /**
@@ -162,14 +174,23 @@ export function sandboxCgroup(cgroupParent: string, id: SandboxId): string {
  * container, and newer runc refuses one that has processes in it, such as our monitors.
  */
 export function pauseCgroup(cgroupParent: string, id: SandboxId): string {
+  if (!hasSandboxCgroup(cgroupParent)) return unitBelow(cgroupParent, `troupe-pause-${id}`);
   return join(sandboxCgroup(cgroupParent, id), 'pause');
 }
 
-/** The parent of a pod's cgroups: the client's, or our own where it names none. Throws `invalidRequest` on `..`. */
+function unitBelow(cgroupParent: string, name: string): string {
+  return join(cgroupParentOf(cgroupParent), isSlice(cgroupParent) ? `${name}.scope` : name);
+}
+
+/**
+ * The parent of a pod's cgroups: the client's, or our own where it names none. Throws `invalidRequest` on `..`.
+ * It is the form of the parent, recorded with each pod, that tells the driver: pods made before the configured driver
+ * was changed go on as they are.
+ */
 export function cgroupParentOf(cgroupParent: string): string {
   if (cgroupParent === '') return DEFAULT_CGROUP_PARENT;
   if (cgroupParent.includes('\0') || cgroupParent.split('/').some((part) => part === '..' || part === '.')) {
     fail('invalidRequest', `use cgroup_parent ${cgroupParent}: it must not contain . or ..`, { subject: 'linux.cgroup_parent' });
   }
-  return join('/', cgroupParent);
+  return isSlice(cgroupParent) ? sliceCgroup(cgroupParent) : join('/', cgroupParent);
 }

@@ -14,7 +14,7 @@ import { killCgroup } from './cgroup-kill.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { createCgroup, removeCgroup } from './cgroups.ts';
 import { codeOf } from './errno.ts';
-import { sandboxCgroup } from './layout.ts';
+import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
 import type { Layout } from './layout.ts';
 import { makeDirectories } from './make-directories.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
@@ -43,7 +43,9 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
       await rm(layout.sandboxDir(id), { recursive: true, force: true });
       await rm(layout.ownLogDirectory(id), { recursive: true, force: true });
     },
-    makeSandboxCgroup: ({ id, spec }) => createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id)),
+    makeSandboxCgroup: async ({ id, spec }) => {
+      if (hasSandboxCgroup(spec.cgroupParent)) await createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id));
+    },
     removeSandboxCgroup: (input, fx) => removeOwnCgroup(options, input, fx),
     pinNamespaces: async ({ id, spec }, fx) => {
       fx.note({ on: 'namespace thread' });
@@ -144,6 +146,7 @@ async function makeShm(target: string, { namespaces: { user } }: SandboxInput['s
 
 async function removeOwnCgroup({ cgroups, clock }: HostDriverOptions, input: SandboxInput, fx: EffectContext): Promise<void> {
   const { id, spec } = input;
+  if (!hasSandboxCgroup(spec.cgroupParent)) return;
   const path = sandboxCgroup(spec.cgroupParent, id);
   fx.note({ on: `processes in cgroup ${path}` });
   const left = await killCgroup(cgroups, path, { clock, timeoutMs: Math.min(fx.timeoutMs, hostLimits.cgroupEmptyMs) });

@@ -8,7 +8,7 @@ import type { ContainerId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
 import { cgroupDirectory } from './cgroup-layout.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
-import { containerCgroup } from './layout.ts';
+import { cgroupParentOf, containerCgroup } from './layout.ts';
 import type { ReadControl } from './usage-details.ts';
 import { hugepageSizes, readDetails, readKernelFile } from './usage-details.ts';
 import { parseFlat, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
@@ -34,7 +34,7 @@ export function createStatsDriver(options: StatsDriverOptions): StatsPort {
     container: ({ id, sandbox }) => usageOf(containerCgroup(sandbox.cgroupParent, id)),
     details: ({ id, sandbox, pid }) =>
       readDetails(options.cgroups.version, controlsOf(options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid),
-    sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(sandbox.cgroupParent) : undefined),
+    sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined),
     interfaces: readInterfaces,
     written: options.written,
   };

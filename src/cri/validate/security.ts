@@ -4,7 +4,7 @@ import { imageLimits, requestLimits } from '../../base/limits.ts';
 import type { Capability, Int64Value, SecurityProfile, SELinuxOption } from '../../gen/runtime/v1/api_pb.ts';
 import { SecurityProfile_ProfileType as ProfileType, SupplementalGroupsPolicy } from '../../gen/runtime/v1/api_pb.ts';
 import type { HostPolicy } from '../service-options.ts';
-import { absolutePath, each, intIn, line, quoted, refuse, unset, word } from './check.ts';
+import { absolutePath, each, intIn, line, quoted, refuse, required, unset, word } from './check.ts';
 
 interface UserFields {
   readonly runAsUser: Int64Value | undefined;
@@ -75,23 +75,40 @@ function oldSeccomp(field: string, old: string): SeccompChoice {
 }
 
 /**
- * The AppArmor profile, which is none so far. The default profile is none on a host without AppArmor (as with both
- * peers); a named one can't be had anywhere yet, and what can't be had is refused.
+ * The name of the AppArmor profile; empty for none. The new field wins over the old one. Nothing said is the default
+ * profile, which is none on a host without AppArmor; a named one is refused there (all of it as both peers have it).
+ * Whether the profile is loaded is looked up when the container is made.
  */
 export function apparmorProfile(field: string, profile: SecurityProfile | undefined, old: string, policy: HostPolicy): string {
-  const isNew = profile !== undefined;
-  const type = isNew ? word(`${field}.apparmor.profile_type`, profile.profileType, TYPES) : oldApparmor(`${field}.apparmor_profile`, old);
-  const name = isNew ? `${field}.apparmor` : `${field}.apparmor_profile`;
-  unset(name, type !== 'localhost', 'a named AppArmor profile is');
-  // said outright it must be honoured; left unsaid, nothing is promised
-  unset(name, type !== 'runtimeDefault' || !policy.apparmorEnabled, 'the default AppArmor profile is');
-  return '';
+  const choice = profile === undefined ? oldApparmor(`${field}.apparmor_profile`, old) : newApparmor(`${field}.apparmor`, profile);
+  if (choice.type !== 'localhost') return choice.type === 'unconfined' ? '' : policy.apparmorDefault;
+  if (!policy.apparmorEnabled) refuse(choice.field, `profile ${quoted(choice.name)} cannot be enforced: AppArmor is not enabled on this node`);
+  return choice.name;
 }
 
-function oldApparmor(field: string, old: string): 'runtimeDefault' | 'unconfined' | 'localhost' {
-  if (old === '' || old === 'unconfined') return 'unconfined';
-  if (old === 'runtime/default') return 'runtimeDefault';
-  return old.startsWith('localhost/') ? 'localhost' : refuse(field, `${quoted(old)} is no AppArmor profile`);
+type ApparmorChoice =
+  | { readonly type: 'runtimeDefault' }
+  | { readonly type: 'unconfined' }
+  | { readonly type: 'localhost'; readonly name: string; readonly field: string };
+
+function newApparmor(field: string, { profileType, localhostRef }: SecurityProfile): ApparmorChoice {
+  const type = word(`${field}.profile_type`, profileType, TYPES);
+  const ref = `${field}.localhost_ref`;
+  if (type === 'localhost') return localApparmor(ref, localhostRef);
+  if (localhostRef !== '') refuse(ref, 'is set, but profile_type is not Localhost');
+  return { type };
+}
+
+function oldApparmor(field: string, old: string): ApparmorChoice {
+  if (old === '' || old === 'runtime/default') return { type: 'runtimeDefault' };
+  if (old === 'unconfined') return { type: 'unconfined' };
+  return old.startsWith('localhost/') ? localApparmor(field, old) : refuse(field, `${quoted(old)} is no AppArmor profile`);
+}
+
+/** The prefix of the old field is taken off the new one, too, since both peers do so. */
+function localApparmor(field: string, value: string): ApparmorChoice {
+  const name = required(field, line(field, value.replace(/^localhost\//u, ''), requestLimits.nameBytes));
+  return { type: 'localhost', name, field };
 }
 
 /** Labels are not made yet: a request that needs them must not run without. */

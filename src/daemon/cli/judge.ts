@@ -5,7 +5,7 @@
  */
 import type { ContainerFacts, SandboxFacts } from '../../actors/recovery/ledger.ts';
 import type { Digest } from '../../base/ids.ts';
-import { containerCgroup, sandboxCgroup } from '../../host/layout.ts';
+import { containerCgroup, hasSandboxCgroup, sandboxCgroup } from '../../host/layout.ts';
 import type { Finding, Invariant, Leak } from './findings.ts';
 import type { Id, Machine } from './machine.ts';
 import type { Records } from './records.ts';
@@ -68,7 +68,7 @@ function missingOfSandboxes(evidence: Evidence): readonly Finding[] {
     }
     if (spec.namespaces.ipc === 'pod' && !machine.pins.has(`${id}/ipc`)) missing.push('its ipc namespace is not pinned');
     if (spec.namespaces.user !== undefined && !machine.pins.has(`${id}/user`)) missing.push('its user namespace is not pinned');
-    if (!cgroups.has(sandboxCgroup(spec.cgroupParent, id))) missing.push('its cgroup is gone');
+    if (hasSandboxCgroup(spec.cgroupParent) && !cgroups.has(sandboxCgroup(spec.cgroupParent, id))) missing.push('its cgroup is gone');
     if (!entries.has(`sandbox files ${id}`)) missing.push('its files are gone');
     const pause = facts.ready?.pause;
     if (pause !== undefined && !isAlive(machine, pause)) missing.push(`its pause process ${pause.pid} is gone`);

@@ -153,14 +153,16 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
   return argv.includes('--exit-dir') ? 'monitor' : 'runtime';
 }
 
-const CGROUP = /^troupe-(?:sandbox-)?([0-9a-f]{64})$/u;
+/** The forms of src/host/layout.ts: those of the cgroupfs driver, and scopes. */
+const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-|monitor-)?([0-9a-f]{64})\.scope)$/u;
 
 async function seenCgroups({ cgroups, cgroupParents }: Place): Promise<SeenCgroup[]> {
   const found = new Map<string, SeenCgroup>();
   for (const parent of new Set(cgroupParents)) {
     for (const directory of cgroupDirectories(cgroups, parent)) {
       for (const name of await namesIn(directory)) {
-        const id = parseSandboxId(CGROUP.exec(name)?.[1] ?? '');
+        const [, plain, scope] = CGROUP.exec(name) ?? [];
+        const id = parseSandboxId(plain ?? scope ?? '');
         const path = join(parent, name);
         if (id !== undefined) found.set(path, { path, id });
       }

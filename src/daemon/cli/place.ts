@@ -26,7 +26,7 @@ export async function lookAround(config: Config, clock: ClockPort): Promise<Look
     clock,
     layout: createLayout(config),
     cgroups: await detectCgroups(),
-    cgroupParents: [config.cgroup.parent, ...parents],
+    cgroupParents: [cgroupParentOf(config.cgroup.parent), ...parents],
   };
   const machine = await lookAtMachine(place);
   return { place, machine, records: await readRecords(config.root) };

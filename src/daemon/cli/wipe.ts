@@ -5,6 +5,7 @@ import { fail, toFault } from '../../base/fault.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
 import { codeOf } from '../../host/errno.ts';
 import { releasePinRoot } from '../../host/namespaces.ts';
+import { isSlice } from '../../host/slices.ts';
 import { problemOf } from '../../introspection/client.ts';
 import { introspectionSocket } from '../config.ts';
 import { lockIfThere } from './check.ts';
@@ -102,6 +103,7 @@ async function removeContents(place: Place, taken: readonly Taken[], isForced: b
   for (const path of paths) if (there.has(path)) await attempt(path, () => removeFiles(path));
   for (const socket of [config.socket, introspectionSocket(config)]) if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
   // busy where somebody else's are below it: then it is not ours alone
+  if (isSlice(config.cgroup.parent)) return done;
   for (const directory of cgroupDirectories(cgroups, config.cgroup.parent)) await rmdir(directory).catch(() => undefined);
   return done;
 }

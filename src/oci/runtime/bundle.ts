@@ -18,6 +18,9 @@ import { isRemote, onUserPath } from '../../host/answering.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { bootId, processExists } from '../../host/process-identity.ts';
+import { runtimeCgroupsPath } from '../../host/slices.ts';
+import { checkProfile } from './apparmor.ts';
+import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
@@ -42,6 +45,8 @@ export interface BundleWriterOptions {
   readonly clock: ClockPort;
   readonly log: Log;
   readonly host: SpecHost;
+  /** Undefined where AppArmor is not enabled. */
+  readonly apparmor?: Apparmor | undefined;
   /** Features of a handler; the name is as the request gave it, empty for the default. */
   handlerFeatures(handler: string): SpecHandler;
 }
@@ -75,6 +80,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const logDirectory = input.sandbox.logDirectory || layout.ownLogDirectory(input.sandboxId);
   const logPath = effectiveLogPath(logDirectory, spec.logPath);
   const stopSignal = stopSignalOf(input, options.log);
+  await checkProfile(options.apparmor, spec.security);
 
   const rootfs = layout.rootfs(input.id);
   fx.note({ on: "the image's passwd and group" });
@@ -120,7 +126,7 @@ function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): SpecPaths
     files: layout.sandboxFiles(input.sandboxId),
     pins: pinsOf(layout, input.sandboxId, input.sandbox),
     pidNamespace: pidNamespacePath(input.pidNamespaceOf),
-    cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
+    cgroup: runtimeCgroupsPath(containerCgroup(input.sandbox.cgroupParent, input.id)),
   };
 }
 

@@ -9,21 +9,30 @@ import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
 import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
 import { codeOf } from '../../host/errno.ts';
+import { isScope } from '../../host/slices.ts';
+import type { Systemd } from '../../host/systemd.ts';
 import { poll } from '../monitor/wait.ts';
 import { liveIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
+import { exists } from './driver-state.ts';
 
 type Id = ContainerId | SandboxId;
 
-/** Moves a monitor into its leaf, which is made with the first one; does nothing where the sandbox has no cgroup. */
+/** Moves a monitor into its scope or leaf, which is made with the first one; does nothing where the sandbox has no cgroup. */
 export async function admitMonitor(parts: DriverParts, leaf: string, pid: number): Promise<void> {
   const { cgroups } = parts;
+  if (isScope(leaf)) return scopesOf(parts, leaf).startScope(leaf, pid);
   if (!(await cgroupExists(cgroups, dirname(leaf)))) return;
   if ((await enter(parts, leaf, pid)) === undefined) return;
   // not there, or in some hierarchies only or not filled yet: what a daemon leaves that was killed while it made it
   await createCgroup(cgroups, leaf);
   const refused = await enter(parts, leaf, pid);
   if (refused !== undefined) throw refused;
+}
+
+/** A pod below a slice outlives the removal of systemd's tools: then its containers can't be made, the rest goes on. */
+function scopesOf({ systemd }: DriverParts, cgroup: string): Systemd {
+  return systemd ?? fail('unsupported', `start scope ${cgroup}: there is no busctl on this machine`, { subject: cgroup });
 }
 
 /**
@@ -69,9 +78,15 @@ export function refuseSurvivors(id: Id, pids: readonly number[]): void {
   });
 }
 
-/** How often the OOM killer struck in it; 0 where that is not counted or the cgroup is gone. */
-export async function oomKillsIn(parts: DriverParts, path: string): Promise<number> {
-  return (await oomKills(parts.cgroups, path)) ?? 0;
+/**
+ * How often the OOM killer struck in a container's cgroup; 0 where nobody tells. systemd removes a scope once its last
+ * process has ended, often before it can be read: then the monitor's word counts, which has watched memory.events and
+ * leaves an empty file `oom` beside the bundle.
+ */
+export async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, path: string): Promise<number> {
+  const counted = await oomKills(cgroups, path);
+  if (counted !== undefined || !isScope(path)) return counted ?? 0;
+  return (await exists(join(layout.bundleDir(id), 'oom'))) ? 1 : 0;
 }
 
 /** Removes a cgroup without processes; the kernel calls it busy for a moment after the last one ended (F48). */

@@ -6,6 +6,7 @@ import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/jou
 import type { BundleInput, ContainerInput } from '../../actors/ports/runtime.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
+import { isScope } from '../../host/slices.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
@@ -40,7 +41,7 @@ export async function create(
   if (note === undefined) fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
   await mkdir(handler.root, { recursive: true, mode: 0o700 });
   await mkdir(layout.exitsDir, { recursive: true, mode: 0o700 });
-  const argv = monitorArgv(parts, handler, input);
+  const argv = monitorArgv(parts, handler, input, note.cgroup);
   fx.note({ on: `${handler.name} create`, argv });
   let launched: Launched | undefined;
   try {
@@ -80,16 +81,17 @@ function monitorArgv(
   parts: DriverParts,
   handler: Handler,
   input: ContainerInput & { readonly effective: EffectiveContainer },
+  cgroup: string,
 ): string[] {
   const { layout } = parts;
   const { spec } = input;
   return createArgv({
     monitorPath: parts.monitorPath,
     runtimePath: handler.path,
-    runtimeArgs: globalArgs(handler.root, runtimeLog(parts, input), parts.systemdCgroup),
+    runtimeArgs: globalArgs(handler.root, runtimeLog(parts, input)),
     id: input.id,
     bundleDir: layout.bundleDir(input.id),
-    systemdCgroup: parts.systemdCgroup,
+    systemdCgroup: isScope(cgroup),
     pidFile: layout.pidFile(input.id),
     monitorPidFile: layout.monitorPidFile(input.id),
     exitsDir: layout.exitsDir,

@@ -22,7 +22,7 @@ export async function deleteState(parts: DriverParts, input: ContainerInput, fx:
   const handler = parts.table.resolve(input.handler);
   const attempted = `delete container ${input.id}`;
   if (!(await hasRuntimeState(handler.root, input.id))) return;
-  const argv = deleteArgv({ path: handler.path, globals: ownGlobals(parts, handler), id: input.id });
+  const argv = deleteArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });
   const stage = `${handler.name} delete`;
   const answer = await runRuntime(parts, { argv, attempted, stage, subject: input.id, fx });
   if (!answer.ok && !saysNoContainer(answer.problem)) {
@@ -83,7 +83,7 @@ export async function purgeState(
   fx: EffectContext,
 ): Promise<void> {
   if (!(await hasRuntimeState(handler.root, id))) return;
-  const call = { path: handler.path, globals: ownGlobals(parts, handler), id };
+  const call = { path: handler.path, globals: ownGlobals(handler), id };
   const attempted = `delete the runtime's state of ${id}`;
   for (const [stage, argv] of [
     [`${handler.name} delete`, deleteArgv(call)],

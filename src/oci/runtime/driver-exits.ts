@@ -91,7 +91,7 @@ export class Exits {
     if (file === undefined) return undefined;
     // the kernel is asked only where its answer counts
     const note = file.exitCode === KILLED_EXIT_CODE ? await readNote(layout, id) : undefined;
-    return exitFactOf(file, note === undefined ? 0 : await oomKillsIn(this.#parts, note.cgroup));
+    return exitFactOf(file, note === undefined ? 0 : await oomKillsIn(this.#parts, id, note.cgroup));
   }
 
   /** Watches init and its monitor until one of them has ended. */

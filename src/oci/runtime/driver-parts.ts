@@ -13,6 +13,7 @@ import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { bootId, processExists, processIdentity } from '../../host/process-identity.ts';
 import { runTool } from '../../host/process-tool.ts';
+import type { Systemd } from '../../host/systemd.ts';
 import type { Marks } from '../monitor/monitor-process.ts';
 import type { Handler, HandlerConfig, HandlerTable } from './handlers.ts';
 import { lastError, rootArg } from './runc.ts';
@@ -37,8 +38,8 @@ export interface RuntimeDriverOptions {
   readonly toolPath: string;
   readonly handlers: readonly HandlerConfig[];
   readonly defaultHandler: string;
-  /** The systemd cgroup driver; false is cgroupfs. */
-  readonly systemdCgroup: boolean;
+  /** Makes the scopes of pods below a slice; undefined on a machine without systemd, where there is no such pod. */
+  readonly systemd?: Systemd;
   readonly bundles: BundleWriter;
   /** The machine's cgroup hierarchies. */
   readonly cgroups: CgroupLayout;
@@ -56,8 +57,8 @@ export function marksOf(handler: Handler, id: ContainerId | SandboxId): Marks {
 }
 
 /** Options of the runtime before its verb when we call it ourselves: its errors come as JSON lines on stderr. */
-export function ownGlobals(parts: DriverParts, handler: Handler): string[] {
-  return [rootArg(handler.root), '--log-format=json', ...(parts.systemdCgroup ? ['--systemd-cgroup'] : [])];
+export function ownGlobals(handler: Handler): string[] {
+  return [rootArg(handler.root), '--log-format=json'];
 }
 
 export interface RuntimeRun {

@@ -21,7 +21,7 @@ import type { DriverParts } from './driver-parts.ts';
 import { awaitsStart, dropRuntimeState, exists, hasRuntimeState, readRuntimeState, readTail } from './driver-state.ts';
 import { PAUSE_SUFFIX } from './handlers.ts';
 import type { Handler } from './handlers.ts';
-import { createArgv, globalArgs, lastError, startArgv } from './runc.ts';
+import { createArgv, driverArgs, globalArgs, lastError, startArgv } from './runc.ts';
 
 /** The handler with the state directory of its pause containers. */
 export function pauseHandler(parts: DriverParts, name: string): Handler {
@@ -40,8 +40,9 @@ export async function startPause(parts: DriverParts, input: PauseInput, fx: Effe
   try {
     await mkdir(handler.root, { recursive: true, mode: 0o700 });
     await parts.bundles.writePauseBundle(input, fx);
-    const call = { path: handler.path, globals: globalArgs(handler.root, logOf(parts, id), parts.systemdCgroup), id };
-    await runQuietly(parts, { argv: createArgv(call, layout.pauseBundleDir(id), layout.pausePidFile(id)), verb: 'create', handler, id, fx });
+    const call = { path: handler.path, globals: globalArgs(handler.root, logOf(parts, id)), id };
+    const toCreate = { ...call, globals: [...call.globals, ...driverArgs(pauseCgroup(input.sandbox.cgroupParent, id))] };
+    await runQuietly(parts, { argv: createArgv(toCreate, layout.pauseBundleDir(id), layout.pausePidFile(id)), verb: 'create', handler, id, fx });
     await runQuietly(parts, { argv: startArgv(call), verb: 'start', handler, id, fx });
     const started = await runningPause(handler, id);
     return started ?? fail('outside', `start the pause process of sandbox ${id}: it has ended at once`, { subject: id });

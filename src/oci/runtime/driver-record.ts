@@ -9,7 +9,7 @@ import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
-import { containerCgroup, sandboxCgroup } from '../../host/layout.ts';
+import { containerCgroup, monitorCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
 
 export interface ContainerNote {
@@ -19,7 +19,7 @@ export interface ContainerNote {
   readonly handler: string;
   /** The container's own cgroup, relative to each hierarchy's root. */
   readonly cgroup: string;
-  /** Where its monitor lives: a leaf of the sandbox's cgroup, since on v2 a cgroup with children holds no processes. */
+  /** Where its monitor lives. */
   readonly monitorCgroup: string;
 }
 
@@ -30,7 +30,7 @@ export function noteOf(input: BundleInput, handler: string): ContainerNote {
     sandboxId: input.sandboxId,
     handler,
     cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
-    monitorCgroup: join(sandboxCgroup(input.sandbox.cgroupParent, input.sandboxId), 'monitors'),
+    monitorCgroup: monitorCgroup(input.sandbox.cgroupParent, input.sandboxId, input.id),
   };
 }
 
@@ -67,15 +67,15 @@ export function parseNote(text: string): ContainerNote | undefined {
   }
   if (typeof value !== 'object' || value === null) return undefined;
   const note = value as Partial<Record<keyof ContainerNote, unknown>>;
-  const { handler, cgroup, monitorCgroup } = note;
+  const { handler, cgroup, monitorCgroup: monitors } = note;
   const sandboxId = typeof note.sandboxId === 'string' ? parseSandboxId(note.sandboxId) : undefined;
   if (note.version !== 1 || sandboxId === undefined || typeof handler !== 'string') return undefined;
-  if (!isCgroup(cgroup) || !isCgroup(monitorCgroup)) return undefined;
-  return { version: 1, sandboxId, handler, cgroup, monitorCgroup };
+  if (!isCgroup(cgroup) || !isCgroup(monitors)) return undefined;
+  return { version: 1, sandboxId, handler, cgroup, monitorCgroup: monitors };
 }
 
 /** A cgroup of ours: the kill and the removal of another one would hit what is not ours. */
 function isCgroup(value: unknown): value is string {
   if (typeof value !== 'string' || value.split('/').includes('..')) return false;
-  return /^\/(?:[^/\0]+\/)*(?:troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(value);
+  return /^\/(?:[^/\0]+\/)*(?:troupe-(?:monitor-)?[0-9a-f]{64}\.scope|troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(value);
 }

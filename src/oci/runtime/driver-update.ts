@@ -25,7 +25,7 @@ export async function update(
   const stdin = parts.bundles.updateDocument(resources, from);
   await checkCpusets(resources);
   await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
-  const argv = updateArgv({ path: handler.path, globals: ownGlobals(parts, handler), id });
+  const argv = updateArgv({ path: handler.path, globals: ownGlobals(handler), id });
   const stage = `${handler.name} update`;
   const answer = await runRuntime(parts, { argv, attempted, stage, subject: id, stdin, fx });
   if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id });

@@ -99,7 +99,7 @@ async function start(parts: DriverParts, input: ContainerInput, fx: EffectContex
   const handler = parts.table.resolve(input.handler);
   const attempted = `start container ${input.id}`;
   const stage = `${handler.name} start`;
-  const argv = startArgv({ path: handler.path, globals: ownGlobals(parts, handler), id: input.id });
+  const argv = startArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });
   const answer = await runRuntime(parts, { argv, attempted, stage, subject: input.id, fx });
   if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
 }

@@ -5,6 +5,7 @@ import type { PauseInput } from '../../actors/ports/runtime.ts';
 import { readFileInRoot, writeFileInRoot } from '../../host/files.ts';
 import type { Layout } from '../../host/layout.ts';
 import { pauseCgroup } from '../../host/layout.ts';
+import { runtimeCgroupsPath } from '../../host/slices.ts';
 import { pauseElf } from './pause-elf.ts';
 import { noCapabilities } from './spec/capabilities.ts';
 import { OCI_VERSION } from './spec/generate.ts';
@@ -76,7 +77,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       ],
       ...idMappings(sandbox.namespaces.user),
       devices: [],
-      cgroupsPath: pauseCgroup(sandbox.cgroupParent, input.id),
+      cgroupsPath: runtimeCgroupsPath(pauseCgroup(sandbox.cgroupParent, input.id)),
       resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: CPU_SHARES } },
       seccomp: defaultSeccomp(host.arch, []),
       maskedPaths: DEFAULT_MASKED_PATHS,

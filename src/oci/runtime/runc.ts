@@ -5,6 +5,7 @@
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { printable } from '../../base/fault.ts';
+import { isScope } from '../../host/slices.ts';
 
 type Id = ContainerId | SandboxId;
 
@@ -14,8 +15,16 @@ export function rootArg(root: string): string {
 }
 
 /** The runtime's options before its verb; `logFile` gets its errors as JSON lines. */
-export function globalArgs(root: string, logFile: string, systemdCgroup: boolean): string[] {
-  return [rootArg(root), `--log=${logFile}`, '--log-format=json', ...(systemdCgroup ? ['--systemd-cgroup'] : [])];
+export function globalArgs(root: string, logFile: string): string[] {
+  return [rootArg(root), `--log=${logFile}`, '--log-format=json'];
+}
+
+/**
+ * More options before `create`, for a cgroup that is a scope. No other verb needs them: both runtimes keep the driver in
+ * the container's state.
+ */
+export function driverArgs(cgroup: string): string[] {
+  return isScope(cgroup) ? ['--systemd-cgroup'] : [];
 }
 
 export interface RuntimeCall {

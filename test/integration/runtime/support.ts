@@ -97,7 +97,6 @@ export class World {
       toolPath: '/usr/sbin:/usr/bin:/sbin:/bin',
       handlers: [{ name: 'runc', path: RUNC, kind: 'oci' }],
       defaultHandler: 'runc',
-      systemdCgroup: false,
       bundles: this.bundleWriter(),
       cgroups,
       ...change,

@@ -213,13 +213,6 @@ describe('every other field of a pod that can be wrong', () => {
     expect((await fails(rpc, { config: parent('/kubepods/pod1') })).message).toContain('config.linux.cgroup_parent');
   });
 
-  test('AppArmor: the default profile is refused only where there is AppArmor', async () => {
-    const config = context({ apparmor: { profileType: Profile.RuntimeDefault } });
-    await stage().send(rpc, { config });
-    const status = await stage({}, { apparmorEnabled: true }).fails(rpc, { config });
-    expect(status.message).toContain('config.linux.security_context.apparmor:');
-  });
-
   test('a message repeats no more of a value than helps', async () => {
     const { fails } = stage();
     const status = await fails(rpc, { config: named({ name: `${'x'.repeat(240)};` }) });

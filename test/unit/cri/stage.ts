@@ -283,6 +283,7 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   cgroupDriver: 'cgroupfs',
   selinuxEnabled: false,
   apparmorEnabled: false,
+  apparmorDefault: '',
   capabilityNames: ['CAP_NET_ADMIN', 'CAP_SYS_ADMIN', 'CAP_CHOWN'],
   defaultMaskedPaths: ['/proc/kcore'],
   defaultReadonlyPaths: ['/proc/sys'],

@@ -6,19 +6,20 @@ import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts
 import { HandlerTable, parseFeatures } from '../../../src/oci/runtime/handlers.ts';
 import { workingSetBytes } from '../../../src/oci/runtime/driver-update.ts';
 import { noteOf, parseNote } from '../../../src/oci/runtime/driver-record.ts';
-import { createArgv, deleteArgv, execArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
+import { createArgv, deleteArgv, driverArgs, execArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
 
 const id = 'b'.repeat(64) as ContainerId;
 
 describe('S65 the runtime’s argv', () => {
-  const call = { path: '/usr/sbin/runc', globals: globalArgs('/r', '/l', false), id };
+  const call = { path: '/usr/sbin/runc', globals: globalArgs('/r', '/l'), id };
   it('puts values behind fixed words', () => {
     expect(startArgv(call)).toEqual(['/usr/sbin/runc', '--root=/r', '--log=/l', '--log-format=json', 'start', id]);
     expect(deleteArgv(call).slice(-2)).toEqual(['delete', id]);
     expect(createArgv(call, '/b', '/p').slice(-6)).toEqual(['create', '--bundle', '/b', '--pid-file', '/p', id]);
     const exec = execArgv(call, { processFile: '/f', pidFile: '/p', options: ['--cgroup=freezer:e'] });
     expect(exec.slice(-6)).toEqual(['exec', '--detach', '--process=/f', '--pid-file=/p', '--cgroup=freezer:e', id]);
-    expect(globalArgs('/r', '/l', true)).toContain('--systemd-cgroup');
+    expect(driverArgs('/a.slice/troupe-1.scope')).toEqual(['--systemd-cgroup']);
+    expect(driverArgs('/a/troupe-1')).toEqual([]);
   });
 });
 
@@ -171,6 +172,16 @@ describe('the note beside a bundle', () => {
       monitorCgroup: `/kubepods/pod1/troupe-sandbox-${sandboxId}/monitors`,
     });
     expect(parseNote(JSON.stringify(note))).toEqual(note);
+  });
+
+  it('names scopes below a slice', () => {
+    const below = noteOf({ id, sandboxId, sandbox: { cgroupParent: '/kubepods.slice/kubepods-pod1.slice' } } as BundleInput, 'runc');
+    expect(below).toMatchObject({
+      cgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-${id}.scope`,
+      monitorCgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-monitor-${id}.scope`,
+    });
+    expect(parseNote(JSON.stringify(below))).toEqual(below);
+    expect(parseNote(JSON.stringify({ ...below, cgroup: '/system.slice/session-1.scope' }))).toBeUndefined();
   });
 
   it.each([
