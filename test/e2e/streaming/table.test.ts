@@ -1,0 +1,259 @@
+/**
+ * Exec and port-forward with Kubernetes' own client library: each version of the protocols by each thing a session can
+ * do. The Go program tells what it saw; the table is printed at the end.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { run } from '../../support/run.ts';
+import { streamClient } from '../../support/tools/stream-client.ts';
+import { Crictl, containerJson, describePods, until } from '../support/crictl.ts';
+import { makeWorld } from '../support/world.ts';
+import type { World } from '../support/world.ts';
+
+const MUCH = 100 * 1000 * 1000;
+/** Each reads slowly for a second or so: far more than all buffers hold comes meanwhile. */
+const SLOW = 20 * 1000 * 1000;
+
+interface Output {
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly text: string;
+}
+
+interface Seen {
+  readonly sent: Output;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly error: string;
+  readonly exitCode: number;
+  /** What the library told its own log. */
+  readonly log: string;
+}
+
+interface Protocol {
+  readonly transport: 'spdy' | 'websocket';
+  readonly name: string;
+  /** stdin can be ended while the outputs go on. */
+  readonly halfClose: boolean;
+  /** How the program ended: not told (the library does not wait for it), in words, or with the exit code. */
+  readonly ending: 'none' | 'words' | 'code';
+  readonly resize: boolean;
+}
+
+const protocol = (transport: Protocol['transport'], version: number): Protocol => ({
+  transport,
+  name: version === 1 ? 'channel.k8s.io' : `v${version}.channel.k8s.io`,
+  // the first version has none: that is why there was a second
+  halfClose: transport === 'spdy' ? version >= 2 : version >= 5,
+  ending: version >= 4 ? 'code' : version >= 2 ? 'words' : 'none',
+  resize: version >= 3,
+});
+
+const PROTOCOLS = [...[1, 2, 3, 4].map((version) => protocol('spdy', version)), ...[4, 5].map((version) => protocol('websocket', version))];
+
+interface Session {
+  readonly script: string;
+  readonly flags: readonly string[];
+  readonly streams: { readonly stdin?: boolean; readonly tty?: boolean };
+}
+
+type Verdict = undefined | string;
+
+interface Case {
+  readonly title: string;
+  /** Why a protocol can't do it. */
+  readonly lacks?: (protocol: Protocol) => Verdict;
+  readonly session: Session;
+  readonly check: (seen: Seen, protocol: Protocol) => void;
+}
+
+const noHalfClose = ({ halfClose }: Protocol): Verdict => (halfClose ? undefined : 'has no half-close');
+
+const CASES: readonly Case[] = [
+  {
+    title: 'stdout and stderr apart',
+    session: { script: 'echo out; echo err >&2', flags: [], streams: {} },
+    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.text, error]).toEqual(['out\n', 'err\n', '']),
+  },
+  {
+    title: 'exit code',
+    lacks: ({ ending }) => (ending === 'none' ? 'is not told the end' : undefined),
+    session: { script: 'exit 42', flags: [], streams: {} },
+    check: ({ exitCode, error }, { ending }) => {
+      expect(error).toContain('42');
+      if (ending === 'code') expect(exitCode).toBe(42);
+    },
+  },
+  {
+    title: 'stdin to its end',
+    lacks: noHalfClose,
+    session: { script: 'cat; echo end >&2', flags: ['-stdin-text', 'typed'], streams: { stdin: true } },
+    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.text, error]).toEqual(['typed', 'end\n', '']),
+  },
+  {
+    title: 'stdin that stays open',
+    session: { script: 'read line; echo "got $line"', flags: ['-stdin-text', 'a line\n', '-keep-stdin'], streams: { stdin: true } },
+    check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['got a line\n', '']),
+  },
+  {
+    title: '100 MB out',
+    session: { script: `head -c ${MUCH} /dev/zero`, flags: [], streams: {} },
+    check: ({ stdout, error }) => expect([stdout.bytes, error]).toEqual([MUCH, '']),
+  },
+  {
+    title: '100 MB in and out',
+    lacks: noHalfClose,
+    session: { script: 'cat', flags: ['-stdin-bytes', String(MUCH)], streams: { stdin: true } },
+    check: ({ sent, stdout, error }) => expect([stdout.bytes, stdout.sha256, error]).toEqual([MUCH, sent.sha256, '']),
+  },
+  {
+    title: 'slow reader',
+    session: { script: `head -c ${SLOW} /dev/urandom | tee /tmp/sent | cat; sha256sum /tmp/sent >&2`, flags: ['-slow'], streams: {} },
+    check: ({ stdout, stderr, error }) => expect([stdout.bytes, stderr.text.split(' ')[0], error]).toEqual([SLOW, stdout.sha256, '']),
+  },
+  {
+    title: 'terminal',
+    session: { script: 'tty; stty size', flags: ['-sizes', '80x25'], streams: { tty: true } },
+    check: ({ stdout, error }, { resize }) => {
+      expect(stdout.text).toContain('/dev/pts/');
+      if (resize) expect(stdout.text).toContain('25 80');
+      expect(error).toBe('');
+    },
+  },
+  {
+    title: 'resize',
+    lacks: ({ resize }) => (resize ? undefined : 'has no resize'),
+    session: { script: 'echo up; until stty size | grep -q "40 120"; do sleep 0.05; done; stty size', flags: ['-sizes', '80x25,120x40'], streams: { tty: true } },
+    check: ({ stdout, error }) => {
+      expect(stdout.text).toContain('40 120');
+      expect(error).toBe('');
+    },
+  },
+  {
+    title: 'client goes in the middle',
+    session: { script: 'exec yes marked-to-be-gone', flags: ['-abort-after', '1000000'], streams: {} },
+    check: ({ stdout, error }) => {
+      expect(stdout.bytes).toBeGreaterThanOrEqual(1_000_000);
+      expect(error).toContain('context canceled');
+    },
+  },
+];
+
+interface Forward {
+  readonly title: string;
+  readonly port: number;
+  readonly flags: readonly string[];
+  readonly check: (seen: Seen) => void;
+}
+
+const FORWARDS: readonly Forward[] = [
+  { title: '127.0.0.1 of the pod', port: 7001, flags: ['-stdin-text', 'ping'], check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['ping', '']) },
+  { title: '::1 of the pod', port: 7002, flags: ['-stdin-text', 'ping'], check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['ping', '']) },
+  {
+    title: '100 MB each way', port: 7001, flags: ['-stdin-bytes', String(MUCH)],
+    check: ({ sent, stdout, error }) => expect([stdout.bytes, stdout.sha256, error]).toEqual([MUCH, sent.sha256, '']),
+  },
+  {
+    title: 'half-close', port: 7003, flags: ['-stdin-bytes', '123456'],
+    check: ({ stdout, error }) => expect([stdout.text, error]).toEqual(['123456', '']),
+  },
+  {
+    title: 'slow reader', port: 7001, flags: ['-stdin-bytes', String(SLOW), '-slow'],
+    check: ({ sent, stdout, error }) => expect([stdout.bytes, stdout.sha256, error]).toEqual([SLOW, sent.sha256, '']),
+  },
+  {
+    title: 'nobody listens', port: 7999, flags: ['-stdin-text', 'ping'],
+    check: ({ stdout, log }) => {
+      expect(stdout.bytes).toBe(0);
+      expect(log).toMatch(/refused/iu);
+    },
+  },
+  {
+    title: 'client goes in the middle', port: 7001, flags: ['-stdin-bytes', String(MUCH), '-abort-after', '1000000'],
+    check: ({ stdout }) => expect(stdout.bytes).toBeLessThan(MUCH),
+  },
+];
+
+const table = new Map<string, Map<string, string>>();
+const note = (row: string, column: string, result: string): void => {
+  const cells = table.get(row) ?? new Map<string, string>();
+  table.set(row, cells.set(column, result));
+};
+
+describePods('sessions with the client library of Kubernetes', () => {
+  let world: World;
+  let client: string;
+  let containerId: string;
+  let podSandboxId: string;
+  let servers: ChildProcess;
+
+  beforeAll(async () => {
+    client = await streamClient();
+    world = await makeWorld({ name: 'strt' });
+    const crictl = new Crictl(world);
+    const pod = await crictl.runPod('table');
+    podSandboxId = pod.id;
+    containerId = await crictl.runContainer(pod, containerJson('main', await world.pull(), ['sleep', '3600']));
+    const netns = join(world.instance.state, 'ns', pod.id, 'net');
+    servers = spawn('nsenter', [`--net=${netns}`, process.execPath, join(import.meta.dirname, 'pod-servers.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise<void>((resolve, reject) => {
+      servers.stdout?.once('data', () => resolve());
+      servers.once('exit', (code) => reject(new Error(`the pod's servers ended with ${code}`)));
+    });
+  }, 600_000);
+  afterAll(async () => {
+    servers.kill('SIGKILL');
+    await world.instance.crictl(['rmp', '-f', '-a']);
+    const left = await world.leftovers();
+    await world.close();
+    print('exec', CASES.map(({ title }) => title));
+    print('port-forward', FORWARDS.map(({ title }) => title));
+    expect(left).toEqual([]);
+  });
+
+  const seen = async (flags: readonly string[]): Promise<Seen> => {
+    const ended = await run([client, ...flags], { timeoutMs: 120_000 });
+    if (ended.code !== 0) throw new Error(`the client ended with ${ended.code}: ${ended.stderr}`);
+    return { ...(JSON.parse(ended.stdout) as Omit<Seen, 'log'>), log: ended.stderr };
+  };
+
+  const cells = PROTOCOLS.flatMap((one) => CASES.map((wanted) => ({ row: `${one.transport} ${one.name}`, column: wanted.title, one, ...wanted })));
+  for (const { row, column, one, lacks } of cells) {
+    const without = lacks?.(one);
+    if (without !== undefined) note(`exec ${row}`, column, without);
+  }
+
+  test.each(cells.filter(({ one, lacks }) => lacks?.(one) === undefined))('exec, $row: $column', { timeout: 120_000 }, async ({ row, column, one, session, check }) => {
+    const { stdin = false, tty = false } = session.streams;
+    const { url } = await world.client.runtime.exec({ containerId, cmd: ['sh', '-c', session.script], stdin, tty, stdout: true, stderr: !tty });
+    const streams = ['-stdout', ...(stdin ? ['-stdin'] : []), tty ? '-tty' : '-stderr'];
+    note(`exec ${row}`, column, 'FAILED');
+    check(await seen(['-url', url, '-transport', one.transport, '-protocol', one.name, ...streams, ...session.flags]), one);
+    await until(async () => !(await commandLines()).some((line) => line.includes('marked-to-be-gone')));
+    note(`exec ${row}`, column, 'pass');
+  });
+
+  const forwards = ['spdy', 'websocket'].flatMap((transport) => FORWARDS.map((wanted) => ({ transport, column: wanted.title, ...wanted })));
+
+  test.each(forwards)('port-forward, $transport: $column', { timeout: 120_000 }, async ({ transport, column, port, flags, check }) => {
+    const { url } = await world.client.runtime.portForward({ podSandboxId, port: [port] });
+    note(`port-forward ${transport}`, column, 'FAILED');
+    check(await seen(['-mode', 'forward', '-url', url, '-transport', transport, '-port', String(port), ...flags]));
+    note(`port-forward ${transport}`, column, 'pass');
+  });
+});
+
+async function commandLines(): Promise<string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/u.test(name));
+  return await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')));
+}
+
+function print(kind: string, columns: readonly string[]): void {
+  const rows = [...table].filter(([row]) => row.startsWith(`${kind} `)).toSorted(([one], [other]) => one.localeCompare(other));
+  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  const head = [line([kind, ...columns]), line([kind, ...columns].map(() => '---'))];
+  console.log([...head, ...rows.map(([row, cells]) => line([row.slice(kind.length + 1), ...columns.map((column) => cells.get(column) ?? '')]))].join('\n'));
+}
