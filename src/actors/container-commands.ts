@@ -12,6 +12,7 @@ import type { ProcessIdentity } from './ports/journal.ts';
 import type { ContainerKey, ContainerSpec, ImageRecord, Resources } from './ports/specs.ts';
 import type { Ledger } from './recovery/ledger.ts';
 import type { ContainerView, SandboxView } from './views.ts';
+import { handlerOf } from './sandbox/sandbox.context.ts';
 import { sameContainerWish } from './wish.ts';
 
 export interface ContainerStage extends Asker {
@@ -107,7 +108,7 @@ function begin(
   stage.startContainer({
     id,
     spec,
-    handler: sandbox.spec.handler,
+    handler: handlerOf(sandbox.spec),
     image: { id: image.id, ref: imageRef(image), layers: image.layers.map((layer) => layer.diffId) },
     createdAtNs: stage.ports.clock.nowNs(),
     entry: 'new',
@@ -234,7 +235,7 @@ export async function startContainer(stage: ContainerStage, id: ContainerId, cal
       if (now.state === 'exited' && now.startFault !== undefined) {
         return { fault: forCall({ ...now.startFault, message: `${attempted}: ${now.startFault.message}` }, attempted, id) };
       }
-      return now.startedAtNs !== undefined && now.state !== 'starting' && now.state !== 'startFailed' && now.settled
+      return now.startedAtNs !== undefined && now.state !== 'starting' && now.settled
         ? { ok: true }
         : undefined;
     },

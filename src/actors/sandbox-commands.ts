@@ -5,7 +5,7 @@ import { actorLimits } from '../base/limits.ts';
 import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
 import type { Ports } from './ports/ports.ts';
-import type { SandboxKey, SandboxSpec } from './ports/specs.ts';
+import type { AdmittedHandler, SandboxKey, SandboxSpec } from './ports/specs.ts';
 import { sandboxAddress } from './sandbox/sandbox.context.ts';
 import type { SandboxInput } from './sandbox/sandbox.context.ts';
 import type { SandboxView, View } from './views.ts';
@@ -33,9 +33,9 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
     const existing = stage.directory.sandboxesByKey(spec.key).find((view) => view.state !== 'owing' || view.committed);
     if (existing === undefined) {
-      checkCanRun(stage, spec, attempted);
+      const runtime = admitted(stage, spec, attempted);
       supersede(stage, spec.key);
-      return handOut(stage, begin(stage, spec, call), attempted, call);
+      return handOut(stage, begin(stage, { ...spec, runtime }, call), attempted, call);
     }
     if (existing.ready) return claim(stage, existing.id, call);
     if (isBeingMade(existing)) {
@@ -66,7 +66,8 @@ function isEnding(view: SandboxView): boolean {
   return view.state === 'removing' || view.state === 'unwinding';
 }
 
-function checkCanRun(stage: SandboxStage, spec: SandboxSpec, attempted: string): void {
+/** The handler that it is given. Throws what keeps it from being run now. */
+function admitted(stage: SandboxStage, spec: SandboxSpec, attempted: string): AdmittedHandler {
   const { runtime, network } = stage.ports;
   const handler = runtime.handlers().find((one) => one.name === spec.handler);
   if (handler === undefined) {
@@ -75,7 +76,7 @@ function checkCanRun(stage: SandboxStage, spec: SandboxSpec, attempted: string):
     });
   }
   if (!handler.ready) {
-    fail('unsupported', `${attempted}: runtime handler "${spec.handler}" cannot work here: ${handler.reason}`);
+    fail('wrongState', `${attempted}: runtime handler "${spec.handler}" cannot work here: ${handler.reason}`);
   }
   const status = network.status();
   if (spec.namespaces.network === 'pod' && !status.ready) {
@@ -84,6 +85,7 @@ function checkCanRun(stage: SandboxStage, spec: SandboxSpec, attempted: string):
   if (stage.directory.sandboxes().length >= actorLimits.actorsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.actorsMax} sandboxes exist`);
   }
+  return { name: handler.target ?? spec.handler, needsPause: handler.needsPause ?? false };
 }
 
 /** A higher attempt means that nobody will come for a lower one that is still being made (F70). */

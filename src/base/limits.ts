@@ -493,8 +493,8 @@ export const specLimits = {
   unifiedKeys: 256,
 } as const;
 
-/** Files of the Container Device Interface and of OCI hooks on the node's disk. */
-export const cdiLimits = {
+/** Files of the node's administrator: those of the Container Device Interface, and of OCI hooks. */
+export const nodeFileLimits = {
   /** Bytes of one file: what vendors' tools write for a node with 16 GPUs has some 100 KiB. */
   fileBytes: 4 * 1024 * 1024,
   /** Files in one directory: one for each vendor and each claim of a pod (Dynamic Resource Allocation). */
@@ -507,6 +507,8 @@ export const cdiLimits = {
   pathBytes: 4096,
   /** Seconds that a hook may ask for: a day; the bound of the runtime's call ends it long before. */
   hookSeconds: 86_400,
+  /** Characters of an annotation or a command that a hook's expression is compared with: names and paths, not documents. */
+  matchedChars: 4096,
 } as const;
 
 /** What one CRI request may hold: checked in src/cri/validate before anything is made. */

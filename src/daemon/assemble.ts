@@ -35,10 +35,13 @@ import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
 import { RegistryClient } from '../oci/distribution/client.ts';
 import { loadRegistries } from '../oci/distribution/load-registries.ts';
+import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
 import { platformOfArch } from '../oci/image/platform.ts';
 import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
 import { createBundleWriter } from '../oci/runtime/bundle.ts';
+import { CdiRegistry } from '../oci/runtime/cdi/registry.ts';
+import { HookDirectories } from '../oci/runtime/hooks/hook-directories.ts';
 import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
@@ -49,6 +52,7 @@ import { setUpApparmor } from './apparmor.ts';
 import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
+import { handlersOf } from './handlers.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
 import { systemdOf } from './systemd.ts';
@@ -62,6 +66,8 @@ export interface Assembly {
   readonly observability: Observability;
   readonly streams: StreamsDriver;
   readonly apparmor: ApparmorSetup;
+  /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
+  reload(config: Config): Promise<void>;
   /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
   release(): Promise<void>;
 }
@@ -83,17 +89,18 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const { metrics } = observability;
   const apparmor = setUpApparmor(clock, log);
   const store = new LayerStore({ root: layout.root, clock, random, log });
-  const [opened, runtime, network, registries] = await Promise.all([
+  const [opened, runtime, network, loaded] = await Promise.all([
     journalOf(layout, clock, log, (ms, isOk) => metrics.journalSync(ms, isOk)),
     runtimeDriver(config, layout, cgroups, clock, log, apparmor),
     networkDriver(config, layout, clock, log),
-    loadRegistries({ file: config.images.registries_conf, directory: config.images.registries_conf_dir }),
+    registriesOf(config),
     preparePinRoot(layout.pinsDir),
     store.prepare(),
   ]);
   const written = new Written(store, clock);
   const streams = await runtime.streams();
-  const client = new RegistryClient({ clock, random, registries: () => registries });
+  const live: Live = { registries: loaded };
+  const client = new RegistryClient({ clock, random, registries: () => live.registries });
   const ports = around({
     clock,
     random,
@@ -104,11 +111,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx) }),
-    images: createImagesDriver({
-      client, store, clock,
-      platform: platformOfArch(process.arch),
-      onDownloaded: (bytes) => metrics.pulledBytes(bytes),
-    }),
+    images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability);
   return {
@@ -119,6 +122,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     observability,
     streams,
     apparmor: await apparmor,
+    reload: (fresh) => reload(fresh, runtime, live),
     release: async () => {
       await observability.close();
       streams.close();
@@ -129,6 +133,21 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
       await lock.release();
     },
   };
+}
+
+/** What a reload replaces beside what the drivers keep themselves. */
+interface Live {
+  registries: RegistriesConf;
+}
+
+async function reload(fresh: Config, runtime: RuntimeDriver, live: Live): Promise<void> {
+  const registries = await registriesOf(fresh);
+  await runtime.reload(await handlersOf(fresh), fresh.runtime.default_handler);
+  live.registries = registries;
+}
+
+function registriesOf({ images }: Config): Promise<RegistriesConf> {
+  return loadRegistries({ file: images.registries_conf, directory: images.registries_conf_dir });
 }
 
 async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync: (ms: number, isOk: boolean) => void): Promise<OpenJournal<Ledger>> {
@@ -174,23 +193,16 @@ async function makeDirectories(layout: Layout): Promise<void> {
 async function runtimeDriver(
   config: Config, layout: Layout, cgroups: CgroupLayout, clock: Ports['clock'], log: Log, apparmor: Promise<ApparmorSetup>,
 ): Promise<RuntimeDriver> {
-  const handlers = await Promise.all(
-    Object.entries(config.runtime.handlers).map(async ([name, settings]) => ({
-      name,
-      path: await findProgram(settings.path, `runtime handler ${name}`),
-      kind: 'oci' as const,
-    })),
-  );
   const bundles = createBundleWriter({
+    node: { hooks: new HookDirectories(config.runtime.hooks_dirs), cdi: new CdiRegistry(config.runtime.cdi_dirs) },
     layout, clock, log,
     apparmor: (await apparmor).apparmor,
     host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
-    handlerFeatures: (name) => ({
-      recursiveReadOnlyMounts: driver.handlers().find((one) => one.name === name)?.recursiveReadOnlyMounts ?? false,
-    }),
+    handlerFeatures: (name) => driver.specHandler(name),
   });
   const driver = createRuntimeDriver({
-    clock, log, layout, handlers, bundles, cgroups,
+    clock, log, layout, bundles, cgroups,
+    handlers: await handlersOf(config),
     monitorPath: await findProgram(config.runtime.monitor, 'monitor'),
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,

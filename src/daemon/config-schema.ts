@@ -1,8 +1,25 @@
 /** What a configuration may say, and its defaults. Every key is here; anything else is refused with its line. */
 
 export interface HandlerSettings {
-  /** Absolute path, or the name of a program to be found in the usual directories. */
-  readonly path: string;
+  /** Absolute path, or the name of a program to be found in the usual directories; empty: as the handler is called. */
+  readonly path?: string;
+  /** `oci`: a program with runc's command line. `vm`: a shim of containerd's runtime v2, such as Kata's. */
+  readonly type?: 'oci' | 'vm';
+  /** The runtime's state directory, of this instance alone; empty: one of ours. */
+  readonly root?: string;
+  /** More options of the runtime before its verb. */
+  readonly options?: readonly string[];
+  /** In place of `runtime.monitor`; empty for that. */
+  readonly monitor?: string;
+  readonly no_pivot?: boolean;
+  /** The shim's own configuration file; empty: its default. */
+  readonly config_path?: string;
+  /** Annotations of pods that reach the runtime: whole names, or beginnings that end with `*`. */
+  readonly allowed_annotations?: readonly string[];
+  readonly default_annotations?: Readonly<Record<string, string>>;
+  readonly privileged_without_host_devices?: boolean;
+  /** Profile that RuntimeDefault stands for with this handler; empty: our own. */
+  readonly seccomp_profile?: string;
 }
 
 /** A resource limit of processes (getrlimit(2)); `unlimited` or a number. */
@@ -30,6 +47,10 @@ export interface Config {
     readonly handlers: Readonly<Record<string, HandlerSettings>>;
     /** Limits of every container's processes by their name in small letters, such as `nofile`. */
     readonly rlimits: Readonly<Record<string, RlimitSettings>>;
+    /** Files of the Container Device Interface, a later directory over an earlier one. */
+    readonly cdi_dirs: readonly string[];
+    /** Files of OCI hooks, a later directory over an earlier one. */
+    readonly hooks_dirs: readonly string[];
   };
   readonly network: {
     readonly config_dir: string;
@@ -79,7 +100,7 @@ export const defaultConfig: Config = {
   socket: '/run/troupe/troupe.sock',
   log: { level: 'info' },
   cgroup: { driver: 'cgroupfs', parent: '/troupe' },
-  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {} },
+  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [] },
   network: {
     config_dir: '/etc/cni/net.d',
     plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
@@ -101,6 +122,11 @@ export type Rule =
   | { readonly is: 'path' | 'optionalPath' | 'text' }
   | { readonly is: 'oneOf'; readonly values: readonly string[] }
   | { readonly is: 'paths' }
+  | { readonly is: 'yesOrNo' }
+  /** A list of texts of this form. */
+  | { readonly is: 'words'; readonly form: RegExp; readonly must: string }
+  /** A table of texts with names of the user's own. */
+  | { readonly is: 'texts' }
   /** A list of host names in small letters. */
   | { readonly is: 'hosts' }
   /** A whole number from 0 to 65535. */
@@ -112,6 +138,21 @@ export type Rule =
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
   /** A table with names of the user's own; replaced as a whole entry by a later file. */
   | { readonly is: 'named'; readonly each: Readonly<Record<string, Rule>>; readonly name: RegExp; /** Each entry has every key. */ readonly isWhole?: boolean };
+
+const handlerRules: Readonly<Record<string, Rule>> = {
+  path: { is: 'text' },
+  type: { is: 'oneOf', values: ['oci', 'vm'] },
+  root: { is: 'optionalPath' },
+  // whole words: what follows an option as a word of its own could be read as the verb
+  options: { is: 'words', form: /^--?[A-Za-z][^\0]*$/u, must: 'be a list of options such as "--debug" or "--platform=kvm"' },
+  monitor: { is: 'text' },
+  no_pivot: { is: 'yesOrNo' },
+  config_path: { is: 'optionalPath' },
+  allowed_annotations: { is: 'words', form: /^[^*\0]*\*?$/u, must: 'be a list of annotations, or of their beginnings followed by *' },
+  default_annotations: { is: 'texts' },
+  privileged_without_host_devices: { is: 'yesOrNo' },
+  seccomp_profile: { is: 'optionalPath' },
+};
 
 export const schema: Readonly<Record<string, Rule>> = {
   root: { is: 'path' },
@@ -130,11 +171,13 @@ export const schema: Readonly<Record<string, Rule>> = {
     keys: {
       default_handler: { is: 'text' },
       monitor: { is: 'text' },
-      handlers: { is: 'named', each: { path: { is: 'text' } }, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u },
+      handlers: { is: 'named', each: handlerRules, name: /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u },
       rlimits: {
         is: 'named', each: { soft: { is: 'limit' }, hard: { is: 'limit' } }, isWhole: true,
         name: /^(?:as|core|cpu|data|fsize|locks|memlock|msgqueue|nice|nofile|nproc|rss|rtprio|rttime|sigpending|stack)$/u,
       },
+      cdi_dirs: { is: 'paths' },
+      hooks_dirs: { is: 'paths' },
     },
   },
   network: {

@@ -64,55 +64,56 @@ function check(table: Table, rules: Readonly<Record<string, Rule>>, path: readon
 function checkValue(
   value: unknown, rule: Rule, at: readonly string[], text: string, file: string, refuse: (reason: string) => never,
 ): void {
+  if (rule.is !== 'table' && rule.is !== 'named') {
+    const must = mustOf(value, rule);
+    if (must !== undefined) refuse(`must ${must}`);
+    return;
+  }
+  if (!isTable(value)) return refuse('must be a table');
+  if (rule.is === 'table') return check(value, rule.keys, at, text, file);
+  for (const [name, entry] of Object.entries(value)) {
+    if (!rule.name.test(name)) refuse(`${name} is not a plain name`);
+    if (!isTable(entry)) return refuse(`${name} must be a table`);
+    check(entry, rule.each, [...at, name], text, file);
+    const missing = rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry, key)) : undefined;
+    if (missing !== undefined) refuse(`${name} has no ${missing}`);
+  }
+}
+
+/** What a value must be that it is not; undefined when it is right. */
+function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'named' }>): string | undefined {
+  const unless = (isRight: boolean, must: string): string | undefined => (isRight ? undefined : must);
+  const isText = typeof value === 'string';
   switch (rule.is) {
     case 'path':
-      if (typeof value !== 'string' || !isAbsolute(value)) refuse('must be an absolute path');
-      break;
+      return unless(isText && isAbsolute(value), 'be an absolute path');
     case 'optionalPath':
-      if (typeof value !== 'string' || (value !== '' && !isAbsolute(value))) refuse('must be an absolute path or empty');
-      break;
+      return unless(isText && (value === '' || isAbsolute(value)), 'be an absolute path or empty');
     case 'text':
-      if (typeof value !== 'string') refuse('must be a text');
-      break;
+      return unless(isText, 'be a text');
     case 'optionalForm':
-      if (typeof value !== 'string' || (value !== '' && !rule.form.test(value))) refuse(`must ${rule.must}`);
-      break;
+      return unless(isText && (value === '' || rule.form.test(value)), rule.must);
     case 'oneOf':
-      if (typeof value !== 'string' || !rule.values.includes(value)) refuse(`must be one of ${rule.values.join(', ')}`);
-      break;
+      return unless(isText && rule.values.includes(value), `be one of ${rule.values.join(', ')}`);
     case 'paths':
-      if (!Array.isArray(value) || !value.every((one) => typeof one === 'string' && isAbsolute(one))) {
-        refuse('must be a list of absolute paths');
-      }
-      break;
+      return unless(isTexts(value) && value.every(isAbsolute), 'be a list of absolute paths');
     case 'hosts':
-      if (!Array.isArray(value) || !value.every((one) => typeof one === 'string' && /^[a-z0-9.-]+$/u.test(one))) {
-        refuse('must be a list of host names in small letters');
-      }
-      break;
+      return unless(isTexts(value) && value.every((one) => /^[a-z0-9.-]+$/u.test(one)), 'be a list of host names in small letters');
+    case 'words':
+      return unless(isTexts(value) && value.every((one) => rule.form.test(one)), rule.must);
+    case 'texts':
+      return unless(isTable(value) && isTexts(Object.values(value)), 'be a table of texts');
+    case 'yesOrNo':
+      return unless(typeof value === 'boolean', 'be true or false');
     case 'port':
-      if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > 65_535) refuse('must be a number from 0 to 65535');
-      break;
+      return unless(typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535, 'be a number from 0 to 65535');
     case 'limit':
-      if (value !== 'unlimited' && !(Number.isSafeInteger(value) && Number(value) >= 0)) refuse('must be a whole number from 0 on, or "unlimited"');
-      break;
-    case 'table':
-      if (!isTable(value)) refuse('must be a table');
-      else check(value, rule.keys, at, text, file);
-      break;
-    case 'named':
-      if (!isTable(value)) refuse('must be a table');
-      else {
-        for (const [name, entry] of Object.entries(value)) {
-          if (!rule.name.test(name)) refuse(`${name} is not a plain name`);
-          if (!isTable(entry)) refuse(`${name} must be a table`);
-          else check(entry, rule.each, [...at, name], text, file);
-          const missing = rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry as Table, key)) : undefined;
-          if (missing !== undefined) refuse(`${name} has no ${missing}`);
-        }
-      }
-      break;
+      return unless(value === 'unlimited' || (Number.isSafeInteger(value) && Number(value) >= 0), 'be a whole number from 0 on, or "unlimited"');
   }
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === 'string');
 }
 
 function isTable(value: unknown): value is Table {

@@ -20,6 +20,8 @@ import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
+import { planReload } from './reload.ts';
+import type { ReloadPlan } from './reload.ts';
 import { serveStreams } from './streaming.ts';
 import { VERSION } from './version.ts';
 
@@ -27,6 +29,8 @@ export interface Daemon {
   readonly troupe: Troupe;
   /** Opens the page, token included; undefined when it is not configured. Not for logs. */
   readonly pageUrl: string | undefined;
+  /** Puts another configuration into effect as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
+  reload(fresh: Config): Promise<ReloadPlan>;
   /** New calls are refused, those at work are waited for; containers are left running. */
   stop(): Promise<void>;
 }
@@ -35,10 +39,12 @@ export interface Daemon {
 export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
   const assembly = await assemble(config, log, around);
   const { troupe, release } = assembly;
-  const options = introspectionOptions(config, assembly);
+  let inEffect = config;
+  const configView = (): Config => inEffect;
+  const options = introspectionOptions(config, assembly, configView);
   const urls = serveStreams(config, assembly);
   const [server, streaming, introspection, web] = await Promise.all([
-    urls.then((issuer) => serve(config, assembly, issuer)),
+    urls.then((issuer) => serve(config, assembly, issuer, configView)),
     urls,
     introspect(config, options),
     servePage(config, assembly, options),
@@ -51,6 +57,12 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   return {
     troupe,
     pageUrl: web?.url,
+    reload: async (fresh) => {
+      const plan = planReload(inEffect, fresh);
+      await assembly.reload(plan.config);
+      inEffect = plan.config;
+      return plan;
+    },
     stop: async () => {
       await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
       await Promise.all([server.close(), introspection.close(), web?.close()]);
@@ -59,7 +71,9 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   };
 }
 
-async function serve(config: Config, { ports, troupe, observability, apparmor }: Assembly, urls: UrlIssuer): Promise<CriServer> {
+async function serve(
+  config: Config, { ports, troupe, observability, apparmor }: Assembly, urls: UrlIssuer, configView: () => Config,
+): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
     troupe,
@@ -72,7 +86,7 @@ async function serve(config: Config, { ports, troupe, observability, apparmor }:
     capabilityNames: CAPABILITY_NAMES,
     defaultMaskedPaths: DEFAULT_MASKED_PATHS,
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
-    configView: () => config,
+    configView,
     urls,
   });
   const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), observer: observability.rpc, ...services };
@@ -88,7 +102,9 @@ function introspect(config: Config, options: IntrospectionOptions): Promise<Intr
   return startIntrospection({ ...options, listen: (server) => listenPrivately(server, introspectionSocket(config)) });
 }
 
-function introspectionOptions(config: Config, { ports, troupe, recorder, charts }: Assembly): IntrospectionOptions {
+function introspectionOptions(
+  config: Config, { ports, troupe, recorder, charts }: Assembly, configView: () => Config,
+): IntrospectionOptions {
   const { clock } = ports;
   return {
     troupe,
@@ -99,7 +115,7 @@ function introspectionOptions(config: Config, { ports, troupe, recorder, charts 
     version: VERSION,
     process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },
     socket: config.socket,
-    configView: () => config,
+    configView,
   };
 }
 

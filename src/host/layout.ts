@@ -52,6 +52,8 @@ export interface Layout {
 
   /** `<state>/runtimes`: one state root (runc's --root) per handler. */
   readonly runtimesDir: string;
+  /** `<state>/handlers`: what is kept of each handler that was configured. */
+  readonly handlersDir: string;
   runtimeRoot(handler: string): string;
 
   /**
@@ -128,6 +130,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     pinDir: (id) => join(pinsDir, id),
     pin: (id, kind) => join(pinsDir, id, kind),
     runtimesDir,
+    handlersDir: join(state, 'handlers'),
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
     pauseRootfs: join(root, 'pause-rootfs'),
     usernsProgram: join(root, 'userns-program'),

@@ -12,6 +12,10 @@ export interface HandlerStatus {
   readonly reason: string;
   readonly recursiveReadOnlyMounts: boolean;
   readonly userNamespaces: boolean;
+  /** The handler that the name stands for now; left out for the name itself. */
+  readonly target?: string;
+  /** A pod of it is a process of the runtime from its start on, such as a virtual machine; left out for no. */
+  readonly needsPause?: boolean;
 }
 
 /** What drivers need to find or to build a container. */

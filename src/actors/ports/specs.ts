@@ -73,6 +73,13 @@ export interface UserChoice {
   readonly supplementalGroupsPolicy: 'merge' | 'strict';
 }
 
+/** The handler that a sandbox was given. */
+export interface AdmittedHandler {
+  readonly name: string;
+  /** As `HandlerStatus.needsPause`. */
+  readonly needsPause: boolean;
+}
+
 export interface SandboxSpec {
   readonly key: SandboxKey;
   /** Empty: the host's name on the host network, otherwise the first 12 digits of the id. */
@@ -95,6 +102,11 @@ export interface SandboxSpec {
   readonly user: UserChoice;
   readonly readonlyRootfs: boolean;
   readonly seccomp: SeccompChoice;
+  /**
+   * What its handler was when it was admitted: a reload may give the empty name to another one, or take it away. Left
+   * out in a request, and in records of earlier versions.
+   */
+  readonly runtime?: AdmittedHandler | undefined;
 }
 
 /** What may be asked of a bind mount beside read-only (KEP-5855). */
@@ -191,6 +203,8 @@ export interface ContainerSpec {
   readonly env: readonly EnvVar[];
   readonly mounts: readonly Mount[];
   readonly devices: readonly Device[];
+  /** Qualified names of the Container Device Interface (`vendor.com/class=name`), each once; left out for none. */
+  readonly cdiDevices?: readonly string[];
   readonly labels: StringMap;
   readonly annotations: StringMap;
   /** Relative to the sandbox's log directory; empty for no log. */

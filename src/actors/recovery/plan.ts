@@ -31,7 +31,7 @@ import type { SandboxSpec } from '../ports/specs.ts';
 import type { PauseFacts, RuntimeFacts } from '../ports/runtime.ts';
 import type { StorageFacts } from '../ports/storage.ts';
 import type { SandboxInput, SandboxStep } from '../sandbox/sandbox.context.ts';
-import { SANDBOX_STEPS, stepsOf } from '../sandbox/sandbox.context.ts';
+import { SANDBOX_STEPS, handlerOf, stepsOf } from '../sandbox/sandbox.context.ts';
 import type { ContainerFacts, Ledger, SandboxFacts } from './ledger.ts';
 
 /** What the ports observed. */
@@ -104,7 +104,7 @@ export function planContainer(ledger: Ledger, world: World, id: ContainerId): Co
     spec: facts.resources === undefined ? spec : { ...spec, resources: facts.resources },
     image,
     createdAtNs,
-    handler: sandbox?.intent.spec.handler ?? '',
+    handler: sandbox === undefined ? '' : handlerOf(sandbox.intent.spec),
     making: undefined,
     begun: CONTAINER_STEPS,
     init: facts.created?.init,

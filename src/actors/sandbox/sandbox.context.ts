@@ -74,9 +74,14 @@ export function sandboxContext(input: SandboxInput): SandboxContext {
 export function stepsOf(spec: SandboxSpec): readonly SandboxStep[] {
   return SANDBOX_STEPS.filter((step) => {
     if (step === 'network') return spec.namespaces.network === 'pod';
-    if (step === 'pause') return spec.namespaces.pid === 'pod';
+    if (step === 'pause') return spec.namespaces.pid === 'pod' || spec.runtime?.needsPause === true;
     return true;
   });
+}
+
+/** The name of its handler, which drivers are told. */
+export function handlerOf(spec: SandboxSpec): string {
+  return spec.runtime?.name ?? spec.handler;
 }
 
 /** The next step to undo, last begun first; with `stopOnly` only those that Stop undoes. */

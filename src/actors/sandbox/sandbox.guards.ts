@@ -1,5 +1,5 @@
 import type { SandboxContext } from './sandbox.context.ts';
-import { nextUndo } from './sandbox.context.ts';
+import { nextUndo, stepsOf } from './sandbox.context.ts';
 
 type Args = { readonly context: SandboxContext };
 
@@ -13,7 +13,7 @@ export const sandboxGuards = {
   isRemoval: ({ context }: Args): boolean => context.removal,
   wantsRemovalNow: ({ context }: Args): boolean => context.removal && context.fault === undefined,
   needsNetwork: ({ context }: Args): boolean => context.spec.namespaces.network === 'pod',
-  needsPause: ({ context }: Args): boolean => context.spec.namespaces.pid === 'pod',
+  needsPause: ({ context }: Args): boolean => stepsOf(context.spec).includes('pause'),
   nothingToStop: ({ context }: Args): boolean => nextUndo(context.begun, true) === undefined,
   nothingToUndo: ({ context }: Args): boolean => nextUndo(context.begun, false) === undefined,
   owesStop: ({ context }: Args): boolean => nextUndo(context.begun, true) !== undefined,

@@ -1,3 +1,4 @@
+import type { HandlerStatus } from '../../actors/ports/runtime.ts';
 import { encodePlain } from '../../base/codec.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
@@ -15,8 +16,13 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
       features: { recursiveReadOnlyMounts, userNamespaces },
     })),
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true },
-    info: verbose ? { config: encodePlain(configView()) } : {},
+    info: verbose ? { config: encodePlain(configView()), handlers: encodePlain(troupe.handlers().map(handlerInfo)) } : {},
   });
+}
+
+/** Why a handler can't be used: the message of RuntimeHandler has no place for it. */
+function handlerInfo({ name, target = name, ready, reason, recursiveReadOnlyMounts, userNamespaces }: HandlerStatus) {
+  return { name, target, ready, reason, features: { recursiveReadOnlyMounts, userNamespaces } };
 }
 
 /** Ready when commands are taken and the default handler works. */

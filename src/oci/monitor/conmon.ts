@@ -31,6 +31,8 @@ export interface CreateCommand extends MonitorCommand {
   readonly stdin: boolean;
   /** The first attached client's end closes stdin for good. */
   readonly stdinOnce: boolean;
+  /** The runtime is not to use pivot_root. */
+  readonly noPivot?: boolean;
 }
 
 /** The monitor of a container: runs the runtime's create, then keeps stdio, log and exit code. */
@@ -48,6 +50,7 @@ export function createArgv(command: CreateCommand): string[] {
     '-l',
     // conmon reopens a log by renaming a new file over it: /dev/null as the path would lose the machine's
     command.logPath === '' ? 'none' : `k8s-file:${command.logPath}`,
+    ...(command.noPivot === true ? ['--no-pivot'] : []),
     ...(command.tty ? ['-t'] : []),
     ...(command.stdin ? ['-i'] : []),
     ...(command.stdin && !command.stdinOnce ? ['--leave-stdin-open'] : []),

@@ -112,7 +112,7 @@ function onlyGone(error: unknown): undefined {
 }
 
 /** The node at a host path, or undefined when that is no device. */
-async function nodeOf(from: string, to: string, permissions: string): Promise<ResolvedDevice | undefined> {
+export async function nodeOf(from: string, to: string, permissions: string): Promise<ResolvedDevice | undefined> {
   const found = await stat(from, { bigint: true });
   if (!found.isCharacterDevice() && !found.isBlockDevice()) return undefined;
   const { rdev } = found;

@@ -23,6 +23,8 @@ import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
+import { nodeEdits } from './bundle-edits.ts';
+import type { NodeEdits } from './bundle-edits.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import { checkPlaces } from './bundle-places.ts';
@@ -47,6 +49,8 @@ export interface BundleWriterOptions {
   readonly host: SpecHost;
   /** Undefined where AppArmor is not enabled. */
   readonly apparmor?: Apparmor | undefined;
+  /** What the node's administrator and its device vendors add. */
+  readonly node: NodeEdits;
   /** Features of a handler; the name is as the request gave it, empty for the default. */
   handlerFeatures(handler: string): SpecHandler;
 }
@@ -85,6 +89,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const rootfs = layout.rootfs(input.id);
   fx.note({ on: "the image's passwd and group" });
   const user = await resolveUserIn(rootfs, spec.security.user, image.user, readFileInRoot);
+  const handler = options.handlerFeatures(input.handler);
   const mountInfo = await readMountInfo();
   const onPath = pathCaller(options.clock, fx, mountInfo);
   const wish: SpecInput = {
@@ -94,18 +99,19 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
     sandbox: input.sandbox,
     image,
     user,
-    devices: await resolveDevices(spec.devices, spec.security.privileged, onPath, remoteMounts(mountInfo)),
-    localSeccomp: await localSeccomp(options, input, onPath),
+    devices: await resolveDevices(spec.devices, spec.security.privileged && handler.privilegedWithoutHostDevices !== true, onPath, remoteMounts(mountInfo)),
+    localSeccomp: await localSeccomp(options, input, handler, onPath),
     mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })),
     paths: pathsOf(options, input),
     host,
-    handler: options.handlerFeatures(input.handler),
+    handler,
   };
   // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
   generateSpec(wish);
+  const withNode = await nodeEdits(options.node, input, user, onPath);
   const mounts = await resolveMounts(spec.mounts, onPath, mountInfo);
   await checkPlaces(rootfs, mounts, onPath);
-  const document = generateSpec({ ...wish, mounts });
+  const document = await withNode(generateSpec({ ...wish, mounts }));
   // the whole path: what is mounted below the directory may hang as well
   if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
@@ -180,10 +186,13 @@ function pathCaller(clock: ClockPort, fx: EffectContext, mountInfo: readonly Mou
   return (path, attempted, work) => onUserPath({ path, attempted, mounts: mountInfo, clock, fx }, work);
 }
 
-async function localSeccomp(options: BundleWriterOptions, input: BundleInput, onPath: OnPath): Promise<OciSeccomp | undefined> {
+/** The profile in a file: the request's own, or the one that RuntimeDefault stands for with this handler. */
+async function localSeccomp(
+  options: BundleWriterOptions, input: BundleInput, handler: SpecHandler, onPath: OnPath,
+): Promise<OciSeccomp | undefined> {
   const { seccomp, privileged, capabilities } = input.spec.security;
-  if (seccomp.type !== 'localhost' || privileged) return undefined;
-  const { path } = seccomp;
+  const path = seccomp.type === 'localhost' ? seccomp.path : seccomp.type === 'runtimeDefault' ? (handler.seccompProfile ?? '') : '';
+  if (privileged || (path === '' && seccomp.type !== 'localhost')) return undefined;
   if (!path.startsWith('/') || path.includes('\0')) {
     fail('invalidRequest', `read seccomp profile ${JSON.stringify(path)}: not an absolute path`, { subject: 'seccomp.localhost_ref' });
   }
@@ -210,7 +219,8 @@ async function writeConfig(parentDir: string, bundleDir: string, document: OciSp
 async function writePauseBundle(options: BundleWriterOptions, input: PauseInput, fx: EffectContext): Promise<void> {
   const { layout, host } = options;
   fx.note({ on: 'the bundle of the pause process' });
-  const document = pauseSpec({ ...input, host, rootfs: layout.pauseRootfs, pins: pinsOf(layout, input.id, input.sandbox) });
+  const handler = options.handlerFeatures(input.sandbox.runtime?.name ?? input.sandbox.handler);
+  const document = pauseSpec({ ...input, host, handler, rootfs: layout.pauseRootfs, pins: pinsOf(layout, input.id, input.sandbox) });
   await makePauseRootfs(layout, host);
   await writeConfig(layout.sandboxDir(input.id), layout.pauseBundleDir(input.id), document);
 }

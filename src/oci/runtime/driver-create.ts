@@ -86,9 +86,10 @@ function monitorArgv(
   const { layout } = parts;
   const { spec } = input;
   return createArgv({
-    monitorPath: parts.monitorPath,
+    monitorPath: handler.monitorPath ?? parts.monitorPath,
+    noPivot: handler.noPivot ?? false,
     runtimePath: handler.path,
-    runtimeArgs: globalArgs(handler.root, runtimeLog(parts, input)),
+    runtimeArgs: globalArgs(handler.root, runtimeLog(parts, input), handler.options),
     id: input.id,
     bundleDir: layout.bundleDir(input.id),
     systemdCgroup: isScope(cgroup),

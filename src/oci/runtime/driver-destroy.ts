@@ -11,7 +11,7 @@ import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { dropCgroup, emptyCgroup } from './driver-cgroup.ts';
 import { endProcess, killWorkers } from './driver-kill.ts';
 import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
-import type { DriverParts } from './driver-parts.ts';
+import type { DriverParts, RuntimeAnswer, RuntimeRun } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import { dropRuntimeState, exists, hasRuntimeState, readRuntimeState } from './driver-state.ts';
 import type { Handler } from './handlers.ts';
@@ -24,7 +24,9 @@ export async function deleteState(parts: DriverParts, input: ContainerInput, fx:
   if (!(await hasRuntimeState(handler.root, input.id))) return;
   const argv = deleteArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });
   const stage = `${handler.name} delete`;
-  const answer = await runRuntime(parts, { argv, attempted, stage, subject: input.id, fx });
+  const answer = await runIfThere(parts, { argv, attempted, stage, subject: input.id, fx });
+  // nobody else can do it any more, and its processes have ended
+  if (answer === 'noProgram') return dropRuntimeState(handler.root, input.id);
   if (!answer.ok && !saysNoContainer(answer.problem)) {
     fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
   }
@@ -41,6 +43,17 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   if (note !== undefined) await dropCgroup(parts, id, note.cgroup, fx);
   await removeTree(layout.containerDir(id), id);
   await forgetExit(parts, id);
+}
+
+/** As `runRuntime`; `noProgram` when the runtime was uninstalled, its containers must still go. */
+async function runIfThere(parts: DriverParts, run: RuntimeRun): Promise<RuntimeAnswer | 'noProgram'> {
+  try {
+    return await runRuntime(parts, run);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+    parts.log.warn({ id: run.subject, program: run.argv[0] }, `${run.stage}: the program is gone; its state is removed without it`);
+    return 'noProgram';
+  }
 }
 
 /** Deletes the exit file. */
@@ -89,12 +102,13 @@ export async function purgeState(
     [`${handler.name} delete`, deleteArgv(call)],
     [`${handler.name} delete --force`, forceDeleteArgv(call)],
   ] as const) {
-    const answer = await runRuntime(parts, { argv, attempted, stage, subject: id, fx });
+    const answer = await runIfThere(parts, { argv, attempted, stage, subject: id, fx });
+    if (answer === 'noProgram') break;
     // a forced delete is content with a directory that holds no state file, and leaves it
     if (!(await hasRuntimeState(handler.root, id))) return;
     parts.log.debug({ id, problem: answer.problem }, `${stage} left the state directory`);
   }
-  // a state file cut short by a crash: the runtime refuses it for ever, and no process is left
+  // a state file cut short by a crash: the runtime refuses it for ever, and no process is left; or it was uninstalled
   await dropRuntimeState(handler.root, id);
 }
 

@@ -58,7 +58,7 @@ export function marksOf(handler: Handler, id: ContainerId | SandboxId): Marks {
 
 /** Options of the runtime before its verb when we call it ourselves: its errors come as JSON lines on stderr. */
 export function ownGlobals(handler: Handler): string[] {
-  return [rootArg(handler.root), '--log-format=json'];
+  return [rootArg(handler.root), '--log-format=json', ...(handler.options ?? [])];
 }
 
 export interface RuntimeRun {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { PauseInput } from '../../actors/ports/runtime.ts';
+import type { SandboxSpec } from '../../actors/ports/specs.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
@@ -21,11 +22,11 @@ import type { DriverParts } from './driver-parts.ts';
 import { awaitsStart, dropRuntimeState, exists, hasRuntimeState, readRuntimeState, readTail } from './driver-state.ts';
 import { PAUSE_SUFFIX } from './handlers.ts';
 import type { Handler } from './handlers.ts';
-import { createArgv, driverArgs, globalArgs, lastError, startArgv } from './runc.ts';
+import { createArgv, driverArgs, globalArgs, lastError, noPivotArgs, startArgv } from './runc.ts';
 
-/** The handler with the state directory of its pause containers. */
-export function pauseHandler(parts: DriverParts, name: string): Handler {
-  const handler = parts.table.resolve(name);
+/** The sandbox's handler with the state directory of its pause containers. */
+export function pauseHandler(parts: DriverParts, sandbox: SandboxSpec): Handler {
+  const handler = parts.table.resolve(sandbox.runtime?.name ?? sandbox.handler);
   return { ...handler, root: parts.layout.runtimeRoot(`${handler.name}${PAUSE_SUFFIX}`) };
 }
 
@@ -33,16 +34,16 @@ export function pauseHandler(parts: DriverParts, name: string): Handler {
 export async function startPause(parts: DriverParts, input: PauseInput, fx: EffectContext): Promise<ProcessIdentity> {
   const { layout } = parts;
   const { id } = input;
-  const handler = pauseHandler(parts, input.sandbox.handler);
+  const handler = pauseHandler(parts, input.sandbox);
   const running = await runningPause(handler, id);
   if (running !== undefined) return running;
   await destroyPause(parts, input, fx);
   try {
     await mkdir(handler.root, { recursive: true, mode: 0o700 });
     await parts.bundles.writePauseBundle(input, fx);
-    const call = { path: handler.path, globals: globalArgs(handler.root, logOf(parts, id)), id };
+    const call = { path: handler.path, globals: globalArgs(handler.root, logOf(parts, id), handler.options), id };
     const toCreate = { ...call, globals: [...call.globals, ...driverArgs(pauseCgroup(input.sandbox.cgroupParent, id))] };
-    await runQuietly(parts, { argv: createArgv(toCreate, layout.pauseBundleDir(id), layout.pausePidFile(id)), verb: 'create', handler, id, fx });
+    await runQuietly(parts, { argv: createArgv(toCreate, layout.pauseBundleDir(id), layout.pausePidFile(id), noPivotArgs(handler)), verb: 'create', handler, id, fx });
     await runQuietly(parts, { argv: startArgv(call), verb: 'start', handler, id, fx });
     const started = await runningPause(handler, id);
     return started ?? fail('outside', `start the pause process of sandbox ${id}: it has ended at once`, { subject: id });
@@ -56,7 +57,7 @@ export async function startPause(parts: DriverParts, input: PauseInput, fx: Effe
 export async function destroyPause(parts: DriverParts, input: PauseInput, fx: EffectContext): Promise<void> {
   const { layout } = parts;
   const { id } = input;
-  const handler = pauseHandler(parts, input.sandbox.handler);
+  const handler = pauseHandler(parts, input.sandbox);
   const bundleDir = layout.pauseBundleDir(id);
   if (!(await exists(bundleDir)) && !(await hasRuntimeState(handler.root, id))) return;
   fx.note({ on: 'the end of the pause process' });

@@ -10,7 +10,7 @@ import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { onUserPath } from '../../host/answering.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { reapOrphans } from '../../host/process-reaper.ts';
-import { reopenLog as reopenMonitorLog } from '../monitor/control.ts';
+import { reopenLog as reopenMonitorLog, writesTo } from '../monitor/control.ts';
 import { logPathOf } from '../monitor/conmon.ts';
 import { commandLine, monitorIdentity } from '../monitor/monitor-process.ts';
 import { prepareNewLog } from './bundle-log.ts';
@@ -24,10 +24,13 @@ import { destroyPause, startPause } from './driver-pause.ts';
 import { endOrphanExecs } from './exec-orphans.ts';
 import { update } from './driver-update.ts';
 import { execSync } from './exec.ts';
-import { HandlerTable, probeHandler } from './handlers.ts';
-import type { Handler } from './handlers.ts';
+import { probeHandler } from './handler-probe.ts';
+import { readHandlerRecords, writeHandlerRecords } from './handler-records.ts';
+import { HandlerTable } from './handlers.ts';
+import type { Handler, HandlerConfig } from './handlers.ts';
 import { observe } from './observe.ts';
 import { startArgv } from './runc.ts';
+import type { SpecHandler } from './spec/input.ts';
 import { createStreamsDriver } from './stream-driver.ts';
 import type { StreamsDriver } from './stream-driver.ts';
 
@@ -39,6 +42,13 @@ export interface RuntimeDriver extends RuntimePort {
   open(): Promise<void>;
   /** Probes the handlers again. Never rejects. */
   probe(): Promise<void>;
+  /**
+   * Takes other handlers and probes all; pods of those that are gone can still be stopped and removed. Rejects with
+   * `invalidRequest`, nothing changed, as `HandlerTable.replace`.
+   */
+  reload(handlers: readonly HandlerConfig[], defaultHandler: string): Promise<void>;
+  /** What the generator of specs must know of a handler. Throws `notFound`. */
+  specHandler(name: string): SpecHandler;
   /** The streams of clients into these containers. Call it once, before the first stream. */
   streams(): Promise<StreamsDriver>;
   /** Ends watches and timers; containers and monitors go on. */
@@ -64,9 +74,16 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     async open(): Promise<void> {
       // the process of an exec comes to us when the runtime ends; monitors come, too
       reapOrphans();
+      await recallHandlers(parts);
       await Promise.all([probe(), exits.open(), endOrphanExecs(parts)]);
     },
     probe,
+    reload: async (handlers, defaultHandler) => {
+      table.replace(handlers, defaultHandler);
+      await keepHandlers(parts);
+      await probe();
+    },
+    specHandler: (name) => table.specHandler(name),
     streams: () => createStreamsDriver(parts),
     close: () => exits.close(),
     handlers: () => table.statuses(),
@@ -95,6 +112,25 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   };
 }
 
+/** The handlers of earlier configurations, for their pods. A record that can't be read costs only those. */
+async function recallHandlers(parts: DriverParts): Promise<void> {
+  const { layout, log, table } = parts;
+  try {
+    for (const record of await readHandlerRecords(layout.handlersDir)) table.retire(record);
+  } catch (error) {
+    log.warn({ fault: toFault(error) }, 'handlers of an earlier configuration could not be read');
+  }
+  await keepHandlers(parts);
+}
+
+async function keepHandlers({ layout, log, table }: DriverParts): Promise<void> {
+  try {
+    await writeHandlerRecords(layout.handlersDir, table.all());
+  } catch (error) {
+    log.warn({ fault: toFault(error) }, 'handlers could not be recorded for a later start');
+  }
+}
+
 async function start(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {
   const handler = parts.table.resolve(input.handler);
   const attempted = `start container ${input.id}`;
@@ -113,11 +149,17 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   const logPath = logPathOf(commandLine(monitor.pid));
   if (logPath === '') return undefined;
   const attempted = `reopen log of container ${id} at ${logPath}`;
-  await onUserPath({ path: logPath, attempted, mounts: await readMountInfo(), clock, fx }, async () => {
-    await prepareNewLog(logPath).catch((thrown: unknown) => {
+  const prepare = async (): Promise<boolean> => {
+    if (await writesTo(monitor, logPath)) return false;
+    await prepareNewLog(logPath);
+    return true;
+  };
+  const isWanted = await onUserPath({ path: logPath, attempted, mounts: await readMountInfo(), clock, fx }, () =>
+    prepare().catch((thrown: unknown) => {
       throw new FaultError(toFault(thrown, attempted));
-    });
-  });
+    }),
+  );
+  if (!isWanted) return undefined;
   fx.note({ on: 'the log to be opened anew', pid: monitor.pid });
   return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
 }

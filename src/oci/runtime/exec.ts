@@ -119,7 +119,7 @@ class Exec {
     const { parts, handler, input, fx, directory, leaf } = this.#run;
     const pidFile = execPidFile(directory);
     const argv = execArgv(
-      { path: handler.path, globals: globalArgs(handler.root, this.#logFile), id: input.id },
+      { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
       { processFile: execProcessFile(directory), pidFile, options: leaf === undefined ? [] : [leaf.option] },
     );
     fx.note({ on: `${handler.name} exec`, argv });

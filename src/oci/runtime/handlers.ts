@@ -1,21 +1,34 @@
-/** The runtime handlers of this machine: which are configured, and what a probe found each able to do. */
-import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
-import type { ClockPort } from '../../actors/ports/clock.ts';
+/** The runtime handlers of this machine: which are configured, which were, and what a probe found each able to do. */
 import type { HandlerStatus } from '../../actors/ports/runtime.ts';
-import { fail, printable, toFault } from '../../base/fault.ts';
-import { monitorLimits, driverLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
-import { runTool } from '../../host/process-tool.ts';
-import { hybridControllers, writeStandIn } from './hide-unified.ts';
+import { fail } from '../../base/fault.ts';
+import type { SpecHandler } from './spec/input.ts';
 
+/** What a configuration says of one handler; also what is kept of it for the pods that outlive its entry. */
 export interface HandlerConfig {
   /** As in a RuntimeClass: letters, digits, `.`, `_`, `-`. */
   readonly name: string;
-  /** Absolute path of the runtime. */
+  /** Absolute path of the runtime or shim. */
   readonly path: string;
-  /** `oci`: a program with runc's command line. */
-  readonly kind: 'oci';
+  /** `oci`: a program with runc's command line. `vm`: a shim of containerd's runtime v2, one for each pod. */
+  readonly kind: 'oci' | 'vm';
+  /** Why the program was not found; left out when it was. */
+  readonly missing?: string;
+  /** Its state directory, given as --root; left out for one of ours. */
+  readonly root?: string;
+  /** More options of the runtime before its verb. */
+  readonly options?: readonly string[];
+  /** In place of the machine's monitor. */
+  readonly monitorPath?: string;
+  /** MS_MOVE in place of pivot_root: for a root file system on a ramdisk. */
+  readonly noPivot?: boolean;
+  /** The shim's own configuration file. */
+  readonly configPath?: string;
+  /** Annotations of pods that reach the runtime: whole names, or beginnings that end with `*`. */
+  readonly allowedAnnotations?: readonly string[];
+  readonly defaultAnnotations?: Readonly<Record<string, string>>;
+  readonly privilegedWithoutHostDevices?: boolean;
+  /** Absolute path of the profile that RuntimeDefault stands for. */
+  readonly seccompProfile?: string;
 }
 
 /** Pause containers have a state directory of their own, so that recovery can tell a sandbox's id from a container's. */
@@ -39,38 +52,79 @@ export interface ProbeResult {
   readonly standIn?: string;
 }
 
-const nothing = { recursiveReadOnlyMounts: false, userNamespaces: false, execCgroup: false };
-const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', ...nothing };
+export const nothingProbed = { recursiveReadOnlyMounts: false, userNamespaces: false, execCgroup: false };
+const notProbed: ProbeResult = { ready: false, reason: 'not probed yet', ...nothingProbed };
 
-/** The configured handlers by name, with what their last probe found. */
+/** The configured handlers by name, with what their last probe found, and those that were configured before. */
 export class HandlerTable {
-  readonly #handlers: readonly Handler[];
-  readonly #defaultName: string;
+  readonly #rootOf: (name: string) => string;
+  #handlers: readonly Handler[] = [];
+  #defaultName = '';
+  /** Not listed and not for new pods; theirs are stopped and removed with them. */
+  readonly #retired = new Map<string, Handler>();
   readonly #results = new Map<string, ProbeResult>();
 
   constructor(configs: readonly HandlerConfig[], defaultName: string, rootOf: (name: string) => string) {
+    this.#rootOf = rootOf;
+    this.replace(configs, defaultName);
+  }
+
+  /**
+   * Takes another configuration; what is no longer in it is kept for its pods. Throws `invalidRequest` and changes
+   * nothing for a bad name, a default that is not there, or a handler whose pods would be lost by the change.
+   */
+  replace(configs: readonly HandlerConfig[], defaultName: string): void {
     for (const { name } of configs) {
       if (name === '' || name.endsWith(PAUSE_SUFFIX)) {
         fail('invalidRequest', `use runtime handler ${JSON.stringify(name)}: not a name for one`, { subject: name });
       }
     }
-    this.#handlers = configs.map((config) => ({ ...config, root: rootOf(config.name) }));
-    this.#defaultName = defaultName;
-    if (!this.#handlers.some((handler) => handler.name === defaultName)) {
+    if (!configs.some(({ name }) => name === defaultName)) {
       fail('invalidRequest', `use runtime handler ${defaultName} as the default: it is not configured`, { subject: defaultName });
     }
+    const handlers = configs.map((config) => this.#located(config));
+    for (const handler of handlers) this.#refuseChange(handler);
+    for (const old of this.#handlers) this.#retired.set(old.name, old);
+    for (const { name } of handlers) this.#retired.delete(name);
+    this.#handlers = handlers;
+    this.#defaultName = defaultName;
+    for (const name of [...this.#results.keys()]) if (!handlers.some((handler) => handler.name === name)) this.#results.delete(name);
   }
 
-  /** The handler of that name, empty for the default one. Throws `notFound`. */
+  /** One of an earlier configuration, unless it is in this one, too. */
+  retire(config: HandlerConfig): void {
+    if (this.#handlers.some(({ name }) => name === config.name)) return;
+    this.#retired.set(config.name, this.#located(config));
+  }
+
+  #located(config: HandlerConfig): Handler {
+    return { ...config, root: config.root ?? this.#rootOf(config.name) };
+  }
+
+  /** The state of pods is found by kind and root: with other ones under the same name theirs would be out of reach. */
+  #refuseChange({ name, kind, root }: Handler): void {
+    const old = this.#handlers.find((handler) => handler.name === name) ?? this.#retired.get(name);
+    if (old === undefined || (old.kind === kind && old.root === root)) return;
+    const what = old.kind === kind ? 'root' : 'type';
+    fail('invalidRequest', `use runtime handler ${name} with another ${what}: its pods need the old one; take another name for it`, { subject: name });
+  }
+
+  /** The handler of that name, empty for the default one; also one that is no longer configured. Throws `notFound`. */
   resolve(name: string): Handler {
     const wanted = name === '' ? this.#defaultName : name;
-    const found = this.#handlers.find((handler) => handler.name === wanted);
+    const found = this.#handlers.find((handler) => handler.name === wanted) ?? this.#retired.get(wanted);
     if (found === undefined) return fail('notFound', `use runtime handler ${wanted}: it is not configured`, { subject: wanted });
     return { ...found, path: this.#results.get(found.name)?.standIn ?? found.path };
   }
 
+  /** The configured ones. */
   all(): readonly Handler[] {
     return this.#handlers;
+  }
+
+  /** Those that are kept for their pods, too. */
+  known(): readonly Handler[] {
+    return [...this.#handlers, ...this.#retired.values()];
   }
 
   /** Whether an exec can have a cgroup of its own; false until probed. */
@@ -78,93 +132,30 @@ export class HandlerTable {
     return this.#results.get(name)?.execCgroup ?? false;
   }
 
+  /** What the generator of specs must know of it. Throws `notFound`. */
+  specHandler(name: string): SpecHandler {
+    const handler = this.resolve(name);
+    return {
+      recursiveReadOnlyMounts: this.#results.get(handler.name)?.recursiveReadOnlyMounts ?? false,
+      allowedAnnotations: handler.allowedAnnotations ?? [],
+      defaultAnnotations: handler.defaultAnnotations ?? {},
+      privilegedWithoutHostDevices: handler.privilegedWithoutHostDevices ?? false,
+      seccompProfile: handler.seccompProfile ?? '',
+    };
+  }
+
+  /** The outcome of a probe; dropped when the handler has gone meanwhile. */
   set(name: string, result: ProbeResult): void {
-    this.#results.set(name, result);
+    if (this.#handlers.some((handler) => handler.name === name)) this.#results.set(name, result);
   }
 
   /** As the port lists them: the default one first under the empty name, then each under its own. */
   statuses(): readonly HandlerStatus[] {
-    const own = this.#handlers.map(({ name }): HandlerStatus => {
+    const own = this.#handlers.map(({ name, kind }): HandlerStatus => {
       const { execCgroup: _exec, standIn: _standIn, ...told } = this.#results.get(name) ?? notProbed;
-      return { name, ...told };
+      return { name, target: name, needsPause: kind === 'vm', ...told };
     });
     const standard = own.find((status) => status.name === this.#defaultName);
     return standard === undefined ? own : [{ ...standard, name: '' }, ...own];
   }
-}
-
-export interface ProbeOptions {
-  readonly clock: ClockPort;
-  /** PATH of the runtime. */
-  readonly toolPath: string;
-  /** Where stand-ins are written; must allow programs to be run (/run often does not). */
-  readonly standInDir: string;
-}
-
-/** Looks whether the handler's binary works here and what it can. Never rejects: a failure is the reason. */
-export async function probeHandler(handler: HandlerConfig, options: ProbeOptions): Promise<ProbeResult> {
-  const no = (reason: string): ProbeResult => ({ ready: false, reason, ...nothing });
-  try {
-    await access(handler.path, constants.X_OK);
-  } catch (error) {
-    return no(`${handler.path} can't be run: ${codeOf(error) ?? 'unknown error'}`);
-  }
-  try {
-    const version = await ask(handler, options, '--version');
-    if (version.exitCode !== 0) return no(`${handler.path} --version: ${version.problem}`);
-    const isRefused = version.text.startsWith('crun ') && (await hybridControllers()) !== '';
-    const standIn = isRefused ? { standIn: await standInFor(handler, options) } : {};
-    const features = await ask(handler, options, 'features');
-    const help = await ask(handler, options, 'exec', '--help');
-    // the words of runc's help; crun has an option of that name with another meaning
-    const execCgroup = help.text.includes('--cgroup') && help.text.includes('[<controller>:]<cgroup>');
-    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : ''), execCgroup, ...standIn };
-  } catch (error) {
-    return no(toFault(error).message);
-  }
-}
-
-/** crun refuses mixed cgroups and works where it does not see version 2. Throws why that can't be had. */
-async function standInFor(handler: HandlerConfig, options: ProbeOptions): Promise<string> {
-  const path = await writeStandIn(options.standInDir, handler.name, handler.path);
-  const answer = await ask({ ...handler, path }, options, '--version');
-  if (answer.exitCode !== 0) fail('outside', `crun refuses this machine's mixed cgroups, and ${path} can't hide version 2: ${answer.problem}`);
-  return path;
-}
-
-async function ask(handler: HandlerConfig, options: ProbeOptions, ...words: string[]): Promise<{ exitCode: number; text: string; problem: string }> {
-  const result = await runTool({
-    argv: [handler.path, ...words],
-    env: { PATH: options.toolPath },
-    timeoutMs: driverLimits.probeMs,
-    clock: options.clock,
-  });
-  if (result.timedOut) fail('timedOut', `probe ${handler.path} ${words.join(' ')}: no end within ${driverLimits.probeMs} ms`);
-  const said = printable(Buffer.from(result.stderr).toString('utf8').slice(0, monitorLimits.quotedChars));
-  const exitCode = result.exitCode ?? -1;
-  return { exitCode, text: Buffer.from(result.stdout).toString('utf8'), problem: `exit code ${exitCode}: ${said}` };
-}
-
-/**
- * What `features` tells (OCI runtime spec, features.md); an old runtime without that verb, or one that prints
- * something else, can do neither.
- */
-export function parseFeatures(text: string): Pick<ProbeResult, 'recursiveReadOnlyMounts' | 'userNamespaces'> {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return { recursiveReadOnlyMounts: false, userNamespaces: false };
-  }
-  const options = member(value, 'mountOptions');
-  const idmap = member(member(member(member(value, 'linux'), 'mountExtensions'), 'idmap'), 'enabled');
-  return {
-    recursiveReadOnlyMounts: Array.isArray(options) && options.includes('rro'),
-    userNamespaces: idmap === true,
-  };
-}
-
-function member(value: unknown, key: string): unknown {
-  if (typeof value !== 'object' || value === null) return undefined;
-  return Object.getOwnPropertyDescriptor(value, key)?.value;
 }

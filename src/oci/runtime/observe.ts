@@ -28,6 +28,8 @@ export async function observe(
   const roots = (await namesIn(layout.runtimesDir)).map((name) => join(layout.runtimesDir, name));
   const ownRoots = roots.filter((root) => !root.endsWith(PAUSE_SUFFIX));
   const pauseRoots = roots.filter((root) => root.endsWith(PAUSE_SUFFIX));
+  // roots that a configuration names lie elsewhere
+  for (const { root } of parts.table.known()) if (!ownRoots.includes(root)) ownRoots.push(root);
   const ids = new Set<ContainerId>();
   for (const directory of [layout.containersDir, layout.exitsDir, ...ownRoots]) {
     for (const name of await namesIn(directory)) {

@@ -9,7 +9,8 @@ import { runtimeCgroupsPath } from '../../host/slices.ts';
 import { pauseElf } from './pause-elf.ts';
 import { noCapabilities } from './spec/capabilities.ts';
 import { OCI_VERSION } from './spec/generate.ts';
-import type { SpecHost, SpecPaths } from './spec/input.ts';
+import { runtimeAnnotations } from './spec/annotations.ts';
+import type { SpecHandler, SpecHost, SpecPaths } from './spec/input.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from './spec/masked.ts';
 import { clampOomScoreAdj, openFilesLimit } from './spec/process.ts';
 import { defaultSeccomp } from './spec/seccomp.ts';
@@ -29,6 +30,8 @@ export interface PauseSpecInput extends PauseInput {
   readonly host: SpecHost;
   readonly rootfs: string;
   readonly pins: SpecPaths['pins'];
+  /** Left out where no annotation is let through. */
+  readonly handler?: SpecHandler;
 }
 
 /** Its config.json, pure. Joins the pod's pins and brings the PID namespace that the containers join. */
@@ -58,6 +61,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k'] },
     ],
     annotations: {
+      ...(input.handler === undefined ? {} : runtimeAnnotations(input.handler, sandbox.annotations)),
       'io.kubernetes.cri.container-type': 'sandbox',
       'io.kubernetes.cri.sandbox-id': input.id,
       'io.kubernetes.cri.sandbox-name': sandbox.key.name,

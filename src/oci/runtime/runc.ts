@@ -15,8 +15,8 @@ export function rootArg(root: string): string {
 }
 
 /** The runtime's options before its verb; `logFile` gets its errors as JSON lines. */
-export function globalArgs(root: string, logFile: string): string[] {
-  return [rootArg(root), `--log=${logFile}`, '--log-format=json'];
+export function globalArgs(root: string, logFile: string, options: readonly string[] = []): string[] {
+  return [rootArg(root), `--log=${logFile}`, '--log-format=json', ...options];
 }
 
 /**
@@ -25,6 +25,11 @@ export function globalArgs(root: string, logFile: string): string[] {
  */
 export function driverArgs(cgroup: string): string[] {
   return isScope(cgroup) ? ['--systemd-cgroup'] : [];
+}
+
+/** More options of `create`, where pivot_root is not to be used. */
+export function noPivotArgs({ noPivot }: { readonly noPivot?: boolean }): string[] {
+  return noPivot === true ? ['--no-pivot'] : [];
 }
 
 export interface RuntimeCall {
@@ -54,8 +59,8 @@ export function forceDeleteArgv(call: RuntimeCall): string[] {
 }
 
 /** Detached create without a monitor: the process keeps the stdio that the runtime was given. */
-export function createArgv(call: RuntimeCall, bundleDir: string, pidFile: string): string[] {
-  return [call.path, ...call.globals, 'create', '--bundle', bundleDir, '--pid-file', pidFile, call.id];
+export function createArgv(call: RuntimeCall, bundleDir: string, pidFile: string, options: readonly string[] = []): string[] {
+  return [call.path, ...call.globals, 'create', '--bundle', bundleDir, '--pid-file', pidFile, ...options, call.id];
 }
 
 export interface ExecFiles {

@@ -145,7 +145,7 @@ class StreamedExec {
       ...(console === undefined ? [] : [`--console-socket=${console.path}`]),
     ];
     const argv = execArgv(
-      { path: handler.path, globals: globalArgs(handler.root, this.#logFile), id: input.id },
+      { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
       { processFile: execProcessFile(directory), pidFile, options },
     );
     fx.note({ on: `${handler.name} exec`, argv });

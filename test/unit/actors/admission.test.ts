@@ -321,10 +321,24 @@ describe('StopContainer and RemoveContainer', () => {
     await world.clock.advance(actorLimits.startGivenUpMs - 1001);
     expect([troupe.directory.container(id)?.path, world.count('runtime.killAll')]).toEqual(['starting.runtime', 0]);
     await world.clock.advance(1);
-    await stopped;
     expect(world.count('runtime.killAll')).toBe(1);
-    expect(troupe.directory.container(id)?.state).toBe('exited');
+    world.exits(id, exit);
+    await stopped;
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', exit: { exitCode: 128, reason: 'StartError' } });
     expect(await started).toEqual(ofKind('superseded'));
+  });
+
+  it('I10: what failed to start and may run all the same is told as ended only once it has (sim seeds 492, 675)', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const id = await troupe.createContainer(spec(), world.call());
+    world.fail('runtime.start');
+    world.fail('runtime.killAll');
+    const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
+    await world.clock.advance(actorLimits.killAgainMs);
+    expect([troupe.directory.container(id)?.criState, world.count('runtime.killAll')]).toEqual(['created', 2]);
+    world.exits(id, exit);
+    expect(await started).toEqual(ofKind('outside'));
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', exit: { exitCode: 128, reason: 'StartError', finishedAtNs: exit.finishedAtNs } });
   });
 
   it('a start that takes its usual time is let through, and the process gets its signal', async () => {

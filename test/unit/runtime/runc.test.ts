@@ -3,7 +3,8 @@ import { FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
 import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts';
-import { HandlerTable, parseFeatures } from '../../../src/oci/runtime/handlers.ts';
+import { parseFeatures } from '../../../src/oci/runtime/handler-probe.ts';
+import { HandlerTable } from '../../../src/oci/runtime/handlers.ts';
 import { workingSetBytes } from '../../../src/oci/runtime/driver-update.ts';
 import { noteOf, parseNote } from '../../../src/oci/runtime/driver-record.ts';
 import { createArgv, deleteArgv, driverArgs, execArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
@@ -18,6 +19,7 @@ describe('S65 the runtime’s argv', () => {
     expect(createArgv(call, '/b', '/p').slice(-6)).toEqual(['create', '--bundle', '/b', '--pid-file', '/p', id]);
     const exec = execArgv(call, { processFile: '/f', pidFile: '/p', options: ['--cgroup=freezer:e'] });
     expect(exec.slice(-6)).toEqual(['exec', '--detach', '--process=/f', '--pid-file=/p', '--cgroup=freezer:e', id]);
+    expect(globalArgs('/r', '/l', ['--debug']).at(-1)).toBe('--debug');
     expect(driverArgs('/a.slice/troupe-1.scope')).toEqual(['--systemd-cgroup']);
     expect(driverArgs('/a/troupe-1')).toEqual([]);
   });

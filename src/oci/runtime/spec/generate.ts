@@ -4,6 +4,7 @@
  */
 import { fail } from '../../../base/fault.ts';
 import { resolveCapabilities } from './capabilities.ts';
+import { runtimeAnnotations } from './annotations.ts';
 import type { SpecInput } from './input.ts';
 import { mountsOf, rootfsPropagation } from './mounts.ts';
 import { namespacesOf } from './namespaces.ts';
@@ -61,18 +62,19 @@ function seccompOf(input: SpecInput, bounding: readonly string[]): OciSeccomp | 
     case 'unconfined':
       return undefined;
     case 'runtimeDefault':
-      return defaultSeccomp(input.host.arch, bounding);
+      return input.localSeccomp ?? defaultSeccomp(input.host.arch, bounding);
     case 'localhost':
       return input.localSeccomp ?? fail('bug', `use seccomp profile ${seccomp.path}: it was not read`, { subject: seccomp.path });
   }
 }
 
 /**
- * Our own words only. Annotations of the pod never get here: runc turns some into systemd properties, crun into
- * device and wasm switches (CVE-2024-3154, S05). These names are what crun and Kata look for.
+ * Our own words, and what the handler's configuration lets through, never in their place: runc turns some annotations
+ * into systemd properties, crun into device and wasm switches (CVE-2024-3154, S05). Our names are what crun and Kata look for.
  */
-function annotationsOf({ spec, sandbox, sandboxId }: SpecInput): Readonly<Record<string, string>> {
+function annotationsOf({ spec, sandbox, sandboxId, handler }: SpecInput): Readonly<Record<string, string>> {
   return {
+    ...runtimeAnnotations(handler, { ...sandbox.annotations, ...spec.annotations }),
     'io.kubernetes.cri.container-type': 'container',
     'io.kubernetes.cri.sandbox-id': sandboxId,
     'io.kubernetes.cri.container-name': spec.key.name,

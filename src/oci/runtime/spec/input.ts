@@ -35,6 +35,14 @@ export interface SpecHost {
 /** Features of the handler that decide. */
 export interface SpecHandler {
   readonly recursiveReadOnlyMounts: boolean;
+  /** Annotations of the pod that its runtime may see: whole names, or beginnings that end with `*`. None when left out. */
+  readonly allowedAnnotations?: readonly string[];
+  /** For names that the pod does not give. */
+  readonly defaultAnnotations?: Readonly<Record<string, string>>;
+  /** A privileged container gets the capabilities and mounts of one, but no devices of the host (Kata). */
+  readonly privilegedWithoutHostDevices?: boolean;
+  /** Profile that RuntimeDefault stands for; empty or left out for our own. */
+  readonly seccompProfile?: string;
 }
 
 /** Numbers that the user of the image or of the request was resolved to. */
@@ -57,7 +65,7 @@ export interface ResolvedMount {
 /** A device node of the host, as it shall be in the container. */
 export interface ResolvedDevice {
   readonly path: string;
-  readonly type: 'c' | 'b';
+  readonly type: 'c' | 'b' | 'p';
   readonly major: number;
   readonly minor: number;
   /** Permission bits only. */

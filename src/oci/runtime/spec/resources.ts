@@ -7,7 +7,7 @@ import type { OciDevice, OciDeviceRule, OciLimits, OciResources } from './types.
 
 /** Limits and device rules of a container. Throws `invalidRequest` with the field's name. */
 export function resourcesOf(input: SpecInput): OciResources {
-  return { devices: deviceRules(input.devices, input.spec.security.privileged), ...limitsOf(input.spec.resources, input.host) };
+  return { devices: deviceRules(input.devices, input.spec.security.privileged && input.handler.privilegedWithoutHostDevices !== true), ...limitsOf(input.spec.resources, input.host) };
 }
 
 /** What can be limited here of what was asked. Throws `invalidRequest` with the field's name. */
@@ -99,10 +99,13 @@ function deviceRules(devices: readonly ResolvedDevice[], privileged: boolean): r
   if (privileged) return [{ allow: true, access: 'rwm' }];
   return [
     { allow: false, access: 'rwm' },
-    ...devices
-      .filter(({ permissions }) => permissions !== '')
-      .map(({ type, major, minor, permissions }) => ({ allow: true, type, major, minor, access: permissions })),
+    ...devices.filter(({ permissions }) => permissions !== '').map(deviceRule),
   ];
+}
+
+/** Lets the container use the device; a FIFO has no permissions, and no rule. */
+export function deviceRule({ type, major, minor, permissions }: ResolvedDevice): OciDeviceRule {
+  return { allow: true, type: type === 'b' ? 'b' : 'c', major, minor, access: permissions };
 }
 
 /** `linux.devices`: the nodes. */

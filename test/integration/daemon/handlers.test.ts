@@ -1,0 +1,124 @@
+// Runtime handlers come and go by SIGHUP: what is listed, what a pod is told, and pods of a handler that is gone.
+import { Code } from '@connectrpc/connect';
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { untilTermed } from '../../e2e/support/pods.ts';
+import type { World } from '../../e2e/support/world.ts';
+import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+
+const RUNC = '/usr/sbin/runc';
+const isHere = existsSync(RUNC);
+if (!isHere) console.log(`skipped: ${RUNC} is not installed`);
+
+describe.skipIf(!isHere)('handlers by reload', () => {
+  let world: World;
+  let dropIn: string;
+  let runtime: string;
+
+  beforeAll(async () => {
+    world = await hostOnlyWorld('rload');
+    const directory = join(world.instance.directory, 'troupe.toml.d');
+    mkdirSync(directory);
+    dropIn = join(directory, '10-handlers.toml');
+    runtime = join(world.instance.root, 'runc-copy');
+    copyFileSync(RUNC, runtime);
+  });
+
+  afterAll(async () => {
+    expect(await closeWorld(world)).toEqual([]);
+  });
+
+  const handlerNames = async (): Promise<string[]> =>
+    (await world.client.runtime.status({})).runtimeHandlers.map(({ name }) => name).toSorted();
+
+  const logged = async (line: string): Promise<number> => (await world.instance.log()).split(line).length - 1;
+
+  /** Writes the drop-in and tells the daemon; returns when it has logged the outcome. */
+  async function reload(text: string, outcome = 'the configuration was read again'): Promise<void> {
+    writeFileSync(dropIn, text);
+    const before = await logged(outcome);
+    process.kill(world.instance.pid(), 'SIGHUP');
+    await expect.poll(() => logged(outcome), { timeout: 30_000 }).toBeGreaterThan(before);
+  }
+
+  const failureOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>
+    call.then(() => ({ code: 0, message: '' }), (error: { code: number; message: string }) => error);
+
+  it('a handler is there after SIGHUP and runs pods, and its annotations pass by its list', async () => {
+    expect(await handlerNames()).toEqual(['', 'runc']);
+    await reload(`[runtime.handlers.second]\npath = "${runtime}"\noptions = ["--debug"]\nallowed_annotations = ["kubernetes.io/*"]\n`
+      + '[runtime.handlers.second.default_annotations]\n"org.example.depth" = "3"\n');
+    expect(await handlerNames()).toEqual(['', 'runc', 'second']);
+    const { sandboxId, containerId } = await makePod(world, 'second', { runtimeHandler: 'second', command: untilTermed(4) });
+    await world.client.runtime.startContainer({ containerId });
+    const spec = JSON.parse(readFileSync(join(world.instance.state, 'containers', containerId, 'bundle/config.json'), 'utf8')) as {
+      annotations: Record<string, string>;
+    };
+    expect(spec.annotations).toMatchObject({ 'kubernetes.io/config.source': 'api', 'org.example.depth': '3' });
+    expect(Object.keys(spec.annotations)).not.toContain('io.kubernetes.container.terminationMessagePath');
+    await removePod(world, sandboxId);
+  });
+
+  it('one that cannot work here is listed with its reason, and a pod that wants it is refused with it', async () => {
+    await reload('[runtime.handlers.absent]\npath = "/nowhere/kata"\n');
+    expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
+    const { info, status } = await world.client.runtime.status({ verbose: true });
+    expect(JSON.parse(info['handlers'] ?? '')).toContainEqual(expect.objectContaining({
+      name: 'absent', ready: false, reason: 'find /nowhere/kata (runtime handler absent): no executable /nowhere/kata',
+    }));
+    expect(status?.conditions.find(({ type }) => type === 'RuntimeReady')?.status).toBe(true);
+    const refused = await failureOf(makePod(world, 'absent', { runtimeHandler: 'absent' }));
+    expect(refused.code).toBe(Code.FailedPrecondition);
+    expect(refused.message).toContain('runtime handler "absent" cannot work here: find /nowhere/kata');
+  });
+
+  it('a configuration that is wrong changes nothing, and keys that need a restart are named', async () => {
+    await reload('[runtime.handlers.third]\nflags = 1\n', 'the configuration was not reloaded');
+    expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
+    await reload('[runtime]\ndefault_handler = "fourth"\n', 'the configuration was not reloaded');
+    expect(await handlerNames()).toEqual(['', 'absent', 'runc']);
+    await reload('[streaming]\nport = 1\n', 'these keys have changed and count from the next start on');
+    expect(await world.instance.log()).toContain('"keys":["streaming.port"]');
+    expect(await handlerNames()).toEqual(['', 'runc']);
+  });
+
+  it('pods outlive their handler: they are stopped and removed without its entry, after kill -9, and without its program', async () => {
+    await reload(`[runtime.handlers.second]\npath = "${runtime}"\n`);
+    const pods = [];
+    for (const name of ['stays', 'restarted', 'uninstalled']) {
+      const pod = await makePod(world, name, { runtimeHandler: 'second', command: untilTermed(6), sharesPids: name === 'restarted' });
+      await world.client.runtime.startContainer({ containerId: pod.containerId });
+      pods.push(pod);
+    }
+    await reload('');
+    expect(await handlerNames()).toEqual(['', 'runc']);
+    expect((await failureOf(makePod(world, 'late', { runtimeHandler: 'second' }))).code).toBe(Code.InvalidArgument);
+    const [stays, restarted, uninstalled] = pods;
+    if (stays === undefined || restarted === undefined || uninstalled === undefined) throw new Error('three pods were made');
+    const exec = await world.client.runtime.execSync({ containerId: stays.containerId, cmd: ['true'], timeout: 10n });
+    expect(exec.exitCode).toBe(0);
+    await world.client.runtime.stopContainer({ containerId: stays.containerId, timeout: 60n });
+    expect((await world.client.runtime.containerStatus({ containerId: stays.containerId })).status?.exitCode).toBe(6);
+    await removePod(world, stays.sandboxId);
+    await world.instance.kill();
+    await world.instance.start();
+    expect(await handlerNames()).toEqual(['', 'runc']);
+    await removePod(world, restarted.sandboxId);
+    rmSync(runtime);
+    await removePod(world, uninstalled.sandboxId);
+    expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
+  });
+
+  it('a pod of the default handler keeps it when the default changes', async () => {
+    const { sandboxId, containerId } = await makePod(world, 'old', { command: untilTermed(2) });
+    await world.client.runtime.startContainer({ containerId });
+    copyFileSync(RUNC, runtime);
+    await reload(`[runtime]\ndefault_handler = "second"\n[runtime.handlers.second]\npath = "${runtime}"\n`);
+    const later = await makePod(world, 'new', { command: untilTermed(2) });
+    expect(existsSync(join(world.instance.state, 'runtimes/second', later.containerId))).toBe(true);
+    expect((await world.client.runtime.execSync({ containerId, cmd: ['true'], timeout: 10n })).exitCode).toBe(0);
+    for (const pod of [sandboxId, later.sandboxId]) await removePod(world, pod);
+    await reload('');
+  });
+});
