@@ -6,8 +6,8 @@
  * provisioning    root file system → bundle → monitor with the runtime's create → the commit record; when it is not
  *                 wanted by then, the intent is recorded once more, which takes the commit back
  * created         settled; the process exists and waits
- * starting        the runtime's start, then its record; an exit that comes meanwhile is kept
- * startFailed     the process is killed and the container ends with reason StartError
+ * starting        the runtime's start, then its record; an exit that comes meanwhile is kept. What could not be started
+ *                 is killed, and ends with reason StartError
  * running         settled
  * updating        of created or running: intent, the runtime's update, record; an update that fails is set back, one
  *                 whose record is refused stands. Updates wait for one another; an exit, a stop and a start that come
@@ -23,10 +23,10 @@
  * gone            final; the name is free
  *
  *   recovering → recordingIntent → provisioning → created → starting → running
- *                     ↓                 └→ unwinding ⇄ owing   └→ startFailed │
- *                    gone ←────────────────────┘                     │       ↓
- *                     ↑                      stopping → finishing ←──┴───────┘
- *                  removing ← exited ←──────────────────────┘
+ *                     ↓                 └→ unwinding ⇄ owing           └──────┤
+ *                    gone ←────────────────────┘                             ↓
+ *                     ↑                           finishing ←──────────── stopping
+ *                  removing ← exited ←────────────────┘
  *                                ↕
  *                          recordingExit
  *
@@ -34,6 +34,7 @@
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
+import type { Fault } from '../../base/fault.ts';
 import type { ExitFact } from '../ports/journal.ts';
 import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
@@ -109,7 +110,6 @@ export function containerMachine(effects: ContainerEffects) {
       keepExit: assign({ exit: ({ context, event }) => exitOf(context, event) }),
       // two clocks tell them: the exit file's is the kernel's coarse one (I8)
       orderTimes: assign({ exit: ({ context }) => notBefore(context.exit, context.startedAtNs) }),
-      endWithoutWitness: assign({ exit: ({ context }) => context.exit ?? startError(context) }),
       keepGrace: assign({
         askedAtMonoMs: ({ event }) => ('nowMonoMs' in event ? event.nowMonoMs : 0),
         killAtMonoMs: ({ event }) =>
@@ -248,7 +248,11 @@ export function containerMachine(effects: ContainerEffects) {
               src: 'start',
               input: self,
               onDone: { target: 'recording', actions: 'keepStart' },
-              onError: { target: '#container.startFailed', actions: 'noteStartFault' },
+              // it may run all the same: told as ended only once it has
+              onError: [
+                { guard: 'exitIsKnown', target: '#container.finishing', actions: 'noteStartFault' },
+                { target: '#container.stopping.killing', actions: 'noteStartFault' },
+              ],
             },
           },
           recording: {
@@ -260,18 +264,6 @@ export function containerMachine(effects: ContainerEffects) {
               onError: { target: '#container.running', actions: 'noteFault' },
             },
           },
-        },
-      },
-      startFailed: {
-        tags: ['listed'],
-        on: {
-          'container.remove': { actions: 'wantRemoval' },
-        },
-        invoke: {
-          src: 'killAll',
-          input: withInit,
-          onDone: { target: 'finishing', actions: 'endWithoutWitness' },
-          onError: { target: 'finishing', actions: 'endWithoutWitness' },
         },
       },
       running: {
@@ -527,8 +519,8 @@ function outputOf<T>(event: object): T | undefined {
 
 /** The first fact stands; the end of a failed start is told as such. */
 function exitOf(context: ContainerContext, event: ContainerEvent): ExitFact | undefined {
-  if (context.exit !== undefined) return context.exit;
-  return event.type === 'container.exited' ? event.exit : undefined;
+  if (context.exit !== undefined || event.type !== 'container.exited') return context.exit;
+  return context.startFault === undefined ? event.exit : startError(context.startFault, event.exit);
 }
 
 /** The fact with its time moved to the start's where it would stand before it. */
@@ -537,14 +529,7 @@ function notBefore(exit: ExitFact | undefined, startedAtNs: bigint | undefined):
   return { ...exit, finishedAtNs: startedAtNs };
 }
 
-/** Exit of a container that never ran (containerd answers 128 and StartError as well). */
-function startError(context: ContainerContext): ExitFact {
-  return {
-    exitCode: 128,
-    finishedAtNs: context.startAskedAtNs,
-    oomKilled: false,
-    reason: 'StartError',
-    message: context.startFault?.message ?? 'the process ended before it was started',
-    observedBy: 'start',
-  };
+/** Exit of a container whose start failed, whatever the kill left (containerd answers 128 and StartError as well). */
+function startError({ message }: Fault, { finishedAtNs }: ExitFact): ExitFact {
+  return { exitCode: 128, finishedAtNs, oomKilled: false, reason: 'StartError', message, observedBy: 'start' };
 }

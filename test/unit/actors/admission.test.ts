@@ -334,6 +334,7 @@ describe('StopContainer and RemoveContainer', () => {
     world.fail('runtime.start');
     world.fail('runtime.killAll');
     const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
+    await turns();
     await world.clock.advance(actorLimits.killAgainMs);
     expect([troupe.directory.container(id)?.criState, world.count('runtime.killAll')]).toEqual(['created', 2]);
     world.exits(id, exit);
