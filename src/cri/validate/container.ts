@@ -5,6 +5,7 @@ import { requestLimits } from '../../base/limits.ts';
 import type { ContainerConfig, KeyValue, LinuxContainerSecurityContext } from '../../gen/runtime/v1/api_pb.ts';
 import type { HostPolicy } from '../service-options.ts';
 import { absolutePath, each, line, path, quoted, refuse, required, stringMap, text, unset, utf8Bytes } from './check.ts';
+import { cdiDevices } from './cdi.ts';
 import { devices, mounts } from './mounts.ts';
 import { containerNamespaces } from './namespaces.ts';
 import type { UsernsPolicy } from './namespaces.ts';
@@ -28,7 +29,6 @@ export interface ContainerSurroundings extends HostPolicy, UsernsPolicy {
 export function containerSpec(config: ContainerConfig | undefined, around: ContainerSurroundings): ContainerSpec {
   if (config === undefined) return refuse('config', 'is missing');
   unset('config.windows', config.windows === undefined, 'Windows is');
-  unset('config.CDI_devices', config.CDIDevices.length === 0, 'the Container Device Interface is');
   const { metadata, linux } = config;
   if (metadata === undefined) return refuse('config.metadata', 'is missing');
   const parsed = {
@@ -45,6 +45,7 @@ export function containerSpec(config: ContainerConfig | undefined, around: Conta
     env: env('config.envs', config.envs),
     mounts: mounts('config.mounts', config.mounts, around),
     devices: devices('config.devices', config.devices, around.sandbox.namespaces),
+    ...cdi(config),
     labels: stringMap('config.labels', config.labels),
     annotations: stringMap('config.annotations', config.annotations),
     logPath: logPath('config.log_path', config.logPath),
@@ -57,6 +58,11 @@ export function containerSpec(config: ContainerConfig | undefined, around: Conta
   };
   // last, so that a wrong field is told as such even when the image is missing, too
   return { ...parsed, imageId: around.findImage(parsed.imageRequested) };
+}
+
+function cdi({ CDIDevices, annotations }: ContainerConfig): Pick<ContainerSpec, 'cdiDevices'> {
+  const names = cdiDevices('config.CDI_devices', CDIDevices, annotations);
+  return names.length === 0 ? {} : { cdiDevices: names };
 }
 
 /** Arguments as execve takes them. */

@@ -5,6 +5,9 @@ import { imageLimits } from '../../base/limits.ts';
 import type { StringMap } from '../../actors/ports/specs.ts';
 import { JsonError, parseStrictJson, type Json, type JsonObject } from './strict-json.ts';
 
+/** Most characters of an unknown key that a message repeats. */
+const QUOTED_CHARS = 100;
+
 /** The one object of a document. `what` stands first in every message, such as `manifest sha256:…`. */
 export function parseDocument(bytes: Uint8Array, what: string): Fields {
   if (bytes.byteLength > imageLimits.documentBytes) {
@@ -51,6 +54,37 @@ export class Fields {
       const name = folded.get(key.toLowerCase());
       if (name !== undefined && name !== key) this.refuse(key, `is written differently from ${name}`);
     }
+  }
+
+  /** Refuses members that are not among `names`. */
+  refuseOthers(names: readonly string[]): void {
+    const other = [...this.#members.keys()].find((key) => !names.includes(key));
+    if (other !== undefined) this.refuse(JSON.stringify(other.slice(0, QUOTED_CHARS)), 'is no field that is known');
+  }
+
+  /** An integer from `least` to `most`; undefined when absent. */
+  integer(name: string, least: number, most: number): number | undefined {
+    const value = this.#get(name);
+    if (value === undefined) return undefined;
+    if (typeof value !== 'bigint') this.refuse(name, 'is not an integer');
+    if (value < BigInt(least) || value > BigInt(most)) this.refuse(name, `is ${value}, not within ${least} and ${most}`);
+    return Number(value);
+  }
+
+  /** Integers from `least` to `most`; empty when absent. */
+  integers(name: string, least: number, most: number): readonly number[] {
+    return this.#list(name, imageLimits.configEntries).map((item, index) => {
+      if (typeof item !== 'bigint') this.refuse(`${name}[${index}]`, 'is not an integer');
+      if (item < BigInt(least) || item > BigInt(most)) this.refuse(`${name}[${index}]`, `is ${item}, not within ${least} and ${most}`);
+      return Number(item);
+    });
+  }
+
+  /** A boolean; undefined when absent. */
+  flag(name: string): boolean | undefined {
+    const value = this.#get(name);
+    if (value === undefined || typeof value === 'boolean') return value;
+    return this.refuse(name, 'is neither true nor false');
   }
 
   /** The text, or `absent`. NUL is refused: no path, name or argument of the kernel can hold it. */

@@ -11,6 +11,8 @@ import { cgroupParentOf, createLayout } from '../../../src/host/layout.ts';
 import type { Layout } from '../../../src/host/layout.ts';
 import { createBundleWriter } from '../../../src/oci/runtime/bundle.ts';
 import type { BundleFiles } from '../../../src/oci/runtime/bundle.ts';
+import { CdiRegistry } from '../../../src/oci/runtime/cdi/registry.ts';
+import { HookDirectories } from '../../../src/oci/runtime/hooks/hook-directories.ts';
 import { probeSpecHost } from '../../../src/oci/runtime/bundle-host.ts';
 import type { SpecHost } from '../../../src/oci/runtime/spec/input.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
@@ -54,10 +56,11 @@ export async function makeMachine(): Promise<Machine> {
   const cgroupParent = `/${dir.split('/').at(-1) ?? ''}`;
   const handlerFeatures = (): { recursiveReadOnlyMounts: boolean } => ({ recursiveReadOnlyMounts: true });
   const runc = (...args: string[]): string => runcSync(layout, args);
+  const node = { hooks: new HookDirectories([join(dir, 'hooks.d')]), cdi: new CdiRegistry([join(dir, 'cdi'), join(dir, 'cdi-run')]) };
   return {
     layout,
     host,
-    writer: createBundleWriter({ layout, clock: realClock(), log: silentLog, host, handlerFeatures }),
+    writer: createBundleWriter({ layout, clock: realClock(), log: silentLog, host, handlerFeatures, node }),
     rootfs,
     dir,
     cgroupParent,

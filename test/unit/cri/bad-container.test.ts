@@ -72,7 +72,11 @@ const BASIC: readonly Row[] = [
   ['config.working_dir', 'with a NUL', base({ workingDir: '/srv\0' })],
   ['config.stop_signal', 'unknown', base({ stopSignal: strange(66) })],
   ['config.windows', 'set', base({ windows: {} })],
-  ['config.CDI_devices', 'set', base({ CDIDevices: [{ name: 'nvidia.com/gpu=0' }] })],
+  ['config.CDI_devices[1].name', 'without a class', base({ CDIDevices: [{ name: 'nvidia.com/gpu=0' }, { name: 'nvidia.com=0' }] })],
+  ...['', 'gpu', '/dev/x=0', 'nvidia.com/gpu=', 'nvidia.com/gpu=a b', '1vendor/gpu=0', 'nvidia.com/gpu=-0', 'a/../b=0'].map((name): Row => [
+    'config.CDI_devices[0].name', JSON.stringify(name), base({ CDIDevices: [{ name }] }),
+  ]),
+  ['config.annotations["cdi.k8s.io/x"]', 'with a name that is none', base({ annotations: { 'cdi.k8s.io/x': 'nvidia.com/gpu=0,' } })],
   ['config.labels key', 'with a NUL', base({ labels: { '\0': '' } })],
   ['config.annotations', 'with too many', base({ annotations: Object.fromEntries(Array.from({ length: 4097 }, (_none, at) => [`k${at}`, ''])) })],
 ];

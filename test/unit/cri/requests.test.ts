@@ -240,6 +240,17 @@ describe('CreateContainer', () => {
     ]);
   });
 
+  test('S31 CDI devices: those of the field, then those of the container’s own annotations, each once; not the sandbox’s', async () => {
+    const { send, asked, put } = ready();
+    put(sandboxView(sandboxId('a'), { spec: { ...podSpec, annotations: { 'cdi.k8s.io/z': 'evil.com/x=0' } } }));
+    const annotations = { 'cdi.k8s.io/b': 'v.com/c=3,v.com/c=1', 'cdi.k8s.io/a': 'v.com/c=2', 'cdi.other/x': 'none' };
+    const CDIDevices = [{ name: 'v.com/c=1' }, { name: 'v.com/c=0:a.b' }, { name: 'v.com/c=1' }];
+    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, annotations, CDIDevices } });
+    await send(method.createContainer, { podSandboxId: hex('a'), config: small });
+    expect(asked).toMatchObject([['createContainer', { cdiDevices: ['v.com/c=1', 'v.com/c=0:a.b', 'v.com/c=2', 'v.com/c=3'] }], ['createContainer', {}]]);
+    expect(asked[1]?.[1]).not.toHaveProperty('cdiDevices');
+  });
+
   test('TARGET by a prefix of a container in the same pod', async () => {
     const { send, asked } = ready();
     const namespaceOptions = { pid: NamespaceMode.TARGET, targetId: '11' };

@@ -13,7 +13,12 @@ const TTY_GROUP = 5;
 export function mountsOf(input: SpecInput): readonly OciMount[] {
   const asked = input.mounts.map((resolved) => requestedMount(resolved, input.handler.recursiveReadOnlyMounts));
   const kept = defaultMounts(input).filter(({ destination }) => !asked.some((mount) => replaces(mount.destination, destination)));
-  return [...kept, ...asked]
+  return byDepth([...kept, ...asked]);
+}
+
+/** Outer ones first, as they must be made; those of equal depth keep their order. */
+export function byDepth(mounts: readonly OciMount[]): readonly OciMount[] {
+  return mounts
     .map((mount, at) => ({ mount, at, depth: depthOf(mount.destination) }))
     .sort((a, b) => a.depth - b.depth || a.at - b.at)
     .map(({ mount }) => mount);

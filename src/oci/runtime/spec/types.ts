@@ -163,6 +163,17 @@ export interface OciLimits {
   readonly unified?: Readonly<Record<string, string>>;
 }
 
+/** Resource Director Technology (config-linux.md, intelRdt). */
+export interface OciIntelRdt {
+  readonly closID?: string;
+  readonly l3CacheSchema?: string;
+  readonly memBwSchema?: string;
+  readonly schemata?: readonly string[];
+  readonly enableMonitoring?: boolean;
+  readonly enableCMT?: boolean;
+  readonly enableMBM?: boolean;
+}
+
 export interface OciLinux {
   readonly namespaces: readonly OciNamespace[];
   readonly uidMappings?: readonly OciIdMapping[];
@@ -176,7 +187,7 @@ export interface OciLinux {
   readonly readonlyPaths: readonly string[];
   readonly sysctl?: Readonly<Record<string, string>>;
   readonly netDevices?: Readonly<Record<string, { readonly name?: string }>>;
-  readonly intelRdt?: { readonly closID?: string; readonly schemata?: readonly string[]; readonly enableMonitoring?: boolean };
+  readonly intelRdt?: OciIntelRdt;
   readonly memoryPolicy?: { readonly mode: string; readonly nodes: string; readonly flags: readonly string[] };
 }
 

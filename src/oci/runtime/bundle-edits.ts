@@ -1,0 +1,37 @@
+/** What the node adds to a document after the request has been put into it: hooks of its administrator, CDI devices. */
+import type { BundleInput } from '../../actors/ports/runtime.ts';
+import type { OnPath } from './bundle-mounts.ts';
+import type { CdiRegistry } from './cdi/registry.ts';
+import { resolveEdits } from './cdi/resolve.ts';
+import type { HookDirectories } from './hooks/hook-directories.ts';
+import { applyEdits } from './spec/edits.ts';
+import type { Edits } from './spec/edits.ts';
+import type { ResolvedUser } from './spec/input.ts';
+import type { OciSpec } from './spec/types.ts';
+
+export interface NodeEdits {
+  readonly hooks: HookDirectories;
+  readonly cdi: CdiRegistry;
+}
+
+const NOTHING: Edits = { env: [], devices: [], mounts: [], hooks: [], additionalGids: [] };
+
+/** A function that puts them in. Throws for what can't be had before anything is made for the container. */
+export async function nodeEdits(node: NodeEdits, input: BundleInput, user: ResolvedUser, onPath: OnPath): Promise<(document: OciSpec) => Promise<OciSpec>> {
+  const { spec, sandbox } = input;
+  const found = await node.cdi.find(spec.cdiDevices ?? [], onPath);
+  const place = { user, mappings: sandbox.namespaces.user, onPath };
+  const cdi = await Promise.all(found.map((edits) => resolveEdits(edits, place)));
+  return async (document) => {
+    const hooks = await node.hooks.hooksFor(
+      {
+        annotations: { ...sandbox.annotations, ...spec.annotations },
+        command: document.process.args[0] ?? '',
+        hasBindMounts: spec.mounts.length > 0,
+      },
+      onPath,
+    );
+    // CDI last: what a vendor says of its device stands over all else (features.md B3)
+    return [{ ...NOTHING, hooks }, ...cdi].reduce(applyEdits, document);
+  };
+}

@@ -1,0 +1,36 @@
+/** OCI hooks that the node's administrator wants in containers (oci-hooks(5)); none unless directories are configured. */
+import { posix } from 'node:path';
+import type { OnPath } from '../bundle-mounts.ts';
+import { filesIn, KeptFiles } from '../kept-files.ts';
+import type { StagedHook } from '../spec/edits.ts';
+import { parseHookFile } from './hook-file.ts';
+import type { HookSubject } from './hook-file.ts';
+
+export class HookDirectories {
+  readonly #directories: readonly string[];
+  readonly #files = new KeptFiles(parseHookFile);
+
+  /** By ascending precedence: a file replaces one of the same name in an earlier directory. */
+  constructor(directories: readonly string[]) {
+    this.#directories = directories;
+  }
+
+  /**
+   * The hooks for this container in the order of their files' names. A file that can't be used is thrown as `outside`:
+   * a container without a hook that was meant for it (a policy, an audit) must not run.
+   */
+  async hooksFor(subject: HookSubject, onPath: OnPath): Promise<readonly StagedHook[]> {
+    if (this.#directories.length === 0) return [];
+    const byName = new Map<string, string>();
+    for (const directory of this.#directories) {
+      for (const path of await filesIn(directory, ['.json'], onPath)) byName.set(posix.basename(path), path);
+    }
+    const paths = [...byName].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
+    const files = await Promise.all(paths.map((path) => this.#files.read(path, onPath)));
+    this.#files.keepOnly(new Set(paths));
+    return files.flatMap((file) => {
+      if (file === undefined || !file.matches(subject)) return [];
+      return file.stages.map((stage) => ({ stage, hook: file.hook }));
+    });
+  }
+}
