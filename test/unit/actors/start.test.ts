@@ -1,0 +1,63 @@
+// A start that hangs, fails, or is overtaken by a stop.
+import { describe, expect, it } from 'vitest';
+import { actorLimits } from '../../../src/base/limits.ts';
+import { EasyWorld } from './easy-ports.ts';
+import { containerSpec, exit as exitFact, sandboxSpec, turns } from './fixtures.ts';
+
+/** Later than every start on the test's clock. */
+const exit = { ...exitFact, finishedAtNs: 10n ** 15n };
+
+const ofKind = (kind: string) => expect.objectContaining({ fault: expect.objectContaining({ kind }) as unknown }) as Error;
+
+async function withContainer() {
+  const world = await EasyWorld.serving();
+  const { troupe } = world;
+  const sandboxId = await troupe.runSandbox(sandboxSpec(), world.call());
+  const id = await troupe.createContainer(containerSpec({ key: { sandboxId, name: 'nginx', attempt: 0 } }), world.call());
+  return { world, troupe, id };
+}
+
+describe('StartContainer', () => {
+  it('F34: a start that hangs is given up some seconds after it began when a stop comes, and the process killed', async () => {
+    const { world, troupe, id } = await withContainer();
+    world.hold('runtime.start');
+    const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    await world.clock.advance(1000);
+    const stopped = troupe.stopContainer(id, 60_000, world.call());
+    await world.clock.advance(actorLimits.startGivenUpMs - 1001);
+    expect([troupe.directory.container(id)?.path, world.count('runtime.killAll')]).toEqual(['starting.runtime', 0]);
+    await world.clock.advance(1);
+    expect(world.count('runtime.killAll')).toBe(1);
+    world.exits(id, exit);
+    await stopped;
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', exit: { exitCode: 128, reason: 'StartError' } });
+    expect(await started).toEqual(ofKind('superseded'));
+  });
+
+  it('I10: what failed to start and may run all the same is told as ended only once it has (sim seeds 492, 675)', async () => {
+    const { world, troupe, id } = await withContainer();
+    world.fail('runtime.start');
+    world.fail('runtime.killAll');
+    const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    await world.clock.advance(actorLimits.killAgainMs);
+    expect([troupe.directory.container(id)?.criState, world.count('runtime.killAll')]).toEqual(['created', 2]);
+    world.exits(id, exit);
+    expect(await started).toEqual(ofKind('outside'));
+    expect(troupe.directory.container(id)).toMatchObject({ state: 'exited', exit: { exitCode: 128, reason: 'StartError', finishedAtNs: exit.finishedAtNs } });
+  });
+
+  it('a start that takes its usual time is let through, and the process gets its signal', async () => {
+    const { world, troupe, id } = await withContainer();
+    const go = world.hold('runtime.start');
+    const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    const stopped = troupe.stopContainer(id, 60_000, world.call());
+    await go();
+    await world.clock.advance(actorLimits.startGivenUpMs);
+    expect([world.count('runtime.kill'), world.count('runtime.killAll')]).toEqual([1, 0]);
+    world.exits(id, exit);
+    await Promise.all([started, stopped]);
+  });
+});
