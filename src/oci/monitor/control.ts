@@ -1,6 +1,6 @@
 /** conmon's control FIFO: one line `<message type> <height> <width>`; type 1 resizes the terminal, type 2 reopens the log file. */
 import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { lstat, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fail } from '../../base/fault.ts';
@@ -48,6 +48,21 @@ export async function reopenLog(request: ReopenRequest): Promise<void> {
     },
   );
   if (reopened === undefined) fail('timedOut', `${attempted}: the monitor has not opened ${logPath} anew`, { subject: id });
+}
+
+/**
+ * Whether the file at the path is the one that the monitor writes. Told to reopen it then, conmon would put an empty file in
+ * its place, and what was written is lost: a reopen that is repeated because its answer came too late is such a case.
+ */
+export async function writesTo(monitor: ProcessIdentity, logPath: string): Promise<boolean> {
+  try {
+    const inode = String((await lstat(logPath, { bigint: true })).ino);
+    // the link follows a rename: a file of that name and number is the one at the path
+    return openFiles(monitor.pid).some((file) => file.inode === inode && basename(file.path) === basename(logPath));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return false;
+    throw error;
+  }
 }
 
 /** Tells the monitor the size of its container's terminal; one without a terminal takes no notice. */
