@@ -1,5 +1,6 @@
 // `sudo npm run bench [-- --rounds N] [--groups N] [--pods N] [--runtime PATH|debian]`: pod start and end against their floor,
-// interleaved in the same run, then memory, exec and lists. Writes its table into docs/figures.md.
+// interleaved in the same run, then memory, exec and lists; then many pods and containers, which is all that `--scale` runs.
+// Writes its tables into docs/figures.md.
 // `--only pod,pod10,host,host10,exec` prints some of the rows and writes nothing; `--waterfall` with it shows where each
 // call's time goes inside the daemon, by its own traces (which cost about a millisecond a call).
 import { spawn } from 'node:child_process';
@@ -11,8 +12,9 @@ if (process.getuid?.() !== 0) {
   console.error('The bench makes pods, so it needs root: sudo npm run bench');
   process.exitCode = 1;
 } else if (process.env['UV_THREADPOOL_SIZE'] === POOL_SIZE) {
-  const { bench } = await import('./bench.ts');
-  await bench(process.argv.slice(2));
+  const args = process.argv.slice(2);
+  if (!args.includes('--scale')) await (await import('./bench.ts')).bench(args);
+  await (await import('./scale.ts')).scaleBench();
 } else {
   const again = spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE } });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => again.kill(signal));

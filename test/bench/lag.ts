@@ -1,0 +1,55 @@
+// How long the daemon's event loop stands still, as it says itself, beside a process that does nothing.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { metricsLimits } from '../../src/base/limits.ts';
+import type { World } from '../e2e/support/world.ts';
+
+/** ms; the longest one, too. */
+export interface Lag {
+  readonly p999: number;
+  readonly max: number;
+}
+
+/** What the world's configuration needs: the metrics tell the daemon's lag. */
+export const LAG_CONFIG = '[introspection]\nhttp_address = "127.0.0.1:0"\nmetrics = "open"\n';
+
+/** The lag while `work` was done, of the daemon and of a process that slept meanwhile on the same machine. */
+export async function lagDuring(world: World, work: () => Promise<void>): Promise<{ readonly daemon: Lag; readonly idle: Lag }> {
+  const origin = await pageOf(world);
+  const idle = startIdle();
+  // each look begins anew
+  await daemonLag(origin);
+  await work();
+  return { daemon: await daemonLag(origin), idle: await idle() };
+}
+
+async function pageOf({ instance }: World): Promise<string> {
+  const pages = [...(await instance.log()).matchAll(/"page":"([^"]+)"/gu)];
+  return pages.at(-1)?.[1] ?? Promise.reject(new Error('the daemon has no page: is LAG_CONFIG in its configuration?'));
+}
+
+async function daemonLag(origin: string): Promise<Lag> {
+  const text = await (await fetch(new URL('/metrics', origin))).text();
+  const of = (quantile: string): number => Number(new RegExp(`^troupe_event_loop_lag_seconds\\{quantile="${quantile}"\\} (\\S+)`, 'mu').exec(text)?.[1] ?? Number.NaN) * 1000;
+  return { p999: of('0.999'), max: of('1') };
+}
+
+/** Measures as the daemon does; the returned function ends it. */
+function startIdle(): () => Promise<Lag> {
+  const program = `
+    const loop = require('node:perf_hooks').monitorEventLoopDelay({ resolution: ${metricsLimits.loopLookMs} });
+    loop.enable();
+    process.stdin.resume().once('end', () => {
+      const ms = (ns) => Math.max(0, ns / 1e6 - ${metricsLimits.loopLookMs});
+      console.log(JSON.stringify({ p999: ms(loop.percentile(99.9)), max: ms(loop.max) }));
+    });`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['pipe', 'pipe', 'inherit'] });
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  return async () => {
+    const closed = once(child, 'close');
+    child.stdin.end();
+    await closed;
+    return JSON.parse(said) as Lag;
+  };
+}

@@ -1,0 +1,139 @@
+// Many pods and many containers: memory, recovery, lists, and how long the event loop stands still.
+import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { writeFigures } from '../../scripts/support/figures.ts';
+import { introspectionClient } from '../../src/introspection/client.ts';
+import { makeWorld, type World } from '../e2e/support/world.ts';
+import { criTimer } from '../support/tools/cri-timer.ts';
+import { runc14 } from '../support/tools/go-tools.ts';
+import { type DaemonPod, latencies, type Memory, memoryOf, startPod } from './daemon-pods.ts';
+import { LAG_CONFIG, type Lag, lagDuring } from './lag.ts';
+import { recoveries, type Recovered } from './recovery.ts';
+import { seedContainers } from './seeded.ts';
+import { quantile } from './stats.ts';
+
+const PODS = 100;
+const AT_ONCE = 10;
+const RECOVERIES = 12;
+const CONTAINERS = 1000;
+const CALLS = 500;
+const LOOKS = 20;
+/** After which memory that a burst has left is given back. */
+const QUIET_MS = 15_000;
+const CALL_MS = 10_000;
+
+interface Pods {
+  /** The program that bin/troupe has chosen. */
+  readonly program: string;
+  readonly empty: Memory;
+  readonly full: Memory;
+  readonly later: Memory;
+  readonly lag: { readonly daemon: Lag; readonly idle: Lag };
+  readonly recovered: readonly Recovered[];
+}
+
+interface Containers {
+  /** ms of each call. */
+  readonly lists: readonly number[];
+  readonly listed: number;
+  readonly recovered: readonly Recovered[];
+  /** ms of each List of the introspection service, and its actors. */
+  readonly looks: readonly number[];
+  readonly actors: number;
+  readonly lag: { readonly daemon: Lag; readonly idle: Lag };
+}
+
+/** Runs it and writes its table into docs/figures.md. */
+export async function scaleBench(): Promise<void> {
+  const text = scaleText(await manyPods(), await manyContainers());
+  console.log(`\n${text}`);
+  writeFigures('bench scale', 'Bench: many pods', text);
+}
+
+async function inWorld<T>(work: (world: World, image: string) => Promise<T>): Promise<T> {
+  const world = await makeWorld({ name: 'bench', runtimePath: await runc14(), config: LAG_CONFIG });
+  const onSignal = (): void => void world.close().finally(() => process.exit(130));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
+  try {
+    return await work(world, await world.pull());
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, onSignal);
+    await world.close();
+  }
+}
+
+const manyPods = (): Promise<Pods> =>
+  inWorld(async (world, image) => {
+    const { instance } = world;
+    const empty = memoryOf(instance.pid());
+    const pods: DaemonPod[] = [];
+    console.log(`${PODS} pods, ${AT_ONCE} at once`);
+    const lag = await lagDuring(world, async () => {
+      while (pods.length < PODS) pods.push(...(await Promise.all(Array.from({ length: AT_ONCE }, () => startPod(world, image, 'pod')))));
+    });
+    const full = memoryOf(instance.pid());
+    await delay(QUIET_MS);
+    const later = memoryOf(instance.pid());
+    console.log(`${RECOVERIES} recoveries`);
+    const recovered = await recoveries(instance, RECOVERIES);
+    await instance.start();
+    // ended in the daemon's own way: what it leaves would be the next run's
+    while (pods.length > 0) await Promise.all(pods.splice(0, AT_ONCE).map((pod) => pod.stop()));
+    const program = readFileSync(`/proc/${instance.pid()}/cmdline`, 'utf8').includes('dist/troupe.cjs') ? 'the bundle' : 'its sources, since the bundle is older than they are';
+    return { program, empty, full, later, lag, recovered };
+  });
+
+const manyContainers = (): Promise<Containers> =>
+  inWorld(async (world, image) => {
+    const { instance } = world;
+    console.log(`a journal with ${CONTAINERS} containers`);
+    await seedContainers(world, image, CONTAINERS - 1);
+    const recovered = await recoveries(instance, RECOVERIES);
+    await instance.start();
+    const { nanoseconds, containers } = listsOf(await criTimer(), instance.socket);
+    const looker = introspectionClient(join(instance.state, 'introspection.sock'), CALL_MS);
+    let actors = 0;
+    let looks: readonly number[] = [];
+    const lag = await lagDuring(world, async () => {
+      looks = await latencies(LOOKS, async () => (actors = (await looker.list({})).actors.length));
+    });
+    return { lists: nanoseconds.map((ns) => ns / 1e6), listed: containers, recovered, looks, actors, lag };
+  });
+
+function listsOf(client: string, socket: string): { readonly nanoseconds: readonly number[]; readonly containers: number } {
+  const { status, stdout, stderr } = spawnSync(client, ['list', socket, String(CALLS)], { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`cri-timer list: ${stderr}`);
+  return JSON.parse(stdout) as { nanoseconds: number[]; containers: number };
+}
+
+function scaleText(pods: Pods, containers: Containers): string {
+  const mib = ({ rss, pss, anonymous }: Memory): string => `${rss.toFixed(0)} | ${pss.toFixed(0)} | ${anonymous.toFixed(0)}`;
+  const row = (name: string, values: readonly number[]): string => `| ${name} | ${values.length} | ${quantile(values, 0.5).toFixed(2)} | ${quantile(values, 0.99).toFixed(2)} |`;
+  const lag = (name: string, { p999, max }: Lag): string => `| ${name} | ${p999.toFixed(1)} | ${max.toFixed(1)} |`;
+  const whole = (all: readonly Recovered[], count: number): string => (all.every((one) => one.containers === count) ? '' : `, NOT all of them listed: ${all.map((one) => one.containers).join(', ')}`);
+  return [
+    `The client is grpc-go with the published CRI. The daemon is bin/troupe, which ran ${pods.program}.`,
+    '',
+    '| memory of the daemon, MiB | RSS | PSS | anonymous |',
+    '|---|---|---|---|',
+    `| no pod, one image pulled | ${mib(pods.empty)} |`,
+    `| ${PODS} pods, right after their start ${AT_ONCE} at once | ${mib(pods.full)} |`,
+    `| ${PODS} pods, ${QUIET_MS / 1000} s later | ${mib(pods.later)} |`,
+    '',
+    '| ms | n | p50 | p99 |',
+    '|---|---|---|---|',
+    row(`from exec after a SIGKILL to the first whole lists, ${PODS} running pods${whole(pods.recovered, PODS)}`, pods.recovered.map((one) => one.ms)),
+    row(`the same with ${CONTAINERS} ended containers${whole(containers.recovered, CONTAINERS)}`, containers.recovered.map((one) => one.ms)),
+    row(`ListContainers of ${containers.listed}`, containers.lists),
+    row(`introspection List of ${containers.actors} actors`, containers.looks),
+    '',
+    '| event loop stands still, ms | p99.9 | longest |',
+    '|---|---|---|',
+    lag(`daemon, ${PODS} pods started ${AT_ONCE} at once`, pods.lag.daemon),
+    lag('a process that did nothing meanwhile', pods.lag.idle),
+    lag(`daemon, introspection List of ${containers.actors} actors`, containers.lag.daemon),
+    lag('a process that did nothing meanwhile', containers.lag.idle),
+  ].join('\n');
+}

@@ -1,0 +1,73 @@
+// A journal with many containers, written by the journal's own code: one pod is made for real, its records are the pattern.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { pino } from 'pino';
+import { type ContainerFacts, ledgerFold, type SandboxFacts } from '../../src/actors/recovery/ledger.ts';
+import type { JournalRecord } from '../../src/actors/ports/journal.ts';
+import { type ContainerId, parseContainerId, parseSandboxId, type SandboxId } from '../../src/base/ids.ts';
+import { openDisk } from '../../src/journal/disk.ts';
+import { openJournal } from '../../src/journal/journal.ts';
+import type { World } from '../e2e/support/world.ts';
+import { startPod } from './daemon-pods.ts';
+
+/** Containers of each pod of the journal. */
+const PER_POD = 2;
+
+/** Ends the daemon and leaves a journal with `count` exited containers in stopped pods, so that a start finds them. */
+export async function seedContainers(world: World, image: string, count: number): Promise<void> {
+  const { instance, client } = world;
+  const { containerId, podSandboxId } = await startPod(world, image, 'host');
+  await client.runtime.stopContainer({ containerId, timeout: 0n });
+  await client.runtime.stopPodSandbox({ podSandboxId });
+  await instance.terminate();
+  const disk = await openDisk(join(instance.root, 'journal'));
+  const { journal, state, close } = await openJournal({ disk, fold: ledgerFold, log: pino({ level: 'silent' }) });
+  const [pod] = state.sandboxes.values();
+  const [container] = state.containers.values();
+  if (pod === undefined || container === undefined) throw new Error('the journal has no pod to copy');
+  for (let made = 0; made < count; made += PER_POD) {
+    const id = sandboxId();
+    const records = [...sandboxRecords(pod, id, made)];
+    for (let of = made; of < Math.min(made + PER_POD, count); of += 1) records.push(...containerRecords(container, id, of));
+    await journal.append(records, { sync: false });
+  }
+  await close();
+}
+
+const hex = (): string => randomBytes(32).toString('hex');
+
+function sandboxId(): SandboxId {
+  return parseSandboxId(hex()) ?? never();
+}
+
+function containerId(): ContainerId {
+  return parseContainerId(hex()) ?? never();
+}
+
+function never(): never {
+  throw new Error('32 random bytes are an id');
+}
+
+/** Labels as the kubelet gives them. */
+function labels(name: string, container?: string): Record<string, string> {
+  return {
+    'io.kubernetes.pod.name': name,
+    'io.kubernetes.pod.namespace': 'bench',
+    'io.kubernetes.pod.uid': `uid-of-${name}`,
+    ...(container === undefined ? {} : { 'io.kubernetes.container.name': container }),
+  };
+}
+
+function sandboxRecords({ intent, ready }: SandboxFacts, id: SandboxId, number: number): readonly JournalRecord[] {
+  const name = `seeded-${number}`;
+  const spec = { ...intent.spec, key: { ...intent.spec.key, name, uid: `uid-of-${name}` }, labels: labels(name) };
+  return [{ ...intent, id, spec }, ...(ready === undefined ? [] : [{ ...ready, id }]), { type: 'sandbox.stopped', id, owed: [] }];
+}
+
+function containerRecords({ intent, created, exited }: ContainerFacts, pod: SandboxId, number: number): readonly JournalRecord[] {
+  const id = containerId();
+  const name = `container-${number}`;
+  const spec = { ...intent.spec, key: { ...intent.spec.key, sandboxId: pod, name }, labels: labels(`seeded-${number}`, name) };
+  if (created === undefined || exited === undefined) throw new Error('the container to copy has not ended');
+  return [{ ...intent, id, spec }, { ...created, id }, { ...exited, id }];
+}

@@ -1,0 +1,137 @@
+// A client as the kubelet is one: grpc-go and the published CRI. Times calls of a daemon for the bench.
+//
+//	cri-timer list SOCKET CALLS    ListContainers again and again: nanoseconds of each call
+//	cri-timer await SOCKET         waits for a daemon that is about to start: until its first whole lists
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// As the kubelet's own: a list of many containers is larger than the default of 4 MiB.
+const maxMessageBytes = 16 * 1024 * 1024
+
+// Between two looks for a daemon that does not answer yet.
+const lookAgain = time.Millisecond
+
+// Of the whole wait.
+const awaitAtMost = 60 * time.Second
+
+// Calls before any is counted: connection, first allocation of the buffers.
+const warmUp = 20
+
+type listed struct {
+	Nanoseconds []int64 `json:"nanoseconds,omitempty"`
+	Containers  int     `json:"containers"`
+	Sandboxes   int     `json:"sandboxes"`
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "cri-timer:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	switch {
+	case len(args) == 3 && args[0] == "list":
+		calls, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		return timeLists(args[1], calls)
+	case len(args) == 2 && args[0] == "await":
+		return awaitLists(args[1])
+	default:
+		return fmt.Errorf("usage: cri-timer list SOCKET CALLS | cri-timer await SOCKET")
+	}
+}
+
+func connect(socket string) (*grpc.ClientConn, cri.RuntimeServiceClient, error) {
+	connection, err := grpc.NewClient("unix://"+socket,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return connection, cri.NewRuntimeServiceClient(connection), nil
+}
+
+func timeLists(socket string, calls int) error {
+	connection, client, err := connect(socket)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	result := listed{}
+	for call := -warmUp; call < calls; call++ {
+		startedAt := time.Now()
+		answer, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{})
+		took := time.Since(startedAt)
+		if err != nil {
+			return err
+		}
+		result.Containers = len(answer.Containers)
+		if call >= 0 {
+			result.Nanoseconds = append(result.Nanoseconds, took.Nanoseconds())
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+// Says "waiting" once it looks, so that its own start is not counted as the daemon's.
+func awaitLists(socket string) error {
+	fmt.Println("waiting")
+	for deadline := time.Now().Add(awaitAtMost); time.Now().Before(deadline); time.Sleep(lookAgain) {
+		// grpc-go waits a second after a refused connection, so it is asked once somebody listens
+		probe, err := net.Dial("unix", socket)
+		if err != nil {
+			continue
+		}
+		probe.Close()
+		result, err := lists(socket)
+		if err != nil {
+			continue
+		}
+		return json.NewEncoder(os.Stdout).Encode(result)
+	}
+	return fmt.Errorf("no list within %v", awaitAtMost)
+}
+
+// Both lists; asks again for as long as the daemon answers that it is not ready.
+func lists(socket string) (*listed, error) {
+	connection, client, err := connect(socket)
+	if err != nil {
+		return nil, err
+	}
+	defer connection.Close()
+	for {
+		containers, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{})
+		if err == nil {
+			sandboxes, err := client.ListPodSandbox(context.Background(), &cri.ListPodSandboxRequest{})
+			if err != nil {
+				return nil, err
+			}
+			return &listed{Containers: len(containers.Containers), Sandboxes: len(sandboxes.Items)}, nil
+		}
+		if grpcIsDown(connection) {
+			return nil, err
+		}
+		time.Sleep(lookAgain)
+	}
+}
+
+func grpcIsDown(connection *grpc.ClientConn) bool {
+	return connection.GetState().String() != "READY"
+}
