@@ -52,7 +52,7 @@ export class Invariants {
     return (
       this.#structure(sandboxes, containers) ??
       this.#noticed(sandboxes) ??
-      this.#limits(containers) ??
+      this.#limits(containers, ledger) ??
       this.#owners(ledger) ??
       this.#leases() ??
       names(sandboxes, containers) ??
@@ -99,11 +99,12 @@ export class Invariants {
     return undefined;
   }
 
-  /** I10, F09: the limits that status tells are in force, unless an update is at work or has failed in the kernel. */
-  #limits(containers: readonly ContainerView[]): Broken | undefined {
+  /** I10, F09: the limits that status tells are in force, unless an update is at work, has failed, or has no record of its end: the next start goes on with it. */
+  #limits(containers: readonly ContainerView[], ledger: Ledger): Broken | undefined {
     const { kernel } = this.#world;
     for (const { id, state, spec, updating } of containers) {
       if ((state !== 'created' && state !== 'running') || updating.length > 0 || kernel.limitsUnsure.has(id)) continue;
+      if (ledger.containers.get(id)?.updating !== undefined) continue;
       const inForce = kernel.limits.get(id);
       // its process may have ended, or the machine been restarted, which is told soon
       if (inForce === undefined || kernel.processOf('init', id) === undefined) continue;
@@ -202,6 +203,10 @@ export class Invariants {
       if (truth !== undefined && exit.reason !== 'StartError' && truth.exitCode !== exit.exitCode) {
         return broken(`container ${id} ended with ${truth.exitCode}, told is ${exit.exitCode} (${exit.reason}: ${exit.message})`);
       }
+      // OOMKilled iff the kernel counted it; an end that nobody witnessed says nothing
+      if (truth !== undefined && exit.reason !== 'StartError' && (truth.oomKilled !== exit.oomKilled || truth.oomKilled !== (exit.reason === 'OOMKilled'))) {
+        return broken(`container ${id} was ${truth.oomKilled ? '' : 'not '}killed for want of memory, told is ${exit.reason}`);
+      }
       const started = startedAtNs ?? createdAtNs;
       if (started < createdAtNs || exit.finishedAtNs < started) {
         return broken(`container ${id}: created ${createdAtNs}, started ${started}, finished ${exit.finishedAtNs}`);
@@ -224,16 +229,25 @@ export class Invariants {
   }
 }
 
-/** I4: one owner for a name. What could not be undone has given it up, also while its undo is tried again. */
+/** I4: one owner for a name. What could not be undone has given it up, also while its undo is tried again, unless a start would bring it back. */
 function names(sandboxes: readonly SandboxView[], containers: readonly ContainerView[]): Broken | undefined {
   const seen = new Set<string>();
   for (const { spec, state, committed } of [...sandboxes, ...containers]) {
     if (!committed && (state === 'owing' || state === 'unwinding')) continue;
-    const name = JSON.stringify(spec.key);
+    const name = nameOf(spec.key);
     if (seen.has(name)) return { invariant: 'I4', detail: `two owners of ${name}` };
     seen.add(name);
   }
   return undefined;
+}
+
+/** Written once: after each step all names are compared. */
+const written = new WeakMap<object, string>();
+
+function nameOf(key: object): string {
+  const name = written.get(key) ?? JSON.stringify(key);
+  written.set(key, name);
+  return name;
 }
 
 /** I6: no container without its sandbox. */

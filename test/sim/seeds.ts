@@ -112,6 +112,9 @@ function programs(seed: number): (containerId: string) => Program {
       exitCode: random.int(4),
       stubborn: random.chance(0.2),
       ...(random.chance(0.05) ? { stuckMs: random.int(30_000) } : {}),
+      ...(random.chance(0.05) ? { isHungry: true } : {}),
+      ...(random.chance(0.2) ? { memoryBytes: BigInt(random.int(1024 * 1024)) } : {}),
+      ...(random.chance(0.5) ? { lines: random.int(6), lastLines: random.int(3) } : {}),
     };
   };
 }
