@@ -242,6 +242,8 @@ export const hostLimits = {
   pinsWaiting: 1024,
   /** Orders that wait for the kernel thread: a few for each of the pods that can start or end at once. */
   threadOrders: 8192,
+  /** ms between two moves that keep others cheap: well within the 10 ms after which the kernel forgets the last one. */
+  movesAgainMs: 5,
   /** Mounts stacked on one pin that are taken off: more than one only after a bug or by another hand. */
   stackedMounts: 16,
   /** Levels of cgroups below one of ours: systemd and nested runtimes inside a container use some six. */

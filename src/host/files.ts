@@ -2,7 +2,7 @@
  * Files below a root that somebody else filled (an image, a volume): every path is resolved by the kernel inside that
  * root (openat2 with RESOLVE_IN_ROOT and NO_MAGICLINKS), so that no link and no rename in between leads out (S54).
  */
-import { close, fstat, fsync, read, write } from 'node:fs';
+import { close, closeSync, fstat, fsync, read, write } from 'node:fs';
 import { readlink } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
@@ -41,7 +41,7 @@ export type Root = string | number;
 async function withRoot<T>(root: Root, work: (fd: number) => Promise<T>): Promise<T> {
   if (typeof root === 'number') return work(root);
   const opened = await callInPool(root, libc.openat, AT_FDCWD, root, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  return withFd(must(opened, 'open directory', root), work);
+  return withPlace(must(opened, 'open directory', root), work);
 }
 
 async function withFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
@@ -49,6 +49,15 @@ async function withFd<T>(fd: number, work: (fd: number) => Promise<T>): Promise<
     return await work(fd);
   } finally {
     await closeLater(fd);
+  }
+}
+
+/** For O_PATH alone: nothing was opened, so that closing waits for nothing and needs no hop through the pool. */
+async function withPlace<T>(fd: number, work: (fd: number) => Promise<T>): Promise<T> {
+  try {
+    return await work(fd);
+  } finally {
+    closeSync(fd);
   }
 }
 
@@ -76,7 +85,7 @@ export async function readFileInRoot(root: Root, path: string, options: { bytesM
     // O_PATH first: opening a FIFO or a device has effects
     const found = await openBelow(rootFd, path, O_PATH, 0);
     if (found.result === -1 && ['ENOENT', 'ENOTDIR'].includes(errnoName(found.errno))) return undefined;
-    return withFd(must(found, 'read', path), async (fd) => {
+    return withPlace(must(found, 'read', path), async (fd) => {
       const stat = await fstatLater(fd);
       if (!stat.isFile()) fail('invalidRequest', `read ${path}: not a regular file`, { subject: path });
       if (stat.size > options.bytesMax) tooLarge(path, options.bytesMax);
@@ -119,7 +128,7 @@ export async function mkdirInRoot(root: Root, path: string, mode: number, owner?
     for (let depth = 1; depth <= parts.length; depth += 1) {
       const prefix = parts.slice(0, depth).join('/');
       const found = await openBelow(rootFd, prefix, O_PATH | O_DIRECTORY, 0);
-      if (found.result !== -1) await closeLater(found.result);
+      if (found.result !== -1) closeSync(found.result);
       else if (errnoName(found.errno) !== 'ENOENT') must(found, 'make directory', path);
       else await mkdirOnce(rootFd, parts.slice(0, depth), mode, owner);
     }
@@ -130,7 +139,7 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], mode: number,
   const name = parts.at(-1) ?? '';
   const path = parts.join('/');
   const parent = await openBelow(rootFd, parts.slice(0, -1).join('/') || '.', O_PATH | O_DIRECTORY, 0);
-  await withFd(must(parent, 'make directory', path), async (fd) => {
+  await withPlace(must(parent, 'make directory', path), async (fd) => {
     const made = await callInPool('files', libc.mkdirat, fd, name, mode);
     if (made.result === 0) {
       if (owner === undefined) return;
@@ -139,7 +148,7 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], mode: number,
     }
     // somebody else made it, or it is a link to nowhere: the next look tells
     if (errnoName(made.errno) !== 'EEXIST') must(made, 'make directory', path);
-    await closeLater(must(await openBelow(rootFd, path, O_PATH | O_DIRECTORY, 0), 'make directory', path));
+    closeSync(must(await openBelow(rootFd, path, O_PATH | O_DIRECTORY, 0), 'make directory', path));
   });
 }
 

@@ -38,8 +38,8 @@ export async function stopKernelThread(): Promise<void> {
  */
 export async function askKernelThread(order: ThreadOrder, asking: Asking): Promise<unknown> {
   let answer = await giveOrder(order, asking);
-  // orders for cgroups can be repeated, and what happened to a pod's namespaces is no matter of theirs
-  if (answer.id === LOST && order.kind === 'cgroup') answer = await giveOrder(order, asking);
+  // the others can be repeated, and what happened to a pod's namespaces is no matter of theirs
+  if (answer.id === LOST && order.kind !== 'pin' && order.kind !== 'socket') answer = await giveOrder(order, asking);
   const { failure, code, value } = answer;
   if (failure === undefined) return value;
   throw code === undefined ? new FaultError(failure) : Object.assign(new FaultError(failure), { code });

@@ -1,14 +1,15 @@
 /**
- * The thread for what many small synchronous calls do to the kernel's own objects (namespaces, cgroups): a hop through
+ * The thread for what many small synchronous calls do to the kernel's own objects (namespaces, cgroups, the list of mounts): a hop through
  * libuv's pool per call costs more than the call, and a v1 machine has eleven hierarchies. Nothing here waits on a disk
  * or on another file system; only the kernel's own locks.
  */
+import { readFileSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import { toFault } from '../base/fault.ts';
 import { cgroupInThread } from './cgroup-thread.ts';
 import { codeOf } from './errno.ts';
 import { makeSocket, pinInThread } from './namespaces-thread.ts';
-import type { CgroupOrder, ThreadAnswer, ThreadOrder, ThreadRequest } from './thread-protocol.ts';
+import type { ThreadAnswer, ThreadOrder, ThreadRequest } from './thread-protocol.ts';
 
 parentPort?.on('message', ({ id, order }: ThreadRequest) => {
   parentPort?.postMessage({ ...carryOut(order), id } satisfies ThreadAnswer);
@@ -21,13 +22,15 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
     case 'socket':
       return makeSocket(order);
     case 'cgroup':
-      return withCgroup(order);
+      return giving(() => cgroupInThread(order));
+    case 'mountInfo':
+      return giving(() => readFileSync('/proc/self/mountinfo', 'utf8'));
   }
 }
 
-function withCgroup(order: CgroupOrder): Omit<ThreadAnswer, 'id'> {
+function giving(work: () => unknown): Omit<ThreadAnswer, 'id'> {
   try {
-    return { value: cgroupInThread(order), isLost: false };
+    return { value: work(), isLost: false };
   } catch (error) {
     const code = codeOf(error);
     return { failure: toFault(error), isLost: false, ...(code === undefined ? {} : { code }) };

@@ -1,5 +1,5 @@
 /** /proc/PID/mountinfo: what is mounted where (proc_pid_mountinfo(5)). */
-import { readFile } from 'node:fs/promises';
+import { askKernelThread } from './kernel-thread.ts';
 
 export interface MountInfo {
   readonly id: number;
@@ -22,10 +22,28 @@ export interface MountInfo {
 
 /** The mounts in the kernel's order: of two with the same mount point the later one lies on top. */
 export function parseMountInfo(text: string): MountInfo[] {
+  return parseWith(text, parseLine);
+}
+
+function parseWith(text: string, parse: (line: string) => MountInfo | undefined): MountInfo[] {
   return text
     .split('\n')
-    .map(parseLine)
+    .map(parse)
     .filter((mount) => mount !== undefined);
+}
+
+/** The lines of the last look: of hundreds of mounts a few differ from one look to the next. */
+let parsedLines: ReadonlyMap<string, MountInfo> = new Map();
+
+function parseAgain(text: string): MountInfo[] {
+  const lines = new Map<string, MountInfo>();
+  const mounts = parseWith(text, (line) => {
+    const mount = parsedLines.get(line) ?? parseLine(line);
+    if (mount !== undefined) lines.set(line, mount);
+    return mount;
+  });
+  parsedLines = lines;
+  return mounts;
 }
 
 function parseLine(line: string): MountInfo | undefined {
@@ -59,12 +77,13 @@ function group<K extends 'sharedGroup' | 'masterGroup'>(key: K, prefix: string, 
 
 /** The kernel writes space, tab, newline, backslash and # as three octal digits (mangle in fs/seq_file.c). */
 function unescape(text: string): string {
-  return text.replace(/\\([0-7]{3})/gu, (_all, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
+  return !text.includes('\\') ? text : text.replace(/\\([0-7]{3})/gu, (_all, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
 
 /** The mounts that this process sees now. */
 export async function readMountInfo(): Promise<MountInfo[]> {
-  return parseMountInfo(await readFile('/proc/self/mountinfo', 'utf8'));
+  const text = await askKernelThread({ kind: 'mountInfo' }, { attempted: 'read the mounts', subject: '/proc/self/mountinfo' });
+  return parseAgain(String(text));
 }
 
 /** The mount that lies on top at exactly this path, or undefined when nothing is mounted there. */

@@ -1,7 +1,7 @@
 /**
  * Mounts, made by the new mount API (fsopen, open_tree, move_mount): options one by one instead of a page of 4096
  * bytes, a mount that appears in one step with all its attributes, and the file system's own words on errors.
- * Everything runs in the pool: any of these calls can wait for a disk or a server that is gone.
+ * What can wait for a disk or a server that is gone runs in the pool.
  */
 import { closeSync, readSync } from 'node:fs';
 import { fail } from '../base/fault.ts';
@@ -36,7 +36,7 @@ import {
   UMOUNT_NOFOLLOW,
   mountAttr,
 } from './ffi-constants.ts';
-import { libc } from './ffi.ts';
+import { callSync, libc } from './ffi.ts';
 import { callInPool } from './pool.ts';
 
 /** All mount calls share one key: a dead disk then holds some threads of the pool, and spawning goes on. */
@@ -95,7 +95,12 @@ export async function mountFilesystem(request: FilesystemRequest): Promise<void>
 
 async function configure(context: number, key: string, value: string | true, attempted: string, target: string): Promise<void> {
   const command = value === true ? FSCONFIG_SET_FLAG : FSCONFIG_SET_STRING;
-  const set = await callInPool(POOL_KEY, libc.fsconfig, context, command, key, value === true ? null : value, 0);
+  const argument = value === true ? null : value;
+  const isPath = typeof value === 'string' && value.startsWith('/');
+  const set = isPath
+    ? await callInPool(POOL_KEY, libc.fsconfig, context, command, key, argument, 0)
+    : // what is no path is noted in the context and no more: nothing is looked up, nothing can hang
+      callSync(libc.fsconfig, context, command, key, argument, 0);
   if (set.result === 0) return;
   throw new KernelError(`${attempted} ${target}: option ${key}`, set.errno, target, messages(context));
 }

@@ -135,8 +135,9 @@ async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: 
 }
 
 async function makeShm(target: string, { namespaces: { user } }: SandboxInput['spec']): Promise<void> {
-  await mkdir(target, { recursive: true, mode: 0o700 });
-  if (findMount(await readMountInfo(), target) !== undefined) return;
+  // on one that was made just now nothing is mounted
+  const isNew = (await mkdir(target, { recursive: true, mode: 0o700 })) !== undefined;
+  if (!isNew && findMount(await readMountInfo(), target) !== undefined) return;
   await mountTmpfs({
     target, source: 'shm', sizeBytes: SHM_BYTES, mode: 0o1777, nosuid: true, nodev: true, noexec: true,
     // in a user namespace its own root is not ours

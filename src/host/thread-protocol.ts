@@ -47,7 +47,12 @@ export interface CgroupOrder {
   readonly pid?: number;
 }
 
-export type ThreadOrder = PinOrder | SocketOrder | CgroupOrder;
+/** The text of /proc/self/mountinfo. */
+export interface MountInfoOrder {
+  readonly kind: 'mountInfo';
+}
+
+export type ThreadOrder = PinOrder | SocketOrder | CgroupOrder | MountInfoOrder;
 
 export interface ThreadRequest {
   readonly id: number;

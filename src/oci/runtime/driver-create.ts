@@ -33,6 +33,7 @@ export async function create(
   parts: DriverParts,
   input: ContainerInput & { readonly effective: EffectiveContainer },
   fx: EffectContext,
+  movesAreCheap: Promise<void>,
 ): Promise<ProcessIdentity> {
   const { layout } = parts;
   const handler = parts.table.resolve(input.handler);
@@ -51,7 +52,10 @@ export async function create(
       // conmon writes its oom file where it stands
       cwd: layout.bundleDir(input.id),
       // the monitor must not die with the daemon's cgroup, nor its memory count to the daemon's
-      beforeStart: (pid) => admitMonitor(parts, note.monitorCgroup, pid),
+      beforeStart: async (pid) => {
+        await movesAreCheap;
+        await admitMonitor(parts, note.monitorCgroup, pid);
+      },
       clock: parts.clock,
     });
     noteMonitor(parts, input.id, launched, (pid) => fx.note({ on: `${handler.name} create`, argv, pid }));

@@ -9,6 +9,7 @@ import { fail, printable } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
+import type { CheapMoves } from '../../host/cheap-moves.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { bootId, processExists, processIdentity } from '../../host/process-identity.ts';
@@ -49,6 +50,7 @@ export interface RuntimeDriverOptions {
 
 export interface DriverParts extends RuntimeDriverOptions {
   readonly table: HandlerTable;
+  readonly moves: CheapMoves;
 }
 
 /** The marks of the processes that work for a container or a pause container. */

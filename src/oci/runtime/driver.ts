@@ -8,6 +8,7 @@ import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../actors/ports/runtime.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { onUserPath } from '../../host/answering.ts';
+import { CheapMoves } from '../../host/cheap-moves.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { reapOrphans } from '../../host/process-reaper.ts';
 import { reopenLog as reopenMonitorLog, writesTo } from '../monitor/control.ts';
@@ -59,7 +60,8 @@ export interface RuntimeDriver extends RuntimePort {
 export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDriver {
   const { layout } = options;
   const table = new HandlerTable(options.handlers, options.defaultHandler, (name) => layout.runtimeRoot(name));
-  const parts: DriverParts = { ...options, table };
+  const moves = new CheapMoves(options.cgroups, options.clock);
+  const parts: DriverParts = { ...options, table, moves };
   const exits = new Exits(parts);
   const standInDir = join(layout.root, 'stand-ins');
   const probe = async (): Promise<void> => {
@@ -87,8 +89,8 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     streams: () => createStreamsDriver(parts),
     close: () => exits.close(),
     handlers: () => table.statuses(),
-    writeBundle: (input, fx) => writeBundle(parts, input, fx),
-    create: (input, fx) => create(parts, input, fx),
+    writeBundle: (input, fx) => moves.during(() => writeBundle(parts, input, fx)),
+    create: (input, fx) => moves.during((ready) => create(parts, input, fx, ready)),
     start: (input, fx) => start(parts, input, fx),
     update: (input, fx) => update(parts, input, fx),
     kill: async (input) => kill(input),
@@ -104,7 +106,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     onExit: (listener) => exits.listen(listener),
     watch: (input) => exits.watch(input),
     reopenLog: (input, fx) => reopenLog(parts, input, fx),
-    execSync: (input, fx) => execSync(parts, input, fx),
+    execSync: (input, fx) => moves.during(() => execSync(parts, input, fx)),
     isAlive,
     startPause: (input, fx) => startPause(parts, input, fx),
     destroyPause: (input, fx) => destroyPause(parts, input, fx),

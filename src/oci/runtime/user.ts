@@ -35,8 +35,7 @@ export async function resolveUserIn(
   read: ReadFileInRoot,
 ): Promise<ResolvedUser> {
   const options = { bytesMax: specLimits.passwdBytes };
-  const passwd = await read(rootfs, '/etc/passwd', options);
-  const group = await read(rootfs, '/etc/group', options);
+  const [passwd, group] = await Promise.all([read(rootfs, '/etc/passwd', options), read(rootfs, '/etc/group', options)]);
   return resolveUser(choice, imageUser, { passwd: textOf(passwd), group: textOf(group) });
 }
 

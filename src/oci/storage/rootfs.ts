@@ -143,13 +143,17 @@ async function lowerDirectories(store: LayerStore, layers: readonly Digest[], at
 }
 
 async function makeDirectories(paths: RootfsPaths, top: string | undefined, owners: RootfsOwners | undefined, attempted: string): Promise<void> {
-  await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE });
+  const isNew = (await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE })) !== undefined;
   // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); it holds nothing of use
-  await rm(paths.work, { recursive: true, force: true });
-  for (const path of [paths.upper, paths.work, paths.empty, paths.rootfs]) await mkdir(path, { recursive: true, mode: PRIVATE_MODE });
-  await chmod(paths.empty, ROOT_MODE);
+  if (!isNew) await rm(paths.work, { recursive: true, force: true });
+  const make = (path: string): Promise<unknown> => mkdir(path, { recursive: !isNew, mode: PRIVATE_MODE });
+  // side by side: each is a hop through the pool
+  const [root] = await Promise.all([
+    top === undefined ? undefined : lstat(top),
+    ...[paths.upper, paths.work, paths.rootfs].map(make),
+    make(paths.empty).then(() => chmod(paths.empty, ROOT_MODE)),
+  ]);
   // the merged root has the attributes of the uppermost directory: without this `/` would be closed to all but root
-  const root = top === undefined ? undefined : await lstat(top);
   await chown(paths.upper, onHost(root?.uid ?? 0, owners?.mappings.uids, attempted), onHost(root?.gid ?? 0, owners?.mappings.gids, attempted));
   await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);
   if (owners === undefined) return;
