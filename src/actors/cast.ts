@@ -7,7 +7,7 @@ import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { Activity } from './activity.ts';
 import type { Call } from './ask.ts';
-import { createContainer, endAll, removeContainer, startContainer, stopContainer, updateContainer } from './container-commands.ts';
+import { createContainer, endAll, removeContainer, startContainer, stopContainer } from './container-commands.ts';
 import type { ContainerStage } from './container-commands.ts';
 import { containerEffects } from './container/container.effects.ts';
 import { containerMachine } from './container/container.machine.ts';
@@ -22,6 +22,7 @@ import { imagePullMachine } from './image-pull/image-pull.machine.ts';
 import { janitorMachine } from './janitor/janitor.machine.ts';
 import { sweepOnce } from './janitor/sweep.ts';
 import type { Sweeping } from './janitor/sweep.ts';
+import { nriNode } from './nri-node.ts';
 import type { EffectContext } from './ports/effect.ts';
 import type { Ports } from './ports/ports.ts';
 import type { Ledger } from './recovery/ledger.ts';
@@ -36,6 +37,7 @@ import { sandboxEffects } from './sandbox/sandbox.effects.ts';
 import { sandboxMachine } from './sandbox/sandbox.machine.ts';
 import { supervisorLogic } from './supervisor.ts';
 import type { Troupe } from './troupe.ts';
+import { updateContainer, updateSandbox } from './update-commands.ts';
 import { containerView, isAlive, pullView, sandboxView } from './views.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 
@@ -83,10 +85,14 @@ export function createTroupe(options: CastOptions): Troupe {
     sweepSandbox: (view, remove) => onOwn(activity, view.address, async (fx) => {
       const [origin, how] = remove ? (['RemovePodSandbox', 'remove'] as const) : (['StopPodSandbox', 'stop'] as const);
       await endAll(stage, view.id, innerCall(stage, fx, origin), how);
-      settle(directory, await sweepSandbox(ports, view, remove, fx), remove);
+      const swept = await sweepSandbox(ports, view, remove, fx);
+      if (remove && ports.nri.isActive()) await ports.nri.tellPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
+      settle(directory, swept, remove);
     }),
     sweepContainer: (view, remove) => onOwn(activity, view.address, async (fx) => {
-      settle(directory, await sweepContainer(ports, view, remove, fx), remove);
+      const swept = await sweepContainer(ports, view, remove, fx);
+      if (remove && ports.nri.isActive()) await ports.nri.tellContainer('RemoveContainer', view.id, fx).catch(() => undefined);
+      settle(directory, swept, remove);
     }),
   };
   directory.listenToAll((view, gone) => {
@@ -99,6 +105,7 @@ export function createTroupe(options: CastOptions): Troupe {
     if (ref === undefined) ports.log.warn({ container: id }, 'exit of a container that no record knows');
     else ref.send({ type: 'container.exited', exit });
   });
+  ports.nri.attach(nriNode(stage));
   const root: RootRef = createRoot(stage, options.inspect);
   return troupe(stage, root, options.cgroupParent ?? '');
 }
@@ -201,6 +208,7 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
     stopContainer: (id, graceMs, call) => stopContainer(stage, id, graceMs, call),
     removeContainer: (id, call) => removeContainer(stage, id, call),
     updateContainer: (id, change, call) => updateContainer(stage, id, change, call),
+    updateSandbox: (id, wanted, call) => updateSandbox(stage, id, wanted, call),
     execSync: (id, argv, timeoutMs, call) => execSync(stage, id, argv, timeoutMs, call),
     reopenLog: (id, call) => reopenLog(stage, id, call),
     pullImage: async (reference, auth, call) => (await pullImage(stage, reference, auth, call)).imageId,

@@ -310,10 +310,9 @@ const UPDATABLE: ReadonlySet<string> = new Set(['created', 'starting', 'running'
  * follow one another. Settles once the limits are in force and durable; a fault leaves them as they were, unless it is
  * the disk's: where that refuses the record of their end, they are in force and told all the same.
  */
-export async function updateContainer(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
+export async function setLimits(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
   const attempted = `UpdateContainerResources ${id}`;
-  const view = known(stage, id, attempted);
-  refuseUpdate(view, attempted);
+  const view = updatable(stage, id);
   const opId = stage.ports.random.id();
   const updateCommand: ContainerEvent = { type: 'container.update', update: { opId, change } };
   await ask(stage, call, {
@@ -331,10 +330,13 @@ export async function updateContainer(stage: ContainerStage, id: ContainerId, ch
   });
 }
 
-function refuseUpdate(view: ContainerView, attempted: string): void {
+/** The container, when its limits can be changed. Throws `notFound` and `wrongState`. */
+export function updatable(stage: ContainerStage, id: ContainerId): ContainerView {
+  const attempted = `UpdateContainerResources ${id}`;
+  const view = known(stage, id, attempted);
   if (!view.listed) fail('notFound', `${attempted}: no such container`, { subject: view.id });
-  if (UPDATABLE.has(view.state)) return;
-  fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, { subject: view.id });
+  if (UPDATABLE.has(view.state)) return view;
+  return fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, { subject: view.id });
 }
 
 function outcomeOf(why: Fault | undefined, attempted: string): Outcome<true> {

@@ -10,14 +10,27 @@ export interface Owned {
   readonly owner: string;
 }
 
+/** What others hear before and after an effect (`nri-news.ts`); undefined when there is nobody to hear it. */
+export interface Around<I extends Owned> {
+  /** Its rejection is the effect's. */
+  readonly before?: (input: I, signal: AbortSignal) => Promise<void> | undefined;
+  /** Asked for when the effect begins, called when it has succeeded; must not reject. */
+  readonly after?: (input: I, signal: AbortSignal) => (() => Promise<void>) | undefined;
+}
+
 /** Makes an effect: `work` gets the input and the driver's context with a bound of `timeoutMs`. */
 export function effectLogic<I extends Owned, O>(
   activity: Activity,
   name: string,
   timeoutMs: number,
   work: (input: I, fx: EffectContext) => Promise<O>,
+  around: Around<I> = {},
 ): PromiseActorLogic<O, I> {
-  return fromPromise<O, I>(({ input, signal }) =>
-    activity.run(input.owner, name, timeoutMs, signal, (fx) => work(input, fx)),
-  );
+  return fromPromise<O, I>(({ input, signal }) => {
+    const run = (): Promise<O> => activity.run(input.owner, name, timeoutMs, signal, (fx) => work(input, fx));
+    const before = around.before?.(input, signal);
+    const after = around.after?.(input, signal);
+    const done = before === undefined ? run() : before.then(run);
+    return after === undefined ? done : done.then((output) => after().then(() => output));
+  });
 }

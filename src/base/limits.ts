@@ -768,6 +768,8 @@ export const nriLimits = {
   registrationMs: 5_000,
   /** ms that a plugin has for one call; NRI's own default. One that takes longer is given up. */
   requestMs: 2_000,
+  /** ms that either may be set to: what all plugins together have for one piece of news (actorLimits.pluginsMs). */
+  timeoutMostMs: 20_000,
   /** ms that a plugin started by us has to end by itself once its connection is closed; then it is killed. */
   endMs: 1_000,
 } as const;

@@ -2,6 +2,7 @@
 import { mkdir, readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
+import { noPlugins } from '../actors/ports/nri.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
 import type { Ledger } from '../actors/recovery/ledger.ts';
@@ -33,6 +34,7 @@ import type { OpenJournal } from '../journal/journal.ts';
 import { defaultNetwork } from '../network/default-conflist.ts';
 import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
+import type { NriDriver } from '../nri/driver.ts';
 import { RegistryClient } from '../oci/distribution/client.ts';
 import { loadRegistries } from '../oci/distribution/load-registries.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
@@ -53,6 +55,7 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
 import { handlersOf } from './handlers.ts';
+import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
 import { systemdOf } from './systemd.ts';
@@ -66,6 +69,8 @@ export interface Assembly {
   readonly observability: Observability;
   readonly streams: StreamsDriver;
   readonly apparmor: ApparmorSetup;
+  /** Undefined where none is configured. */
+  readonly nri: NriDriver | undefined;
   /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
   reload(config: Config): Promise<void>;
   /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
@@ -88,10 +93,11 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const observability = createObservability(config, charts, { clock, random, log });
   const { metrics } = observability;
   const apparmor = setUpApparmor(clock, log);
+  const nri = createNri(config, layout, clock, log);
   const store = new LayerStore({ root: layout.root, clock, random, log });
   const [opened, runtime, network, loaded] = await Promise.all([
     journalOf(layout, clock, log, (ms, isOk) => metrics.journalSync(ms, isOk)),
-    runtimeDriver(config, layout, cgroups, clock, log, apparmor),
+    runtimeDriver(config, layout, cgroups, clock, log, apparmor, nri),
     networkDriver(config, layout, clock, log),
     registriesOf(config),
     preparePinRoot(layout.pinsDir),
@@ -108,6 +114,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     journal: opened.journal,
     runtime,
     network,
+    nri: nri ?? noPlugins,
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx) }),
@@ -122,12 +129,11 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     observability,
     streams,
     apparmor: await apparmor,
+    nri,
     reload: (fresh) => reload(fresh, runtime, live),
     release: async () => {
       await observability.close();
-      streams.close();
-      runtime.close();
-      store.close();
+      for (const one of [streams, runtime, store]) one.close();
       await Promise.all([network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
@@ -192,6 +198,7 @@ async function makeDirectories(layout: Layout): Promise<void> {
 
 async function runtimeDriver(
   config: Config, layout: Layout, cgroups: CgroupLayout, clock: Ports['clock'], log: Log, apparmor: Promise<ApparmorSetup>,
+  nri: NriDriver | undefined,
 ): Promise<RuntimeDriver> {
   const bundles = createBundleWriter({
     node: { hooks: new HookDirectories(config.runtime.hooks_dirs), cdi: new CdiRegistry(config.runtime.cdi_dirs) },
@@ -199,6 +206,7 @@ async function runtimeDriver(
     apparmor: (await apparmor).apparmor,
     host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
     handlerFeatures: (name) => driver.specHandler(name),
+    ...(nri === undefined ? {} : { adjust: (input, document, limitsOf, fx) => nri.adjust(input, document, limitsOf, fx) }),
   });
   const driver = createRuntimeDriver({
     clock, log, layout, bundles, cgroups,

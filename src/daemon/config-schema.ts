@@ -1,4 +1,6 @@
 /** What a configuration may say, and its defaults. Every key is here; anything else is refused with its line. */
+import { nriLimits } from '../base/limits.ts';
+import type { ValidatorSettings } from '../nri/validator.ts';
 
 export interface HandlerSettings {
   /** Absolute path, or the name of a program to be found in the usual directories; empty: as the handler is called. */
@@ -85,6 +87,19 @@ export interface Config {
     /** Base address of a collector that takes OTLP over HTTP, such as `http://127.0.0.1:4318`; empty: no traces. */
     readonly endpoint: string;
   };
+  /** Plugins of the Node Resource Interface; none without a socket and a directory. */
+  readonly nri: {
+    /** Where plugins connect; empty: nowhere. NRI's own place is /var/run/nri/nri.sock. */
+    readonly socket: string;
+    /** Plugins that are started with the daemon, by NN-name; empty: none. NRI's own place is /opt/nri/plugins. */
+    readonly plugin_dir: string;
+    /** Their configuration files. */
+    readonly plugin_config_dir: string;
+    readonly registration_timeout_ms: number;
+    readonly request_timeout_ms: number;
+    /** What plugins may not do. */
+    readonly default_validator: ValidatorSettings;
+  };
   readonly images: {
     readonly registries_conf: string;
     readonly registries_conf_dir: string;
@@ -111,6 +126,24 @@ export const defaultConfig: Config = {
   streaming: { address: '127.0.0.1', port: 0, tls_cert: '', tls_key: '', tls_client_ca: '', allowed_hosts: [] },
   introspection: { socket: '', http_address: '', metrics: 'token' },
   tracing: { endpoint: '' },
+  nri: {
+    socket: '',
+    plugin_dir: '',
+    plugin_config_dir: '/etc/nri/conf.d',
+    registration_timeout_ms: nriLimits.registrationMs,
+    request_timeout_ms: nriLimits.requestMs,
+    default_validator: {
+      enable: false,
+      reject_oci_hook_adjustment: false,
+      reject_runtime_default_seccomp_adjustment: false,
+      reject_unconfined_seccomp_adjustment: false,
+      reject_custom_seccomp_adjustment: false,
+      reject_namespace_adjustment: false,
+      reject_sysctl_adjustment: false,
+      required_plugins: [],
+      tolerate_missing_plugins_annotation: '',
+    },
+  },
   images: {
     registries_conf: '/etc/containers/registries.conf',
     registries_conf_dir: '/etc/containers/registries.conf.d',
@@ -123,6 +156,8 @@ export type Rule =
   | { readonly is: 'oneOf'; readonly values: readonly string[] }
   | { readonly is: 'paths' }
   | { readonly is: 'yesOrNo' }
+  /** A whole number of milliseconds, from 1 on. */
+  | { readonly is: 'milliseconds'; readonly most: number }
   /** A list of texts of this form. */
   | { readonly is: 'words'; readonly form: RegExp; readonly must: string }
   /** A table of texts with names of the user's own. */
@@ -216,6 +251,30 @@ export const schema: Readonly<Record<string, Rule>> = {
   tracing: {
     is: 'table',
     keys: { endpoint: { is: 'optionalForm', form: /^https?:\/\/[^\s/@]+(?:\/\S*)?$/u, must: 'be an http or https address without credentials' } },
+  },
+  nri: {
+    is: 'table',
+    keys: {
+      socket: { is: 'optionalPath' },
+      plugin_dir: { is: 'optionalPath' },
+      plugin_config_dir: { is: 'path' },
+      registration_timeout_ms: { is: 'milliseconds', most: nriLimits.timeoutMostMs },
+      request_timeout_ms: { is: 'milliseconds', most: nriLimits.timeoutMostMs },
+      default_validator: {
+        is: 'table',
+        keys: {
+          enable: { is: 'yesOrNo' },
+          reject_oci_hook_adjustment: { is: 'yesOrNo' },
+          reject_runtime_default_seccomp_adjustment: { is: 'yesOrNo' },
+          reject_unconfined_seccomp_adjustment: { is: 'yesOrNo' },
+          reject_custom_seccomp_adjustment: { is: 'yesOrNo' },
+          reject_namespace_adjustment: { is: 'yesOrNo' },
+          reject_sysctl_adjustment: { is: 'yesOrNo' },
+          required_plugins: { is: 'words', form: /^[A-Za-z0-9_.+-]+$/u, must: 'be a list of names of plugins, without index' },
+          tolerate_missing_plugins_annotation: { is: 'text' },
+        },
+      },
+    },
   },
   images: {
     is: 'table',

@@ -54,6 +54,8 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     throw thrown;
   });
   await troupe.start();
+  // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
+  await assembly.nri?.start();
   return {
     troupe,
     pageUrl: web?.url,
@@ -65,6 +67,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     },
     stop: async () => {
       await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
+      await assembly.nri?.close();
       await Promise.all([server.close(), introspection.close(), web?.close()]);
       await release();
     },

@@ -1,7 +1,7 @@
 /** Pipes and other descriptors that children are given. All are close-on-exec here; spawning hands out copies. */
 import { closeSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { F_DUPFD_CLOEXEC, MFD_CLOEXEC, MFD_NOEXEC_SEAL, O_CLOEXEC } from './ffi-constants.ts';
+import { AF_UNIX, F_DUPFD_CLOEXEC, MFD_CLOEXEC, MFD_NOEXEC_SEAL, O_CLOEXEC, SOCK_CLOEXEC, SOCK_STREAM } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { errnoName, fromNode, must } from './errno.ts';
 
@@ -15,6 +15,13 @@ export function makePipe(): Pipe {
   const fds = Buffer.alloc(8);
   must(callSync(libc.pipe2, fds, O_CLOEXEC), 'open a', 'pipe');
   return { read: fds.readInt32LE(0), write: fds.readInt32LE(4) };
+}
+
+/** Two ends of a connection; the caller closes both. */
+export function makeSocketPair(): { readonly ours: number; readonly theirs: number } {
+  const fds = Buffer.alloc(8);
+  must(callSync(libc.socketpair, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 'open a', 'socket pair');
+  return { ours: fds.readInt32LE(0), theirs: fds.readInt32LE(4) };
 }
 
 /** The read end of a pipe as a stream, which owns the descriptor from here on. */

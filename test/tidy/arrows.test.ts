@@ -14,7 +14,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   host: ['base', 'actors/ports', 'gen'],
   oci: ['base', 'actors/ports', 'host', 'gen'],
   network: ['base', 'actors/ports', 'host'],
-  daemon: ['base', 'actors', 'cri', 'introspection', 'journal', 'host', 'oci', 'network', 'gen'],
+  nri: ['base', 'actors/ports', 'host', 'oci', 'gen'],
+  daemon: ['base', 'actors', 'cri', 'introspection', 'journal', 'host', 'oci', 'network', 'nri', 'gen'],
   gen: [],
 };
 
@@ -29,6 +30,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   host: ['@bufbuild/protobuf', 'koffi'],
   oci: ['smol-toml'],
   network: [],
+  nri: ['@bufbuild/protobuf'],
   daemon: ['pino', 'smol-toml', 'xstate'],
 };
 

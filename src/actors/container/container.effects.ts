@@ -1,6 +1,7 @@
 import type { Activity } from '../activity.ts';
 import { effectLogic } from '../effect-logic.ts';
 import type { Owned } from '../effect-logic.ts';
+import { containerNews } from '../nri-news.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
@@ -34,6 +35,7 @@ interface UndoWish {
 export function containerEffects(ports: Ports, activity: Activity) {
   const { journal, runtime, storage, clock } = ports;
   const limits = actorLimits;
+  const news = containerNews(ports, activity);
   return {
     recordIntent: effectLogic<ContainerEffectInput & { readonly createdAtNs: bigint }, void>(
       activity,
@@ -71,6 +73,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         assert(init !== undefined && effective !== undefined, 'commit before create');
         return journal.append([{ type: 'container.created', id, init, effective }], { sync: true });
       },
+      news.after('PostCreateContainer'),
     ),
     start: effectLogic<ContainerEffectInput, { readonly startedAtNs: bigint }>(
       activity,
@@ -81,6 +84,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         await runtime.start(input, fx);
         return { startedAtNs };
       },
+      news.asked('StartContainer'),
     ),
     recordStarted: effectLogic<ContainerEffectInput & { readonly startedAtNs: bigint | undefined }, void>(
       activity,
@@ -90,6 +94,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         assert(startedAtNs !== undefined, 'record of a start without its time');
         return journal.append([{ type: 'container.started', id, startedAtNs }], { sync: true });
       },
+      news.after('PostStartContainer'),
     ),
     terminate: effectLogic<
       WithInit & { readonly signal: string; readonly graceLeftMs: number },
@@ -123,8 +128,13 @@ export function containerEffects(ports: Ports, activity: Activity) {
     forgetExit: effectLogic<ContainerEffectInput, void>(activity, 'forgetExit', limits.runtimeEndMs, (input, fx) =>
       runtime.forgetExit(input, fx),
     ),
-    deleteRuntime: effectLogic<ContainerEffectInput, void>(activity, 'delete', limits.runtimeEndMs, (input, fx) =>
-      runtime.delete(input, fx),
+    deleteRuntime: effectLogic<ContainerEffectInput, void>(
+      activity,
+      'delete',
+      limits.runtimeEndMs,
+      (input, fx) => runtime.delete(input, fx),
+      // however it ended
+      news.before('StopContainer'),
     ),
     unmountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'unmountRootfs', limits.rootfsMs, (input, fx) =>
       storage.unmountRootfs({ id: input.id, layers: input.image.layers }, fx),
@@ -135,8 +145,12 @@ export function containerEffects(ports: Ports, activity: Activity) {
       limits.removeRootfsMs,
       (input, fx) => undoStep(ports, input, fx),
     ),
-    recordRemoved: effectLogic<ContainerEffectInput, void>(activity, 'recordRemoved', limits.journalMs, ({ id }) =>
-      journal.append([{ type: 'container.removed', id }], { sync: true }),
+    recordRemoved: effectLogic<ContainerEffectInput, void>(
+      activity,
+      'recordRemoved',
+      limits.journalMs,
+      ({ id }) => journal.append([{ type: 'container.removed', id }], { sync: true }),
+      news.before('RemoveContainer'),
     ),
   };
 }

@@ -41,7 +41,7 @@ import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects, UpdateInput } from './container.effects.ts';
 import { containerGuards } from './container.guards.ts';
-import { back, endHead, forward, queue, targetOf } from './container.updates.ts';
+import { back, claim, endHead, forward, queue, targetOf } from './container.updates.ts';
 
 type Has = { readonly context: ContainerContext };
 const self = ({ context }: Has) => ({
@@ -80,7 +80,7 @@ export function containerMachine(effects: ContainerEffects) {
     guards: containerGuards,
     delays: containerDelays,
     actions: {
-      claim: assign({ claimed: true }),
+      claim: assign(({ context }) => claim(context)),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
       // also one that is refused: where the disk refuses the cut as well, the next start reads it

@@ -8,6 +8,16 @@ import type { UpdateInput } from './container.effects.ts';
 
 type Way = Pick<UpdateInput, 'opId' | 'from' | 'resources'>;
 
+/**
+ * A client knows it now, and sees the limits that plugins have given it. Until then the spec is what was asked for, since a
+ * call that comes again is compared with it.
+ */
+export function claim({ claimed, effective, spec }: ContainerContext): Partial<ContainerContext> {
+  const limits = effective?.limits;
+  if (claimed || limits === undefined) return { claimed: true };
+  return { claimed: true, spec: { ...spec, resources: limits } };
+}
+
 /** All limits as the update at work wants them. */
 export function targetOf(context: ContainerContext): Resources {
   const [update] = context.updates;

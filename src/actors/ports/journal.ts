@@ -54,6 +54,8 @@ export interface EffectiveContainer {
   readonly stopSignal: string;
   /** Absolute; empty for none. */
   readonly logPath: string;
+  /** In force, where plugins made others of those that were asked for. */
+  readonly limits?: Resources | undefined;
 }
 /** The commit of a create. */
 export interface ContainerCreated {

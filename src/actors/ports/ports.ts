@@ -4,6 +4,7 @@ import type { HostPort } from './host.ts';
 import type { ImagesPort } from './images.ts';
 import type { JournalPort } from './journal.ts';
 import type { NetworkPort } from './network.ts';
+import type { NriPort } from './nri.ts';
 import type { RandomPort } from './random.ts';
 import type { RuntimePort } from './runtime.ts';
 import type { StatsPort } from './stats.ts';
@@ -16,6 +17,7 @@ export interface Ports {
   readonly journal: JournalPort;
   readonly host: HostPort;
   readonly network: NetworkPort;
+  readonly nri: NriPort;
   readonly runtime: RuntimePort;
   readonly storage: StoragePort;
   readonly images: ImagesPort;

@@ -98,7 +98,7 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
       });
       break;
     case 'container.created':
-      change(record.id, { created: record });
+      change(record.id, { created: record, resources: record.effective.limits });
       break;
     case 'container.started':
       change(record.id, { startedAtNs: record.startedAtNs });

@@ -1,7 +1,8 @@
 import type { ActorRefFrom } from 'xstate';
 import type { Activity } from '../activity.ts';
 import { effectLogic } from '../effect-logic.ts';
-import type { Owned } from '../effect-logic.ts';
+import type { Around, Owned } from '../effect-logic.ts';
+import { podNews } from '../nri-news.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
@@ -34,11 +35,12 @@ const CONTAINERS_MS = actorLimits.runtimeEndMs * 4 + actorLimits.removeRootfsMs;
 
 /** The effects of a sandbox, each one call of a port. */
 export function sandboxEffects(ports: Ports, activity: Activity, containers: ContainersOf) {
-  const record = (name: string, of: (input: SandboxEffectInput) => JournalRecord) =>
+  const news = podNews(ports, activity);
+  const record = (name: string, of: (input: SandboxEffectInput) => JournalRecord, around?: Around<SandboxEffectInput>) =>
     effectLogic<SandboxEffectInput, void>(activity, name, RECORD_MS, (input, fx) => {
       fx.note({ on: 'journal sync' });
       return ports.journal.append([of(input)], { sync: true });
-    });
+    }, around);
   return {
     recordIntent: effectLogic<SandboxEffectInput & { readonly createdAtNs: bigint }, void>(
       activity,
@@ -71,12 +73,20 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
     recordReady: effectLogic<
       SandboxEffectInput & { readonly ips: readonly string[]; readonly pause: ProcessIdentity | undefined },
       void
-    >(activity, 'recordReady', RECORD_MS, ({ id, ips, pause }) =>
-      ports.journal.append([{ type: 'sandbox.ready', id, ips, pause }], { sync: true }),
+    >(
+      activity,
+      'recordReady',
+      RECORD_MS,
+      ({ id, ips, pause }) => ports.journal.append([{ type: 'sandbox.ready', id, ips, pause }], { sync: true }),
+      news.asked('RunPodSandbox'),
     ),
     recordStopping: record('recordStopping', ({ id }) => ({ type: 'sandbox.stopping', id })),
-    stopContainers: effectLogic<SandboxEffectInput, void>(activity, 'stopContainers', CONTAINERS_MS, ({ id }, fx) =>
-      containers.stopAll(id, fx),
+    stopContainers: effectLogic<SandboxEffectInput, void>(
+      activity,
+      'stopContainers',
+      CONTAINERS_MS,
+      ({ id }, fx) => containers.stopAll(id, fx),
+      news.after('StopPodSandbox'),
     ),
     recordStopped: effectLogic<SandboxEffectInput & { readonly owed: readonly SandboxStep[] }, void>(
       activity,
@@ -90,7 +100,7 @@ export function sandboxEffects(ports: Ports, activity: Activity, containers: Con
     undo: effectLogic<UndoInput, void>(activity, 'undo', actorLimits.networkDelMs, (input, fx) =>
       undoStep(ports, input, fx),
     ),
-    recordRemoved: record('recordRemoved', ({ id }) => ({ type: 'sandbox.removed', id })),
+    recordRemoved: record('recordRemoved', ({ id }) => ({ type: 'sandbox.removed', id }), news.before('RemovePodSandbox')),
   };
 }
 

@@ -9,14 +9,15 @@ const RPC = 'UpdatePodSandboxResources';
 
 /**
  * UpdatePodSandboxResources: the kubelet tells what it has already set on the pod's cgroup, which is its own, so that
- * runtimes with a virtual machine can follow (features.md row 37). Ours has nothing to follow: checked and accepted.
+ * runtimes with a virtual machine can follow (features.md row 37). Ours has nothing to follow; NRI plugins hear of it.
  */
 export function updatePodSandboxResources({
   troupe,
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.updatePodSandboxResources> {
-  return async ({ podSandboxId, overhead, resources: wanted }) => {
-    listedSandbox(troupe.directory, RPC, podSandboxId);
-    translated(RPC, () => [resourcesChange('overhead', overhead), resourcesChange('resources', wanted)]);
+  return async ({ podSandboxId, overhead, resources }, context) => {
+    const { id } = listedSandbox(troupe.directory, RPC, podSandboxId);
+    const wanted = translated(RPC, () => ({ overhead: resourcesChange('overhead', overhead), resources: resourcesChange('resources', resources) }));
+    await troupe.updateSandbox(id, wanted, context);
     return {};
   };
 }

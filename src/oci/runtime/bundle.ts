@@ -23,7 +23,7 @@ import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
-import { nodeEdits } from './bundle-edits.ts';
+import { nodeEdits, withCdiDevices } from './bundle-edits.ts';
 import type { NodeEdits } from './bundle-edits.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
@@ -32,15 +32,26 @@ import { checkCpusets } from './cpusets.ts';
 import { makePauseRootfs, pauseSpec } from './pause.ts';
 import { resolveCapabilities } from './spec/capabilities.ts';
 import { generateSpec } from './spec/generate.ts';
-import type { SpecHandler, SpecHost, SpecInput, SpecPaths } from './spec/input.ts';
+import type { ResolvedUser, SpecHandler, SpecHost, SpecInput, SpecPaths } from './spec/input.ts';
 import { processArgs, workingDirectory } from './spec/process.ts';
-import { resourceConditions } from './spec/resources.ts';
+import { limitsOf, resourceConditions } from './spec/resources.ts';
 import { parseSeccompProfile } from './spec/seccomp-profile.ts';
 import { signalName, signalNumber } from './spec/signals.ts';
 import { encodeSpec } from './spec/types.ts';
 import { updateDocument } from './spec/update.ts';
-import type { OciSeccomp, OciSpec } from './spec/types.ts';
+import type { OciLimits, OciSeccomp, OciSpec } from './spec/types.ts';
 import { resolveUserIn } from './user.ts';
+
+/**
+ * What plugins make of a container's document. `limitsOf` makes the document's part of limits; the limits are answered where
+ * they are others than those that were asked for, and the names of CDI devices that are still to be put in. Rejects with a refusal.
+ */
+export type AdjustDocument = (
+  input: BundleInput,
+  document: OciSpec,
+  limitsOf: (limits: Resources) => OciLimits,
+  fx: EffectContext,
+) => Promise<{ readonly document: OciSpec; readonly limits: Resources | undefined; readonly cdiDevices: readonly string[] }>;
 
 export interface BundleWriterOptions {
   readonly layout: Layout;
@@ -51,6 +62,8 @@ export interface BundleWriterOptions {
   readonly apparmor?: Apparmor | undefined;
   /** What the node's administrator and its device vendors add. */
   readonly node: NodeEdits;
+  /** Plugins that change a container's document before it is written; left out where there are none. */
+  readonly adjust?: AdjustDocument;
   /** Features of a handler; the name is as the request gave it, empty for the default. */
   handlerFeatures(handler: string): SpecHandler;
 }
@@ -111,14 +124,28 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const withNode = await nodeEdits(options.node, input, user, onPath);
   const mounts = await resolveMounts(spec.mounts, onPath, mountInfo);
   await checkPlaces(rootfs, mounts, onPath);
-  const document = await withNode(generateSpec({ ...wish, mounts }));
+  const planned = await withNode(generateSpec({ ...wish, mounts }));
+  const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
   // the whole path: what is mounted below the directory may hang as well
   if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
   await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox)).catch((error: unknown) => refuseCwd(cwd, error));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
   for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
-  return { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
+  const effective = { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
+  return limits === undefined ? effective : { ...effective, limits };
+}
+
+/** What plugins make of the document: the last word before the runtime's. */
+async function adjusted(
+  { adjust, node, host }: BundleWriterOptions,
+  input: BundleInput & { readonly user: ResolvedUser; readonly onPath: OnPath },
+  planned: OciSpec,
+  fx: EffectContext,
+): Promise<{ readonly document: OciSpec; readonly limits: Resources | undefined }> {
+  if (adjust === undefined) return { document: planned, limits: undefined };
+  const { document, limits, cdiDevices } = await adjust(input, planned, (wanted) => limitsOf(wanted, host), fx);
+  return { document: cdiDevices.length === 0 ? document : await withCdiDevices(document, cdiDevices, { ...input, node }), limits };
 }
 
 function refuseCwd(cwd: string, error: unknown): never {

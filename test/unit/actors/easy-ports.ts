@@ -5,6 +5,7 @@ import type { ExitFact, JournalRecord } from '../../../src/actors/ports/journal.
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import type { Ports } from '../../../src/actors/ports/ports.ts';
 import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import { noPlugins } from '../../../src/actors/ports/nri.ts';
 import { innerCause } from '../../../src/base/cause.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
@@ -121,6 +122,7 @@ export class EasyWorld {
       journal: { append: (records: readonly JournalRecord[]) => this.#append(records) },
       host: this.#port('host', { observe: (fx: EffectContext) => this.#observeHost(fx) }),
       network: this.#port('network', { status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }) }),
+      nri: noPlugins,
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),
       images: this.#port('images', { normalise: (reference: string) => reference }),

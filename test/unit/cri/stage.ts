@@ -229,6 +229,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     stopContainer: remember('stopContainer', undefined),
     removeContainer: remember('removeContainer', undefined),
     updateContainer: remember('updateContainer', undefined),
+    updateSandbox: remember('updateSandbox', undefined),
     execSync: remember('execSync', { exitCode: 3, stdout: new Uint8Array([1]), stderr: new Uint8Array([2, 3]) }),
     reopenLog: remember('reopenLog', undefined),
     pullImage: remember('pullImage', imageId('1')),

@@ -53,11 +53,12 @@ describe('UpdateContainerResources', () => {
 });
 
 describe('UpdatePodSandboxResources', () => {
-  test('takes what a kubelet tells of its own cgroup', async () => {
+  test('takes what a kubelet tells of its own cgroup, for plugins to hear of it', async () => {
     const { send, put, asked } = stage();
     put(sandboxView(S));
     await send(updatePodSandboxResources, { podSandboxId: S, overhead: {}, resources: { cpuShares: 2n, memorySwapLimitInBytes: 7n } });
-    expect(asked).toEqual([]);
+    const wanted = { overhead: expect.objectContaining({ cpuShares: undefined }) as unknown, resources: expect.objectContaining({ cpuShares: 2n, memorySwapLimitBytes: 7n }) as unknown };
+    expect(asked).toEqual([['updateSandbox', S, wanted]]);
   });
 
   test('refuses an unknown sandbox, and limits that are none', async () => {

@@ -1,0 +1,50 @@
+/** NRI as it is configured. */
+import { readFile } from 'node:fs/promises';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { NriPod } from '../actors/ports/nri.ts';
+import type { Log } from '../base/log.ts';
+import { listenPrivately } from '../cri/server.ts';
+import { codeOf } from '../host/errno.ts';
+import type { Layout } from '../host/layout.ts';
+import { NriDriver } from '../nri/driver.ts';
+import type { OciSpec } from '../oci/runtime/spec/types.ts';
+import type { Config } from './config-schema.ts';
+import { VERSION } from './version.ts';
+
+/** The driver; undefined where plugins can't come from anywhere and none is asked for. */
+export function createNri({ nri }: Config, layout: Layout, clock: ClockPort, log: Log): NriDriver | undefined {
+  if (nri.socket === '' && nri.plugin_dir === '' && !nri.default_validator.enable) return undefined;
+  return new NriDriver({
+    clock,
+    log,
+    socket: nri.socket,
+    pluginDirectory: nri.plugin_dir,
+    configDirectory: nri.plugin_config_dir,
+    registrationMs: nri.registration_timeout_ms,
+    requestMs: nri.request_timeout_ms,
+    validator: nri.default_validator,
+    runtime: { name: 'troupe', version: VERSION },
+    documentOf: (id) => documentAt(layout.configJson(id)),
+    namespacesOf: (pod) => namespacesOf(layout, pod),
+    listen: listenPrivately,
+  });
+}
+
+async function documentAt(path: string): Promise<OciSpec | undefined> {
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as OciSpec;
+  } catch (error) {
+    // a reboot takes it away, and the removal of its container
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function namespacesOf(layout: Layout, { id, spec }: NriPod): readonly { readonly type: string; readonly path: string }[] {
+  const { network, ipc, user } = spec.namespaces;
+  return [
+    ...(network === 'pod' ? [{ type: 'network', path: layout.pin(id, 'net') }, { type: 'uts', path: layout.pin(id, 'uts') }] : []),
+    ...(ipc === 'pod' ? [{ type: 'ipc', path: layout.pin(id, 'ipc') }] : []),
+    ...(user === undefined ? [] : [{ type: 'user', path: layout.pin(id, 'user') }]),
+  ];
+}

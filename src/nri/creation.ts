@@ -1,0 +1,80 @@
+/** What plugins, one after the other, make of a container that is being created. */
+import { fail } from '../base/fault.ts';
+import type { ContainerId } from '../base/ids.ts';
+import type { Resources } from '../actors/ports/specs.ts';
+import type { ContainerAdjustment, CreateContainerResponse } from '../gen/nri/v1alpha1/api_pb.ts';
+import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
+import { amend } from './amend.ts';
+import { changeOf, over } from './limits.ts';
+import { Owners, claimsOf } from './owners.ts';
+import { Updates } from './updates.ts';
+
+export interface CreationInput {
+  readonly id: ContainerId;
+  readonly document: OciSpec;
+  /** The limits in the document. */
+  readonly limits: Resources;
+  /** Makes the document's part of limits; throws `invalidRequest` for what this node cannot limit. */
+  readonly limitsOf: (limits: Resources) => OciLimits;
+}
+
+export class Creation {
+  readonly #input: CreationInput;
+  readonly owners = new Owners();
+  readonly updates: Updates;
+  /** What the plugins asked for together, for those that validate it. */
+  readonly adjustments: ContainerAdjustment[] = [];
+  readonly cdiDevices: string[] = [];
+  document: OciSpec;
+  limits: Resources;
+
+  constructor(input: CreationInput) {
+    this.#input = input;
+    this.document = input.document;
+    this.limits = input.limits;
+    this.updates = new Updates(this.owners);
+  }
+
+  get hasNewLimits(): boolean {
+    return this.limits !== this.#input.limits;
+  }
+
+  /** Throws what makes the whole creation fail: a conflict between plugins, or something that cannot be had. */
+  take(plugin: string, { adjust, update, evict }: CreateContainerResponse): void {
+    const { id } = this.#input;
+    if (update.some(({ containerId }) => containerId === id)) {
+      fail('invalidRequest', `nri plugin ${plugin}: update container ${id}: it is being created, which is an adjustment`, { subject: plugin });
+    }
+    if (adjust !== undefined) this.#adjust(plugin, adjust);
+    this.updates.take(plugin, update, evict);
+  }
+
+  #adjust(plugin: string, adjust: ContainerAdjustment): void {
+    this.owners.claim(this.#input.id, plugin, claimsOf(adjust));
+    this.document = amend(this.document, adjust, plugin);
+    this.cdiDevices.push(...adjust.CDIDevices.map(({ name }) => name));
+    this.adjustments.push(adjust);
+    const { resources, oomScoreAdj } = adjust.linux ?? {};
+    if (resources !== undefined) this.#limit(changeOf(resources));
+    // told by ContainerStatus with the limits
+    if (oomScoreAdj !== undefined) this.limits = { ...this.limits, oomScoreAdj: Number(oomScoreAdj.value) };
+  }
+
+  #limit(change: Resources): void {
+    this.limits = over(this.limits, change);
+    const { linux } = this.document;
+    const { memory, cpu, ...rest } = this.#input.limitsOf(this.limits);
+    this.document = {
+      ...this.document,
+      linux: {
+        ...linux,
+        resources: {
+          ...linux.resources,
+          ...rest,
+          ...(memory === undefined ? {} : { memory: { ...linux.resources.memory, ...memory } }),
+          ...(cpu === undefined ? {} : { cpu: { ...linux.resources.cpu, ...cpu } }),
+        },
+      },
+    };
+  }
+}

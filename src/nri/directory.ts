@@ -1,0 +1,85 @@
+/** Plugins that are started by us: which there are, and their start. */
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Socket } from 'node:net';
+import { fail } from '../base/fault.ts';
+import { nriLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { closeFd, makeSocketPair } from '../host/descriptors.ts';
+import { codeOf } from '../host/errno.ts';
+import { readFileInRoot } from '../host/files.ts';
+import { spawnProcess } from '../host/process.ts';
+import type { Child } from '../host/process.ts';
+import { isIndex, isName } from './plugin.ts';
+import type { PluginName } from './plugin.ts';
+
+export interface FoundPlugin extends PluginName {
+  readonly path: string;
+  /** Empty for none. */
+  readonly config: string;
+}
+
+/** Number under which a plugin has its connection; NRI tells it by NRI_PLUGIN_SOCKET. */
+const PLUGIN_FD = 3;
+
+/**
+ * The executable files `NN-name` of the directory in the order of their names; none when it is not there. Others are told in
+ * the log and left out: one stray file must not keep the node's plugins from working.
+ */
+export async function findPlugins(directory: string, configDirectory: string, log: Log): Promise<readonly FoundPlugin[]> {
+  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  if (names.length > nriLimits.directoryEntries) {
+    fail('exhausted', `look for nri plugins in ${directory}: more than ${nriLimits.directoryEntries} entries`, { subject: directory });
+  }
+  const found: FoundPlugin[] = [];
+  for (const entry of names.toSorted((a, b) => (a < b ? -1 : 1))) {
+    const path = join(directory, entry);
+    const info = await stat(path).catch(() => undefined);
+    if (info?.isFile() !== true || (info.mode & 0o111) === 0) continue;
+    const { name, index } = split(entry);
+    if (!isIndex(index) || !isName(name)) {
+      log.warn({ path }, 'not started as an nri plugin: its file is not named as NN-name');
+      continue;
+    }
+    found.push({ name, index, path, config: await configOf(configDirectory, { name, index }) });
+  }
+  return found;
+}
+
+function split(entry: string): PluginName {
+  const at = entry.indexOf('-');
+  return { index: entry.slice(0, Math.max(at, 0)), name: entry.slice(at + 1) };
+}
+
+/** `NN-name.conf`, else `name.conf`, else nothing. */
+async function configOf(directory: string, { name, index }: PluginName): Promise<string> {
+  for (const file of [`${index}-${name}.conf`, `${name}.conf`]) {
+    const bytes = await readFileInRoot(directory, file, { bytesMax: nriLimits.configBytes }).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (bytes !== undefined) return Buffer.from(bytes).toString('utf8');
+  }
+  return '';
+}
+
+/** Starts it with its end of the connection; ours is the caller's. */
+export async function launchPlugin({ name, index, path }: FoundPlugin): Promise<{ readonly socket: Socket; readonly child: Child }> {
+  const { ours, theirs } = makeSocketPair();
+  try {
+    const child = await spawnProcess({
+      argv: [path],
+      env: { NRI_PLUGIN_NAME: name, NRI_PLUGIN_IDX: index, NRI_PLUGIN_SOCKET: String(PLUGIN_FD) },
+      extraFds: [{ childFd: PLUGIN_FD, fd: theirs }],
+    });
+    return { socket: new Socket({ fd: ours, readable: true, writable: true }), child };
+  } catch (error) {
+    closeFd(ours);
+    throw error;
+  } finally {
+    closeFd(theirs);
+  }
+}

@@ -1,0 +1,287 @@
+/** The port over plugins: what happens on the node is told to each of them in turn. */
+import type { Server } from 'node:net';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { EffectContext } from '../actors/ports/effect.ts';
+import type { ContainerNews, NriContainer, NriNode, NriPod, NriPort, PodNews } from '../actors/ports/nri.ts';
+import type { BundleInput } from '../actors/ports/runtime.ts';
+import type { Resources } from '../actors/ports/specs.ts';
+import { Semaphore } from '../base/bounded.ts';
+import { fail, toFault } from '../base/fault.ts';
+import type { ContainerId, SandboxId } from '../base/ids.ts';
+import { nriLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
+import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
+import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
+import { Creation } from './creation.ts';
+import { containerMessage, podMessage } from './facts.ts';
+import type { ContainerMessage, PodMessage } from './facts.ts';
+import { Known } from './known.ts';
+import { limitsMessage, over } from './limits.ts';
+import { Members } from './members.ts';
+import { merged } from './merged.ts';
+import { CONTAINER_NEWS, POD_NEWS, REFUSABLE } from './news.ts';
+import type { Plugin } from './plugin.ts';
+import { synchronize } from './synchronize.ts';
+import { Updates } from './updates.ts';
+import { validate } from './validator.ts';
+import type { ValidatorSettings } from './validator.ts';
+
+export interface NriOptions {
+  readonly clock: ClockPort;
+  readonly log: Log;
+  /** Where plugins connect; empty: nowhere. */
+  readonly socket: string;
+  /** Plugins that are started by us; empty: none. */
+  readonly pluginDirectory: string;
+  readonly configDirectory: string;
+  readonly registrationMs: number;
+  readonly requestMs: number;
+  readonly validator: ValidatorSettings;
+  readonly runtime: { readonly name: string; readonly version: string };
+  /** A container's document as it was written; undefined for one of an earlier boot. */
+  readonly documentOf: (id: ContainerId) => Promise<OciSpec | undefined>;
+  /** The pod's pinned namespaces. */
+  readonly namespacesOf: (pod: NriPod) => readonly { readonly type: string; readonly path: string }[];
+  /** Binds the socket so that nobody but root can connect; answers what takes it away again. */
+  readonly listen: (server: Server, path: string) => Promise<() => Promise<void>>;
+}
+
+/** What plugins made of a document. */
+export interface Adjusted {
+  readonly document: OciSpec;
+  /** The limits in it, where they are others than those that were asked for. */
+  readonly limits: Resources | undefined;
+  /** Names of CDI devices that are still to be put in. */
+  readonly cdiDevices: readonly string[];
+}
+
+export class NriDriver implements NriPort {
+  readonly #options: NriOptions;
+  readonly #members: Members;
+  /** One call after the other over all pods (nri, pkg/adaptation): plugins keep books, and books need an order. */
+  readonly #turn = new Semaphore('nri plugins', 1, nriLimits.waiting);
+  readonly #known = new Known();
+  #node: NriNode | undefined;
+
+  constructor(options: NriOptions) {
+    this.#options = options;
+    this.#members = new Members({
+      ...options,
+      join: (plugin, admit) => this.#join(plugin, admit),
+      onUpdate: (plugin, request, signal) => this.#onUpdate(plugin, request, signal),
+    });
+  }
+
+  isActive(): boolean {
+    return this.#members.starting !== undefined || this.#members.all.length > 0;
+  }
+
+  attach(node: NriNode): void {
+    this.#node = node;
+  }
+
+  /** Once the node has recovered: a plugin is told of what there is. Settles when those of the directory are in. */
+  start(): Promise<void> {
+    const { socket, pluginDirectory } = this.#options;
+    return socket === '' && pluginDirectory === '' ? Promise.resolve() : this.#members.start();
+  }
+
+  close(): Promise<void> {
+    return this.#members.close();
+  }
+
+  async tellPod(news: PodNews, id: SandboxId, fx: EffectContext): Promise<void> {
+    await this.#inTurn(fx, async () => {
+      const isNew = news === 'RunPodSandbox' || news === 'PostUpdatePodSandbox';
+      if (news === 'RunPodSandbox') this.#known.pods.set(id, 'lives');
+      // one that plugins never heard of is not news to them
+      const before = this.#known.pods.get(id);
+      if (before === undefined || (before === 'ended' && news === 'StopPodSandbox')) return;
+      const pod = this.#podOf(id);
+      if (pod === undefined) return;
+      const tell = (one: PodNews): Promise<void> => this.#each(one, fx, (plugin) => POD_NEWS[one](plugin, { pod }, fx)).then(() => undefined);
+      // its start was refused, so nobody has stopped it
+      if (news === 'RemovePodSandbox' && before === 'lives') await tell('StopPodSandbox');
+      await tell(news);
+      if (news === 'RemovePodSandbox') this.#known.pods.delete(id);
+      else if (!isNew) this.#known.pods.set(id, 'ended');
+    });
+  }
+
+  async tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext): Promise<void> {
+    const updates = new Updates();
+    await this.#inTurn(fx, async () => {
+      const before = this.#known.containers.get(id);
+      if (before === undefined || (before === 'ended' && news === 'StopContainer')) return;
+      const about = await this.#aboutOf(id);
+      if (about === undefined) return;
+      const tell = async (one: ContainerNews): Promise<void> => {
+        await this.#each(one, fx, async (plugin) => {
+          updates.take(plugin.id, await CONTAINER_NEWS[one](plugin, about, fx));
+        });
+      };
+      if (news === 'RemoveContainer' && before === 'lives') await tell('StopContainer');
+      await tell(news);
+      if (news === 'RemoveContainer') this.#known.containers.delete(id);
+      else if (news === 'StopContainer') this.#known.containers.set(id, 'ended');
+    });
+    await this.#apply(updates, fx).catch(() => undefined);
+  }
+
+  async updatePod(id: SandboxId, { overhead, resources }: { readonly overhead: Resources; readonly resources: Resources }, fx: EffectContext): Promise<void> {
+    await this.#inTurn(fx, async () => {
+      const pod = this.#podOf(id);
+      if (pod === undefined) return;
+      const message = { pod, overheadLinuxResources: limitsMessage(overhead), linuxResources: limitsMessage(resources) };
+      await this.#each('UpdatePodSandbox', fx, (plugin) => plugin.ask(Event.UPDATE_POD_SANDBOX, PluginService.method.updatePodSandbox, message, fx), true);
+    });
+  }
+
+  async updateContainer(id: ContainerId, change: Resources, fx: EffectContext): Promise<Resources> {
+    const updates = new Updates();
+    const wanted = (): Resources => over(change, updates.changeOf(id));
+    await this.#inTurn(fx, async () => {
+      const about = await this.#aboutOf(id);
+      if (about === undefined) return;
+      await this.#each('UpdateContainer', fx, async (plugin) => {
+        const message = { ...about, linuxResources: limitsMessage(wanted()) };
+        const answer = await plugin.ask(Event.UPDATE_CONTAINER, PluginService.method.updateContainer, message, fx);
+        if (answer !== undefined) updates.take(plugin.id, answer.update, answer.evict);
+      }, true);
+    });
+    await this.#apply(updates, fx, id);
+    return wanted();
+  }
+
+  /** CreateContainer: what plugins make of a document before it is written. Rejects with a refusal or a conflict. */
+  async adjust({ id, sandboxId, spec }: BundleInput, document: OciSpec, limitsOf: (limits: Resources) => OciLimits, fx: EffectContext): Promise<Adjusted> {
+    const { validator } = this.#options;
+    if (!this.isActive() && !validator.enable) return { document, limits: undefined, cdiDevices: [] };
+    const creation = new Creation({ id, document, limits: spec.resources, limitsOf });
+    await this.#inTurn(fx, async () => {
+      const container = this.#node?.container(id);
+      const ofPod = this.#node?.pod(sandboxId);
+      if (container === undefined || ofPod === undefined) fail('bug', `create container ${id}: nobody knows it`, { subject: id });
+      const pod = podMessage(ofPod, this.#options.namespacesOf(ofPod));
+      this.#known.containers.set(id, 'lives');
+      const asked = this.#members.all;
+      await this.#each('CreateContainer', fx, async (plugin) => {
+        const message = { pod, container: containerMessage(container, creation.document) };
+        const answer = await plugin.ask(Event.CREATE_CONTAINER, PluginService.method.createContainer, message, fx);
+        if (answer !== undefined) creation.take(plugin.id, answer);
+      }, true);
+      const plugins = asked.map((plugin) => plugin.named);
+      validate(validator, { id, spec, pod: ofPod, owners: creation.owners, plugins: plugins.map(({ name }) => name) });
+      await this.#validate(creation, { pod, container: containerMessage(container, document), plugins }, fx);
+    });
+    await this.#apply(creation.updates, fx);
+    return { document: creation.document, limits: creation.hasNewLimits ? creation.limits : undefined, cdiDevices: creation.cdiDevices };
+  }
+
+  /** All validators at once. One that gives no answer has not agreed. */
+  async #validate(
+    creation: Creation,
+    about: { readonly pod: PodMessage; readonly container: ContainerMessage; readonly plugins: readonly { readonly name: string; readonly index: string }[] },
+    fx: EffectContext,
+  ): Promise<void> {
+    const validators = this.#members.all.filter((plugin) => plugin.hears(Event.VALIDATE_CONTAINER_ADJUSTMENT));
+    if (validators.length === 0) return;
+    fx.note({ on: `nri ${validators.map((plugin) => plugin.id).join(', ')} ValidateContainerAdjustment` });
+    const message = {
+      ...about,
+      plugins: [...about.plugins],
+      adjust: merged(creation.adjustments),
+      update: [...creation.updates.messages()],
+      owners: creation.owners.message(),
+    };
+    await Promise.all(validators.map(async (plugin) => {
+      const answer = await plugin.ask(Event.VALIDATE_CONTAINER_ADJUSTMENT, PluginService.method.validateContainerAdjustment, message, fx);
+      if (answer === undefined) fail('outside', `nri plugin ${plugin.id}: ValidateContainerAdjustment: it gave no answer`, { subject: plugin.id });
+      if (answer.reject) fail('denied', `nri plugin ${plugin.id} rejected the adjustment: ${answer.reason.slice(0, nriLimits.reasonChars) || 'it gave no reason'}`, { subject: plugin.id });
+    }));
+  }
+
+  /** What happens while the directory's plugins are on their way happens with them. */
+  async #inTurn<T>(fx: EffectContext, work: () => Promise<T>): Promise<T> {
+    const { starting } = this.#members;
+    if (starting !== undefined) {
+      fx.note({ on: 'nri: the start of plugins' });
+      await unlessAborted(starting, fx.signal);
+    }
+    fx.note({ on: 'nri: the turn of others' });
+    return this.#turn.with(work, fx.signal);
+  }
+
+  /** Each plugin that is there now; one that joins meanwhile was told of this already. */
+  async #each(name: string, fx: EffectContext, tell: (plugin: Plugin) => Promise<unknown>, isRefusable = REFUSABLE.has(name)): Promise<void> {
+    for (const plugin of this.#members.all) {
+      fx.note({ on: `nri ${plugin.id} ${name}` });
+      try {
+        await tell(plugin);
+      } catch (error) {
+        if (isRefusable || fx.signal.aborted) throw error;
+        this.#options.log.warn({ plugin: plugin.id, reason: toFault(error).message }, `an nri plugin failed at ${name}`);
+      }
+    }
+  }
+
+  async #apply(updates: Updates, fx: EffectContext, except?: string): Promise<void> {
+    if (this.#node === undefined || updates.isEmpty) return;
+    fx.note({ on: 'nri: updates of other containers' });
+    await updates.apply(this.#node, fx.signal, this.#options.log, except);
+  }
+
+  #podOf(id: SandboxId): PodMessage | undefined {
+    const pod = this.#node?.pod(id);
+    return pod === undefined ? undefined : podMessage(pod, this.#options.namespacesOf(pod));
+  }
+
+  async #aboutOf(id: ContainerId): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
+    const container = this.#node?.container(id);
+    if (container === undefined) return undefined;
+    const pod = this.#podOf(container.spec.key.sandboxId) ?? { id: container.spec.key.sandboxId };
+    return { pod, container: await this.#described(container) };
+  }
+
+  async #described(container: NriContainer): Promise<ContainerMessage> {
+    return containerMessage(container, await this.#options.documentOf(container.id));
+  }
+
+  /** Synchronize, and from then on it hears what happens: in its turn, so that each thing is told once, in either way. */
+  async #join(plugin: Plugin, admit: () => void): Promise<void> {
+    const { log } = this.#options;
+    const node = this.#node ?? fail('bug', 'let an nri plugin in: there is no node yet');
+    const updates = new Updates();
+    await this.#turn.with(async () => {
+      const { pods, containers } = this.#known.meet(node);
+      const described: ContainerMessage[] = [];
+      for (const container of containers) described.push(await this.#described(container));
+      const answer = await synchronize(plugin, pods.map((pod) => podMessage(pod, this.#options.namespacesOf(pod))), described);
+      updates.take(plugin.id, answer);
+      admit();
+    });
+    await updates.apply(node, new AbortController().signal, log).catch(() => undefined);
+  }
+
+  async #onUpdate(plugin: Plugin, { update, evict }: UpdateContainersRequest, signal: AbortSignal): Promise<{ failed: ContainerUpdate[] }> {
+    const { log } = this.#options;
+    if (this.#node === undefined || !this.#members.all.includes(plugin)) {
+      fail('wrongState', `nri plugin ${plugin.id}: UpdateContainers: it has not been synchronized yet`, { subject: plugin.id });
+    }
+    const updates = new Updates();
+    updates.take(plugin.id, update, evict);
+    const failed = await updates.apply(this.#node, signal, log);
+    return { failed: update.filter(({ containerId }) => failed.includes(containerId)) };
+  }
+}
+
+/** Settles with `promise`; an abort rejects with its reason. */
+function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

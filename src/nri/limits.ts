@@ -1,0 +1,97 @@
+/** Limits in NRI's words and in ours. Pure. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { Resources } from '../actors/ports/specs.ts';
+import type { LinuxResources, LinuxResourcesSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+
+/** No wish for any limit. */
+export const NO_CHANGE: Resources = {
+  cpuPeriod: undefined,
+  cpuQuota: undefined,
+  cpuShares: undefined,
+  memoryLimitBytes: undefined,
+  memorySwapLimitBytes: undefined,
+  oomScoreAdj: 0,
+  cpusetCpus: '',
+  cpusetMems: '',
+  hugepageLimits: [],
+  unified: {},
+};
+
+/** The limits that ContainerStatus and updates know, too; what is unset stays. */
+export function changeOf({ memory, cpu, hugepageLimits, unified }: LinuxResources): Resources {
+  return {
+    ...NO_CHANGE,
+    cpuPeriod: cpu?.period?.value,
+    cpuQuota: cpu?.quota?.value,
+    cpuShares: cpu?.shares?.value,
+    cpusetCpus: cpu?.cpus ?? '',
+    cpusetMems: cpu?.mems ?? '',
+    memoryLimitBytes: memory?.limit?.value,
+    memorySwapLimitBytes: memory?.swap?.value,
+    hugepageLimits: hugepageLimits.map(({ pageSize, limit }) => ({ pageSize, limitBytes: limit })),
+    unified,
+  };
+}
+
+/** What else it holds, by name: such limits can be set when a container is created, and not be changed later. */
+export function fixedLimits({ memory, cpu, pids, devices, blockioClass, rdtClass }: LinuxResources): readonly string[] {
+  const named: Readonly<Record<string, unknown>> = {
+    'memory reservation': memory?.reservation,
+    'kernel memory': memory?.kernel,
+    'kernel TCP memory': memory?.kernelTcp,
+    swappiness: memory?.swappiness,
+    'disabled OOM killer': memory?.disableOomKiller,
+    'memory hierarchy': memory?.useHierarchy,
+    'realtime runtime': cpu?.realtimeRuntime,
+    'realtime period': cpu?.realtimePeriod,
+    'number of processes': pids,
+    'device rules': devices.length === 0 ? undefined : devices,
+    'block I/O class': blockioClass,
+    'RDT class': rdtClass,
+  };
+  return Object.keys(named).filter((name) => named[name] !== undefined);
+}
+
+/**
+ * One wish over another. A new memory limit that says nothing of swap leaves none, as NRI's other runtimes have it: the
+ * total is the limit then.
+ */
+export function over(old: Resources, change: Resources): Resources {
+  const pages = new Map(old.hugepageLimits.map((limit) => [limit.pageSize, limit]));
+  for (const limit of change.hugepageLimits) pages.set(limit.pageSize, limit);
+  const hasMemory = change.memoryLimitBytes !== undefined;
+  return {
+    cpuPeriod: change.cpuPeriod ?? old.cpuPeriod,
+    cpuQuota: change.cpuQuota ?? old.cpuQuota,
+    cpuShares: change.cpuShares ?? old.cpuShares,
+    memoryLimitBytes: change.memoryLimitBytes ?? old.memoryLimitBytes,
+    memorySwapLimitBytes: change.memorySwapLimitBytes ?? (hasMemory ? change.memoryLimitBytes : old.memorySwapLimitBytes),
+    oomScoreAdj: old.oomScoreAdj,
+    cpusetCpus: change.cpusetCpus === '' ? old.cpusetCpus : change.cpusetCpus,
+    cpusetMems: change.cpusetMems === '' ? old.cpusetMems : change.cpusetMems,
+    hugepageLimits: [...pages.values()],
+    unified: { ...old.unified, ...change.unified },
+  };
+}
+
+/** Limits as a plugin is told them. */
+export function limitsMessage(resources: Resources): MessageInitShape<typeof LinuxResourcesSchema> {
+  const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes, memorySwapLimitBytes, cpusetCpus, cpusetMems } = resources;
+  return {
+    memory: { ...optional('limit', memoryLimitBytes), ...optional('swap', memorySwapLimitBytes) },
+    cpu: {
+      ...optional('shares', cpuShares),
+      ...optional('quota', cpuQuota),
+      ...optional('period', cpuPeriod),
+      cpus: cpusetCpus,
+      mems: cpusetMems,
+    },
+    hugepageLimits: resources.hugepageLimits.map(({ pageSize, limitBytes }) => ({ pageSize, limit: limitBytes })),
+    unified: resources.unified,
+  };
+}
+
+/** A field of NRI's that can be unset. */
+export function optional<K extends string, V>(name: K, value: V | undefined): Partial<Record<K, { readonly value: V }>> {
+  return value === undefined ? {} : ({ [name]: { value } } as Partial<Record<K, { readonly value: V }>>);
+}

@@ -1,0 +1,154 @@
+/** The plugins of this node: how they come in, in what order they are called, and how they go. */
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import { toFault } from '../base/fault.ts';
+import { nriLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { signalNumber, killProcess } from '../host/process-identity.ts';
+import type { Child } from '../host/process.ts';
+import { Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
+import { findPlugins, launchPlugin } from './directory.ts';
+import type { FoundPlugin } from './directory.ts';
+import { Plugin } from './plugin.ts';
+import type { PluginName, PluginOptions } from './plugin.ts';
+
+export interface MembersOptions {
+  readonly clock: ClockPort;
+  readonly log: Log;
+  /** Where plugins connect; empty: nowhere. */
+  readonly socket: string;
+  /** Plugins that are started by us; empty: none. */
+  readonly pluginDirectory: string;
+  readonly configDirectory: string;
+  readonly registrationMs: number;
+  readonly requestMs: number;
+  readonly runtime: PluginOptions['runtime'];
+  readonly onUpdate: PluginOptions['onUpdate'];
+  /** Tells the plugin of the node as it is; it is a member once this settles. */
+  readonly join: (plugin: Plugin, admit: () => void) => Promise<void>;
+  /** Binds the socket so that nobody but root can connect; answers what takes it away again. */
+  readonly listen: (server: Server, path: string) => Promise<() => Promise<void>>;
+}
+
+export class Members {
+  readonly #options: MembersOptions;
+  #members: readonly Plugin[] = [];
+  readonly #connecting = new Set<Plugin>();
+  readonly #children = new Set<Child>();
+  #server: Server | undefined;
+  #removeSocket: (() => Promise<void>) | undefined;
+  #starting: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(options: MembersOptions) {
+    this.#options = options;
+  }
+
+  /** In the order in which they are called. */
+  get all(): readonly Plugin[] {
+    return this.#members;
+  }
+
+  /** Settles when those that are started by us are in; undefined when none is on its way. */
+  get starting(): Promise<void> | undefined {
+    return this.#starting;
+  }
+
+  /** Starts the plugins of the directory, then listens. Settles when each of them is a member or was given up. */
+  async start(): Promise<void> {
+    const { socket, listen } = this.#options;
+    this.#starting = this.#launchAll();
+    await this.#starting;
+    this.#starting = undefined;
+    if (socket === '' || this.#isClosed) return;
+    this.#server = createServer((connection) => this.#onConnection(connection));
+    this.#removeSocket = await listen(this.#server, socket);
+  }
+
+  /** Tells all plugins that it is over; those that we started are ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#removeSocket?.();
+    this.#server?.close();
+    const told = this.#members.map((plugin) => plugin.call(PluginService.method.shutdown, {}).catch(() => undefined));
+    await Promise.all(told);
+    for (const plugin of [...this.#members, ...this.#connecting]) plugin.drop('the runtime ends');
+    await Promise.all([...this.#children].map((child) => this.#end(child)));
+  }
+
+  #onConnection(socket: Socket): void {
+    if (this.#connecting.size >= nriLimits.registering || this.#members.length >= nriLimits.plugins) {
+      this.#options.log.warn({}, 'an nri plugin was turned away: there are too many');
+      socket.destroy();
+      return;
+    }
+    void this.#letIn(socket, '', undefined);
+  }
+
+  async #launchAll(): Promise<void> {
+    const { pluginDirectory, configDirectory, log } = this.#options;
+    try {
+      const found = pluginDirectory === '' ? [] : await findPlugins(pluginDirectory, configDirectory, log);
+      await Promise.all(found.map((one) => this.#launch(one)));
+    } catch (error) {
+      log.error({ reason: toFault(error).message }, 'no nri plugin was started');
+    }
+  }
+
+  async #launch(found: FoundPlugin): Promise<void> {
+    const { log } = this.#options;
+    try {
+      const { socket, child } = await launchPlugin(found);
+      this.#children.add(child);
+      void child.exited.then(() => this.#children.delete(child));
+      if (!(await this.#letIn(socket, found.config, found))) await this.#end(child);
+    } catch (error) {
+      log.warn({ path: found.path, reason: toFault(error).message }, 'an nri plugin could not be started');
+    }
+  }
+
+  /** True when it has become a member. */
+  async #letIn(trunk: Duplex, config: string, given: PluginName | undefined): Promise<boolean> {
+    const { join, log, ...options } = this.#options;
+    const plugin = new Plugin(trunk, {
+      ...options,
+      config,
+      ...(given === undefined ? {} : { given: { name: given.name, index: given.index } }),
+      onGone: (gone, reason) => this.#onGone(gone, reason),
+    });
+    this.#connecting.add(plugin);
+    try {
+      await plugin.register();
+      await join(plugin, () => this.#admit(plugin));
+      return true;
+    } catch (error) {
+      log.warn({ plugin: plugin.id, reason: toFault(error).message }, 'an nri plugin was not let in');
+      plugin.drop(toFault(error).message);
+      return false;
+    } finally {
+      this.#connecting.delete(plugin);
+    }
+  }
+
+  #admit(plugin: Plugin): void {
+    if (plugin.isGone || this.#isClosed) return;
+    // equal indexes keep the order in which they came
+    this.#members = [...this.#members, plugin].toSorted((a, b) => Number(a.named.index) - Number(b.named.index));
+    this.#options.log.info({ plugin: plugin.id }, 'an nri plugin takes part');
+  }
+
+  #onGone(plugin: Plugin, reason: string): void {
+    if (!this.#members.includes(plugin)) return;
+    this.#members = this.#members.filter((one) => one !== plugin);
+    if (!this.#isClosed) this.#options.log.warn({ plugin: plugin.id, reason }, 'an nri plugin is gone');
+  }
+
+  /** Its connection is closed: it ends by itself, or is killed. */
+  #end(child: Child): Promise<unknown> {
+    const { clock } = this.#options;
+    const timer = clock.setTimeout(() => killProcess(child.identity, signalNumber('SIGKILL') ?? 9), nriLimits.endMs);
+    return child.exited.finally(() => clock.clearTimeout(timer));
+  }
+}

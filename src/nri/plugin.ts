@@ -1,0 +1,229 @@
+/** One plugin: its connection, its name, what it wants to hear. */
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { Duplex } from 'node:stream';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { EffectContext } from '../actors/ports/effect.ts';
+import { fail, fault, FaultError, printable, toFault } from '../base/fault.ts';
+import type { Fault } from '../base/fault.ts';
+import { nriLimits } from '../base/limits.ts';
+import { Event, Plugin as PluginService, Runtime } from '../gen/nri/v1alpha1/api_pb.ts';
+import type { StateChangeEventSchema, UpdateContainersRequest, UpdateContainersResponseSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+import { TtrpcClient } from '../host/ttrpc-client.ts';
+import { TtrpcServer, ttrpcRoute } from '../host/ttrpc-server.ts';
+import { Mux, PLUGIN_CONNECTION, RUNTIME_CONNECTION } from './mux.ts';
+
+/** The API's version that we speak; plugins decide by it what they may ask for. */
+const NRI_VERSION = 'v0.12.2';
+
+/** Bits of ConfigureResponse.events: event n is bit n-1. */
+const ALL_EVENTS = 2 ** (Event.LAST - 1) - 1;
+
+export interface PluginName {
+  readonly name: string;
+  /** Two digits: plugins are called in ascending order. */
+  readonly index: string;
+}
+
+export interface PluginOptions {
+  readonly clock: ClockPort;
+  /** Given for one that we started; another one registers with its own. */
+  readonly given?: PluginName;
+  /** What stands in its configuration file. */
+  readonly config: string;
+  readonly runtime: { readonly name: string; readonly version: string };
+  readonly registrationMs: number;
+  readonly requestMs: number;
+  /** Limits that it wants to change on its own account. */
+  readonly onUpdate: (plugin: Plugin, request: UpdateContainersRequest, signal: AbortSignal) => Promise<MessageInitShape<typeof UpdateContainersResponseSchema>>;
+  /** Called once, whoever ended it. */
+  readonly onGone: (plugin: Plugin, reason: string) => void;
+}
+
+/** True for a plugin's index. */
+export function isIndex(text: string): boolean {
+  return /^[0-9]{2}$/u.test(text);
+}
+
+/** True for a plugin's name: what NRI's own check lets through. */
+export function isName(text: string): boolean {
+  return /^[A-Za-z0-9_.+-]{1,255}$/u.test(text);
+}
+
+export class Plugin {
+  readonly #options: PluginOptions;
+  readonly #client: TtrpcClient;
+  #named: PluginName | undefined;
+  #events = 0;
+  #gone: string | undefined;
+  /** The reason that we gave it up for, when it was not its connection. */
+  #dropped: string | undefined;
+  #registered: (named: PluginName | Fault) => void = () => undefined;
+  /** Older plugins have no method of their own for some events. */
+  readonly #viaStateChange = new Set<Event>();
+
+  constructor(trunk: Duplex, options: PluginOptions) {
+    this.#options = options;
+    const mux = new Mux(trunk);
+    const ended = (reason: Error | undefined): void => this.#end(reason?.message ?? 'its connection has ended');
+    this.#client = new TtrpcClient(mux.open(PLUGIN_CONNECTION), { clock: options.clock, peer: 'nri plugin', onClose: ended });
+    // held by its listeners
+    void new TtrpcServer(mux.open(RUNTIME_CONNECTION), {
+      clock: options.clock,
+      onClose: ended,
+      routes: [
+        ttrpcRoute(Runtime.method.registerPlugin, (request) => this.#onRegister({ name: request.pluginName, index: request.pluginIdx })),
+        ttrpcRoute(Runtime.method.updateContainers, (request, { signal }) => options.onUpdate(this, request, signal)),
+      ],
+    });
+  }
+
+  /** Such as `10-logger`. */
+  get id(): string {
+    return this.#named === undefined ? 'not yet registered' : `${this.#named.index}-${this.#named.name}`;
+  }
+
+  get named(): PluginName {
+    return this.#named ?? { name: '', index: '' };
+  }
+
+  get isGone(): boolean {
+    return this.#gone !== undefined;
+  }
+
+  hears(event: Event): boolean {
+    return (this.#events & (1 << (event - 1))) !== 0;
+  }
+
+  /** Waits for the plugin's registration, then configures it. Rejects with why it can't be a plugin. */
+  async register(): Promise<void> {
+    const { registrationMs, requestMs, config, runtime } = this.#options;
+    this.#named = await this.#untilRegistered();
+    const answer = await this.#client.call(
+      PluginService.method.configure,
+      {
+        config,
+        runtimeName: runtime.name,
+        runtimeVersion: runtime.version,
+        registrationTimeout: BigInt(registrationMs),
+        requestTimeout: BigInt(requestMs),
+        NRIVersion: NRI_VERSION,
+      },
+      { timeoutMs: requestMs },
+    );
+    if ((answer.events & ~ALL_EVENTS) !== 0) {
+      fail('outside', `configure nri plugin ${this.id}: it subscribes to unknown events (0x${(answer.events >>> 0).toString(16)})`);
+    }
+    this.#events = answer.events === 0 ? ALL_EVENTS : answer.events;
+  }
+
+  /**
+   * One call. Rejects with the plugin's refusal; a plugin that gives no answer is dropped, and the answer is undefined,
+   * as it is for an event that it does not want to hear.
+   */
+  async ask<I extends DescMessage, O extends DescMessage>(
+    event: Event,
+    method: DescMethodUnary<I, O>,
+    message: MessageInitShape<I>,
+    fx: Pick<EffectContext, 'signal'>,
+  ): Promise<MessageShape<O> | undefined> {
+    if (!this.hears(event) || this.isGone) return undefined;
+    try {
+      if (!this.#viaStateChange.has(event)) return await this.#call(method, message, fx.signal);
+    } catch (thrown) {
+      if (!this.#isOlder(event, thrown)) return this.#refused(method.name, thrown, fx.signal);
+    }
+    try {
+      // plugins before v0.12 hear of these events in one common method with the same fields
+      const { pod, container } = message as Pick<MessageInitShape<typeof StateChangeEventSchema>, 'pod' | 'container'>;
+      const about = { ...(pod === undefined ? {} : { pod }), ...(container === undefined ? {} : { container }) };
+      await this.#call(PluginService.method.stateChange, { event, ...about }, fx.signal);
+    } catch (thrown) {
+      return this.#refused(method.name, thrown, fx.signal);
+    }
+    return undefined;
+  }
+
+  /** A call that is no event: rejects whatever goes wrong. */
+  call<I extends DescMessage, O extends DescMessage>(method: DescMethodUnary<I, O>, message: MessageInitShape<I>): Promise<MessageShape<O>> {
+    return this.#client.call(method, message, { timeoutMs: this.#options.requestMs });
+  }
+
+  /** Ends it. Repeatable. */
+  drop(reason: string): void {
+    this.#dropped ??= reason;
+    this.#client.close();
+  }
+
+  #call<I extends DescMessage, O extends DescMessage>(method: DescMethodUnary<I, O>, message: MessageInitShape<I>, signal: AbortSignal): Promise<MessageShape<O>> {
+    return this.#client.call(method, message, { timeoutMs: this.#options.requestMs, signal });
+  }
+
+  #isOlder(event: Event, thrown: unknown): boolean {
+    if (!STATE_CHANGES.has(event) || toFault(thrown).kind !== 'unsupported') return false;
+    this.#viaStateChange.add(event);
+    return true;
+  }
+
+  #refused(name: string, thrown: unknown, signal: AbortSignal): undefined {
+    const { kind, message } = toFault(thrown);
+    // our caller's own end, not the plugin's fault
+    if (signal.aborted) throw thrown;
+    const isSilent = kind === 'timedOut' || this.#client.isClosed;
+    if (!isSilent && kind !== 'exhausted') {
+      const reason = printable(message.replace(/^nri plugin: \w+: /u, '').slice(0, nriLimits.reasonChars));
+      fail('outside', `nri plugin ${this.id} refused ${name}: ${reason}`, { subject: this.id });
+    }
+    this.drop(kind === 'timedOut' ? `${name}: no answer within ${this.#options.requestMs} ms` : `${name}: ${message}`);
+    return undefined;
+  }
+
+  #untilRegistered(): Promise<PluginName> {
+    const { clock, registrationMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const timer = clock.setTimeout(
+        () => this.#registered(fault('timedOut', `let an nri plugin in: it has not registered within ${registrationMs} ms`)),
+        registrationMs,
+      );
+      this.#registered = (outcome) => {
+        clock.clearTimeout(timer);
+        if ('kind' in outcome) reject(new FaultError(outcome));
+        else resolve(outcome);
+      };
+    });
+  }
+
+  #onRegister(asked: PluginName): Promise<object> {
+    const { given } = this.#options;
+    if (this.#named !== undefined) return Promise.reject(new FaultError(fault('wrongState', `register nri plugin ${this.id}: it is registered already`)));
+    // one that was started by us has the name of its file, whatever it says
+    const named = given ?? asked;
+    if (!isIndex(named.index) || !isName(named.name)) {
+      const why = fault('invalidRequest', `register nri plugin ${printable(`${asked.index}-${asked.name}`)}: its index must be two digits, its name letters, digits and _.+-`);
+      this.#registered(why);
+      return Promise.reject(new FaultError(why));
+    }
+    this.#registered(named);
+    return Promise.resolve({});
+  }
+
+  #end(reason: string): void {
+    if (this.#gone !== undefined) return;
+    this.#gone = this.#dropped ?? printable(reason);
+    this.#registered(fault('outside', `let an nri plugin in: ${this.#gone}`));
+    this.#client.close();
+    this.#options.onGone(this, this.#gone);
+  }
+}
+
+/** Events that plugins before v0.12 hear in StateChange. */
+const STATE_CHANGES: ReadonlySet<Event> = new Set<Event>([
+  Event.RUN_POD_SANDBOX,
+  Event.POST_UPDATE_POD_SANDBOX,
+  Event.STOP_POD_SANDBOX,
+  Event.REMOVE_POD_SANDBOX,
+  Event.POST_CREATE_CONTAINER,
+  Event.START_CONTAINER,
+  Event.POST_START_CONTAINER,
+  Event.POST_UPDATE_CONTAINER,
+  Event.REMOVE_CONTAINER,
+]);

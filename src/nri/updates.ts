@@ -1,0 +1,96 @@
+/** Limits of other containers that plugins change in an answer, and containers that they evict. */
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { FaultError, fail, toFault } from '../base/fault.ts';
+import type { Fault } from '../base/fault.ts';
+import type { ContainerId } from '../base/ids.ts';
+import { nriLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import type { NriNode } from '../actors/ports/nri.ts';
+import type { Resources } from '../actors/ports/specs.ts';
+import type { ContainerEviction, ContainerUpdate, ContainerUpdateSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+import { NO_CHANGE, changeOf, fixedLimits, limitsMessage, over } from './limits.ts';
+import { Owners, resourceClaims } from './owners.ts';
+
+interface Wanted {
+  change: Resources;
+  /** Its failure fails nothing else. */
+  isOptional: boolean;
+}
+
+export class Updates {
+  readonly #owners: Owners;
+  readonly #wanted = new Map<string, Wanted>();
+  readonly #evicted = new Map<string, string>();
+
+  constructor(owners: Owners = new Owners()) {
+    this.#owners = owners;
+  }
+
+  get isEmpty(): boolean {
+    return this.#wanted.size === 0 && this.#evicted.size === 0;
+  }
+
+  /** As validators are told. */
+  messages(): readonly MessageInitShape<typeof ContainerUpdateSchema>[] {
+    return [...this.#wanted].map(([containerId, { change, isOptional }]) => ({
+      containerId, ignoreFailure: isOptional, linux: { resources: limitsMessage(change) },
+    }));
+  }
+
+  /** What is wanted of this container. */
+  changeOf(id: string): Resources {
+    return this.#wanted.get(id)?.change ?? NO_CHANGE;
+  }
+
+  /** Throws `conflict` where two plugins want to set the same limit, unless the later one does not mind. */
+  take(plugin: string, updates: readonly ContainerUpdate[], evictions: readonly ContainerEviction[] = []): void {
+    if (updates.length + evictions.length > nriLimits.updates) {
+      fail('exhausted', `nri plugin ${plugin}: update and evict ${updates.length + evictions.length} containers: more than ${nriLimits.updates}`, { subject: plugin });
+    }
+    for (const { containerId, linux, ignoreFailure } of updates) {
+      const resources = linux?.resources;
+      if (resources === undefined) continue;
+      try {
+        const fixed = fixedLimits(resources);
+        if (fixed.length > 0) fail('unsupported', `nri plugin ${plugin}: update container ${containerId}: ${fixed.join(', ')} can't be changed after its creation`, { subject: containerId });
+        this.#owners.claim(containerId, plugin, resourceClaims(resources));
+      } catch (error) {
+        if (ignoreFailure) continue;
+        throw error;
+      }
+      const before = this.#wanted.get(containerId);
+      this.#wanted.set(containerId, {
+        change: over(before?.change ?? NO_CHANGE, changeOf(resources)),
+        isOptional: ignoreFailure && before?.isOptional !== false,
+      });
+    }
+    for (const { containerId, reason } of evictions) this.#evicted.set(containerId, reason);
+  }
+
+  /**
+   * Carries out what is wanted of all containers but `except`. Rejects with the first failure that matters, once all
+   * have been tried; answers the containers whose update failed.
+   */
+  async apply(node: NriNode, signal: AbortSignal, log: Log, except?: string): Promise<readonly string[]> {
+    const failed: string[] = [];
+    let first: Fault | undefined;
+    for (const [id, { change, isOptional }] of this.#wanted) {
+      if (id === except) continue;
+      try {
+        await node.update(id as ContainerId, change, signal);
+      } catch (error) {
+        failed.push(id);
+        log.warn({ container: id, reason: toFault(error).message }, 'an nri plugin wanted other limits');
+        if (!isOptional) first ??= toFault(error);
+      }
+    }
+    for (const [id, reason] of this.#evicted) {
+      await node.evict(id as ContainerId, reason, signal).catch((error: unknown) => {
+        failed.push(id);
+        log.warn({ container: id, reason: toFault(error).message }, 'an nri plugin wanted a container evicted');
+      });
+    }
+    if (first !== undefined) throw new FaultError(first);
+    return failed;
+  }
+}
