@@ -3,7 +3,7 @@ import type { ActorRefFrom, AnyActorLogic, AnyActorRef, InspectionEvent } from '
 import { createActor } from 'xstate';
 import { fail } from '../base/fault.ts';
 import { innerCause } from '../base/cause.ts';
-import type { ContainerId, SandboxId } from '../base/ids.ts';
+import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { Activity } from './activity.ts';
 import type { Call } from './ask.ts';
@@ -25,6 +25,7 @@ import type { Sweeping } from './janitor/sweep.ts';
 import { nriNode } from './nri-node.ts';
 import type { EffectContext } from './ports/effect.ts';
 import type { Ports } from './ports/ports.ts';
+import type { ImageUse } from './ports/specs.ts';
 import type { Ledger } from './recovery/ledger.ts';
 import { observeWorld } from './recovery/observe.ts';
 import { planContainer, planSandbox } from './recovery/plan.ts';
@@ -75,7 +76,7 @@ export function createTroupe(options: CastOptions): Troupe {
     pulls: new Map(),
     startSandbox: (input) => tell('sandboxes', `sandbox/${input.id}`, input),
     startContainer: (input) => {
-      layers.hold(`container/${input.id}`, input.image.layers);
+      layers.hold(`container/${input.id}`, layersOf(input.image));
       tell('containers', `container/${input.id}`, input);
     },
     startPull: (input) => tell('pulls', input.owner, input),
@@ -108,6 +109,11 @@ export function createTroupe(options: CastOptions): Troupe {
   ports.nri.attach(nriNode(stage));
   const root: RootRef = createRoot(stage, options.inspect);
   return troupe(stage, root, options.cgroupParent ?? '');
+}
+
+/** Of the container's own image and of those that it mounts. */
+function layersOf({ layers, volumes }: ImageUse): readonly Digest[] {
+  return [...layers, ...(volumes ?? []).flatMap((volume) => volume.layers)];
 }
 
 /** Runs a sweep as an effect of its own; nothing aborts it but its bound. */

@@ -1,7 +1,7 @@
 /** Create, Start, Stop, Remove of containers as the actors see them. */
 import { fault, fail } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
-import type { ContainerId, SandboxId } from '../base/ids.ts';
+import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
@@ -9,7 +9,7 @@ import { containerAddress } from './container/container.context.ts';
 import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
 import type { Ports } from './ports/ports.ts';
 import type { ProcessIdentity } from './ports/journal.ts';
-import type { ContainerKey, ContainerSpec, ImageRecord, Resources } from './ports/specs.ts';
+import type { ContainerKey, ContainerSpec, ImageRecord, ImageUse, Resources } from './ports/specs.ts';
 import type { Ledger } from './recovery/ledger.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 import { handlerOf } from './sandbox/sandbox.context.ts';
@@ -109,7 +109,7 @@ function begin(
     id,
     spec,
     handler: handlerOf(sandbox.spec),
-    image: { id: image.id, ref: imageRef(image), layers: image.layers.map((layer) => layer.diffId) },
+    image: { id: image.id, ref: imageRef(image), layers: diffIds(image), ...volumesOf(stage, spec, attempted) },
     createdAtNs: stage.ports.clock.nowNs(),
     entry: 'new',
     making: {
@@ -127,6 +127,21 @@ function begin(
     cause,
   });
   return id;
+}
+
+function diffIds({ layers }: ImageRecord): readonly Digest[] {
+  return layers.map((layer) => layer.diffId);
+}
+
+/** The images that it mounts, each once however many mounts show it. */
+function volumesOf(stage: ContainerStage, spec: ContainerSpec, attempted: string): Pick<ImageUse, 'volumes'> {
+  const ids = new Set(spec.mounts.flatMap(({ image }) => image?.id ?? []));
+  if (ids.size === 0) return {};
+  const volumes = [...ids].map((id) => {
+    const image = stage.ledger.images.get(id) ?? fail('notFound', `${attempted}: image ${id}, which it mounts, is not here`, { subject: id });
+    return { id, layers: diffIds(image) };
+  });
+  return { volumes };
 }
 
 function imageRef(image: ImageRecord): string {

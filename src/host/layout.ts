@@ -3,7 +3,7 @@
  * and the janitor agree. `state` is gone after a reboot (a tmpfs, /run/troupe), `root` stays (/var/lib/troupe).
  */
 import { isAbsolute, join } from 'node:path';
-import type { ContainerId, SandboxId } from '../base/ids.ts';
+import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
 import { fail } from '../base/fault.ts';
 import { isSlice, sliceCgroup } from './slices.ts';
 
@@ -74,6 +74,8 @@ export interface Layout {
   storageDir(id: ContainerId): string;
   /** Where the container's root file system is mounted. */
   rootfs(id: ContainerId): string;
+  /** Where an image is mounted that the container has as a volume. */
+  imageVolume(id: ContainerId, image: ImageId): string;
 }
 
 /** The files that all containers of a pod share. */
@@ -138,6 +140,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     rootfsesDir,
     storageDir: (id) => join(rootfsesDir, id),
     rootfs: (id) => join(rootfsesDir, id, 'rootfs'),
+    imageVolume: (id, image) => join(rootfsesDir, id, 'volumes', image.slice('sha256:'.length)),
   };
 }
 

@@ -22,8 +22,8 @@ export interface InstanceOptions {
   readonly handlers?: Readonly<Record<string, string>>;
   /** Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty. */
   readonly network?: 'bridge' | 'host-only';
-  /** Further tables of its configuration. */
-  readonly config?: string;
+  /** Further tables of its configuration, which may name its directory. */
+  readonly config?: string | ((directory: string) => string);
   /** Base address of a collector of traces. */
   readonly tracing?: string;
 }
@@ -87,7 +87,7 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
   if (options.tracing !== undefined) lines.push('[tracing]', `endpoint = "${options.tracing}"`, '');
   if (options.runtimePath !== undefined) lines.push('[runtime.handlers.runc]', `path = "${options.runtimePath}"`, '');
   for (const [name, path] of Object.entries(options.handlers ?? {})) lines.push(`[runtime.handlers.${name}]`, `path = "${path}"`, '');
-  if (options.config !== undefined) lines.push(options.config, '');
+  if (options.config !== undefined) lines.push(typeof options.config === 'string' ? options.config : options.config(directory), '');
   return lines.join('\n');
 }
 

@@ -122,6 +122,12 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
   await Promise.all(waits);
 }
 
+/** A container shows its files: they would stay on the disk, and nobody could tell whose they are (CRI-O refuses it, too). */
+function refuseMounted({ directory }: ImageStage, id: ImageId): void {
+  const user = directory.containers().find(({ image, criState }) => criState !== 'exited' && image.volumes?.some((volume) => volume.id === id) === true);
+  if (user !== undefined) fail('wrongState', `RemoveImage ${id}: container ${user.id} has it mounted as a volume`, { subject: id });
+}
+
 /**
  * Removes the image that the name means, with all its names (the CRI's contract since the image specs of critest).
  * Layers that nobody else uses are deleted before it answers. Succeeds when there is no such image.
@@ -130,6 +136,7 @@ export async function removeImage(stage: ImageStage, name: string, call: Call): 
   await untilCommitted(stage, name, call);
   const image = findImage(stage.ledger.images.values(), name, (reference) => stage.ports.images.normalise(reference));
   if (image === undefined) return;
+  refuseMounted(stage, image.id);
   const owner = `image/${image.id}`;
   await stage.activity.run(owner, 'removeImage', actorLimits.removeRootfsMs, call.signal, async (fx) => {
     await stage.ports.journal.append([{ type: 'image.removed', id: image.id }], { sync: true });

@@ -265,4 +265,13 @@ export interface ImageUse {
   readonly ref: string;
   /** Lowest first, by diff-id. */
   readonly layers: readonly Digest[];
+  /** Images that it mounts as volumes, each once; left out for none. */
+  readonly volumes?: readonly VolumeUse[];
+}
+
+/** An image as volume: what its mount is made of. */
+export interface VolumeUse {
+  readonly id: ImageId;
+  /** Lowest first, by diff-id. */
+  readonly layers: readonly Digest[];
 }

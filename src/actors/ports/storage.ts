@@ -1,12 +1,14 @@
 /** Layers by diff-id and the root file systems made from them. */
 import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
 import type { EffectContext } from './effect.ts';
-import type { IdMappings } from './specs.ts';
+import type { IdMappings, VolumeUse } from './specs.ts';
 
 export interface RootfsInput {
   readonly id: ContainerId;
   /** Lowest first. */
   readonly layers: readonly Digest[];
+  /** Images that are mounted beside it, read-only; left out for none. */
+  readonly volumes?: readonly VolumeUse[] | undefined;
   /** For a pod with a user namespace: the sandbox that pins it, and the owners that the files shall have on the host. */
   readonly userNamespace?: { readonly sandboxId: SandboxId; readonly mappings: IdMappings } | undefined;
 }

@@ -87,11 +87,13 @@ function userOf({ uid, gid, supplementalGroups }: NonNullable<ContainerView['eff
 }
 
 function mountOf(mount: Mount): MessageInitShape<typeof MountSchema> {
-  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel, idMappings, options } = mount;
+  const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel, idMappings, options, image } = mount;
   return {
     containerPath, hostPath, readonly, recursiveReadOnly, selinuxRelabel,
     propagation: PROPAGATION[propagation],
     ...(options === undefined ? {} : { mountOptions: [...options] }),
+    // the id, exactly as Image.id has it: by it the kubelet's collection of images knows that this one is in use
+    ...(image === undefined ? {} : { image: { image: image.id }, imageSubPath: image.subPath }),
     ...(idMappings === undefined ? {} : { uidMappings: [idMappings.uids], gidMappings: [idMappings.gids] }),
   };
 }

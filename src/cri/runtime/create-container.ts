@@ -1,9 +1,10 @@
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
-import { fail } from '../../base/fault.ts';
+import { fail, FaultError } from '../../base/fault.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { findContainer, listedSandbox } from '../lookup.ts';
 import type { ServiceOptions } from '../service-options.ts';
+import { withKubeletPrefix } from '../status.ts';
 import { translated } from '../validate/check.ts';
 import { containerSpec } from '../validate/container.ts';
 import { imageName } from '../validate/image.ts';
@@ -31,8 +32,14 @@ export function createContainer(options: ServiceOptions): RpcHandler<typeof Runt
         findImage: (name) => findImage(options, name),
       });
     });
-    return { containerId: await troupe.createContainer(spec, context) };
+    return { containerId: await troupe.createContainer(spec, context).catch(tellVolume) };
   };
+}
+
+/** What is wrong with an image as volume carries the word that the kubelet looks for (k8s.io/cri-api, pkg/errors). */
+function tellVolume(thrown: unknown): never {
+  if (!(thrown instanceof FaultError) || thrown.fault.subject !== 'mounts.image') throw thrown;
+  throw new FaultError(withKubeletPrefix('ImageVolumeMountFailed', thrown.fault));
 }
 
 /** Only within the same sandbox: a debug container must not enter another pod (features.md K, Security). */

@@ -1,10 +1,12 @@
 /** Mounts and devices of a container. Pure: whether a source exists is the bundle writer's to find out. */
 import type { Device, Mount, MountOption, Namespaces } from '../../actors/ports/specs.ts';
-import { fault, FaultError } from '../../base/fault.ts';
+import { fault, FaultError, toFault } from '../../base/fault.ts';
+import type { ImageId } from '../../base/ids.ts';
+import { requestLimits } from '../../base/limits.ts';
 import type { Device as DeviceMessage, Mount as MountMessage } from '../../gen/runtime/v1/api_pb.ts';
 import { MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
 import { withKubeletPrefix } from '../status.ts';
-import { absolutePath, each, quoted, refuse, unset, word } from './check.ts';
+import { absolutePath, each, line, path, quoted, refuse, unset, word } from './check.ts';
 import { mountMappings } from './userns.ts';
 
 export interface MountPolicy {
@@ -14,6 +16,8 @@ export interface MountPolicy {
   /** Of the same: whether it can show a source's files with other owners. */
   readonly userNamespaces: boolean;
   readonly sandbox: { readonly namespaces: Pick<Namespaces, 'user'> };
+  /** The image of that name; throws when it is not here. */
+  readonly findImage: (name: string) => ImageId;
 }
 
 const PROPAGATION = {
@@ -22,20 +26,59 @@ const PROPAGATION = {
   [MountPropagation.PROPAGATION_BIDIRECTIONAL]: 'bidirectional',
 } as const;
 
-/** Bind mounts; all other kinds are refused by the field that asks for them. */
+/** Bind mounts of host paths, and of images. */
 export function mounts(field: string, asked: readonly MountMessage[], policy: MountPolicy): readonly Mount[] {
-  return each(field, asked, (at, mount) => bindMount(at, mount, policy));
+  return each(field, asked, (at, mount) => (mount.image === undefined || mount.image.image === '' ? bindMount(at, mount, policy) : imageMount(at, mount, policy)));
+}
+
+function placeOf(field: string, mount: MountMessage): string {
+  const containerPath = absolutePath(`${field}.container_path`, mount.containerPath);
+  return /^\/[/.]*$/u.test(containerPath) ? refuse(`${field}.container_path`, 'is the root directory') : containerPath;
+}
+
+/**
+ * An image as a directory (KEP-4639): always read-only, from the image that the kubelet has had pulled. Mappings are not
+ * looked at: in a user namespace its files belong to the pod's ids, as those of the container's own image do.
+ */
+function imageMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
+  unset(`${field}.host_path`, mount.hostPath === '', 'a host path beside an image is');
+  const containerPath = placeOf(field, mount);
+  if (!mount.readonly) refuse(`${field}.readonly`, 'is not set, but an image cannot be written to');
+  if (word(`${field}.propagation`, mount.propagation, PROPAGATION) !== 'private') refuse(`${field}.propagation`, 'is not PROPAGATION_PRIVATE: nothing is mounted below an image');
+  return {
+    containerPath,
+    hostPath: '',
+    readonly: true,
+    recursiveReadOnly: mount.recursiveReadOnly,
+    propagation: 'private',
+    selinuxRelabel: false,
+    ...options(`${field}.mount_options`, mount.mountOptions),
+    image: { subPath: subPath(`${field}.image_sub_path`, mount.imageSubPath), id: imageOf(`${field}.image`, mount, policy) },
+  };
+}
+
+/** Relative, and within the image whatever links it has (S45). */
+function subPath(field: string, value: string): string {
+  if (value === '') return '';
+  if (value.startsWith('/')) refuse(field, `${quoted(value)} is absolute`);
+  return path(field, value);
+}
+
+function imageOf(field: string, { image }: MountMessage, { findImage }: MountPolicy): ImageId {
+  try {
+    return findImage(line(`${field}.image`, image?.image ?? '', requestLimits.imageBytes));
+  } catch (thrown) {
+    if (!(thrown instanceof FaultError) || thrown.fault.kind !== 'notFound') throw thrown;
+    throw new FaultError(withKubeletPrefix('ImageVolumeMountFailed', toFault(thrown, field)));
+  }
 }
 
 function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
-  unset(`${field}.image`, mount.image === undefined || mount.image.image === '', 'an image as volume is');
-  unset(`${field}.image_sub_path`, mount.imageSubPath === '', 'an image as volume is');
+  unset(`${field}.image_sub_path`, mount.imageSubPath === '', 'a sub-path without an image is');
   // without SELinux there is nothing to label: both peers do nothing, and critest always asks for it
   unset(`${field}.selinux_relabel`, !mount.selinuxRelabel || !policy.selinuxEnabled, 'an SELinux label is');
-  const containerPath = absolutePath(`${field}.container_path`, mount.containerPath);
-  if (/^\/[/.]*$/u.test(containerPath)) refuse(`${field}.container_path`, 'is the root directory');
   const parsed: Mount = {
-    containerPath,
+    containerPath: placeOf(field, mount),
     hostPath: absolutePath(`${field}.host_path`, mount.hostPath),
     readonly: mount.readonly,
     recursiveReadOnly: mount.recursiveReadOnly,

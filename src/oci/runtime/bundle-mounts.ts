@@ -1,15 +1,17 @@
 /** Sources of the requested mounts: looked at, made where missing, and checked for propagation. */
 import { realpath } from 'node:fs/promises';
 import { posix } from 'node:path';
-import type { Mount } from '../../actors/ports/specs.ts';
+import type { ImageVolume, Mount } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
+import type { ImageId } from '../../base/ids.ts';
 import { specLimits } from '../../base/limits.ts';
 import { mountOver } from '../../host/answering.ts';
 import { codeOf } from '../../host/errno.ts';
+import { resolveInRoot } from '../../host/files.ts';
 import { makeDirectories } from '../../host/make-directories.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import type { ResolvedMount } from './spec/input.ts';
-import { containerPath } from './spec/mounts.ts';
+import { containerPath, sourceName } from './spec/mounts.ts';
 
 /**
  * Missing sources that are files wherever they exist: a directory made in their place would break the host (CRI-O's
@@ -27,7 +29,8 @@ export function checkMounts(mounts: readonly Mount[]): void {
   }
   for (const mount of mounts) {
     containerPath(mount);
-    const { hostPath } = mount;
+    const { hostPath, image } = mount;
+    if (image !== undefined) continue;
     const isUsable = posix.isAbsolute(hostPath) && !hostPath.includes('\0') && Buffer.byteLength(hostPath) < specLimits.pathBytes;
     if (!isUsable) {
       fail('invalidRequest', `mount ${JSON.stringify(hostPath)} at ${mount.containerPath}: the source is not an absolute path`, {
@@ -37,20 +40,35 @@ export function checkMounts(mounts: readonly Mount[]): void {
   }
 }
 
+export interface MountPlace {
+  readonly onPath: OnPath;
+  readonly mountInfo: readonly MountInfo[];
+  /** Where the storage has mounted an image for this container. */
+  readonly imageVolume: (image: ImageId) => string;
+}
+
 /** Sources with symlinks resolved; one that is not there becomes a directory of mode 0755, as both peers do it (B3). */
-export async function resolveMounts(
-  mounts: readonly Mount[],
-  onPath: OnPath,
-  mountInfo: readonly MountInfo[],
-): Promise<readonly ResolvedMount[]> {
+export async function resolveMounts(mounts: readonly Mount[], place: MountPlace): Promise<readonly ResolvedMount[]> {
+  const { onPath, mountInfo } = place;
   const resolved: ResolvedMount[] = [];
   for (const mount of mounts) {
-    const attempted = `mount ${mount.hostPath} at ${mount.containerPath}`;
+    const attempted = `mount ${sourceName(mount)} at ${mount.containerPath}`;
+    if (mount.image !== undefined) {
+      resolved.push({ mount, source: await inImage(mount.image, place, attempted) });
+      continue;
+    }
     const source = await onPath(mount.hostPath, attempted, () => sourceOf(mount.hostPath, attempted));
     checkPropagation(mount, source, mountInfo, attempted);
     resolved.push({ mount, source });
   }
   return resolved;
+}
+
+/** All of the image, or what lies at the sub-path in it: links of the image are followed within it and never out (S45). */
+async function inImage({ id, subPath }: ImageVolume, { imageVolume }: MountPlace, attempted: string): Promise<string> {
+  const root = imageVolume(id);
+  if (subPath === '') return root;
+  return (await resolveInRoot(root, subPath)) ?? fail('invalidRequest', `${attempted}: image_sub_path ${subPath} is not in the image`, { subject: 'mounts.image' });
 }
 
 async function sourceOf(hostPath: string, attempted: string): Promise<string> {

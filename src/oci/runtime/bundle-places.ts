@@ -10,7 +10,7 @@ import { closeFd } from '../../host/descriptors.ts';
 import { openInRoot } from '../../host/files.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import type { ResolvedMount } from './spec/input.ts';
-import { containerPath } from './spec/mounts.ts';
+import { containerPath, sourceName } from './spec/mounts.ts';
 
 const fstatLater = promisify(fstat);
 
@@ -30,7 +30,7 @@ export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount
       if (OURS.includes(place) || isCovered(place)) return;
       const found = await isDirectoryInRoot(rootfs, place);
       if (found === undefined) return;
-      const attempted = `mount ${mount.hostPath} at ${place}`;
+      const attempted = `mount ${sourceName(mount)} at ${place}`;
       const given = await onPath(source, attempted, async () => (await stat(source)).isDirectory());
       if (given === found) return;
       const [is, on] = given ? ['a directory', 'a file'] : ['no directory', 'a directory'];

@@ -122,7 +122,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
   generateSpec(wish);
   const withNode = await nodeEdits(options.node, input, user, onPath);
-  const mounts = await resolveMounts(spec.mounts, onPath, mountInfo);
+  const mounts = await resolveMounts(spec.mounts, { onPath, mountInfo, imageVolume: (image) => layout.imageVolume(input.id, image) });
   await checkPlaces(rootfs, mounts, onPath);
   const planned = await withNode(generateSpec({ ...wish, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);

@@ -2,7 +2,7 @@
 import { closeSync } from 'node:fs';
 import { chmod, chown, lstat, mkdir, rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import type { IdMapping, IdMappings } from '../../actors/ports/specs.ts';
+import type { IdMapping, IdMappings, VolumeUse } from '../../actors/ports/specs.ts';
 import type { RootfsInput } from '../../actors/ports/storage.ts';
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
@@ -12,6 +12,7 @@ import { attach, mountOverlay, unmount } from '../../host/mounts.ts';
 import { idmappedTree } from '../../host/userns-idmap.ts';
 import { layerDiff } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
+import { names } from './layer-store.ts';
 
 const PRIVATE_MODE = 0o700;
 /** The container's `/` where no layer says anything about it. */
@@ -31,7 +32,12 @@ export interface RootfsPaths {
   readonly rootfs: string;
   /** Where the layers lie with other owners while an older kernel mounts a user namespace's root. */
   readonly lower: string;
+  /** One directory for each image that the container has as a volume. */
+  readonly volumes: string;
 }
+
+/** Directories that a mount may use and leave behind. */
+type Scratch = Pick<RootfsPaths, 'work' | 'lower'>;
 
 /** Of a pod with a user namespace: its pin, and its ids. */
 export interface RootfsOwners {
@@ -42,7 +48,7 @@ export interface RootfsOwners {
 /** The same place as host/layout.ts names with `storageDir` and `rootfs`. */
 export function rootfsPaths(store: LayerStore, id: ContainerId): RootfsPaths {
   const dir = join(store.paths.containers, id);
-  return { dir, upper: join(dir, 'upper'), work: join(dir, 'work'), empty: join(dir, 'empty'), rootfs: join(dir, 'rootfs'), lower: join(dir, 'lower') };
+  return { dir, upper: join(dir, 'upper'), work: join(dir, 'work'), empty: join(dir, 'empty'), rootfs: join(dir, 'rootfs'), lower: join(dir, 'lower'), volumes: join(dir, 'volumes') };
 }
 
 /** Mounts it; succeeds when it is mounted already. With `owners`, the image's files belong to their ids on the host. */
@@ -51,14 +57,37 @@ export async function mountRootfs(store: LayerStore, input: RootfsInput, owners?
   const paths = rootfsPaths(store, input.id);
   // its root is nobody on the host and must pass, here and through its own directory below (S19)
   if (owners !== undefined) await chmod(store.paths.containers, PASSABLE_MODE);
-  if (await isMounted(paths)) return;
+  if (!(await isMounted(paths.dir, paths.rootfs))) await mountRoot(store, input, paths, owners);
+  for (const volume of input.volumes ?? []) await mountVolume(store, input.id, volume, paths, owners);
+}
+
+async function mountRoot(store: LayerStore, input: RootfsInput, paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
   const attempted = `mount root file system of container ${input.id}`;
   const lower = await lowerDirectories(store, input.layers, attempted);
   await makeDirectories(paths, lower[0], owners, attempted);
   if (owners === undefined || lower.length === 0) return mountLayers(paths, lower);
-  await withMappedLayers(store.paths.layers, paths, owners.pin, (layers) =>
-    mountLayers(paths, lower.map((directory) => join(layers, relative(store.paths.layers, directory)))),
-  );
+  await withMappedLayers(store.paths.layers, paths, owners.pin, (layers) => mountLayers(paths, lower.map(within(store, layers))));
+}
+
+/** The same directory of a layer below another view of all layers. */
+function within(store: LayerStore, layers: string): (directory: string) => string {
+  return (directory) => join(layers, relative(store.paths.layers, directory));
+}
+
+/** An image as volume: its layers, read-only, and nothing in it runs or is a device (Kubernetes' documentation of image volumes). */
+async function mountVolume(store: LayerStore, id: ContainerId, volume: VolumeUse, paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
+  const target = join(paths.volumes, volume.id.slice('sha256:'.length));
+  // the pod's root has to pass on its way to what is mounted
+  await mkdir(target, { recursive: true, mode: PASSABLE_MODE });
+  await chmod(paths.volumes, PASSABLE_MODE);
+  if (await isMounted(paths.volumes, target)) return;
+  const found = await lowerDirectories(store, volume.layers, `mount image ${volume.id} as a volume of container ${id}`);
+  const mountAll = (lower: readonly string[]): Promise<void> =>
+    // overlayfs wants two where nothing can be written
+    mountOverlay({ target, lower: lower.length > 1 ? lower : [...lower, paths.empty], source: 'overlay', readOnly: true, nosuid: true, nodev: true, noexec: true });
+  if (owners === undefined) return mountAll(found);
+  const scratch = { lower: paths.lower, work: join(paths.volumes, 'work') };
+  await withMappedLayers(store.paths.layers, scratch, owners.pin, (layers) => mountAll(found.map(within(store, layers))));
 }
 
 function mountLayers(paths: RootfsPaths, lower: readonly string[]): Promise<void> {
@@ -85,7 +114,7 @@ function mountLayers(paths: RootfsPaths, lower: readonly string[]): Promise<void
  * of them, seen by nobody. Linux before 6.15 takes layers from mounts that have a place only: there it has one for
  * this while (overlayfs keeps copies of its own).
  */
-async function withMappedLayers(layers: string, paths: RootfsPaths, pin: string, mount: (layers: string) => Promise<void>): Promise<void> {
+async function withMappedLayers(layers: string, paths: Scratch, pin: string, mount: (layers: string) => Promise<void>): Promise<void> {
   const tree = await idmappedTree(layers, pin);
   try {
     return await mount(`/proc/self/fd/${tree}`);
@@ -101,7 +130,7 @@ async function withMappedLayers(layers: string, paths: RootfsPaths, pin: string,
 }
 
 /** The way of Linux before 6.15; exported so that its test runs on any kernel. */
-export async function withPlacedLayers(layers: string, paths: RootfsPaths, pin: string, mount: (layers: string) => Promise<void>): Promise<void> {
+export async function withPlacedLayers(layers: string, paths: Pick<Scratch, 'lower'>, pin: string, mount: (layers: string) => Promise<void>): Promise<void> {
   await dropPlaced(paths.lower);
   await mkdir(paths.lower, { recursive: true, mode: PRIVATE_MODE });
   await attach(await idmappedTree(layers, pin), 'show the layers at', paths.lower);
@@ -169,23 +198,28 @@ function onHost(id: number, mapping: IdMapping | undefined, attempted: string): 
 
 /** Unmounts it; succeeds when it is not mounted. */
 export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise<void> {
-  const { rootfs, lower } = rootfsPaths(store, id);
+  const { rootfs, lower, volumes } = rootfsPaths(store, id);
+  for (const name of await names(volumes)) await unmountAll(join(volumes, name));
   // before anything below is deleted: these are the layers (and read-only, should it ever be forgotten)
   await dropPlaced(lower);
-  for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
-    if (!(await unmountOnce(rootfs))) return;
-  }
-  fail('outside', `unmount ${rootfs}: more than ${storageLimits.stackedMounts} mounts lie on it`, { subject: rootfs });
+  await unmountAll(rootfs);
 }
 
-async function unmountOnce(rootfs: string): Promise<boolean> {
+async function unmountAll(path: string): Promise<void> {
+  for (let mounts = 0; mounts < storageLimits.stackedMounts; mounts += 1) {
+    if (!(await unmountOnce(path))) return;
+  }
+  fail('outside', `unmount ${path}: more than ${storageLimits.stackedMounts} mounts lie on it`, { subject: path });
+}
+
+async function unmountOnce(path: string): Promise<boolean> {
   try {
-    return await unmount(rootfs);
+    return await unmount(path);
   } catch (error) {
     if (codeOf(error) !== 'EBUSY') throw error;
   }
   // Somebody has a file open in there, or another mount namespace a copy: it goes away with them, the name at once.
-  return unmount(rootfs, { lazy: true });
+  return unmount(path, { lazy: true });
 }
 
 /** Unmounts it and takes away all that the container wrote. */
@@ -195,10 +229,10 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
 }
 
 /** A mount shows as a change of device between a directory and its parent. */
-async function isMounted(paths: RootfsPaths): Promise<boolean> {
+async function isMounted(directory: string, path: string): Promise<boolean> {
   try {
-    const [dir, rootfs] = await Promise.all([lstat(paths.dir), lstat(paths.rootfs)]);
-    return dir.dev !== rootfs.dev;
+    const [dir, mounted] = await Promise.all([lstat(directory), lstat(path)]);
+    return dir.dev !== mounted.dev;
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
     throw error;

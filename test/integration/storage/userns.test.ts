@@ -1,9 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { RootfsInput, StoragePort } from '../../../src/actors/ports/storage.ts';
 import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
-import type { Digest } from '../../../src/base/ids.ts';
+import type { Digest, ImageId } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/layout.ts';
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
 import { attach, mountOverlay } from '../../../src/host/mounts.ts';
@@ -102,6 +103,23 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const next = createStorageDriver({ store: openStore(layout.root), clock, usernsPin: (id) => layout.pin(id, 'user') });
     await next.mountRootfs(one, context());
     expect(mode(store.paths.containers)).toBe(0o711);
+    await driver.removeRootfs(one, context());
+  });
+
+  test('S52: an image as a volume belongs to the pod as well, and cannot be written; mounted again after a crash in between', async () => {
+    const volume = { id: `sha256:${'7'.repeat(64)}` as ImageId, layers };
+    const one = { ...input(), volumes: [volume] };
+    const place = layout.imageVolume(one.id, volume.id);
+    await driver.mountRootfs(one, context());
+    expectMapped(place);
+    expect(() => writeFileSync(join(place, 'etc/passwd'), 'changed')).toThrow('EROFS');
+    // what a daemon that died between the two mounts leaves
+    execFileSync('umount', [place]);
+    await driver.mountRootfs(one, context());
+    expectMapped(place);
+    expectMapped(layout.rootfs(one.id));
+    await driver.unmountRootfs(one, context());
+    expect(mountsBelow().filter((path) => path.includes(one.id))).toEqual([]);
     await driver.removeRootfs(one, context());
   });
 

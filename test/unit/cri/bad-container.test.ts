@@ -25,6 +25,7 @@ const namespaces = (namespaceOptions: Fields<typeof NamespaceOptionSchema>): Con
 const limits = (resources: Fields<typeof LinuxContainerResourcesSchema>): Config => base({ linux: { resources } });
 const caps = (capabilities: Fields<typeof CapabilitySchema>): Config => context({ capabilities });
 const mount = (more: Fields<typeof MountSchema>): Config => base({ mounts: [{ containerPath: '/data', hostPath: '/srv', ...more }] });
+const imageMount = (more: Fields<typeof MountSchema>): Config => mount({ hostPath: '', readonly: true, image: { image: 'busybox' }, ...more });
 const device = (more: Fields<typeof DeviceSchema>): Config =>
   base({ devices: [{ containerPath: '/dev/x', hostPath: '/dev/x', permissions: 'rw', ...more }] });
 const env = (key: string, value: Uint8Array | string): Config =>
@@ -225,8 +226,14 @@ const MOUNTS: readonly Row[] = [
   ['config.mounts[0].gidMappings', 'missing beside uidMappings', mount({ uidMappings: [ids] })],
   ['config.mounts[0].uidMappings', 'missing beside gidMappings', mount({ gidMappings: [ids] })],
   ['config.mounts[0].gidMappings', 'of another length', mount({ uidMappings: [ids], gidMappings: [{ ...ids, length: 2 }] })],
-  ['config.mounts[0].image', 'set', mount({ image: { image: 'busybox' } })],
-  ['config.mounts[0].image_sub_path', 'set', mount({ imageSubPath: '../x' })],
+  ['config.mounts[0].host_path', 'beside an image', imageMount({ hostPath: '/srv' })],
+  ['config.mounts[0].readonly', 'not set for an image', imageMount({ readonly: false })],
+  ['config.mounts[0].propagation', 'of an image', imageMount({ propagation: MountPropagation.PROPAGATION_BIDIRECTIONAL })],
+  ['config.mounts[0].image_sub_path', 'with ..', imageMount({ imageSubPath: 'a/../../x' })],
+  ['config.mounts[0].image_sub_path', 'absolute', imageMount({ imageSubPath: '/x' })],
+  ['config.mounts[0].image.image', 'with a line break', imageMount({ image: { image: 'a\nb' } })],
+  ['config.mounts[0].container_path', 'of an image the root', imageMount({ containerPath: '/' })],
+  ['config.mounts[0].image_sub_path', 'without an image', mount({ imageSubPath: 'x' })],
   ['config.mounts[0].mount_options[1]', 'that is none', mount({ mountOptions: ['noexec', 'exec'] })],
   ['config.mounts[0].mount_options[0]', 'with several in one', mount({ mountOptions: ['noexec,rw'] })],
   ['config.mounts', 'too many', base({ mounts: Array.from({ length: 1025 }, () => ({ containerPath: '/a', hostPath: '/b' })) })],

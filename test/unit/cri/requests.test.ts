@@ -258,6 +258,20 @@ describe('CreateContainer', () => {
     expect(asked).toMatchObject([['createContainer', { security: { namespaces: { pid: 'target', targetId: hex('1') } } }]]);
   });
 
+  test('an image as a volume: by any of its names, always the id; one that is not here has the word for the kubelet', async () => {
+    const { send, asked, fails } = ready();
+    const volume = { containerPath: '/v', readonly: true, recursiveReadOnly: false, image: { image: 'busybox' }, imageSubPath: 'a/b', mountOptions: ['noexec'] };
+    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, mounts: [volume] } });
+    expect(asked).toMatchObject([
+      ['createContainer', { mounts: [{ containerPath: '/v', hostPath: '', readonly: true, propagation: 'private', options: ['noexec'], image: { id: imageId('1'), subPath: 'a/b' } }] }],
+    ]);
+    const config = { ...small, mounts: [{ ...volume, image: { image: 'missing' } }] };
+    expect(await fails(method.createContainer, { podSandboxId: hex('a'), config })).toEqual({
+      code: 'unknown',
+      message: 'ImageVolumeMountFailed: config.mounts[0].image: image missing is not here',
+    });
+  });
+
   test('an image that is not here and a sandbox that is not here are NotFound', async () => {
     const { fails } = ready();
     const config = { ...small, image: { image: 'missing' } };

@@ -103,6 +103,9 @@ function bind(destination: string, source: string, options: readonly string[]): 
   return { destination, type: 'bind', source, options: ['rbind', 'rprivate', ...options] };
 }
 
+/** Of an image: nothing in it runs, is a device or gives rights, whatever else is asked (CRI-O; Kubernetes' documentation). */
+const IMAGE_OPTIONS = ['nodev', 'noexec', 'nosuid'];
+
 const PROPAGATION = { private: 'rprivate', hostToContainer: 'rslave', bidirectional: 'rshared' } as const;
 
 function requestedMount({ mount, source }: ResolvedMount, canReadOnly: boolean): OciMount {
@@ -111,9 +114,14 @@ function requestedMount({ mount, source }: ResolvedMount, canReadOnly: boolean):
     destination,
     type: 'bind',
     source,
-    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly), ...(mount.options ?? []), ...(mount.idMappings === undefined ? [] : ['idmap'])],
+    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly), ...(mount.image === undefined ? (mount.options ?? []) : IMAGE_OPTIONS), ...(mount.idMappings === undefined ? [] : ['idmap'])],
     ...idMappings(mount.idMappings),
   };
+}
+
+/** What is mounted, as messages call it. */
+export function sourceName({ hostPath, image }: Mount): string {
+  return image === undefined ? hostPath : `image ${image.id}`;
 }
 
 /** Absolute and clean. Throws `invalidRequest` on an empty one, a NUL, and the root itself. */
@@ -122,7 +130,7 @@ export function containerPath(mount: Mount): string {
   const clean = posix.join('/', asked);
   const path = clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
   if (asked === '' || asked.includes('\0') || path === '/') {
-    fail('invalidRequest', `mount ${mount.hostPath} at ${JSON.stringify(asked)}: not a place inside the container`, {
+    fail('invalidRequest', `mount ${sourceName(mount)} at ${JSON.stringify(asked)}: not a place inside the container`, {
       subject: 'mounts.container_path',
     });
   }
