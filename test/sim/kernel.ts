@@ -4,6 +4,7 @@
  */
 import type { ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
 import type { Resources } from '../../src/actors/ports/specs.ts';
+import { Logs } from './logs.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { WORLD } from './scheduler.ts';
@@ -18,6 +19,8 @@ export interface SimProcess {
 export interface Rootfs {
   mounted: boolean;
   readonly layers: readonly string[];
+  /** Files that the container wrote. */
+  files: number;
 }
 
 /** What a container's program does. */
@@ -29,6 +32,13 @@ export interface Program {
   readonly stubborn: boolean;
   /** Milliseconds from its start in which not even KILL ends it (state D, F45); undefined for none. */
   readonly stuckMs?: number;
+  /** Lines that it writes at its start, 2 where nothing is said, and as its last words, 1. */
+  readonly lines?: number;
+  readonly lastLines?: number;
+  /** Of its memory in use. */
+  readonly memoryBytes?: bigint;
+  /** The kernel kills it at its start for want of memory. */
+  readonly isHungry?: boolean;
 }
 
 /** Small, so that numbers are used again soon. */
@@ -55,6 +65,8 @@ export class Kernel {
   readonly rootfs = new Map<string, Rootfs>();
   readonly layers = new Set<string>();
   readonly partials = new Set<string>();
+  /** Layers that were asked of the registry. */
+  downloads = 0;
   /** What was done that no right actor does; each is a failure of the run. */
   readonly wrongs: string[] = [];
   /** Sandboxes from which somebody else took a part, and when, virtual milliseconds. */
@@ -63,12 +75,17 @@ export class Kernel {
   readonly trueExits = new Map<string, ExitFact>();
   /** Containers whose program was set going, by which boot. */
   readonly started = new Map<string, number>();
+  /** When its program was set going, and when its process ended, virtual milliseconds. */
+  readonly startedMs = new Map<string, number>();
+  readonly endedMs = new Map<string, number>();
+  readonly logs = new Logs();
   program: (containerId: string) => Program = () => ({ livesMs: undefined, exitCode: 0, stubborn: false });
-  /** Called when an exit file was written, and when a process without a monitor ended. */
+  /** Called when an exit file was written, and when a monitor ended, or a process without one. */
   onExit: (containerId: string) => void = () => undefined;
   /** Called when a KILL did not end a process at once. */
   onStuck: () => void = () => undefined;
   readonly #stuckUntil = new Map<string, number>();
+  readonly #initEnds = new Map<string, Set<() => void>>();
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   #nextPid = 2;
@@ -99,9 +116,37 @@ export class Kernel {
     return found !== undefined && found.startTicks === startTicks && found.bootId === bootId;
   }
 
+  /** It is gone, without a word: what it would have told or written is lost with it. */
   kill(kind: SimProcess['kind'], owner: string): void {
     const found = this.processOf(kind, owner);
-    if (found !== undefined) this.processes.delete(found.identity.pid);
+    if (found === undefined) return;
+    this.processes.delete(found.identity.pid);
+    if (kind === 'init') this.#initEnded(owner);
+    if (kind !== 'monitor') return;
+    this.logs.losePipe(owner);
+    this.onExit(owner);
+  }
+
+  /** Calls `listener` when the container's init ends. Returns how to take it back. */
+  onInitEnd(containerId: string, listener: () => void): () => void {
+    const listeners = this.#initEnds.get(containerId) ?? new Set();
+    this.#initEnds.set(containerId, listeners.add(listener));
+    return () => listeners.delete(listener);
+  }
+
+  #initEnded(containerId: string): void {
+    this.endedMs.set(containerId, this.#scheduler.nowMs);
+    for (const listener of this.#initEnds.get(containerId) ?? []) listener();
+    this.#initEnds.delete(containerId);
+  }
+
+  /** Its program writes lines, which the monitor reads in its own time. */
+  speak(containerId: string, lines = 1): void {
+    if (lines === 0 || this.processOf('init', containerId) === undefined) return;
+    this.logs.say(containerId, lines);
+    this.#scheduler.add(WORLD, `monitor ${containerId.slice(0, 6)} logs`, () => {
+      if (this.processOf('monitor', containerId) !== undefined) this.logs.drain(containerId);
+    });
   }
 
   /** The program begins; it may end by itself. */
@@ -109,7 +154,13 @@ export class Kernel {
     const init = this.processOf('init', containerId);
     if (init === undefined) return;
     this.started.set(containerId, (this.started.get(containerId) ?? 0) + 1);
-    const { livesMs, exitCode, stuckMs } = this.program(containerId);
+    this.startedMs.set(containerId, this.#scheduler.nowMs);
+    const { livesMs, exitCode, stuckMs, lines = 2, isHungry } = this.program(containerId);
+    this.speak(containerId, lines);
+    if (isHungry === true) {
+      this.endInit(containerId, 137, { oomKilled: true });
+      return;
+    }
     if (stuckMs !== undefined) this.#stuckUntil.set(containerId, this.#scheduler.nowMs + stuckMs);
     if (livesMs !== undefined) this.#endLater(init.identity, containerId, exitCode, livesMs);
   }
@@ -147,19 +198,21 @@ export class Kernel {
   }
 
   /** Init ends; a monitor that lives writes the exit file in its own time and ends too. */
-  endInit(containerId: string, exitCode: number): void {
+  endInit(containerId: string, exitCode: number, how: { readonly oomKilled: boolean } = { oomKilled: false }): void {
     if (this.processOf('init', containerId) === undefined) return;
+    if (this.startedMs.has(containerId)) this.logs.say(containerId, this.program(containerId).lastLines ?? 1);
     this.kill('init', containerId);
     const monitor = this.processOf('monitor', containerId);
     const finishedAtNs = this.#scheduler.nowNs();
     this.#scheduler.add(WORLD, `monitor ${containerId.slice(0, 6)} writes`, () => {
       if (monitor !== undefined && this.lives(monitor.identity)) {
-        const exit = exitFact(exitCode, finishedAtNs, 'exitFile');
+        // it has read all that the program wrote before it tells the end
+        this.logs.drain(containerId);
+        const exit = exitFact(exitCode, finishedAtNs, how.oomKilled);
         this.exitFiles.set(containerId, exit);
         this.trueExits.set(containerId, exit);
         this.kill('monitor', containerId);
-      }
-      this.onExit(containerId);
+      } else this.onExit(containerId);
     });
   }
 
@@ -177,6 +230,9 @@ export class Kernel {
   /** All that is not on a disk is gone. */
   losePower(): void {
     this.#stuckUntil.clear();
+    this.#initEnds.clear();
+    this.logs.losePower((lines) => this.#random.int(lines + 1));
+    for (const { kind, owner } of this.processes.values()) if (kind === 'init') this.endedMs.set(owner, this.#scheduler.nowMs);
     this.#boots += 1;
     this.bootId = `boot-${this.#boots}`;
     for (const volatile of [this.files, this.cgroups, this.pins, this.processes, this.bundles, this.runtimeStates, this.pauseBundles, this.limits]) volatile.clear();
@@ -206,8 +262,14 @@ export class Kernel {
   }
 }
 
-/** As the monitor and the driver make it. */
-export function exitFact(exitCode: number, finishedAtNs: bigint, observedBy: ExitFact['observedBy']): ExitFact {
-  const reason = observedBy === 'process' ? 'Unknown' : exitCode === 0 ? 'Completed' : 'Error';
-  return { exitCode, finishedAtNs, oomKilled: false, reason, message: '', observedBy };
+/** As the driver reads it from what the monitor wrote. */
+export function exitFact(exitCode: number, finishedAtNs: bigint, oomKilled = false): ExitFact {
+  const reason = oomKilled ? 'OOMKilled' : exitCode === 0 ? 'Completed' : 'Error';
+  return { exitCode, finishedAtNs, oomKilled, reason, message: '', observedBy: 'exitFile' };
+}
+
+/** As the driver tells the end of a container whose monitor told nothing. */
+export function lossFact(finishedAtNs: bigint): ExitFact {
+  const message = 'its monitor ended without telling the exit code';
+  return { exitCode: 255, finishedAtNs, oomKilled: false, reason: 'MonitorLost', message, observedBy: 'process' };
 }

@@ -4,9 +4,14 @@ import type { RuntimeFacts, RuntimePort } from '../../src/actors/ports/runtime.t
 import type { Resources } from '../../src/actors/ports/specs.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
-import { exitFact } from './kernel.ts';
+import { signalNumber } from '../../src/oci/runtime/spec/signals.ts';
+import { execTwin } from './exec-twin.ts';
+import { lossFact } from './kernel.ts';
 import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
+
+/** The default one, and the name that it has. */
+const HANDLERS: readonly string[] = ['', 'runc'];
 
 type Listener = (id: ContainerId, exit: ExitFact) => void;
 
@@ -39,7 +44,11 @@ class Witness {
   watch(id: ContainerId, init: ProcessIdentity): void {
     if (this.#watched.has(id)) return;
     this.#watched.add(id);
-    if (!this.#kernel.lives(init) && this.#kernel.processOf('monitor', id) === undefined) this.tell(id);
+    if (!this.#kernel.lives(init) || this.#kernel.processOf('monitor', id) === undefined) this.tell(id);
+  }
+
+  unwatch(id: ContainerId): void {
+    this.#watched.delete(id);
   }
 
   tell(id: ContainerId): void {
@@ -47,11 +56,21 @@ class Witness {
     scheduler.add(this.#epoch, `exit of ${id.slice(0, 6)} is seen`, () => {
       // the file is read, the event alone is never trusted
       const file = this.#kernel.exitFiles.get(id);
-      if (file !== undefined) this.#listener(id, file);
-      else if (this.#watched.has(id) && this.#kernel.processOf('init', id) === undefined && this.#kernel.processOf('monitor', id) === undefined) {
-        this.#listener(id, exitFact(255, scheduler.nowNs(), 'process'));
-      }
+      if (file !== undefined) {
+        this.#watched.delete(id);
+        this.#listener(id, file);
+      } else if (this.#watched.has(id) && this.#kernel.processOf('monitor', id) === undefined) this.#lose(id);
     });
+  }
+
+  /** Nobody can tell how it ends: it is killed, and its end told once it has come. */
+  #lose(id: ContainerId): void {
+    if (this.#kernel.processOf('init', id) !== undefined) {
+      this.#kernel.killHard(id);
+      return;
+    }
+    this.#watched.delete(id);
+    this.#listener(id, lossFact(this.#outside.scheduler.nowNs()));
   }
 }
 
@@ -64,17 +83,18 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
   const call = outside.life(epoch);
   const done = (): void => undefined;
   return {
-    writeBundle: ({ id, sandboxId }, fx) =>
-      call('runtime.writeBundle', fx, [() => writeBundle(kernel, id, sandboxId)], () => ({
+    writeBundle: ({ id, sandboxId, handler }, fx) =>
+      call('runtime.writeBundle', fx, [() => writeBundle(kernel, id, sandboxId, handler)], () => ({
         uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '',
       })),
     create: ({ id, spec }, fx) => {
       let init: ProcessIdentity | undefined;
       const parts = [
         () => {
-          if (!kernel.bundles.has(id)) kernel.wrongs.push(`create of ${id} without a bundle`);
+          if (!kernel.bundles.has(id)) refuse(kernel, 'notFound', `create of ${id} without a bundle`);
           if (kernel.processOf('monitor', id) !== undefined) kernel.wrongs.push(`a second monitor of ${id}`);
           kernel.spawn('monitor', id);
+          kernel.logs.open(id);
         },
         () => kernel.limits.set(id, spec.resources),
         () => kernel.runtimeStates.set(id, 'created'),
@@ -82,32 +102,66 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
           init = kernel.spawn('init', id);
         },
       ];
-      return call('runtime.create', fx, parts, () => init ?? fail('bug', 'create without a process'));
+      // the driver kills what a failed create has left running
+      const tidy = (): void => {
+        kernel.kill('monitor', id);
+        kernel.kill('init', id);
+      };
+      return call('runtime.create', fx, parts, () => init ?? fail('bug', 'create without a process'), tidy);
     },
-    start: ({ id }, fx) => call('runtime.start', fx, [() => start(kernel, id)], done),
+    start: ({ id, handler }, fx) => call('runtime.start', fx, [() => start(kernel, id, handler)], done),
     update: (input, fx) => update(kernel, input, (parts) => call('runtime.update', fx, parts, done)),
-    kill: ({ id, init }, fx) => call('runtime.kill', fx, [() => kernel.terminate(id, init)], done),
+    kill: ({ id, init, signal }, fx) => call('runtime.kill', fx, [() => kill(kernel, id, init, signal)], done),
     killAll: ({ id }, fx) => call('runtime.killAll', fx, [() => void kernel.killHard(id)], done),
     delete: ({ id }, fx) => call('runtime.delete', fx, [() => deleteState(kernel, id)], done),
-    destroy: ({ id }, fx) => call('runtime.destroy', fx, destroyParts(kernel, id), done),
+    destroy: ({ id }, fx) => {
+      // its end is no news any more
+      witness.unwatch(id);
+      return call('runtime.destroy', fx, destroyParts(kernel, id), done);
+    },
     readExit: ({ id }, fx) => call('runtime.readExit', fx, [], () => kernel.exitFiles.get(id)),
     forgetExit: ({ id }, fx) => call('runtime.forgetExit', fx, [() => kernel.exitFiles.delete(id)], done),
     watch: ({ id, init }) => witness.watch(id, init),
-    reopenLog: (_input, fx) => call('runtime.reopenLog', fx, [], done),
-    execSync: (_input, fx) =>
-      call('runtime.execSync', fx, [], () => ({ exitCode: 0, stdout: new Uint8Array(0), stderr: new Uint8Array(0) })),
+    reopenLog: ({ id }, fx) => call('runtime.reopenLog', fx, [() => reopenLog(kernel, id)], done),
+    execSync: execTwin(kernel, outside, epoch),
   };
 }
 
-function writeBundle(kernel: Kernel, id: ContainerId, sandboxId: SandboxId): void {
+/** What no right actor asks for, and what the driver says to it. */
+function refuse(kernel: Kernel, kind: 'notFound' | 'outside', message: string): never {
+  kernel.wrongs.push(message);
+  return fail(kind, message);
+}
+
+function knows(handler: string): void {
+  if (!HANDLERS.includes(handler)) fail('notFound', `use runtime handler ${handler}: it is not configured`, { subject: handler });
+}
+
+/** Init alone is signalled, and only while it is that very process. */
+function kill(kernel: Kernel, id: ContainerId, init: ProcessIdentity, signal: string): void {
+  const number = signalNumber(signal) ?? fail('invalidRequest', `signal container ${id}: there is no signal ${signal}`, { subject: id });
+  if (!kernel.lives(init)) return;
+  if (number === 9) kernel.killHard(id);
+  else kernel.terminate(id, init);
+}
+
+/** Lines are written before, meanwhile and after; told to reopen the file at the path, the monitor would put an empty one over it. */
+function reopenLog(kernel: Kernel, id: ContainerId): void {
+  if (kernel.processOf('monitor', id) === undefined) fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
+  if (!kernel.logs.isCurrent(id)) kernel.logs.reopen(id);
+}
+
+function writeBundle(kernel: Kernel, id: ContainerId, sandboxId: SandboxId, handler: string): void {
+  knows(handler);
   if (kernel.rootfs.get(id)?.mounted !== true) kernel.wrongs.push(`bundle of ${id} without a root file system`);
   if (!kernel.files.has(sandboxId)) kernel.wrongs.push(`bundle of ${id} in sandbox ${sandboxId}, which has no files`);
   kernel.bundles.add(id);
 }
 
-function start(kernel: Kernel, id: ContainerId): void {
+function start(kernel: Kernel, id: ContainerId, handler: string): void {
+  knows(handler);
   if (kernel.processOf('init', id) === undefined) fail('outside', `runc start ${id}: the process is gone`);
-  if (kernel.runtimeStates.get(id) === 'running') kernel.wrongs.push(`a second start of ${id}`);
+  if (kernel.runtimeStates.get(id) === 'running') refuse(kernel, 'outside', `a second start of ${id}`);
   kernel.runtimeStates.set(id, 'running');
   kernel.startProgram(id);
 }
@@ -118,18 +172,28 @@ function update(
   { id, resources }: { readonly id: ContainerId; readonly resources: Resources },
   call: (parts: (() => void)[]) => Promise<void>,
 ): Promise<void> {
+  let touched = false;
   const set = (change: (old: Resources) => Resources) => (): void => {
-    const old = kernel.limits.get(id) ?? fail('outside', `runc update ${id}: no such cgroup`);
+    const old = kernel.limits.get(id);
+    if (old === undefined || kernel.processOf('init', id) === undefined) return fail('outside', `runc update ${id}: it does not run`);
+    touched = true;
     kernel.limits.set(id, change(old));
   };
+  const look = (): void => {
+    if (!kernel.bundles.has(id)) fail('notFound', `update container ${id}: it has no bundle`, { subject: id });
+    const used = kernel.program(id).memoryBytes ?? 0n;
+    const limit = resources.memoryLimitBytes ?? 0n;
+    if (limit > 0n && used > limit) fail('wrongState', `update container ${id}: it uses ${used} bytes of memory`, { subject: id });
+  };
   const result = call([
+    look,
     set((old) => ({ ...old, cpuShares: resources.cpuShares })),
     set(() => resources),
   ]);
   return result.then(
     () => void kernel.limitsUnsure.delete(id),
     (thrown: unknown) => {
-      kernel.limitsUnsure.add(id);
+      if (touched) kernel.limitsUnsure.add(id);
       throw thrown;
     },
   );
@@ -138,6 +202,7 @@ function update(
 function deleteState(kernel: Kernel, id: ContainerId): void {
   if (kernel.processOf('init', id) !== undefined) fail('outside', `runc delete ${id}: it is not stopped`);
   kernel.runtimeStates.delete(id);
+  kernel.limits.delete(id);
 }
 
 function destroyParts(kernel: Kernel, id: ContainerId): (() => void)[] {
@@ -164,10 +229,14 @@ function ofPauses(kernel: Kernel, outside: Outside, epoch: number): Pick<Runtime
     startPause: ({ id }, fx) => {
       let pause: ProcessIdentity | undefined;
       const spawn = (): void => {
-        if (kernel.processOf('pause', id) !== undefined) kernel.wrongs.push(`a second pause process of ${id}`);
-        pause = kernel.spawn('pause', id);
+        // one that runs already is kept
+        pause = kernel.processOf('pause', id)?.identity ?? kernel.spawn('pause', id);
       };
-      return call('runtime.startPause', fx, [() => kernel.pauseBundles.add(id), spawn], () => pause ?? fail('bug', 'no pause process'));
+      const tidy = (): void => {
+        kernel.kill('pause', id);
+        kernel.pauseBundles.delete(id);
+      };
+      return call('runtime.startPause', fx, [() => kernel.pauseBundles.add(id), spawn], () => pause ?? fail('bug', 'no pause process'), tidy);
     },
     destroyPause: ({ id }, fx) =>
       call('runtime.destroyPause', fx, [() => kernel.kill('pause', id), () => kernel.pauseBundles.delete(id)], () => undefined),
@@ -176,7 +245,7 @@ function ofPauses(kernel: Kernel, outside: Outside, epoch: number): Pick<Runtime
 
 function looks(kernel: Kernel, outside: Outside, epoch: number, witness: Witness): Pick<RuntimePort, 'handlers' | 'onExit' | 'isAlive' | 'observe'> {
   return {
-    handlers: () => [{ name: '', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true }],
+    handlers: () => HANDLERS.map((name) => ({ name, ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true })),
     isAlive: (process) => kernel.lives(process),
     onExit: (listener) => witness.listen(listener),
     observe: (fx) =>

@@ -1,13 +1,16 @@
 /** Layer store, root file systems and a registry with a few images that share layers. */
 import type { ImagesPort, ResolvedImage } from '../../src/actors/ports/images.ts';
 import type { ImageConfig } from '../../src/actors/ports/specs.ts';
-import type { StoragePort } from '../../src/actors/ports/storage.ts';
+import type { FilesystemUsage, StoragePort } from '../../src/actors/ports/storage.ts';
+import type { FaultKind } from '../../src/base/fault.ts';
 import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, Digest, ImageId } from '../../src/base/ids.ts';
+import { formatReference, parseReference, repositoryOf } from '../../src/oci/image/reference.ts';
 import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
 
-const USAGE = { mountpoint: '/var/lib', usedBytes: 0n, inodesUsed: 0n };
+/** Of so many trees: each as large as the other. */
+const usageOf = (trees: number): FilesystemUsage => ({ mountpoint: '/var/lib', usedBytes: BigInt(trees), inodesUsed: BigInt(trees) });
 
 /** The store. A missing layer is the driver's refusal; a layer that is deleted below a user is a wrong. */
 export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): StoragePort {
@@ -16,9 +19,11 @@ export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): St
   return {
     mountRootfs: ({ id, layers }, fx) => {
       const make = (): void => {
+        if (kernel.rootfs.get(id)?.mounted === true) return;
         const missing = layers.find((layer) => !kernel.layers.has(layer));
-        if (missing !== undefined) fail('notFound', `root file system of ${id}: layer ${missing} is not here`);
-        kernel.rootfs.set(id, { mounted: false, layers });
+        if (missing !== undefined) fail('notFound', `root file system of ${id}: layer ${missing} is not here`, { subject: missing });
+        // what the container wrote is there until the root file system is removed
+        kernel.rootfs.set(id, { mounted: false, layers, files: kernel.rootfs.get(id)?.files ?? 0 });
       };
       return call('storage.mountRootfs', fx, [make, () => setMounted(kernel, id, true)], done);
     },
@@ -32,14 +37,15 @@ export function storageTwin(kernel: Kernel, outside: Outside, epoch: number): St
         layers: [...kernel.layers] as Digest[],
         rootfs: [...kernel.rootfs].map(([id, { mounted }]) => ({ id: id as ContainerId, mounted })),
       })),
-    usage: (fx) => call('storage.usage', fx, [], () => ({ images: USAGE, containers: USAGE })),
+    usage: (fx) => call('storage.usage', fx, [], () => ({ images: usageOf(kernel.layers.size), containers: usageOf(kernel.rootfs.size) })),
   };
 }
 
 function setMounted(kernel: Kernel, id: string, mounted: boolean): void {
   const rootfs = kernel.rootfs.get(id);
   if (rootfs === undefined) return;
-  if (!mounted && kernel.processOf('init', id) !== undefined) fail('outside', `unmount of ${id}: its process uses it`);
+  // the kernel takes the name away and keeps the rest for the process; no right actor does so
+  if (!mounted && rootfs.mounted && kernel.processOf('init', id) !== undefined) kernel.wrongs.push(`unmount of ${id} while its process runs`);
   rootfs.mounted = mounted;
 }
 
@@ -61,33 +67,53 @@ const REGISTRY: Readonly<Record<string, string>> = { 'sim/one:1': 'ab', 'sim/two
 
 export const REFERENCES: readonly string[] = Object.keys(REGISTRY);
 
-function imageOf(reference: string): ResolvedImage {
-  const layers = REGISTRY[reference];
-  if (layers === undefined) return fail('notFound', `${reference}: the registry has no such image`);
-  const number = REFERENCES.indexOf(reference) + 1;
+/** What the registry says no with; undefined where it serves. */
+export type Refuses = (what: 'manifests' | 'layers') => FaultKind | undefined;
+
+/** What the registry has under a reference, by tag or by digest. */
+export function imageOf(reference: string): ResolvedImage {
+  const asked = parseReference(reference);
+  const found = REFERENCES.map(imageAt).find(({ repoTag, repoDigest }) => (asked.digest === undefined ? repoTag : repoDigest) === formatReference(asked));
+  if (found === undefined) return fail('notFound', `pull ${reference}: the registry has no such image`);
+  return asked.digest === undefined ? found : { ...found, repoTag: '' };
+}
+
+function imageAt(reference: string, at: number): ResolvedImage {
+  const asked = parseReference(reference);
+  const letters = REGISTRY[reference] ?? '';
   return {
-    id: `sha256:${hex(String(number))}` as ImageId,
-    repoTag: reference,
-    repoDigest: `${reference.split(':', 1)[0] ?? ''}@sha256:${hex(String(number + 3))}`,
-    layers: [...layers].map((letter) => ({
+    id: `sha256:${hex(String(at + 1))}` as ImageId,
+    repoTag: formatReference(asked),
+    repoDigest: `${repositoryOf(asked)}@sha256:${hex(String(at + 4))}`,
+    layers: [...letters].map((letter) => ({
       digest: `sha256:${hex(letter)}` as Digest, diffId: `sha256:${hex(letter)}` as Digest, mediaType: 'tar', sizeBytes: 1,
     })),
     config: CONFIG,
-    sizeBytes: layers.length,
+    sizeBytes: letters.length,
   };
 }
 
 /** The registry. */
-export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number): ImagesPort {
+export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refuses: Refuses = () => undefined): ImagesPort {
   const call = outside.life(epoch);
+  const ask = (what: 'manifests' | 'layers', attempted: string) => (): void => {
+    const kind = refuses(what);
+    if (kind !== undefined) fail(kind, `${attempted}: the registry refuses`);
+  };
   return {
-    normalise: (reference) => reference,
-    resolve: ({ reference }, fx) => call('images.resolve', fx, [], () => imageOf(reference)),
-    fetchLayer: ({ layer }, fx) => {
+    normalise: (reference) => formatReference(parseReference(reference)),
+    resolve: ({ reference }, fx) => call('images.resolve', fx, [ask('manifests', `pull ${reference}`)], () => imageOf(reference)),
+    fetchLayer: ({ reference, layer }, fx) => {
+      const attempted = `pull ${reference}: layer ${layer.digest}`;
+      const isHere = (): boolean => kernel.layers.has(layer.diffId);
       const begin = (): void => {
-        if (!kernel.layers.has(layer.diffId)) kernel.partials.add(layer.diffId);
+        if (isHere()) return;
+        kernel.downloads += 1;
+        ask('layers', attempted)();
+        kernel.partials.add(layer.diffId);
       };
       const commit = (): void => {
+        if (!isHere()) fx.onBytes(layer.sizeBytes);
         kernel.layers.add(layer.diffId);
         kernel.partials.delete(layer.diffId);
       };

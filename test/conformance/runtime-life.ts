@@ -1,0 +1,171 @@
+/** From the bundle to the end of all that was made: what each call of the runtime port does when nothing fails, also twice, and on what is not there. */
+import { expect, it } from 'vitest';
+import { created, exitOf, factsOf, fx, kindOf, started } from './runtime-stage.ts';
+import type { RuntimeStage } from './runtime-stage.ts';
+import { describeCases } from './suite.ts';
+
+/** Cases of the suite. */
+export const lifeCases = describeCases<RuntimeStage>((of) => {
+  it('handlers: the default one stands under the empty name and under its own, and is ready', () => {
+    const [unnamed, named] = of().port.handlers();
+    expect([unnamed?.name, named?.name, unnamed?.ready, named?.ready, unnamed?.reason]).toStrictEqual(['', 'runc', true, true, '']);
+  });
+
+  it('a life: each step is seen by observe, and the end of all of it too', async () => {
+    const stage = of();
+    const { port } = stage;
+    const wish = stage.container('speaks');
+    expect(await factsOf(stage, wish.id)).toBeUndefined();
+    await port.writeBundle(wish, fx);
+    const nobody = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true };
+    expect(await factsOf(stage, wish.id)).toStrictEqual(nobody);
+    const init = await port.create(wish, fx);
+    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, process: 'created', init, monitorAlive: true });
+    port.watch({ ...wish, init });
+    await port.start(wish, fx);
+    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, process: 'running', init, monitorAlive: true });
+    expect(port.isAlive(init)).toBe(true);
+    await stage.until(() => stage.lines(wish).current?.length === 1);
+    await port.kill({ ...wish, init, signal: 'SIGTERM' }, fx);
+    const exit = await exitOf(stage, wish.id);
+    expect(exit).toMatchObject({ exitCode: 143, oomKilled: false, reason: 'Error', message: '', observedBy: 'exitFile' });
+    await stage.until(async () => (await factsOf(stage, wish.id))?.monitorAlive === false);
+    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, exitFile: exit });
+    expect([port.isAlive(init), await port.readExit(wish, fx)]).toStrictEqual([false, exit]);
+    await port.delete(wish, fx);
+    await port.delete(wish, fx);
+    expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, exitFile: exit });
+    await port.forgetExit(wish, fx);
+    await port.forgetExit(wish, fx);
+    expect([await factsOf(stage, wish.id), await port.readExit(wish, fx)]).toStrictEqual([nobody, undefined]);
+    await port.destroy({ ...wish, ended: true }, fx);
+    await port.destroy(wish, fx);
+    expect(await factsOf(stage, wish.id)).toBeUndefined();
+  });
+
+  it('a bundle can be written again before it is used', async () => {
+    const stage = of();
+    const wish = stage.container('zero');
+    expect(await stage.port.writeBundle(wish, fx)).toStrictEqual(await stage.port.writeBundle(wish, fx));
+    await stage.port.start(await created(stage, wish), fx);
+    expect((await exitOf(stage, wish.id))?.exitCode).toBe(0);
+  });
+
+  it('a handler that is not configured is notFound', async () => {
+    const stage = of();
+    const wish = { ...stage.container('zero'), handler: 'absent' };
+    expect(await kindOf(stage.port.writeBundle(wish, fx))).toBe('notFound');
+    expect(await kindOf(stage.port.start(wish, fx))).toBe('notFound');
+  });
+
+  it('create without a bundle is notFound and leaves nothing', async () => {
+    const stage = of();
+    const wish = stage.container('zero');
+    expect(await kindOf(stage.port.create(wish, fx))).toBe('notFound');
+    expect(await factsOf(stage, wish.id)).toBeUndefined();
+  });
+
+  it('start of what was never made, and again of what runs, is outside; what runs goes on', async () => {
+    const stage = of();
+    expect(await kindOf(stage.port.start(stage.container('zero'), fx))).toBe('outside');
+    const one = await started(stage, 'speaks');
+    expect(await kindOf(stage.port.start(one, fx))).toBe('outside');
+    await stage.speak(one);
+    expect([await factsOf(stage, one.id), stage.told(one.id)]).toMatchObject([{ process: 'running', init: one.init }, []]);
+  });
+
+  it('start of what has ended is outside', async () => {
+    const stage = of();
+    const one = await started(stage, 'zero');
+    await exitOf(stage, one.id);
+    expect(await kindOf(stage.port.start(one, fx))).toBe('outside');
+  });
+
+  it('delete refuses a process that runs, with outside, and has nothing to do where nothing is', async () => {
+    const stage = of();
+    const one = await started(stage, 'speaks');
+    expect(await kindOf(stage.port.delete(one, fx))).toBe('outside');
+    expect(await factsOf(stage, one.id)).toMatchObject({ process: 'running', init: one.init });
+    await stage.port.delete(stage.container('zero'), fx);
+  });
+
+  it.each(['nothing', 'a bundle', 'a container that waits for start', 'a running container', 'an ended container'])('destroy of %s, twice', async (what) => {
+    const stage = of();
+    const { port } = stage;
+    const wish = stage.container(what === 'an ended container' ? 'seven' : 'speaks');
+    if (what !== 'nothing') await port.writeBundle(wish, fx);
+    const init = what === 'nothing' || what === 'a bundle' ? undefined : await port.create(wish, fx);
+    if (init !== undefined) port.watch({ ...wish, init });
+    if (what.includes('running') || what.includes('ended')) await port.start(wish, fx);
+    if (what.includes('ended')) await exitOf(stage, wish.id);
+    await port.destroy(wish, fx);
+    await port.destroy(wish, fx);
+    expect(await factsOf(stage, wish.id)).toBeUndefined();
+    if (init !== undefined) expect(port.isAlive(init)).toBe(false);
+    // the end of what is not wanted any more is no news
+    expect(stage.told(wish.id).length > 0).toBe(what.includes('ended'));
+    expect(await port.readExit(wish, fx)).toBeUndefined();
+  });
+
+  it('a destroyed container can be made again under its id', async () => {
+    const stage = of();
+    const wish = stage.container('zero');
+    const first = await created(stage, wish);
+    await stage.port.destroy(wish, fx);
+    const second = await created(stage, wish);
+    expect([stage.port.isAlive(first.init), stage.port.isAlive(second.init)]).toStrictEqual([false, true]);
+    await stage.port.start(second, fx);
+    expect((await exitOf(stage, wish.id))?.exitCode).toBe(0);
+  });
+
+  it('one container is not touched by the destruction of another', async () => {
+    const stage = of();
+    const [one, two] = [await started(stage, 'speaks'), await started(stage, 'speaks')];
+    await stage.port.destroy(one, fx);
+    await stage.speak(two);
+    expect([await factsOf(stage, two.id), stage.lines(two).current]).toMatchObject([{ process: 'running', init: two.init }, [1, 2]]);
+  });
+
+  it('the pause process: one however often it is started, gone however often it is destroyed', async () => {
+    const { port, pause } = of();
+    await port.destroyPause(pause, fx);
+    const process = await port.startPause(pause, fx);
+    expect(await port.startPause(pause, fx)).toStrictEqual(process);
+    expect([port.isAlive(process), await port.observe(fx)]).toStrictEqual([true, { containers: [], pauses: [{ id: pause.id, process }] }]);
+    await port.destroyPause(pause, fx);
+    await port.destroyPause(pause, fx);
+    expect([port.isAlive(process), await port.observe(fx)]).toStrictEqual([false, { containers: [], pauses: [] }]);
+  });
+
+  it('F85 a pause process that was killed leaves leftovers without a process, and can be started anew', async () => {
+    const stage = of();
+    const { port, pause } = stage;
+    const first = await port.startPause(pause, fx);
+    stage.killPause(first);
+    await stage.until(() => !port.isAlive(first));
+    expect((await port.observe(fx)).pauses).toStrictEqual([{ id: pause.id, process: undefined }]);
+    const second = await port.startPause(pause, fx);
+    expect([port.isAlive(first), port.isAlive(second)]).toStrictEqual([false, true]);
+    await port.destroyPause(pause, fx);
+  });
+
+  it('a driver that knows nothing sees what is there, and goes on with it', async () => {
+    const stage = of();
+    const [waits, runs] = [await created(stage, stage.container('zero')), await started(stage, 'speaks')];
+    const process = await stage.port.startPause(stage.pause, fx);
+    await stage.restart();
+    const { port } = stage;
+    expect([await factsOf(stage, waits.id), await factsOf(stage, runs.id)]).toMatchObject([
+      { process: 'created', init: waits.init, monitorAlive: true },
+      { process: 'running', init: runs.init, monitorAlive: true },
+    ]);
+    expect((await port.observe(fx)).pauses).toStrictEqual([{ id: stage.pause.id, process }]);
+    expect(await port.startPause(stage.pause, fx)).toStrictEqual(process);
+    port.watch(waits);
+    await port.start(waits, fx);
+    expect((await exitOf(stage, waits.id))?.exitCode).toBe(0);
+    await port.destroy(runs, fx);
+    await port.destroyPause(stage.pause, fx);
+    expect((await port.observe(fx)).pauses).toStrictEqual([]);
+  });
+});
