@@ -95,7 +95,17 @@ export const cases: Readonly<Record<string, SpecInput>> = {
   }),
   'mounts-slave-only': inputOf({ input: mounts(mountOf('/slave', { propagation: 'hostToContainer' })) }),
   'mounts-recursive-read-only': inputOf({ input: mounts(mountOf('/ro', { readonly: true, recursiveReadOnly: true })) }),
+  'mounts-options': inputOf({ input: mounts(mountOf('/all', { options: ['nodev', 'noexec', 'nosuid'] }), mountOf('/one', { readonly: true, options: ['noexec'] })) }),
+  'mounts-image-volume': inputOf({
+    input: { mounts: [{ mount: mountOf('/models', { hostPath: '', readonly: true, options: ['noexec'], image: { id: inputOf().spec.imageId, subPath: 'a' } }), source: '/var/lib/troupe/containers/c/volumes/1/a' }] },
+  }),
+  'mounts-image-volume-recursive': inputOf({
+    input: { mounts: [{ mount: mountOf('/models', { hostPath: '', readonly: true, recursiveReadOnly: true, image: { id: inputOf().spec.imageId, subPath: '' } }), source: '/var/lib/troupe/containers/c/volumes/1' }] },
+  }),
+  'mounts-over-ours': inputOf({ input: mounts(mountOf('/etc/resolv.conf'), mountOf('/dev/shm'), mountOf('/proc/acpi', { readonly: true }), mountOf('/sys/fs/cgroup')) }),
+  'mounts-mapped': inputOf({ input: mounts(mountOf('/mapped', { idMappings: user, readonly: true }), mountOf('/plain', { readonly: true })) }),
   devices: inputOf({ input: { devices: [kvm, loop] } }),
+  'devices-fifo-and-none': inputOf({ input: { devices: [{ ...kvm, path: '/dev/kvm-none', permissions: '' }, { ...loop, permissions: 'r' }] } }),
   'resources-all': inputOf({
     resources: {
       cpuPeriod: 100_000n,
@@ -109,6 +119,17 @@ export const cases: Readonly<Record<string, SpecInput>> = {
       unified: { 'memory.high': '134217728' },
     },
   }),
+  'resources-swap-without-end': inputOf({ resources: { memoryLimitBytes: 67_108_864n, memorySwapLimitBytes: -1n } }),
+  'resources-quota-without-end': inputOf({ resources: { cpuQuota: -1n, cpuPeriod: 100_000n, cpuShares: 2n } }),
+  'resources-cpusets': inputOf({ resources: { cpusetCpus: '1', cpusetMems: '0-1' } }),
+  'resources-int64': inputOf({ resources: { memoryLimitBytes: 2n ** 63n - 1n, memorySwapLimitBytes: 2n ** 63n - 1n } }),
+  'resources-hugepages': inputOf({ resources: { hugepageLimits: [{ pageSize: '2MB', limitBytes: 4_194_304n }, { pageSize: '1GB', limitBytes: 0n }] } }),
+  'rlimits-by-configuration': inputOf({
+    host: { rlimits: [{ type: 'RLIMIT_CORE', soft: 0n, hard: 2n ** 64n - 1n }, { type: 'RLIMIT_MEMLOCK', soft: 65_536n, hard: 65_536n }, { type: 'RLIMIT_NOFILE', soft: 4096n, hard: 8192n }] },
+  }),
+  'privileged-read-only-root': inputOf({ security: { privileged: true, readonlyRootfs: true, noNewPrivs: false }, sandbox: { privileged: true } }),
+  'new-privileges-allowed': inputOf({ security: { noNewPrivs: false } }),
+  'host-network-own-ipc': inputOf({ sandbox: { namespaces: { ...nodeAll, ipc: 'pod', pid: 'container' }, hostname: '' }, security: { namespaces: { ...nodeAll, ipc: 'pod', pid: 'container' } } }),
   'resources-memory-without-swap': inputOf({ resources: { memoryLimitBytes: 67_108_864n } }),
   'resources-no-swap-controller': inputOf({ resources: { memoryLimitBytes: 67_108_864n, memorySwapLimitBytes: -1n }, host: { swapLimits: false } }),
   'resources-hugepages-dropped': inputOf({ resources: { hugepageLimits: [{ pageSize: '2MB', limitBytes: 0n }] }, host: { hugepageSizes: [] } }),

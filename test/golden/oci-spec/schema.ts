@@ -2,6 +2,7 @@
  * What the OCI runtime specification 1.0.2 says of config.json, as far as we write it, in our own words: known members
  * only, the right types, and the rules between members. Gives every violation with its place.
  */
+import { HOOK_KINDS } from '../../../src/oci/runtime/spec/types.ts';
 import { CAPABILITY_NAMES } from '../../../src/oci/runtime/spec/capabilities.ts';
 
 type Check = (value: unknown, at: string, found: string[]) => void;
@@ -61,6 +62,9 @@ const action = matching(/^SCMP_ACT_[A-Z_]+$/u);
 
 const idMappings = list(record({ containerID: natural, hostID: natural, size: range(1, 2 ** 32 - 1) }));
 
+const variables = list(matching(/^[^=\0]+=[^\0]*$/su));
+const hooks = list(record({ path: absolute }, { args: list(text), env: variables, timeout: range(1, 2 ** 31 - 1) }));
+
 const DOCUMENT = record({
   ociVersion: matching(/^1\.0\.2$/u),
   process: record(
@@ -68,7 +72,7 @@ const DOCUMENT = record({
       terminal: flag,
       user: record({ uid: range(0, 2 ** 31 - 1), gid: range(0, 2 ** 31 - 1), additionalGids: list(range(0, 2 ** 31 - 1)) }),
       args: list(text),
-      env: list(matching(/^[^=\0]+=[^\0]*$/su)),
+      env: variables,
       cwd: absolute,
       capabilities: record({ bounding: capabilities, effective: capabilities, permitted: capabilities, inheritable: capabilities, ambient: capabilities }),
       rlimits: list(record({ type: matching(/^RLIMIT_[A-Z]+$/u), soft: natural, hard: natural })),
@@ -83,7 +87,7 @@ const DOCUMENT = record({
   linux: record(
     {
       namespaces: list(record({ type: oneOf('mount', 'pid', 'network', 'ipc', 'uts', 'cgroup', 'user') }, { path: absolute })),
-      devices: list(record({ path: absolute, type: oneOf('c', 'b'), major: natural, minor: natural, fileMode: range(0, 0o777), uid: natural, gid: natural })),
+      devices: list(record({ path: absolute, type: oneOf('c', 'b', 'p'), major: natural, minor: natural, fileMode: range(0, 0o777), uid: natural, gid: natural })),
       cgroupsPath: absolute,
       resources: record(
         { devices: list(record({ allow: flag, access }, { type: oneOf('a', 'b', 'c'), major: natural, minor: natural })) },
@@ -100,6 +104,7 @@ const DOCUMENT = record({
     {
       uidMappings: idMappings,
       gidMappings: idMappings,
+      intelRdt: record({}, { closID: text, l3CacheSchema: text, memBwSchema: text, schemata: list(text), enableMonitoring: flag, enableCMT: flag, enableMBM: flag }),
       rootfsPropagation: oneOf('rshared', 'rslave', 'rprivate'),
       seccomp: record(
         {
@@ -116,6 +121,8 @@ const DOCUMENT = record({
       ),
     },
   ),
+}, {
+  hooks: record({}, Object.fromEntries(HOOK_KINDS.map((kind) => [kind, hooks]))),
 });
 
 interface Between {
