@@ -343,6 +343,8 @@ export const monitorLimits = {
 export const driverLimits = {
   /** Bytes of the runtime's state file and of a bundle's config.json: some 40 KiB each; 4000 mounts and variables fit in. */
   stateFileBytes: 8 * 1024 * 1024,
+  /** Bytes of a state file that one read takes; a larger one is read again. */
+  stateFileUsualBytes: 64 * 1024,
   /** Bytes of our own record beside a bundle. */
   recordBytes: 64 * 1024,
   /** Handlers of earlier configurations that are read back at start: a node has a handful. */
@@ -356,6 +358,8 @@ export const driverLimits = {
   execArgumentBytes: 1024 * 1024,
   /** ms for a handler's probe (`features`, `--version`): 5 ms usual. */
   probeMs: 10_000,
+  /** ms after a start with what an earlier probe found until the handlers are probed again: recovery is over by then. */
+  probeAgainMs: 10_000,
   /** ms from the end of init until its exit file must be there while the monitor lives (F40). */
   exitFileMs: 10_000,
   /** ms between two looks for a late exit file. */

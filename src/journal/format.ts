@@ -44,10 +44,7 @@ export function frame(record: JournalRecord): Uint8Array {
 }
 
 function checksum(framed: Uint8Array): number {
-  const covered = new Uint8Array(framed.length - 4);
-  covered.set(framed.subarray(0, 4));
-  covered.set(framed.subarray(FRAME_BYTES), 4);
-  return crc32c(covered);
+  return crc32c(framed.subarray(FRAME_BYTES), crc32c(framed.subarray(0, 4)));
 }
 
 export interface Parsed {

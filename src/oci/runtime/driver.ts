@@ -3,7 +3,6 @@
  * EffectContext, without policy. What is known is read from files and /proc each time, never remembered, so that a
  * restarted daemon sees what this one sees.
  */
-import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../actors/ports/runtime.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
@@ -25,10 +24,10 @@ import { destroyPause, startPause } from './driver-pause.ts';
 import { endOrphanExecs } from './exec-orphans.ts';
 import { update } from './driver-update.ts';
 import { execSync } from './exec.ts';
-import { probeHandler } from './handler-probe.ts';
+import { HandlerProbes } from './handler-probes.ts';
 import { readHandlerRecords, writeHandlerRecords } from './handler-records.ts';
 import { HandlerTable } from './handlers.ts';
-import type { Handler, HandlerConfig } from './handlers.ts';
+import type { HandlerConfig } from './handlers.ts';
 import { observe } from './observe.ts';
 import { startArgv } from './runc.ts';
 import type { SpecHandler } from './spec/input.ts';
@@ -63,31 +62,26 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const moves = new CheapMoves(options.cgroups, options.clock);
   const parts: DriverParts = { ...options, table, moves };
   const exits = new Exits(parts);
-  const standInDir = join(layout.root, 'stand-ins');
-  const probe = async (): Promise<void> => {
-    const ofMachine = options.userNamespaces?.() ?? Promise.resolve(false);
-    const probeOne = async (handler: Handler): Promise<void> => {
-      const result = await probeHandler(handler, { ...options, standInDir });
-      table.set(handler.name, { ...result, userNamespaces: result.userNamespaces && (await ofMachine) });
-    };
-    await Promise.all(table.all().map(probeOne));
-  };
+  const probes = new HandlerProbes(parts);
   return {
     async open(): Promise<void> {
       // the process of an exec comes to us when the runtime ends; monitors come, too
       reapOrphans();
       await recallHandlers(parts);
-      await Promise.all([probe(), exits.open(), endOrphanExecs(parts)]);
+      await Promise.all([probes.open(), exits.open(), endOrphanExecs(parts)]);
     },
-    probe,
+    probe: () => probes.probe(),
     reload: async (handlers, defaultHandler) => {
       table.replace(handlers, defaultHandler);
       await keepHandlers(parts);
-      await probe();
+      await probes.probe();
     },
     specHandler: (name) => table.specHandler(name),
     streams: () => createStreamsDriver(parts),
-    close: () => exits.close(),
+    close: () => {
+      probes.close();
+      exits.close();
+    },
     handlers: () => table.statuses(),
     writeBundle: (input, fx) => moves.during(() => writeBundle(parts, input, fx)),
     create: (input, fx) => moves.during((ready) => create(parts, input, fx, ready)),
