@@ -76,6 +76,8 @@ export class Client {
   }
 
   async reopenLog(id: ContainerId): Promise<void> {
+    // a kubelet renames it first; whoever asks for one that is short has not
+    this.#world.kernel.logs.rotateLong(id);
     await this.#world.call('ReopenContainerLog', this.#deadlineMs(), (troupe, call) => troupe.reopenLog(id, call));
   }
 

@@ -7,6 +7,8 @@ import { pinsOf } from '../../src/actors/recovery/plan.ts';
 import type { Ledger } from '../../src/actors/recovery/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { actorLimits } from '../../src/base/limits.ts';
+import { checkContainers } from './invariant-containers.ts';
+import { checkLogs } from './invariant-logs.ts';
 import type { World } from './world.ts';
 
 export interface Broken {
@@ -42,6 +44,8 @@ export class Invariants {
     const { kernel, history, troupe, ledger, serving, events } = this.#world;
     const [wrong] = kernel.wrongs;
     if (wrong !== undefined) return { invariant: 'I1', detail: wrong };
+    const log = checkLogs(kernel);
+    if (log !== undefined) return log;
     const [told] = history.wrongs;
     if (told !== undefined) return { invariant: told.split(' ', 1)[0] ?? '', detail: told };
     if (troupe === undefined || ledger === undefined || !serving) return undefined;
@@ -52,6 +56,7 @@ export class Invariants {
     return (
       this.#structure(sandboxes, containers) ??
       this.#noticed(sandboxes) ??
+      checkContainers(this.#world, containers) ??
       this.#limits(containers, ledger) ??
       this.#owners(ledger) ??
       this.#leases() ??

@@ -17,6 +17,9 @@ export interface ContainerLog {
   excused: boolean;
 }
 
+/** Few, so that both happen: a reopen of a log that was renamed, and of one that was not. */
+const LONG_LINES = 2;
+
 export class Logs {
   /** Ids whose log changed since somebody looked. */
   readonly changed = new Set<string>();
@@ -63,6 +66,11 @@ export class Logs {
     if (log?.current === undefined) return;
     log.rotated.push(log.current);
     log.current = undefined;
+  }
+
+  /** The kubelet renames what has grown long. */
+  rotateLong(id: string): void {
+    if ((this.#logs.get(id)?.current?.length ?? 0) >= LONG_LINES) this.rotate(id);
   }
 
   /** Whether the monitor writes the file at the path. */

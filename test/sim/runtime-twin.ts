@@ -145,10 +145,12 @@ function kill(kernel: Kernel, id: ContainerId, init: ProcessIdentity, signal: st
   else kernel.terminate(id, init);
 }
 
-/** Lines are written before, meanwhile and after; told to reopen the file at the path, the monitor would put an empty one over it. */
+/** The driver asks for it where the monitor has another file than the one at the path: it would put an empty one over it. */
 function reopenLog(kernel: Kernel, id: ContainerId): void {
   if (kernel.processOf('monitor', id) === undefined) fail('wrongState', `reopen log of container ${id}: its monitor has ended`, { subject: id });
   if (!kernel.logs.isCurrent(id)) kernel.logs.reopen(id);
+  // it goes on in the new one
+  kernel.speak(id, kernel.program(id).lastLines ?? 1);
 }
 
 function writeBundle(kernel: Kernel, id: ContainerId, sandboxId: SandboxId, handler: string): void {
