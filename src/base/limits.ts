@@ -584,6 +584,8 @@ export const introspectionLimits = {
   processesBelow: 16,
   /** Threads of such a process whose children are looked at: runc has some ten. */
   threads: 64,
+  /** Actors of a list that are put into words before the event loop gets its turn: some 2 ms. */
+  actorsPerTurn: 64,
 } as const;
 
 /** The introspection page's HTTP server and the metrics. */
@@ -782,4 +784,34 @@ export const nriLimits = {
 export const memoryLimits = {
   /** ms between two times that unused memory is given back: long enough to cost nothing, short for what a burst of pods leaves. */
   trimEveryMs: 10_000,
+} as const;
+
+/** Shims of containerd's runtime v2: see src/oci/shim. */
+export const shimLimits = {
+  /** Bytes that a shim's `start` or `delete` may print: an address, or a message of a few fields. */
+  startOutputBytes: 64 * 1024,
+  /** Characters of a Unix socket's path: sun_path without its NUL. */
+  socketPathChars: 107,
+  /** ms to connect to a shim's socket, which listens before `start` ends. */
+  connectMs: 5000,
+  /** ms for one call that is to be quick, such as State; a shim of a virtual machine asks its guest. */
+  callMs: 10_000,
+  /** ms for the answers of all shims at the start of the daemon: one that hangs must not hold up the node. */
+  observeMs: 5000,
+  /** ms that what a container has written is awaited after its end, until it stands in the log. */
+  flushMs: 2000,
+  /** ms between two looks at a log that is being written to its end. */
+  flushLookMs: 10,
+  /** ms of the first and of the longest wait before a shim is asked again that has cut a call off. */
+  retryFirstMs: 20,
+  retryLastMs: 1000,
+  /** ms for a sandbox's task and its shim to end by themselves once they were told. */
+  endMs: 10_000,
+  /** ms for `delete` of a shim that is gone: it takes away what the machine still has of the container. */
+  deleteMs: 60_000,
+  /** Characters of one line of a shim's log, and bytes that wait for its end. */
+  logLineChars: 1024,
+  logPendingBytes: 64 * 1024,
+  /** Connections of shims that report events: one or two each. */
+  eventConnections: 4096,
 } as const;

@@ -52,6 +52,8 @@ export interface Layout {
 
   /** `<state>/runtimes`: one state root (runc's --root) per handler. */
   readonly runtimesDir: string;
+  /** `<state>/shims`: our socket for their events, and theirs where they take a directory from us. */
+  readonly shimsDir: string;
   /** `<state>/handlers`: what is kept of each handler that was configured. */
   readonly handlersDir: string;
   runtimeRoot(handler: string): string;
@@ -133,6 +135,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     pin: (id, kind) => join(pinsDir, id, kind),
     runtimesDir,
     handlersDir: join(state, 'handlers'),
+    shimsDir: join(state, 'shims'),
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
     pauseRootfs: join(root, 'pause-rootfs'),
     usernsProgram: join(root, 'userns-program'),

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { FaultError, fail, fault, printable } from '../base/fault.ts';
+import type { Fault } from '../base/fault.ts';
 import { ttrpcLimits } from '../base/limits.ts';
 import { TTRPC_TYPE } from '../base/ttrpc-frames.ts';
 import type { TtrpcFrame } from '../base/ttrpc-frames.ts';
@@ -84,6 +85,20 @@ export class TtrpcClient {
     return decodeMessage(method.output, body);
   }
 
+  /** As `call`; undefined when the other end does not know what the call is about, or says that it has ended. */
+  async callIfThere<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>,
+    message: MessageInitShape<I>,
+    call: TtrpcCall = {},
+  ): Promise<MessageShape<O> | undefined> {
+    try {
+      return await this.call(method, message, call);
+    } catch (thrown) {
+      if (thrown instanceof FaultError && saysGone(thrown.fault)) return undefined;
+      throw thrown;
+    }
+  }
+
   /** Ends the connection; calls that wait reject. Repeatable. */
   close(): void {
     this.#connection.close();
@@ -158,4 +173,9 @@ export function connectUnix(path: string, { clock, timeoutMs }: { readonly clock
       resolve(socket);
     });
   });
+}
+
+/** Shims that lose the code on the way (old ones answer Unknown) still say it in words. */
+function saysGone({ kind, message }: Fault): boolean {
+  return kind === 'notFound' || /not found|does not exist|already finished|process already exited/iu.test(message);
 }

@@ -9,6 +9,7 @@ import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
 import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
 import { codeOf } from '../../host/errno.ts';
+import type { Layout } from '../../host/layout.ts';
 import { isScope } from '../../host/slices.ts';
 import type { Systemd } from '../../host/systemd.ts';
 import { poll } from '../monitor/wait.ts';
@@ -85,8 +86,16 @@ export function refuseSurvivors(id: Id, pids: readonly number[]): void {
  */
 export async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, path: string): Promise<number> {
   const counted = await oomKills(cgroups, path);
-  if (counted !== undefined || !isScope(path)) return counted ?? 0;
+  if (counted !== undefined && counted > 0) return counted;
+  // in a virtual machine the kernel that counts is not ours
+  if (await exists(oomTold(layout, id))) return 1;
+  if (counted !== undefined || !isScope(path)) return 0;
   return (await exists(join(layout.bundleDir(id), 'oom'))) ? 1 : 0;
+}
+
+/** An empty file there says that a container's shim has told of an OOM kill in it. */
+export function oomTold(layout: Layout, id: ContainerId): string {
+  return join(layout.containerDir(id), 'oom-told');
 }
 
 /** Removes a cgroup without processes; the kernel calls it busy for a moment after the last one ended (F48). */

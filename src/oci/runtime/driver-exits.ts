@@ -102,6 +102,13 @@ export class Exits {
     this.#background(this.#watchProcesses(watched, input.init));
   }
 
+  /** Another witness's fact, for what no file can tell. */
+  report(id: ContainerId, exit: ExitFact): void {
+    if (this.#isClosed) return;
+    this.unwatch(id);
+    this.#emit(id, exit);
+  }
+
   unwatch(id: ContainerId): void {
     const watched = this.#watched.get(id);
     this.#watched.delete(id);

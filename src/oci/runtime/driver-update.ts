@@ -32,7 +32,7 @@ export async function update(
 }
 
 /** v1 answers EBUSY after some limits were set already, v2 kills: neither is what a resize means (KEP-1287). */
-async function refuseTooSmall(
+export async function refuseTooSmall(
   parts: DriverParts,
   cgroup: string,
   limit: bigint | undefined,

@@ -17,6 +17,8 @@ import { prepareNewLog } from './bundle-log.ts';
 import { create, writeBundle } from './driver-create.ts';
 import { deleteState, destroy, forgetExit } from './driver-destroy.ts';
 import { Exits } from './driver-exits.ts';
+import { stepsByKind } from './driver-kinds.ts';
+import type { KindSteps } from './driver-kinds.ts';
 import { kill, killAll } from './driver-kill.ts';
 import { isAlive, marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
@@ -31,6 +33,7 @@ import type { HandlerConfig } from './handlers.ts';
 import { observe } from './observe.ts';
 import { startArgv } from './runc.ts';
 import type { SpecHandler } from './spec/input.ts';
+import { createShimDriver } from '../shim/driver.ts';
 import { createStreamsDriver } from './stream-driver.ts';
 import type { StreamsDriver } from './stream-driver.ts';
 
@@ -62,28 +65,8 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const moves = new CheapMoves(options.cgroups, options.clock);
   const parts: DriverParts = { ...options, table, moves };
   const exits = new Exits(parts);
-  const probes = new HandlerProbes(parts);
-  return {
-    async open(): Promise<void> {
-      // the process of an exec comes to us when the runtime ends; monitors come, too
-      reapOrphans();
-      await recallHandlers(parts);
-      await Promise.all([probes.open(), exits.open(), endOrphanExecs(parts)]);
-    },
-    probe: () => probes.probe(),
-    reload: async (handlers, defaultHandler) => {
-      table.replace(handlers, defaultHandler);
-      await keepHandlers(parts);
-      await probes.probe();
-    },
-    specHandler: (name) => table.specHandler(name),
-    streams: () => createStreamsDriver(parts),
-    close: () => {
-      probes.close();
-      exits.close();
-    },
-    handlers: () => table.statuses(),
-    writeBundle: (input, fx) => moves.during(() => writeBundle(parts, input, fx)),
+  const shims = createShimDriver(parts, exits);
+  const oci: KindSteps = {
     create: (input, fx) => moves.during((ready) => create(parts, input, fx, ready)),
     start: (input, fx) => start(parts, input, fx),
     update: (input, fx) => update(parts, input, fx),
@@ -95,16 +78,41 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
       exits.unwatch(input.id);
       return destroy(parts, input, fx);
     },
+    watch: (input) => exits.watch(input),
+    startPause: (input, fx) => startPause(parts, input, fx),
+    destroyPause: (input, fx) => destroyPause(parts, input, fx),
+    execSync: (input, fx) => moves.during(() => execSync(parts, input, fx)),
+  };
+  const probes = new HandlerProbes(parts);
+  return {
+    async open(): Promise<void> {
+      // the process of an exec comes to us when the runtime ends; monitors come, too
+      reapOrphans();
+      await recallHandlers(parts);
+      await Promise.all([probes.open(), exits.open(), endOrphanExecs(parts), shims.open()]);
+    },
+    probe: () => probes.probe(),
+    reload: async (handlers, defaultHandler) => {
+      table.replace(handlers, defaultHandler);
+      await keepHandlers(parts);
+      await probes.probe();
+    },
+    specHandler: (name) => table.specHandler(name),
+    streams: () => createStreamsDriver(parts, shims),
+    close: () => {
+      probes.close();
+      exits.close();
+      shims.close();
+    },
+    handlers: () => table.statuses(),
+    writeBundle: (input, fx) => moves.during(() => writeBundle(parts, input, fx)),
+    ...stepsByKind(table, oci, shims),
     readExit: (input) => exits.read(input.id),
     forgetExit: (input) => forgetExit(parts, input.id),
     onExit: (listener) => exits.listen(listener),
-    watch: (input) => exits.watch(input),
     reopenLog: (input, fx) => reopenLog(parts, input, fx),
-    execSync: (input, fx) => moves.during(() => execSync(parts, input, fx)),
     isAlive,
-    startPause: (input, fx) => startPause(parts, input, fx),
-    destroyPause: (input, fx) => destroyPause(parts, input, fx),
-    observe: (fx) => observe(parts, (id) => exits.read(id), fx),
+    observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
   };
 }
 

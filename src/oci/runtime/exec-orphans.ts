@@ -82,11 +82,11 @@ async function callsFor(directory: string): Promise<ProcessIdentity[]> {
 async function processOf(directory: string, note: ContainerNote): Promise<ProcessIdentity | undefined> {
   const pid = await readPidFile(execPidFile(directory));
   const identity = pid === undefined ? undefined : processIdentity(pid);
-  return identity !== undefined && isIn(identity.pid, basename(note.cgroup)) && processExists(identity) ? identity : undefined;
+  return identity !== undefined && isInCgroup(identity.pid, basename(note.cgroup)) && processExists(identity) ? identity : undefined;
 }
 
 /** Whether the process is in a cgroup with this directory in its path, in any hierarchy. */
-function isIn(pid: number, name: string): boolean {
+export function isInCgroup(pid: number, name: string): boolean {
   try {
     // procfs: answers from memory
     const lines = readFileSync(`/proc/${pid}/cgroup`, 'latin1').split('\n');

@@ -6,6 +6,7 @@ import { fail, printable, toFault } from '../../base/fault.ts';
 import { driverLimits, monitorLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { runTool } from '../../host/process-tool.ts';
+import { probeShim } from '../shim/probe.ts';
 import { nothingProbed } from './handlers.ts';
 import type { HandlerConfig, ProbeResult } from './handlers.ts';
 import { hybridControllers, writeStandIn } from './hide-unified.ts';
@@ -20,6 +21,7 @@ export interface ProbeOptions {
 
 /** Looks whether the handler's binary works here and what it can. Never rejects: a failure is the reason. */
 export async function probeHandler(handler: HandlerConfig, options: ProbeOptions): Promise<ProbeResult> {
+  if (handler.kind === 'vm') return probeShim(handler, options);
   const no = (reason: string): ProbeResult => ({ ready: false, reason, ...nothingProbed });
   if (handler.missing !== undefined) return no(handler.missing);
   try {

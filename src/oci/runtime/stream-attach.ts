@@ -18,7 +18,6 @@ import { KernelError, errnoName, must } from '../../host/errno.ts';
 import { AF_UNIX, O_CLOEXEC, O_DIRECTORY, O_PATH, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET } from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
 import { PolledDescriptor } from '../../host/polled-descriptor.ts';
-import { resizeTerminal } from '../monitor/control.ts';
 import { pause, within } from '../monitor/wait.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { unixAddress } from './stream-console.ts';
@@ -130,11 +129,12 @@ class Hub {
     return written;
   }
 
-  /** A client with stdin has ended it, or has gone. */
-  endStdin(): void {
-    if (!this.#stdinOnce || this.#isStdinOver) return;
+  /** A client with stdin has ended it, or has gone. True where that is the end of the container's. */
+  endStdin(): boolean {
+    if (!this.#stdinOnce || this.#isStdinOver) return false;
     this.#isStdinOver = true;
     void this.#writing.then(() => this.#socket.end());
+    return true;
   }
 
   leave(listener: Listener): void {
@@ -146,13 +146,22 @@ class Hub {
   }
 }
 
+/** Who has a container's terminal, and its stdin behind the monitor's. */
+export interface Terminals {
+  resize(input: ContainerInput, size: TerminalSize): Promise<void>;
+  /** The monitor has been told that no more stdin will come. */
+  stdinEnded(input: ContainerInput): void;
+}
+
 /** The attached clients of all containers. */
 export class Attachments {
   readonly #parts: DriverParts;
+  readonly #terminals: Terminals;
   readonly #hubs = new Map<ContainerId, Promise<Hub>>();
 
-  constructor(parts: DriverParts) {
+  constructor(parts: DriverParts, terminals: Terminals) {
     this.#parts = parts;
+    this.#terminals = terminals;
   }
 
   /** As `StreamsPort.attach`. */
@@ -161,13 +170,17 @@ export class Attachments {
     const hub = await this.#hub(input, fx.signal);
     const listener = hub.listen();
     try {
-      await new Attachment(this.#parts, input, client, fx).run(hub, listener);
+      await new Attachment({ parts: this.#parts, terminals: this.#terminals, input, client, fx }).run(hub, listener);
     } finally {
       listener.end();
       client.stdin?.cancel();
-      if (client.stdin !== undefined && !input.spec.tty) hub.endStdin();
+      if (client.stdin !== undefined && !input.spec.tty) this.#endStdin(hub, input);
       hub.leave(listener);
     }
+  }
+
+  #endStdin(hub: Hub, input: ContainerInput): void {
+    if (hub.endStdin()) this.#terminals.stdinEnded(input);
   }
 
   /** Ends all connections; containers go on. */
@@ -196,15 +209,25 @@ export class Attachments {
   }
 }
 
+interface Stay {
+  readonly parts: DriverParts;
+  readonly terminals: Terminals;
+  readonly input: ContainerInput;
+  readonly client: ClientStreams;
+  readonly fx: EffectContext;
+}
+
 /** One client's stay. */
 class Attachment {
   readonly #parts: DriverParts;
+  readonly #terminals: Terminals;
   readonly #input: ContainerInput;
   readonly #client: ClientStreams;
   readonly #fx: EffectContext;
 
-  constructor(parts: DriverParts, input: ContainerInput, client: ClientStreams, fx: EffectContext) {
+  constructor({ parts, terminals, input, client, fx }: Stay) {
     this.#parts = parts;
+    this.#terminals = terminals;
     this.#input = input;
     this.#client = client;
     this.#fx = fx;
@@ -242,15 +265,14 @@ class Attachment {
       // the container does not take it any more, or the client has gone: the output, or the signal, tells the end
       return forever();
     }
-    if (!spec.tty) hub.endStdin();
+    if (!spec.tty && hub.endStdin()) this.#terminals.stdinEnded(this.#input);
     if (spec.tty || spec.stdinOnce) return forever();
   }
 
   #resize(size: TerminalSize): void {
-    const { layout, log } = this.#parts;
-    const { id } = this.#input;
-    resizeTerminal(layout.controlFifo(id), id, size).catch((error: unknown) => {
-      log.debug({ id, fault: toFault(error) }, 'a terminal was not resized');
+    const { log } = this.#parts;
+    this.#terminals.resize(this.#input, size).catch((error: unknown) => {
+      log.debug({ id: this.#input.id, fault: toFault(error) }, 'a terminal was not resized');
     });
   }
 }

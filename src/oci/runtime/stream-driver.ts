@@ -1,6 +1,9 @@
 /** The streams port on runc, conmon and the kernel. */
 import type { StreamsPort } from '../../actors/ports/streams.ts';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import { dialPort } from '../../host/port-forward-dial.ts';
+import { resizeTerminal } from '../monitor/control.ts';
+import type { ShimDriver } from '../shim/driver.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { Attachments } from './stream-attach.ts';
 import { clearConsoles } from './stream-console.ts';
@@ -12,11 +15,17 @@ export interface StreamsDriver extends StreamsPort {
 }
 
 /** The driver; it shares handlers and their probes with the runtime driver. Removes what an earlier daemon left. */
-export async function createStreamsDriver(parts: DriverParts): Promise<StreamsDriver> {
+export async function createStreamsDriver(parts: DriverParts, shims: ShimDriver): Promise<StreamsDriver> {
   await clearConsoles(consolesDir(parts));
-  const attachments = new Attachments(parts);
+  const isShims = ({ handler }: ContainerInput): boolean => parts.table.resolve(handler).kind === 'vm';
+  const attachments = new Attachments(parts, {
+    resize: (input, size) => (isShims(input) ? shims.resize(input, size) : resizeTerminal(parts.layout.controlFifo(input.id), input.id, size)),
+    stdinEnded: (input) => {
+      if (isShims(input)) shims.closeStdin(input);
+    },
+  });
   return {
-    exec: (input, client, fx) => streamExec(parts, input, client, fx),
+    exec: (input, client, fx) => (isShims(input) ? shims.execStream(input, client, fx) : streamExec(parts, input, client, fx)),
     attach: (input, client, fx) => attachments.attach(input, client, fx),
     dial: ({ sandboxId, network, port }, fx) => {
       const netns = network === 'node' ? undefined : parts.layout.pin(sandboxId, 'net');

@@ -19,6 +19,17 @@ const runcTool: GoTool = {
   tags: ['seccomp'],
 };
 
+// The shim that every containerd brings: the one public program that speaks runtime v2 without a virtual machine.
+const shimTool: GoTool = {
+  name: 'containerd-shim-runc-v2',
+  module: 'github.com/containerd/containerd/v2',
+  version: 'v2.3.7',
+  package: 'github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2',
+};
+
+/** Path of containerd's shim for runc. */
+export const shimRuncV2 = async (): Promise<string> => await buildGoTool(shimTool);
+
 /** Path of crictl v1.36.0. */
 export const crictl = async (): Promise<string> => await buildGoTool(crictlTool);
 

@@ -1,0 +1,27 @@
+/** Two kinds of handlers, one port: each step is done by the driver of its handler's kind. */
+import type { PauseInput, RuntimePort } from '../../actors/ports/runtime.ts';
+import type { HandlerTable } from './handlers.ts';
+
+/** The steps of a container or a sandbox that differ by kind. */
+export type KindSteps = Pick<
+  RuntimePort,
+  'create' | 'start' | 'update' | 'kill' | 'killAll' | 'delete' | 'destroy' | 'watch' | 'execSync' | 'startPause' | 'destroyPause'
+>;
+
+export function stepsByKind(table: HandlerTable, oci: KindSteps, vm: KindSteps): KindSteps {
+  const by = (handler: string): KindSteps => (table.resolve(handler).kind === 'vm' ? vm : oci);
+  const ofSandbox = ({ sandbox }: PauseInput): KindSteps => by(sandbox.runtime?.name ?? sandbox.handler);
+  return {
+    create: (input, fx) => by(input.handler).create(input, fx),
+    start: (input, fx) => by(input.handler).start(input, fx),
+    update: (input, fx) => by(input.handler).update(input, fx),
+    kill: async (input, fx) => by(input.handler).kill(input, fx),
+    killAll: async (input, fx) => by(input.handler).killAll(input, fx),
+    delete: (input, fx) => by(input.handler).delete(input, fx),
+    destroy: (input, fx) => by(input.handler).destroy(input, fx),
+    watch: (input) => by(input.handler).watch(input),
+    execSync: (input, fx) => by(input.handler).execSync(input, fx),
+    startPause: (input, fx) => ofSandbox(input).startPause(input, fx),
+    destroyPause: (input, fx) => ofSandbox(input).destroyPause(input, fx),
+  };
+}

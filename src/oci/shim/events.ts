@@ -1,0 +1,71 @@
+/**
+ * Our socket for the events of shims, which they connect to at their start and forward what they see to. Only the kills of
+ * the OOM killer are taken from them: everything else is asked for, since an event is lost with the daemon that was to hear it.
+ */
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
+import { parseContainerId } from '../../base/ids.ts';
+import { toFault } from '../../base/fault.ts';
+import { shimLimits } from '../../base/limits.ts';
+import { Events, TaskOOMSchema } from '../../gen/shim/events_pb.ts';
+import type { Envelope } from '../../gen/shim/events_pb.ts';
+import { decodeMessage } from '../../host/ttrpc.ts';
+import { TtrpcServer, ttrpcRoute } from '../../host/ttrpc-server.ts';
+import { oomTold } from '../runtime/driver-cgroup.ts';
+import type { DriverParts } from '../runtime/driver-parts.ts';
+import { exists } from '../runtime/driver-state.ts';
+import { eventsSocket } from './launch.ts';
+
+export class ShimEvents {
+  readonly #parts: DriverParts;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+
+  constructor(parts: DriverParts) {
+    this.#parts = parts;
+  }
+
+  /** Listens; the directory is closed to others, so nobody but root gets there. */
+  async open(): Promise<void> {
+    const { layout } = this.#parts;
+    if (this.#server !== undefined) return;
+    await mkdir(layout.shimsDir, { recursive: true, mode: 0o700 });
+    await chmod(layout.shimsDir, 0o700);
+    const path = eventsSocket(layout);
+    await rm(path, { force: true });
+    const server = createServer((socket) => this.#serve(socket));
+    server.maxConnections = shimLimits.eventConnections;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ path }, resolve);
+    });
+    server.on('error', (error) => this.#parts.log.warn({ fault: toFault(error) }, 'the socket for events of shims'));
+    this.#server = server;
+  }
+
+  close(): void {
+    this.#server?.close();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  #serve(socket: Socket): void {
+    this.#sockets.add(socket);
+    const { clock } = this.#parts;
+    const forward = ttrpcRoute(Events.method.forward, async ({ envelope }) => {
+      if (envelope !== undefined) await this.#note(envelope);
+      return {};
+    });
+    new TtrpcServer(socket, { clock, routes: [forward], onClose: () => this.#sockets.delete(socket) });
+  }
+
+  /** Kept in a file: the container's end may be told much later, and to another daemon. */
+  async #note({ event }: Envelope): Promise<void> {
+    const { layout, log } = this.#parts;
+    if (event === undefined || !event.typeUrl.endsWith('TaskOOM')) return;
+    const id = parseContainerId(decodeMessage(TaskOOMSchema, event.value).containerId);
+    if (id === undefined || !(await exists(layout.containerDir(id)))) return;
+    log.info({ id }, 'a shim tells of an OOM kill');
+    await writeFile(oomTold(layout, id), '', { mode: 0o600 });
+  }
+}

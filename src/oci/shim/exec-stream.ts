@@ -1,0 +1,87 @@
+/** Exec in a shim with a client's streams. The terminal, where there is one, is the shim's: its bytes come through the FIFOs. */
+import type { Socket } from 'node:net';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ClientStreams, StreamExecInput, TerminalSize } from '../../actors/ports/streams.ts';
+import { pump } from '../../base/byte-streams.ts';
+import { streamLimits } from '../../base/limits.ts';
+import { socketSink, socketSource } from '../../host/socket-bytes.ts';
+import { within } from '../monitor/wait.ts';
+import { OutputPump, drain, nowhere } from '../runtime/stream-output.ts';
+import type { ShimParts } from './containers.ts';
+import { runExec } from './exec.ts';
+import type { RunningExec } from './exec.ts';
+import { readFifo, writeFifo } from './fifo.ts';
+import type { StdioPaths } from './stdio.ts';
+
+/** As `StreamsPort.exec`. */
+export async function execStreamTask(
+  shim: ShimParts, input: StreamExecInput, client: ClientStreams, fx: EffectContext,
+): Promise<{ readonly exitCode: number }> {
+  const { clock } = shim.parts;
+  const size = input.tty ? await firstSize(shim, client, fx) : undefined;
+  const streams = new ClientEnds(shim, client);
+  const exitCode = await runExec(
+    shim,
+    {
+      input,
+      terminal: { wanted: input.tty, size },
+      wish: { stdin: client.stdin !== undefined, stdout: input.tty || client.stdout !== undefined, stderr: !input.tty && client.stderr !== undefined },
+      limitMs: fx.timeoutMs,
+      open: (stdio, exec) => streams.open(stdio, exec, input.tty),
+      drained: () => drain(streams.pumps, clock, fx.signal),
+      close: () => streams.close(),
+    },
+    fx,
+  );
+  return { exitCode };
+}
+
+async function firstSize({ parts }: ShimParts, client: ClientStreams, fx: EffectContext): Promise<TerminalSize | undefined> {
+  const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
+  const met = await within({ clock: parts.clock, timeoutMs: streamLimits.firstSizeMs, signal: fx.signal }, told);
+  return met === 'timedOut' || met === 'cancelled' ? undefined : met;
+}
+
+/** Our ends of the FIFOs, tied to the client's streams. */
+class ClientEnds {
+  readonly pumps: OutputPump[] = [];
+  readonly #shim: ShimParts;
+  readonly #client: ClientStreams;
+  readonly #sockets: Socket[] = [];
+  #isOpen = true;
+
+  constructor(shim: ShimParts, client: ClientStreams) {
+    this.#shim = shim;
+    this.#client = client;
+  }
+
+  open({ stdin, stdout, stderr }: StdioPaths, exec: RunningExec, tty: boolean): void {
+    const { parts } = this.#shim;
+    for (const [path, sink] of [[stdout, this.#client.stdout], [stderr, this.#client.stderr]] as const) {
+      if (path === '') continue;
+      const socket = readFifo(path);
+      this.#sockets.push(socket);
+      this.pumps.push(new OutputPump(socketSource(socket), sink ?? nowhere, parts.clock));
+    }
+    if (stdin !== '') this.#copyStdin(stdin, exec, tty);
+    if (tty) this.#client.onResize((size) => this.#isOpen && exec.resize(size));
+  }
+
+  #copyStdin(path: string, exec: RunningExec, tty: boolean): void {
+    const { stdin } = this.#client;
+    if (stdin === undefined) return;
+    const socket = writeFifo(path);
+    this.#sockets.push(socket);
+    socket.on('error', () => undefined);
+    // the shim keeps the FIFO open until it is told; a terminal has no end of input but the character that its user types
+    if (!tty) socket.on('close', () => this.#isOpen && exec.closeStdin());
+    pump(stdin, socketSink(socket)).catch(() => socket.destroy());
+  }
+
+  close(): void {
+    this.#isOpen = false;
+    this.#client.stdin?.cancel();
+    for (const one of this.pumps) one.stop();
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}

@@ -1,0 +1,61 @@
+/** What is there of shims' containers and sandboxes at the start of the daemon: asked of the shims, which have gone on. */
+import type { ExitFact } from '../../actors/ports/journal.ts';
+import type { PauseFacts, RuntimeFacts } from '../../actors/ports/runtime.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { toFault } from '../../base/fault.ts';
+import { shimLimits } from '../../base/limits.ts';
+import { Status, Task } from '../../gen/shim/task_pb.ts';
+import type { StateResponse } from '../../gen/shim/task_pb.ts';
+import { liveIdentity, toPortIdentity } from '../runtime/driver-parts.ts';
+import type { DriverParts } from '../runtime/driver-parts.ts';
+import { readNote } from '../runtime/driver-record.ts';
+import { shimExit } from './exits.ts';
+import type { ShimExits } from './exits.ts';
+import { runningTask } from './sandbox-task.ts';
+import type { Shims } from './shims.ts';
+
+export interface Observed {
+  readonly containers: readonly RuntimeFacts[];
+  readonly pauses: readonly PauseFacts[];
+}
+
+export interface ObserveShims {
+  readonly parts: DriverParts;
+  readonly shims: Shims;
+  readonly exits: ShimExits;
+  readExit(id: ContainerId): Promise<ExitFact | undefined>;
+}
+
+/** Puts what the shims say in the place of what files told, which is nothing about a shim's processes. */
+export async function withShims(observe: ObserveShims, { containers, pauses }: Observed): Promise<Observed> {
+  const [told, tasks] = await Promise.all([
+    Promise.all(containers.map((facts) => containerOf(observe, facts))),
+    Promise.all(pauses.map(async (facts) => ({ ...facts, process: facts.process ?? (await runningTask(observe.parts, facts.id)) }))),
+  ]);
+  return { containers: told, pauses: tasks };
+}
+
+async function containerOf({ parts, shims, exits, readExit }: ObserveShims, facts: RuntimeFacts): Promise<RuntimeFacts> {
+  const { id } = facts;
+  const note = await readNote(parts.layout, id);
+  if (note === undefined || facts.exitFile !== undefined) return facts;
+  const handler = parts.table.known().find(({ name }) => name === note.handler);
+  if (handler?.kind !== 'vm') return facts;
+  try {
+    const shim = await shims.find(note.sandboxId);
+    const state = await shim?.callIfThere(Task.method.state, { id }, { timeoutMs: shimLimits.observeMs });
+    if (state === undefined) return { ...facts, monitorAlive: false };
+    if (state.status !== Status.STOPPED) return { ...facts, ...processOf(state), monitorAlive: true };
+    await exits.tell(id, shimExit(state.exitStatus, state.exitedAt, parts.clock.nowNs()));
+    return { ...facts, monitorAlive: true, exitFile: await readExit(id) };
+  } catch (thrown) {
+    // one that does not answer now has lost nothing yet: its watch asks again
+    parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not answer; its container is taken for as it was');
+    return { ...facts, monitorAlive: true };
+  }
+}
+
+function processOf({ status, pid }: StateResponse): Pick<RuntimeFacts, 'process' | 'init'> {
+  const identity = liveIdentity(pid);
+  return { process: status === Status.CREATED ? 'created' : 'running', init: identity === undefined ? undefined : toPortIdentity(identity) };
+}

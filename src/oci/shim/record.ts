@@ -1,0 +1,69 @@
+/** `<state>/sandboxes/<id>/shim.json`: how a later daemon finds a pod's shim again. Gone with the pod, and with a reboot. */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SandboxId } from '../../base/ids.ts';
+import { driverLimits, shimLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import type { Layout } from '../../host/layout.ts';
+import type { ProcessIdentity } from '../../host/process-identity.ts';
+import type { ShimAddress } from './bootstrap.ts';
+
+export interface ShimRecord extends ShimAddress {
+  readonly version: 1;
+  /** Name of the handler. */
+  readonly handler: string;
+  /** The shim itself. */
+  readonly shim: ProcessIdentity;
+  /** First process of the sandbox's task; with a virtual machine that of the machine. Undefined until it was started. */
+  readonly task: ProcessIdentity | undefined;
+}
+
+function recordPath(layout: Layout, id: SandboxId): string {
+  return join(layout.sandboxDir(id), 'shim.json');
+}
+
+/** Whole or not at all. */
+export async function writeShimRecord(layout: Layout, id: SandboxId, record: ShimRecord): Promise<void> {
+  const path = recordPath(layout, id);
+  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+export async function removeShimRecord(layout: Layout, id: SandboxId): Promise<void> {
+  await rm(recordPath(layout, id), { force: true });
+}
+
+/** The record, or undefined when there is none or it is not whole. */
+export async function readShimRecord(layout: Layout, id: SandboxId): Promise<ShimRecord | undefined> {
+  try {
+    return parseShimRecord(await readFile(recordPath(layout, id), 'utf8'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** The record in a text, or undefined. */
+export function parseShimRecord(text: string): ShimRecord | undefined {
+  if (text.length > driverLimits.recordBytes) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  const record = value as Partial<Record<keyof ShimRecord, unknown>>;
+  const { version, handler, path, api } = record;
+  const shim = identityIn(record.shim);
+  if (version !== 1 || typeof handler !== 'string' || shim === undefined || (api !== 2 && api !== 3)) return undefined;
+  if (typeof path !== 'string' || path.length > shimLimits.socketPathChars || !/^[/\0]/u.test(path)) return undefined;
+  return { version: 1, handler, path, api, shim, task: identityIn(record.task) };
+}
+
+function identityIn(value: unknown): ProcessIdentity | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { pid, startTicks } = value as { readonly pid?: unknown; readonly startTicks?: unknown };
+  if (!Number.isSafeInteger(pid) || !Number.isSafeInteger(startTicks) || Number(pid) <= 1) return undefined;
+  return { pid: Number(pid), startTicks: Number(startTicks) };
+}

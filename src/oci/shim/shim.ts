@@ -1,0 +1,51 @@
+/** One shim that runs: the connection to it, and its calls. */
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { SandboxId } from '../../base/ids.ts';
+import { shimLimits } from '../../base/limits.ts';
+import { TtrpcClient, connectUnix } from '../../host/ttrpc-client.ts';
+import type { ShimAddress } from './bootstrap.ts';
+
+/** Version 3 of the Task service has the methods and messages of version 2. */
+const TASK_V3 = 'containerd.task.v3.Task';
+/** How a ttrpc call names its namespace (containerd's namespaces package). */
+const NAMESPACE_HEADER = 'containerd-namespace-ttrpc';
+
+export interface ShimOptions {
+  readonly clock: ClockPort;
+  readonly namespace: string;
+  readonly onClose: () => void;
+}
+
+export class Shim {
+  readonly id: SandboxId;
+  readonly #client: TtrpcClient;
+  readonly #service: { readonly service?: string };
+
+  private constructor(id: SandboxId, client: TtrpcClient, api: 2 | 3) {
+    this.id = id;
+    this.#client = client;
+    this.#service = api === 3 ? { service: TASK_V3 } : {};
+  }
+
+  /** Rejects with the system's error when nobody listens there. */
+  static async connect(id: SandboxId, { path, api }: ShimAddress, { clock, namespace, onClose }: ShimOptions): Promise<Shim> {
+    const socket = await connectUnix(path, { clock, timeoutMs: shimLimits.connectMs });
+    const metadata = { [NAMESPACE_HEADER]: namespace };
+    return new Shim(id, new TtrpcClient(socket, { clock, peer: `shim of sandbox ${id}`, metadata, onClose }), api);
+  }
+
+  get isClosed(): boolean {
+    return this.#client.isClosed;
+  }
+
+  /** As `TtrpcClient.call`. */
+  readonly call: TtrpcClient['call'] = (method, message, call) => this.#client.call(method, message, { ...call, ...this.#service });
+
+  /** As `call`; undefined when the shim does not know the container or exec, or says that it has ended. */
+  readonly callIfThere: TtrpcClient['callIfThere'] = (method, message, call) =>
+    this.#client.callIfThere(method, message, { ...call, ...this.#service });
+
+  close(): void {
+    this.#client.close();
+  }
+}
