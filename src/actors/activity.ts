@@ -80,6 +80,11 @@ export class Activity {
     return [...(this.#byOwner.get(owner) ?? [])];
   }
 
+  /** Whether an effect of this actor is under way. */
+  isBusy(owner: string): boolean {
+    return this.#byOwner.has(owner);
+  }
+
   /** One line for people: what the actor waits on and for how long. Empty when it waits on nothing. */
   describe(owner: string): string {
     const now = this.#clock.monoMs();

@@ -22,8 +22,13 @@ export interface Describing {
 
 /** One actor, with what it waits on; the process of a wait is looked up in /proc. */
 export async function describeActor(stage: Describing, view: View): Promise<ActorMessage> {
+  const running = stage.recorder.past(view.address)?.end === undefined ? stage.activity.of(view.address) : [];
+  return actorWith(stage, view, await Promise.all(running.map((one) => describeWait(stage.clock, one))));
+}
+
+/** One actor that waits on this. */
+export function actorWith(stage: Describing, view: View, waits: WaitMessage[]): ActorMessage {
   const past = stage.recorder.past(view.address);
-  const running = past?.end === undefined ? stage.activity.of(view.address) : [];
   return {
     ...identityOf(view),
     address: view.address,
@@ -36,7 +41,7 @@ export async function describeActor(stage: Describing, view: View): Promise<Acto
     claimed: view.claimed,
     debts: view.kind === 'pull' ? [] : [...view.debts],
     fault: view.fault?.message ?? '',
-    waits: await Promise.all(running.map((one) => describeWait(stage.clock, one))),
+    waits,
     removedNs: past?.end?.atNs ?? 0n,
   };
 }

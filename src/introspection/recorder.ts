@@ -90,10 +90,17 @@ export class Recorder {
     return track;
   }
 
+  /** When a living actor came into its present state; undefined for one that has ended or is not known. */
+  since(address: string): bigint | undefined {
+    const track = this.#tracks.get(address);
+    return track?.end === undefined ? track?.sinceNs : undefined;
+  }
+
   past(address: string): Past | undefined {
     const track = this.#tracks.get(address);
     if (track === undefined) return undefined;
-    return { history: track.ring.items(), sinceNs: track.sinceNs, end: track.end };
+    // the history is copied when it is asked for: a list asks for none
+    return { get history() { return track.ring.items(); }, sinceNs: track.sinceNs, end: track.end };
   }
 
   /** Removed actors that are still remembered, newest first. */

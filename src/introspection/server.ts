@@ -3,6 +3,7 @@ import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import { introspectionLimits } from '../base/limits.ts';
+import { withListText } from './list-text.ts';
 import { introspectionRoutes } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
 
@@ -24,7 +25,7 @@ export async function startIntrospection(options: IntrospectionServerOptions): P
     grpc: false,
     grpcWeb: false,
   });
-  const server = createServer(handler);
+  const server = createServer(withListText(options, handler));
   server.maxConnections = introspectionLimits.connections;
   const removeSocket = await options.listen(server);
   return {

@@ -44,11 +44,16 @@ function views({ troupe }: IntrospectionOptions): readonly View[] {
   return [...directory.sandboxes(), ...directory.containers(), ...directory.pulls()];
 }
 
+/** The views that List tells of: all, or those of one kind. */
+export function listedViews(options: IntrospectionOptions, kind: string): readonly View[] {
+  return views(options).filter((view) => kind === '' || view.kind === kind);
+}
+
+/** In one go, for clients that ask for binary messages; those that ask for JSON get list-text.ts. */
 async function list(options: IntrospectionOptions, { kind }: ListRequest) {
   // the number first: a change in between is told twice rather than never
   const seq = options.recorder.seq;
-  const wanted = views(options).filter((view) => kind === '' || view.kind === kind);
-  return { actors: await Promise.all(wanted.map((view) => describeActor(options, view))), seq };
+  return { actors: await Promise.all(listedViews(options, kind).map((view) => describeActor(options, view))), seq };
 }
 
 async function explain(options: IntrospectionOptions, { query }: ExplainRequest) {

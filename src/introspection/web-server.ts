@@ -6,6 +6,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { fail } from '../base/fault.ts';
 import { introspectionLimits, webLimits } from '../base/limits.ts';
+import { withListText } from './list-text.ts';
 import { introspectionRoutes } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
 import { isToken, parseLoopback, refusal, tokenOf } from './web-guard.ts';
@@ -62,12 +63,13 @@ const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 export async function startWeb(options: WebOptions): Promise<WebServer> {
   const address = parseLoopback(options.address) ?? fail('invalidRequest', `serve the page on ${options.address}: not a loopback address with a port`);
   const assets = await loadAssets();
-  const rpc = connectNodeAdapter({
+  const connect = connectNodeAdapter({
     routes: introspectionRoutes(options.introspection),
     readMaxBytes: introspectionLimits.requestBytes,
     grpc: false,
     grpcWeb: false,
   });
+  const rpc = withListText(options.introspection, connect);
   const server = createServer({ headersTimeout: webLimits.headersMs }, (request, response) => {
     route(options, assets, rpc, request, response).catch(() => {
       if (!response.headersSent) answer(response, 500, 'the metrics could not be read\n');
