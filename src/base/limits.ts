@@ -586,8 +586,6 @@ export const introspectionLimits = {
   threads: 64,
   /** Actors of a list that are put into words before the event loop gets its turn: some 2 ms. */
   actorsPerTurn: 64,
-  /** Actors of a list that are put into words before the event loop gets its turn: some 2 ms. */
-  actorsPerTurn: 64,
 } as const;
 
 /** The introspection page's HTTP server and the metrics. */
