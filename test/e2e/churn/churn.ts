@@ -2,7 +2,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { World } from '../support/world.ts';
 import { median } from '../../bench/stats.ts';
+import { run } from '../../support/run.ts';
 import { podLife, Tally } from './pod-life.ts';
+
+/** It looks again for a while at what may be on its way. */
+const CHECK_TIMEOUT_MS = 120_000;
 
 export interface ChurnOptions {
   readonly pods: number;
@@ -25,6 +29,8 @@ export interface ChurnResult {
   /** What List still shows. */
   readonly listed: number;
   readonly leftovers: readonly string[];
+  /** What `troupe check` finds while the daemon runs, all pods removed; empty when it is clean. */
+  readonly check: string;
 }
 
 /** Runs it on a world whose daemon has started. */
@@ -52,9 +58,17 @@ export async function churn(world: World, options: ChurnOptions): Promise<ChurnR
   over.abort();
   await killer;
   const listed = (await client.runtime.listPodSandbox({})).items.length + (await client.runtime.listContainers({})).containers.length;
+  const check = await troupeCheck(world);
   const seconds = (performance.now() - startedAt) / 1000;
   const leftovers = await world.leftovers();
-  return { tally, kills: backAfterMs.length, backAfterMs, seconds, failedPods, listed, leftovers };
+  return { tally, kills: backAfterMs.length, backAfterMs, seconds, failedPods, listed, leftovers, check };
+}
+
+/** Findings, or why there are none to be had. */
+async function troupeCheck({ instance }: World): Promise<string> {
+  const [program, , ...place] = instance.argv;
+  const { code, stdout, stderr } = await run([program, 'check', ...place], { timeoutMs: CHECK_TIMEOUT_MS });
+  return code === 0 ? '' : `troupe check ended with ${code}: ${stdout}${stderr}`;
 }
 
 async function killAgainAndAgain({ instance }: World, everyMs: number, signal: AbortSignal, backAfterMs: number[]): Promise<void> {
@@ -69,12 +83,12 @@ async function killAgainAndAgain({ instance }: World, everyMs: number, signal: A
 }
 
 /** Whether all is as it must be. */
-export const isClean = ({ tally, failedPods, listed, leftovers }: ChurnResult): boolean =>
-  failedPods.length + listed + leftovers.length + tally.alreadyExists.length + tally.wrongExitCodes.length === 0;
+export const isClean = ({ tally, failedPods, listed, leftovers, check }: ChurnResult): boolean =>
+  failedPods.length + listed + leftovers.length + tally.alreadyExists.length + tally.wrongExitCodes.length + tally.wrongLogs.length === 0 && check === '';
 
 /** Markdown. */
 export function churnText(options: ChurnOptions, result: ChurnResult): string {
-  const { tally, kills, backAfterMs, seconds, failedPods, listed, leftovers } = result;
+  const { tally, kills, backAfterMs, seconds, failedPods, listed, leftovers, check } = result;
   const rows: readonly (readonly [string, string | number])[] = [
     ['pods started and removed', `${tally.removed} of ${options.pods}, ${options.atOnce} at once`],
     ['containers', tally.containers],
@@ -84,10 +98,13 @@ export function churnText(options: ChurnOptions, result: ChurnResult): string {
     ['calls that failed and were tried again', [...tally.failures].map(([key, count]) => `${key} ${count}`).join(', ') || 'none'],
     ['calls answered AlreadyExists', tally.alreadyExists.length],
     ['exit codes lost or wrong', tally.wrongExitCodes.length],
+    ['logs with lines lost or doubled', tally.wrongLogs.length],
+    ['longest from the first try of a call to its success', `${(tally.longest.ms / 1000).toFixed(1)} s, ${tally.longest.of}`],
+    ['troupe check', check === '' ? 'clean' : 'NOT clean'],
     ['pods and containers still listed', listed],
     ['left on the machine', leftovers.length],
     ['seconds', seconds.toFixed(0)],
   ];
-  const details = [...failedPods, ...tally.alreadyExists, ...tally.wrongExitCodes, ...leftovers];
+  const details = [...failedPods, ...tally.alreadyExists, ...tally.wrongExitCodes, ...tally.wrongLogs, ...leftovers, ...(check === '' ? [] : [check])];
   return ['| what | result |', '|---|---|', ...rows.map(([name, value]) => `| ${name} | ${value} |`), ...(details.length > 0 ? ['', ...details.map((line) => `- ${line}`)] : [])].join('\n');
 }

@@ -1,6 +1,6 @@
 // One pod's life as a kubelet drives it through a daemon that may be killed at any moment: every call is tried again with
 // what changes between two tries (a new termination log, another annotation), after a look at what there is.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ServiceError } from '@grpc/grpc-js';
@@ -16,6 +16,10 @@ export class Tally {
   readonly alreadyExists: string[] = [];
   /** `container: expected, seen`. */
   readonly wrongExitCodes: string[] = [];
+  /** `container: what its log lacks or has twice`. */
+  readonly wrongLogs: string[] = [];
+  /** ms from a call's first try to its success, the longest of all, and which. */
+  longest: { readonly ms: number; readonly of: string } = { ms: 0, of: '' };
   calls = 0;
   containers = 0;
   removed = 0;
@@ -47,15 +51,21 @@ const TRIES = 60;
 /** The code with which the long-lived container answers SIGTERM. */
 const TERMED = 143 - 100;
 
+/** Lines of the container that ends by itself. */
+const LINES = 50;
+
 type Call = (attempt: number) => Promise<void>;
 
 /** Calls until it succeeds. Anything but an answer of the transport, a deadline or "not ready" is an error of the daemon. */
 async function insist(options: LifeOptions, method: string, call: Call): Promise<void> {
   const { tally } = options;
+  const startedAt = performance.now();
   for (let attempt = 0; attempt < TRIES; attempt += 1) {
     try {
       tally.calls += 1;
       await call(attempt);
+      const ms = performance.now() - startedAt;
+      if (ms > tally.longest.ms) tally.longest = { ms, of: method };
       return;
     } catch (thrown) {
       const error = thrown as ServiceError;
@@ -72,16 +82,25 @@ export async function podLife(options: LifeOptions): Promise<void> {
   const logDirectory = join(options.logs, options.name);
   mkdirSync(logDirectory, { recursive: true });
   const podSandboxId = await runSandbox(options, logDirectory);
-  const brief = await runContainer(options, podSandboxId, { name: 'brief', command: ['sh', '-c', `echo done; exit ${options.exitCode}`] });
+  const counting = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo line $i; done; exit ${options.exitCode}`;
+  const brief = await runContainer(options, podSandboxId, { name: 'brief', command: ['sh', '-c', counting] });
   const lasting = await runContainer(options, podSandboxId, { name: 'lasting', command: untilTermed(TERMED) });
   await delay(options.holdMs);
   await endContainer(options, brief, options.exitCode, false);
+  checkLog(options, join(logDirectory, 'brief/0.log'));
   // Killed before the shell has set its trap, it ends by SIGKILL after the grace period.
   await endContainer(options, lasting, TERMED, true);
   const { runtime } = options.client;
   await insist(options, 'StopPodSandbox', async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
   await insist(options, 'RemovePodSandbox', async () => void (await runtime.removePodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
   options.tally.removed += 1;
+}
+
+/** Each line once, in order: the format of CRI logs is `time stream tag text`. */
+function checkLog({ tally, name }: LifeOptions, path: string): void {
+  const texts = readFileSync(path, 'utf8').split('\n').filter((line) => line !== '').map((line) => line.split(' ').slice(3).join(' '));
+  const expected = Array.from({ length: LINES }, (_value, index) => `line ${index + 1}`);
+  if (texts.join() !== expected.join()) tally.wrongLogs.push(`${name}: ${texts.length} lines of ${LINES}: ${texts.slice(0, 3).join(', ')} … ${texts.slice(-3).join(', ')}`);
 }
 
 /** A ready sandbox of the pod that a lost answer left is used again, as the kubelet does. */
