@@ -114,7 +114,7 @@ export class NriDriver implements NriPort {
     await this.#inTurn(fx, async () => {
       const before = this.#known.containers.get(id);
       if (before === undefined || (before === 'ended' && news === 'StopContainer')) return;
-      const about = await this.#aboutOf(id);
+      const about = await this.#aboutOf(id, STATE_AFTER[news]);
       if (about === undefined) return;
       const tell = async (one: ContainerNews): Promise<void> => {
         await this.#each(one, fx, async (plugin) => {
@@ -237,9 +237,10 @@ export class NriDriver implements NriPort {
     return pod === undefined ? undefined : podMessage(pod, this.#options.namespacesOf(pod));
   }
 
-  async #aboutOf(id: ContainerId): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
-    const container = this.#node?.container(id);
-    if (container === undefined) return undefined;
+  async #aboutOf(id: ContainerId, criState?: NriContainer['criState']): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
+    const seen = this.#node?.container(id);
+    if (seen === undefined) return undefined;
+    const container = criState === undefined ? seen : { ...seen, criState };
     const pod = this.#podOf(container.spec.key.sandboxId) ?? { id: container.spec.key.sandboxId };
     return { pod, container: await this.#described(container) };
   }
@@ -275,6 +276,13 @@ export class NriDriver implements NriPort {
     return { failed: update.filter(({ containerId }) => failed.includes(containerId)) };
   }
 }
+
+/** What the news itself says of the state, which clients see only once it is on record. */
+const STATE_AFTER: Readonly<Partial<Record<ContainerNews, NriContainer['criState']>>> = {
+  PostStartContainer: 'running',
+  StopContainer: 'exited',
+  RemoveContainer: 'exited',
+};
 
 /** Settles with `promise`; an abort rejects with its reason. */
 function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
