@@ -10,7 +10,7 @@ import type { ContainerParts, SandboxParts } from './present/stats.ts';
 export async function gatherContainer(troupe: Troupe, view: ContainerView, call: Call): Promise<ContainerParts | undefined> {
   const sandbox = troupe.directory.sandbox(view.spec.key.sandboxId);
   if (sandbox === undefined || view.criState === 'exited') return undefined;
-  const usage = troupe.stats.container({ id: view.id, sandbox: sandbox.spec });
+  const usage = await troupe.stats.container({ id: view.id, sandbox: sandbox.spec });
   if (usage === undefined) return undefined;
   return { view, usage, written: await troupe.written(view.id, call) };
 }

@@ -117,7 +117,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     nri: nri ?? noPlugins,
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
-    stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx) }),
+    stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
     images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability);
@@ -162,13 +162,16 @@ async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync
 }
 
 /** The actors over these ports, and who is told of what they do. */
-function cast(config: Config, ports: Ports, ledger: Ledger, observability: Observability): Pick<Assembly, 'troupe' | 'recorder'> {
+function cast(
+  config: Config, ports: Ports, ledger: Ledger, observability: Observability, selinux: SelinuxLabels | undefined,
+): Pick<Assembly, 'troupe' | 'recorder'> {
   const recorder = new Recorder(ports.clock);
   const toLog = transitionLog(ports.log);
   const troupe = createTroupe({
     ports,
     ledger,
     cgroupParent: config.cgroup.parent,
+    selinux,
     inspect: onTransition((transition) => {
       recorder.note(transition);
       toLog(transition);

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
-import type { InterfaceUsage, StatsPort, Usage, WrittenUsage } from '../actors/ports/stats.ts';
+import type { GuestUsage, InterfaceUsage, StatsPort, Usage, WrittenUsage } from '../actors/ports/stats.ts';
 import type { SandboxSpec } from '../actors/ports/specs.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
@@ -16,6 +16,8 @@ import { parseFlat, parseNetDev, parseNumber, parsePressure } from './usage-file
 export interface StatsDriverOptions {
   readonly cgroups: CgroupLayout;
   readonly clock: ClockPort;
+  /** Of a container in a virtual machine, by its shim; undefined when it has ended. */
+  readonly guest?: (id: ContainerId) => Promise<GuestUsage | undefined>;
   /** What a container wrote; the storage driver's business. */
   readonly written: (id: ContainerId, fx: EffectContext) => Promise<WrittenUsage | undefined>;
 }
@@ -31,7 +33,7 @@ export function createStatsDriver(options: StatsDriverOptions): StatsPort {
   const pageSizes = hugepageSizes();
   const usageOf = (path: string): Usage | undefined => readKept(options, last, path);
   return {
-    container: ({ id, sandbox }) => usageOf(containerCgroup(sandbox.cgroupParent, id)),
+    container: ({ id, sandbox }) => (sandbox.runtime?.needsPause === true && options.guest !== undefined ? askGuest(options, last, id) : usageOf(containerCgroup(sandbox.cgroupParent, id))),
     details: ({ id, sandbox, pid }) =>
       readDetails(options.cgroups.version, controlsOf(options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid),
     sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined),
@@ -52,10 +54,26 @@ function readKept({ cgroups, clock }: StatsDriverOptions, last: Map<string, Kept
   if (before !== undefined && now - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
   const usage = readUsage(cgroups, path, clock.nowNs(), before?.usage);
   last.delete(path);
-  if (usage === undefined) return undefined;
-  last.set(path, { usage, atMonoMs: now });
+  if (usage !== undefined) keep(last, path, { usage, atMonoMs: now });
+  return usage;
+}
+
+function keep(last: Map<string, Kept>, key: string, reading: Kept): void {
+  last.delete(key);
+  last.set(key, reading);
   // the oldest reading is of a cgroup that nobody has asked for since: most likely one that is gone
   if (last.size > hostLimits.usageKept) last.delete(last.keys().next().value ?? '');
+}
+
+/** A guest that does not answer has no figures now; the others are read all the same. */
+async function askGuest({ clock, guest }: StatsDriverOptions, last: Map<string, Kept>, id: ContainerId): Promise<Usage | undefined> {
+  const before = last.get(id);
+  if (before !== undefined && clock.monoMs() - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
+  const told = await guest?.(id).catch(() => undefined);
+  if (told === undefined) return undefined;
+  const atNs = clock.nowNs();
+  const usage = { ...told, atNs, cpuNanoCores: rate(told.cpuNs, atNs, before?.usage) };
+  keep(last, id, { usage, atMonoMs: clock.monoMs() });
   return usage;
 }
 

@@ -40,6 +40,9 @@ export interface Usage {
   readonly ioPressure: Pressure | undefined;
 }
 
+/** A reading by a guest's kernel: times and rates are added where it arrives. */
+export type GuestUsage = Omit<Usage, 'atNs' | 'cpuNanoCores'>;
+
 export interface InterfaceUsage {
   readonly name: string;
   readonly rxBytes: bigint;
@@ -105,8 +108,11 @@ export interface WrittenUsage {
 }
 
 export interface StatsPort {
-  /** Of the container's own cgroup; undefined when it is gone. A reading younger than a second is given again. */
-  container(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec }): Usage | undefined;
+  /**
+   * Of the container's own cgroup, at once, or by its guest's word; undefined when it is gone. A reading younger than a
+   * second is given again.
+   */
+  container(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec }): Usage | undefined | Promise<Usage | undefined>;
   /** Of a container that runs; `pid` is its first process, where it is known. */
   details(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec; readonly pid: number | undefined }): UsageDetails;
   /** Of the whole pod: the kubelet's pod cgroup where there is one; undefined where only the sum of the parts tells. */

@@ -5,6 +5,8 @@
  */
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../actors/ports/runtime.ts';
+import type { GuestUsage } from '../../actors/ports/stats.ts';
+import type { ContainerId } from '../../base/ids.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { onUserPath } from '../../host/answering.ts';
 import { CheapMoves } from '../../host/cheap-moves.ts';
@@ -52,6 +54,8 @@ export interface RuntimeDriver extends RuntimePort {
   reload(handlers: readonly HandlerConfig[], defaultHandler: string): Promise<void>;
   /** What the generator of specs must know of a handler. Throws `notFound`. */
   specHandler(name: string): SpecHandler;
+  /** What a container of a virtual machine uses; undefined when it has ended. */
+  guestUsage(id: ContainerId): Promise<GuestUsage | undefined>;
   /** The streams of clients into these containers. Call it once, before the first stream. */
   streams(): Promise<StreamsDriver>;
   /** Ends watches and timers; containers and monitors go on. */
@@ -98,6 +102,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
       await probes.probe();
     },
     specHandler: (name) => table.specHandler(name),
+    guestUsage: (id) => shims.usage(id),
     streams: () => createStreamsDriver(parts, shims),
     close: () => {
       probes.close();

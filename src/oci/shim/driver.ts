@@ -6,6 +6,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, PauseInput } from '../../actors/ports/runtime.ts';
+import type { GuestUsage } from '../../actors/ports/stats.ts';
 import type { ClientStreams, StreamExecInput, TerminalSize } from '../../actors/ports/streams.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
@@ -28,6 +29,7 @@ import { withShims } from './observe.ts';
 import type { Observed } from './observe.ts';
 import { destroySandboxTask, startSandboxTask } from './sandbox-task.ts';
 import { Shims } from './shims.ts';
+import { taskUsage } from './stats.ts';
 import { writeStdioProgram } from './stdio-program.ts';
 
 export interface ShimDriver extends KindSteps {
@@ -36,6 +38,8 @@ export interface ShimDriver extends KindSteps {
   /** Completes what files told. */
   observe(observed: Observed): Promise<Observed>;
   execStream(input: StreamExecInput, client: ClientStreams, fx: EffectContext): Promise<{ readonly exitCode: number }>;
+  /** By the shim's word; undefined when the container has ended. */
+  usage(id: ContainerId): Promise<GuestUsage | undefined>;
   resize(input: ContainerInput, size: TerminalSize): Promise<void>;
   closeStdin(input: ContainerInput): void;
   /** Ends watches and connections; shims go on. */
@@ -74,6 +78,7 @@ export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
     destroyPause: (input, fx) => destroySandboxTask(parts, shims, sandboxHandler(parts, input), input, fx),
     observe: (observed) => withShims({ parts, shims, exits: shimExits, readExit: (id) => exits.read(id) }, observed),
     execStream: (input, client, fx) => execStreamTask(shim, input, client, fx),
+    usage: (id) => taskUsage(shim, id),
     resize: async ({ id }, { columns, rows }) => {
       const found = await shimOf(shim, id);
       await found?.callIfThere(Task.method.resizePty, { id, width: columns, height: rows }, aside);

@@ -1,7 +1,9 @@
 // Pods in containerd's own shim for runc, built from its Go module: the same protocol as the shims of virtual machines.
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { Code } from '@connectrpc/connect';
+import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilTermed } from '../../e2e/support/pods.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import type { World } from '../../e2e/support/world.ts';
@@ -51,5 +53,104 @@ describe('a handler with a shim', () => {
     await removePod(world, sandboxId);
     expect(existsSync(`/proc/${shim}`)).toBe(false);
     expect(readdirSync(join(world.instance.state, 'shims'))).toEqual(['events.sock']);
+  });
+
+  it('a container outlives kill -9 of the daemon, loses no line of its log, and one that ended meanwhile has its code', async () => {
+    const { runtime } = world.client;
+    const counting = 'n=0; trap "exit 5" TERM; while true; do n=$((n+1)); echo line $n; sleep 0.05; done';
+    const running = await pod('outlives', { command: ['sh', '-c', counting] });
+    const ending = await pod('ends', { command: ['sh', '-c', `while [ ! -e /tmp/go ]; do sleep 0.05; done; exit 9`] });
+    const waiting = await pod('waits', { command: untilTermed(4) });
+    for (const { containerId } of [running, ending]) await runtime.startContainer({ containerId });
+    await expect.poll(() => logOf('outlives')).toContain('line 3');
+    const { pid } = JSON.parse((await runtime.containerStatus({ containerId: ending.containerId, verbose: true })).info['info'] ?? '') as { pid: number };
+    await world.instance.kill();
+    const before = logOf('outlives').split('\n').length;
+    writeFileSync(`/proc/${pid}/root/tmp/go`, '');
+    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => logOf('outlives').split('\n').length).toBeGreaterThan(before);
+    await world.instance.start();
+    expect(await statusOf(ending.containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 9 });
+    expect(await statusOf(running.containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
+    expect(await statusOf(waiting.containerId)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
+    await runtime.startContainer({ containerId: waiting.containerId });
+    for (const { containerId } of [running, waiting]) await runtime.stopContainer({ containerId, timeout: 60n });
+    expect([(await statusOf(running.containerId))?.exitCode, (await statusOf(waiting.containerId))?.exitCode]).toEqual([5, 4]);
+    const numbers = [...logOf('outlives').matchAll(/stdout F line (\d+)/gu)].map((match) => Number(match[1]));
+    expect(numbers).toEqual(numbers.map((_, at) => at + 1));
+    for (const { sandboxId } of [running, ending, waiting]) await removePod(world, sandboxId);
+  });
+
+  it('a shim that is killed takes its pod with it: the exit is told, the sandbox not ready, and all can be removed', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await pod('lost', { command: ['sh', '-c', 'sleep 3600 & sleep 3600'] });
+    await runtime.startContainer({ containerId });
+    const { pid } = JSON.parse((await runtime.containerStatus({ containerId, verbose: true })).info['info'] ?? '') as { pid: number };
+    process.kill(shimOf(sandboxId), 'SIGKILL');
+    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    expect(await statusOf(containerId)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', message: 'its shim ended without telling the exit code' });
+    expect(existsSync(`/proc/${pid}`)).toBe(false);
+    await removePod(world, sandboxId);
+  });
+
+  it('a pod whose shim was killed while the daemon was away is found broken at its start', async () => {
+    const { sandboxId, containerId } = await pod('gone', { command: ['sleep', '3600'] });
+    await world.client.runtime.startContainer({ containerId });
+    const shim = shimOf(sandboxId);
+    await world.instance.kill();
+    process.kill(shim, 'SIGKILL');
+    await world.instance.start();
+    const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: sandboxId });
+    expect(status?.state).toBe(PodSandboxState.SANDBOX_NOTREADY);
+    expect(await statusOf(containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 255 });
+    await removePod(world, sandboxId);
+  });
+
+  it('an exec that outstays its time is killed with what it began', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await pod('late', { command: ['sleep', '3600'] });
+    await runtime.startContainer({ containerId });
+    const late = runtime.execSync({ containerId, cmd: ['sh', '-c', 'sleep 3599 & sleep 3598'], timeout: 1n });
+    expect(await late.then(() => 0, (error: { code: number }) => error.code)).toBe(Code.DeadlineExceeded);
+    const { stdout } = await runtime.execSync({ containerId, cmd: ['ps'], timeout: 10n });
+    expect(Buffer.from(stdout).toString()).not.toMatch(/sleep 359[89]/u);
+    expect(readdirSync(join(world.instance.state, 'containers', containerId)).filter((name) => name.startsWith('shim-exec'))).toEqual([]);
+    await removePod(world, sandboxId);
+  });
+
+  it('tells what a container uses, and that the kernel killed it for want of memory', async () => {
+    const { runtime } = world.client;
+    const hog = ['sh', '-c', 'a=x; while true; do a=$a$a$a$a; done'];
+    const { sandboxId, containerId } = await pod('hog', { command: ['sleep', '3600'] });
+    await runtime.startContainer({ containerId });
+    const { stats } = await runtime.containerStats({ containerId });
+    expect(stats?.memory?.workingSetBytes?.value ?? 0n).toBeGreaterThan(0n);
+    expect(stats?.cpu?.usageCoreNanoSeconds?.value ?? 0n).toBeGreaterThan(0n);
+    const killed = await pod('killed', { command: hog, limits: { memoryLimitInBytes: 20n * MIB } });
+    await runtime.startContainer({ containerId: killed.containerId });
+    await expect.poll(async () => (await statusOf(killed.containerId))?.state, { timeout: 60_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    expect(await statusOf(killed.containerId)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
+    for (const one of [sandboxId, killed.sandboxId]) await removePod(world, one);
+  });
+
+  it('holds a shared PID namespace, and reopens a log', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await pod('pids', { sharesPids: true, command: ['sh', '-c', 'while true; do echo tick; sleep 0.1; done'] });
+    await runtime.startContainer({ containerId });
+    const { stdout } = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'], timeout: 10n });
+    expect(Buffer.from(stdout).toString()).toMatch(/^[0-9]+\npause\n$/u);
+    const path = `${world.logs}/pids/main/0.log`;
+    renameSync(path, `${path}.old`);
+    await runtime.reopenContainerLog({ containerId });
+    await expect.poll(() => logOf('pids')).toContain('tick');
+    await removePod(world, sandboxId);
+  });
+
+  it('says why a container cannot be made or started, and leaves nothing of it', async () => {
+    const { runtime } = world.client;
+    const made = pod('wrong', { command: ['/no/such/program'] }).then(({ containerId }) => runtime.startContainer({ containerId }));
+    await expect(made).rejects.toThrow(/no such file or directory/u);
+    const { items } = await runtime.listPodSandbox({});
+    for (const { id } of items) await removePod(world, id);
   });
 });
