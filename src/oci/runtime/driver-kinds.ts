@@ -11,17 +11,18 @@ export type KindSteps = Pick<
 export function stepsByKind(table: HandlerTable, oci: KindSteps, vm: KindSteps): KindSteps {
   const by = (handler: string): KindSteps => (table.resolve(handler).kind === 'vm' ? vm : oci);
   const ofSandbox = ({ sandbox }: PauseInput): KindSteps => by(sandbox.runtime?.name ?? sandbox.handler);
+  // a handler that is not there is a rejection, as every fault of these is
   return {
-    create: (input, fx) => by(input.handler).create(input, fx),
-    start: (input, fx) => by(input.handler).start(input, fx),
-    update: (input, fx) => by(input.handler).update(input, fx),
+    create: async (input, fx) => by(input.handler).create(input, fx),
+    start: async (input, fx) => by(input.handler).start(input, fx),
+    update: async (input, fx) => by(input.handler).update(input, fx),
     kill: async (input, fx) => by(input.handler).kill(input, fx),
     killAll: async (input, fx) => by(input.handler).killAll(input, fx),
-    delete: (input, fx) => by(input.handler).delete(input, fx),
-    destroy: (input, fx) => by(input.handler).destroy(input, fx),
+    delete: async (input, fx) => by(input.handler).delete(input, fx),
+    destroy: async (input, fx) => by(input.handler).destroy(input, fx),
     watch: (input) => by(input.handler).watch(input),
-    execSync: (input, fx) => by(input.handler).execSync(input, fx),
-    startPause: (input, fx) => ofSandbox(input).startPause(input, fx),
-    destroyPause: (input, fx) => ofSandbox(input).destroyPause(input, fx),
+    execSync: async (input, fx) => by(input.handler).execSync(input, fx),
+    startPause: async (input, fx) => ofSandbox(input).startPause(input, fx),
+    destroyPause: async (input, fx) => ofSandbox(input).destroyPause(input, fx),
   };
 }
