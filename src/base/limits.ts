@@ -244,6 +244,10 @@ export const hostLimits = {
   threadOrders: 8192,
   /** ms between two moves that keep others cheap: well within the 10 ms after which the kernel forgets the last one. */
   movesAgainMs: 5,
+  /** Entries of a directory of ours that are deleted side by side: what a container's has, and half of the pool's threads. */
+  removedAtOnce: 8,
+  /** Directories below one another in a directory of ours: two usual. */
+  ownTreeDepth: 8,
   /** Mounts stacked on one pin that are taken off: more than one only after a bug or by another hand. */
   stackedMounts: 16,
   /** Levels of cgroups below one of ours: systemd and nested runtimes inside a container use some six. */

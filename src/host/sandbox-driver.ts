@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { hostname as hostNameOfMachine } from 'node:os';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
@@ -17,6 +17,7 @@ import { codeOf } from './errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
 import type { Layout } from './layout.ts';
 import { makeDirectories } from './make-directories.ts';
+import { removeDirectory } from './remove-tree.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
@@ -40,8 +41,8 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
     makeSandboxFiles: (input, fx) => makeFiles(options, input, fx),
     removeSandboxFiles: async ({ id }) => {
       await unmount(layout.sandboxFiles(id).shm, { lazy: true });
-      await rm(layout.sandboxDir(id), { recursive: true, force: true });
-      await rm(layout.ownLogDirectory(id), { recursive: true, force: true });
+      await removeDirectory(layout.sandboxDir(id));
+      await removeDirectory(layout.ownLogDirectory(id));
     },
     makeSandboxCgroup: async ({ id, spec }) => {
       if (hasSandboxCgroup(spec.cgroupParent)) await createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id));

@@ -1,7 +1,7 @@
 // What the bench measures, and how the pairs are interleaved.
 import { existsSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../scripts/support/figures.ts';
 import { makeWorld, type World } from '../e2e/support/world.ts';
@@ -36,7 +36,7 @@ export async function bench(args: readonly string[]): Promise<void> {
   const hanging = new HangingRuntime();
   const collector = values.waterfall ? await startCollector() : undefined;
   const tracing = collector === undefined ? {} : { tracing: collector.address };
-  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path }, ...tracing });
+  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path }, stateInMemory: true, ...tracing });
   let floor: Floor | undefined;
   const cleanUp = async (): Promise<void> => {
     await floor?.close();
@@ -138,7 +138,8 @@ async function openFloor({ instance }: World, runtimePath: string, templates: { 
   const pluginDir = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'].find((directory) => existsSync(join(directory, 'bridge')));
   if (pluginDir === undefined) throw new Error('no CNI plugin bridge on this machine');
   const floor = new Floor({
-    directory: join(instance.directory, 'floor'),
+    // beside the daemon's state: what the runtime and the monitor write goes to memory on both sides
+    directory: join(dirname(instance.state), 'floor'),
     cgroupParent: `/${instance.words[0] ?? ''}`,
     runtimePath,
     monitorPath: '/usr/bin/conmon',

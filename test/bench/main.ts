@@ -14,7 +14,7 @@ if (process.getuid?.() !== 0) {
 } else if (process.env['UV_THREADPOOL_SIZE'] === POOL_SIZE) {
   const args = process.argv.slice(2);
   if (!args.includes('--scale')) await (await import('./bench.ts')).bench(args);
-  await (await import('./scale.ts')).scaleBench();
+  if (!args.includes('--only')) await (await import('./scale.ts')).scaleBench();
 } else {
   const again = spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE } });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => again.kill(signal));

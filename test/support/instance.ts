@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient } from '../../scripts/support/cri-client.ts';
-import { run } from './run.ts';
+import { run, runOrThrow } from './run.ts';
 import { sweepMachine } from './sweep.ts';
 import { checkout } from './tools/cache.ts';
 import { crictl } from './tools/go-tools.ts';
@@ -24,6 +24,8 @@ export interface InstanceOptions {
   readonly network?: 'bridge' | 'host-only';
   /** Further tables of its configuration, which may name its directory. */
   readonly config?: string | ((directory: string) => string);
+  /** The state directory in a tmpfs, as `/run` is on nodes. */
+  readonly stateInMemory?: boolean;
   /** Base address of a collector of traces. */
   readonly tracing?: string;
 }
@@ -120,7 +122,12 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   // Others may pass through: a container's root in a user namespace has to reach its root file system.
   await chmod(directory, 0o711);
   const paths: Paths = { index: made, directory, bridge: tag, cgroupParent: `/${tag}` };
-  const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(directory, 'state'), socket: join(directory, 'cri.sock') };
+  const memory = options.stateInMemory === true ? join(directory, 'memory') : undefined;
+  if (memory !== undefined) {
+    await mkdir(memory, { mode: 0o711 });
+    await runOrThrow(['mount', '-t', 'tmpfs', '-o', 'mode=711', tag, memory]);
+  }
+  const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(memory ?? directory, 'state'), socket: join(directory, 'cri.sock') };
   const endpoint = `unix://${place.socket}`;
   made += 1;
   await mkdir(join(directory, 'cni'));

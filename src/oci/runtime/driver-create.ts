@@ -40,8 +40,7 @@ export async function create(
   const attempted = `create container ${input.id}`;
   const note = await readNote(layout, input.id);
   if (note === undefined) fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
-  await mkdir(handler.root, { recursive: true, mode: 0o700 });
-  await mkdir(layout.exitsDir, { recursive: true, mode: 0o700 });
+  await Promise.all([handler.root, layout.exitsDir].map((directory) => mkdir(directory, { recursive: true, mode: 0o700 })));
   const argv = monitorArgv(parts, handler, input, note.cgroup);
   fx.note({ on: `${handler.name} create`, argv });
   let launched: Launched | undefined;

@@ -1,5 +1,4 @@
 /** Undo of writeBundle and create, from whatever state they or a crash left. */
-import { rm, unlink } from 'node:fs/promises';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, DestroyInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -7,6 +6,7 @@ import { fail } from '../../base/fault.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { processExists } from '../../host/process-identity.ts';
+import { removeDirectory, removeFile } from '../../host/remove-tree.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { dropCgroup, emptyCgroup } from './driver-cgroup.ts';
 import { endProcess, killWorkers } from './driver-kill.ts';
@@ -58,11 +58,7 @@ async function runIfThere(parts: DriverParts, run: RuntimeRun): Promise<RuntimeA
 
 /** Deletes the exit file. */
 export async function forgetExit(parts: DriverParts, id: ContainerId): Promise<void> {
-  try {
-    await unlink(parts.layout.exitFile(id));
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-  }
+  await removeFile(parts.layout.exitFile(id));
 }
 
 async function endProcesses(
@@ -119,5 +115,5 @@ export async function removeTree(path: string, id: string): Promise<void> {
   if (below !== undefined) {
     fail('outside', `remove directory ${path}: ${below.mountPoint} is mounted`, { subject: id, retryable: true });
   }
-  await rm(path, { recursive: true, force: true });
+  await removeDirectory(path);
 }

@@ -2,7 +2,7 @@
  * `troupe.json` beside a bundle: what later calls and recovery need to know of a container and can't be told from
  * the runtime's files. Written before the bundle, so that whatever is there can be undone with it.
  */
-import { readFile, rename, writeFile, mkdir } from 'node:fs/promises';
+import { readFile, writeFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BundleInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -38,12 +38,11 @@ function notePath(layout: Layout, id: ContainerId): string {
   return join(layout.containerDir(id), 'troupe.json');
 }
 
-/** Makes the container's directory and writes the note, whole or not at all. Not synced: it is gone after a reboot anyway. */
+/** Makes the container's directory and writes the note. Not synced: it is gone after a reboot anyway. */
 export async function writeNote(layout: Layout, id: ContainerId, note: ContainerNote): Promise<void> {
   await mkdir(layout.containerDir(id), { recursive: true, mode: 0o700 });
-  const path = notePath(layout, id);
-  await writeFile(`${path}.new`, JSON.stringify(note), { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  // in place: a note that is not whole is none (parseNote)
+  await writeFile(notePath(layout, id), JSON.stringify(note), { mode: 0o600 });
 }
 
 /** The note, or undefined when there is none or it is not whole. */

@@ -3,7 +3,7 @@
  * this daemon then is its parent and hears the exit code. The process writes straight into our pipes: no file grows
  * and nothing stands between (S03).
  */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ProcessIdentity } from '../../actors/ports/journal.ts';
@@ -15,6 +15,7 @@ import { killTree } from '../../host/process-kill.ts';
 import { expectOrphan, holdZombie } from '../../host/process-reaper.ts';
 import type { ExitStatus, ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
+import { removeDirectory } from '../../host/remove-tree.ts';
 import type { Child } from '../../host/process.ts';
 import { within } from '../monitor/wait.ts';
 import { dissolveExecLeaf, emptyCgroup } from './driver-cgroup.ts';
@@ -56,7 +57,7 @@ export async function execSync(parts: DriverParts, input: ExecInput, fx: EffectC
     return await new Exec({ parts, handler, input, fx, directory, leaf }).toEnd();
   } finally {
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
-    await rm(directory, { recursive: true, force: true });
+    await removeDirectory(directory);
   }
 }
 
