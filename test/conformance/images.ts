@@ -53,7 +53,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     expect(await kindOf(resolve(stage, repoDigest.replace(/[0-9a-f]{64}$/u, '9'.repeat(64))))).toBe('notFound');
   });
 
-  it.each(REFUSALS.filter(([how]) => how !== 'absent'))('F61 resolve from a registry that is %s is %s, and succeeds afterwards', async (how, kind) => {
+  it.each(REFUSALS.filter(([how]) => how !== 'absent'))('F61 F63 resolve from a registry that is %s is %s, and succeeds afterwards', async (how, kind) => {
     stage.refuse('manifests', how);
     expect(await kindOf(resolve(stage, stage.references.one))).toBe(kind);
     stage.heal();
@@ -88,7 +88,7 @@ export const imagesConformance = describeSuite<StoreStage>('images', (of) => {
     expect([stage.downloads(), await there()]).toStrictEqual([1, [low.diffId]]);
   });
 
-  it.each(REFUSALS)('F61 S60 a layer from a registry where it is %s is %s: nothing is left, and it comes afterwards', async (how, kind) => {
+  it.each(REFUSALS)('F61 F63 a layer from a registry where it is %s is %s: nothing is left, and it comes afterwards', async (how, kind) => {
     const image = await resolve(stage, stage.references.one);
     const [low] = image.layers;
     if (low === undefined) throw new Error('a layer');

@@ -82,7 +82,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(await exitOf(stage, one.id)).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
   });
 
-  it('F42 what ended while no daemon was there is told to the next one, again to the one after, until it is forgotten', async () => {
+  it('I8 what ended while no daemon was there is told to the next one, again to the one after, until it is forgotten', async () => {
     const stage = of();
     const one = await started(stage, 'seven');
     await exitOf(stage, one.id);
@@ -98,7 +98,7 @@ export const endCases = describeCases<RuntimeStage>((of) => {
     expect(stage.told(one.id)).toHaveLength(twice);
   });
 
-  it('I8 F41 an exit file of an id that nobody knows is told and seen', async () => {
+  it('I8 an exit file of an id that nobody knows is told and seen', async () => {
     const stage = of();
     const id = 'e'.repeat(64) as ContainerId;
     stage.strayExit(id, 3);
