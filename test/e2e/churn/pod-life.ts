@@ -51,6 +51,8 @@ const TRIES = 60;
 /** The code with which the long-lived container answers SIGTERM. */
 const TERMED = 143 - 100;
 
+/** Of a log that are shown with an exit code that is not the expected one. */
+const LOG_CHARS = 400;
 /** Lines of the container that ends by itself. */
 const LINES = 50;
 
@@ -86,10 +88,10 @@ export async function podLife(options: LifeOptions): Promise<void> {
   const brief = await runContainer(options, podSandboxId, { name: 'brief', command: ['sh', '-c', counting] });
   const lasting = await runContainer(options, podSandboxId, { name: 'lasting', command: untilTermed(TERMED) });
   await delay(options.holdMs);
-  await endContainer(options, brief, options.exitCode, false);
-  checkLog(options, join(logDirectory, 'brief/0.log'));
+  await endContainer(options, brief, { name: 'brief', exitCode: options.exitCode, isStopped: false });
+  checkLog(options, logOf(options, 'brief'));
   // Killed before the shell has set its trap, it ends by SIGKILL after the grace period.
-  await endContainer(options, lasting, TERMED, true);
+  await endContainer(options, lasting, { name: 'lasting', exitCode: TERMED, isStopped: true });
   const { runtime } = options.client;
   await insist(options, 'StopPodSandbox', async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
   await insist(options, 'RemovePodSandbox', async () => void (await runtime.removePodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));
@@ -149,8 +151,18 @@ async function statusOf({ client, callMs }: LifeOptions, containerId: string): P
   return status;
 }
 
+interface Ending {
+  /** Of the container. */
+  readonly name: string;
+  readonly exitCode: number;
+  /** It does not end by itself. */
+  readonly isStopped: boolean;
+}
+
+const logOf = ({ logs, name }: LifeOptions, container: string): string => join(logs, name, container, '0.log');
+
 /** Waits for its end or stops it, compares the exit code, removes it. */
-async function endContainer(options: LifeOptions, containerId: string, expected: number, isStopped: boolean): Promise<void> {
+async function endContainer(options: LifeOptions, containerId: string, { name, exitCode: expected, isStopped }: Ending): Promise<void> {
   const { runtime } = options.client;
   if (isStopped) await insist(options, 'StopContainer', async () => void (await runtime.stopContainer({ containerId, timeout: 10n }, { deadlineMs: options.callMs })));
   let seen: ContainerStatus | undefined;
@@ -161,7 +173,7 @@ async function endContainer(options: LifeOptions, containerId: string, expected:
   const isExpected = seen?.state === ContainerState.CONTAINER_EXITED && seen.exitCode === expected && seen.finishedAt >= seen.startedAt && seen.startedAt > 0n;
   if (!isExpected) {
     const shown = seen === undefined ? 'nothing' : `${seen.exitCode}, state ${seen.state}, ${seen.reason}, ${seen.startedAt} to ${seen.finishedAt}`;
-    options.tally.wrongExitCodes.push(`${options.name} ${containerId}: expected ${expected}, seen ${shown}`);
+    options.tally.wrongExitCodes.push(`${options.name} ${containerId}: expected ${expected}, seen ${shown}; its log: ${readFileSync(logOf(options, name), 'utf8').slice(-LOG_CHARS)}`);
   }
   await insist(options, 'RemoveContainer', async () => void (await runtime.removeContainer({ containerId }, { deadlineMs: options.callMs })));
 }
