@@ -25,7 +25,7 @@ import type { Sweeping } from './janitor/sweep.ts';
 import { nriNode } from './nri-node.ts';
 import type { EffectContext } from './ports/effect.ts';
 import type { Ports } from './ports/ports.ts';
-import type { ImageUse } from './ports/specs.ts';
+import type { ImageUse, SelinuxLabels } from './ports/specs.ts';
 import type { Ledger } from './recovery/ledger.ts';
 import { observeWorld } from './recovery/observe.ts';
 import { planContainer, planSandbox } from './recovery/plan.ts';
@@ -48,6 +48,8 @@ export interface CastOptions {
   readonly ledger: Ledger;
   /** Parent of the cgroups of pods whose client names none; empty leaves that to the drivers. */
   readonly cgroupParent?: string;
+  /** The machine's labels for containers; left out where it has no SELinux. */
+  readonly selinux?: SelinuxLabels | undefined;
   /** Sees every event of every actor; wrapped, so that its throw reaches nobody (house rule 5.1.11). */
   readonly inspect?: (event: InspectionEvent) => void;
 }
@@ -72,6 +74,7 @@ export function createTroupe(options: CastOptions): Troupe {
   };
   const stage: Stage = {
     ports, ledger, directory, activity, layers, sweeping,
+    selinux: options.selinux,
     clock: ports.clock,
     pulls: new Map(),
     startSandbox: (input) => tell('sandboxes', `sandbox/${input.id}`, input),

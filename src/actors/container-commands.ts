@@ -13,6 +13,7 @@ import type { ContainerKey, ContainerSpec, ImageRecord, ImageUse, Resources } fr
 import type { Ledger } from './recovery/ledger.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 import { handlerOf } from './sandbox/sandbox.context.ts';
+import { containerLabels } from './selinux.ts';
 import { sameContainerWish } from './wish.ts';
 
 export interface ContainerStage extends Asker {
@@ -107,7 +108,7 @@ function begin(
   const id = stage.ports.random.id() as ContainerId;
   stage.startContainer({
     id,
-    spec,
+    spec: { ...spec, selinuxLabels: containerLabels(spec, sandbox.spec.selinuxLabels) },
     handler: handlerOf(sandbox.spec),
     image: { id: image.id, ref: imageRef(image), layers: diffIds(image), ...volumesOf(stage, spec, attempted) },
     createdAtNs: stage.ports.clock.nowNs(),

@@ -5,14 +5,20 @@ import { actorLimits } from '../base/limits.ts';
 import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
 import type { Ports } from './ports/ports.ts';
-import type { AdmittedHandler, SandboxKey, SandboxSpec } from './ports/specs.ts';
+import type { AdmittedHandler, SandboxKey, SandboxSpec, SelinuxLabels } from './ports/specs.ts';
 import { sandboxAddress } from './sandbox/sandbox.context.ts';
 import type { SandboxInput } from './sandbox/sandbox.context.ts';
 import type { SandboxView, View } from './views.ts';
+import { freeLevel, levelOf, podLabels } from './selinux.ts';
 import { sameSandboxWish } from './wish.ts';
+
+/** Bytes of the number from which a free pair of categories is looked for: there are half a million. */
+const LEVEL_BYTES = 4;
 
 export interface SandboxStage extends Asker {
   readonly ports: Ports;
+  /** The machine's labels for containers; undefined where it has no SELinux. */
+  readonly selinux: SelinuxLabels | undefined;
   /** Starts the actor under its supervisor. */
   startSandbox(input: SandboxInput): void;
   /** Stop and Remove of a quarantined one. */
@@ -35,7 +41,7 @@ export async function runSandbox(stage: SandboxStage, spec: SandboxSpec, call: C
     if (existing === undefined) {
       const runtime = admitted(stage, spec, attempted);
       supersede(stage, spec.key);
-      return handOut(stage, begin(stage, { ...spec, runtime }, call), attempted, call);
+      return handOut(stage, begin(stage, { ...spec, runtime, selinuxLabels: labelsFor(stage, spec) }, call), attempted, call);
     }
     if (existing.ready) return claim(stage, existing.id, call);
     if (isBeingMade(existing)) {
@@ -86,6 +92,15 @@ function admitted(stage: SandboxStage, spec: SandboxSpec, attempted: string): Ad
     fail('exhausted', `${attempted}: ${actorLimits.actorsMax} sandboxes exist`);
   }
   return { name: handler.target ?? spec.handler, needsPause: handler.needsPause ?? false };
+}
+
+/** None without SELinux. The categories of all pods that are there are taken, also of those that have ended: their files are. */
+function labelsFor({ selinux, directory, ports }: SandboxStage, spec: SandboxSpec): SelinuxLabels | undefined {
+  if (selinux === undefined) return undefined;
+  return podLabels(spec, selinux, (base) => {
+    const taken = new Set(directory.sandboxes().flatMap((view) => (view.spec.selinuxLabels === undefined ? [] : [levelOf(view.spec.selinuxLabels.process)])));
+    return freeLevel(base, taken, Number.parseInt(ports.random.token(LEVEL_BYTES), 16));
+  });
 }
 
 /** A higher attempt means that nobody will come for a lower one that is still being made (F70). */

@@ -26,13 +26,13 @@ function containerWish(spec: ContainerSpec): string {
   const mounts = spec.mounts.map((mount: Mount) =>
     mount.containerPath === termination ? { ...mount, hostPath: '' } : mount,
   );
-  const { imageId, command, args, workingDir, devices, cdiDevices, resources, security, stdin, stdinOnce, tty, stopSignal } = spec;
+  const { imageId, command, args, workingDir, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal } = spec;
   return encodePlain({
-    imageId, command, args, workingDir, mounts, devices, cdiDevices, resources, security, stdin, stdinOnce, tty, stopSignal,
+    imageId, command, args, workingDir, mounts, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal,
   });
 }
 
 function sandboxWish(spec: SandboxSpec): string {
-  const { labels: _labels, annotations: _annotations, runtime: _runtime, ...rest } = spec;
+  const { labels: _labels, annotations: _annotations, runtime: _runtime, selinuxLabels: _given, ...rest } = spec;
   return encodePlain(rest);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
 import { noPlugins } from '../actors/ports/nri.ts';
 import type { Ports } from '../actors/ports/ports.ts';
+import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
 import type { Ledger } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
@@ -20,6 +21,7 @@ import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
 import { isSlice } from '../host/slices.ts';
+import { policyLabels, selinuxIsEnabled } from '../host/selinux.ts';
 import { createStatsDriver } from '../host/stats-driver.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
 import { userNamespacesProblem } from '../host/userns-probe.ts';
@@ -120,7 +122,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
     images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
-  const { troupe, recorder } = cast(config, ports, opened.state, observability);
+  const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {
     ports,
     troupe,
@@ -161,6 +163,11 @@ async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync
   return openJournal({ disk: meteredDisk(disk, clock, onSync), fold: ledgerFold, log });
 }
 
+/** The policy's labels for containers; undefined where there is no SELinux. */
+async function machineLabels(): Promise<SelinuxLabels | undefined> {
+  return (await selinuxIsEnabled()) ? policyLabels() : undefined;
+}
+
 /** The actors over these ports, and who is told of what they do. */
 function cast(
   config: Config, ports: Ports, ledger: Ledger, observability: Observability, selinux: SelinuxLabels | undefined,
@@ -171,6 +178,7 @@ function cast(
     ports,
     ledger,
     cgroupParent: config.cgroup.parent,
+    selinux,
     selinux,
     inspect: onTransition((transition) => {
       recorder.note(transition);

@@ -1,5 +1,4 @@
 /** The composition root: the assembled actors behind the CRI's socket. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
@@ -8,6 +7,7 @@ import { listenPrivately, startCriServer } from '../cri/server.ts';
 import type { CriServer } from '../cri/server.ts';
 import { createServices } from '../cri/services.ts';
 import type { UrlIssuer } from '../cri/streaming/server.ts';
+import { selinuxIsEnabled } from '../host/selinux.ts';
 import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
 import { startIntrospection } from '../introspection/server.ts';
@@ -94,11 +94,6 @@ async function serve(
   });
   const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), observer: observability.rpc, ...services };
   return startCriServer({ socketPath: config.socket, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
-}
-
-/** A label that we cannot honour yet is refused only where it would matter. */
-async function selinuxIsEnabled(): Promise<boolean> {
-  return (await readFile('/sys/fs/selinux/enforce', 'utf8').catch(() => '')) !== '';
 }
 
 function introspect(config: Config, options: IntrospectionOptions): Promise<IntrospectionServer> {

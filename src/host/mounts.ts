@@ -191,7 +191,9 @@ export async function mountOverlayOldWay(request: OverlayRequest): Promise<void>
     if (request.upper !== undefined) options.push(['upperdir', await byDescriptor(request.upper, held)]);
     if (request.work !== undefined) options.push(['workdir', await byDescriptor(request.work, held)]);
     options.push(...(request.options ?? []));
-    const data = options.map(([key, value]) => (value === true ? key : `${key}=${value}`)).join(',');
+    // a comma ends an option, except within quotes, which SELinux takes off again (mount(8), context=)
+    const written = (value: string): string => (value.includes(',') ? `"${value}"` : value);
+    const data = options.map(([key, value]) => (value === true ? key : `${key}=${written(value)}`)).join(',');
     const flags =
       (request.readOnly === true ? MS_RDONLY : 0) |
       (request.nosuid === true ? MS_NOSUID : 0) |
@@ -212,6 +214,8 @@ export interface TmpfsRequest extends MountFlags {
   readonly mode: number;
   /** Of its root; root's own where it is not said. */
   readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  /** SELinux label of all files; left out for the policy's. */
+  readonly label?: string | undefined;
 }
 
 /** Mounts a tmpfs with a bound: one without takes half of the machine's memory. */
@@ -220,6 +224,7 @@ export async function mountTmpfs(request: TmpfsRequest): Promise<void> {
     ['size', request.sizeBytes.toString()],
     ['mode', request.mode.toString(8)],
     ...(request.owner === undefined ? [] : ([['uid', String(request.owner.uid)], ['gid', String(request.owner.gid)]] as const)),
+    ...(request.label === undefined ? [] : ([['context', request.label]] as const)),
   ] as const;
   await mountFilesystem({ ...request, type: 'tmpfs', options });
 }

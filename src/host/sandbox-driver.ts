@@ -21,6 +21,7 @@ import { removeDirectory } from './remove-tree.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
+import { labelFile } from './selinux.ts';
 import { sysctlOfMapped } from './userns-sysctl.ts';
 
 export interface HostDriverOptions {
@@ -90,6 +91,9 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
     makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
     spec.namespaces.ipc === 'pod' ? makeShm(files.shm, spec) : Promise.resolve(),
   ]);
+  const label = spec.selinuxLabels?.mount;
+  if (label === undefined) return;
+  await Promise.all([files.hostname, files.hosts, files.resolvConf].map((path) => labelFile(path, label)));
 }
 
 /** The name points at the loopback: the pod's address is not known yet, and the kubelet mounts its own file over it. */
@@ -135,12 +139,13 @@ async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: 
   }
 }
 
-async function makeShm(target: string, { namespaces: { user } }: SandboxInput['spec']): Promise<void> {
+async function makeShm(target: string, { namespaces: { user }, selinuxLabels }: SandboxInput['spec']): Promise<void> {
   // on one that was made just now nothing is mounted
   const isNew = (await mkdir(target, { recursive: true, mode: 0o700 })) !== undefined;
   if (!isNew && findMount(await readMountInfo(), target) !== undefined) return;
   await mountTmpfs({
     target, source: 'shm', sizeBytes: SHM_BYTES, mode: 0o1777, nosuid: true, nodev: true, noexec: true,
+    label: selinuxLabels?.mount,
     // in a user namespace its own root is not ours
     ...(user === undefined ? {} : { owner: { uid: user.uids.hostId, gid: user.gids.hostId } }),
   });

@@ -45,7 +45,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
         journal.append([{ type: 'container.intent', id, spec, image, createdAtNs }], { sync: true }),
     ),
     mountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'mountRootfs', limits.rootfsMs, (input, fx) =>
-      storage.mountRootfs({ id: input.id, layers: input.image.layers, volumes: input.image.volumes, ...userNamespaceOf(input.spec) }, fx),
+      storage.mountRootfs({ id: input.id, layers: input.image.layers, volumes: input.image.volumes, mountLabel: input.spec.selinuxLabels?.mount, ...userNamespaceOf(input.spec) }, fx),
     ),
     writeBundle: effectLogic<ContainerEffectInput & { readonly making: Making | undefined }, EffectiveContainer>(
       activity,

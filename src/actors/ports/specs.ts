@@ -40,6 +40,22 @@ export interface SeccompChoice {
   readonly path: string;
 }
 
+/** Parts of an SELinux label that a request names; empty for the machine's own. */
+export interface SelinuxOptions {
+  readonly user: string;
+  readonly role: string;
+  readonly type: string;
+  readonly level: string;
+}
+
+/** Whole labels, such as `system_u:system_r:container_t:s0:c1,c2`. */
+export interface SelinuxLabels {
+  /** Of the processes. */
+  readonly process: string;
+  /** Of the files that are made or labelled for them. */
+  readonly mount: string;
+}
+
 export type PidMode = 'pod' | 'container' | 'node' | 'target';
 
 /** Ids of a user namespace: `containerId` on are `hostId` on of the host, `length` of them (user_namespaces(7)). */
@@ -102,6 +118,10 @@ export interface SandboxSpec {
   readonly user: UserChoice;
   readonly readonlyRootfs: boolean;
   readonly seccomp: SeccompChoice;
+  /** Left out for none, and where the machine has no SELinux. */
+  readonly selinux?: SelinuxOptions | undefined;
+  /** Given at admission where the machine has SELinux; their pair of categories is this pod's alone. Left out in a request. */
+  readonly selinuxLabels?: SelinuxLabels | undefined;
   /**
    * What its handler was when it was admitted: a reload may give the empty name to another one, or take it away. Left
    * out in a request, and in records of earlier versions.
@@ -214,6 +234,10 @@ export interface ContainerSpec {
   readonly tty: boolean;
   readonly resources: Resources;
   readonly security: ContainerSecurity;
+  /** As in `SandboxSpec`. */
+  readonly selinux?: SelinuxOptions | undefined;
+  /** Given at admission: the pod's, with what the container names. Left out in a request, and for one without. */
+  readonly selinuxLabels?: SelinuxLabels | undefined;
   /** Such as `SIGTERM` or `SIGRTMIN+3`; empty: the image's, else SIGTERM. */
   readonly stopSignal: string;
 }

@@ -9,6 +9,8 @@ export interface RootfsInput {
   readonly layers: readonly Digest[];
   /** Images that are mounted beside it, read-only; left out for none. */
   readonly volumes?: readonly VolumeUse[] | undefined;
+  /** SELinux label of all files in it; left out where there is none. */
+  readonly mountLabel?: string | undefined;
   /** For a pod with a user namespace: the sandbox that pins it, and the owners that the files shall have on the host. */
   readonly userNamespace?: { readonly sandboxId: SandboxId; readonly mappings: IdMappings } | undefined;
 }

@@ -10,7 +10,8 @@ import { devices, mounts } from './mounts.ts';
 import { containerNamespaces } from './namespaces.ts';
 import type { UsernsPolicy } from './namespaces.ts';
 import { resources } from './resources.ts';
-import { apparmorProfile, capabilities, checkSelinux, seccompChoice, userChoice } from './security.ts';
+import { apparmorProfile, capabilities, seccompChoice, userChoice } from './security.ts';
+import { selinuxOptions } from './selinux.ts';
 import { signalName } from './signals.ts';
 
 /** What CreateContainer's config is read against. */
@@ -54,10 +55,16 @@ export function containerSpec(config: ContainerConfig | undefined, around: Conta
     tty: config.tty,
     resources: resources('config.linux.resources', linux?.resources),
     security: security('config.linux.security_context', linux?.securityContext, around),
+    ...label(linux?.securityContext, around),
     stopSignal: signalName('config.stop_signal', config.stopSignal),
   };
   // last, so that a wrong field is told as such even when the image is missing, too
   return { ...parsed, imageId: around.findImage(parsed.imageRequested) };
+}
+
+function label(context: LinuxContainerSecurityContext | undefined, { selinuxEnabled }: HostPolicy): Pick<ContainerSpec, 'selinux'> {
+  const selinux = selinuxOptions('config.linux.security_context.selinux_options', context?.selinuxOptions, selinuxEnabled);
+  return selinux === undefined ? {} : { selinux };
 }
 
 function cdi({ CDIDevices, annotations }: ContainerConfig): Pick<ContainerSpec, 'cdiDevices'> {
@@ -127,7 +134,6 @@ function logPath(field: string, value: string): string {
 function security(field: string, context: LinuxContainerSecurityContext | undefined, around: ContainerSurroundings): ContainerSecurity {
   const privileged = context?.privileged ?? false;
   if (privileged && !around.sandbox.privileged) refuse(`${field}.privileged`, 'is set, but the sandbox is not privileged');
-  checkSelinux(`${field}.selinux_options`, context?.selinuxOptions);
   return {
     privileged,
     capabilities: capabilities(`${field}.capabilities`, context?.capabilities, around),

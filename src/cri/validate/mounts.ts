@@ -10,7 +10,6 @@ import { absolutePath, each, line, path, quoted, refuse, unset, word } from './c
 import { mountMappings } from './userns.ts';
 
 export interface MountPolicy {
-  readonly selinuxEnabled: boolean;
   /** Of the sandbox's handler. */
   readonly recursiveReadOnlyMounts: boolean;
   /** Of the same: whether it can show a source's files with other owners. */
@@ -75,8 +74,6 @@ function imageOf(field: string, { image }: MountMessage, { findImage }: MountPol
 
 function bindMount(field: string, mount: MountMessage, policy: MountPolicy): Mount {
   unset(`${field}.image_sub_path`, mount.imageSubPath === '', 'a sub-path without an image is');
-  // without SELinux there is nothing to label: both peers do nothing, and critest always asks for it
-  unset(`${field}.selinux_relabel`, !mount.selinuxRelabel || !policy.selinuxEnabled, 'an SELinux label is');
   const parsed: Mount = {
     containerPath: placeOf(field, mount),
     hostPath: absolutePath(`${field}.host_path`, mount.hostPath),

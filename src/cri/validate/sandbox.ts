@@ -8,7 +8,8 @@ import { sandboxNamespaces } from './namespaces.ts';
 import type { UsernsPolicy } from './namespaces.ts';
 import { dnsConfig, portMappings } from './network.ts';
 import { resources } from './resources.ts';
-import { apparmorProfile, checkSelinux, seccompChoice, userChoice } from './security.ts';
+import { apparmorProfile, seccompChoice, userChoice } from './security.ts';
+import { selinuxOptions } from './selinux.ts';
 import { sysctls } from './sysctls.ts';
 
 /** What RunPodSandbox asks for. Throws `invalidRequest` with the field's name. */
@@ -19,7 +20,7 @@ export function sandboxSpec(config: PodSandboxConfig | undefined, handler: strin
   const context = linux?.securityContext;
   const at = 'config.linux.security_context';
   const namespaces = sandboxNamespaces(`${at}.namespace_options`, context?.namespaceOptions, policy);
-  checkSelinux(`${at}.selinux_options`, context?.selinuxOptions);
+  const selinux = selinuxOptions(`${at}.selinux_options`, context?.selinuxOptions, policy.selinuxEnabled);
   apparmorProfile(at, context?.apparmor, '', policy);
   checkPodResources(linux);
   return {
@@ -44,6 +45,7 @@ export function sandboxSpec(config: PodSandboxConfig | undefined, handler: strin
     }),
     readonlyRootfs: context?.readonlyRootfs ?? false,
     seccomp: seccompChoice(at, context?.seccomp, context?.seccompProfilePath ?? ''),
+    ...(selinux === undefined ? {} : { selinux }),
   };
 }
 

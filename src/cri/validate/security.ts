@@ -1,10 +1,10 @@
 /** User, seccomp, AppArmor, SELinux and capabilities. Pure. */
 import type { Capabilities, SeccompChoice, UserChoice } from '../../actors/ports/specs.ts';
 import { imageLimits, requestLimits } from '../../base/limits.ts';
-import type { Capability, Int64Value, SecurityProfile, SELinuxOption } from '../../gen/runtime/v1/api_pb.ts';
+import type { Capability, Int64Value, SecurityProfile } from '../../gen/runtime/v1/api_pb.ts';
 import { SecurityProfile_ProfileType as ProfileType, SupplementalGroupsPolicy } from '../../gen/runtime/v1/api_pb.ts';
 import type { HostPolicy } from '../service-options.ts';
-import { absolutePath, each, intIn, line, quoted, refuse, required, unset, word } from './check.ts';
+import { absolutePath, each, intIn, line, quoted, refuse, required, word } from './check.ts';
 
 interface UserFields {
   readonly runAsUser: Int64Value | undefined;
@@ -109,12 +109,6 @@ function oldApparmor(field: string, old: string): ApparmorChoice {
 function localApparmor(field: string, value: string): ApparmorChoice {
   const name = required(field, line(field, value.replace(/^localhost\//u, ''), requestLimits.nameBytes));
   return { type: 'localhost', name, field };
-}
-
-/** Labels are not made yet: a request that needs them must not run without. */
-export function checkSelinux(field: string, options: SELinuxOption | undefined): void {
-  const isEmpty = options === undefined || [options.user, options.role, options.type, options.level].every((part) => part === '');
-  unset(field, isEmpty, 'an SELinux label is');
 }
 
 /** Names in upper case with CAP_. An unknown one to add is refused; an unknown one to drop is gone already (features.md B3). */

@@ -45,6 +45,8 @@ export interface MountPlace {
   readonly mountInfo: readonly MountInfo[];
   /** Where the storage has mounted an image for this container. */
   readonly imageVolume: (image: ImageId) => string;
+  /** Labels a volume for the container's processes; undefined where there is nothing to label. */
+  readonly relabel: ((path: string) => Promise<void>) | undefined;
 }
 
 /** Sources with symlinks resolved; one that is not there becomes a directory of mode 0755, as both peers do it (B3). */
@@ -59,6 +61,8 @@ export async function resolveMounts(mounts: readonly Mount[], place: MountPlace)
     }
     const source = await onPath(mount.hostPath, attempted, () => sourceOf(mount.hostPath, attempted));
     checkPropagation(mount, source, mountInfo, attempted);
+    const { relabel } = place;
+    if (mount.selinuxRelabel && relabel !== undefined) await relabel(source);
     resolved.push({ mount, source });
   }
   return resolved;

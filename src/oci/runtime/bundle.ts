@@ -25,6 +25,7 @@ import { resolveDevices } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
 import { nodeEdits, withCdiDevices } from './bundle-edits.ts';
 import type { NodeEdits } from './bundle-edits.ts';
+import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import { checkPlaces } from './bundle-places.ts';
@@ -98,6 +99,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const logPath = effectiveLogPath(logDirectory, spec.logPath);
   const stopSignal = stopSignalOf(input, options.log);
   await checkProfile(options.apparmor, spec.security);
+  await checkLabels(spec.selinuxLabels);
 
   const rootfs = layout.rootfs(input.id);
   fx.note({ on: "the image's passwd and group" });
@@ -122,7 +124,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
   generateSpec(wish);
   const withNode = await nodeEdits(options.node, input, user, onPath);
-  const mounts = await resolveMounts(spec.mounts, { onPath, mountInfo, imageVolume: (image) => layout.imageVolume(input.id, image) });
+  const mounts = await resolveMounts(spec.mounts, { onPath, mountInfo, imageVolume: (image) => layout.imageVolume(input.id, image), relabel: relabelOf(spec, fx) });
   await checkPlaces(rootfs, mounts, onPath);
   const planned = await withNode(generateSpec({ ...wish, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
@@ -249,5 +251,6 @@ async function writePauseBundle(options: BundleWriterOptions, input: PauseInput,
   const handler = options.handlerFeatures(input.sandbox.runtime?.name ?? input.sandbox.handler);
   const document = pauseSpec({ ...input, host, handler, rootfs: layout.pauseRootfs, pins: pinsOf(layout, input.id, input.sandbox) });
   await makePauseRootfs(layout, host);
+  await labelPause(layout.pauseRootfs, input.sandbox.selinuxLabels);
   await writeConfig(layout.sandboxDir(input.id), layout.pauseBundleDir(input.id), document);
 }

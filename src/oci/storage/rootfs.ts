@@ -9,6 +9,7 @@ import type { ContainerId, Digest } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { attach, mountOverlay, unmount } from '../../host/mounts.ts';
+import type { OverlayRequest } from '../../host/mounts.ts';
 import { idmappedTree } from '../../host/userns-idmap.ts';
 import { layerDiff } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
@@ -58,15 +59,16 @@ export async function mountRootfs(store: LayerStore, input: RootfsInput, owners?
   // its root is nobody on the host and must pass, here and through its own directory below (S19)
   if (owners !== undefined) await chmod(store.paths.containers, PASSABLE_MODE);
   if (!(await isMounted(paths.dir, paths.rootfs))) await mountRoot(store, input, paths, owners);
-  for (const volume of input.volumes ?? []) await mountVolume(store, input.id, volume, paths, owners);
+  for (const volume of input.volumes ?? []) await mountVolume(store, input, volume, paths, owners);
 }
 
 async function mountRoot(store: LayerStore, input: RootfsInput, paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
   const attempted = `mount root file system of container ${input.id}`;
   const lower = await lowerDirectories(store, input.layers, attempted);
   await makeDirectories(paths, lower[0], owners, attempted);
-  if (owners === undefined || lower.length === 0) return mountLayers(paths, lower);
-  await withMappedLayers(store.paths.layers, paths, owners.pin, (layers) => mountLayers(paths, lower.map(within(store, layers))));
+  const mountAll = (directories: readonly string[]): Promise<void> => mountLayers(paths, directories, labelOption(input));
+  if (owners === undefined || lower.length === 0) return mountAll(lower);
+  await withMappedLayers(store.paths.layers, paths, owners.pin, (layers) => mountAll(lower.map(within(store, layers))));
 }
 
 /** The same directory of a layer below another view of all layers. */
@@ -75,22 +77,32 @@ function within(store: LayerStore, layers: string): (directory: string) => strin
 }
 
 /** An image as volume: its layers, read-only, and nothing in it runs or is a device (Kubernetes' documentation of image volumes). */
-async function mountVolume(store: LayerStore, id: ContainerId, volume: VolumeUse, paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
+async function mountVolume(store: LayerStore, input: RootfsInput, volume: VolumeUse, paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
   const target = join(paths.volumes, volume.id.slice('sha256:'.length));
   // the pod's root has to pass on its way to what is mounted
   await mkdir(target, { recursive: true, mode: PASSABLE_MODE });
   await chmod(paths.volumes, PASSABLE_MODE);
   if (await isMounted(paths.volumes, target)) return;
-  const found = await lowerDirectories(store, volume.layers, `mount image ${volume.id} as a volume of container ${id}`);
+  const found = await lowerDirectories(store, volume.layers, `mount image ${volume.id} as a volume of container ${input.id}`);
   const mountAll = (lower: readonly string[]): Promise<void> =>
     // overlayfs wants two where nothing can be written
-    mountOverlay({ target, lower: lower.length > 1 ? lower : [...lower, paths.empty], source: 'overlay', readOnly: true, nosuid: true, nodev: true, noexec: true });
+    mountOverlay({
+      target, lower: lower.length > 1 ? lower : [...lower, paths.empty], source: 'overlay', options: labelOption(input),
+      readOnly: true, nosuid: true, nodev: true, noexec: true,
+    });
   if (owners === undefined) return mountAll(found);
   const scratch = { lower: paths.lower, work: join(paths.volumes, 'work') };
   await withMappedLayers(store.paths.layers, scratch, owners.pin, (layers) => mountAll(found.map(within(store, layers))));
 }
 
-function mountLayers(paths: RootfsPaths, lower: readonly string[]): Promise<void> {
+type Options = NonNullable<OverlayRequest['options']>;
+
+/** All files show with this one label, whatever lies on the disk: layers are shared by pods whose labels differ. */
+function labelOption({ mountLabel }: RootfsInput): Options {
+  return mountLabel === undefined ? [] : [['context', mountLabel]];
+}
+
+function mountLayers(paths: RootfsPaths, lower: readonly string[], label: Options): Promise<void> {
   return mountOverlay({
     target: paths.rootfs,
     lower: lower.length === 0 ? [paths.empty] : lower,
@@ -98,6 +110,7 @@ function mountLayers(paths: RootfsPaths, lower: readonly string[]): Promise<void
     work: paths.work,
     source: 'overlay',
     options: [
+      ...label,
       // no sync of the whole disk at unmount: what a container wrote is not meant to survive a power loss, since no
       // container does (measured: docs in README of this directory)
       ['volatile', true],

@@ -64,6 +64,7 @@ export const cases: Readonly<Record<string, SpecInput>> = {
       localSeccomp: parseSeccompProfile(Buffer.from(profile), '/profiles/own.json', { arch: 'x64', capabilities: [], kernelRelease: '6.1.0' }),
     },
   }),
+  selinux: inputOf({ spec: { selinuxLabels: { process: 'system_u:system_r:container_t:s0:c1,c2', mount: 'system_u:object_r:container_file_t:s0:c1,c2' } } }),
   unmasked: inputOf({ security: { maskedPaths: [], readonlyPaths: [] } }),
   'readonly-rootfs': inputOf({ security: { readonlyRootfs: true } }),
   apparmor: inputOf({ security: { apparmorProfile: 'own-profile', noNewPrivs: false } }),

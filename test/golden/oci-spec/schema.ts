@@ -79,7 +79,7 @@ const DOCUMENT = record({
       noNewPrivileges: flag,
       oomScoreAdj: range(-1000, 1000),
     },
-    { apparmorProfile: text },
+    { apparmorProfile: text, selinuxLabel: text },
   ),
   root: record({ path: absolute, readonly: flag }),
   mounts: list(record({ destination: absolute, type: oneOf('bind', 'proc', 'tmpfs', 'devpts', 'mqueue', 'sysfs', 'cgroup'), source: text, options: list(text) }, { uidMappings: idMappings, gidMappings: idMappings })),
@@ -105,6 +105,7 @@ const DOCUMENT = record({
       uidMappings: idMappings,
       gidMappings: idMappings,
       intelRdt: record({}, { closID: text, l3CacheSchema: text, memBwSchema: text, schemata: list(text), enableMonitoring: flag, enableCMT: flag, enableMBM: flag }),
+      mountLabel: text,
       rootfsPropagation: oneOf('rshared', 'rslave', 'rprivate'),
       seccomp: record(
         {

@@ -1,6 +1,7 @@
 // A world in which everything works at once, unless it is held or made to fail by name; and what was asked of it, in order.
 import type { Call } from '../../../src/actors/ask.ts';
 import { createTroupe } from '../../../src/actors/cast.ts';
+import type { CastOptions } from '../../../src/actors/cast.ts';
 import type { ExitFact, JournalRecord } from '../../../src/actors/ports/journal.ts';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import type { Ports } from '../../../src/actors/ports/ports.ts';
@@ -35,11 +36,15 @@ export class EasyWorld {
   readonly #failing = new Set<string>();
   #ids = 0;
   #exits: (id: ContainerId, exit: ExitFact) => void = () => undefined;
-  readonly troupe = createTroupe({ ports: this.#ports(), ledger: this.ledger });
+  readonly troupe: ReturnType<typeof createTroupe>;
+
+  constructor(options: Pick<CastOptions, 'selinux'> = {}) {
+    this.troupe = createTroupe({ ports: this.#ports(), ledger: this.ledger, ...options });
+  }
 
   /** A world with an image, serving. */
-  static async serving(): Promise<EasyWorld> {
-    const world = new EasyWorld();
+  static async serving(options: Pick<CastOptions, 'selinux'> = {}): Promise<EasyWorld> {
+    const world = new EasyWorld(options);
     ledgerFold.apply(world.ledger, { type: 'image.present', image: imageRecord() });
     await world.troupe.start();
     world.asked.length = 0;

@@ -173,7 +173,9 @@ const at = 'config.linux.security_context';
 const ids = { hostId: 1, containerId: 0, length: 1 };
 const SECURITY: readonly Row[] = [
   [`${at}.privileged`, 'in a sandbox that is not', context({ privileged: true })],
-  [`${at}.selinux_options`, 'set', context({ selinuxOptions: { type: 'spc_t' } })],
+  [`${at}.selinux_options.type`, 'with a colon', context({ selinuxOptions: { type: 'spc_t:s0' } })],
+  [`${at}.selinux_options.user`, 'with a line break', context({ selinuxOptions: { user: 'a\nb' } })],
+  [`${at}.selinux_options.level`, 'that is none', context({ selinuxOptions: { level: 's0:c1,c2"' } })],
   [`${at}.namespace_options.network`, 'other than the sandbox', namespaces({ network: NamespaceMode.NODE })],
   [`${at}.namespace_options.network`, 'CONTAINER', namespaces({ network: NamespaceMode.CONTAINER })],
   [`${at}.namespace_options.ipc`, 'other than the sandbox', namespaces({ ipc: NamespaceMode.NODE })],
@@ -248,11 +250,12 @@ const MOUNTS: readonly Row[] = [
 describe('S45 mounts and devices', () => {
   test.each(MOUNTS)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
-  test('selinux_relabel is refused where SELinux is on, and nothing where it is off', async () => {
-    const request = { podSandboxId: hex('a'), config: mount({ selinuxRelabel: true }) };
-    await pods().send(rpc, request);
-    const { message } = await pods({}, { selinuxEnabled: true }).fails(rpc, request);
-    expect(message).toContain('config.mounts[0].selinux_relabel');
+  test('selinux_relabel is taken in any case: without SELinux there is nothing to label', async () => {
+    for (const selinuxEnabled of [false, true]) {
+      const made = pods({}, { selinuxEnabled });
+      await made.send(rpc, { podSandboxId: hex('a'), config: mount({ selinuxRelabel: true }) });
+      expect(made.asked).toMatchObject([['createContainer', { mounts: [{ selinuxRelabel: true }] }]]);
+    }
   });
 
   test('recursive read-only that the handler cannot do carries the word that the kubelet looks for', async () => {

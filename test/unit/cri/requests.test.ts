@@ -251,6 +251,18 @@ describe('CreateContainer', () => {
     expect(asked[1]?.[1]).not.toHaveProperty('cdiDevices');
   });
 
+  test('SELinux options arrive where the machine has it, and ask for nothing where it has not', async () => {
+    const selinuxOptions = { user: 'u', role: '', type: 'spc_t', level: 's0-s0:c0.c1023' };
+    for (const [selinuxEnabled, expected] of [[true, selinuxOptions], [false, undefined]] as const) {
+      const { send, asked, put } = stage({}, { selinuxEnabled });
+      put(sandboxView(sandboxId('a')));
+      await send(method.runPodSandbox, { config: { metadata, linux: { securityContext: { selinuxOptions } } } });
+      await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { selinuxOptions } } } });
+      await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { selinuxOptions: {} } } } });
+      expect(asked.map(([, spec]) => (spec as { selinux?: unknown }).selinux)).toEqual([expected, expected, undefined]);
+    }
+  });
+
   test('TARGET by a prefix of a container in the same pod', async () => {
     const { send, asked } = ready();
     const namespaceOptions = { pid: NamespaceMode.TARGET, targetId: '11' };

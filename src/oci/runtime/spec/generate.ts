@@ -48,6 +48,7 @@ function linuxOf(input: SpecInput, seccomp: OciSeccomp | undefined): OciLinux {
     cgroupsPath: input.paths.cgroup,
     resources: resourcesOf(input),
     ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
+    ...(input.spec.selinuxLabels === undefined ? {} : { mountLabel: input.spec.selinuxLabels.mount }),
     ...(seccomp === undefined ? {} : { seccomp }),
     // an empty list is procMount Unmasked: no defaults are put back
     maskedPaths: security.privileged ? [] : security.maskedPaths,

@@ -29,6 +29,7 @@ export function processOf(input: SpecInput, capabilities: OciCapabilities): OciP
     noNewPrivileges: spec.security.noNewPrivs,
     oomScoreAdj: clampOomScoreAdj(spec.resources.oomScoreAdj, host),
     ...(apparmor === '' ? {} : { apparmorProfile: apparmor }),
+    ...(spec.selinuxLabels === undefined ? {} : { selinuxLabel: spec.selinuxLabels.process }),
   };
 }
 

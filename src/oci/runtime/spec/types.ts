@@ -50,6 +50,7 @@ export interface OciProcess {
   readonly noNewPrivileges: boolean;
   readonly oomScoreAdj: number;
   readonly apparmorProfile?: string;
+  readonly selinuxLabel?: string;
   readonly ioPriority?: { readonly class: string; readonly priority: number };
   readonly scheduler?: OciScheduler;
 }
@@ -182,6 +183,8 @@ export interface OciLinux {
   readonly cgroupsPath: string;
   readonly resources: OciResources;
   readonly rootfsPropagation?: string;
+  /** SELinux context of what the runtime mounts. */
+  readonly mountLabel?: string;
   readonly seccomp?: OciSeccomp;
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];

@@ -1,0 +1,112 @@
+/** SELinux as the kernel and the installed policy have it: whether it is on, the policy's labels for containers, labels of files. */
+import { closeSync } from 'node:fs';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
+import type { SelinuxLabels } from '../actors/ports/specs.ts';
+import { fail } from '../base/fault.ts';
+import { hostLimits } from '../base/limits.ts';
+import { codeOf, errnoName, must } from './errno.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from './ffi-constants.ts';
+import { libc } from './ffi.ts';
+import { callInPool, inPool } from './pool.ts';
+
+const SELINUXFS = '/sys/fs/selinux';
+const CONFIG = '/etc/selinux/config';
+const XATTR = 'security.selinux';
+
+/** What container-selinux has for processes and their files; for a policy that names none. */
+export const USUAL_LABELS: SelinuxLabels = {
+  process: 'system_u:system_r:container_t:s0',
+  mount: 'system_u:object_r:container_file_t:s0',
+};
+
+/** Whether a policy is in force, or loaded and permissive (selinux(8)). */
+export async function selinuxIsEnabled(): Promise<boolean> {
+  return (await readFile(`${SELINUXFS}/enforce`, 'utf8').catch(() => '')) !== '';
+}
+
+/** The policy's labels for containers (lxc_contexts of libselinux), or the usual ones. */
+export async function policyLabels(): Promise<SelinuxLabels> {
+  const config = await readFile(CONFIG, 'utf8').catch(() => '');
+  const policy = /^\s*SELINUXTYPE\s*=\s*([A-Za-z0-9_-]+)\s*$/mu.exec(config)?.[1];
+  if (policy === undefined) return USUAL_LABELS;
+  return parseContexts(await readFile(`/etc/selinux/${policy}/contexts/lxc_contexts`, 'utf8').catch(() => ''));
+}
+
+/** Lines such as `process = "system_u:system_r:container_t:s0"`. Pure. */
+export function parseContexts(text: string): SelinuxLabels {
+  const named = (name: string): string | undefined => new RegExp(`^\\s*${name}\\s*=\\s*"?([^"\\s]+)"?\\s*$`, 'mu').exec(text)?.[1];
+  return { process: named('process') ?? USUAL_LABELS.process, mount: named('file') ?? USUAL_LABELS.mount };
+}
+
+/** Whether the loaded policy has such a label: the kernel says so when it is asked (security_check_context(3)). */
+export async function isValidLabel(label: string): Promise<boolean> {
+  try {
+    await writeFile(`${SELINUXFS}/context`, `${label}\0`);
+    return true;
+  } catch (error) {
+    if (['EINVAL', 'ERANGE'].includes(codeOf(error) ?? '')) return false;
+    throw error;
+  }
+}
+
+/** Labels one file; a file system that keeps none has those of its mount, and nothing is to be done. */
+export async function labelFile(path: string, label: string): Promise<void> {
+  await set(path, label);
+}
+
+/** Directories of the host that everything shares: labelled for one pod, the machine would not start any more. */
+const NEVER: ReadonlySet<string> = new Set(
+  ['', 'bin', 'boot', 'dev', 'etc', 'home', 'lib', 'lib64', 'media', 'mnt', 'opt', 'proc', 'root', 'run', 'sbin', 'srv', 'sys', 'tmp', 'usr', 'var', 'var/lib', 'var/log', 'var/run'].map((name) => `/${name}`),
+);
+
+/**
+ * Labels a volume and all that is in it. Each step goes from a descriptor of its directory to one name in it, and links
+ * are labelled, never followed: whoever can write there cannot lead it out (S33, S54). Throws `invalidRequest` for a
+ * directory that is the host's own; ends early when the signal aborts.
+ */
+export async function relabel(path: string, label: string, signal: AbortSignal): Promise<void> {
+  if (NEVER.has(path)) fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, { subject: 'mounts.selinux_relabel' });
+  const directory = await openDirectory(AT_FDCWD, path, path);
+  if (directory === undefined) return set(path, label);
+  // the last name is not followed; the dot is the directory itself
+  return withDirectory(directory, async () => {
+    await set(`/proc/self/fd/${directory}/.`, label);
+    await below(directory, path, label, signal, 0);
+  });
+}
+
+async function below(directory: number, path: string, label: string, signal: AbortSignal, depth: number): Promise<void> {
+  if (depth > hostLimits.pathComponents) fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
+  const at = `/proc/self/fd/${directory}`;
+  for (const entry of await inPool(path, () => readdir(at, { withFileTypes: true }))) {
+    signal.throwIfAborted();
+    await set(`${at}/${entry.name}`, label);
+    if (!entry.isDirectory()) continue;
+    const child = await openDirectory(directory, entry.name, path);
+    // gone or something else by now: what is made in a labelled directory has its label
+    if (child !== undefined) await withDirectory(child, () => below(child, `${path}/${entry.name}`, label, signal, depth + 1));
+  }
+}
+
+/** Undefined for what is no directory, or not there any more; `volume` is what the call may hang on. */
+async function openDirectory(parent: number, name: string, volume: string): Promise<number | undefined> {
+  const opened = await callInPool(volume, libc.openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+  if (opened.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(opened.errno))) return undefined;
+  return must(opened, 'open directory', name);
+}
+
+async function withDirectory(fd: number, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+async function set(path: string, label: string): Promise<void> {
+  const value = Buffer.from(`${label}\0`);
+  const done = await callInPool('labels', libc.lsetxattr, Buffer.from(`${path}\0`), XATTR, value, value.length, 0);
+  // the file system keeps no labels, or the file is gone
+  if (done.result === 0 || ['EOPNOTSUPP', 'ENOENT'].includes(errnoName(done.errno))) return;
+  must(done, 'label', path);
+}

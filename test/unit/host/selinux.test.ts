@@ -1,0 +1,69 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { getXattrAt } from '../../../src/host/files-at.ts';
+import { AT_FDCWD } from '../../../src/host/ffi-constants.ts';
+import { parseContexts, relabel, selinuxIsEnabled, USUAL_LABELS } from '../../../src/host/selinux.ts';
+
+describe('labels of the policy', () => {
+  test('from lxc_contexts, or the usual ones', () => {
+    const text = '# a comment\nprocess = "system_u:system_r:container_t:s0"\ncontent = "system_u:object_r:virt_var_lib_t:s0"\nfile = "system_u:object_r:svirt_file_t:s0"\n';
+    expect(parseContexts(text)).toEqual({ process: 'system_u:system_r:container_t:s0', mount: 'system_u:object_r:svirt_file_t:s0' });
+    expect(parseContexts('process=system_u:system_r:own_t:s0\n')).toEqual({ process: 'system_u:system_r:own_t:s0', mount: USUAL_LABELS.mount });
+    expect(parseContexts('')).toEqual(USUAL_LABELS);
+  });
+});
+
+// the attribute can be set by root where no policy is loaded; with one, only labels that it has
+const reason = process.getuid?.() !== 0 ? 'needs root' : (await selinuxIsEnabled()) ? 'a policy is loaded' : undefined;
+if (reason !== undefined) process.stdout.write(`skipped, labels of files: ${reason}\n`);
+
+describe.skipIf(reason !== undefined)('relabelling', () => {
+  let dir: string;
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'troupe-labels-'));
+  });
+  afterEach(() => rmSync(dir, { recursive: true, force: true }));
+  const labelOf = (path: string): string | undefined => {
+    const value = getXattrAt(AT_FDCWD, path, 'security.selinux');
+    return value === undefined ? undefined : Buffer.from(value).toString();
+  };
+  const LABEL = 'system_u:object_r:container_file_t:s0:c1,c2';
+
+  test('S33 S54 a volume with all that is in it, links themselves and nothing that they lead to', async () => {
+    const [volume, outside] = [join(dir, 'volume'), join(dir, 'outside')];
+    mkdirSync(join(volume, 'a/b'), { recursive: true });
+    mkdirSync(outside);
+    writeFileSync(join(outside, 'secret'), '');
+    writeFileSync(join(volume, 'a/b/file'), '');
+    writeFileSync(join(volume, '-r name\n'), '');
+    execFileSync('mkfifo', [join(volume, 'fifo')]);
+    symlinkSync(outside, join(volume, 'out'));
+    symlinkSync('/etc/passwd', join(volume, 'a/passwd'));
+    await relabel(volume, LABEL, new AbortController().signal);
+    for (const path of ['', 'a', 'a/b', 'a/b/file', '-r name\n', 'fifo', 'out', 'a/passwd']) expect(labelOf(join(volume, path)), path).toBe(`${LABEL}\0`);
+    for (const path of [outside, join(outside, 'secret'), dir, '/etc/passwd']) expect(labelOf(path), path).toBeUndefined();
+  });
+
+  test('a single file; a link as the volume itself is not followed', async () => {
+    const [file, link] = [join(dir, 'file'), join(dir, 'link')];
+    writeFileSync(file, '');
+    symlinkSync(file, link);
+    await relabel(link, 'a:b:c:s0', new AbortController().signal);
+    expect([labelOf(link), labelOf(file)]).toEqual(['a:b:c:s0\0', undefined]);
+    await relabel(file, LABEL, new AbortController().signal);
+    expect(labelOf(file)).toBe(`${LABEL}\0`);
+  });
+
+  test.each(['/', '/etc', '/usr', '/var/lib', '/tmp'])('%s is the host’s own', async (path) => {
+    await expect(relabel(path, LABEL, new AbortController().signal)).rejects.toMatchObject({ fault: { kind: 'invalidRequest', subject: 'mounts.selinux_relabel' } });
+  });
+
+  test('ends early when it is not wanted any more', async () => {
+    writeFileSync(join(dir, 'file'), '');
+    await expect(relabel(dir, LABEL, AbortSignal.abort())).rejects.toThrow();
+    expect(labelOf(join(dir, 'file'))).toBeUndefined();
+  });
+});
