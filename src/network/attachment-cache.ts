@@ -19,6 +19,8 @@ import { asArray, asObject, asString, member, parseObject } from './json.ts';
 
 /** Version of both file formats. */
 const FORMAT = 1;
+/** End of the name of a file that is being written. */
+const UNFINISHED = '.new';
 
 export interface Attachment {
   readonly id: SandboxId;
@@ -100,6 +102,18 @@ export class AttachmentCache {
     }
   }
 
+  /**
+   * Deletes what a daemon that was killed had not finished writing: its name was never taken, so nothing was begun on its
+   * word. Only at the start, before the first ADD.
+   */
+  async tidy(): Promise<void> {
+    try {
+      for (const name of await readdir(this.#dir)) if (name.endsWith(UNFINISHED)) await unlink(join(this.#dir, name));
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw new FaultError(toFault(error, `unfinished files in ${this.#dir}`));
+    }
+  }
+
   /** Sandboxes with a duty, sorted; damaged ones too. */
   async list(): Promise<readonly SandboxId[]> {
     let names: string[];
@@ -122,7 +136,7 @@ export class AttachmentCache {
 
   // a new file that takes the name once its bytes are on the disk: never half a file under the name
   async #write(id: SandboxId, name: string, text: string): Promise<void> {
-    const temporary = join(this.#dir, `.${name}.new`);
+    const temporary = join(this.#dir, `.${name}${UNFINISHED}`);
     try {
       await mkdir(this.#dir, { recursive: true, mode: 0o700 });
       const handle = await open(temporary, 'w', 0o600);
@@ -134,6 +148,7 @@ export class AttachmentCache {
       }
       await rename(temporary, join(this.#dir, name));
     } catch (error) {
+      await unlink(temporary).catch(() => undefined);
       this.#throw(id, error);
     }
   }

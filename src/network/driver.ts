@@ -73,7 +73,17 @@ class CniDriver implements NetworkDriver {
   }
 
   async start(): Promise<void> {
+    await this.#tidy();
     await this.#watch.start();
+  }
+
+  /** Left-over files are no reason not to start. */
+  async #tidy(): Promise<void> {
+    try {
+      await this.#cache.tidy();
+    } catch (error) {
+      this.#options.log.warn({ fault: toFault(error) }, 'unfinished files of network attachments could not be deleted');
+    }
   }
 
   async stop(): Promise<void> {

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
@@ -69,6 +69,18 @@ describe('the network port', () => {
     expect(await port.observe(effect())).toEqual([id]);
     await port.del(sandboxInput(id), effect());
     expect(await port.observe(effect())).toEqual([]);
+  });
+
+  it('F55: a start deletes what a daemon that was killed had not finished writing, and nothing else', async () => {
+    const network = await start();
+    const cache = join(plugins.dir, 'cache');
+    await network.add(sandboxInput(id), effect());
+    const kept = readdirSync(cache).toSorted();
+    writeFileSync(join(cache, `.${id}.result.new`), '{');
+    writeFileSync(join(cache, `.${sandboxId('e')}.json.new`), '');
+    await network.start();
+    expect(readdirSync(cache).toSorted()).toEqual(kept);
+    expect(await network.observe(effect())).toEqual([id]);
   });
 
   it('S66: refuses a pod name that would add arguments, before anything is kept or run', async () => {
