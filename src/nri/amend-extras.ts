@@ -23,7 +23,7 @@ export function amendLinuxExtras(linux: OciLinux, adjust: LinuxContainerAdjustme
     if (host.isRemoval) devices.delete(host.key);
     else devices.set(key, name === '' ? {} : { name });
   }
-  const { intelRdt: _before, ...rest } = linux;
+  const { intelRdt: _rdt, netDevices: _devices, ...rest } = linux;
   const intelRdt = rdt === undefined ? linux.intelRdt : rdtOf(linux.intelRdt, rdt);
   return {
     ...rest,

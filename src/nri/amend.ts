@@ -144,7 +144,8 @@ function amendDevices(linux: OciLinux, changes: readonly LinuxDevice[], plugin: 
 
 function withDeviceRules(linux: OciLinux, changes: readonly LinuxDevice[]): OciLinux['resources'] {
   const rules = changes
-    .filter(({ path }) => !unmarked(path).isRemoval)
+    // a FIFO is no device that a rule could be about
+    .filter(({ path, type }) => !unmarked(path).isRemoval && type !== 'p')
     .map(({ type, major, minor, fileMode }): OciDeviceRule => ({
       allow: true, type: type === 'b' ? 'b' : 'c', major: Number(major), minor: Number(minor), access: accessOf(type, fileMode?.value),
     }));

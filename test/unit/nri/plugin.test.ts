@@ -1,0 +1,161 @@
+import { describe, expect, test, vi } from 'vitest';
+import { fail } from '../../../src/base/fault.ts';
+import { nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
+import { Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
+import { encodeTtrpcFrame } from '../../../src/base/ttrpc-frames.ts';
+import { muxPieces } from '../../../src/nri/mux.ts';
+import { Plugin } from '../../../src/nri/plugin.ts';
+import type { PluginOptions } from '../../../src/nri/plugin.ts';
+import { ManualClock } from '../actors/fixtures.ts';
+import { FakePlugin, never } from './fake-plugin.ts';
+
+const { method } = PluginService;
+
+function connected(options: Partial<PluginOptions> = {}) {
+  const clock = new ManualClock();
+  const fake = new FakePlugin(clock);
+  const gone: string[] = [];
+  const plugin = new Plugin(fake.trunk, {
+    clock,
+    config: 'its configuration',
+    runtime: { name: 'troupe', version: '1.2.3' },
+    registrationMs: nriLimits.registrationMs,
+    requestMs: nriLimits.requestMs,
+    onUpdate: () => Promise.resolve({}),
+    onGone: (_plugin, reason) => gone.push(reason),
+    ...options,
+  });
+  const fx = { signal: new AbortController().signal };
+  return { clock, fake, plugin, gone, fx };
+}
+
+async function registered(options: Partial<PluginOptions> = {}) {
+  const stage = connected(options);
+  await Promise.all([stage.plugin.register(), stage.fake.registers('logger', '10')]);
+  return stage;
+}
+
+describe('registration', () => {
+  test('gives it its name and its configuration; no events named are all', async () => {
+    const { fake, plugin } = connected();
+    const configure = vi.fn(() => ({}));
+    fake.on(method.configure, configure);
+    await Promise.all([plugin.register(), fake.registers('logger', '10')]);
+    expect(plugin.id).toBe('10-logger');
+    expect(configure).toHaveBeenCalledWith(expect.objectContaining({ config: 'its configuration', runtimeName: 'troupe', runtimeVersion: '1.2.3', registrationTimeout: 5000n, requestTimeout: 2000n }));
+    expect(plugin.hears(Event.VALIDATE_CONTAINER_ADJUSTMENT)).toBe(true);
+  });
+
+  test('only what it names is heard', async () => {
+    const { fake, plugin } = connected();
+    fake.on(method.configure, () => ({ events: 1 << (Event.STOP_CONTAINER - 1) }));
+    await Promise.all([plugin.register(), fake.registers('logger', '10')]);
+    expect([Event.STOP_CONTAINER, Event.RUN_POD_SANDBOX].map((event) => plugin.hears(event))).toEqual([true, false]);
+  });
+
+  test.each([['logger', '1'], ['logger', 'ab'], ['', '10'], ['a/b', '10'], ['a'.repeat(256), '10']])('%s with index %s is refused on both sides', async (name, index) => {
+    const { fake, plugin } = connected();
+    const results = await Promise.allSettled([plugin.register(), fake.registers(name, index)]);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  });
+
+  test('events of another version are refused', async () => {
+    const { fake, plugin } = connected();
+    fake.on(method.configure, () => ({ events: 1 << 20 }));
+    await expect(Promise.all([plugin.register(), fake.registers('logger', '10')])).rejects.toThrow(/unknown events \(0x100000\)/);
+  });
+
+  test('one that was started by us keeps the name of its file', async () => {
+    const { plugin } = await registered({ given: { name: 'mine', index: '42' } });
+    expect(plugin.id).toBe('42-mine');
+  });
+
+  test('none within the bound: refused', async () => {
+    const { plugin, clock } = connected();
+    const refused = expect(plugin.register()).rejects.toThrow(/has not registered within 5000 ms/);
+    await clock.advance(nriLimits.registrationMs);
+    await refused;
+  });
+
+  test('a connection that ends is no registration', async () => {
+    const { plugin, fake } = connected();
+    const refused = expect(plugin.register()).rejects.toThrow(/let an nri plugin in/);
+    fake.dies();
+    await refused;
+  });
+});
+
+describe('a call', () => {
+  test('has the plugin’s answer', async () => {
+    const { plugin, fake, fx } = await registered();
+    fake.on(method.createContainer, () => ({ adjust: { args: ['a'] } }));
+    expect((await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx))?.adjust?.args).toEqual(['a']);
+  });
+
+  test('a refusal is told with its name and its reason; the plugin stays', async () => {
+    const { plugin, fake, fx, gone } = await registered();
+    fake.on(method.runPodSandbox, () => fail('outside', 'not on a Friday'));
+    await expect(plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, {}, fx)).rejects.toThrow('nri plugin 10-logger refused RunPodSandbox: not on a Friday');
+    expect(gone).toEqual([]);
+  });
+
+  test('a plugin that gives no answer is dropped, and was no refusal', async () => {
+    const { plugin, fake, fx, gone, clock } = await registered();
+    const reached = new Promise<void>((resolve) => fake.on(method.createContainer, () => (resolve(), never())));
+    const answer = plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx);
+    await reached;
+    await clock.advance(nriLimits.requestMs);
+    expect(await answer).toBeUndefined();
+    expect(gone).toEqual(['CreateContainer: no answer within 2000 ms']);
+    expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
+  });
+
+  test('so is one that dies while it is asked', async () => {
+    const { plugin, fake, fx, gone } = await registered();
+    fake.on(method.createContainer, () => (fake.dies(), never()));
+    expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
+    expect(gone).toHaveLength(1);
+  });
+
+  test('and one whose answer is longer than the protocol allows', async () => {
+    const { plugin, fake, fx, gone } = await registered();
+    fake.on(method.createContainer, () => {
+      const frame = encodeTtrpcFrame({ streamId: 1, type: 2, flags: 0, payload: new Uint8Array(0) });
+      new DataView(frame.buffer).setUint32(0, ttrpcLimits.messageBytes + 1);
+      for (const piece of muxPieces(1, frame)) fake.writes(piece);
+      return never();
+    });
+    expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
+    expect(gone.join()).toMatch(/4194305 bytes/);
+  });
+
+  test('an end of our own caller is not the plugin’s fault', async () => {
+    const { plugin, fake, gone } = await registered();
+    const controller = new AbortController();
+    fake.on(method.createContainer, () => (controller.abort(), never()));
+    await expect(plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, controller)).rejects.toThrow(/no longer wanted/);
+    expect(gone).toEqual([]);
+  });
+
+  test('an older plugin hears it as a change of state', async () => {
+    const { plugin, fake, fx } = await registered();
+    const changes: unknown[] = [];
+    fake.on(method.stateChange, ({ event, pod }) => (changes.push([event, pod?.id]), {}));
+    for (const id of ['one', 'two']) await plugin.ask(Event.RUN_POD_SANDBOX, method.runPodSandbox, { pod: { id } }, fx);
+    expect(changes).toEqual([[Event.RUN_POD_SANDBOX, 'one'], [Event.RUN_POD_SANDBOX, 'two']]);
+    expect(fake.heard.filter((name) => name === 'RunPodSandbox')).toEqual([]);
+  });
+
+  test('what a plugin asks for comes with its name', async () => {
+    const asked: string[] = [];
+    const { fake } = await registered({ onUpdate: (plugin, { update }) => (asked.push(`${plugin.id} ${update.length}`), Promise.resolve({ failed: update })) });
+    const answer = await fake.client.call(Runtime.method.updateContainers, { update: [{ containerId: 'x' }] });
+    expect(asked).toEqual(['10-logger 1']);
+    expect(answer.failed.map(({ containerId }) => containerId)).toEqual(['x']);
+  });
+
+  test('a second registration is refused', async () => {
+    const { fake } = await registered();
+    await expect(fake.registers('other', '11')).rejects.toThrow(/registered already/);
+  });
+});
