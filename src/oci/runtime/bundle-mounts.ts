@@ -45,6 +45,8 @@ export interface MountPlace {
   readonly mountInfo: readonly MountInfo[];
   /** Where the storage has mounted an image for this container. */
   readonly imageVolume: (image: ImageId) => string;
+  /** Where the root file systems of all containers are mounted. */
+  readonly ours: string;
   /** Labels a volume for the container's processes; undefined where there is nothing to label. */
   readonly relabel: ((path: string) => Promise<void>) | undefined;
 }
@@ -63,9 +65,13 @@ export async function resolveMounts(mounts: readonly Mount[], place: MountPlace)
     checkPropagation(mount, source, mountInfo, attempted);
     const { relabel } = place;
     if (mount.selinuxRelabel && relabel !== undefined) await relabel(source);
-    resolved.push({ mount, source });
+    resolved.push({ mount, source, holdsOurs: isAbove(source, place.ours) });
   }
   return resolved;
+}
+
+function isAbove(path: string, below: string): boolean {
+  return path === '/' || path === below || below.startsWith(`${path}/`);
 }
 
 /** All of the image, or what lies at the sub-path in it: links of the image are followed within it and never out (S45). */

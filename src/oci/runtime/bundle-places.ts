@@ -1,4 +1,4 @@
-/** The places in the image on which the request's mounts lie: a file cannot be mounted on a directory, nor the other way. */
+/** Places in the image: those on which the request's mounts lie (a file cannot be mounted on a directory, nor the other way), and its volumes. */
 import { stat } from 'node:fs/promises';
 import { fstat } from 'node:fs';
 import { posix } from 'node:path';
@@ -7,7 +7,8 @@ import { fail } from '../../base/fault.ts';
 import { codeOf } from '../../host/errno.ts';
 import { O_CLOEXEC, O_PATH } from '../../host/ffi-constants.ts';
 import { closeFd } from '../../host/descriptors.ts';
-import { openInRoot } from '../../host/files.ts';
+import { mkdirInRoot, openInRoot } from '../../host/files.ts';
+import type { Owner } from '../../host/files.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import type { ResolvedMount } from './spec/input.ts';
 import { containerPath, sourceName } from './spec/mounts.ts';
@@ -37,6 +38,16 @@ export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount
       fail('invalidRequest', `${attempted}: the source is ${is}, but the image has ${on} there`, { subject: 'mounts.container_path' });
     }),
   );
+}
+
+/** An image's VOLUMEs as directories in the container, as CRI-O's default has them: programs expect the place to be there (S20). */
+export async function makeVolumes(rootfs: string, volumes: readonly string[], owner: Owner | undefined): Promise<void> {
+  for (const volume of volumes) {
+    await mkdirInRoot(rootfs, volume, 0o755, owner).catch((error: unknown) => {
+      if (codeOf(error) !== 'ENOTDIR') throw error;
+      fail('invalidRequest', `make volume ${volume} of the image: the image has a file in its place`, { subject: 'image' });
+    });
+  }
 }
 
 async function isDirectoryInRoot(rootfs: string, path: string): Promise<boolean | undefined> {

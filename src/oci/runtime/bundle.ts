@@ -28,7 +28,7 @@ import type { NodeEdits } from './bundle-edits.ts';
 import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
-import { checkPlaces } from './bundle-places.ts';
+import { checkPlaces, makeVolumes } from './bundle-places.ts';
 import { checkCpusets } from './cpusets.ts';
 import { makePauseRootfs, pauseSpec } from './pause.ts';
 import { resolveCapabilities } from './spec/capabilities.ts';
@@ -124,7 +124,10 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
   generateSpec(wish);
   const withNode = await nodeEdits(options.node, input, user, onPath);
-  const mounts = await resolveMounts(spec.mounts, { onPath, mountInfo, imageVolume: (image) => layout.imageVolume(input.id, image), relabel: relabelOf(spec, fx) });
+  const mounts = await resolveMounts(spec.mounts, {
+    onPath, mountInfo, ours: layout.rootfsesDir, relabel: relabelOf(spec, fx),
+    imageVolume: (image) => layout.imageVolume(input.id, image),
+  });
   await checkPlaces(rootfs, mounts, onPath);
   const planned = await withNode(generateSpec({ ...wish, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
@@ -132,6 +135,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
   await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox)).catch((error: unknown) => refuseCwd(cwd, error));
+  await makeVolumes(rootfs, image.volumes, rootOf(input.sandbox));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
   for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
   const effective = { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };

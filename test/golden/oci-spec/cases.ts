@@ -104,6 +104,9 @@ export const cases: Readonly<Record<string, SpecInput>> = {
     input: { mounts: [{ mount: mountOf('/models', { hostPath: '', readonly: true, recursiveReadOnly: true, image: { id: inputOf().spec.imageId, subPath: '' } }), source: '/var/lib/troupe/containers/c/volumes/1' }] },
   }),
   'mounts-over-ours': inputOf({ input: mounts(mountOf('/etc/resolv.conf'), mountOf('/dev/shm'), mountOf('/proc/acpi', { readonly: true }), mountOf('/sys/fs/cgroup')) }),
+  'mounts-of-the-whole-host': inputOf({
+    input: { mounts: [{ mount: mountOf('/host', { hostPath: '/', readonly: true }), source: '/', holdsOurs: true }, { mount: mountOf('/rro', { hostPath: '/', readonly: true, recursiveReadOnly: true }), source: '/', holdsOurs: true }] },
+  }),
   'mounts-mapped': inputOf({ input: mounts(mountOf('/mapped', { idMappings: user, readonly: true }), mountOf('/plain', { readonly: true })) }),
   devices: inputOf({ input: { devices: [kvm, loop] } }),
   'devices-fifo-and-none': inputOf({ input: { devices: [{ ...kvm, path: '/dev/kvm-none', permissions: '' }, { ...loop, permissions: 'r' }] } }),

@@ -76,6 +76,25 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     await write({ spec: { mounts: [...inOther, mountOf('/new/file', { hostPath: file })] } });
   });
 
+  test('a volume above the root file systems of containers hears of their unmounts; others are private', async () => {
+    const other = join(machine.dir, 'other');
+    mkdirSync(other);
+    await write({ spec: { mounts: [mountOf('/all', { hostPath: machine.dir }), mountOf('/other', { hostPath: other })] } });
+    const options = (place: string): readonly string[] => config().mounts.find(({ destination }) => destination === place)?.options ?? [];
+    expect([options('/all')[1], options('/other')[1]]).toEqual(['rslave', 'rprivate']);
+  });
+
+  test('S20 the image’s volumes are directories of the container, whatever links the image has; a file in their place is refused', async () => {
+    const canary = join(machine.dir, 'canary');
+    mkdirSync(canary);
+    symlinkSync(canary, join(machine.rootfs, 'out'));
+    await write({ image: { volumes: ['/data/a', '/etc'] } });
+    expect(statSync(join(machine.rootfs, 'data/a')).isDirectory()).toBe(true);
+    await write({ image: { volumes: ['/out/made'] } }).catch(() => undefined);
+    expect(existsSync(join(canary, 'made'))).toBe(false);
+    expect(await faultOf({ image: { volumes: ['/etc/passwd/x'] } })).toMatchObject({ kind: 'invalidRequest', message: expect.stringContaining('make volume /etc/passwd/x of the image') as string });
+  });
+
   test('a wish that is refused makes no directory', async () => {
     const missing = join(machine.dir, 'never');
     const capabilities = { add: ['CAP_NO_SUCH'], drop: [], addAmbient: [] };

@@ -7,9 +7,7 @@ const edits = { env: ['A=b'] };
 const file = (changes: object = {}, containerEdits: object = edits): string =>
   JSON.stringify({ cdiVersion: '1.1.0', kind: 'v.com/gpu', devices: [{ name: 'gpu0', containerEdits }], ...changes });
 
-describe('a CDI file', () => {
-  test('says the same in JSON and in YAML', async () => {
-    const yaml = `
+const yaml = `
 cdiVersion: "0.7.0"
 kind: v.com/gpu
 annotations: {a: b}
@@ -31,26 +29,29 @@ devices:
       additionalGids: [0, 44]
       intelRdt: {closID: gold, l3CacheSchema: "L3:0=f", enableCMT: true}
 `;
-    const json = JSON.stringify({
-      cdiVersion: '0.7.0', kind: 'v.com/gpu', annotations: { a: 'b' }, containerEdits: { env: ['ALL=1'] },
-      devices: [{
-        name: 'gpu0', annotations: { c: 'd' },
-        containerEdits: {
-          env: ['A=b=c'],
-          deviceNodes: [
-            { path: '/dev/gpu0', hostPath: '/dev/gpus/0', type: 'c', major: 195, minor: 0, fileMode: 432, permissions: 'mr', uid: 7, gid: 8 },
-            { path: '/dev/ctl/' },
-          ],
-          mounts: [
-            { hostPath: '/usr/lib/x.so', containerPath: '/usr/lib/x.so', options: ['ro', 'nosuid', 'nodev', 'bind'] },
-            { hostPath: 'tmpfs', containerPath: '/t', type: 'tmpfs', options: ['size=1k'] },
-          ],
-          hooks: [{ hookName: 'createContainer', path: '/usr/bin/ctk', args: ['ctk', 'hook'], env: ['P=/bin'], timeout: 5 }],
-          additionalGids: [0, 44],
-          intelRdt: { closID: 'gold', l3CacheSchema: 'L3:0=f', enableCMT: true },
-        },
-      }],
-    });
+const json = JSON.stringify({
+  cdiVersion: '0.7.0', kind: 'v.com/gpu', annotations: { a: 'b' }, containerEdits: { env: ['ALL=1'] },
+  devices: [{
+    name: 'gpu0', annotations: { c: 'd' },
+    containerEdits: {
+      env: ['A=b=c'],
+      deviceNodes: [
+        { path: '/dev/gpu0', hostPath: '/dev/gpus/0', type: 'c', major: 195, minor: 0, fileMode: 432, permissions: 'mr', uid: 7, gid: 8 },
+        { path: '/dev/ctl/' },
+      ],
+      mounts: [
+        { hostPath: '/usr/lib/x.so', containerPath: '/usr/lib/x.so', options: ['ro', 'nosuid', 'nodev', 'bind'] },
+        { hostPath: 'tmpfs', containerPath: '/t', type: 'tmpfs', options: ['size=1k'] },
+      ],
+      hooks: [{ hookName: 'createContainer', path: '/usr/bin/ctk', args: ['ctk', 'hook'], env: ['P=/bin'], timeout: 5 }],
+      additionalGids: [0, 44],
+      intelRdt: { closID: 'gold', l3CacheSchema: 'L3:0=f', enableCMT: true },
+    },
+  }],
+});
+
+describe('a CDI file', () => {
+  test('says the same in JSON and in YAML', async () => {
     const spec = await parse(json);
     expect(await parse(yaml, 'v.yaml')).toEqual(spec);
     expect(spec.kind).toBe('v.com/gpu');

@@ -1,6 +1,6 @@
 /**
- * From wish to config.json, pure: everything that must be looked up on the machine is in the input. SELinux labels,
- * CDI and hooks are not here: the edge refuses them by name until they are.
+ * From wish to config.json, pure: everything that must be looked up on the machine is in the input. What the node adds
+ * (hooks, CDI devices) is put into the document afterwards, by edits.ts.
  */
 import { fail } from '../../../base/fault.ts';
 import { resolveCapabilities } from './capabilities.ts';

@@ -60,6 +60,8 @@ export interface ResolvedMount {
   readonly mount: Mount;
   /** The source with symlinks resolved. */
   readonly source: string;
+  /** Root file systems of containers lie below: their unmounts must reach this container, too. */
+  readonly holdsOurs?: boolean;
 }
 
 /** A device node of the host, as it shall be in the container. */

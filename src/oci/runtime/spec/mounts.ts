@@ -6,6 +6,7 @@ import type { ResolvedMount, SpecInput } from './input.ts';
 import type { OciMount } from './types.ts';
 import { idMappings } from './userns.ts';
 
+const PROPAGATION = { private: 'rprivate', hostToContainer: 'rslave', bidirectional: 'rshared' } as const;
 /** tty, on every distribution (FHS). */
 const TTY_GROUP = 5;
 
@@ -27,7 +28,7 @@ export function byDepth(mounts: readonly OciMount[]): readonly OciMount[] {
 /** `linux.rootfsPropagation`: a mount can only be shared or slave when the root is so at least; undefined for the runtime's default. */
 export function rootfsPropagation(mounts: readonly ResolvedMount[]): string | undefined {
   if (mounts.some(({ mount }) => mount.propagation === 'bidirectional')) return 'rshared';
-  return mounts.some(({ mount }) => mount.propagation === 'hostToContainer') ? 'rslave' : undefined;
+  return mounts.some((resolved) => propagationOf(resolved) === PROPAGATION.hostToContainer) ? 'rslave' : undefined;
 }
 
 /** The same place; or all of /dev or /sys at once, under which ours would lie on top of the volume again. */
@@ -106,15 +107,24 @@ function bind(destination: string, source: string, options: readonly string[]): 
 /** Of an image: nothing in it runs, is a device or gives rights, whatever else is asked (CRI-O; Kubernetes' documentation). */
 const IMAGE_OPTIONS = ['nodev', 'noexec', 'nosuid'];
 
-const PROPAGATION = { private: 'rprivate', hostToContainer: 'rslave', bidirectional: 'rshared' } as const;
+/**
+ * A private copy of the host's mounts would keep the root file systems of other containers mounted, and their disk space
+ * in use, for as long as this container lives (agents that mount `/` live for months): it hears of unmounts instead, as
+ * CRI-O has it. What is to be recursively read-only must be private by contract.
+ */
+function propagationOf({ mount, holdsOurs }: ResolvedMount): string {
+  if (mount.propagation === 'private' && holdsOurs === true && !mount.recursiveReadOnly) return PROPAGATION.hostToContainer;
+  return PROPAGATION[mount.propagation];
+}
 
-function requestedMount({ mount, source }: ResolvedMount, canReadOnly: boolean): OciMount {
+function requestedMount(resolved: ResolvedMount, canReadOnly: boolean): OciMount {
+  const { mount, source } = resolved;
   const destination = containerPath(mount);
   return {
     destination,
     type: 'bind',
     source,
-    options: ['rbind', PROPAGATION[mount.propagation], accessMode(mount, canReadOnly), ...(mount.image === undefined ? (mount.options ?? []) : IMAGE_OPTIONS), ...(mount.idMappings === undefined ? [] : ['idmap'])],
+    options: ['rbind', propagationOf(resolved), accessMode(mount, canReadOnly), ...(mount.image === undefined ? (mount.options ?? []) : IMAGE_OPTIONS), ...(mount.idMappings === undefined ? [] : ['idmap'])],
     ...idMappings(mount.idMappings),
   };
 }
