@@ -1,20 +1,18 @@
 // A standalone kubelet: no API server, pods from a directory, everything below one directory and one cgroup of its own. It kills
 // every pod of its runtime that it doesn't know, so it gets an instance that nobody else uses.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
 import { mkdir, readdir, readFile, rename, rm, rmdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { run } from '../../support/run.ts';
+import { endServer, freePort, isRunning, spawnLogged } from '../support/servers.ts';
 import type { World } from '../support/world.ts';
 import type { Pod, PodManifest, Summary } from './shapes.ts';
 
 /** Its node name, which it appends to the names of static pods, and the name in its certificate. */
 const NODE = 'localhost';
 const START_TIMEOUT_MS = 60_000;
-const END_TIMEOUT_MS = 20_000;
 const LOOK_AGAIN_MS = 100;
 /** For one call of its API; the longest waits for a daemon that is just starting. */
 const CALL_TIMEOUT_MS = 60_000;
@@ -53,16 +51,6 @@ export interface Kubelet {
 
 /** The name that a static pod gets. */
 export const staticName = (name: string): string => `${name}-${NODE}`;
-
-/** A port of 127.0.0.1 that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
-  const address = server.address();
-  await new Promise<void>((resolve) => { server.close(() => resolve()); });
-  if (address === null || typeof address === 'string') throw new Error('a listener on 127.0.0.1 has no port');
-  return address.port;
-}
 
 interface Places {
   readonly manifests: string;
@@ -143,8 +131,11 @@ function eventOf(line: string): KubeletEvent | undefined {
   };
 }
 
-/** Starts it and waits until its API answers. */
-export async function startKubelet(program: string, world: World): Promise<Kubelet> {
+/**
+ * Starts it and waits until its API answers.
+ * @param kubeconfig how it reaches an API server; without one it stands alone
+ */
+export async function startKubelet(program: string, world: World, kubeconfig?: string): Promise<Kubelet> {
   const home = join(world.instance.directory, 'kubelet');
   const places: Places = {
     manifests: join(home, 'manifests'),
@@ -159,7 +150,8 @@ export async function startKubelet(program: string, world: World): Promise<Kubel
   for (const hierarchy of await hierarchies()) await mkdir(join(hierarchy, places.cgroupRoot)).catch(() => undefined);
   await writeFile(join(home, 'config.json'), configText(world, places));
   const log = join(home, 'kubelet.log');
-  const child = spawnLogged(program, ['--config', join(home, 'config.json'), '--root-dir', places.root, '--cert-dir', join(home, 'pki'), '--hostname-override', NODE], log);
+  const cluster = kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig];
+  const child = spawnLogged(program, ['--config', join(home, 'config.json'), '--root-dir', places.root, '--cert-dir', join(home, 'pki'), '--hostname-override', NODE, ...cluster], log);
   const address = `https://${NODE}:${places.port}`;
   const call = async (path: string, method: string): Promise<string> => {
     const answer = await fetch(address + path, { method, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
@@ -169,7 +161,7 @@ export async function startKubelet(program: string, world: World): Promise<Kubel
   };
   const lines = async (): Promise<string[]> => (await readFile(log, 'utf8')).split('\n');
   const stop = async (): Promise<void> => {
-    await end(child);
+    await endServer(child);
     // It mounts its root directory on itself, to share mounts below it with containers.
     await run(['umount', places.root]);
     for (const hierarchy of await hierarchies()) await removeCgroups(join(hierarchy, places.cgroupRoot));
@@ -202,15 +194,6 @@ export async function startKubelet(program: string, world: World): Promise<Kubel
   };
 }
 
-function spawnLogged(program: string, args: readonly string[], log: string): ChildProcess {
-  const output = openSync(log, 'a');
-  const child = spawn(program, args, { stdio: ['ignore', output, output], cwd: '/' });
-  closeSync(output);
-  return child;
-}
-
-const isRunning = (child: ChildProcess): boolean => child.exitCode === null && child.signalCode === null;
-
 async function untilServing(child: ChildProcess, certificate: string, ask: () => Promise<unknown>): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
   let isTrusted = false;
@@ -227,15 +210,4 @@ async function untilServing(child: ChildProcess, certificate: string, ask: () =>
     if (performance.now() > deadline) throw new Error(`no answer within ${START_TIMEOUT_MS} ms: ${String(reason)}`);
     await delay(LOOK_AGAIN_MS);
   }
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (!isRunning(child)) return;
-  const ended = new Promise<void>((resolve) => { child.once('exit', () => resolve()); });
-  child.kill('SIGTERM');
-  const timer = new AbortController();
-  const first = await Promise.race([ended, delay(END_TIMEOUT_MS, 'late' as const, { signal: timer.signal })]);
-  timer.abort();
-  if (first === 'late') child.kill('SIGKILL');
-  await ended;
 }

@@ -2,7 +2,8 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { freePort, staticName } from './kubelet.ts';
+import { freePort } from '../support/servers.ts';
+import { staticName } from './kubelet.ts';
 import { eachSecond, fileExists, podManifest, shell, UNTIL_TERM } from './manifests.ts';
 import { containerOf, holds, isReady, type Remains, same, type Stage } from './stage.ts';
 

@@ -43,3 +43,9 @@ export async function kubernetes(name: KubernetesProgram): Promise<string> {
 export async function etcd(): Promise<string> {
   return await buildGoTool({ name: 'etcd', module: 'go.etcd.io/etcd/server/v3', version: 'v3.6.8', package: 'go.etcd.io/etcd/server/v3', timeoutMs: BUILD_TIMEOUT_MS });
 }
+
+/** Path of a metrics server, without which `kubectl top` has nobody to ask. */
+export async function metricsServer(): Promise<string> {
+  const module = 'sigs.k8s.io/metrics-server';
+  return await buildGoTool({ name: 'metrics-server', module, version: 'v0.9.0', package: `${module}/cmd/metrics-server`, timeoutMs: BUILD_TIMEOUT_MS });
+}
