@@ -1,0 +1,35 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { hostLimits } from '../../../src/base/limits.ts';
+import { removeDirectory, removeFile } from '../../../src/host/remove-tree.ts';
+
+const place = (): string => mkdtempSync(join(tmpdir(), 'troupe-remove-'));
+
+test('a directory goes with more files than are deleted at once, and with directories below', async () => {
+  const tree = join(place(), 'tree');
+  mkdirSync(join(tree, 'a/b'), { recursive: true });
+  for (let index = 0; index < hostLimits.removedAtOnce * 2 + 1; index += 1) writeFileSync(join(tree, `file-${index}`), '');
+  writeFileSync(join(tree, 'a/b/c'), '');
+  await removeDirectory(tree);
+  expect(existsSync(tree)).toBe(false);
+});
+
+test('links are deleted, not followed', async () => {
+  const root = place();
+  mkdirSync(join(root, 'elsewhere'));
+  writeFileSync(join(root, 'elsewhere/kept'), 'kept');
+  mkdirSync(join(root, 'tree'));
+  symlinkSync(join(root, 'elsewhere'), join(root, 'tree/link'));
+  await removeDirectory(join(root, 'tree'));
+  expect(readFileSync(join(root, 'elsewhere/kept'), 'utf8')).toBe('kept');
+});
+
+test('what is not there is gone already; what is nested deeper than ours ever are is refused', async () => {
+  const root = place();
+  await expect(removeDirectory(join(root, 'none'))).resolves.toBeUndefined();
+  await expect(removeFile(join(root, 'none'))).resolves.toBeUndefined();
+  mkdirSync(join(root, ...Array.from({ length: hostLimits.ownTreeDepth + 2 }, () => 'd')), { recursive: true });
+  await expect(removeDirectory(root)).rejects.toThrow(/nested too deep/u);
+});
