@@ -17,6 +17,7 @@ import { isNamespacePin } from '../../host/namespaces.ts';
 import { bootId, listProcessStats } from '../../host/process-identity.ts';
 import type { ProcessStat } from '../../host/process-identity.ts';
 import { commandLine } from '../../oci/monitor/monitor-process.ts';
+import { eventsSocket } from '../../oci/shim/launch.ts';
 import { layerDir, storePaths } from '../../oci/storage/layer-layout.ts';
 import { parseLayerRecord } from '../../oci/storage/layer-record.ts';
 import { seenNetworks } from './machine-network.ts';
@@ -128,10 +129,11 @@ async function seenProcesses(place: Place, stats: readonly ProcessStat[], cgroup
   const ticks = new Map(stats.map(({ pid, startTicks }) => [pid, startTicks]));
   const found = new Map<number, SeenProcess>();
   const rootPrefix = `--root=${place.layout.runtimesDir}/`;
+  const shims = eventsSocket(place.layout);
   for (const { pid, startTicks } of stats) {
     const argv = commandLine(pid);
-    // a whole word of its argv is the state root of this instance: nobody else's programs have it
-    const id = argv.some((word) => word.startsWith(rootPrefix)) ? argv.map(wholeId).find((word) => word !== undefined) : undefined;
+    // a whole word of its argv is a state root of this instance, or its socket for shims: nobody else's programs have it
+    const id = argv.some((word) => word.startsWith(rootPrefix) || word === shims) ? argv.map(wholeId).find((word) => word !== undefined) : undefined;
     if (id !== undefined) found.set(pid, { pid, startTicks, id, role: roleOf(argv), name: argv[0] ?? '' });
   }
   for (const { path, id } of cgroups) {

@@ -7,6 +7,7 @@ import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api
 import { untilTermed } from '../../e2e/support/pods.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import type { World } from '../../e2e/support/world.ts';
+import { run } from '../../support/run.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { closeWorld, makePod, removePod } from './pod.ts';
 import type { PodWish } from './pod.ts';
@@ -30,6 +31,12 @@ describe('a handler with a shim', () => {
     (JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', sandboxId, 'shim.json'), 'utf8')) as { shim: { pid: number } }).shim.pid;
   const logOf = (name: string): string => readFileSync(`${world.logs}/${name}/main/0.log`, 'utf8');
   const statusOf = async (containerId: string) => (await world.client.runtime.containerStatus({ containerId })).status;
+
+  const checked = async () => {
+    const [program, , ...options] = world.instance.argv;
+    const { code, stdout } = await run([program, 'check', ...options]);
+    return { code, stdout };
+  };
 
   it('is listed as ready', async () => {
     const { runtimeHandlers, info } = await world.client.runtime.status({ verbose: true });
@@ -63,6 +70,8 @@ describe('a handler with a shim', () => {
     const waiting = await pod('waits', { command: untilTermed(4) });
     for (const { containerId } of [running, ending]) await runtime.startContainer({ containerId });
     await expect.poll(() => logOf('outlives')).toContain('line 3');
+    // records and machine agree, shims and monitors of streams among them
+    expect(await checked()).toMatchObject({ code: 0 });
     const { pid } = JSON.parse((await runtime.containerStatus({ containerId: ending.containerId, verbose: true })).info['info'] ?? '') as { pid: number };
     await world.instance.kill();
     const before = logOf('outlives').split('\n').length;

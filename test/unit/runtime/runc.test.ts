@@ -4,9 +4,11 @@ import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
 import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts';
 import { parseFeatures } from '../../../src/oci/runtime/handler-probe.ts';
+import { parseHandlerRecord } from '../../../src/oci/runtime/handler-records.ts';
 import { HandlerTable } from '../../../src/oci/runtime/handlers.ts';
 import { workingSetBytes } from '../../../src/oci/runtime/driver-update.ts';
 import { noteOf, parseNote } from '../../../src/oci/runtime/driver-record.ts';
+import { runtimeAnnotations } from '../../../src/oci/runtime/spec/annotations.ts';
 import { createArgv, deleteArgv, driverArgs, execArgv, globalArgs, lastError, parseState, saysNoContainer, startArgv } from '../../../src/oci/runtime/runc.ts';
 
 const id = 'b'.repeat(64) as ContainerId;
@@ -148,6 +150,51 @@ describe('runtime handlers', () => {
   it('refuse a default that is not configured and a name that would collide with pause state', () => {
     expect(() => new HandlerTable(configs, 'kata', String)).toThrow(FaultError);
     expect(() => new HandlerTable([{ name: 'a.pause', path: '/x', kind: 'oci' }], 'a.pause', String)).toThrow(FaultError);
+  });
+
+  it('are kept for their pods when another configuration has them no more, and come back with it', () => {
+    const handlers = table();
+    handlers.replace([configs[0]], 'runc');
+    expect(handlers.statuses().map(({ name, target }) => [name, target])).toEqual([['', 'runc'], ['runc', 'runc']]);
+    expect(handlers.resolve('crun').path).toBe('/usr/bin/crun');
+    expect(handlers.known().map(({ name }) => name)).toEqual(['runc', 'crun']);
+    handlers.replace([{ ...configs[1], path: '/opt/crun' }], 'crun');
+    expect(handlers.resolve('crun').path).toBe('/opt/crun');
+    expect(handlers.resolve('runc').name).toBe('runc');
+  });
+
+  it('of an earlier daemon are kept unless they are configured', () => {
+    const handlers = table();
+    handlers.retire({ name: 'kata', path: '/old/shim', kind: 'vm' });
+    handlers.retire({ name: 'crun', path: '/old/crun', kind: 'oci' });
+    expect(handlers.resolve('kata')).toMatchObject({ path: '/old/shim', kind: 'vm', root: '/roots/kata' });
+    expect(handlers.resolve('crun').path).toBe('/usr/bin/crun');
+    expect(handlers.statuses().map(({ name }) => name)).toEqual(['', 'runc', 'crun']);
+  });
+
+  it('keep type and root: with others under the same name their pods would be out of reach; nothing changes then', () => {
+    const handlers = table();
+    expect(() => handlers.replace([{ ...configs[1], root: '/other' }], 'crun')).toThrow(/with another root: its pods need the old one/u);
+    handlers.replace([configs[0]], 'runc');
+    expect(() => handlers.replace([configs[0], { ...configs[1], kind: 'vm' }], 'runc')).toThrow(/with another type/u);
+    expect(handlers.statuses().map(({ name }) => name)).toEqual(['', 'runc']);
+  });
+
+  it('are recorded for a later daemon; what is damaged is as if it were not there', () => {
+    const record = { version: 1, name: 'kata', path: '/opt/shim', kind: 'vm', options: ['--debug'], configPath: '/etc/kata.toml' };
+    const { version: _version, ...config } = record;
+    expect(parseHandlerRecord(JSON.stringify(record))).toEqual(config);
+    for (const wrong of [{ version: 2 }, { name: '../x' }, { path: 'relative' }, { kind: 'wasm' }, { path: '/a\0b' }]) {
+      expect(parseHandlerRecord(JSON.stringify({ ...record, ...wrong }))).toBeUndefined();
+    }
+    expect(parseHandlerRecord('{')).toBeUndefined();
+  });
+
+  it('let annotations through by whole name or by beginning, ours never replaced (S05)', () => {
+    const handler = { recursiveReadOnlyMounts: false, allowedAnnotations: ['io.katacontainers.*', 'run.oci.handler'], defaultAnnotations: { a: '1', 'run.oci.handler': 'no' } };
+    const given = { 'io.katacontainers.config': 'x', 'io.katacontainers': 'y', 'run.oci.handler': 'krun', 'run.oci.handlers': 'z', other: '1' };
+    expect(runtimeAnnotations(handler, given)).toEqual({ a: '1', 'io.katacontainers.config': 'x', 'run.oci.handler': 'krun' });
+    expect(runtimeAnnotations({ recursiveReadOnlyMounts: false }, given)).toEqual({});
   });
 
   it('tell their features', () => {
