@@ -22,6 +22,8 @@ export default defineConfig({
       project('integration', onTheMachine),
       project('e2e', onTheMachine),
       project('security', onTheMachine),
+      // in the guest of `npm run test:vm` only: an emulator takes ten times as long
+      project('vm', { ...onTheMachine, testTimeout: 600_000, hookTimeout: 600_000 }),
     ],
   },
 });

@@ -1,4 +1,4 @@
-// Set-up before an npm script: `node scripts/setup.js <packages|start|demo|test>`.
+// Set-up before an npm script: `node scripts/setup.js <packages|start|demo|test|vm>`.
 //
 // It makes a fresh Debian or Ubuntu ready: the npm packages (with them the pinned Node), then what the mode needs of
 // Debian. Plain JavaScript without dependencies, since it runs before there are any, on whatever Node (≥ 18) and
@@ -45,6 +45,10 @@ const installed = {
   'pkg-config': { program: 'pkg-config' },
   'libseccomp-dev': { anyOf: ['/usr/include/seccomp.h'] },
   'golang-go': { program: 'go' },
+  e2fsprogs: { program: 'mke2fs' },
+  // not perl-base, which every Debian has: mmdebstrap needs its modules
+  perl: { program: 'cpan' },
+  'debian-archive-keyring': { anyOf: ['/usr/share/keyrings/debian-archive-keyring.gpg'] },
 };
 
 /**
@@ -61,14 +65,20 @@ const unpacked = {
   busybox: { packages: ['busybox'], withLibraries: true },
   nginx: { packages: ['nginx'], withLibraries: true },
   'docker-registry': { packages: ['docker-registry'], withLibraries: false },
+  // makes the guest of test:vm; its QEMU and its kernel come the same way
+  mmdebstrap: { packages: ['mmdebstrap'], withLibraries: false },
 };
 
+/** What only the guest of test:vm is made with. */
+const guestOnly = ['e2fsprogs', 'perl', 'debian-archive-keyring', 'mmdebstrap'];
+const forTests = (names) => names.filter((name) => !guestOnly.includes(name));
 const toStart = ['runc', 'conmon', 'containernetworking-plugins', 'iptables'];
 const modes = {
   packages: { needsRoot: false, install: [], wish: [], unpack: [] },
   start: { needsRoot: true, install: toStart, wish: [], unpack: [] },
   demo: { needsRoot: true, install: toStart, wish: [], unpack: ['busybox-static'] },
-  test: { needsRoot: true, install: Object.keys(installed), wish: Object.keys(wished), unpack: Object.keys(unpacked) },
+  test: { needsRoot: true, install: forTests(Object.keys(installed)), wish: Object.keys(wished), unpack: forTests(Object.keys(unpacked)) },
+  vm: { needsRoot: true, install: Object.keys(installed), wish: [], unpack: Object.keys(unpacked) },
 };
 
 const say = (line) => process.stderr.write(`set-up: ${line}\n`);

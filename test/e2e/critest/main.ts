@@ -1,7 +1,7 @@
-// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--websocket] [--keep]`: the CRI validation suite against an
-// instance of its own. Prints passed, failed, skipped and each reason, and writes them into docs/figures.md when all of
+// `sudo npm run critest [-- --focus REGEXP] [--skip REGEXP] [--runtime PATH] [--websocket] [--report FILE] [--keep]`: the CRI
+// validation suite against an instance of its own. Prints passed, failed, skipped and each reason, and writes them into docs/figures.md when all of
 // it ran. Its images come from a loopback registry through a mirror rule, since their names are compiled in.
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,6 +26,7 @@ const { values: options } = parseArgs({
     skip: { type: 'string' },
     runtime: { type: 'string' },
     keep: { type: 'boolean', default: false },
+    report: { type: 'string' },
     websocket: { type: 'boolean', default: false },
   },
 });
@@ -86,6 +87,8 @@ async function validate(instance: Instance): Promise<void> {
   const seconds = (performance.now() - startedAt) / 1000;
   const left = await leftOvers(instance, before);
   print(specs);
+  // for a program that runs this one, as that of the guest does
+  if (options.report !== undefined) await writeFile(options.report, JSON.stringify(specs));
   for (const line of left) console.log(`left on the machine: ${line}`);
   if (options.focus === undefined && options.skip === undefined && !options.websocket) {
     const remarks = [left.length === 0 ? 'Nothing was left on the machine.' : `${left.length} things were left on the machine.`];

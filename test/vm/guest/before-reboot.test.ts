@@ -1,0 +1,23 @@
+// What the second boot finds: pods in every state.
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { untilTermed } from '../../e2e/support/pods.ts';
+import { Node, recall, remember, startTroupe } from './node.ts';
+
+let node: Node;
+beforeAll(async () => {
+  await startTroupe('restart');
+  node = new Node(await recall<string>('image'));
+});
+afterAll(() => node.close());
+
+it('leaves a pod with containers in every state, and one that is stopped', async () => {
+  const pod = await node.runPod('before');
+  const ended = await node.start(pod, 'ended', ['sh', '-c', 'exit 7']);
+  expect((await node.ended(ended)).exitCode).toBe(7);
+  const created = await node.create(pod, 'created', ['true']);
+  const running = await node.start(pod, 'running', untilTermed(0));
+  const stopped = await node.runPod('stopped');
+  await node.client.runtime.stopPodSandbox({ podSandboxId: stopped.id });
+  const { status } = await node.client.runtime.podSandboxStatus({ podSandboxId: pod.id });
+  await remember('pods', { pod: pod.id, stopped: stopped.id, ended, created, running, ip: status?.network?.ip ?? '' });
+});
