@@ -1,6 +1,7 @@
 // Many pods and many containers: memory, recovery, lists, and how long the event loop stands still.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { writeFigures } from '../../scripts/support/figures.ts';
@@ -114,7 +115,7 @@ function scaleText(pods: Pods, containers: Containers): string {
   const lag = (name: string, { p999, max }: Lag): string => `| ${name} | ${p999.toFixed(1)} | ${max.toFixed(1)} |`;
   const whole = (all: readonly Recovered[], count: number): string => (all.every((one) => one.containers === count) ? '' : `, NOT all of them listed: ${all.map((one) => one.containers).join(', ')}`);
   return [
-    `The client is grpc-go with the published CRI. The daemon is bin/troupe, which ran ${pods.program}.`,
+    `The client is grpc-go with the published CRI. The daemon is bin/troupe, which ran ${pods.program}. ${cpus().length} CPUs, load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes).`,
     '',
     '| memory of the daemon, MiB | RSS | PSS | anonymous |',
     '|---|---|---|---|',
