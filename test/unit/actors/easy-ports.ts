@@ -5,8 +5,8 @@ import type { CastOptions } from '../../../src/actors/cast.ts';
 import type { ExitFact, JournalRecord } from '../../../src/actors/ports/journal.ts';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import type { Ports } from '../../../src/actors/ports/ports.ts';
+import type { Resources } from '../../../src/actors/ports/specs.ts';
 import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
-import { noPlugins } from '../../../src/actors/ports/nri.ts';
 import { innerCause } from '../../../src/base/cause.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
@@ -32,6 +32,10 @@ export class EasyWorld {
   /** Namespaces that somebody took from each sandbox. */
   readonly lostPins: string[] = [];
   pauseAlive = true;
+  /** What effects give, by name. */
+  readonly answers: Record<string, unknown> = { ...ANSWERS };
+  /** Set: there are plugins, and what they hear is asked of them as effects (`nri.RunPodSandbox`). */
+  hasPlugins = false;
   readonly #held = new Map<string, Promise<void>>();
   readonly #failing = new Set<string>();
   #ids = 0;
@@ -94,7 +98,7 @@ export class EasyWorld {
     aborted.catch(() => undefined);
     await Promise.race([this.#held.get(name), aborted]);
     if (this.#failing.has(name)) throw new FaultError(fault('outside', `${name}: refused`));
-    return ANSWERS[name];
+    return this.answers[name];
   }
 
   async #append(records: readonly JournalRecord[]): Promise<void> {
@@ -127,7 +131,14 @@ export class EasyWorld {
       journal: { append: (records: readonly JournalRecord[]) => this.#append(records) },
       host: this.#port('host', { observe: (fx: EffectContext) => this.#observeHost(fx) }),
       network: this.#port('network', { status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }) }),
-      nri: noPlugins,
+      nri: {
+        isActive: () => this.hasPlugins,
+        attach: () => undefined,
+        tellPod: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
+        tellContainer: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
+        updatePod: (_id: unknown, _wanted: unknown, fx: EffectContext) => this.#effect('nri.UpdatePodSandbox', fx),
+        updateContainer: (_id: unknown, change: Resources, fx: EffectContext) => this.#effect('nri.UpdateContainer', fx).then(() => change),
+      },
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),
       images: this.#port('images', { normalise: (reference: string) => reference }),
