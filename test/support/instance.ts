@@ -113,6 +113,14 @@ function conflistText({ index, directory, bridge }: Paths): string {
   });
 }
 
+/** A tmpfs below the instance's directory; the sweep at its end unmounts it. */
+async function makeMemory(directory: string, tag: string): Promise<string> {
+  const memory = join(directory, 'memory');
+  await mkdir(memory, { mode: 0o711 });
+  await runOrThrow(['mount', '-t', 'tmpfs', '-o', 'mode=711', tag, memory]);
+  return memory;
+}
+
 /** Prepares an instance without starting it. Needs root. */
 export async function makeInstance(options: InstanceOptions): Promise<Instance> {
   if (!/^[a-z]{1,5}$/.test(options.name)) throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
@@ -122,12 +130,8 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   // Others may pass through: a container's root in a user namespace has to reach its root file system.
   await chmod(directory, 0o711);
   const paths: Paths = { index: made, directory, bridge: tag, cgroupParent: `/${tag}` };
-  const memory = options.stateInMemory === true ? join(directory, 'memory') : undefined;
-  if (memory !== undefined) {
-    await mkdir(memory, { mode: 0o711 });
-    await runOrThrow(['mount', '-t', 'tmpfs', '-o', 'mode=711', tag, memory]);
-  }
-  const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(memory ?? directory, 'state'), socket: join(directory, 'cri.sock') };
+  const stateParent = options.stateInMemory === true ? await makeMemory(directory, tag) : directory;
+  const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(stateParent, 'state'), socket: join(directory, 'cri.sock') };
   const endpoint = `unix://${place.socket}`;
   made += 1;
   await mkdir(join(directory, 'cni'));
