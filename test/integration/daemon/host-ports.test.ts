@@ -1,0 +1,129 @@
+// Host ports of a dual-stack pod, by the CNI portmap plugin: what a request says of them arrives at the pod, and nothing else.
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { create } from '@bufbuild/protobuf';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { PodSandboxConfigSchema, PortMappingSchema, Protocol } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { sandboxConfig } from '../../e2e/support/pods.ts';
+import type { World } from '../../e2e/support/world.ts';
+import { makeWorld } from '../../e2e/support/world.ts';
+import { closeWorld, removePod } from './pod.ts';
+
+/** Above the range of ports that the kernel gives out by itself. */
+const FIRST = 61_000 + (process.pid % 400) * 10;
+const [ALL, LOOPBACK, UDP, GATEWAY_ONLY] = [FIRST, FIRST + 1, FIRST + 2, FIRST + 3];
+const ANSWER_MS = 20_000;
+const REFUSED_MS = 2_000;
+
+const hasIpv6 = spawnSync('ip6tables', ['-t', 'nat', '-S']).status === 0;
+if (!hasIpv6) process.stdout.write('skipped, host ports of IPv6: no ip6tables with nat\n');
+
+let world: World;
+let servers: ChildProcess;
+let podSandboxId: string;
+let ips: readonly string[];
+let gateway4: string;
+const gateway6 = 'fd12:3456:789a:1::1';
+
+beforeAll(async () => {
+  world = await makeWorld({ name: 'ports' });
+  await dualStack();
+  const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'ports', logDirectory: join(world.logs, 'ports') }));
+  const mapping = (hostPort: number, containerPort: number, protocol: Protocol, hostIp = '') => create(PortMappingSchema, { hostPort, containerPort, protocol, hostIp });
+  gateway4 = gatewayOf();
+  config.portMappings = [
+    mapping(ALL, 8080, Protocol.TCP), mapping(LOOPBACK, 8080, Protocol.TCP, '127.0.0.1'), mapping(UDP, 8081, Protocol.UDP), mapping(GATEWAY_ONLY, 8080, Protocol.TCP, gateway4),
+  ];
+  podSandboxId = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
+  const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId });
+  ips = [status?.network?.ip ?? '', ...(status?.network?.additionalIps ?? []).map(({ ip }) => ip)];
+  servers = spawn('nsenter', [`--net=${join(world.instance.state, 'ns', podSandboxId, 'net')}`, process.execPath, join(import.meta.dirname, 'host-port-servers.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise<void>((resolve, reject) => {
+    servers.stdout?.once('data', () => resolve());
+    servers.once('exit', (code) => reject(new Error(`the pod's servers ended with ${code}`)));
+  });
+});
+
+afterAll(async () => {
+  servers.kill('SIGKILL');
+  await removePod(world, podSandboxId);
+  expect(await closeWorld(world)).toEqual([]);
+});
+
+const conflist = (): string => join(world.instance.directory, 'cni/10-test.conflist');
+
+/** The instance's own network with a range of IPv6 beside that of IPv4. */
+async function dualStack(): Promise<void> {
+  const network = JSON.parse(readFileSync(conflist(), 'utf8')) as { plugins: [{ ipam: { ranges: object[][]; routes: object[] } }] };
+  if (!hasIpv6) return;
+  network.plugins[0].ipam.ranges.push([{ subnet: 'fd12:3456:789a:1::/64', gateway: gateway6 }]);
+  network.plugins[0].ipam.routes.push({ dst: '::/0' });
+  await world.instance.terminate();
+  writeFileSync(conflist(), JSON.stringify(network));
+  await world.instance.start();
+}
+
+function gatewayOf(): string {
+  const { plugins: [{ ipam: { ranges: [[range]] } }] } = JSON.parse(readFileSync(conflist(), 'utf8')) as { plugins: [{ ipam: { ranges: [[{ subnet: string }]] } }] };
+  return range.subnet.replace(/\.0\/24$/u, '.1');
+}
+
+const tcp = (host: string, port: number, timeoutMs = ANSWER_MS): Promise<string> =>
+  new Promise((resolve) => {
+    const socket = connect({ host, port });
+    let said = '';
+    socket.setTimeout(timeoutMs, () => socket.destroy(new Error('no answer')));
+    socket.on('data', (chunk) => (said += String(chunk))).once('error', ({ message }) => resolve(`no: ${message}`)).once('end', () => resolve(said));
+  });
+
+const udp = (host: string, port: number): Promise<string> =>
+  new Promise((resolve, reject) => {
+    const socket = createSocket('udp4');
+    const end = (act: () => void): void => {
+      clearTimeout(timer);
+      socket.close();
+      act();
+    };
+    const timer = setTimeout(() => end(() => reject(new Error('no answer'))), ANSWER_MS);
+    socket.once('message', (message) => end(() => resolve(message.toString()))).once('error', (error) => end(() => reject(error)));
+    socket.send('who', port, host);
+  });
+
+describe('host ports', () => {
+  it('the pod has an address of each family', () => {
+    expect(ips).toEqual(hasIpv6 ? [expect.stringMatching(/^10\./u), expect.stringMatching(/^fd12:3456:789a:1:/u)] : [expect.stringMatching(/^10\./u)]);
+  });
+
+  it('TCP on every address of the host, 127.0.0.1 included', async () => {
+    expect(await tcp('127.0.0.1', ALL)).toBe('tcp 0.0.0.0');
+    expect(await tcp(gateway4, ALL)).toBe('tcp 0.0.0.0');
+  });
+
+  it('TCP on one address and on no other', async () => {
+    expect(await tcp('127.0.0.1', LOOPBACK)).toBe('tcp 0.0.0.0');
+    expect(await tcp(gateway4, LOOPBACK, REFUSED_MS)).toContain('no: ');
+    expect(await tcp(gateway4, GATEWAY_ONLY)).toBe('tcp 0.0.0.0');
+    expect(await tcp('127.0.0.1', GATEWAY_ONLY, REFUSED_MS)).toContain('no: ');
+  });
+
+  it('UDP, and TCP of the same number not', async () => {
+    expect(await udp('127.0.0.1', UDP)).toBe('udp 0.0.0.0');
+    expect(await udp(gateway4, UDP)).toBe('udp 0.0.0.0');
+    expect(await tcp('127.0.0.1', UDP, REFUSED_MS)).toContain('no: ');
+  });
+
+  it.skipIf(!hasIpv6)('TCP and UDP of IPv6', async () => {
+    // from another pod: what this kernel's own sockets send to its addresses of IPv6 is not looked at by the plugin's rules
+    const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'client', logDirectory: join(world.logs, 'client') }));
+    const client = (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
+    const argv = [`--net=${join(world.instance.state, 'ns', client, 'net')}`, process.execPath, join(import.meta.dirname, 'host-port-client.ts'), gateway6, String(ALL), String(UDP)];
+    const { stdout, stderr } = await promisify(execFile)('nsenter', argv, { timeout: ANSWER_MS });
+    expect([stdout, stderr]).toEqual(['tcp ::\nudp ::\n', '']);
+    await removePod(world, client);
+  });
+});
