@@ -78,18 +78,16 @@ export async function killTask(
 ): Promise<void> {
   const number = signalNumber(signal);
   if (number === undefined) fail('invalidRequest', `signal container ${id}: there is no signal ${JSON.stringify(signal)}`, { subject: id });
-  await send({ parts, shims }, id, number, false, fx);
+  const note = await readNote(parts.layout, id);
+  const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
+  await shim?.callIfThere(Task.method.kill, { id, signal: number, all: false }, soon(fx));
 }
 
 /** SIGKILL to all of its processes; what a dead shim has left of them ends with its watch. */
 export async function killTaskAll({ parts, shims }: ShimParts, { id }: ContainerInput, fx: EffectContext): Promise<void> {
-  await send({ parts, shims }, id, SIGKILL, true, fx);
-}
-
-async function send({ parts, shims }: Pick<ShimParts, 'parts' | 'shims'>, id: ContainerId, signal: number, all: boolean, fx: EffectContext): Promise<void> {
   const note = await readNote(parts.layout, id);
-  const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
-  await shim?.callIfThere(Task.method.kill, { id, signal, all }, bound(fx));
+  if (note === undefined) return;
+  await shims.orKill(note.sandboxId, (shim) => shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, soon(fx)));
 }
 
 /** Deletes an ended task: its exit code is on record. */
@@ -119,9 +117,8 @@ export async function destroyTask({ parts, shims }: ShimParts, handler: Handler,
   const { layout } = parts;
   const note = await readNote(layout, id);
   fx.note({ on: 'the end of the processes' });
-  const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
-  if (shim === undefined) await deleteDead(parts, handler, id, layout.bundleDir(id));
-  else await removeTask(shim, id, fx);
+  const isRemoved = note === undefined ? undefined : await shims.orKill(note.sandboxId, (shim) => removeTask(shim, id, fx));
+  if (isRemoved !== true) await deleteDead(parts, handler, id, layout.bundleDir(id));
   await killWorkers(parts, handler, id, undefined);
   if (note !== undefined) {
     await emptyCgroup(parts, id, note.cgroup, fx.timeoutMs);
@@ -133,18 +130,24 @@ export async function destroyTask({ parts, shims }: ShimParts, handler: Handler,
 }
 
 /** Whatever state it is in. */
-async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promise<void> {
-  const call = { timeoutMs: Math.min(fx.timeoutMs, shimLimits.endMs) };
+async function removeTask(shim: Shim, id: ContainerId, fx: EffectContext): Promise<true> {
+  const call = soon(fx);
   const killed = await shim.callIfThere(Task.method.kill, { id, signal: SIGKILL, all: true }, call);
   // a task that was deleted has no end to wait for
   if (killed !== undefined) await shim.callIfThere(Task.method.wait, { id }, call);
   await shim.callIfThere(Task.method.delete, { id }, call);
+  return true;
 }
 
 async function noteOf(parts: DriverParts, id: ContainerId, attempted: string): Promise<ContainerNote> {
   return (await readNote(parts.layout, id)) ?? fail('notFound', `${attempted}: no bundle was written for it`, { subject: id });
 }
 
-export function bound(fx: EffectContext): { readonly timeoutMs: number; readonly signal: AbortSignal } {
+/** For what is quick where the shim is well, and goes on also when its result is no longer wanted. */
+function soon(fx: EffectContext): { readonly timeoutMs: number } {
+  return { timeoutMs: Math.min(fx.timeoutMs, shimLimits.endMs) };
+}
+
+function bound(fx: EffectContext): { readonly timeoutMs: number; readonly signal: AbortSignal } {
   return { timeoutMs: fx.timeoutMs, signal: fx.signal };
 }

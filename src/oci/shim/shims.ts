@@ -6,6 +6,7 @@ import { actorLimits } from '../../base/limits.ts';
 import { join } from 'node:path';
 import { codeOf } from '../../host/errno.ts';
 import { processExists } from '../../host/process-identity.ts';
+import { killTree } from '../../host/process-kill.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
 import { shimNamespace } from './launch.ts';
 import { readShimRecord } from './record.ts';
@@ -38,6 +39,25 @@ export class Shims {
   /** As `find`; throws `wrongState` when it has ended. */
   async need(id: SandboxId, attempted: string): Promise<Shim> {
     return (await this.find(id)) ?? fail('wrongState', `${attempted}: the shim of sandbox ${id} has ended`, { subject: id });
+  }
+
+  /**
+   * `work` with the pod's shim, undefined where there is none. One that does not take the connection, or does not answer, is
+   * killed, and `work` is as undone as with a dead one: for what must end whatever the shim does.
+   */
+  async orKill<T>(id: SandboxId, work: (shim: Shim) => Promise<T>): Promise<T | undefined> {
+    try {
+      const shim = await this.find(id);
+      return shim === undefined ? undefined : await work(shim);
+    } catch (thrown) {
+      const { kind, message } = toFault(thrown);
+      if (kind !== 'timedOut' && kind !== 'notReady') throw thrown;
+      const record = await readShimRecord(this.#parts.layout, id);
+      this.#parts.log.warn({ sandbox: id, reason: message }, 'a shim does not answer and is killed with its pod');
+      if (record !== undefined) await killTree(record.shim, this.#parts.clock);
+      this.#forget(id);
+      return undefined;
+    }
   }
 
   async connect(id: SandboxId, { path, api }: Pick<ShimRecord, 'path' | 'api'>): Promise<Shim> {

@@ -1,0 +1,170 @@
+// A shim of our own, as a virtual machine's looks to its runtime: version 2 of the Task service, a bare address, one process
+// id for everything in the pod (the machine's), figures and OOM kills by its own word. Its "guest" is this machine: what a
+// container runs is started here as it is. The pod's name says how it misbehaves.
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { createReadStream, createWriteStream, readFileSync, writeSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { Events, TaskOOMSchema } from '../../../src/gen/shim/events_pb.ts';
+import { MetricsSchema } from '../../../src/gen/shim/metrics2_pb.ts';
+import { DeleteResponseSchema, Status, Task } from '../../../src/gen/shim/task_pb.ts';
+import { realClock } from '../../../src/host/clock.ts';
+import { encodeMessage } from '../../../src/host/ttrpc.ts';
+import { TtrpcClient, connectUnix } from '../../../src/host/ttrpc-client.ts';
+import { TtrpcServer, ttrpcRoute } from '../../../src/host/ttrpc-server.ts';
+import { fail } from '../../../src/base/fault.ts';
+
+interface Spec {
+  readonly process: { readonly args: string[] };
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+interface FakeProcess {
+  readonly args: readonly string[];
+  readonly stdio: { readonly stdin: string; readonly stdout: string; readonly stderr: string };
+  child: ChildProcess | undefined;
+  status: Status;
+  exitStatus: number;
+  atMs: number;
+  readonly waiters: (() => void)[];
+}
+
+const argv = process.argv.slice(2);
+const option = (name: string): string => argv[argv.indexOf(name) + 1] ?? '';
+const action = argv.at(-1) ?? '';
+const id = option('-id');
+const specIn = (directory: string): Spec => JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Spec;
+const podName = (): string => specIn('.').annotations['io.kubernetes.cri.sandbox-name'] ?? '';
+
+switch (action) {
+  case '-v':
+    process.stdout.write('fake shim\n');
+    break;
+  case 'start':
+    start();
+    break;
+  case 'delete':
+    process.stdout.write(encodeMessage(DeleteResponseSchema, { exitStatus: 137 }));
+    break;
+  default:
+    serve();
+}
+
+function start(): void {
+  const socket = join(option('-address'), '..', `${id}.sock`);
+  switch (podName()) {
+    case 'refuses':
+      process.stderr.write('no virtual machines on this one\n');
+      process.exit(3);
+      break;
+    case 'grpc':
+      process.stdout.write(JSON.stringify({ version: 3, address: `unix://${socket}`, protocol: 'grpc' }));
+      return;
+    case 'silent':
+      return;
+    default: {
+      const server = spawn(process.execPath, [...process.execArgv, import.meta.filename, ...argv.slice(0, -1), 'serve'], {
+        detached: true, stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      server.stdout.once('data', () => {
+        process.stdout.write(`unix://${socket}`);
+        process.exit(0);
+      });
+    }
+  }
+}
+
+function serve(): void {
+  const name = podName();
+  // the machine: its id is what every task is told by
+  const machine = spawn('sleep', ['86400'], { stdio: 'ignore' });
+  const pid = machine.pid ?? 0;
+  const processes = new Map<string, FakeProcess>();
+  const keyOf = ({ id: task, execId }: { id: string; execId?: string }): string => `${task}/${execId ?? ''}`;
+  const of = (request: { id: string; execId?: string }): FakeProcess => processes.get(keyOf(request)) ?? fail('notFound', 'process does not exist');
+  const add = (key: string, args: readonly string[], stdio: FakeProcess['stdio']): void => {
+    processes.set(key, { args, stdio, child: undefined, status: Status.CREATED, exitStatus: 0, atMs: 0, waiters: [] });
+  };
+  const ended = (one: FakeProcess, code: number): void => {
+    Object.assign(one, { status: Status.STOPPED, exitStatus: code, atMs: performance.timeOrigin + performance.now() });
+    for (const wake of one.waiters) wake();
+  };
+  const at = ({ atMs }: FakeProcess) => ({ seconds: BigInt(Math.floor(atMs / 1000)), nanos: Math.floor(atMs % 1000) * 1_000_000 });
+  const routes = [
+    ttrpcRoute(Task.method.connect, () => Promise.resolve({ shimPid: process.pid, taskPid: pid })),
+    ttrpcRoute(Task.method.create, async (request) => {
+      if (name === 'deaf') await new Promise(() => undefined);
+      if (name === 'full' && request.id !== id) fail('exhausted', 'the guest has no memory left');
+      add(keyOf(request), specIn(request.bundle).process.args, request);
+      return { pid };
+    }),
+    ttrpcRoute(Task.method.exec, (request) => {
+      const { args } = JSON.parse(Buffer.from(request.spec?.value ?? []).toString()) as { args: string[] };
+      add(keyOf(request), args, request);
+      return Promise.resolve({});
+    }),
+    ttrpcRoute(Task.method.start, (request) => {
+      const one = of(request);
+      one.status = Status.RUNNING;
+      if (request.id !== id) run(one, (code) => ended(one, code));
+      return Promise.resolve({ pid });
+    }),
+    ttrpcRoute(Task.method.state, (request) => {
+      const one = of(request);
+      return Promise.resolve({ id: request.id, pid, status: one.status, exitStatus: one.exitStatus, exitedAt: at(one) });
+    }),
+    ttrpcRoute(Task.method.wait, async (request) => {
+      const one = of(request);
+      if (one.status !== Status.STOPPED) await new Promise<void>((resolve) => one.waiters.push(resolve));
+      return { exitStatus: one.exitStatus, exitedAt: at(one) };
+    }),
+    ttrpcRoute(Task.method.kill, async (request) => {
+      const one = of(request);
+      if (one.status === Status.STOPPED) fail('notFound', 'process already finished');
+      if (request.signal === 12) await tellOom(request.id);
+      if (one.child === undefined) ended(one, 137);
+      else process.kill(-(one.child.pid ?? 0), request.signal === 12 ? 'SIGKILL' : request.signal);
+      return {};
+    }),
+    ttrpcRoute(Task.method.delete, (request) => {
+      const one = of(request);
+      if (one.status !== Status.STOPPED) fail('wrongState', 'it has not ended');
+      processes.delete(keyOf(request));
+      return Promise.resolve({ exitStatus: one.exitStatus, exitedAt: at(one) });
+    }),
+    ttrpcRoute(Task.method.stats, () =>
+      Promise.resolve({ stats: { typeUrl: MetricsSchema.typeName, value: encodeMessage(MetricsSchema, { cpu: { usageUsec: 42n }, memory: { usage: 1000n, inactiveFile: 200n } }) } }),
+    ),
+    ttrpcRoute(Task.method.shutdown, () => {
+      if (processes.size > 0) return Promise.resolve({});
+      machine.kill('SIGKILL');
+      process.exit(0);
+    }),
+  ];
+  const clock = realClock();
+  const server = createServer((socket) => void new TtrpcServer(socket, { clock, routes }));
+  server.listen(join(option('-address'), '..', `${id}.sock`), () => writeSync(1, 'up'));
+  process.on('exit', () => machine.kill('SIGKILL'));
+}
+
+/** Streams are opened as a shim does: both ends, so that they outlive whoever is at the other one. */
+function run(one: FakeProcess, onEnd: (code: number) => void): void {
+  const [program = '', ...args] = one.args;
+  const child = spawn(program, args, { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+  one.child = child;
+  for (const [path, stream] of [[one.stdio.stdout, child.stdout], [one.stdio.stderr, child.stderr]] as const) {
+    if (path !== '') stream.pipe(createWriteStream(path, { flags: 'r+' }));
+  }
+  if (one.stdio.stdin !== '') createReadStream(one.stdio.stdin).pipe(child.stdin);
+  child.once('error', () => onEnd(127));
+  child.once('close', (code, signal) => onEnd(code ?? (signal === 'SIGKILL' ? 137 : 143)));
+}
+
+async function tellOom(container: string): Promise<void> {
+  const clock = realClock();
+  const client = new TtrpcClient(await connectUnix(process.env['TTRPC_ADDRESS'] ?? '', { clock, timeoutMs: 5000 }), { clock, peer: 'troupe' });
+  const event = { typeUrl: 'containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: container }) };
+  await client.call(Events.method.forward, { envelope: { namespace: option('-namespace'), topic: '/tasks/oom', event } });
+  client.close();
+}

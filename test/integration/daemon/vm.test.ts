@@ -1,0 +1,142 @@
+// Pods in a shim of our own that looks like a virtual machine's (fake-shim.ts): version 2 of the protocol, one process id for
+// all of a pod, and the ways in which such a shim fails.
+import { Code } from '@connectrpc/connect';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { Task } from '../../../src/gen/shim/task_pb.ts';
+import { realClock } from '../../../src/host/clock.ts';
+import { TtrpcClient, connectUnix } from '../../../src/host/ttrpc-client.ts';
+import { sandboxConfig } from '../../e2e/support/pods.ts';
+import type { World } from '../../e2e/support/world.ts';
+import { makeWorld } from '../../e2e/support/world.ts';
+import { closeWorld, makePod, removePod } from './pod.ts';
+import type { PodWish } from './pod.ts';
+
+describe('a handler of type vm', () => {
+  let world: World;
+  let directory: string;
+
+  beforeAll(async () => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-shim-'));
+    const program = join(directory, 'shim');
+    writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${join(import.meta.dirname, 'fake-shim.ts')}' "$@"\n`, { mode: 0o755 });
+    world = await makeWorld({ name: 'vm', network: 'host-only', config: `[runtime.handlers.vm]\ntype = "vm"\npath = "${program}"\n` });
+  });
+
+  afterAll(async () => {
+    expect(await closeWorld(world)).toEqual([]);
+    rmSync(directory, { recursive: true });
+  });
+
+  const pod = (name: string, wish: PodWish = {}) => makePod(world, name, { runtimeHandler: 'vm', ...wish });
+  const statusOf = async (containerId: string) => (await world.client.runtime.containerStatus({ containerId })).status;
+  const failureOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>
+    call.then(() => ({ code: 0, message: '' }), (error: { code: number; message: string }) => error);
+  const shimOf = (sandboxId: string): number =>
+    (JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', sandboxId, 'shim.json'), 'utf8')) as { shim: { pid: number } }).shim.pid;
+
+  const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^\d+ \(.*\) Z/u.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+
+  it('a container ends though the process that it is told by goes on: exit code, log, streams of an exec', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await pod('ends', { command: ['sh', '-c', 'echo from the guest; echo and this >&2; exit 3'] });
+    const other = await makeSecond('ends', sandboxId);
+    await runtime.startContainer({ containerId });
+    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    expect(await statusOf(containerId)).toMatchObject({ exitCode: 3, reason: 'Error' });
+    const log = readFileSync(`${world.logs}/ends/main/0.log`, 'utf8');
+    expect(log).toContain('stdout F from the guest\n');
+    expect(log).toContain('stderr F and this\n');
+    await runtime.startContainer({ containerId: other });
+    const exec = await runtime.execSync({ containerId: other, cmd: ['sh', '-c', 'echo inside; exit 4'], timeout: 20n });
+    expect([Buffer.from(exec.stdout).toString(), exec.exitCode]).toEqual(['inside\n', 4]);
+    const { stats } = await runtime.containerStats({ containerId: other });
+    expect([stats?.cpu?.usageCoreNanoSeconds?.value, stats?.memory?.workingSetBytes?.value]).toEqual([42_000n, 800n]);
+    await runtime.stopContainer({ containerId: other, timeout: 30n });
+    await removePod(world, sandboxId);
+  });
+
+  /** Another container in the same pod; it sleeps. */
+  async function makeSecond(name: string, sandboxId: string): Promise<string> {
+    const config = { metadata: { name: 'second', attempt: 0 }, image: { image: await world.pull() }, command: ['sleep', '3600'], logPath: 'second.log' };
+    const made = await world.client.runtime.createContainer({
+      podSandboxId: sandboxId, config, sandboxConfig: sandboxConfig({ name, logDirectory: `${world.logs}/${name}`, hostNetwork: true }),
+    });
+    return made.containerId;
+  }
+
+  it('the guest\'s OOM kill is the container\'s', async () => {
+    const { runtime } = world.client;
+    const { sandboxId, containerId } = await pod('hungry', { command: ['sleep', '3600'] });
+    await runtime.startContainer({ containerId });
+    expect(await afterOomKill(containerId)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
+    await removePod(world, sandboxId);
+  });
+
+  /** USR2 is this shim's word for one; the CRI has no way to send a signal of choice. */
+  async function afterOomKill(containerId: string) {
+    const clock = realClock();
+    const { items } = await world.client.runtime.listPodSandbox({});
+    const socket = await connectUnix(join(world.instance.state, 'shims', `${items[0]?.id ?? ''}.sock`), { clock, timeoutMs: 5000 });
+    const client = new TtrpcClient(socket, { clock, peer: 'fake shim' });
+    await client.call(Task.method.kill, { id: containerId, signal: 12 });
+    client.close();
+    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    return statusOf(containerId);
+  }
+
+  it.each([
+    ['refuses', 'exit code 3: no virtual machines on this one'],
+    ['grpc', 'it speaks grpc, and we speak ttrpc only'],
+    ['silent', 'it has printed 0 bytes in the place of its address'],
+  ])('a shim that %s at its start is told with its reason, and nothing stays', async (name, reason) => {
+    const refused = await failureOf(pod(name));
+    expect(refused.message).toContain(reason);
+    expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
+  });
+
+  it('a shim that does not answer Create is given up at the deadline, which says where it stands, and is killed', async () => {
+    const config = sandboxConfig({ name: 'deaf', logDirectory: `${world.logs}/deaf`, hostNetwork: true });
+    const refused = await failureOf(world.client.runtime.runPodSandbox({ config, runtimeHandler: 'vm' }, { deadlineMs: 6000 }));
+    expect(refused.code).toBe(Code.DeadlineExceeded);
+    const other = sandboxConfig({ name: 'deaf', logDirectory: `${world.logs}/deaf`, hostNetwork: true, attempt: 1 });
+    // a higher attempt supersedes it; the new one hangs as well and is taken back with its caller
+    await failureOf(world.client.runtime.runPodSandbox({ config: other, runtimeHandler: 'vm' }, { deadlineMs: 6000 }));
+  });
+
+  it('what the shim refuses is told in its words, and the pod goes on', async () => {
+    const refused = await failureOf(pod('full'));
+    expect(refused.message).toContain('the guest has no memory left');
+    const { items } = await world.client.runtime.listPodSandbox({ filter: { labelSelector: { 'io.kubernetes.pod.name': 'full' } } });
+    expect(items.map(({ state }) => state)).toEqual([PodSandboxState.SANDBOX_READY]);
+    await removePod(world, items[0]?.id ?? '');
+  });
+
+  it('a shim that hangs is killed by a stop with its pod, and all of it goes', async () => {
+    const { sandboxId, containerId } = await pod('hangs', { command: ['sleep', '3600'] });
+    await world.client.runtime.startContainer({ containerId });
+    process.kill(shimOf(sandboxId), 'SIGSTOP');
+    await world.client.runtime.stopContainer({ containerId, timeout: 0n });
+    expect(await statusOf(containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 255 });
+    await removePod(world, sandboxId);
+  });
+
+  it('pods outlive handler and daemon: found again by their record, stopped, removed', async () => {
+    const { sandboxId, containerId } = await pod('kept', { command: ['sh', '-c', 'trap "exit 6" TERM; while :; do sleep 0.1; done'] });
+    await world.client.runtime.startContainer({ containerId });
+    const shim = shimOf(sandboxId);
+    writeFileSync(join(world.instance.directory, 'troupe.toml'), readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8').replace(/\[runtime\.handlers\.vm\][^[]*/u, ''));
+    await world.instance.kill();
+    await world.instance.start();
+    expect((await world.client.runtime.status({})).runtimeHandlers.map(({ name }) => name)).toEqual(['', 'runc']);
+    expect(await statusOf(containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
+    await world.client.runtime.stopContainer({ containerId, timeout: 30n });
+    expect((await statusOf(containerId))?.exitCode).toBe(6);
+    await removePod(world, sandboxId);
+    // nobody reaps it here, where its parent was the daemon that was killed
+    expect(isRunning(shim)).toBe(false);
+  });
+});
