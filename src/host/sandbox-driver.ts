@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
 import { hostname as hostNameOfMachine } from 'node:os';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
@@ -90,10 +90,28 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
     resolvConf(options, spec.dns).then((text) => writeFile(files.resolvConf, text, { mode: 0o644 })),
     makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
     spec.namespaces.ipc === 'pod' ? makeShm(files.shm, spec) : Promise.resolve(),
+    checkProfile(options, spec, fx),
   ]);
   const label = spec.selinuxLabels?.mount;
   if (label === undefined) return;
   await Promise.all([files.hostname, files.hosts, files.resolvConf].map((path) => labelFile(path, label)));
+}
+
+/**
+ * A pod's own seccomp profile is for its pause process, which most pods of ours have not: all the same a pod whose profile
+ * is not on this node is told so at once, as by the peers. Whether it can be read as one, its containers find out.
+ */
+async function checkProfile({ clock }: HostDriverOptions, { seccomp, privileged }: SandboxInput['spec'], fx: EffectContext): Promise<void> {
+  if (seccomp.type !== 'localhost' || privileged) return;
+  const { path } = seccomp;
+  const attempted = `read seccomp profile ${path}`;
+  const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () => stat(path).catch(onlyMissing));
+  if (found?.isFile() !== true) fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, { subject: 'seccomp.localhost_ref' });
+}
+
+function onlyMissing(error: unknown): undefined {
+  if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
+  throw error;
 }
 
 /** The name points at the loopback: the pod's address is not known yet, and the kubelet mounts its own file over it. */

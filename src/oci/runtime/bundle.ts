@@ -226,16 +226,17 @@ async function localSeccomp(
   const { seccomp, privileged, capabilities } = input.spec.security;
   const path = seccomp.type === 'localhost' ? seccomp.path : seccomp.type === 'runtimeDefault' ? (handler.seccompProfile ?? '') : '';
   if (privileged || (path === '' && seccomp.type !== 'localhost')) return undefined;
+  const { bounding } = resolveCapabilities(capabilities, options.host.boundingCapabilities, privileged);
+  return readSeccomp(options, path, bounding, onPath);
+}
+
+async function readSeccomp({ host }: BundleWriterOptions, path: string, capabilities: readonly string[], onPath: OnPath): Promise<OciSeccomp> {
   if (!path.startsWith('/') || path.includes('\0')) {
     fail('invalidRequest', `read seccomp profile ${JSON.stringify(path)}: not an absolute path`, { subject: 'seccomp.localhost_ref' });
   }
   const bytes = await onPath(path, `read seccomp profile ${path}`, () => readFileInRoot('/', path, { bytesMax: specLimits.seccompBytes }));
   if (bytes === undefined) fail('invalidRequest', `read seccomp profile ${path}: it is not there`, { subject: 'seccomp.localhost_ref' });
-  return parseSeccompProfile(bytes, path, {
-    arch: options.host.arch,
-    kernelRelease: options.host.kernelRelease,
-    capabilities: resolveCapabilities(capabilities, options.host.boundingCapabilities, privileged).bounding,
-  });
+  return parseSeccompProfile(bytes, path, { arch: host.arch, kernelRelease: host.kernelRelease, capabilities });
 }
 
 /** Whole or not at all: a crash in between leaves the old document or none. Nothing here outlives a reboot, so no sync. */
@@ -253,7 +254,10 @@ async function writePauseBundle(options: BundleWriterOptions, input: PauseInput,
   const { layout, host } = options;
   fx.note({ on: 'the bundle of the pause process' });
   const handler = options.handlerFeatures(input.sandbox.runtime?.name ?? input.sandbox.handler);
-  const document = pauseSpec({ ...input, host, handler, rootfs: layout.pauseRootfs, pins: pinsOf(layout, input.id, input.sandbox) });
+  const { seccomp, privileged } = input.sandbox;
+  const isOwn = seccomp.type === 'localhost' && !privileged;
+  const profile = isOwn ? await readSeccomp(options, seccomp.path, [], pathCaller(options.clock, fx, await readMountInfo())) : undefined;
+  const document = pauseSpec({ ...input, host, handler, seccomp: profile, rootfs: layout.pauseRootfs, pins: pinsOf(layout, input.id, input.sandbox) });
   await makePauseRootfs(layout, host);
   await labelPause(layout.pauseRootfs, input.sandbox.selinuxLabels);
   await writeConfig(layout.sandboxDir(input.id), layout.pauseBundleDir(input.id), document);

@@ -14,7 +14,7 @@ import type { SpecHandler, SpecHost, SpecPaths } from './spec/input.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from './spec/masked.ts';
 import { clampOomScoreAdj, openFilesLimit } from './spec/process.ts';
 import { defaultSeccomp } from './spec/seccomp.ts';
-import type { OciNamespace, OciSpec } from './spec/types.ts';
+import type { OciNamespace, OciSeccomp, OciSpec } from './spec/types.ts';
 import { checkMapped, idMappings, userNamespace } from './spec/userns.ts';
 import { pauseUser } from './user.ts';
 
@@ -30,6 +30,8 @@ export interface PauseSpecInput extends PauseInput {
   readonly host: SpecHost;
   readonly rootfs: string;
   readonly pins: SpecPaths['pins'];
+  /** The pod's own profile; left out for one that names none, which gets the built-in one whatever else it chose: this program needs nothing. */
+  readonly seccomp?: OciSeccomp | undefined;
   /** Left out where no annotation is let through. */
   readonly handler?: SpecHandler;
 }
@@ -85,7 +87,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       ...(sandbox.selinuxLabels === undefined ? {} : { mountLabel: sandbox.selinuxLabels.mount }),
       cgroupsPath: runtimeCgroupsPath(pauseCgroup(sandbox.cgroupParent, input.id)),
       resources: { devices: [{ allow: false, access: 'rwm' }], cpu: { shares: CPU_SHARES } },
-      seccomp: defaultSeccomp(host.arch, []),
+      seccomp: input.seccomp ?? defaultSeccomp(host.arch, []),
       maskedPaths: DEFAULT_MASKED_PATHS,
       readonlyPaths: DEFAULT_READONLY_PATHS,
     },

@@ -35,6 +35,7 @@ const documents: ReadonlyMap<string, () => OciSpec> = new Map([
   ['edits-hooks', () => edited({ hooks: HOOK_KINDS.map((stage) => ({ stage, hook: { path: `/hooks/${stage}` } })) })],
   ['edits-privileged', () => edited({ devices: [gpu] }, cases['privileged'])],
   ['pause', () => pauseSpec({ id: SANDBOX_ID, sandbox, host, rootfs: layout.pauseRootfs, pins })],
+  ['pause-own-seccomp', () => pauseSpec({ id: SANDBOX_ID, sandbox, host, rootfs: layout.pauseRootfs, pins, seccomp: { defaultAction: 'SCMP_ACT_ALLOW', architectures: ['SCMP_ARCH_X86_64'], syscalls: [] } })],
   ['pause-user-namespace', () => pauseSpec({ id: SANDBOX_ID, sandbox: ownUsers, host, rootfs: layout.pauseRootfs, pins: { ...pins, user: layout.pin(SANDBOX_ID, 'user') } })],
 ]);
 

@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageOf, layerOf } from '../../../scripts/support/image.ts';
-import { CDIDeviceSchema, ContainerConfigSchema, LinuxContainerResourcesSchema, MountSchema, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import {
+  CDIDeviceSchema, ContainerConfigSchema, LinuxContainerResourcesSchema, LinuxPodSandboxConfigSchema, LinuxSandboxSecurityContextSchema, MountSchema, NamespaceMode, NamespaceOptionSchema,
+  PodSandboxConfigSchema, SecurityProfile_ProfileType as ProfileType, SecurityProfileSchema,
+} from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
@@ -203,6 +206,26 @@ describe('devices, hooks and limits', () => {
     const update = world.client.runtime.updateContainerResources({ containerId: id, linux: { cpusetCpus: '0,4000' } });
     expect(await faultOf(update)).toMatchObject({ code: INVALID_ARGUMENT, message });
     await end(id);
+  });
+});
+
+describe('the pod’s own seccomp profile', () => {
+  it.each([NamespaceMode.CONTAINER, NamespaceMode.POD])('is looked at before the pod runs, with a pause process or without (pid %s)', async (pid) => {
+    const path = join(world.instance.directory, `profile-${pid}.json`);
+    const config = pod(`seccomp${pid}`);
+    const securityContext = create(LinuxSandboxSecurityContextSchema, {
+      namespaceOptions: create(NamespaceOptionSchema, { network: NamespaceMode.NODE, pid }),
+      seccomp: create(SecurityProfileSchema, { profileType: ProfileType.Localhost, localhostRef: path }),
+    });
+    const wish = create(PodSandboxConfigSchema, { ...config, linux: create(LinuxPodSandboxConfigSchema, { securityContext }) });
+    expect(await faultOf(world.client.runtime.runPodSandbox({ config: wish }))).toMatchObject({ code: INVALID_ARGUMENT, message: expect.stringContaining(`read seccomp profile ${path}: it is not there`) as string });
+    writeFileSync(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['acct'], action: 'SCMP_ACT_ERRNO' }] }));
+    const { podSandboxId } = await world.client.runtime.runPodSandbox({ config: wish });
+    if (pid === NamespaceMode.POD) {
+      const document = JSON.parse(readFileSync(join(world.instance.state, 'sandboxes', podSandboxId, 'pause/config.json'), 'utf8')) as { linux: { seccomp: object } };
+      expect(document.linux.seccomp).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['acct'] }] });
+    }
+    await removePod(world, podSandboxId);
   });
 });
 
