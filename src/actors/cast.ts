@@ -234,6 +234,7 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
         .catch(() => undefined),
     nowNs: () => ports.clock.nowNs(),
     networkStatus: () => ports.network.status(),
+    nriPlugins: () => ports.nri.plugins(),
     handlers: () => ports.runtime.handlers(),
   };
 }

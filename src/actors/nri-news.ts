@@ -10,25 +10,27 @@ import { actorLimits } from '../base/limits.ts';
 import type { Activity } from './activity.ts';
 import type { Around, Owned } from './effect-logic.ts';
 import type { EffectContext } from './ports/effect.ts';
+import type { ExitFact } from './ports/journal.ts';
 import type { ContainerNews, PodNews } from './ports/nri.ts';
 import type { Ports } from './ports/ports.ts';
 
-type Of<Id> = Owned & { readonly id: Id };
-type Tell<Id> = (id: Id, fx: EffectContext) => Promise<void>;
+/** `exit`: of a container that has ended, where the effect is told of it. */
+type Of<Id> = Owned & { readonly id: Id; readonly exit?: ExitFact | undefined };
+type Tell<Id> = (input: Of<Id>, fx: EffectContext) => Promise<void>;
 
 /** News of containers. */
 export function containerNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<ContainerId, ContainerNews>(ports, activity, (news) => (id, fx) => ports.nri.tellContainer(news, id, fx));
+  return newsOf<ContainerId, ContainerNews>(ports, activity, (news) => ({ id, exit }, fx) => ports.nri.tellContainer(news, id, fx, exit));
 }
 
 /** News of sandboxes. */
 export function podNews(ports: Pick<Ports, 'nri'>, activity: Activity) {
-  return newsOf<SandboxId, PodNews>(ports, activity, (news) => (id, fx) => ports.nri.tellPod(news, id, fx));
+  return newsOf<SandboxId, PodNews>(ports, activity, (news) => ({ id }, fx) => ports.nri.tellPod(news, id, fx));
 }
 
 function newsOf<Id, News>(ports: Pick<Ports, 'nri'>, activity: Activity, telling: (news: News) => Tell<Id>) {
-  const run = (tell: Tell<Id>, { owner, id }: Of<Id>, signal: AbortSignal): Promise<void> =>
-    activity.run(owner, 'nri', actorLimits.pluginsMs, signal, (fx) => tell(id, fx));
+  const run = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> =>
+    activity.run(input.owner, 'nri', actorLimits.pluginsMs, signal, (fx) => tell(input, fx));
   // what has happened has happened: a plugin that can't be told keeps nothing from going on
   const told = (tell: Tell<Id>, input: Of<Id>, signal: AbortSignal): Promise<void> => run(tell, input, signal).catch(() => undefined);
   return {

@@ -8,6 +8,7 @@ import type { Directory } from './directory.ts';
 import type { Activity } from './activity.ts';
 import type { RegistryAuth } from './ports/images.ts';
 import type { NetworkStatus } from './ports/network.ts';
+import type { NriPlugin } from './ports/nri.ts';
 import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
 import type { ContainerSpec, ImageRecord, Resources, SandboxSpec } from './ports/specs.ts';
 import type { StatsPort, WrittenUsage } from './ports/stats.ts';
@@ -63,5 +64,6 @@ export interface Troupe {
   nowNs(): bigint;
 
   networkStatus(): NetworkStatus;
+  nriPlugins(): readonly NriPlugin[];
   handlers(): readonly HandlerStatus[];
 }

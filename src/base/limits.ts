@@ -768,6 +768,8 @@ export const nriLimits = {
   configBytes: 1024 * 1024,
   /** Bytes of pods and containers in one message of Synchronize: well below a message's bound; more goes in further ones. */
   synchronizeBytes: 2 * 1024 * 1024,
+  /** Plugins that are gone and still told with their reason. */
+  goneKept: 16,
   /** Calls that wait for their turn: plugins hear one thing after the other, whatever the number of pods. */
   waiting: 4096,
   /** Containers that one answer may update or evict: all that a node has. */

@@ -2,7 +2,8 @@
 import type { Server } from 'node:net';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
-import type { ContainerNews, NriContainer, NriNode, NriPod, NriPort, PodNews } from '../actors/ports/nri.ts';
+import type { ExitFact } from '../actors/ports/journal.ts';
+import type { ContainerNews, NriContainer, NriNode, NriPlugin, NriPod, NriPort, PodNews } from '../actors/ports/nri.ts';
 import type { BundleInput } from '../actors/ports/runtime.ts';
 import type { Resources } from '../actors/ports/specs.ts';
 import { Semaphore } from '../base/bounded.ts';
@@ -73,6 +74,10 @@ export class NriDriver implements NriPort {
     });
   }
 
+  plugins(): readonly NriPlugin[] {
+    return this.#members.states;
+  }
+
   isActive(): boolean {
     return this.#members.starting !== undefined || this.#members.all.length > 0;
   }
@@ -109,12 +114,12 @@ export class NriDriver implements NriPort {
     });
   }
 
-  async tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext): Promise<void> {
+  async tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext, exit?: ExitFact): Promise<void> {
     const updates = new Updates();
     await this.#inTurn(fx, async () => {
       const before = this.#known.containers.get(id);
       if (before === undefined || (before === 'ended' && news === 'StopContainer')) return;
-      const about = await this.#aboutOf(id, STATE_AFTER[news]);
+      const about = await this.#aboutOf(id, { ...STATE_AFTER[news], ...(exit === undefined ? {} : { exit }) });
       if (about === undefined) return;
       const tell = async (one: ContainerNews): Promise<void> => {
         await this.#each(one, fx, async (plugin) => {
@@ -237,10 +242,10 @@ export class NriDriver implements NriPort {
     return pod === undefined ? undefined : podMessage(pod, this.#options.namespacesOf(pod));
   }
 
-  async #aboutOf(id: ContainerId, criState?: NriContainer['criState']): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
+  async #aboutOf(id: ContainerId, now: Partial<NriContainer> = {}): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
     const seen = this.#node?.container(id);
     if (seen === undefined) return undefined;
-    const container = criState === undefined ? seen : { ...seen, criState };
+    const container = { ...seen, ...now };
     const pod = this.#podOf(container.spec.key.sandboxId) ?? { id: container.spec.key.sandboxId };
     return { pod, container: await this.#described(container) };
   }
@@ -278,10 +283,10 @@ export class NriDriver implements NriPort {
 }
 
 /** What the news itself says of the state, which clients see only once it is on record. */
-const STATE_AFTER: Readonly<Partial<Record<ContainerNews, NriContainer['criState']>>> = {
-  PostStartContainer: 'running',
-  StopContainer: 'exited',
-  RemoveContainer: 'exited',
+const STATE_AFTER: Readonly<Partial<Record<ContainerNews, Pick<NriContainer, 'criState'>>>> = {
+  PostStartContainer: { criState: 'running' },
+  StopContainer: { criState: 'exited' },
+  RemoveContainer: { criState: 'exited' },
 };
 
 /** Settles with `promise`; an abort rejects with its reason. */

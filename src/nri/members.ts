@@ -3,6 +3,8 @@ import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../actors/ports/clock.ts';
+import type { NriPlugin } from '../actors/ports/nri.ts';
+import { Ring } from '../base/bounded.ts';
 import { toFault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
@@ -35,6 +37,7 @@ export interface MembersOptions {
 export class Members {
   readonly #options: MembersOptions;
   #members: readonly Plugin[] = [];
+  readonly #gone = new Ring<NriPlugin>(nriLimits.goneKept);
   readonly #connecting = new Set<Plugin>();
   readonly #children = new Set<Child>();
   #server: Server | undefined;
@@ -49,6 +52,11 @@ export class Members {
   /** In the order in which they are called. */
   get all(): readonly Plugin[] {
     return this.#members;
+  }
+
+  /** Those that take part, then the last ones that are gone. */
+  get states(): readonly NriPlugin[] {
+    return [...this.#members.map(({ id }) => ({ id, gone: '' })), ...this.#gone.items()];
   }
 
   /** Settles when those that are started by us are in; undefined when none is on its way. */
@@ -142,6 +150,7 @@ export class Members {
   #onGone(plugin: Plugin, reason: string): void {
     if (!this.#members.includes(plugin)) return;
     this.#members = this.#members.filter((one) => one !== plugin);
+    this.#gone.push({ id: plugin.id, gone: reason });
     if (!this.#isClosed) this.#options.log.warn({ plugin: plugin.id, reason }, 'an nri plugin is gone');
   }
 

@@ -128,7 +128,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
     forgetExit: effectLogic<ContainerEffectInput, void>(activity, 'forgetExit', limits.runtimeEndMs, (input, fx) =>
       runtime.forgetExit(input, fx),
     ),
-    deleteRuntime: effectLogic<ContainerEffectInput, void>(
+    deleteRuntime: effectLogic<ContainerEffectInput & { readonly exit: ExitFact | undefined }, void>(
       activity,
       'delete',
       limits.runtimeEndMs,

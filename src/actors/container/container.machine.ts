@@ -407,7 +407,7 @@ export function containerMachine(effects: ContainerEffects) {
               deleting: {
                 invoke: {
                   src: 'deleteRuntime',
-                  input: self,
+                  input: withExit,
                   onDone: 'unmounting',
                   onError: { target: 'unmounting', actions: 'noteReleaseFault' },
                 },

@@ -56,14 +56,25 @@ export interface NriNode {
   evict(id: ContainerId, reason: string, signal: AbortSignal): Promise<void>;
 }
 
+/** A plugin that takes part, or one that did. */
+export interface NriPlugin {
+  /** Index and name, such as `10-logger`. */
+  readonly id: string;
+  /** Why it is gone; empty while it takes part. */
+  readonly gone: string;
+}
+
 export interface NriPort {
+  /** Those that take part in the order in which they are called, then the last ones that are gone, oldest first. */
+  plugins(): readonly NriPlugin[];
   /** False: there is nobody to be told, and nothing below needs to be called. */
   isActive(): boolean;
   /** Told once, before any plugin is let in. */
   attach(node: NriNode): void;
   /** Settles when each plugin has heard it, or was given up for not answering. */
   tellPod(news: PodNews, id: SandboxId, fx: EffectContext): Promise<void>;
-  tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext): Promise<void>;
+  /** `exit` where it is not on record yet. */
+  tellContainer(news: ContainerNews, id: ContainerId, fx: EffectContext, exit?: ExitFact): Promise<void>;
   /** The pod's own limits change: what the kubelet said of overhead and of all containers together. May be refused. */
   updatePod(id: SandboxId, wanted: { readonly overhead: Resources; readonly resources: Resources }, fx: EffectContext): Promise<void>;
   /**
@@ -75,6 +86,7 @@ export interface NriPort {
 
 /** Where no plugin is configured. */
 export const noPlugins: NriPort = {
+  plugins: () => [],
   isActive: () => false,
   attach: () => undefined,
   tellPod: () => Promise.resolve(),

@@ -16,7 +16,7 @@ export function status(options: Options): RpcHandler<typeof RuntimeService.metho
       features: { recursiveReadOnlyMounts, userNamespaces },
     })),
     features: { supplementalGroupsPolicy: true, userNamespacesHostNetwork: true, mountOptions: true },
-    info: verbose ? { config: encodePlain(configView()), handlers: encodePlain(troupe.handlers().map(handlerInfo)) } : {},
+    info: verbose ? { config: encodePlain(configView()), handlers: encodePlain(troupe.handlers().map(handlerInfo)), nri: encodePlain(troupe.nriPlugins()) } : {},
   });
 }
 

@@ -140,6 +140,8 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     const log = await world.instance.log();
     expect(log).toMatch(/"plugin":"10-a".*an nri plugin is gone/);
     expect(log).toMatch(/"plugin":"20-b","reason":"CreateContainer: no answer within 3000 ms".*an nri plugin is gone/);
+    const { info } = await world.client.runtime.status({ verbose: true });
+    expect(JSON.parse(info['nri'] ?? '[]')).toEqual(expect.arrayContaining([{ id: '20-b', gone: 'CreateContainer: no answer within 3000 ms' }]));
     await pods.start(container);
     await pods.end(pod);
     for (const plugin of [a, b]) {

@@ -55,6 +55,7 @@ describePods('NRI: the life of a pod', () => {
     const container = await pods.create(pod, 'b', 'main', { command: ['false'] });
     await pods.start(container);
     await until('StopContainer', async () => ((await plugin.eventsOf(container)).includes('StopContainer') ? true : undefined));
+    expect((await plugin.last('StopContainer')).detail).toMatchObject({ state: 'CONTAINER_STOPPED', exitCode: 1, statusReason: 'Error' });
     await world.client.runtime.stopContainer({ containerId: container, timeout: 1n });
     await world.client.runtime.stopPodSandbox({ podSandboxId: pod });
     await pods.end(pod);

@@ -133,6 +133,7 @@ export class EasyWorld {
       network: this.#port('network', { status: () => ({ ready: !this.#failing.has('network'), reason: '', message: 'no configuration' }) }),
       nri: {
         isActive: () => this.hasPlugins,
+        plugins: () => [],
         attach: () => undefined,
         tellPod: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),
         tellContainer: (news: string, _id: unknown, fx: EffectContext) => this.#effect(`nri.${news}`, fx),

@@ -246,6 +246,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     nowNs: () => 5n,
     networkStatus: () => ({ ready: true, reason: '', message: '' }),
     handlers: () => handlers,
+    nriPlugins: () => [{ id: '10-logger', gone: '' }],
     ...troupe,
   };
   const services = createServices({ ...hostOptions, troupe: fake, clock, ...options });

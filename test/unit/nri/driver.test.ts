@@ -12,13 +12,13 @@ import { fail } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { nriLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { ContainerUpdateSchema, Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
+import { ContainerState, ContainerUpdateSchema, Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NriDriver } from '../../../src/nri/driver.ts';
 import { NO_CHANGE } from '../../../src/nri/limits.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
-import { ManualClock, process } from '../actors/fixtures.ts';
+import { ManualClock, exit, process } from '../actors/fixtures.ts';
 import { CONTAINER_ID, SANDBOX_ID, container, inputOf, sandbox } from '../oci-spec/fixtures.ts';
 import { FakePlugin, never } from './fake-plugin.ts';
 
@@ -135,6 +135,15 @@ describe('plugins', () => {
     expect(fake.heard.slice(2)).toEqual([]);
   });
 
+  test('the end of a container comes with its exit, although that is not on record yet', async () => {
+    const { driver, joins, fx, visible } = await stage();
+    visible.containers.push({ ...main, criState: 'running' });
+    const told: unknown[] = [];
+    await joins('10', 'p', (fake) => fake.on(method.stopContainer, ({ container: one }) => (told.push(one?.state, one?.exitCode, one?.pid), {})));
+    await driver.tellContainer('StopContainer', CONTAINER_ID, fx(), exit);
+    expect(told).toEqual([ContainerState.CONTAINER_STOPPED, 3, 0]);
+  });
+
   test('one that comes while a pod is on its way hears of it once', async () => {
     const { driver, joins, fx } = await stage();
     await joins('10', 'a');
@@ -166,7 +175,7 @@ describe('plugins', () => {
     await told;
     expect(other.heard.slice(2)).toEqual(['RunPodSandbox']);
     await driver.tellPod('StopPodSandbox', SANDBOX_ID, fx());
-    expect(driver.isActive()).toBe(true);
+    expect(driver.plugins()).toEqual([{ id: '20-b', gone: '' }, { id: '10-slow', gone: 'RunPodSandbox: no answer within 2000 ms' }]);
   });
 
   test('what does not fit into one message is told in several', async () => {
