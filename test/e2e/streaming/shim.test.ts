@@ -1,8 +1,10 @@
 /** Streams into a container whose processes are a shim's: exec and attach by crictl, on a pod with its own network. */
 import { createHash, randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createLayout } from '../../../src/host/layout.ts';
+import { shimNamespace } from '../../../src/oci/shim/launch.ts';
 import { connectSpdy, openCommand } from '../../integration/streaming/clients.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { Crictl, containerJson, describePods, podJson, until, untilHolds } from '../support/crictl.ts';
@@ -28,6 +30,8 @@ describePods('crictl exec and attach with a shim', () => {
   }, 600_000);
   afterAll(async () => {
     await world.instance.crictl(['rmp', '-f', '-a']);
+    // runc's root of this instance's namespace, which no shim takes away
+    await rm(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), { recursive: true, force: true });
     const left = await world.leftovers();
     await world.close();
     expect(left).toEqual([]);

@@ -13,7 +13,11 @@ import { realClock } from '../../../src/host/clock.ts';
 import { encodeMessage } from '../../../src/host/ttrpc.ts';
 import { TtrpcClient, connectUnix } from '../../../src/host/ttrpc-client.ts';
 import { TtrpcServer, ttrpcRoute } from '../../../src/host/ttrpc-server.ts';
+import type { TtrpcRoute } from '../../../src/host/ttrpc-server.ts';
 import { fail } from '../../../src/base/fault.ts';
+
+/** SIGUSR2: kills for want of memory, and says so. */
+const OOM = 12;
 
 interface Spec {
   readonly process: { readonly args: string[] };
@@ -36,20 +40,6 @@ const action = argv.at(-1) ?? '';
 const id = option('-id');
 const specIn = (directory: string): Spec => JSON.parse(readFileSync(join(directory, 'config.json'), 'utf8')) as Spec;
 const podName = (): string => specIn('.').annotations['io.kubernetes.cri.sandbox-name'] ?? '';
-
-switch (action) {
-  case '-v':
-    process.stdout.write('fake shim\n');
-    break;
-  case 'start':
-    start();
-    break;
-  case 'delete':
-    process.stdout.write(encodeMessage(DeleteResponseSchema, { exitStatus: 137 }));
-    break;
-  default:
-    serve();
-}
 
 function start(): void {
   const socket = join(option('-address'), '..', `${id}.sock`);
@@ -75,77 +65,114 @@ function start(): void {
   }
 }
 
+/** What is in the machine. */
+class Guest {
+  readonly machine = spawn('sleep', ['86400'], { stdio: 'ignore' });
+  /** What every task is told by. */
+  readonly pid = this.machine.pid ?? 0;
+  readonly #processes = new Map<string, FakeProcess>();
+
+  add(request: Named, args: readonly string[], stdio: FakeProcess['stdio']): void {
+    this.#processes.set(keyOf(request), { args, stdio, child: undefined, status: Status.CREATED, exitStatus: 0, atMs: 0, waiters: [] });
+  }
+
+  of(request: Named): FakeProcess {
+    return this.#processes.get(keyOf(request)) ?? fail('notFound', 'process does not exist');
+  }
+
+  delete(request: Named): FakeProcess {
+    const one = this.of(request);
+    if (one.status !== Status.STOPPED) fail('wrongState', 'it has not ended');
+    this.#processes.delete(keyOf(request));
+    return one;
+  }
+
+  shutdown(): void {
+    if (this.#processes.size > 0) return;
+    this.machine.kill('SIGKILL');
+    process.exit(0);
+  }
+}
+
+interface Named {
+  readonly id: string;
+  readonly execId?: string;
+}
+
+function keyOf({ id: task, execId }: Named): string {
+  return `${task}/${execId ?? ''}`;
+}
+
+function ended(one: FakeProcess, code: number): void {
+  Object.assign(one, { status: Status.STOPPED, exitStatus: code, atMs: performance.timeOrigin + performance.now() });
+  for (const wake of one.waiters) wake();
+}
+
+function exitOf({ exitStatus, atMs }: FakeProcess) {
+  return { exitStatus, exitedAt: { seconds: BigInt(Math.floor(atMs / 1000)), nanos: Math.floor(atMs % 1000) * 1_000_000 } };
+}
+
 function serve(): void {
-  const name = podName();
-  // the machine: its id is what every task is told by
-  const machine = spawn('sleep', ['86400'], { stdio: 'ignore' });
-  const pid = machine.pid ?? 0;
-  const processes = new Map<string, FakeProcess>();
-  const keyOf = ({ id: task, execId }: { id: string; execId?: string }): string => `${task}/${execId ?? ''}`;
-  const of = (request: { id: string; execId?: string }): FakeProcess => processes.get(keyOf(request)) ?? fail('notFound', 'process does not exist');
-  const add = (key: string, args: readonly string[], stdio: FakeProcess['stdio']): void => {
-    processes.set(key, { args, stdio, child: undefined, status: Status.CREATED, exitStatus: 0, atMs: 0, waiters: [] });
-  };
-  const ended = (one: FakeProcess, code: number): void => {
-    Object.assign(one, { status: Status.STOPPED, exitStatus: code, atMs: performance.timeOrigin + performance.now() });
-    for (const wake of one.waiters) wake();
-  };
-  const at = ({ atMs }: FakeProcess) => ({ seconds: BigInt(Math.floor(atMs / 1000)), nanos: Math.floor(atMs % 1000) * 1_000_000 });
-  const routes = [
-    ttrpcRoute(Task.method.connect, () => Promise.resolve({ shimPid: process.pid, taskPid: pid })),
+  const guest = new Guest();
+  const clock = realClock();
+  const routes = [...lives(guest, podName()), ...words(guest)];
+  const server = createServer((socket) => void new TtrpcServer(socket, { clock, routes }));
+  server.listen(join(option('-address'), '..', `${id}.sock`), () => writeSync(1, 'up'));
+  process.on('exit', () => guest.machine.kill('SIGKILL'));
+}
+
+/** From Create to Delete. */
+function lives(guest: Guest, name: string): TtrpcRoute[] {
+  const { pid } = guest;
+  return [
     ttrpcRoute(Task.method.create, async (request) => {
       if (name === 'deaf') await new Promise(() => undefined);
       if (name === 'full' && request.id !== id) fail('exhausted', 'the guest has no memory left');
-      add(keyOf(request), specIn(request.bundle).process.args, request);
+      guest.add({ id: request.id }, specIn(request.bundle).process.args, request);
       return { pid };
     }),
     ttrpcRoute(Task.method.exec, (request) => {
       const { args } = JSON.parse(Buffer.from(request.spec?.value ?? []).toString()) as { args: string[] };
-      add(keyOf(request), args, request);
+      guest.add(request, args, request);
       return Promise.resolve({});
     }),
     ttrpcRoute(Task.method.start, (request) => {
-      const one = of(request);
+      const one = guest.of(request);
       one.status = Status.RUNNING;
       if (request.id !== id) run(one, (code) => ended(one, code));
       return Promise.resolve({ pid });
     }),
-    ttrpcRoute(Task.method.state, (request) => {
-      const one = of(request);
-      return Promise.resolve({ id: request.id, pid, status: one.status, exitStatus: one.exitStatus, exitedAt: at(one) });
-    }),
     ttrpcRoute(Task.method.wait, async (request) => {
-      const one = of(request);
+      const one = guest.of(request);
       if (one.status !== Status.STOPPED) await new Promise<void>((resolve) => one.waiters.push(resolve));
-      return { exitStatus: one.exitStatus, exitedAt: at(one) };
+      return exitOf(one);
     }),
     ttrpcRoute(Task.method.kill, async (request) => {
-      const one = of(request);
+      const one = guest.of(request);
       if (one.status === Status.STOPPED) fail('notFound', 'process already finished');
-      if (request.signal === 12) await tellOom(request.id);
+      if (request.signal === OOM) await tellOom(request.id);
       if (one.child === undefined) ended(one, 137);
-      else process.kill(-(one.child.pid ?? 0), request.signal === 12 ? 'SIGKILL' : request.signal);
+      else process.kill(-(one.child.pid ?? 0), request.signal === OOM ? 'SIGKILL' : request.signal);
       return {};
     }),
-    ttrpcRoute(Task.method.delete, (request) => {
-      const one = of(request);
-      if (one.status !== Status.STOPPED) fail('wrongState', 'it has not ended');
-      processes.delete(keyOf(request));
-      return Promise.resolve({ exitStatus: one.exitStatus, exitedAt: at(one) });
+    ttrpcRoute(Task.method.delete, (request) => Promise.resolve(exitOf(guest.delete(request)))),
+  ];
+}
+
+function words(guest: Guest): TtrpcRoute[] {
+  const figures = { cpu: { usageUsec: 42n }, memory: { usage: 1000n, inactiveFile: 200n } };
+  return [
+    ttrpcRoute(Task.method.connect, () => Promise.resolve({ shimPid: process.pid, taskPid: guest.pid })),
+    ttrpcRoute(Task.method.state, (request) => {
+      const one = guest.of(request);
+      return Promise.resolve({ id: request.id, pid: guest.pid, status: one.status, ...exitOf(one) });
     }),
-    ttrpcRoute(Task.method.stats, () =>
-      Promise.resolve({ stats: { typeUrl: MetricsSchema.typeName, value: encodeMessage(MetricsSchema, { cpu: { usageUsec: 42n }, memory: { usage: 1000n, inactiveFile: 200n } }) } }),
-    ),
+    ttrpcRoute(Task.method.stats, () => Promise.resolve({ stats: { typeUrl: MetricsSchema.typeName, value: encodeMessage(MetricsSchema, figures) } })),
     ttrpcRoute(Task.method.shutdown, () => {
-      if (processes.size > 0) return Promise.resolve({});
-      machine.kill('SIGKILL');
-      process.exit(0);
+      guest.shutdown();
+      return Promise.resolve({});
     }),
   ];
-  const clock = realClock();
-  const server = createServer((socket) => void new TtrpcServer(socket, { clock, routes }));
-  server.listen(join(option('-address'), '..', `${id}.sock`), () => writeSync(1, 'up'));
-  process.on('exit', () => machine.kill('SIGKILL'));
 }
 
 /** Streams are opened as a shim does: both ends, so that they outlive whoever is at the other one. */
@@ -167,4 +194,18 @@ async function tellOom(container: string): Promise<void> {
   const event = { typeUrl: 'containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: container }) };
   await client.call(Events.method.forward, { envelope: { namespace: option('-namespace'), topic: '/tasks/oom', event } });
   client.close();
+}
+
+switch (action) {
+  case '-v':
+    process.stdout.write('fake shim\n');
+    break;
+  case 'start':
+    start();
+    break;
+  case 'delete':
+    process.stdout.write(encodeMessage(DeleteResponseSchema, { exitStatus: 137 }));
+    break;
+  default:
+    serve();
 }

@@ -1,8 +1,10 @@
 // Pods in containerd's own shim for runc, built from its Go module: the same protocol as the shims of virtual machines.
 import { Code } from '@connectrpc/connect';
-import { existsSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createLayout } from '../../../src/host/layout.ts';
+import { shimNamespace } from '../../../src/oci/shim/launch.ts';
 import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilTermed } from '../../e2e/support/pods.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
@@ -23,6 +25,8 @@ describe('a handler with a shim', () => {
   }, 600_000);
 
   afterAll(async () => {
+    // runc's root of this instance's namespace, which no shim takes away
+    rmSync(join('/run/containerd/runc', shimNamespace(createLayout(world.instance))), { recursive: true, force: true });
     expect(await closeWorld(world)).toEqual([]);
   });
 
