@@ -6,6 +6,7 @@ import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { LinuxContainerSecurityContextSchema, LinuxSandboxSecurityContextSchema, NamespaceOptionSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import {
+  CDIDeviceSchema,
   ContainerConfigSchema,
   LinuxContainerConfigSchema,
   LinuxPodSandboxConfigSchema,
@@ -37,13 +38,15 @@ interface Wish {
   readonly pod?: Fields<typeof LinuxSandboxSecurityContextSchema>;
   readonly workingDir?: string;
   readonly tty?: boolean;
+  readonly cdi?: readonly string[];
 }
 
 describe('a pod with a user namespace', () => {
   let world: World;
 
   beforeAll(async () => {
-    world = await makeWorld({ name: 'user', runtimePath: await runc14() });
+    const config = (directory: string): string => `[runtime]\ncdi_dirs = ["${join(directory, 'cdi')}"]\n`;
+    world = await makeWorld({ name: 'user', runtimePath: await runc14(), config });
     expect((await world.client.runtime.status({})).runtimeHandlers.map(({ features }) => features?.userNamespaces)).toEqual([true, true]);
   });
 
@@ -67,6 +70,7 @@ describe('a pod with a user namespace', () => {
     config.mounts = (wish.mounts ?? []).map((mount) => create(MountSchema, mount));
     config.workingDir = wish.workingDir ?? '';
     config.tty = wish.tty ?? false;
+    config.CDIDevices = (wish.cdi ?? []).map((cdiName) => create(CDIDeviceSchema, { name: cdiName }));
     config.linux = create(LinuxContainerConfigSchema, { securityContext: { ...wish.security, namespaceOptions: namespaceOptions(wish) } });
     return (await world.client.runtime.createContainer({ podSandboxId, config })).containerId;
   }
@@ -158,6 +162,24 @@ describe('a pod with a user namespace', () => {
     expect(ownerOf(join(plain, 'new'))).toEqual([UID, GID]);
     const { status } = await world.client.runtime.containerStatus({ containerId: id });
     expect(status?.mounts.map(({ uidMappings, gidMappings }) => [uidMappings, gidMappings])).toMatchObject([[uids, gids], [uids, gids], [[], []]]);
+    await removePod(world, pod);
+  });
+
+  it('S52 an image as a volume and a CDI device: their files belong to the pod, or to nobody in it', async () => {
+    const library = join(world.instance.directory, 'library');
+    mkdirSync(join(world.instance.directory, 'cdi'));
+    writeFileSync(library, 'a library');
+    const containerEdits = {
+      env: ['GPU=0'], deviceNodes: [{ path: '/dev/zero' }], mounts: [{ hostPath: library, containerPath: '/lib/gpu', options: ['bind', 'ro'] }],
+    };
+    writeFileSync(join(world.instance.directory, 'cdi/v.json'), JSON.stringify({ cdiVersion: '0.6.0', kind: 'v.com/gpu', devices: [{ name: '0', containerEdits }] }));
+    const pod = await runPod('image-volume');
+    const image = await world.pull();
+    const id = await runContainer(pod, 'main', {
+      cdi: ['v.com/gpu=0'],
+      mounts: [{ containerPath: '/v', readonly: true, image: { image } }, { containerPath: '/sub', readonly: true, image: { image }, imageSubPath: 'etc' }],
+    });
+    expect(await exec(id, 'stat -c %u:%g /v /v/bin/busybox /sub/passwd /lib/gpu; cat /lib/gpu; head -c 2 /dev/zero | wc -c; ! echo x 2> /dev/null > /v/new')).toBe('0:0\n0:0\n0:0\n0:0\na library2\n');
     await removePod(world, pod);
   });
 
