@@ -1,5 +1,5 @@
 // crun as a second handler beside runc, on whatever cgroups this machine has.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
@@ -16,7 +16,8 @@ describe.skipIf(!isHere)('the handler crun', () => {
   let world: World;
 
   beforeAll(async () => {
-    world = await hostOnlyWorld('crun', { handlers: { crun: CRUN } });
+    const config = (directory: string): string => `[runtime]\ncdi_dirs = ["${directory}/cdi"]\nhooks_dirs = ["${directory}/hooks.d"]\n`;
+    world = await hostOnlyWorld('crun', { handlers: { crun: CRUN }, config });
   });
 
   afterAll(async () => {
@@ -47,6 +48,29 @@ describe.skipIf(!isHere)('the handler crun', () => {
     await removePod(world, sandboxId);
     // hidden from crun, and from nobody else
     expect((await hybridControllers()) !== '').toBe(isHybrid);
+  });
+
+  it('mounts an image, holds mount options, runs hooks and has CDI devices', async () => {
+    const { runtime } = world.client;
+    const seen = `${world.instance.directory}/hooked`;
+    for (const name of ['cdi', 'hooks.d']) mkdirSync(`${world.instance.directory}/${name}`);
+    const hook = { path: '/bin/sh', args: ['sh', '-c', `cat > ${seen}`] };
+    writeFileSync(`${world.instance.directory}/hooks.d/1.json`, JSON.stringify({ version: '1.0.0', hook, when: { always: true }, stages: ['createRuntime'] }));
+    const containerEdits = { env: ['GPU=0'], deviceNodes: [{ path: '/dev/gpu0', hostPath: '/dev/zero' }] };
+    writeFileSync(`${world.instance.directory}/cdi/v.json`, JSON.stringify({ cdiVersion: '0.6.0', kind: 'v.com/gpu', devices: [{ name: '0', containerEdits }] }));
+    const { sandboxId, containerId } = await makePod(world, 'fields', {
+      runtimeHandler: 'crun',
+      cdi: ['v.com/gpu=0'],
+      mounts: [{ containerPath: '/v', readonly: true, image: { image: await world.pull() } }, { containerPath: '/bound', hostPath: world.logs, mountOptions: ['noexec'] }],
+    });
+    expect(JSON.parse(readFileSync(seen, 'utf8'))).toMatchObject({ id: containerId });
+    rmSync(`${world.instance.directory}/hooks.d/1.json`);
+    await runtime.startContainer({ containerId });
+    const script = 'cat /v/etc/passwd | head -1; head -c 2 /dev/gpu0 | wc -c; grep -c " /bound .*noexec" /proc/self/mountinfo; echo x > /v/new';
+    const { stdout, stderr } = await runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 30n });
+    expect(Buffer.from(stdout).toString()).toBe('root:x:0:0:root:/root:/bin/sh\n2\n1\n');
+    expect(Buffer.from(stderr).toString()).toContain('Read-only file system');
+    await removePod(world, sandboxId);
   });
 
   it('a container outlives kill -9 of the daemon and is stopped by the next', async () => {

@@ -2,7 +2,7 @@
 import type { InstanceOptions } from '../../support/instance.ts';
 import type { Message, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
-import { ContainerConfigSchema, LinuxContainerResourcesSchema, NamespaceMode, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { CDIDeviceSchema, ContainerConfigSchema, LinuxContainerResourcesSchema, MountSchema, NamespaceMode, PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
@@ -20,6 +20,9 @@ export interface PodWish {
   readonly runtimeHandler?: string;
   /** All containers in one PID namespace, which a pause process holds. */
   readonly sharesPids?: boolean;
+  readonly mounts?: readonly Exclude<MessageInitShape<typeof MountSchema>, Message>[];
+  /** Qualified names of devices. */
+  readonly cdi?: readonly string[];
 }
 
 /** Creates pod and container; the container is not started. On the host's network: nothing here is about CNI. */
@@ -31,6 +34,8 @@ export async function makePod(world: World, name: string, wish: PodWish = {}): P
   const plain = containerConfig({ name: 'main', image: await world.pull(), command: wish.command ?? ['sleep', '3600'], hostNetwork: true });
   const container = create(ContainerConfigSchema, plain);
   if (container.linux?.securityContext?.namespaceOptions !== undefined) container.linux.securityContext.namespaceOptions.pid = pid;
+  container.mounts.push(...(wish.mounts ?? []).map((mount) => create(MountSchema, mount)));
+  container.CDIDevices.push(...(wish.cdi ?? []).map((device) => create(CDIDeviceSchema, { name: device })));
   if (wish.limits !== undefined && container.linux !== undefined) {
     container.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
   }
@@ -44,7 +49,7 @@ export async function removePod(world: World, sandboxId: string): Promise<void> 
   await world.client.runtime.removePodSandbox({ podSandboxId: sandboxId });
 }
 
-export const hostOnlyWorld = (name: string, options: Pick<InstanceOptions, 'handlers' | 'runtimePath'> = {}): Promise<World> =>
+export const hostOnlyWorld = (name: string, options: Pick<InstanceOptions, 'handlers' | 'runtimePath' | 'config'> = {}): Promise<World> =>
   makeWorld({ name, network: 'host-only', ...options });
 
 /** Takes the world away; gives what the daemon has left on the machine. */
