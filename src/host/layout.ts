@@ -157,12 +157,20 @@ function handlerName(handler: string): string {
   return handler;
 }
 
-/** A container's cgroup, relative to each hierarchy's root; below a slice it is the scope that the runtime has systemd make. */
+/**
+ * A container's cgroup, relative to each hierarchy's root. Below a slice it is inside a scope that it shares with its
+ * monitor, each in a leaf: systemd takes a scope away with its last process, and the container's counters of OOM kills must
+ * be there until the monitor has read them.
+ */
 export function containerCgroup(cgroupParent: string, id: ContainerId): string {
-  return unitBelow(cgroupParent, `troupe-${id}`);
+  return isSlice(cgroupParent) ? join(containerScope(cgroupParent, id), 'container') : join(cgroupParentOf(cgroupParent), `troupe-${id}`);
 }
 
-/** False below a slice, where the pause process and each monitor are in scopes of their own. */
+function containerScope(cgroupParent: string, id: ContainerId): string {
+  return join(cgroupParentOf(cgroupParent), `troupe-${id}.scope`);
+}
+
+/** False below a slice, where the pause process has a scope of its own and each monitor its container's. */
 export function hasSandboxCgroup(cgroupParent: string): boolean {
   return !isSlice(cgroupParent);
 }
@@ -172,9 +180,12 @@ export function sandboxCgroup(cgroupParent: string, id: SandboxId): string {
   return join(cgroupParentOf(cgroupParent), `troupe-sandbox-${id}`);
 }
 
-/** Where a container's monitor lives: a leaf of the sandbox's cgroup, since on v2 a cgroup with children holds no processes. */
+/**
+ * Where a container's monitor lives: a leaf of the sandbox's cgroup or of its container's scope, since on v2 a cgroup with
+ * children holds no processes.
+ */
 export function monitorCgroup(cgroupParent: string, sandboxId: SandboxId, id: ContainerId): string {
-  if (!hasSandboxCgroup(cgroupParent)) return unitBelow(cgroupParent, `troupe-monitor-${id}`);
+  if (isSlice(cgroupParent)) return join(containerScope(cgroupParent, id), 'monitor');
   return join(sandboxCgroup(cgroupParent, sandboxId), 'monitors');
 }
 
@@ -183,12 +194,8 @@ export function monitorCgroup(cgroupParent: string, sandboxId: SandboxId, id: Co
  * container, and newer runc refuses one that has processes in it, such as our monitors.
  */
 export function pauseCgroup(cgroupParent: string, id: SandboxId): string {
-  if (!hasSandboxCgroup(cgroupParent)) return unitBelow(cgroupParent, `troupe-pause-${id}`);
+  if (isSlice(cgroupParent)) return join(cgroupParentOf(cgroupParent), `troupe-pause-${id}.scope`);
   return join(sandboxCgroup(cgroupParent, id), 'pause');
-}
-
-function unitBelow(cgroupParent: string, name: string): string {
-  return join(cgroupParentOf(cgroupParent), isSlice(cgroupParent) ? `${name}.scope` : name);
 }
 
 /**

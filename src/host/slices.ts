@@ -1,7 +1,7 @@
 /**
  * Names of the systemd cgroup driver, pure. With it a cgroup belongs to a unit: slices are the kubelet's (or made by
- * systemd when the first scope in them starts), the scope of a container is made by the OCI runtime, that of its monitor
- * by us. systemd removes a scope's cgroup by itself when its last process has ended.
+ * systemd when the first scope in them starts), the scope of a container with its monitor is ours, that of a pause process
+ * the OCI runtime's. systemd removes a scope's cgroup by itself when its last process has ended.
  */
 import { basename, dirname, join } from 'node:path';
 import { fail } from '../base/fault.ts';
@@ -16,9 +16,15 @@ export function isSlice(cgroupParent: string): boolean {
   return cgroupParent.endsWith(SLICE);
 }
 
-/** True for the cgroup of a scope. */
+/** True for the cgroup of a scope itself. */
 export function isScope(cgroup: string): boolean {
   return cgroup.endsWith(SCOPE);
+}
+
+/** The cgroup of the scope that a leaf is in; undefined where it is in none. */
+export function scopeOf(leaf: string): string | undefined {
+  const scope = dirname(leaf);
+  return isScope(scope) ? scope : undefined;
 }
 
 /**

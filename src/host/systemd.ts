@@ -11,8 +11,9 @@ import { sliceOf } from './slices.ts';
 
 export interface Systemd {
   /**
-   * Puts a process into a scope of its own, a child of its slice, and returns when it is in there. Does nothing for a
-   * process that has ended. The scope is forgotten by systemd when its last process has ended, also after a failure.
+   * Puts a process into a new scope, a child of its slice, and returns when it is in there. What is below the scope is
+   * ours. Does nothing for a process that has ended. systemd forgets the scope when its last process has ended, also
+   * after a failure.
    */
   startScope(cgroup: string, pid: number): Promise<void>;
 }
@@ -43,8 +44,8 @@ async function startScope({ clock, busctl }: SystemdOptions, cgroup: string, pid
 }
 
 /**
- * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Without default dependencies: at shutdown a monitor is
- * not stopped as a unit, it ends after its container, whose exit it has to tell.
+ * The call of StartTransientUnit (org.freedesktop.systemd1(5)). Delegated: systemd hands all controllers down and keeps its
+ * hands off what is below (systemd's CGROUP_DELEGATION.md).
  */
 export function startScopeArgv(busctl: string, cgroup: string, pid: number): string[] {
   return [
@@ -52,10 +53,10 @@ export function startScopeArgv(busctl: string, cgroup: string, pid: number): str
     'org.freedesktop.systemd1', '/org/freedesktop/systemd1', 'org.freedesktop.systemd1.Manager',
     'StartTransientUnit', 'ssa(sv)a(sa(sv))', basename(cgroup), 'fail',
     '5',
-    'Description', 's', 'troupe: monitor of a container',
+    'Description', 's', 'a container of troupe with its monitor',
     'Slice', 's', sliceOf(cgroup),
     'PIDs', 'au', '1', String(pid),
-    'DefaultDependencies', 'b', 'false',
+    'Delegate', 'b', 'true',
     'CollectMode', 's', 'inactive-or-failed',
     '0',
   ];

@@ -136,7 +136,7 @@ export class Floor {
     const { monitorPath, runtimePath } = this.#options;
     const { sync, complaint } = await launchMonitor({
       argv: createArgv({
-        monitorPath, runtimePath, id: id as ContainerId, bundleDir: bundle, systemdCgroup: false,
+        monitorPath, runtimePath, id: id as ContainerId, bundleDir: bundle,
         runtimeArgs: [`--root=${this.#path('runc')}`], pidFile: join(bundle, 'pid'), monitorPidFile: join(bundle, 'conmon.pid'),
         exitsDir: this.#path('exits'), logPath: join(bundle, 'log'), tty: false, stdin: false, stdinOnce: false,
       }),

@@ -116,7 +116,7 @@ function ofEndedContainer({ machine, records }: Evidence, facts: ContainerFacts)
   const found: Finding[] = [];
   if (rootfsMounts(machine, id) > 0) found.push(finding('I1', object, id, 'it has ended, its root file system is still mounted'));
   const parent = records.ledger.sandboxes.get(spec.key.sandboxId)?.intent.spec.cgroupParent ?? '';
-  const cgroup = machine.cgroups.some(({ path }) => path === containerCgroup(parent, id));
+  const cgroup = machine.cgroups.some(({ path }) => containerCgroup(parent, id).startsWith(path));
   const left = machine.processes.filter((process) => process.id === id);
   for (const { pid, name } of left) found.push(finding('I10', `process ${pid}`, id, `${object} has ended, its process ${pid} (${name}) lives${cgroup ? ' in its cgroup' : ''}`));
   return found;

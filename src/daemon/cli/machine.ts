@@ -156,7 +156,7 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
 }
 
 /** The forms of src/host/layout.ts: those of the cgroupfs driver, and scopes. */
-const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-|monitor-)?([0-9a-f]{64})\.scope)$/u;
+const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope)$/u;
 
 async function seenCgroups({ cgroups, cgroupParents }: Place): Promise<SeenCgroup[]> {
   const found = new Map<string, SeenCgroup>();

@@ -18,7 +18,6 @@ export interface MonitorCommand {
   readonly runtimeArgs: readonly string[];
   readonly id: ContainerId;
   readonly bundleDir: string;
-  readonly systemdCgroup: boolean;
 }
 
 export interface CreateCommand extends MonitorCommand {
@@ -71,7 +70,6 @@ function common(command: MonitorCommand): string[] {
     '-r',
     command.runtimePath,
     ...command.runtimeArgs.flatMap((arg) => ['--runtime-arg', arg]),
-    ...(command.systemdCgroup ? ['-s'] : []),
   ];
 }
 

@@ -18,7 +18,6 @@ import { isRemote, onUserPath } from '../../host/answering.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { bootId, processExists } from '../../host/process-identity.ts';
-import { runtimeCgroupsPath } from '../../host/slices.ts';
 import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './bundle-devices.ts';
@@ -165,7 +164,7 @@ function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): SpecPaths
     files: layout.sandboxFiles(input.sandboxId),
     pins: pinsOf(layout, input.sandboxId, input.sandbox),
     pidNamespace: pidNamespacePath(input.pidNamespaceOf),
-    cgroup: runtimeCgroupsPath(containerCgroup(input.sandbox.cgroupParent, input.id)),
+    cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),
   };
 }
 

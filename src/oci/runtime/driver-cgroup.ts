@@ -10,7 +10,7 @@ import { killCgroup } from '../../host/cgroup-kill.ts';
 import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
 import { codeOf } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
-import { isScope } from '../../host/slices.ts';
+import { scopeOf } from '../../host/slices.ts';
 import type { Systemd } from '../../host/systemd.ts';
 import { poll } from '../monitor/wait.ts';
 import { liveIdentity } from './driver-parts.ts';
@@ -22,7 +22,8 @@ type Id = ContainerId | SandboxId;
 /** Moves a monitor into its scope or leaf, which is made with the first one; does nothing where the sandbox has no cgroup. */
 export async function admitMonitor(parts: DriverParts, leaf: string, pid: number): Promise<void> {
   const { cgroups } = parts;
-  if (isScope(leaf)) return scopesOf(parts, leaf).startScope(leaf, pid);
+  const scope = scopeOf(leaf);
+  if (scope !== undefined) await scopesOf(parts, scope).startScope(scope, pid);
   if (!(await cgroupExists(cgroups, dirname(leaf)))) return;
   if ((await enter(parts, leaf, pid)) === undefined) return;
   // not there, or in some hierarchies only or not filled yet: what a daemon leaves that was killed while it made it
@@ -80,16 +81,16 @@ export function refuseSurvivors(id: Id, pids: readonly number[]): void {
 }
 
 /**
- * How often the OOM killer struck in a container's cgroup; 0 where nobody tells. systemd removes a scope once its last
- * process has ended, often before it can be read: then the monitor's word counts, which has watched memory.events and
- * leaves an empty file `oom` beside the bundle.
+ * How often the OOM killer struck in a container's cgroup; 0 where nobody tells. systemd removes a scope with all in it
+ * once its last process, the monitor, has ended, often before we read: then the monitor's word counts, which looks at
+ * memory.events as the last thing before it tells the exit, and leaves an empty file `oom` in the bundle.
  */
 export async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, path: string): Promise<number> {
   const counted = await oomKills(cgroups, path);
   if (counted !== undefined && counted > 0) return counted;
   // in a virtual machine the kernel that counts is not ours
   if (await exists(oomTold(layout, id))) return 1;
-  if (counted !== undefined || !isScope(path)) return 0;
+  if (counted !== undefined || scopeOf(path) === undefined) return 0;
   return (await exists(join(layout.bundleDir(id), 'oom'))) ? 1 : 0;
 }
 

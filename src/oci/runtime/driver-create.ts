@@ -6,7 +6,6 @@ import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/jou
 import type { BundleInput, ContainerInput } from '../../actors/ports/runtime.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
-import { isScope } from '../../host/slices.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
@@ -41,7 +40,7 @@ export async function create(
   const note = await readNote(layout, input.id);
   if (note === undefined) fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
   await Promise.all([handler.root, layout.exitsDir].map((directory) => mkdir(directory, { recursive: true, mode: 0o700 })));
-  const argv = monitorArgv(parts, handler, input, note.cgroup);
+  const argv = monitorArgv(parts, handler, input);
   fx.note({ on: `${handler.name} create`, argv });
   let launched: Launched | undefined;
   try {
@@ -84,7 +83,6 @@ function monitorArgv(
   parts: DriverParts,
   handler: Handler,
   input: ContainerInput & { readonly effective: EffectiveContainer },
-  cgroup: string,
 ): string[] {
   const { layout } = parts;
   const { spec } = input;
@@ -95,7 +93,6 @@ function monitorArgv(
     runtimeArgs: globalArgs(handler.root, runtimeLog(parts, input), handler.options),
     id: input.id,
     bundleDir: layout.bundleDir(input.id),
-    systemdCgroup: isScope(cgroup),
     pidFile: layout.pidFile(input.id),
     monitorPidFile: layout.monitorPidFile(input.id),
     exitsDir: layout.exitsDir,

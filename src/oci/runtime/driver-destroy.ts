@@ -6,6 +6,7 @@ import { fail } from '../../base/fault.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { processExists } from '../../host/process-identity.ts';
+import { scopeOf } from '../../host/slices.ts';
 import { removeDirectory, removeFile } from '../../host/remove-tree.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { dropCgroup, emptyCgroup } from './driver-cgroup.ts';
@@ -40,7 +41,8 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   const handler = parts.table.resolve(note?.handler ?? input.handler);
   await endProcesses(parts, handler, input, note?.cgroup, fx);
   await purgeState(parts, handler, id, fx);
-  if (note !== undefined) await dropCgroup(parts, id, note.cgroup, fx);
+  // a scope goes by itself, but not from the hierarchies of v1, of which systemd manages one
+  if (note !== undefined) await dropCgroup(parts, id, scopeOf(note.cgroup) ?? note.cgroup, fx);
   await removeTree(layout.containerDir(id), id);
   await forgetExit(parts, id);
 }

@@ -76,5 +76,5 @@ export function parseNote(text: string): ContainerNote | undefined {
 /** A cgroup of ours: the kill and the removal of another one would hit what is not ours. */
 function isCgroup(value: unknown): value is string {
   if (typeof value !== 'string' || value.split('/').includes('..')) return false;
-  return /^\/(?:[^/\0]+\/)*(?:troupe-(?:monitor-)?[0-9a-f]{64}\.scope|troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(value);
+  return /^\/(?:[^/\0]+\/)*(?:troupe-[0-9a-f]{64}\.scope\/(?:container|monitor)|troupe-[0-9a-f]{64}|troupe-sandbox-[0-9a-f]{64}\/monitors)$/u.test(value);
 }

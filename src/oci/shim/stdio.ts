@@ -74,7 +74,6 @@ export async function startKeeper(parts: DriverParts, { input, handler, note, pr
     runtimeArgs: [rootArg(handler.root)],
     id,
     bundleDir: layout.bundleDir(id),
-    systemdCgroup: false,
     pidFile: layout.pidFile(id),
     monitorPidFile: layout.monitorPidFile(id),
     exitsDir,

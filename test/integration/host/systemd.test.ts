@@ -22,7 +22,7 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-const scope = `/a.slice/troupe-monitor-${'e'.repeat(64)}.scope`;
+const scope = `/a.slice/troupe-${'e'.repeat(64)}.scope`;
 const pid = (): number => child.pid ?? 0;
 
 function busctl(...lines: readonly string[]): string {
@@ -44,12 +44,12 @@ describe('a scope', () => {
     const asked = join(directory, 'asked');
     const systemd = createSystemd({ clock: hurried(), busctl: busctl(`printf '%s\\n' "$@" >${asked}`) });
     await expect(systemd.startScope(scope, pid())).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
-    expect(readFileSync(asked, 'utf8').split('\n')).toEqual(expect.arrayContaining(['StartTransientUnit', `troupe-monitor-${'e'.repeat(64)}.scope`, 'a.slice', String(pid())]));
+    expect(readFileSync(asked, 'utf8').split('\n')).toEqual(expect.arrayContaining(['StartTransientUnit', `troupe-${'e'.repeat(64)}.scope`, 'a.slice', String(pid())]));
   });
 
   it('that systemd refuses is told in its words', async () => {
     const systemd = createSystemd({ clock: realClock(), busctl: busctl('echo "Call failed: Unit is masked" >&2', 'exit 1') });
-    await expect(systemd.startScope(scope, pid())).rejects.toThrow(/start scope troupe-monitor-e+\.scope with process \d+: Call failed: Unit is masked/u);
+    await expect(systemd.startScope(scope, pid())).rejects.toThrow(/start scope troupe-e+\.scope with process \d+: Call failed: Unit is masked/u);
   });
 
   it('is nobody’s failure when its process has ended: its sync pipe tells why', async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import { cgroupParentOf, containerCgroup, hasSandboxCgroup, monitorCgroup, pauseCgroup } from '../../../src/host/layout.ts';
-import { isScope, isSlice, runtimeCgroupsPath, sliceCgroup } from '../../../src/host/slices.ts';
+import { isScope, isSlice, runtimeCgroupsPath, scopeOf, sliceCgroup } from '../../../src/host/slices.ts';
 import { startScopeArgv } from '../../../src/host/systemd.ts';
 
 const container = 'c'.repeat(64) as ContainerId;
@@ -32,30 +32,31 @@ describe('slices', () => {
 });
 
 describe('the cgroups of a pod below a slice', () => {
-  it('are scopes, one each for container, monitor and pause process', () => {
-    expect(containerCgroup(SLICE, container)).toBe(`${DIRECTORY}/troupe-${container}.scope`);
-    expect(monitorCgroup(SLICE, sandbox, container)).toBe(`${DIRECTORY}/troupe-monitor-${container}.scope`);
+  it('are a scope that container and monitor share, and one for the pause process', () => {
+    expect(containerCgroup(SLICE, container)).toBe(`${DIRECTORY}/troupe-${container}.scope/container`);
+    expect(monitorCgroup(SLICE, sandbox, container)).toBe(`${DIRECTORY}/troupe-${container}.scope/monitor`);
+    expect(scopeOf(containerCgroup(SLICE, container))).toBe(`${DIRECTORY}/troupe-${container}.scope`);
+    expect(scopeOf(containerCgroup('/kubepods/pod1', container))).toBeUndefined();
     expect(pauseCgroup(SLICE, sandbox)).toBe(`${DIRECTORY}/troupe-pause-${sandbox}.scope`);
     expect([hasSandboxCgroup(SLICE), hasSandboxCgroup('/kubepods/pod1')]).toEqual([false, true]);
   });
 
   it('are written for the runtime as slice, prefix and name', () => {
-    expect(runtimeCgroupsPath(containerCgroup(SLICE, container))).toBe(`${SLICE}:troupe:${container}`);
     expect(runtimeCgroupsPath(pauseCgroup(SLICE, sandbox))).toBe(`${SLICE}:troupe-pause:${sandbox}`);
-    expect(runtimeCgroupsPath(containerCgroup('-.slice', container))).toBe(`-.slice:troupe:${container}`);
+    expect(runtimeCgroupsPath(pauseCgroup('-.slice', sandbox))).toBe(`-.slice:troupe-pause:${sandbox}`);
     expect(runtimeCgroupsPath('/kubepods/pod1/troupe-1')).toBe('/kubepods/pod1/troupe-1');
   });
 });
 
 describe('StartTransientUnit', () => {
-  const argv = startScopeArgv('/usr/bin/busctl', monitorCgroup(SLICE, sandbox, container), 4711);
+  const argv = startScopeArgv('/usr/bin/busctl', `${DIRECTORY}/troupe-${container}.scope`, 4711);
 
   it('names unit, slice and process, and states as many properties as it counts', () => {
     const at = argv.indexOf('ssa(sv)a(sa(sv))');
-    expect(argv.slice(at + 1, at + 3)).toEqual([`troupe-monitor-${container}.scope`, 'fail']);
+    expect(argv.slice(at + 1, at + 3)).toEqual([`troupe-${container}.scope`, 'fail']);
     expect(argv.slice(argv.indexOf('Slice'), argv.indexOf('Slice') + 3)).toEqual(['Slice', 's', SLICE]);
     expect(argv.slice(argv.indexOf('PIDs'), argv.indexOf('PIDs') + 4)).toEqual(['PIDs', 'au', '1', '4711']);
-    const properties = ['Description', 'Slice', 'PIDs', 'DefaultDependencies', 'CollectMode'];
+    const properties = ['Description', 'Slice', 'PIDs', 'Delegate', 'CollectMode'];
     expect(argv[at + 3]).toBe(String(properties.length));
     for (const property of properties) expect(argv).toContain(property);
     expect(argv.at(-1)).toBe('0');

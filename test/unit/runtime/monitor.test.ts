@@ -19,7 +19,6 @@ const create = {
   runtimeArgs: ['--root=/r', '--log=/l'],
   id,
   bundleDir: '/b',
-  systemdCgroup: false,
   pidFile: '/p',
   monitorPidFile: '/m',
   exitsDir: '/e',
@@ -54,7 +53,6 @@ describe('S65 the monitor’s argv', () => {
   });
 
   it('knows systemd only when told', () => {
-    expect(createArgv({ ...create, systemdCgroup: true })).toContain('-s');
     expect(createArgv(create)).not.toContain('-s');
   });
 

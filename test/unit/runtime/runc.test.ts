@@ -226,8 +226,8 @@ describe('the note beside a bundle', () => {
   it('names scopes below a slice', () => {
     const below = noteOf({ id, sandboxId, sandbox: { cgroupParent: '/kubepods.slice/kubepods-pod1.slice' } } as BundleInput, 'runc');
     expect(below).toMatchObject({
-      cgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-${id}.scope`,
-      monitorCgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-monitor-${id}.scope`,
+      cgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-${id}.scope/container`,
+      monitorCgroup: `/kubepods.slice/kubepods-pod1.slice/troupe-${id}.scope/monitor`,
     });
     expect(parseNote(JSON.stringify(below))).toEqual(below);
     expect(parseNote(JSON.stringify({ ...below, cgroup: '/system.slice/session-1.scope' }))).toBeUndefined();

@@ -140,6 +140,11 @@ export class Node {
     return text.decode(stdout).trim();
   }
 
+  async removeAll(): Promise<void> {
+    const { items } = await this.client.runtime.listPodSandbox({});
+    for (const { id } of items) await this.removePod(id);
+  }
+
   async removePod(id: string): Promise<void> {
     await this.client.runtime.stopPodSandbox({ podSandboxId: id });
     await this.client.runtime.removePodSandbox({ podSandboxId: id });

@@ -1,7 +1,7 @@
 // A node as most users have it: systemd, cgroup v2 alone, AppArmor enforced. troupe runs as the service of deploy/.
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { startTinyRegistry, type TinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { CgroupDriver, ContainerState, NamespaceMode, SecurityProfile_ProfileType as Profile } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -30,6 +30,9 @@ afterAll(async () => {
   await registry.stop();
 });
 
+// a test that fails must not fail the next
+afterEach(async () => await node.removeAll());
+
 /** The limits of a container, as the kubelet says them. */
 const limits = (memoryLimitInBytes: bigint, more: object = {}) => ({ resources: { memoryLimitInBytes, oomScoreAdj: 500n, ...more } });
 /** Takes memory until it is killed for it. */
@@ -46,14 +49,14 @@ describe('the service', () => {
 });
 
 describe('the systemd cgroup driver', () => {
-  it("puts container and monitor into scopes below the pod's slice, which go with them", async () => {
+  it("puts container and monitor into a scope below the pod's slice, which goes with them", async () => {
     const pod = await node.runPod('scopes');
     const id = await node.start(pod, 'main', untilTermed(0));
     const pid = await node.pid(id);
-    expect(cgroupOf(pid)).toBe(`${sliceOf('scopes')}/troupe-${id}.scope`);
+    expect(cgroupOf(pid)).toBe(`${sliceOf('scopes')}/troupe-${id}.scope/container`);
     const monitor = Number(readFileSync(`/run/troupe/containers/${id}/conmon.pid`, 'utf8'));
-    expect(cgroupOf(monitor)).toBe(`${sliceOf('scopes')}/troupe-monitor-${id}.scope`);
-    expect((await ownUnits()).sort()).toEqual([`troupe-${id}.scope`, `troupe-monitor-${id}.scope`]);
+    expect(cgroupOf(monitor)).toBe(`${sliceOf('scopes')}/troupe-${id}.scope/monitor`);
+    expect(await ownUnits()).toEqual([`troupe-${id}.scope`]);
     expect(await systemctl('show', '--property=Slice', '--value', `troupe-${id}.scope`)).toBe('kubepods-besteffort-podscopes.slice');
     const found = await check();
     expect([found.code, found.stdout]).toEqual([0, expect.stringContaining('clean:')]);
@@ -143,8 +146,8 @@ describe('the systemd cgroup driver', () => {
     const pod = await node.runPod('crun', {}, { handler: 'crun' });
     const id = await node.start(pod, 'main', untilTermed(4), limits(BigInt(64 * MIB)));
     const cgroup = cgroupOf(await node.pid(id));
-    expect(cgroup.startsWith(`${sliceOf('crun')}/troupe-${id}.scope`)).toBe(true);
-    expect(control(`${sliceOf('crun')}/troupe-${id}.scope`, 'memory.max')).toBe(String(64 * MIB));
+    expect(cgroup).toBe(`${sliceOf('crun')}/troupe-${id}.scope/container`);
+    expect(control(cgroup, 'memory.max')).toBe(String(64 * MIB));
     await node.client.runtime.stopContainer({ containerId: id, timeout: 10n });
     expect((await node.status(id)).exitCode).toBe(4);
     const hog = await node.start(pod, 'hog', HOG, limits(BigInt(24 * MIB)));
@@ -156,7 +159,7 @@ describe('the systemd cgroup driver', () => {
   it('takes the default slice where the client names none, and refuses a parent that is no slice', async () => {
     const pod = await node.runPod('default', { cgroupParent: '' });
     const id = await node.start(pod, 'main', untilTermed(0));
-    expect(cgroupOf(await node.pid(id))).toBe(`/troupe.slice/troupe-${id}.scope`);
+    expect(cgroupOf(await node.pid(id))).toBe(`/troupe.slice/troupe-${id}.scope/container`);
     await node.removePod(pod.id);
     await expect(node.runPod('path', { cgroupParent: '/kubepods/pod1' })).rejects.toThrow(/is no slice/u);
     await expect(node.runPod('dash', { cgroupParent: 'a--b.slice' })).rejects.toThrow(/use slice|no slice/u);
@@ -189,7 +192,7 @@ describe('a restart of the service', () => {
     await configure('cgroupfs');
     await startTroupe('restart');
     const second = await node.start(before, 'second', untilTermed(0));
-    expect(cgroupOf(await node.pid(second))).toBe(`${sliceOf('changing')}/troupe-${second}.scope`);
+    expect(cgroupOf(await node.pid(second))).toBe(`${sliceOf('changing')}/troupe-${second}.scope/container`);
     const after = await node.runPod('changed', { cgroupParent: '/vm-test' });
     const id = await node.start(after, 'main', untilTermed(7), limits(BigInt(64 * MIB)));
     expect(cgroupOf(await node.pid(id))).toBe(`/vm-test/troupe-${id}`);
