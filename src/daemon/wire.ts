@@ -53,9 +53,18 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     await release();
     throw thrown;
   });
+  const stop = async (): Promise<void> => {
+    await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
+    await assembly.nri?.close();
+    await Promise.all([server.close(), introspection.close(), web?.close()]);
+    await release();
+  };
   await troupe.start();
   // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
-  await assembly.nri?.start();
+  await assembly.nri?.start().catch(async (thrown: unknown) => {
+    await stop();
+    throw thrown;
+  });
   return {
     troupe,
     pageUrl: web?.url,
@@ -65,12 +74,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
       inEffect = plan.config;
       return plan;
     },
-    stop: async () => {
-      await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
-      await assembly.nri?.close();
-      await Promise.all([server.close(), introspection.close(), web?.close()]);
-      await release();
-    },
+    stop,
   };
 }
 

@@ -176,7 +176,8 @@ export class NriDriver implements NriPort {
         const answer = await plugin.ask(Event.CREATE_CONTAINER, PluginService.method.createContainer, message, fx);
         if (answer !== undefined) creation.take(plugin.id, answer);
       }, true);
-      const plugins = asked.map((plugin) => plugin.named);
+      // one that gave no answer has not seen this container
+      const plugins = asked.filter((plugin) => !plugin.isGone).map((plugin) => plugin.named);
       validate(validator, { id, spec, pod: ofPod, owners: creation.owners, plugins: plugins.map(({ name }) => name) });
       await this.#validate(creation, { pod, container: containerMessage(container, document), plugins }, fx);
     });

@@ -151,6 +151,26 @@ describePods('NRI: adjustments, refusals, plugins that fail', () => {
     }
   });
 
+  test('a daemon that is killed while a plugin is asked undoes what was half made', async () => {
+    const pod = await pods.run('h');
+    await b.does({ CreateContainer: { hang: true } });
+    const creating = expect(pods.create(pod, 'h', 'main')).rejects.toThrow(/UNAVAILABLE|CANCELLED|dropped/);
+    await until('the plugin was asked', async () => ((await b.heard()).some(({ event, pod: of }) => event === 'CreateContainer' && of === pod) ? true : undefined));
+    await world.instance.kill();
+    await creating;
+    await world.instance.start();
+    await b.does({});
+    for (const plugin of [a, b]) {
+      await plugin.stop();
+      await plugin.forget();
+      await plugin.start();
+      expect((await plugin.last('Synchronize')).detail).toEqual([`pod ${pod}`]);
+    }
+    const container = await pods.create(pod, 'h', 'main');
+    expect((await pods.listed()).containers).toEqual([container]);
+    await pods.end(pod);
+  });
+
   test('nothing is left', async () => {
     await a.stop();
     await b.stop();
