@@ -1,4 +1,5 @@
-// Host ports of a dual-stack pod, by the CNI portmap plugin: what a request says of them arrives at the pod, and nothing else.
+// Host ports and rates of a dual-stack pod, by the CNI plugins portmap and bandwidth: what a request says of them holds at the
+// pod, and nothing else.
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
@@ -32,8 +33,9 @@ const gateway6 = 'fd12:3456:789a:1::1';
 
 beforeAll(async () => {
   world = await makeWorld({ name: 'ports' });
-  await dualStack();
-  const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'ports', logDirectory: join(world.logs, 'ports') }));
+  await extendNetwork();
+  const annotations = { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '20M' };
+  const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'ports', logDirectory: join(world.logs, 'ports'), annotations }));
   const mapping = (hostPort: number, containerPort: number, protocol: Protocol, hostIp = '') => create(PortMappingSchema, { hostPort, containerPort, protocol, hostIp });
   gateway4 = gatewayOf();
   config.portMappings = [
@@ -57,12 +59,14 @@ afterAll(async () => {
 
 const conflist = (): string => join(world.instance.directory, 'cni/10-test.conflist');
 
-/** The instance's own network with a range of IPv6 beside that of IPv4. */
-async function dualStack(): Promise<void> {
-  const network = JSON.parse(readFileSync(conflist(), 'utf8')) as { plugins: [{ ipam: { ranges: object[][]; routes: object[] } }] };
-  if (!hasIpv6) return;
-  network.plugins[0].ipam.ranges.push([{ subnet: 'fd12:3456:789a:1::/64', gateway: gateway6 }]);
-  network.plugins[0].ipam.routes.push({ dst: '::/0' });
+/** The instance's own network with a range of IPv6 beside that of IPv4, and with rates. */
+async function extendNetwork(): Promise<void> {
+  const network = JSON.parse(readFileSync(conflist(), 'utf8')) as { plugins: [{ ipam: { ranges: object[][]; routes: object[] } }, ...object[]] };
+  network.plugins.push({ type: 'bandwidth', capabilities: { bandwidth: true } });
+  if (hasIpv6) {
+    network.plugins[0].ipam.ranges.push([{ subnet: 'fd12:3456:789a:1::/64', gateway: gateway6 }]);
+    network.plugins[0].ipam.routes.push({ dst: '::/0' });
+  }
   await world.instance.terminate();
   writeFileSync(conflist(), JSON.stringify(network));
   await world.instance.start();
@@ -93,6 +97,19 @@ const udp = (host: string, port: number): Promise<string> =>
     socket.once('message', (message) => end(() => resolve(message.toString()))).once('error', (error) => end(() => reject(error)));
     socket.send('who', port, host);
   });
+
+describe('rates', () => {
+  it('hold on the way to the pod and on the way from it', () => {
+    const netns = join(world.instance.state, 'ns', podSandboxId, 'net');
+    const [{ link_index: index = 0 } = {}] = JSON.parse(spawnSync('nsenter', [`--net=${netns}`, 'ip', '-j', 'link', 'show', 'eth0'], { encoding: 'utf8' }).stdout) as { link_index?: number }[];
+    const [{ ifname = '' } = {}] = (JSON.parse(spawnSync('ip', ['-j', 'link'], { encoding: 'utf8' }).stdout) as { ifindex: number; ifname: string }[]).filter(({ ifindex }) => ifindex === index);
+    const rules = (...words: readonly string[]): string => spawnSync('tc', [...words, 'dev', ifname], { encoding: 'utf8' }).stdout;
+    expect(rules('qdisc', 'show')).toMatch(/qdisc tbf .* rate 10Mbit /u);
+    // what comes from the pod is sent through a device of its own, where it can be held back
+    const other = /Redirect to device (\S+?)\)/u.exec(rules('filter', 'show', 'parent', 'ffff:'))?.[1] ?? 'none';
+    expect(spawnSync('tc', ['qdisc', 'show', 'dev', other], { encoding: 'utf8' }).stdout).toMatch(/qdisc tbf .* rate 20Mbit /u);
+  });
+});
 
 describe('host ports', () => {
   it('the pod has an address of each family', () => {
