@@ -92,7 +92,7 @@ export class Members {
       socket.destroy();
       return;
     }
-    void this.#letIn(socket, '', undefined);
+    void this.#letIn(socket, '', undefined, () => undefined);
   }
 
   async #launchAll(): Promise<void> {
@@ -111,30 +111,32 @@ export class Members {
       const { socket, child } = await launchPlugin(found);
       this.#children.add(child);
       void child.exited.then(() => this.#children.delete(child));
-      if (!(await this.#letIn(socket, found.config, found))) await this.#end(child);
+      // also one that was dropped: nobody would start it again, and nobody would end it
+      await this.#letIn(socket, found.config, found, () => void this.#end(child));
     } catch (error) {
       log.warn({ path: found.path, reason: toFault(error).message }, 'an nri plugin could not be started');
     }
   }
 
-  /** True when it has become a member. */
-  async #letIn(trunk: Duplex, config: string, given: PluginName | undefined): Promise<boolean> {
+  /** Settles when it has become a member or was turned away; `ended` is called when its connection has ended. */
+  async #letIn(trunk: Duplex, config: string, given: PluginName | undefined, ended: () => void): Promise<void> {
     const { join, log, ...options } = this.#options;
     const plugin = new Plugin(trunk, {
       ...options,
       config,
       ...(given === undefined ? {} : { given: { name: given.name, index: given.index } }),
-      onGone: (gone, reason) => this.#onGone(gone, reason),
+      onGone: (gone, reason) => {
+        this.#onGone(gone, reason);
+        ended();
+      },
     });
     this.#connecting.add(plugin);
     try {
       await plugin.register();
       await join(plugin, () => this.#admit(plugin));
-      return true;
     } catch (error) {
       log.warn({ plugin: plugin.id, reason: toFault(error).message }, 'an nri plugin was not let in');
       plugin.drop(toFault(error).message);
-      return false;
     } finally {
       this.#connecting.delete(plugin);
     }

@@ -1,6 +1,6 @@
 // A plugin built from NRI's own module beside a real daemon: what it hears, in which order, and what it is told.
-import { copyFile, chmod, mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, chmod, mkdir, readdir, readlink, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { nriPlugin } from '../../support/tools/nri-plugin.ts';
 import { describePods } from '../support/crictl.ts';
@@ -106,6 +106,12 @@ describePods('NRI: plugins of the directory', () => {
   let world: World;
   let directory: string;
   const files = (name: string): PluginFiles => new PluginFiles(directory, name);
+  /** Names of the plugins that run. */
+  const programs = async (): Promise<string[]> => {
+    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+    const links = await Promise.all(pids.map(async (pid) => await readlink(`/proc/${pid}/exe`).catch(() => '')));
+    return links.filter((link) => link.startsWith(`${directory}/plugins/`)).map((link) => basename(link)).toSorted();
+  };
   beforeAll(async () => {
     const program = await nriPlugin();
     world = await nriWorld('nrid', (own) => {
@@ -125,7 +131,7 @@ describePods('NRI: plugins of the directory', () => {
   });
   afterAll(async () => await world.close());
 
-  test('are there with their configuration before the first pod, in order, and end with the daemon', async () => {
+  test('are there with their configuration before the first pod, in order; they end when they are dropped, and with the daemon', async () => {
     const pods = await Pods.of(world);
     await files('first').does({ CreateContainer: { adjust: { env: [{ key: 'FROM', value: 'first' }] } } });
     const pod = await pods.run('e');
@@ -134,8 +140,12 @@ describePods('NRI: plugins of the directory', () => {
     const seen = (await files('second').last('CreateContainer')).detail as { env: string[] };
     expect(seen.env).toContain('FROM=first');
     await pods.start(container);
+    await files('second').does({ StopContainer: { hang: true } });
     await pods.end(pod);
+    await until('the one that hung has ended', async () => ((await programs()).includes('20-second') ? undefined : true));
+    expect(await programs()).toEqual(['10-first']);
     expect(await world.instance.terminate()).toBe(0);
-    for (const name of ['first', 'second']) await files(name).last('Shutdown');
+    await files('first').last('Shutdown');
+    expect(await programs()).toEqual([]);
   });
 });
