@@ -17,6 +17,7 @@ import { liveIdentity, toPortIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { noteOf, readNote, writeNote } from './driver-record.ts';
 import { readRuntimeState, readTail } from './driver-state.ts';
+import { learnState } from './foreign-state.ts';
 import type { Handler } from './handlers.ts';
 import { globalArgs, lastError } from './runc.ts';
 
@@ -132,7 +133,7 @@ async function hearInit(parts: DriverParts, hearing: Hearing): Promise<ProcessId
   if (report.kind === 'garbage') return fail('outside', `${stage}: the monitor's report can't be used: ${report.reason}`, subject);
   const identity = liveIdentity(report.value);
   if (identity === undefined) return fail('outside', `${stage}: its process ${report.value} has ended at once: ${await tail()}`, subject);
-  const state = await readRuntimeState(handler.root, input.id);
+  const state = (await readRuntimeState(handler.root, input.id)) ?? (await learnState(parts, handler, input.id, fx));
   // a pid that the runtime itself does not know is never signalled (F36)
   if (state === undefined || state.pid !== identity.pid || state.startTicks !== identity.startTicks) {
     return fail('outside', `${stage}: the monitor reports process ${report.value}, which the runtime does not know`, subject);

@@ -15,6 +15,7 @@ import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeAnswer, RuntimeRun } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import { dropRuntimeState, exists, hasRuntimeState, readRuntimeState } from './driver-state.ts';
+import { dropNotedState } from './foreign-state.ts';
 import type { Handler } from './handlers.ts';
 import { deleteArgv, forceDeleteArgv, saysNoContainer } from './runc.ts';
 
@@ -28,7 +29,8 @@ export async function deleteState(parts: DriverParts, input: ContainerInput, fx:
   const answer = await runIfThere(parts, { argv, attempted, stage, subject: input.id, fx });
   // nobody else can do it any more, and its processes have ended
   if (answer === 'noProgram') return dropRuntimeState(handler.root, input.id);
-  if (!answer.ok && !saysNoContainer(answer.problem)) {
+  if (answer.ok) return dropNotedState(handler.root, input.id);
+  if (!saysNoContainer(answer.problem)) {
     fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
   }
 }
@@ -102,6 +104,7 @@ export async function purgeState(
   ] as const) {
     const answer = await runIfThere(parts, { argv, attempted, stage, subject: id, fx });
     if (answer === 'noProgram') break;
+    if (answer.ok) await dropNotedState(handler.root, id);
     // a forced delete is content with a directory that holds no state file, and leaves it
     if (!(await hasRuntimeState(handler.root, id))) return;
     parts.log.debug({ id, problem: answer.problem }, `${stage} left the state directory`);

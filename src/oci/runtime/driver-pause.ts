@@ -15,12 +15,13 @@ import { holdZombie } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import { within } from '../monitor/wait.ts';
 import { dropCgroup } from './driver-cgroup.ts';
-import { removeTree } from './driver-destroy.ts';
+import { purgeState, removeTree } from './driver-destroy.ts';
 import { endProcess, killWorkers } from './driver-kill.ts';
 import { toPortIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { awaitsStart, dropRuntimeState, exists, hasRuntimeState, readRuntimeState, readTail } from './driver-state.ts';
 import { PAUSE_SUFFIX } from './handlers.ts';
+import { learnState, readNotedState } from './foreign-state.ts';
 import type { Handler } from './handlers.ts';
 import { createArgv, driverArgs, globalArgs, lastError, noPivotArgs, startArgv } from './runc.ts';
 
@@ -45,6 +46,7 @@ export async function startPause(parts: DriverParts, input: PauseInput, fx: Effe
     const toCreate = { ...call, globals: [...call.globals, ...driverArgs(pauseCgroup(input.sandbox.cgroupParent, id))] };
     await runQuietly(parts, { argv: createArgv(toCreate, layout.pauseBundleDir(id), layout.pausePidFile(id), noPivotArgs(handler)), verb: 'create', handler, id, fx });
     await runQuietly(parts, { argv: startArgv(call), verb: 'start', handler, id, fx });
+    if ((await readRuntimeState(handler.root, id)) === undefined) await learnState(parts, handler, id, fx);
     const started = await runningPause(handler, id);
     return started ?? fail('outside', `start the pause process of sandbox ${id}: it has ended at once`, { subject: id });
   } catch (error) {
@@ -70,6 +72,8 @@ export async function destroyPause(parts: DriverParts, input: PauseInput, fx: Ef
     await endProcess(parts, id, init);
   }
   await dropCgroup(parts, id, pauseCgroup(input.sandbox.cgroupParent, id), fx);
+  // only it knows where it keeps what
+  if ((await readNotedState(handler.root, id)) !== undefined) await purgeState(parts, handler, id, fx);
   // by our own hand, without a process: nothing is left that the runtime would have to undo
   await dropRuntimeState(handler.root, id);
   await rm(layout.pausePidFile(id), { force: true });

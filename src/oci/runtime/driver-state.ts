@@ -5,16 +5,18 @@ import { monitorLimits, driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { unmount } from '../../host/mounts.ts';
+import { dropNotedState, readNotedState } from './foreign-state.ts';
 import { EXEC_FIFO, STATE_FILES, parseState } from './runc.ts';
 import type { RuntimeState } from './runc.ts';
 
-/** Init by the runtime's own file; undefined when there is no state or it can't be trusted. */
+/** Init by the runtime's own file, or by what it has told us; undefined when there is no state or it can't be trusted. */
 export async function readRuntimeState(root: string, id: string): Promise<RuntimeState | undefined> {
   for (const name of STATE_FILES) {
     const text = await readSmall(join(root, id, name));
-    if (text !== undefined) return parseState(name, text, id);
+    const state = text === undefined ? undefined : parseState(name, text, id);
+    if (state !== undefined) return state;
   }
-  return undefined;
+  return readNotedState(root, id);
 }
 
 /** Three calls of the pool, where stat and readFile take six: a start reads one for each container. */
@@ -36,14 +38,14 @@ async function readSmall(path: string): Promise<string | undefined> {
   }
 }
 
-/** True while the runtime has a state directory for the id. */
+/** True while the runtime has a state directory for the id, or a note of ours is in its place. */
 export async function hasRuntimeState(root: string, id: string): Promise<boolean> {
-  return exists(join(root, id));
+  return (await exists(join(root, id))) || (await readNotedState(root, id)) !== undefined;
 }
 
 /** True while init waits for start. */
 export async function awaitsStart(root: string, id: string): Promise<boolean> {
-  return exists(join(root, id, EXEC_FIFO));
+  return (await exists(join(root, id, EXEC_FIFO))) || (await readNotedState(root, id))?.started === false;
 }
 
 /**
@@ -52,6 +54,7 @@ export async function awaitsStart(root: string, id: string): Promise<boolean> {
  */
 export async function dropRuntimeState(root: string, id: string): Promise<void> {
   const directory = join(root, id);
+  await dropNotedState(root, id);
   if (!(await exists(directory))) return;
   const below = (await readMountInfo()).filter((mount) => mount.mountPoint.startsWith(`${directory}/`));
   for (const mount of below.toReversed()) await unmount(mount.mountPoint);

@@ -28,6 +28,7 @@ import { destroyPause, startPause } from './driver-pause.ts';
 import { endOrphanExecs } from './exec-orphans.ts';
 import { update } from './driver-update.ts';
 import { execSync } from './exec.ts';
+import { noteStarted } from './foreign-state.ts';
 import { HandlerProbes } from './handler-probes.ts';
 import { readHandlerRecords, writeHandlerRecords } from './handler-records.ts';
 import { HandlerTable } from './handlers.ts';
@@ -147,6 +148,7 @@ async function start(parts: DriverParts, input: ContainerInput, fx: EffectContex
   const argv = startArgv({ path: handler.path, globals: ownGlobals(handler), id: input.id });
   const answer = await runRuntime(parts, { argv, attempted, stage, subject: input.id, fx });
   if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: input.id });
+  await noteStarted(handler.root, input.id);
 }
 
 async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {

@@ -43,6 +43,11 @@ export function startArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'start', call.id];
 }
 
+/** Prints the state as the runtime spec has it. */
+export function stateArgv(call: RuntimeCall): string[] {
+  return [call.path, ...call.globals, 'state', call.id];
+}
+
 /** Reads the limits as JSON from its standard input. */
 export function updateArgv(call: RuntimeCall): string[] {
   return [call.path, ...call.globals, 'update', '--resources=-', call.id];

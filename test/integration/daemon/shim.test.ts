@@ -106,16 +106,18 @@ describe('a handler with a shim', () => {
     await removePod(world, sandboxId);
   });
 
-  it('a pod whose shim was killed while the daemon was away is found broken at its start', async () => {
+  it('a pod whose shim was killed while the daemon was away is found broken', async () => {
     const { sandboxId, containerId } = await pod('gone', { command: ['sleep', '3600'] });
     await world.client.runtime.startContainer({ containerId });
     const shim = shimOf(sandboxId);
     await world.instance.kill();
     process.kill(shim, 'SIGKILL');
     await world.instance.start();
-    const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: sandboxId });
-    expect(status?.state).toBe(PodSandboxState.SANDBOX_NOTREADY);
-    expect(await statusOf(containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 255 });
+    const sandboxState = async () => (await world.client.runtime.podSandboxStatus({ podSandboxId: sandboxId })).status?.state;
+    await expect.poll(sandboxState, { timeout: 30_000 }).toBe(PodSandboxState.SANDBOX_NOTREADY);
+    // at once, or by its watch where the killed shim has needed longer to end
+    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    expect((await statusOf(containerId))?.exitCode).toBe(255);
     await removePod(world, sandboxId);
   });
 

@@ -1,0 +1,92 @@
+/**
+ * State of runtimes that keep it in a form of their own (neither libcontainer's nor crun's): what their `state` has told is
+ * noted in `<root>/<id>.troupe`, so that later calls and a later daemon know init without starting a process.
+ */
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { driverLimits, monitorLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { runTool } from '../../host/process-tool.ts';
+import { liveIdentity, ownGlobals } from './driver-parts.ts';
+import type { DriverParts } from './driver-parts.ts';
+import type { Handler } from './handlers.ts';
+import { stateArgv } from './runc.ts';
+import type { RuntimeState } from './runc.ts';
+
+export interface NotedState extends RuntimeState {
+  readonly started: boolean;
+}
+
+function notePath(root: string, id: string): string {
+  return join(root, `${id}.troupe`);
+}
+
+/** The note, or undefined when there is none or it is not whole. */
+export async function readNotedState(root: string, id: string): Promise<NotedState | undefined> {
+  try {
+    return parseNotedState(await readFile(notePath(root, id), 'utf8'));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+/** The note in a text, or undefined. */
+export function parseNotedState(text: string): NotedState | undefined {
+  const value = objectIn(text);
+  const { pid, startTicks, started } = value ?? {};
+  if (!isPid(pid) || !Number.isSafeInteger(startTicks) || typeof started !== 'boolean') return undefined;
+  return { pid, startTicks: Number(startTicks), started };
+}
+
+export async function dropNotedState(root: string, id: string): Promise<void> {
+  await rm(notePath(root, id), { force: true });
+}
+
+/** Does nothing where there is no note. */
+export async function noteStarted(root: string, id: string): Promise<void> {
+  const noted = await readNotedState(root, id);
+  if (noted !== undefined) await writeNote(root, id, { ...noted, started: true });
+}
+
+async function writeNote(root: string, id: string, state: NotedState): Promise<void> {
+  const path = notePath(root, id);
+  await writeFile(`${path}.new`, JSON.stringify(state), { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** Asks the runtime for init and notes it; undefined when it knows no live process under the id. */
+export async function learnState(
+  parts: DriverParts, handler: Handler, id: ContainerId | SandboxId, fx: EffectContext,
+): Promise<RuntimeState | undefined> {
+  const argv = stateArgv({ path: handler.path, globals: ownGlobals(handler), id });
+  fx.note({ on: `${handler.name} state`, argv });
+  const result = await runTool({
+    argv,
+    env: { PATH: parts.toolPath },
+    timeoutMs: Math.min(fx.timeoutMs, driverLimits.probeMs),
+    signal: fx.signal,
+    clock: parts.clock,
+    outputBytesMax: monitorLimits.reportBytes,
+  });
+  const told = result.exitCode === 0 ? objectIn(Buffer.from(result.stdout).toString('utf8')) : undefined;
+  if (told?.['id'] !== id || !isPid(told['pid'])) return undefined;
+  const identity = liveIdentity(told['pid']);
+  if (identity !== undefined) await writeNote(handler.root, id, { ...identity, started: told['status'] === 'running' });
+  return identity;
+}
+
+function objectIn(text: string): Readonly<Record<string, unknown>> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isPid(value: unknown): value is number {
+  return Number.isSafeInteger(value) && Number(value) > 1;
+}
