@@ -168,10 +168,10 @@ export class Plugin {
     const { kind, message } = toFault(thrown);
     // our caller's own end, not the plugin's fault
     if (signal.aborted) throw thrown;
-    const isSilent = kind === 'timedOut' || this.#client.isClosed;
-    if (!isSilent && kind !== 'exhausted') {
-      const reason = printable(message.replace(/^nri plugin: \w+: /u, '').slice(0, nriLimits.reasonChars));
-      fail('outside', `nri plugin ${this.id} refused ${name}: ${reason}`, { subject: this.id });
+    // what the client says in its own name is an answer that came; all else (a message that is none) is a broken protocol
+    const said = /^nri plugin: \w+: (.*)$/su.exec(message)?.[1];
+    if (said !== undefined && kind !== 'timedOut' && !this.#client.isClosed) {
+      fail('outside', `nri plugin ${this.id} refused ${name}: ${printable(said.slice(0, nriLimits.reasonChars))}`, { subject: this.id });
     }
     this.drop(kind === 'timedOut' ? `${name}: no answer within ${this.#options.requestMs} ms` : `${name}: ${message}`);
     return undefined;

@@ -47,6 +47,11 @@ export class FakePlugin {
     return this;
   }
 
+  /** Answers this method with these bytes, whatever they are. */
+  saysRaw(method: string, bytes: Uint8Array): void {
+    this.#routes.push({ service: PluginService.typeName, method, handle: () => Promise.resolve(bytes) });
+  }
+
   /** Answers every other method with an empty message. */
   hearsAll(): this {
     for (const { name } of PluginService.methods) {

@@ -129,6 +129,13 @@ describe('a call', () => {
     expect(gone.join()).toMatch(/4194305 bytes/);
   });
 
+  test('and one whose answer is no message', async () => {
+    const { plugin, fake, fx, gone } = await registered();
+    fake.saysRaw('CreateContainer', Uint8Array.of(0xff, 0xff, 0xff));
+    expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeUndefined();
+    expect(gone.join()).toMatch(/^CreateContainer: read a message nri/);
+  });
+
   test('an end of our own caller is not the plugin’s fault', async () => {
     const { plugin, fake, gone } = await registered();
     const controller = new AbortController();
