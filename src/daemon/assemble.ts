@@ -212,6 +212,7 @@ async function runtimeDriver(
   nri: NriDriver | undefined,
 ): Promise<RuntimeDriver> {
   const bundles = createBundleWriter({
+    ownDevices: config.runtime.device_ownership_from_security_context,
     node: { hooks: new HookDirectories(config.runtime.hooks_dirs), cdi: new CdiRegistry(config.runtime.cdi_dirs) },
     layout, clock, log,
     apparmor: (await apparmor).apparmor,

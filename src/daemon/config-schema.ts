@@ -53,6 +53,8 @@ export interface Config {
     readonly cdi_dirs: readonly string[];
     /** Files of OCI hooks, a later directory over an earlier one. */
     readonly hooks_dirs: readonly string[];
+    /** Requested devices belong to the container's run_as_user and run_as_group. */
+    readonly device_ownership_from_security_context: boolean;
   };
   readonly network: {
     readonly config_dir: string;
@@ -115,7 +117,7 @@ export const defaultConfig: Config = {
   socket: '/run/troupe/troupe.sock',
   log: { level: 'info' },
   cgroup: { driver: 'cgroupfs', parent: '/troupe' },
-  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [] },
+  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [], device_ownership_from_security_context: false },
   network: {
     config_dir: '/etc/cni/net.d',
     plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
@@ -213,6 +215,7 @@ export const schema: Readonly<Record<string, Rule>> = {
       },
       cdi_dirs: { is: 'paths' },
       hooks_dirs: { is: 'paths' },
+      device_ownership_from_security_context: { is: 'yesOrNo' },
     },
   },
   network: {

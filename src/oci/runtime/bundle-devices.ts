@@ -12,6 +12,13 @@ import type { ResolvedDevice } from './spec/input.ts';
 /** In /dev, and the container's own business: the runtime makes them anew, or they are no devices. */
 const NOT_SHARED: ReadonlySet<string> = new Set(['pts', 'ptmx', 'shm', 'mqueue', 'fd', 'console', '.udev', '.lxc', '.lxd-mounts', 'hugepages']);
 
+export interface DevicePlace {
+  readonly onPath: OnPath;
+  readonly remote: ReadonlySet<string>;
+  /** Of the requested nodes in the container, in place of the host's. */
+  readonly owner: { readonly uid?: number; readonly gid?: number };
+}
+
 /**
  * The requested devices; for a privileged container all of the host's first. Throws `invalidRequest`. Directories in
  * `remote` (mount points of file systems that may not answer) are not searched: no device of this host is there.
@@ -19,8 +26,7 @@ const NOT_SHARED: ReadonlySet<string> = new Set(['pts', 'ptmx', 'shm', 'mqueue',
 export async function resolveDevices(
   devices: readonly Device[],
   isPrivileged: boolean,
-  onPath: OnPath,
-  remote: ReadonlySet<string>,
+  { onPath, remote, owner }: DevicePlace,
 ): Promise<readonly ResolvedDevice[]> {
   const byPath = new Map<string, ResolvedDevice>();
   const add = (device: ResolvedDevice): void => {
@@ -40,7 +46,7 @@ export async function resolveDevices(
         subject: 'devices.container_path',
       });
     }
-    for (const found of await onPath(from, `use device ${from}`, () => requested(from, to, permissions, remote))) add(found);
+    for (const found of await onPath(from, `use device ${from}`, () => requested(from, to, permissions, remote))) add({ ...found, ...owner });
   }
   return [...byPath.values()];
 }

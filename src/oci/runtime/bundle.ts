@@ -5,7 +5,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { BundleInput, PauseInput } from '../../actors/ports/runtime.ts';
-import type { Resources, SandboxSpec } from '../../actors/ports/specs.ts';
+import type { Resources, SandboxSpec, UserChoice } from '../../actors/ports/specs.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
@@ -21,6 +21,7 @@ import { bootId, processExists } from '../../host/process-identity.ts';
 import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './bundle-devices.ts';
+import type { DevicePlace } from './bundle-devices.ts';
 import { effectiveLogPath, prepareLog } from './bundle-log.ts';
 import { nodeEdits, withCdiDevices } from './bundle-edits.ts';
 import type { NodeEdits } from './bundle-edits.ts';
@@ -64,6 +65,8 @@ export interface BundleWriterOptions {
   readonly node: NodeEdits;
   /** Plugins that change a container's document before it is written; left out where there are none. */
   readonly adjust?: AdjustDocument;
+  /** Whether requested devices belong to the request's user and group; left out for the host's owners. */
+  readonly ownDevices?: boolean;
   /** Features of a handler; the name is as the request gave it, empty for the default. */
   handlerFeatures(handler: string): SpecHandler;
 }
@@ -113,7 +116,9 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
     sandbox: input.sandbox,
     image,
     user,
-    devices: await resolveDevices(spec.devices, spec.security.privileged && handler.privilegedWithoutHostDevices !== true, onPath, remoteMounts(mountInfo)),
+    devices: await resolveDevices(spec.devices, spec.security.privileged && handler.privilegedWithoutHostDevices !== true, {
+      onPath, remote: remoteMounts(mountInfo), owner: deviceOwner(options, spec.security.user),
+    }),
     localSeccomp: await localSeccomp(options, input, handler, onPath),
     mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })),
     paths: pathsOf(options, input),
@@ -207,6 +212,12 @@ function stopSignalOf({ spec, image, id }: BundleInput, log: Log): string {
   const name = number === undefined ? undefined : signalName(number);
   if (name === undefined) log.warn({ container: id, stopSignal: image.stopSignal }, "the image's stop signal is unknown, SIGTERM is used");
   return name ?? 'SIGTERM';
+}
+
+/** Both peers' setting of the same name: a device for a process that is not root, which could not open the host's. */
+function deviceOwner({ ownDevices }: BundleWriterOptions, { runAsUser: uid, runAsGroup: gid }: UserChoice): DevicePlace['owner'] {
+  if (ownDevices !== true) return {};
+  return { ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
 }
 
 /** Where a walk must not go in. */

@@ -5,7 +5,7 @@ import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { imageOf, layerOf } from '../../../scripts/support/image.ts';
 import {
-  CDIDeviceSchema, ContainerConfigSchema, LinuxContainerResourcesSchema, LinuxPodSandboxConfigSchema, LinuxSandboxSecurityContextSchema, MountSchema, NamespaceMode, NamespaceOptionSchema,
+  CDIDeviceSchema, ContainerConfigSchema, DeviceSchema, Int64ValueSchema, LinuxContainerResourcesSchema, LinuxPodSandboxConfigSchema, LinuxSandboxSecurityContextSchema, MountSchema, NamespaceMode, NamespaceOptionSchema,
   PodSandboxConfigSchema, SecurityProfile_ProfileType as ProfileType, SecurityProfileSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
@@ -41,6 +41,8 @@ interface Wish {
   readonly cdi?: readonly string[];
   readonly annotations?: Readonly<Record<string, string>>;
   readonly command?: readonly string[];
+  readonly devices?: readonly Fields<typeof DeviceSchema>[];
+  readonly runAs?: readonly [user: bigint, group: bigint];
 }
 
 let world: World;
@@ -50,7 +52,7 @@ let containers = 0;
 const pod = (name: string) => create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name), hostNetwork: true }));
 
 beforeAll(async () => {
-  const config = ['cdi_dirs = ["CDI"]', 'hooks_dirs = ["HOOKS"]'];
+  const config = ['cdi_dirs = ["CDI"]', 'hooks_dirs = ["HOOKS"]', 'device_ownership_from_security_context = true'];
   world = await makeWorld({
     name: 'field', network: 'host-only', images: new Map([['test/models:1', volumeImage], ['test/only:1', oneLayer]]),
     config: (directory) => ['[runtime]', ...config.map((line) => line.replace('CDI', join(directory, 'cdi')).replace('HOOKS', join(directory, 'hooks.d'))), '[runtime.rlimits.core]', 'soft = 7', 'hard = 8'].join('\n'),
@@ -71,6 +73,12 @@ async function createContainer(wish: Wish): Promise<string> {
   const filled = create(ContainerConfigSchema, {
     ...config, mounts: (wish.mounts ?? []).map((mount) => create(MountSchema, mount)), CDIDevices: (wish.cdi ?? []).map((name) => create(CDIDeviceSchema, { name })),
   });
+  filled.devices.push(...(wish.devices ?? []).map((device) => create(DeviceSchema, device)));
+  const security = filled.linux?.securityContext;
+  if (security !== undefined && wish.runAs !== undefined) {
+    security.runAsUser = create(Int64ValueSchema, { value: wish.runAs[0] });
+    security.runAsGroup = create(Int64ValueSchema, { value: wish.runAs[1] });
+  }
   if (filled.linux !== undefined && wish.limits !== undefined) filled.linux.resources = create(LinuxContainerResourcesSchema, { oomScoreAdj: 1000n, ...wish.limits });
   return (await world.client.runtime.createContainer({ podSandboxId: sandboxId, config: filled, sandboxConfig: pod('main') })).containerId;
 }
@@ -180,6 +188,12 @@ describe('devices, hooks and limits', () => {
     expect(await exec(id, 'tr "\\0" "\\n" < /proc/1/environ | grep CDI')).toBe('CDI_A=1\nCDI_B=1\n');
     await end(id);
     expect(await faultOf(createContainer({ cdi: ['v.com/dev=z'] }))).toMatchObject({ code: INVALID_ARGUMENT, message: expect.stringContaining('use CDI device v.com/dev=z: no usable CDI file') as string });
+  });
+
+  it('devices belong to the container’s user where that is configured', async () => {
+    const id = await run({ devices: [{ containerPath: '/dev/mine', hostPath: '/dev/zero', permissions: 'r' }], runAs: [1000n, 2000n] });
+    expect(await exec(id, 'stat -c "%u:%g %t:%T" /dev/mine; head -c 2 /dev/mine | wc -c')).toBe('1000:2000 1:5\n2\n');
+    await end(id);
   });
 
   it('hooks for those containers that they are for', async () => {

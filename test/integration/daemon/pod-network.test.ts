@@ -102,7 +102,8 @@ describe('rates', () => {
   it('hold on the way to the pod and on the way from it', () => {
     const netns = join(world.instance.state, 'ns', podSandboxId, 'net');
     const [{ link_index: index = 0 } = {}] = JSON.parse(spawnSync('nsenter', [`--net=${netns}`, 'ip', '-j', 'link', 'show', 'eth0'], { encoding: 'utf8' }).stdout) as { link_index?: number }[];
-    const [{ ifname = '' } = {}] = (JSON.parse(spawnSync('ip', ['-j', 'link'], { encoding: 'utf8' }).stdout) as { ifindex: number; ifname: string }[]).filter(({ ifindex }) => ifindex === index);
+    const links = JSON.parse(spawnSync('ip', ['-j', 'link'], { encoding: 'utf8' }).stdout) as { ifindex: number; ifname: string }[];
+    const ifname = links.find(({ ifindex }) => ifindex === index)?.ifname ?? 'none';
     const rules = (...words: readonly string[]): string => spawnSync('tc', [...words, 'dev', ifname], { encoding: 'utf8' }).stdout;
     expect(rules('qdisc', 'show')).toMatch(/qdisc tbf .* rate 10Mbit /u);
     // what comes from the pod is sent through a device of its own, where it can be held back
