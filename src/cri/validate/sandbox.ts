@@ -90,6 +90,8 @@ function cgroupParent(field: string, value: string, policy: HostPolicy): string 
   const isSlice = trimmed.endsWith('.slice');
   if (policy.cgroupDriver === 'systemd') {
     if (!isSlice) refuse(field, `${quoted(value)} is no slice, but the cgroup driver is systemd`);
+    // systemd.slice(5): a dash separates levels
+    if (!/^(?:-|[^-]+(?:-[^-]+)*)\.slice$/u.test(parts.at(-1) ?? '')) refuse(field, `${quoted(value)} is no slice: a dash can stand neither first, nor last, nor twice`);
     return trimmed;
   }
   if (isSlice) refuse(field, `${quoted(value)} is a systemd slice, but the cgroup driver is cgroupfs`);

@@ -211,7 +211,10 @@ describe('every other field of a pod that can be wrong', () => {
       ['runSandbox', { cgroupParent: '/test.slice' }],
       ['runSandbox', { cgroupParent: 'kubepods-burstable.slice' }],
     ]);
-    expect((await fails(rpc, { config: parent('/kubepods/pod1') })).message).toContain('config.linux.cgroup_parent');
+    for (const value of ['/kubepods/pod1', 'a--b.slice', '-a.slice', '/a.slice/a-.slice', '.slice']) {
+      expect((await fails(rpc, { config: parent(value) })).message, value).toContain('config.linux.cgroup_parent');
+    }
+    await send(rpc, { config: parent('-.slice') });
   });
 
   test('a message repeats no more of a value than helps', async () => {
