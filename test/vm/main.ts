@@ -1,4 +1,4 @@
-// `sudo npm run test:vm [-- --only PART] [--keep]`: a Debian guest with systemd, cgroup v2 alone and AppArmor, under QEMU. It runs the
+// `sudo npm run test:vm [-- --only PART,…] [--keep]`: a Debian guest with systemd, cgroup v2 alone and AppArmor, under QEMU. It runs the
 // tests of test/vm/guest on the checkout as it is now, reboots in the middle, and ends. Prints each test by name, and as the
 // last line `N passed, N failed`. Nothing is left but the cache.
 import { mkdir, mkdtemp, readFile, readdir, rm } from 'node:fs/promises';

@@ -18,7 +18,7 @@ export interface GuestRun {
   readonly directory: string;
   /** ms until it is killed. */
   readonly timeoutMs: number;
-  /** Name of the one part to run; all when left out. */
+  /** Names of the parts to run, with commas; all when left out. */
   readonly only?: string | undefined;
   /** What the job prints, as it prints it. */
   readonly onOutput: (text: string) => void;

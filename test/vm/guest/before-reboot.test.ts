@@ -1,12 +1,13 @@
 // What the second boot finds: pods in every state.
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { untilTermed } from '../../e2e/support/pods.ts';
-import { Node, recall, remember, startTroupe } from './node.ts';
+import { Node, remember, startWithImage } from './node.ts';
 
 let node: Node;
 beforeAll(async () => {
-  await startTroupe('restart');
-  node = new Node(await recall<string>('image'));
+  const image = await startWithImage();
+  await remember('image', image);
+  node = new Node(image);
 });
 afterAll(() => node.close());
 

@@ -79,9 +79,10 @@ async function main(): Promise<number> {
   const isSecond = existsSync(MARK);
   if (!isSecond) await makeNode();
   const only = /troupe\.only=(\S+)/u.exec(await readFile('/proc/cmdline', 'utf8'))?.[1];
-  const parts = (isSecond ? secondBoot : firstBoot).filter(({ name }) => only === undefined || name === only);
+  const isWanted = ({ name }: Part): boolean => only === undefined || only.split(',').includes(name);
+  const parts = (isSecond ? secondBoot : firstBoot).filter(isWanted);
   for (const [at, part] of parts.entries()) await runPart(at + (isSecond ? 100 : 1), part);
-  if (!isSecond && only === undefined) {
+  if (!isSecond && secondBoot.some(isWanted)) {
     await writeFile(MARK, '');
     return REBOOT;
   }

@@ -4,9 +4,12 @@ import { readFileSync } from 'node:fs';
 import { copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
+import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
+import { staticBusybox } from '../../support/tools/debian.ts';
 import { type ContainerConfig, containerConfig, type SandboxConfig, sandboxConfig } from '../../e2e/support/pods.ts';
 import { ContainerState, type LinuxContainerConfigSchema, type LinuxPodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 
@@ -41,11 +44,6 @@ export async function makeNode(): Promise<void> {
 export async function configure(driver: 'systemd' | 'cgroupfs', more = ''): Promise<void> {
   await mkdir('/etc/troupe', { recursive: true });
   await writeFile(CONFIG, `[log]\nlevel = "debug"\n[cgroup]\ndriver = "${driver}"\n[runtime.handlers.crun]\npath = "crun"\n${more}`);
-}
-
-/** Where the registry's address is made known to troupe, which reads it at its start. */
-export async function allowRegistry(address: string): Promise<void> {
-  await writeFile('/etc/containers/registries.conf.d/vm.conf', `[[registry]]\nlocation = "${address}"\ninsecure = true\n`);
 }
 
 export const systemctl = async (...args: readonly string[]): Promise<string> => (await runOrThrow(['systemctl', ...args], { timeoutMs: 300_000 })).trim();
@@ -151,9 +149,9 @@ export class Node {
   }
 }
 
-/** Starts the service and waits until it serves. */
-export async function startTroupe(verb: 'start' | 'restart' = 'start'): Promise<void> {
-  const { code, stderr } = await run(['systemctl', verb, 'troupe'], { timeoutMs: 300_000 });
+/** Starts the service, anew if it runs, and waits until it serves. */
+export async function startTroupe(): Promise<void> {
+  const { code, stderr } = await run(['systemctl', 'restart', 'troupe'], { timeoutMs: 300_000 });
   if (code !== 0) throw new Error(`${stderr}\n${await journal()}`);
   await served();
 }
@@ -168,6 +166,20 @@ export async function served(): Promise<void> {
     await until(async () => await client.runtime.listPodSandbox({}, { deadlineMs: 5_000 }).then(() => true, () => false));
   } finally {
     client.close();
+  }
+}
+
+/** Starts the service and has it pull a busybox, from a registry that is gone afterwards; what PullImage answered. */
+export async function startWithImage(): Promise<string> {
+  const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())]]));
+  await writeFile('/etc/containers/registries.conf.d/vm.conf', `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`);
+  await startTroupe();
+  const client = criClient(SOCKET);
+  try {
+    return (await client.image.pullImage({ image: { image: `${registry.address}/test/busybox:1` } })).imageRef;
+  } finally {
+    client.close();
+    await registry.stop();
   }
 }
 

@@ -2,33 +2,19 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
-import { startTinyRegistry, type TinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { CgroupDriver, ContainerState, NamespaceMode, SecurityProfile_ProfileType as Profile } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilTermed } from '../../e2e/support/pods.ts';
 import { run, runOrThrow } from '../../support/run.ts';
-import { staticBusybox } from '../../support/tools/debian.ts';
-import { allowRegistry, cgroupOf, check, configure, control, Node, ownUnits, remember, served, sliceOf, startTroupe, systemctl, until } from './node.ts';
+import { cgroupOf, check, configure, control, Node, ownUnits, served, sliceOf, startTroupe, startWithImage, systemctl, until } from './node.ts';
 
 const MIB = 1024 * 1024;
-let registry: TinyRegistry;
 let node: Node;
 
 beforeAll(async () => {
-  registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())]]));
-  await allowRegistry(registry.address);
-  await startTroupe();
-  node = new Node('');
-  const { imageRef } = await node.client.image.pullImage({ image: { image: `${registry.address}/test/busybox:1` } });
-  node.close();
-  node = new Node(imageRef);
-  await remember('image', imageRef);
+  node = new Node(await startWithImage());
 });
 
-afterAll(async () => {
-  node.close();
-  await registry.stop();
-});
+afterAll(() => node.close());
 
 // a test that fails must not fail the next
 afterEach(async () => await node.removeAll());
@@ -171,7 +157,7 @@ describe('a restart of the service', () => {
     const pod = await node.runPod('restart');
     const id = await node.start(pod, 'main', untilTermed(5));
     const pid = await node.pid(id);
-    await startTroupe('restart');
+    await startTroupe();
     expect(await node.pid(id)).toBe(pid);
     await runOrThrow(['systemctl', 'kill', '--signal=KILL', 'troupe']);
     // RestartSec of the unit
@@ -190,7 +176,7 @@ describe('a restart of the service', () => {
     const before = await node.runPod('changing');
     const old = await node.start(before, 'main', untilTermed(6));
     await configure('cgroupfs');
-    await startTroupe('restart');
+    await startTroupe();
     const second = await node.start(before, 'second', untilTermed(0));
     expect(cgroupOf(await node.pid(second))).toBe(`${sliceOf('changing')}/troupe-${second}.scope/container`);
     const after = await node.runPod('changed', { cgroupParent: '/vm-test' });
@@ -200,7 +186,7 @@ describe('a restart of the service', () => {
     const hog = await node.start(after, 'hog', HOG, limits(BigInt(24 * MIB)));
     expect(await node.ended(hog)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
     await configure('systemd');
-    await startTroupe('restart');
+    await startTroupe();
     for (const [containerId, exitCode] of [[old, 6], [id, 7]] as const) {
       await node.client.runtime.stopContainer({ containerId, timeout: 10n });
       expect((await node.status(containerId)).exitCode).toBe(exitCode);
