@@ -34,6 +34,8 @@ export interface CriStream<T> extends AsyncIterable<T> {
 export interface CallOptions {
   /** ms until the client gives up; 120 s, the kubelet's default, when not said. */
   readonly deadlineMs?: number;
+  /** Cancels the call when it aborts, as a client does that goes away. */
+  readonly signal?: AbortSignal;
 }
 
 export interface CriClient {
@@ -105,7 +107,7 @@ function isUnary(method: DescMethod): method is DescMethodUnary {
 
 function call(channel: Client, service: string, method: DescMethodUnary, request: object, options: CallOptions): Promise<object> {
   return new Promise((resolve, reject) => {
-    channel.makeUnaryRequest(
+    const started = channel.makeUnaryRequest(
       `/${service}/${method.name}`,
       (message: object) => Buffer.from(toBinary(method.input, create(method.input, message as never))),
       (bytes: Buffer) => fromBinary(method.output, bytes),
@@ -118,5 +120,6 @@ function call(channel: Client, service: string, method: DescMethodUnary, request
         else resolve(answer);
       },
     );
+    options.signal?.addEventListener('abort', () => started.cancel(), { once: true });
   });
 }

@@ -1,0 +1,77 @@
+// Runs groups of rows on a stage.
+import { type Group, type Row, Skip } from './row.ts';
+import type { Stage } from './stage.ts';
+import { Trial } from './trial.ts';
+
+export type Outcome = 'passed' | 'failed' | 'skipped';
+
+export interface Result {
+  readonly group: string;
+  readonly subject: string;
+  readonly claim: string;
+  readonly handler: string;
+  readonly outcome: Outcome;
+  /** Why it failed or was skipped. */
+  readonly reason: string;
+  readonly ms: number;
+}
+
+/** Rows at once: most of a row is waiting for the runtime. */
+const AT_ONCE = 4;
+/** ms for one row; the longest holds a grace of two seconds. */
+const ROW_MS = 60_000;
+
+export type OnResult = (result: Result) => void;
+
+export async function runGroups(stage: Stage, groups: readonly Group[], onResult: OnResult): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const group of groups) {
+    const found = await runRows(stage, group);
+    results.push(...found);
+    found.forEach(onResult);
+  }
+  return results;
+}
+
+/** In the table's order, whichever ends first. */
+async function runRows(stage: Stage, group: Group): Promise<Result[]> {
+  const results: Result[] = [];
+  const waiting = group.rows.entries();
+  const work = async (): Promise<void> => {
+    for (const [at, row] of waiting) results[at] = await runRow(stage, group.title, row);
+  };
+  await Promise.all(Array.from({ length: group.alone === true ? 1 : AT_ONCE }, work));
+  return results;
+}
+
+async function runRow(stage: Stage, group: string, { subject, claim, check }: Row): Promise<Result> {
+  const startedAt = performance.now();
+  const trial = new Trial(stage);
+  const result = (outcome: Outcome, reason: string): Result => ({ group, subject, claim, handler: stage.handler, outcome, reason, ms: Math.round(performance.now() - startedAt) });
+  let failure: unknown;
+  try {
+    await within(check(trial));
+  } catch (error) {
+    failure = error;
+  }
+  try {
+    await within(trial.end());
+  } catch (error) {
+    failure ??= error;
+  }
+  if (failure === undefined) return result('passed', '');
+  const reason = failure instanceof Error ? failure.message : JSON.stringify(failure);
+  return result(failure instanceof Skip ? 'skipped' : 'failed', reason);
+}
+
+async function within(work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`no end within ${ROW_MS} ms`)), ROW_MS);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,26 @@
+// An instance of our own for the table: the daemon, the registry with the images, the handlers that are on this machine.
+import { existsSync } from 'node:fs';
+import { makeWorld, type World } from '../e2e/support/world.ts';
+import { runc14 } from '../support/tools/go-tools.ts';
+import { conformanceImages } from './images.ts';
+
+const CRUN = '/usr/bin/crun';
+
+export interface ConformanceWorld {
+  readonly world: World;
+  /** The default one first. */
+  readonly handlers: readonly string[];
+}
+
+/** Needs root. */
+export async function conformanceWorld(): Promise<ConformanceWorld> {
+  const hasCrun = existsSync(CRUN);
+  const world = await makeWorld({
+    name: 'conf',
+    images: conformanceImages(),
+    // Debian's runc has no user namespaces with id-mapped root file systems
+    runtimePath: await runc14(),
+    ...(hasCrun ? { handlers: { crun: CRUN } } : {}),
+  });
+  return { world, handlers: hasCrun ? ['', 'crun'] : [''] };
+}
