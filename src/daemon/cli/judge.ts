@@ -115,6 +115,7 @@ function ofEndedContainer({ machine, records }: Evidence, facts: ContainerFacts)
   const object = `container ${spec.key.name}`;
   const found: Finding[] = [];
   if (rootfsMounts(machine, id) > 0) found.push(finding('I1', object, id, 'it has ended, its root file system is still mounted'));
+  if (machine.mounts.some((mount) => mount.path.includes(`/containers/${id}/volumes/`))) found.push(finding('I1', object, id, 'it has ended, an image that it had as a volume is still mounted'));
   const parent = records.ledger.sandboxes.get(spec.key.sandboxId)?.intent.spec.cgroupParent ?? '';
   const cgroup = machine.cgroups.some(({ path }) => containerCgroup(parent, id).startsWith(path));
   const left = machine.processes.filter((process) => process.id === id);

@@ -1,4 +1,5 @@
 // Fields of containers through the running daemon's socket: what the process inside and ContainerStatus tell of them.
+import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
@@ -167,6 +168,10 @@ describe('images as volumes', () => {
     expect(await faultOf(world.client.image.removeImage({ image: { image: models } }))).toMatchObject({ code: FAILED_PRECONDITION, message: expect.stringContaining(id) as string });
     const mounts = (): number => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(`/containers/${id}/volumes/`)).length;
     expect(mounts()).toBe(1);
+    // whose mounts these are stands in no other place than in their path
+    const check = spawnSync(world.instance.argv[0], ['check', ...world.instance.argv.slice(2)], { encoding: 'utf8' });
+    expect(check.stdout + check.stderr).not.toContain('/volumes/');
+    expect([check.status, check.stderr]).toEqual([0, '']);
     await world.instance.kill();
     await world.instance.start();
     expect(await faultOf(world.client.image.removeImage({ image: { image: models } }))).toMatchObject({ code: FAILED_PRECONDITION });

@@ -95,6 +95,8 @@ describe('I1, I10: what a record says is there is there', () => {
     const records: readonly JournalRecord[] = [...RECORDS, { type: 'container.exited', id: APP, exit, startedAtNs: 300n }];
     const live = actors(APP, 'exited', true);
     expect(told({ records, live, machine: { mounts: [], processes: [] } })).toEqual([]);
+    const volume = { path: `/var/lib/troupe/containers/${APP}/volumes/${'7'.repeat(64)}`, id: APP };
+    expect(told({ records, live, machine: { mounts: [volume], processes: [] } })).toEqual(['I1 container nginx: it has ended, an image that it had as a volume is still mounted']);
     expect(told({ records, live, machine: { processes: [monitor] } })).toEqual([
       'I1 container nginx: it has ended, its root file system is still mounted',
       'I10 process 50: container nginx has ended, its process 50 (conmon) lives in its cgroup',
