@@ -1,5 +1,5 @@
 /** Places in the image: those on which the request's mounts lie (a file cannot be mounted on a directory, nor the other way), and its volumes. */
-import { stat } from 'node:fs/promises';
+import { lstat, stat } from 'node:fs/promises';
 import { fstat } from 'node:fs';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
@@ -23,6 +23,7 @@ const OURS = ['/dev', '/proc', '/sys'];
  * of the kernel. A place that the image does not have is made by the runtime, and one in another mount is not looked at.
  */
 export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount[], onPath: OnPath): Promise<void> {
+  await checkOurs(rootfs);
   const places = mounts.map(({ mount }) => containerPath(mount));
   const isCovered = (place: string): boolean => [...OURS, ...places].some((other) => place.startsWith(`${other}/`));
   await Promise.all(
@@ -38,6 +39,19 @@ export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount
       fail('invalidRequest', `${attempted}: the source is ${is}, but the image has ${on} there`, { subject: 'mounts.container_path' });
     }),
   );
+}
+
+/**
+ * Runtimes make /dev/fd and its like by a plain path below the root file system, before that is the process's root: where an
+ * image has a link in place of /dev, they make them on the host (seen with runc 1.1.5; S07, S39).
+ */
+async function checkOurs(rootfs: string): Promise<void> {
+  for (const place of OURS) {
+    const found = await lstat(posix.join(rootfs, place)).catch((error: unknown) => {
+      if (codeOf(error) !== 'ENOENT') throw error;
+    });
+    if (found !== undefined && !found.isDirectory()) fail('invalidRequest', `mount ${place}: the image has a link or a file in its place`, { subject: 'image' });
+  }
 }
 
 /** An image's VOLUMEs as directories in the container, as CRI-O's default has them: programs expect the place to be there (S20). */

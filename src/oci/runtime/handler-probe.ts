@@ -10,6 +10,7 @@ import { probeShim } from '../shim/probe.ts';
 import { nothingProbed } from './handlers.ts';
 import type { HandlerConfig, ProbeResult } from './handlers.ts';
 import { hybridControllers, writeStandIn } from './hide-unified.ts';
+import { knownFlaws } from './known-flaws.ts';
 
 export interface ProbeOptions {
   readonly clock: ClockPort;
@@ -38,7 +39,7 @@ export async function probeHandler(handler: HandlerConfig, options: ProbeOptions
     const help = await ask(handler, options, 'exec', '--help');
     // the words of runc's help; crun has an option of that name with another meaning
     const execCgroup = help.text.includes('--cgroup') && help.text.includes('[<controller>:]<cgroup>');
-    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : ''), execCgroup, ...standIn };
+    return { ready: true, reason: '', ...parseFeatures(features.exitCode === 0 ? features.text : ''), execCgroup, ...standIn, flaws: knownFlaws(version.text) };
   } catch (error) {
     return no(toFault(error).message);
   }

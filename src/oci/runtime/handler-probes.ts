@@ -39,8 +39,11 @@ export class HandlerProbes {
   async #probeOne(handler: Handler, userNamespaces: Promise<boolean>): Promise<void> {
     const { table, layout, log } = this.#parts;
     const mark = await programMark(handler);
-    const found = await probeHandler(handler, { ...this.#parts, standInDir: join(layout.root, 'stand-ins') });
+    const { flaws = [], ...found } = await probeHandler(handler, { ...this.#parts, standInDir: join(layout.root, 'stand-ins') });
     const result = { ...found, userNamespaces: found.userNamespaces && (await userNamespaces) };
+    if (flaws.length > 0) {
+      log.warn({ handler: handler.name, path: handler.path, flaws }, 'a runtime has flaws by its version through which containers get out, unless its distribution has mended them under the old number');
+    }
     table.set(handler.name, result);
     if (mark === undefined) return;
     await keepProbe(layout.handlersDir, handler, mark, result).catch((error: unknown) =>

@@ -50,6 +50,8 @@ export interface ProbeResult {
   readonly execCgroup: boolean;
   /** A program that is to be called in the runtime's place; undefined for none. */
   readonly standIn?: string;
+  /** What its version is known for; not kept for a later start, which probes again. */
+  readonly flaws?: readonly string[];
 }
 
 export const nothingProbed = { recursiveReadOnlyMounts: false, userNamespaces: false, execCgroup: false };

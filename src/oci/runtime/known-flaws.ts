@@ -1,0 +1,57 @@
+/**
+ * Ways out of a container that are a runtime's to close, by the versions that closed them (S36 to S43). Nothing that we put
+ * into a document helps against them. Pure.
+ */
+
+interface Flaw {
+  readonly program: 'runc' | 'crun';
+  readonly name: string;
+  /** The first version of each series that has the fix, oldest first; series after the last one have it, too. */
+  readonly fixedIn: readonly string[];
+}
+
+/** From the advisories of both projects. */
+const FLAWS: readonly Flaw[] = [
+  { program: 'runc', name: 'CVE-2019-5736 (the host’s runc is overwritten)', fixedIn: ['1.0.0-rc7'] },
+  { program: 'runc', name: 'CVE-2021-30465 (mounts by a link that is swapped)', fixedIn: ['1.0.0-rc95'] },
+  { program: 'runc', name: 'CVE-2022-29162 (inheritable capabilities)', fixedIn: ['1.1.2'] },
+  { program: 'runc', name: 'CVE-2023-27561, CVE-2023-28642 (a volume over /proc)', fixedIn: ['1.1.5'] },
+  { program: 'runc', name: 'CVE-2024-21626 (a directory of the host as working directory)', fixedIn: ['1.1.12'] },
+  { program: 'runc', name: 'CVE-2024-45310 (files made on the host by a race of mounts)', fixedIn: ['1.1.14', '1.2.0-rc3'] },
+  { program: 'runc', name: 'CVE-2025-31133 (masked paths by a swapped /dev/null)', fixedIn: ['1.2.8', '1.3.3', '1.4.0-rc.3'] },
+  { program: 'runc', name: 'CVE-2025-52565 (a mount by /dev/console)', fixedIn: ['1.2.8', '1.3.3', '1.4.0-rc.3'] },
+  { program: 'runc', name: 'CVE-2025-52881 (writes to /proc led elsewhere)', fixedIn: ['1.2.8', '1.3.3', '1.4.0-rc.3'] },
+  { program: 'crun', name: 'CVE-2022-27650 (inheritable capabilities)', fixedIn: ['1.4.4'] },
+];
+
+/** Words such as `runc 1.1.5 has CVE-…`, for each flaw that a program of this `--version` has by its number. */
+export function knownFlaws(versionText: string): readonly string[] {
+  const [, program, number] = /^(runc|crun) version (\S+)/mu.exec(versionText) ?? [];
+  const version = number === undefined ? undefined : parse(number);
+  if (program === undefined || number === undefined || version === undefined) return [];
+  return FLAWS.filter((flaw) => flaw.program === program && !hasFix(version, flaw.fixedIn.flatMap((one) => parse(one) ?? []))).map(
+    ({ name }) => `${program} ${number} has ${name}`,
+  );
+}
+
+interface Version {
+  /** Major and minor, patch, candidate; a release counts as a candidate above all. */
+  readonly series: number;
+  readonly patch: number;
+  readonly candidate: number;
+}
+
+const RELEASE = Number.MAX_SAFE_INTEGER;
+
+/** `1.1.5+ds1`, `1.4.0-rc.3`, `1.0.0-rc95+dev`; undefined for another form. */
+function parse(text: string): Version | undefined {
+  const [, major, minor, patch, candidate] = /^(\d{1,4})\.(\d{1,4})(?:\.(\d{1,6}))?(?:-rc\.?(\d{1,4}))?/u.exec(text) ?? [];
+  if (major === undefined || minor === undefined) return undefined;
+  return { series: Number(major) * 10_000 + Number(minor), patch: Number(patch ?? 0), candidate: candidate === undefined ? RELEASE : Number(candidate) };
+}
+
+function hasFix(version: Version, fixes: readonly Version[]): boolean {
+  const ofSeries = fixes.find(({ series }) => series === version.series);
+  if (ofSeries === undefined) return version.series > Math.max(...fixes.map(({ series }) => series));
+  return version.patch > ofSeries.patch || (version.patch === ofSeries.patch && version.candidate >= ofSeries.candidate);
+}
