@@ -9,6 +9,7 @@ import {
   CDIDeviceSchema, ContainerConfigSchema, DeviceSchema, Int64ValueSchema, LinuxContainerResourcesSchema, LinuxPodSandboxConfigSchema, LinuxSandboxSecurityContextSchema, MountSchema, NamespaceMode, NamespaceOptionSchema,
   PodSandboxConfigSchema, SecurityProfile_ProfileType as ProfileType, SecurityProfileSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { detectCgroups } from '../../../src/host/cgroup-layout.ts';
 import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
@@ -35,6 +36,9 @@ const volumeImage = imageOf({}, [
   ]),
 ]);
 const oneLayer = imageOf({}, [layerOf([{ type: 'file', path: 'only', mode: 0o644, content: 'only\n' }])]);
+
+const MIB = 1024n * 1024n;
+const cgroups = await detectCgroups();
 
 interface Wish {
   readonly mounts?: readonly Fields<typeof MountSchema>[];
@@ -209,6 +213,21 @@ describe('devices, hooks and limits', () => {
     expect(() => readFileSync(seen)).toThrow('ENOENT');
     const id = await createContainer({ annotations: { 'hook/wanted': 'yes' } });
     expect(JSON.parse(readFileSync(seen, 'utf8'))).toMatchObject({ id });
+    await end(id);
+  });
+
+  it('memory, swap and CPUs are limited as asked, and ContainerStatus says so', async () => {
+    const limits = { memoryLimitInBytes: 64n * MIB, memorySwapLimitInBytes: 96n * MIB, cpusetCpus: '0', cpusetMems: '0' };
+    const id = await run({ limits });
+    const files = cgroups.version === 2
+      ? 'memory.max memory.swap.max cpuset.cpus cpuset.mems'
+      : 'memory/memory.limit_in_bytes memory/memory.memsw.limit_in_bytes cpuset/cpuset.cpus cpuset/cpuset.mems';
+    // where swap is not accounted for, it cannot be limited, and the file is not there
+    const swap = cgroups.version === 2 ? 32n * MIB : 96n * MIB;
+    const said = (await exec(id, `cd /sys/fs/cgroup; for file in ${files}; do if test -e $file; then cat $file; else echo none; fi; done`)).trim().split('\n');
+    expect([said[0], ['none', String(swap)].includes(said[1] ?? ''), said[2], said[3]]).toEqual([String(64n * MIB), true, '0', '0']);
+    const { status } = await world.client.runtime.containerStatus({ containerId: id });
+    expect(status?.resources?.linux).toMatchObject(limits);
     await end(id);
   });
 

@@ -66,8 +66,8 @@ function variables(fields: Fields, name: string): readonly string[] {
   return at < 0 ? list : fields.refuse(`${name}[${at}]`, 'is not of the form NAME=value');
 }
 
-function absolute(fields: Fields, name: string, absent?: string): string {
-  const path = fields.text(name, absent ?? '', nodeFileLimits.pathBytes);
+function absolute(fields: Fields, name: string): string {
+  const path = fields.text(name, '', nodeFileLimits.pathBytes);
   if (!posix.isAbsolute(path) || path.split('/').includes('..')) fields.refuse(name, 'is not an absolute path without ..');
   const clean = posix.normalize(path);
   return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean;
