@@ -4,6 +4,7 @@
  * daemon that is killed in between reads it at its next start. A shim keeps the code until its task is deleted.
  */
 import { rename, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { FaultError, toFault } from '../../base/fault.ts';
 import { driverLimits, shimLimits } from '../../base/limits.ts';
@@ -103,9 +104,11 @@ export class ShimExits {
 
   /** The exit file, whole or not at all; one that is there was first. */
   async tell(id: ContainerId, { exitCode, atNs }: ShimExit): Promise<void> {
-    const path = this.#parts.layout.exitFile(id);
+    const { layout } = this.#parts;
+    const path = layout.exitFile(id);
     if (await exists(path)) return;
-    const unfinished = `${path}.shim`;
+    // beside the bundle, with which it goes when we are killed in between
+    const unfinished = join(layout.containerDir(id), 'exit.new');
     await writeFile(unfinished, String(exitCode), { mode: 0o600 });
     // the time of the exit is the file's
     const seconds = Number(atNs) / 1e9;

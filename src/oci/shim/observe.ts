@@ -30,9 +30,16 @@ export interface ObserveShims {
 export async function withShims(observe: ObserveShims, { containers, pauses }: Observed): Promise<Observed> {
   const [told, tasks] = await Promise.all([
     Promise.all(containers.map((facts) => containerOf(observe, facts))),
-    Promise.all(pauses.map(async (facts) => ({ ...facts, process: facts.process ?? (await runningTask(observe.parts, facts.id)) }))),
+    Promise.all(pauses.map((facts) => pauseOf(observe, facts))),
   ]);
   return { containers: told, pauses: tasks };
+}
+
+async function pauseOf({ parts, shims }: ObserveShims, facts: PauseFacts): Promise<PauseFacts> {
+  const process = facts.process ?? (await runningTask(parts, facts.id));
+  // its log is read again, also in a pod without containers
+  if (process !== undefined) await shims.find(facts.id).catch((thrown: unknown) => parts.log.warn({ sandbox: facts.id, fault: toFault(thrown) }, 'a shim does not answer'));
+  return { ...facts, process };
 }
 
 async function containerOf({ parts, shims, exits, readExit }: ObserveShims, facts: RuntimeFacts): Promise<RuntimeFacts> {

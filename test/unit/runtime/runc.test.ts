@@ -4,6 +4,7 @@ import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
 import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts';
 import { parseFeatures } from '../../../src/oci/runtime/handler-probe.ts';
+import { parseNotedState } from '../../../src/oci/runtime/foreign-state.ts';
 import { parseHandlerRecord } from '../../../src/oci/runtime/handler-records.ts';
 import { HandlerTable } from '../../../src/oci/runtime/handlers.ts';
 import { workingSetBytes } from '../../../src/oci/runtime/driver-update.ts';
@@ -188,6 +189,15 @@ describe('runtime handlers', () => {
       expect(parseHandlerRecord(JSON.stringify({ ...record, ...wrong }))).toBeUndefined();
     }
     expect(parseHandlerRecord('{')).toBeUndefined();
+  });
+
+  it('that keep their state in a form of their own are known by what they told; a note that is damaged is none', () => {
+    const noted = { pid: 4711, startTicks: 99, started: true };
+    expect(parseNotedState(JSON.stringify(noted))).toEqual(noted);
+    for (const wrong of [{ pid: 1 }, { pid: '4711' }, { startTicks: 0.5 }, { started: 'yes' }]) {
+      expect(parseNotedState(JSON.stringify({ ...noted, ...wrong }))).toBeUndefined();
+    }
+    for (const text of ['', '{', 'null', '5']) expect(parseNotedState(text)).toBeUndefined();
   });
 
   it('let annotations through by whole name or by beginning, ours never replaced (S05)', () => {
