@@ -1,11 +1,12 @@
 /** What plugins, one after the other, make of a container that is being created. */
 import { fail } from '../base/fault.ts';
 import type { ContainerId } from '../base/ids.ts';
+import { mergeResources } from '../actors/ports/resources.ts';
 import type { Resources } from '../actors/ports/specs.ts';
 import type { ContainerAdjustment, CreateContainerResponse } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { amend } from './amend.ts';
-import { changeOf, over } from './limits.ts';
+import { changeOf } from './limits.ts';
 import { Owners, claimsOf } from './owners.ts';
 import { Updates } from './updates.ts';
 
@@ -61,7 +62,7 @@ export class Creation {
   }
 
   #limit(change: Resources): void {
-    this.limits = over(this.limits, change);
+    this.limits = mergeResources(this.limits, change);
     const { linux } = this.document;
     const { memory, cpu, ...rest } = this.#input.limitsOf(this.limits);
     this.document = {

@@ -4,6 +4,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
 import type { ExitFact } from '../actors/ports/journal.ts';
 import type { ContainerNews, NriContainer, NriNode, NriPlugin, NriPod, NriPort, PodNews } from '../actors/ports/nri.ts';
+import { mergeResources } from '../actors/ports/resources.ts';
 import type { BundleInput } from '../actors/ports/runtime.ts';
 import type { Resources } from '../actors/ports/specs.ts';
 import { Semaphore } from '../base/bounded.ts';
@@ -18,7 +19,7 @@ import { Creation } from './creation.ts';
 import { containerMessage, podMessage } from './facts.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
 import { Known } from './known.ts';
-import { limitsMessage, over } from './limits.ts';
+import { limitsMessage } from './limits.ts';
 import { Members } from './members.ts';
 import { merged } from './merged.ts';
 import { CONTAINER_NEWS, POD_NEWS, REFUSABLE } from './news.ts';
@@ -145,7 +146,7 @@ export class NriDriver implements NriPort {
 
   async updateContainer(id: ContainerId, change: Resources, fx: EffectContext): Promise<Resources> {
     const updates = new Updates();
-    const wanted = (): Resources => over(change, updates.changeOf(id));
+    const wanted = (): Resources => mergeResources(change, updates.changeOf(id));
     await this.#inTurn(fx, async () => {
       const about = await this.#aboutOf(id);
       if (about === undefined) return;

@@ -52,28 +52,6 @@ export function fixedLimits({ memory, cpu, pids, devices, blockioClass, rdtClass
   return Object.keys(named).filter((name) => named[name] !== undefined);
 }
 
-/**
- * One wish over another. A new memory limit that says nothing of swap leaves none, as NRI's other runtimes have it: the
- * total is the limit then.
- */
-export function over(old: Resources, change: Resources): Resources {
-  const pages = new Map(old.hugepageLimits.map((limit) => [limit.pageSize, limit]));
-  for (const limit of change.hugepageLimits) pages.set(limit.pageSize, limit);
-  const hasMemory = change.memoryLimitBytes !== undefined;
-  return {
-    cpuPeriod: change.cpuPeriod ?? old.cpuPeriod,
-    cpuQuota: change.cpuQuota ?? old.cpuQuota,
-    cpuShares: change.cpuShares ?? old.cpuShares,
-    memoryLimitBytes: change.memoryLimitBytes ?? old.memoryLimitBytes,
-    memorySwapLimitBytes: change.memorySwapLimitBytes ?? (hasMemory ? change.memoryLimitBytes : old.memorySwapLimitBytes),
-    oomScoreAdj: old.oomScoreAdj,
-    cpusetCpus: change.cpusetCpus === '' ? old.cpusetCpus : change.cpusetCpus,
-    cpusetMems: change.cpusetMems === '' ? old.cpusetMems : change.cpusetMems,
-    hugepageLimits: [...pages.values()],
-    unified: { ...old.unified, ...change.unified },
-  };
-}
-
 /** Limits as a plugin is told them. */
 export function limitsMessage(resources: Resources): MessageInitShape<typeof LinuxResourcesSchema> {
   const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes, memorySwapLimitBytes, cpusetCpus, cpusetMems } = resources;

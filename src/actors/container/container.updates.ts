@@ -2,7 +2,7 @@
 import { fault } from '../../base/fault.ts';
 import { actorLimits } from '../../base/limits.ts';
 import type { Resources } from '../ports/specs.ts';
-import { mergeResources } from '../resources.ts';
+import { mergeResources } from '../ports/resources.ts';
 import type { ContainerContext, Update, UpdateOutcome } from './container.context.ts';
 import type { UpdateInput } from './container.effects.ts';
 

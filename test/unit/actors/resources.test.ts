@@ -4,7 +4,7 @@ import type { Resources } from '../../../src/actors/ports/specs.ts';
 import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import { planContainer } from '../../../src/actors/recovery/plan.ts';
 import type { World } from '../../../src/actors/recovery/plan.ts';
-import { mergeResources } from '../../../src/actors/resources.ts';
+import { mergeResources } from '../../../src/actors/ports/resources.ts';
 import { back, endHead, forward, queue } from '../../../src/actors/container/container.updates.ts';
 import { containerContext } from '../../../src/actors/container/container.context.ts';
 import { actorLimits } from '../../../src/base/limits.ts';

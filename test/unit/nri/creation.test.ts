@@ -135,8 +135,8 @@ describe('linux', () => {
 describe('limits', () => {
   test('are in the document and told', () => {
     const made = taken({ linux: { resources: { memory: { limit: { value: 1n << 26n }, reservation: { value: 1n << 25n } }, cpu: { shares: { value: 9n }, cpus: '0' }, pids: { limit: 5n } } } });
-    expect(made.document.linux.resources).toMatchObject({ memory: { limit: 1n << 26n, reservation: 1n << 25n }, cpu: { shares: 9n, cpus: '0' }, pids: { limit: 5n } });
-    expect(made.limits).toMatchObject({ memoryLimitBytes: 1n << 26n, memorySwapLimitBytes: 1n << 26n, cpuShares: 9n, cpusetCpus: '0' });
+    expect(made.document.linux.resources).toMatchObject({ memory: { limit: 1n << 26n, swap: 1n << 26n, reservation: 1n << 25n }, cpu: { shares: 9n, cpus: '0' }, pids: { limit: 5n } });
+    expect(made.limits).toMatchObject({ memoryLimitBytes: 1n << 26n, cpuShares: 9n, cpusetCpus: '0' });
     expect(made.hasNewLimits).toBe(true);
   });
 

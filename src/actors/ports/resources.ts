@@ -1,5 +1,5 @@
-/** Limits of a container: what an update makes of them. Pure. */
-import type { Resources } from './ports/specs.ts';
+/** Limits of a container: what an update makes of them. Pure; here, since actors and drivers must mean the same by it. */
+import type { Resources } from './specs.ts';
 
 /**
  * The limits after an update. What the update leaves out (undefined, empty) stays as it was (features.md row 15).
