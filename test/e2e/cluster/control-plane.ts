@@ -185,7 +185,7 @@ function metricsArgs({ home, kubeconfig }: Paths, port: number): string[] {
   return [
     '--kubeconfig', file, '--authentication-kubeconfig', file, '--authorization-kubeconfig', file,
     '--bind-address', ownAddress(), '--secure-port', String(port), '--cert-dir', join(home, 'metrics-certs'),
-    '--kubelet-insecure-tls', '--kubelet-preferred-address-types', 'Hostname', '--kubelet-use-node-status-port', '--metric-resolution', '10s',
+    '--kubelet-insecure-tls', '--kubelet-preferred-address-types', 'Hostname', '--kubelet-use-node-status-port', '--metric-resolution', '15s',
   ];
 }
 

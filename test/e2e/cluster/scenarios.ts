@@ -20,6 +20,8 @@ const LOOK_AGAIN_MS = 200;
 const KILL_EVERY_MS = 5000;
 /** Of the file that is copied: more than one message of any protocol on the way. */
 const COPIED_BYTES = 3_000_001;
+/** MiB of memory that a pod holds for kubectl top. */
+const HELD_MIB = 40;
 
 export interface Cluster {
   readonly plane: ControlPlane;
@@ -63,6 +65,8 @@ async function versions({ plane }: Cluster, app: string): Promise<string[]> {
 async function nodeReady({ plane }: Cluster): Promise<string> {
   await until('the node', async () => (await plane.kubectl(['get', 'nodes', '-o', 'name'])).includes('localhost'));
   await plane.kubectl(['wait', '--for=condition=Ready', 'node/localhost', WAIT], { timeoutMs: WAIT_MS });
+  // no pod is admitted without it; the controller manager makes it some time after its start
+  await until('the default service account', async () => (await plane.tryKubectl(['get', 'serviceaccount', 'default'])).code === 0);
   const runtime = await plane.kubectl(['get', 'node', 'localhost', '-o', 'jsonpath={.status.nodeInfo.containerRuntimeVersion}']);
   if (!runtime.startsWith('troupe://')) throw new Error(`the node's runtime is ${runtime}`);
   return runtime;
@@ -213,12 +217,15 @@ async function resize({ plane }: Cluster): Promise<string> {
   return limit;
 }
 
-/** Through a metrics server, which asks the kubelet, which asks us. */
-async function top({ plane }: Cluster): Promise<string> {
+/** Through a metrics server, which asks the kubelet, which asks us: of a pod that holds a known amount of memory. */
+async function top(cluster: Cluster): Promise<string> {
+  const command = ['sh', '-c', `{ head -c ${HELD_MIB * 1024 * 1024} /dev/zero; exec sleep 3600; } | tail -c ${HELD_MIB * 1024 * 1024}`];
+  await apply(cluster, pod(wish(cluster, 'holder'), { terminationGracePeriodSeconds: 1, containers: [{ name: 'main', image: cluster.world.imageName, command }] }));
   return await until('the pod in kubectl top', async () => {
-    const line = (await plane.kubectl(['top', 'pod', 'tool', '--no-headers'])).trim();
-    if (!/^tool +\d+m +[1-9]\d*Mi$/u.test(line)) throw new Error(`kubectl top pod said ${line}`);
-    return `${line.replace(/ +/gu, ' ')}; node: ${(await plane.kubectl(['top', 'node', '--no-headers'])).trim().replace(/ +/gu, ' ')}`;
+    const line = (await cluster.plane.kubectl(['top', 'pod', 'holder', '--no-headers'])).trim();
+    const held = Number(/^holder +\d+m +(\d+)Mi$/u.exec(line)?.[1]);
+    if (!(held >= HELD_MIB && held <= HELD_MIB + 2)) throw new Error(`kubectl top pod said ${line}`);
+    return line.replace(/ +/gu, ' ');
   });
 }
 
