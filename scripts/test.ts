@@ -9,7 +9,7 @@ const MINUTE_MS = 60_000;
 summarize(
   await runSteps([
     // Ahead of the tests, since their time bounds are not made for a cold build (two minutes, once).
-    programStep('build crictl and runc', [process.execPath, join(checkout, 'test/support/tools/main.ts')], 30 * MINUTE_MS),
+    programStep('build crictl, runc and a shim', [process.execPath, join(checkout, 'test/support/tools/main.ts')], 30 * MINUTE_MS),
     ...firstSteps,
     vitestStep('simulation', ['sim'], 10 * MINUTE_MS),
     vitestStep('integration', ['integration'], 20 * MINUTE_MS),

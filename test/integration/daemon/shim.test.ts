@@ -36,6 +36,8 @@ describe('a handler with a shim', () => {
   const logOf = (name: string): string => readFileSync(`${world.logs}/${name}/main/0.log`, 'utf8');
   const statusOf = async (containerId: string) => (await world.client.runtime.containerStatus({ containerId })).status;
 
+  /** Nobody may be there to reap it, where its parent was a daemon that was killed. */
+  const isRunning = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/^\d+ \(.*\) Z/u.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   const checked = async () => {
     const [program, , ...options] = world.instance.argv;
     const { code, stdout } = await run([program, 'check', ...options]);
@@ -167,5 +169,18 @@ describe('a handler with a shim', () => {
     await expect(made).rejects.toThrow(/no such file or directory/u);
     const { items } = await runtime.listPodSandbox({});
     for (const { id } of items) await removePod(world, id);
+  });
+
+  it('a wipe takes shim, monitors and processes with it', async () => {
+    const { sandboxId, containerId } = await pod('wiped', { command: ['sleep', '3600'] });
+    await world.client.runtime.startContainer({ containerId });
+    const shim = shimOf(sandboxId);
+    await world.instance.kill();
+    const [program, , ...options] = world.instance.argv;
+    const wiped = await run([program, 'wipe', '--force', ...options]);
+    expect(wiped, wiped.stderr).toMatchObject({ code: 0 });
+    await expect.poll(() => isRunning(shim), { timeout: 30_000 }).toBe(false);
+    await world.instance.start();
+    expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
   });
 });
