@@ -16,23 +16,28 @@ export interface NodeEdits {
 
 const NOTHING: Edits = { env: [], devices: [], mounts: [], hooks: [], additionalGids: [] };
 
-/** The document with further CDI devices, which plugins ask for. Throws for what can't be had. */
-export async function withCdiDevices(
-  document: OciSpec,
-  names: readonly string[],
-  { node, sandbox, user, onPath }: { readonly node: NodeEdits; readonly sandbox: BundleInput['sandbox']; readonly user: ResolvedUser; readonly onPath: OnPath },
-): Promise<OciSpec> {
+/** For whom they are. */
+interface Container {
+  readonly node: NodeEdits;
+  readonly sandbox: BundleInput['sandbox'];
+  readonly user: ResolvedUser;
+  readonly onPath: OnPath;
+}
+
+async function cdiEdits(names: readonly string[], { node, sandbox, user, onPath }: Container): Promise<readonly Edits[]> {
   const found = await node.cdi.find(names, onPath);
-  const edits = await Promise.all(found.map((one) => resolveEdits(one, { user, mappings: sandbox.namespaces.user, onPath })));
-  return edits.reduce(applyEdits, document);
+  return Promise.all(found.map((edits) => resolveEdits(edits, { user, mappings: sandbox.namespaces.user, onPath })));
+}
+
+/** The document with further CDI devices, which plugins ask for. Throws for what can't be had. */
+export async function withCdiDevices(document: OciSpec, names: readonly string[], container: Container): Promise<OciSpec> {
+  return (await cdiEdits(names, container)).reduce(applyEdits, document);
 }
 
 /** A function that puts them in. Throws for what can't be had before anything is made for the container. */
 export async function nodeEdits(node: NodeEdits, input: BundleInput, user: ResolvedUser, onPath: OnPath): Promise<(document: OciSpec) => Promise<OciSpec>> {
   const { spec, sandbox } = input;
-  const found = await node.cdi.find(spec.cdiDevices ?? [], onPath);
-  const place = { user, mappings: sandbox.namespaces.user, onPath };
-  const cdi = await Promise.all(found.map((edits) => resolveEdits(edits, place)));
+  const cdi = await cdiEdits(spec.cdiDevices ?? [], { node, sandbox, user, onPath });
   return async (document) => {
     const hooks = await node.hooks.hooksFor(
       {
