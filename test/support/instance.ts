@@ -57,9 +57,11 @@ export interface Instance {
   readonly remove: () => Promise<void>;
 }
 
-const START_TIMEOUT_MS = 60_000;
-const TERMINATE_TIMEOUT_MS = 60_000;
-const LIST_TIMEOUT_MS = 2_000;
+/** How much longer the bounds below are where the machine is an emulator (test/vm). */
+const PATIENCE = Number(process.env['TROUPE_TEST_PATIENCE'] ?? '1');
+const START_TIMEOUT_MS = 60_000 * PATIENCE;
+const TERMINATE_TIMEOUT_MS = 60_000 * PATIENCE;
+const LIST_TIMEOUT_MS = 2_000 * PATIENCE;
 const LOOK_AGAIN_MS = 50;
 
 /** Instances of this process, so that two of them have addresses of their own. */

@@ -14,8 +14,8 @@ import { consoleLog, resultsDisk, runGuest } from './qemu.ts';
 import { countPart, type PartReport } from './report.ts';
 import { hostParts, modulesDisk, packCheckout, rootDisk } from './parts.ts';
 
-/** Both boots with all tests: an emulator is ten to twenty times slower than the machine. */
-const GUEST_TIMEOUT_MS = 45 * 60_000;
+/** Both boots with all tests: an emulator is ten to twenty times slower than the machine, and the machine may be busy. */
+const GUEST_TIMEOUT_MS = 3 * 60 * 60_000;
 
 const { values: options } = parseArgs({ options: { keep: { type: 'boolean', default: false }, only: { type: 'string' } } });
 

@@ -19,8 +19,8 @@ export interface RegistryOptions {
   readonly port?: number;
 }
 
-/** It listens after 50 ms or so; a machine under load may take longer. */
-const START_TIMEOUT_MS = 30_000;
+/** It listens after 50 ms or so; a machine under load takes longer, an emulator more. */
+const START_TIMEOUT_MS = 300_000;
 
 /** Starts an empty registry on loopback. */
 export async function startRegistry({ root, port = 0 }: RegistryOptions): Promise<DockerRegistry> {
