@@ -23,7 +23,7 @@ const payload = (file: string): string[] => joined(linesOf(file), 'stdout').trim
 
 export const logs: Group = {
   title: 'Logs',
-  perHandler: true,
+  perHandler: false,
   rows: [
     row('format', 'time with nanoseconds and zone, stream, tag, text', async (t) => {
       const { file } = await logOf(t, sh('echo "hello  world"'));

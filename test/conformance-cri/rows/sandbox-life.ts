@@ -21,7 +21,7 @@ async function run(t: Trial, config: SandboxConfig, deadlineMs?: number, signal?
 
 export const sandboxLife: Group = {
   title: 'Pod: life, repeats, joins',
-  perHandler: true,
+  perHandler: false,
   rows: [
     row('RunPodSandbox', 'answers when the pod is READY', async (t) => same((await statusOf(t, (await t.pod()).id))?.state, PodSandboxState.SANDBOX_READY)),
     row('RunPodSandbox', 'two equal calls at once give one pod', async (t) => {

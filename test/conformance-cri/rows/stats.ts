@@ -108,9 +108,9 @@ export const statistics: Group = {
       const id = await t.start({}, pod);
       same((await podStats(t, pod.id)).linux.containers.map(({ attributes }) => attributes?.id), [id]);
     }),
-    row('PodSandboxStats', 'network: eth0 with bytes', async (t) => {
+    row('PodSandboxStats', 'network: eth0 with its bytes', async (t) => {
       const pod = await t.stage.shared('network');
-      await t.output('ping -c 1 -W 1 127.0.0.1 >/dev/null; true', { linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, pod);
+      await t.start({ linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, pod);
       const { defaultInterface } = (await podStats(t, pod.id)).linux.network ?? {};
       same([defaultInterface?.name, defaultInterface?.rxBytes !== undefined, defaultInterface?.txBytes !== undefined], ['eth0', true, true]);
     }),
