@@ -179,7 +179,6 @@ function cast(
     ledger,
     cgroupParent: config.cgroup.parent,
     selinux,
-    selinux,
     inspect: onTransition((transition) => {
       recorder.note(transition);
       toLog(transition);
