@@ -152,6 +152,24 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], mode: number,
   });
 }
 
+/**
+ * Makes a symbolic link in a directory that is there; false when the directory is not, or has that name already.
+ * `target` is a text that nobody looks at here.
+ */
+export async function symlinkInRoot(root: Root, directory: string, name: string, target: string, owner?: Owner): Promise<boolean> {
+  return withRoot(root, async (rootFd) => {
+    const found = await openBelow(rootFd, directory, O_PATH | O_DIRECTORY, 0);
+    if (found.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(found.errno))) return false;
+    return withPlace(must(found, 'make link', `${directory}/${name}`), async (fd) => {
+      const made = await callInPool('files', libc.symlinkat, target, fd, name);
+      if (made.result === -1 && errnoName(made.errno) === 'EEXIST') return false;
+      must(made, 'make link', `${directory}/${name}`);
+      if (owner !== undefined) must(await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW), 'set the owner of', name);
+      return true;
+    });
+  });
+}
+
 export interface WriteOptions {
   readonly mode: number;
   readonly uid?: number;

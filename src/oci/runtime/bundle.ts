@@ -11,7 +11,7 @@ import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf } from '../../host/errno.ts';
-import { mkdirInRoot, readFileInRoot } from '../../host/files.ts';
+import { mkdirInRoot, readFileInRoot, symlinkInRoot } from '../../host/files.ts';
 import { containerCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
 import { isRemote, onUserPath } from '../../host/answering.ts';
@@ -140,6 +140,8 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // inside the root, links of the image included (S55); the runtime would make it only after the mounts
   await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox)).catch((error: unknown) => refuseCwd(cwd, error));
   await makeVolumes(rootfs, image.volumes, rootOf(input.sandbox));
+  // as CRI-O and Docker have it: mount(8), df(1) and their kin of old look there
+  await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
   for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
   const effective = { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };

@@ -7,6 +7,7 @@ import {
   openSync,
   readFileSync,
   readdirSync,
+  readlinkSync,
   renameSync,
   statSync,
   symlinkSync,
@@ -23,6 +24,7 @@ import {
   openInRoot,
   readFileInRoot,
   resolveInRoot,
+  symlinkInRoot,
   writeAtomic,
   writeFileInRoot,
 } from '../../../src/host/files.ts';
@@ -101,7 +103,7 @@ describeAsRoot('files inside a root', () => {
     closeSync(directory);
   });
 
-  test('the cap holds to the byte, also for files of /proc, which say that they are empty', async () => {
+  test('S10: a file above the bound is refused before it is read; the cap holds to the byte, also for files of /proc, which say that they are empty', async () => {
     for (const size of [0, bytesMax - 1, bytesMax]) {
       writeFileSync(join(root, 'sized'), Buffer.alloc(size, 'x'));
       expect(await readFileInRoot(root, 'sized', { bytesMax })).toHaveLength(size);
@@ -127,6 +129,15 @@ describeAsRoot('files inside a root', () => {
     await expect(mkdirInRoot(root, 'dangling/x', 0o755)).rejects.toMatchObject({ code: 'ENOENT' });
     await mkdirInRoot(root, '../../escaped', 0o755);
     expect(statSync(join(root, 'escaped')).isDirectory()).toBe(true);
+  });
+
+  test('a link is made in a directory inside the root, never over what is there, never by a link that leads nowhere', async () => {
+    expect(await symlinkInRoot(root, '/config', 'mtab', '/proc/mounts', { uid: 12, gid: 34 })).toBe(true);
+    expect(readlinkSync(join(root, 'etc/mtab'))).toBe('/proc/mounts');
+    expect(lstatSync(join(root, 'etc/mtab'))).toMatchObject({ uid: 12, gid: 34 });
+    expect(await symlinkInRoot(root, '/etc', 'mtab', '/elsewhere')).toBe(false);
+    expect(readlinkSync(join(root, 'etc/mtab'))).toBe('/proc/mounts');
+    for (const directory of ['/dangling', '/no/such', '/sized']) expect(await symlinkInRoot(root, directory, 'x', '/proc/mounts')).toBe(false);
   });
 
   test('writing replaces a link, a FIFO or a file, follows nothing, leaves no temporary file', async () => {
