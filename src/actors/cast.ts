@@ -7,6 +7,7 @@ import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { Activity } from './activity.ts';
 import type { Call } from './ask.ts';
+import { checkpointContainer, checkpointSandbox } from './checkpoint-commands.ts';
 import { createContainer, endAll, removeContainer, startContainer, stopContainer } from './container-commands.ts';
 import type { ContainerStage } from './container-commands.ts';
 import { containerEffects } from './container/container.effects.ts';
@@ -220,6 +221,8 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
     updateSandbox: (id, wanted, call) => updateSandbox(stage, id, wanted, call),
     execSync: (id, argv, timeoutMs, call) => execSync(stage, id, argv, timeoutMs, call),
     reopenLog: (id, call) => reopenLog(stage, id, call),
+    checkpointContainer: (wanted, timeoutMs, call) => checkpointContainer(stage, wanted, timeoutMs, call),
+    checkpointSandbox: (id, wish, call) => checkpointSandbox(stage, id, wish, call),
     pullImage: async (reference, auth, call) => (await pullImage(stage, reference, auth, call)).imageId,
     removeImage: (name, call) => removeImage(stage, name, call),
     findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.normalise(reference)),

@@ -4,6 +4,7 @@
  */
 import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
 import type { Call } from './ask.ts';
+import type { PodWish, Wanted } from './checkpoint-commands.ts';
 import type { Directory } from './directory.ts';
 import type { Activity } from './activity.ts';
 import type { RegistryAuth } from './ports/images.ts';
@@ -46,6 +47,10 @@ export interface Troupe {
   /** `timeoutMs` 0: only the call's own deadline. */
   execSync(id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult>;
   reopenLog(id: ContainerId, call: Call): Promise<void>;
+  /** An archive of a running container, which runs on; `timeoutMs` 0: our own bound. */
+  checkpointContainer(wanted: Wanted, timeoutMs: number, call: Call): Promise<void>;
+  /** An archive of each of these containers of a pod, all of one moment, in a directory that is empty. */
+  checkpointSandbox(id: SandboxId, wish: PodWish, call: Call): Promise<void>;
 
   /** The id of the image that is here now. */
   pullImage(reference: string, auth: RegistryAuth | undefined, call: Call): Promise<ImageId>;

@@ -821,3 +821,22 @@ export const shimLimits = {
   /** Connections of shims that report events: one or two each. */
   eventConnections: 4096,
 } as const;
+
+/** Checkpoints: see src/oci/checkpoint. */
+export const checkpointLimits = {
+  /** ms for a checkpoint whose caller names no bound: memory and changed files of some 10 GiB on a slow disk. */
+  checkpointMs: 10 * 60_000,
+  /** ms until a container must go on again, whatever became of its checkpoint: a few ms usual. */
+  resumeMs: 30_000,
+  /** ms for `criu check` and for the question whether a runtime can: 50 ms usual. */
+  probeMs: 10_000,
+  /** Checkpoints at once, each of which fills memory caches and disk as fast as it can; more wait. */
+  atOnce: 1,
+  waiting: 64,
+  /** Files and directories that a container may have changed; the names of a million take some 100 MiB while they are listed. */
+  changedFiles: 1_000_000,
+  /** Bytes of the note beside a checkpoint under way. */
+  noteBytes: 64 * 1024,
+  /** Containers of one pod in one request: a pod has a handful, the largest known some dozen. */
+  containers: 128,
+} as const;

@@ -8,6 +8,8 @@ import { listImages } from './image/list-images.ts';
 import { pullImage } from './image/pull-image.ts';
 import { removeImage } from './image/remove-image.ts';
 import { streamImages } from './image/stream-images.ts';
+import { checkpointContainer } from './runtime/checkpoint-container.ts';
+import { checkpointPod } from './runtime/checkpoint-pod.ts';
 import { containerStats } from './runtime/container-stats.ts';
 import { attach } from './runtime/attach.ts';
 import { containerStatus } from './runtime/container-status.ts';
@@ -83,6 +85,8 @@ export function createServices(options: ServiceOptions): Services {
       execSync: execSync(options),
       ...(options.urls === undefined ? {} : streamed(options, options.urls)),
       reopenContainerLog: reopenContainerLog(options),
+      checkpointContainer: checkpointContainer(options),
+      checkpointPod: checkpointPod(options),
     },
     image: {
       listImages: listImages(options),

@@ -2,12 +2,15 @@
 import { mkdir, readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
+import { noCheckpoints } from '../actors/ports/checkpoint.ts';
+import type { CheckpointPort } from '../actors/ports/checkpoint.ts';
 import { noPlugins } from '../actors/ports/nri.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
 import type { Ledger } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
+import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { cgroupDirectories, detectCgroups } from '../host/cgroup-layout.ts';
 import type { CgroupLayout } from '../host/cgroup-layout.ts';
@@ -50,6 +53,8 @@ import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
 import { createStorageDriver } from '../oci/storage/driver.ts';
+import { layerDiff } from '../oci/storage/layer-layout.ts';
+import { rootfsPaths } from '../oci/storage/rootfs.ts';
 import { Written } from '../oci/storage/written.ts';
 import { LayerStore } from '../oci/storage/layer-store.ts';
 import { setUpApparmor } from './apparmor.ts';
@@ -115,6 +120,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     log,
     journal: opened.journal,
     runtime,
+    checkpoints: await checkpointDriver(config, runtime, store),
     network,
     nri: nri ?? noPlugins,
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
@@ -232,6 +238,15 @@ async function runtimeDriver(
       return problem === undefined;
     },
   });
+  await driver.open();
+  return driver;
+}
+
+/** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
+async function checkpointDriver({ runtime: { criu } }: Config, runtime: RuntimeDriver, store: LayerStore): Promise<CheckpointPort> {
+  if (criu === '') return noCheckpoints;
+  const found = await findProgram(criu, 'checkpoints').then((path) => ({ path }), (thrown: unknown) => ({ missing: toFault(thrown).message }));
+  const driver = runtime.checkpoints({ criu: found, upperOf: (id) => rootfsPaths(store, id).upper, layerOf: (diffId) => layerDiff(store.paths, diffId) });
   await driver.open();
   return driver;
 }

@@ -55,6 +55,8 @@ export interface Config {
     readonly hooks_dirs: readonly string[];
     /** Requested devices belong to the container's run_as_user and run_as_group. */
     readonly device_ownership_from_security_context: boolean;
+    /** CRIU's program; empty: no checkpoints. */
+    readonly criu: string;
   };
   readonly network: {
     readonly config_dir: string;
@@ -117,7 +119,7 @@ export const defaultConfig: Config = {
   socket: '/run/troupe/troupe.sock',
   log: { level: 'info' },
   cgroup: { driver: 'cgroupfs', parent: '/troupe' },
-  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [], device_ownership_from_security_context: false },
+  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [], device_ownership_from_security_context: false, criu: '' },
   network: {
     config_dir: '/etc/cni/net.d',
     plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
@@ -216,6 +218,7 @@ export const schema: Readonly<Record<string, Rule>> = {
       cdi_dirs: { is: 'paths' },
       hooks_dirs: { is: 'paths' },
       device_ownership_from_security_context: { is: 'yesOrNo' },
+      criu: { is: 'text' },
     },
   },
   network: {

@@ -67,6 +67,9 @@ export interface Layout {
   /** The program that makes user namespaces; below `root` for the same reason. */
   readonly usernsProgram: string;
 
+  /** `<root>/checkpoints`: what is being read of containers, and may be as large as their memory. */
+  readonly checkpointsDir: string;
+
   /** Logs of a sandbox whose client names no directory; nobody else removes it. */
   ownLogDirectory(id: SandboxId): string;
 
@@ -139,6 +142,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
     pauseRootfs: join(root, 'pause-rootfs'),
     usernsProgram: join(root, 'userns-program'),
+    checkpointsDir: join(root, 'checkpoints'),
     ownLogDirectory: (id) => join(root, 'logs', id),
     rootfsesDir,
     storageDir: (id) => join(rootfsesDir, id),

@@ -2,6 +2,7 @@
 import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/ask.ts';
 import { createTroupe } from '../../src/actors/cast.ts';
+import { noCheckpoints } from '../../src/actors/ports/checkpoint.ts';
 import { noPlugins } from '../../src/actors/ports/nri.ts';
 import type { Ports } from '../../src/actors/ports/ports.ts';
 import { ledgerFold } from '../../src/actors/recovery/ledger.ts';
@@ -136,6 +137,7 @@ export class World {
       storage: storageTwin(this.kernel, this.outside, epoch),
       images: imagesTwin(this.kernel, this.outside, epoch),
       nri: noPlugins,
+      checkpoints: noCheckpoints,
       // readings change nothing, so their twin has nothing to tell
       stats: { container: () => undefined, details: () => fail('bug', 'no details in the simulation'), sandbox: () => undefined, interfaces: () => [], written: async () => undefined },
       log: silentLog,

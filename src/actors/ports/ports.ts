@@ -1,4 +1,5 @@
 import type { Log } from '../../base/log.ts';
+import type { CheckpointPort } from './checkpoint.ts';
 import type { ClockPort } from './clock.ts';
 import type { HostPort } from './host.ts';
 import type { ImagesPort } from './images.ts';
@@ -19,6 +20,7 @@ export interface Ports {
   readonly network: NetworkPort;
   readonly nri: NriPort;
   readonly runtime: RuntimePort;
+  readonly checkpoints: CheckpointPort;
   readonly storage: StoragePort;
   readonly images: ImagesPort;
   readonly stats: StatsPort;

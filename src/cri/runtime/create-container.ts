@@ -49,5 +49,7 @@ function findTarget({ troupe }: ServiceOptions, target: string, sandboxId: Sandb
 }
 
 function findImage({ troupe }: ServiceOptions, name: string): ImageId {
+  // the peers restore a checkpoint whose archive stands in an image's place; no reference begins like that
+  if (name.startsWith('/')) fail('unsupported', `restore from ${name}: this runtime takes checkpoints and restores none`, { subject: name });
   return troupe.findImage(name)?.id ?? fail('notFound', `image ${name} is not here`, { subject: name });
 }

@@ -12,6 +12,8 @@ import { onUserPath } from '../../host/answering.ts';
 import { CheapMoves } from '../../host/cheap-moves.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { reapOrphans } from '../../host/process-reaper.ts';
+import { createCheckpointDriver } from '../checkpoint/driver.ts';
+import type { CheckpointDriver, CheckpointOptions } from '../checkpoint/driver.ts';
 import { reopenLog as reopenMonitorLog, writesTo } from '../monitor/control.ts';
 import { logPathOf } from '../monitor/conmon.ts';
 import { commandLine, monitorIdentity } from '../monitor/monitor-process.ts';
@@ -59,6 +61,8 @@ export interface RuntimeDriver extends RuntimePort {
   guestUsage(id: ContainerId): Promise<GuestUsage | undefined>;
   /** The streams of clients into these containers. Call it once, before the first stream. */
   streams(): Promise<StreamsDriver>;
+  /** Checkpoints of these containers. Call it once. */
+  checkpoints(options: Omit<CheckpointOptions, 'parts'>): CheckpointDriver;
   /** Ends watches and timers; containers and monitors go on. */
   close(): void;
 }
@@ -105,6 +109,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     specHandler: (name) => table.specHandler(name),
     guestUsage: (id) => shims.usage(id),
     streams: () => createStreamsDriver(parts, shims),
+    checkpoints: (more) => createCheckpointDriver({ ...more, parts }),
     close: () => {
       probes.close();
       exits.close();

@@ -232,6 +232,8 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     updateSandbox: remember('updateSandbox', undefined),
     execSync: remember('execSync', { exitCode: 3, stdout: new Uint8Array([1]), stderr: new Uint8Array([2, 3]) }),
     reopenLog: remember('reopenLog', undefined),
+    checkpointContainer: remember('checkpointContainer', undefined),
+    checkpointSandbox: remember('checkpointSandbox', undefined),
     pullImage: remember('pullImage', imageId('1')),
     removeImage: remember('removeImage', undefined),
     findImage: (name) => (name === 'missing' ? undefined : image('1')),

@@ -1,0 +1,22 @@
+import { requestLimits } from '../../base/limits.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { listedContainer } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { absolutePath, refuse } from '../validate/check.ts';
+import { seconds } from '../validate/seconds.ts';
+
+/**
+ * CheckpointContainer: memory, files and log of a running container, which runs on, as an archive at `location`. The
+ * kubelet takes Unimplemented for a runtime that can't.
+ */
+export function checkpointContainer({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.checkpointContainer> {
+  return async ({ containerId, location, timeout }, context) => {
+    const archive = absolutePath('CheckpointContainer: location', location);
+    if (archive.endsWith('/')) refuse('CheckpointContainer: location', 'names a directory');
+    const timeoutMs = seconds('CheckpointContainer: timeout', timeout, requestLimits.execMaxMs);
+    const { id } = listedContainer(troupe.directory, 'CheckpointContainer', containerId);
+    await troupe.checkpointContainer({ id, archive }, timeoutMs, context);
+    return {};
+  };
+}

@@ -1,0 +1,38 @@
+import { checkpointLimits } from '../../base/limits.ts';
+import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { listedContainer, listedSandbox } from '../lookup.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { absolutePath, each, quoted, refuse } from '../validate/check.ts';
+
+const RPC = 'CheckpointPod';
+/** A container's name becomes a file's: the kubelet's are DNS labels. */
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/u;
+
+/**
+ * CheckpointPod: an archive `<name>.tar` of each of the chosen containers in the caller's directory, all of one moment, or
+ * none. There are no options.
+ */
+export function checkpointPod({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.checkpointPod> {
+  return async ({ podSandboxId, outputPath, containerIds, options }, context) => {
+    const { id } = listedSandbox(troupe.directory, RPC, podSandboxId);
+    const directory = absolutePath(`${RPC}: output_path`, outputPath);
+    const [unknown] = Object.keys(options);
+    if (unknown !== undefined) refuse(`${RPC}: options`, `there is no option ${quoted(unknown)}`);
+    const wanted = each(
+      `${RPC}: container_ids`,
+      containerIds,
+      (field, containerId) => {
+        const { id: own, spec } = listedContainer(troupe.directory, RPC, containerId);
+        if (spec.key.sandboxId !== id) refuse(field, `${quoted(containerId)} is of another pod`);
+        if (!NAME.test(spec.key.name)) refuse(field, `its name ${quoted(spec.key.name)} can't be that of a file`);
+        return { id: own, archive: `${directory}/${spec.key.name}.tar` };
+      },
+      checkpointLimits.containers,
+    );
+    if (wanted.length === 0) refuse(`${RPC}: container_ids`, 'names none');
+    if (new Set(wanted.map(({ archive }) => archive)).size < wanted.length) refuse(`${RPC}: container_ids`, 'names one twice');
+    await troupe.checkpointSandbox(id, { directory, wanted }, context);
+    return {};
+  };
+}

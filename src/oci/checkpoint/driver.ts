@@ -1,0 +1,169 @@
+/**
+ * Checkpoints: all containers of a request are stopped where they are, read, and let go; then their archives are packed.
+ * The layout is that of CRI-O and checkpointctl. Whatever ends it, the containers go on and no part is left.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { CheckpointedContainer, CheckpointInput, CheckpointPort } from '../../actors/ports/checkpoint.ts';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import { Semaphore } from '../../base/bounded.ts';
+import { toFault } from '../../base/fault.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { checkpointLimits } from '../../base/limits.ts';
+import { killTree } from '../../host/process-kill.ts';
+import { commandLine, processesFor } from '../monitor/monitor-process.ts';
+import { marksOf } from '../runtime/driver-parts.ts';
+import { Ability } from './ability.ts';
+import type { Criu } from './ability.ts';
+import { demandEmpty, dropArchive, openArchive, partialOf, publish, removePlain } from './archive.ts';
+import type { Place } from './archive.ts';
+import { FILES } from './documents.ts';
+import { freeze, read, thaw, toolCall } from './frozen.ts';
+import type { Job, Reader } from './frozen.ts';
+import { copyFile, packAll } from './tar.ts';
+import type { ToolCall } from './tar.ts';
+import { begun, dropWork, makeWork } from './work.ts';
+
+export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
+  readonly criu: Criu;
+}
+
+export interface CheckpointDriver extends CheckpointPort {
+  /** Undoes what a daemon before this one began: call it once, before the first checkpoint. Never rejects. */
+  open(): Promise<void>;
+}
+
+interface Stage {
+  readonly reader: Reader;
+  readonly ability: Ability;
+  /** Of the checkpoints under way. */
+  readonly directory: string;
+}
+
+/** An archive that is being made. */
+interface Draft {
+  readonly job: Job;
+  readonly place: Place;
+  readonly file: FileHandle;
+  isPublished: boolean;
+}
+
+export function createCheckpointDriver({ criu, ...options }: CheckpointOptions): CheckpointDriver {
+  const { layout, clock, toolPath } = options.parts;
+  const ability = new Ability(criu, toolPath, clock);
+  const stage: Stage = { reader: { ...options, layout, clock, toolPath: ability.path }, ability, directory: layout.checkpointsDir };
+  const gate = new Semaphore('checkpoints', checkpointLimits.atOnce, checkpointLimits.waiting);
+  return {
+    open: () => undoBegun(stage),
+    checkpoint: async (input, fx) => {
+      const endMonoMs = clock.monoMs() + fx.timeoutMs;
+      fx.note({ on: 'another checkpoint' });
+      // the bound is that of the whole, and each step gets what is left of it
+      const left: EffectContext = { signal: fx.signal, note: (waiting) => fx.note(waiting), get timeoutMs() { return Math.max(1, Math.ceil(endMonoMs - clock.monoMs())); } };
+      await gate.with(() => checkpoint(stage, input, left), fx.signal);
+    },
+  };
+}
+
+async function checkpoint(stage: Stage, { attempted, containers, emptyDirectory }: CheckpointInput, fx: EffectContext): Promise<void> {
+  const { reader, ability, directory } = stage;
+  const { table } = reader.parts;
+  for (const handler of new Set(containers.map(({ handler: name }) => name))) await ability.demand(table.resolve(handler), attempted);
+  if (emptyDirectory !== undefined) await demandEmpty(emptyDirectory, { attempted, clock: reader.clock, fx });
+  const drafts: Draft[] = [];
+  try {
+    for (const container of containers) drafts.push(await begin(stage, container, attempted, fx));
+    await readAll(reader, drafts.map(({ job }) => job), fx);
+    for (const draft of drafts) await pack(reader, draft, fx);
+    for (const draft of drafts) {
+      await publish(draft.place, draft.file);
+      draft.isPublished = true;
+    }
+  } catch (error) {
+    for (const { place, isPublished } of drafts) await dropArchive({ ...place, fx: unbounded(fx) }, isPublished);
+    throw error;
+  } finally {
+    for (const { file } of drafts) await file.close();
+    for (const { id } of containers) await dropWork(directory, id);
+  }
+}
+
+async function begin({ reader, directory }: Stage, container: CheckpointedContainer, attempted: string, fx: EffectContext): Promise<Draft> {
+  const { archive, id } = container;
+  const handler = reader.parts.table.resolve(container.handler);
+  const place: Place = { archive, attempted, clock: reader.clock, fx };
+  const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive });
+  const file = await openArchive(place);
+  return { job: { container, handler, attempted, work }, place, file, isPublished: false };
+}
+
+/** All are still before the first is read, and none goes on before the last was. */
+async function readAll(reader: Reader, jobs: readonly Job[], fx: EffectContext): Promise<void> {
+  const touched: Job[] = [];
+  try {
+    for (const job of jobs) {
+      touched.push(job);
+      await freeze(reader, job, fx);
+    }
+    for (const job of jobs) await read(reader, job, fx);
+  } finally {
+    const thawed = await Promise.allSettled(touched.map(({ container, handler, attempted }) => thaw(reader, { id: container.id, handler, attempted }, fx.note)));
+    for (const one of thawed) if (one.status === 'rejected') reader.parts.log.error({ fault: toFault(one.reason) }, 'a container was not let go after its checkpoint');
+  }
+}
+
+/** The log goes with it as far as it was by then. */
+async function pack(reader: Reader, { job, file }: Draft, fx: EffectContext): Promise<void> {
+  const { container, attempted, work } = job;
+  const call = toolCall(reader, attempted, fx);
+  if (container.logPath !== '') await copyLog(reader, call, container.logPath, join(work, FILES.log));
+  const names: string[] = [];
+  for (const name of Object.values(FILES)) if (await isThere(join(work, name))) names.push(name);
+  await packAll(call, work, names, file);
+}
+
+/** The kubelet may be moving it away at this moment: an archive without a log is one, too. */
+async function copyLog({ parts: { log } }: Reader, call: ToolCall, from: string, to: string): Promise<void> {
+  try {
+    await copyFile(call, from, to);
+  } catch (error) {
+    const why = toFault(error);
+    if (why.kind !== 'outside') throw error;
+    log.warn({ fault: why }, 'a checkpoint goes without its log');
+  }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** For what must be undone when the call itself is not wanted any more. */
+function unbounded({ note }: EffectContext): EffectContext {
+  return { signal: new AbortController().signal, timeoutMs: checkpointLimits.resumeMs, note };
+}
+
+async function undoBegun({ reader, directory }: Stage): Promise<void> {
+  const { log, table } = reader.parts;
+  try {
+    for (const { id, handler, archive } of await begun(directory)) {
+      await undoOne(reader, table, id, handler);
+      await removePlain(partialOf(archive));
+      await dropWork(directory, id);
+    }
+  } catch (error) {
+    log.error({ fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
+  }
+}
+
+/** A handler that is not known any more has no container that could be let go. */
+async function undoOne(reader: Reader, table: Reader['parts']['table'], id: ContainerId, name: string): Promise<void> {
+  const handler = table.known().find((one) => one.name === name);
+  if (handler === undefined) return;
+  // its runtime may still be at it: then nothing would be let go
+  for (const worker of await processesFor(marksOf(handler, id))) if (commandLine(worker.pid).includes('checkpoint')) await killTree(worker, reader.clock);
+  await thaw(reader, { id, handler, attempted: `undo the checkpoint of container ${id}` }, () => undefined);
+}

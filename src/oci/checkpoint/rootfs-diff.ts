@@ -1,0 +1,96 @@
+/**
+ * What a container changed of its root file system, from the upper directory of its overlay: what is new or other, and
+ * what is deleted. It is read while the container is frozen, so that it fits the memory that was read with it.
+ */
+import type { Dirent } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { fail } from '../../base/fault.ts';
+import { checkpointLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { AT_FDCWD } from '../../host/ffi-constants.ts';
+import { getXattrAt } from '../../host/files-at.ts';
+
+/** Paths relative to the root. Names are bytes: a container may choose some that are no UTF-8. */
+export interface RootfsChanges {
+  /** Each directory before what is in it. */
+  readonly changed: readonly Buffer[];
+  readonly deleted: readonly Buffer[];
+}
+
+interface Search {
+  readonly upper: string;
+  readonly lowers: readonly string[];
+  /** Relative paths of mounts, whose empty places in the upper are the runtime's. */
+  readonly mounts: ReadonlySet<string>;
+  readonly changed: Buffer[];
+  readonly deleted: Buffer[];
+}
+
+const SLASH = Buffer.from('/');
+/** overlayfs marks a directory that hides the ones below it with this (Documentation/filesystems/overlayfs.rst). */
+const OPAQUE = 'trusted.overlay.opaque';
+
+/**
+ * The changes in `upper` over `lowers`, of which the first is the topmost. `mounts` are paths in the container that are
+ * left out. Rejects with `exhausted` when there are too many to be listed.
+ */
+export async function rootfsChanges(upper: string, lowers: readonly string[], mounts: readonly string[]): Promise<RootfsChanges> {
+  const search: Search = { upper, lowers, mounts: new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, ''))), changed: [], deleted: [] };
+  // a list instead of recursion: a container may nest directories as deep as it likes
+  const open: Buffer[] = [Buffer.alloc(0)];
+  for (let directory = open.pop(); directory !== undefined; directory = open.pop()) open.push(...(await look(search, directory)));
+  return search;
+}
+
+/** Notes what is in one directory of the upper; the directories in it that are to be looked at next. */
+async function look(search: Search, directory: Buffer): Promise<Buffer[]> {
+  const { upper, mounts, changed, deleted } = search;
+  const inside: Buffer[] = [];
+  const entries = await readdir(at(upper, directory), { withFileTypes: true, encoding: 'buffer' });
+  for (const entry of entries) {
+    const path = join(directory, entry.name);
+    if (mounts.has(path.toString('utf8'))) continue;
+    if (await isWhiteout(upper, path, entry)) deleted.push(path);
+    else changed.push(path);
+    if (entry.isDirectory()) inside.push(path);
+    refuseMany(search);
+  }
+  if (isOpaque(upper, directory)) await noteHidden(search, directory, new Set(entries.map(({ name }) => name.toString('latin1'))));
+  return inside;
+}
+
+async function isWhiteout(upper: string, path: Buffer, entry: Dirent<Buffer>): Promise<boolean> {
+  return entry.isCharacterDevice() && (await lstat(at(upper, path))).rdev === 0;
+}
+
+function isOpaque(upper: string, directory: Buffer): boolean {
+  return directory.length > 0 && getXattrAt(AT_FDCWD, at(upper, directory), OPAQUE)?.at(0) === 'y'.charCodeAt(0);
+}
+
+/** What the layers have in a directory that was made anew is deleted. */
+async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<string>): Promise<void> {
+  const hidden = new Set<string>();
+  for (const lower of search.lowers) {
+    try {
+      for (const name of await readdir(at(lower, directory), { encoding: 'buffer' })) hidden.add(name.toString('latin1'));
+    } catch (error) {
+      // this layer has no such directory, or a file of that name
+      if (!['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error;
+    }
+    refuseMany(search, hidden.size);
+  }
+  for (const name of hidden) if (!kept.has(name)) search.deleted.push(join(directory, Buffer.from(name, 'latin1')));
+}
+
+function refuseMany({ changed, deleted, upper }: Search, more = 0): void {
+  if (changed.length + deleted.length + more <= checkpointLimits.changedFiles) return;
+  fail('exhausted', `list what was changed in ${upper}: more than ${checkpointLimits.changedFiles} files`, { subject: upper });
+}
+
+function join(directory: Buffer, name: Buffer): Buffer {
+  return directory.length === 0 ? name : Buffer.concat([directory, SLASH, name]);
+}
+
+function at(root: string, path: Buffer): Buffer {
+  return Buffer.concat([Buffer.from(root), SLASH, path]);
+}

@@ -1,0 +1,66 @@
+/**
+ * The directory of a checkpoint under way, below `root`: memory may be larger than a tmpfs. Its note tells a later daemon
+ * what was begun, so that one that was killed meanwhile leaves nothing frozen and no half archive.
+ */
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { checkpointLimits } from '../../base/limits.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { parseContainerId } from '../../base/ids.ts';
+import { codeOf } from '../../host/errno.ts';
+
+export interface Note {
+  readonly version: 1;
+  readonly id: ContainerId;
+  readonly handler: string;
+  readonly archive: string;
+}
+
+const NOTE = 'note.json';
+
+/** Empty, for its owner alone, with the note in it. What an earlier one left is gone. */
+export async function makeWork(directory: string, note: Note): Promise<string> {
+  const work = join(directory, note.id);
+  await rm(work, { recursive: true, force: true });
+  await mkdir(work, { recursive: true, mode: 0o700 });
+  await writeFile(join(work, NOTE), JSON.stringify(note), { mode: 0o600 });
+  return work;
+}
+
+export function dropWork(directory: string, id: ContainerId): Promise<void> {
+  return rm(join(directory, id), { recursive: true, force: true });
+}
+
+/** What daemons before this one began; directories without a whole note were not begun, and go. */
+export async function begun(directory: string): Promise<readonly Note[]> {
+  const notes: Note[] = [];
+  for (const name of await names(directory)) {
+    const note = await readNote(join(directory, name, NOTE));
+    if (note?.id === name) notes.push(note);
+    else await rm(join(directory, name), { recursive: true, force: true });
+  }
+  return notes;
+}
+
+async function names(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+async function readNote(path: string): Promise<Note | undefined> {
+  try {
+    const text = await readFile(path, 'utf8');
+    if (text.length > checkpointLimits.noteBytes) return undefined;
+    const { version, id, handler, archive } = JSON.parse(text) as Partial<Record<keyof Note, unknown>>;
+    const known = typeof id === 'string' ? parseContainerId(id) : undefined;
+    if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string') return undefined;
+    return { version, id: known, handler, archive };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR' || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,226 @@
+// Checkpoints of the running daemon. CRIU does not run on every machine: the runtime of these tests is the real one, but for
+// its checkpoint, which tells what it saw and does what a test asks for.
+import { execFileSync } from 'node:child_process';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { describePods } from '../../e2e/support/crictl.ts';
+import type { World } from '../../e2e/support/world.ts';
+import { containerConfig } from '../../e2e/support/pods.ts';
+import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+import type { Made } from './pod.ts';
+
+/** Codes of gRPC. */
+const INVALID_ARGUMENT = 3;
+const DEADLINE_EXCEEDED = 4;
+const ALREADY_EXISTS = 6;
+const UNKNOWN = 2;
+const UNIMPLEMENTED = 12;
+
+const RUNC = '/usr/sbin/runc';
+
+/** A runtime that says in its image whether the container was frozen; `how` in its directory holds what it does then. */
+const runtimeText = (directory: string): string => `#!/bin/sh
+verb= images= work= last=
+for word; do
+  [ "$last" = --image-path ] && images=$word
+  [ "$last" = --work-path ] && work=$word
+  [ "$word" = checkpoint ] && verb=checkpoint
+  last=$word
+done
+[ "$verb" = checkpoint ] || exec ${RUNC} "$@"
+mkdir "$images" || exit 1
+${RUNC} "$1" state "$last" > "$images/inventory.img"
+echo "$*" > "$work/dump.log"
+read how < ${directory}/how
+case "$how" in
+  fail) echo '{"level":"error","msg":"criu failed: type DUMP errno 22"}' >&2; exit 1;;
+  hang) echo > ${directory}/hangs; sleep 3600;;
+esac
+`;
+
+interface Refusal {
+  readonly code: number;
+  readonly details: string;
+}
+
+const refusalOf = (call: Promise<unknown>): Promise<Refusal> =>
+  call.then(
+    () => ({ code: 0, details: '' }),
+    ({ code, details }: Refusal) => ({ code, details }),
+  );
+
+describePods('checkpoints', () => {
+  const tools = mkdtempSync(join(tmpdir(), 'troupe-checkpoint-'));
+  const how = (what: 'work' | 'fail' | 'hang'): void => writeFileSync(join(tools, 'how'), `${what}\n`);
+  let world: World;
+  let made: Made;
+  let archives: string;
+
+  beforeAll(async () => {
+    writeFileSync(join(tools, 'runtime'), runtimeText(tools), { mode: 0o700 });
+    writeFileSync(join(tools, 'criu'), `#!/bin/sh\n[ ! -e ${tools}/no-criu ] || { echo 'vdso: not found' >&2; exit 1; }\n`, { mode: 0o700 });
+    execFileSync('mkfifo', [join(tools, 'hangs')]);
+    world = await hostOnlyWorld('ckpt', { handlers: { fake: join(tools, 'runtime') }, config: `[runtime]\ncriu = "${join(tools, 'criu')}"` });
+    made = await makePod(world, 'read', {
+      runtimeHandler: 'fake',
+      command: ['sh', '-c', 'rm -r /etc; mkdir /etc; echo new > /etc/new; rm /bin/yes; printf x > "/odd name"; echo ready; exec sleep 3600'],
+    });
+    await world.client.runtime.startContainer({ containerId: made.containerId });
+    await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['sh', '-c', 'while ! [ -e "/odd name" ]; do :; done'], timeout: 20n });
+  });
+
+  beforeEach(() => {
+    how('work');
+    archives = mkdtempSync(join(tools, 'archives-'));
+  });
+
+  afterAll(async () => {
+    try {
+      await removePod(world, made.sandboxId);
+      expect(await closeWorld(world)).toEqual([]);
+    } finally {
+      rmSync(tools, { recursive: true });
+    }
+  });
+
+  const checkpoint = (location: string, timeout = 0n): Promise<unknown> =>
+    world.client.runtime.checkpointContainer({ containerId: made.containerId, location, timeout });
+
+  /** Its processes run: a frozen one would start nothing. */
+  const runs = async (): Promise<void> => {
+    const { exitCode } = await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['true'], timeout: 20n });
+    expect(exitCode).toBe(0);
+    const root = join(world.instance.state, 'runtimes/fake');
+    expect(execFileSync(RUNC, ['--root', root, 'state', made.containerId]).toString()).toContain('"status": "running"');
+  };
+
+  /** Neither an archive nor a part of one, and nothing of the work on it. */
+  const leftNothing = (): void => {
+    expect(readdirSync(archives)).toEqual([]);
+    expect(readdirSync(join(world.instance.root, 'checkpoints'))).toEqual([]);
+  };
+
+  const names = (archive: string): string[] => execFileSync('tar', ['--list', '--file', archive]).toString().trim().split('\n').toSorted();
+  const content = (archive: string, name: string): string => execFileSync('tar', ['--extract', '--to-stdout', '--file', archive, name]).toString();
+
+  it('CheckpointContainer: an archive for root alone as the peers lay it out, read while it was frozen; it runs on', async () => {
+    const archive = join(archives, 'c.tar');
+    await checkpoint(archive);
+    expect(lstatSync(archive).mode & 0o7777).toBe(0o600);
+    expect(readdirSync(archives)).toEqual(['c.tar']);
+    expect(names(archive)).toEqual([
+      'bind.mounts', 'checkpoint/', 'checkpoint/inventory.img', 'config.dump', 'container.log', 'deleted.files', 'dump.log', 'rootfs-diff.tar', 'spec.dump',
+    ]);
+    expect(content(archive, 'checkpoint/inventory.img')).toContain('"status": "paused"');
+    expect(content(archive, 'dump.log')).toMatch(/ checkpoint --image-path \S+ --work-path \S+ --file-locks --leave-running [0-9a-f]{64}\n$/u);
+    expect(JSON.parse(content(archive, 'config.dump'))).toMatchObject({ id: made.containerId, name: 'main', runtime: 'fake', restored: false });
+    expect(content(archive, 'spec.dump')).toBe(readFileSync(join(world.instance.state, 'containers', made.containerId, 'bundle/config.json'), 'utf8'));
+    expect(content(archive, 'container.log')).toContain(' stdout F ready\n');
+    await runs();
+    expect(readdirSync(join(world.instance.root, 'checkpoints'))).toEqual([]);
+  });
+
+  it('CheckpointContainer: what was written is in rootfs-diff.tar and what was deleted in deleted.files, mounts are in neither', async () => {
+    const archive = join(archives, 'c.tar');
+    await checkpoint(archive);
+    const diff = join(archives, 'diff.tar');
+    writeFileSync(diff, execFileSync('tar', ['--extract', '--to-stdout', '--file', archive, 'rootfs-diff.tar']));
+    const changed = names(diff);
+    expect(changed).toEqual(expect.arrayContaining(['etc/', 'etc/new', 'odd name']));
+    expect(changed.filter((name) => /^(?:proc|sys|etc\/hosts|bin\/yes)/u.test(name))).toEqual([]);
+    expect(JSON.parse(content(archive, 'deleted.files'))).toContain('/bin/yes');
+    const mounts = JSON.parse(content(archive, 'bind.mounts')) as { readonly destination: string; readonly file_type: string }[];
+    expect(mounts.every(({ file_type: type }) => ['file', 'directory'].includes(type))).toBe(true);
+  });
+
+  it('CheckpointContainer: nothing at its place is followed or replaced, and no directory is made', async () => {
+    const target = join(archives, 'target');
+    writeFileSync(target, 'kept');
+    symlinkSync(target, join(archives, 'link.tar'));
+    for (const name of ['link.tar', 'target']) expect((await refusalOf(checkpoint(join(archives, name)))).code).toBe(ALREADY_EXISTS);
+    symlinkSync(target, join(archives, 'other.tar.partial'));
+    expect((await refusalOf(checkpoint(join(archives, 'other.tar')))).code).toBe(ALREADY_EXISTS);
+    expect(readFileSync(target, 'utf8')).toBe('kept');
+    for (const location of ['relative.tar', '', `${archives}/`, join(archives, 'none/c.tar'), `${archives}/../c.tar`]) {
+      expect((await refusalOf(checkpoint(location))).code, location).toBe(INVALID_ARGUMENT);
+    }
+    await runs();
+  });
+
+  it('CheckpointContainer: a runtime that fails is quoted, and leaves nothing; one that hangs is killed at the timeout', async () => {
+    how('fail');
+    const refusal = await refusalOf(checkpoint(join(archives, 'c.tar')));
+    expect(refusal.code).toBe(UNKNOWN);
+    expect(refusal.details).toContain('criu failed: type DUMP errno 22');
+    await runs();
+    leftNothing();
+    how('hang');
+    const hung = refusalOf(checkpoint(join(archives, 'c.tar'), 1n));
+    await readFile(join(tools, 'hangs'));
+    expect((await hung).code).toBe(DEADLINE_EXCEEDED);
+    await runs();
+    leftNothing();
+  });
+
+  it('CheckpointContainer: a daemon that was killed meanwhile lets the container go and clears up when it starts again', async () => {
+    how('hang');
+    const cut = refusalOf(checkpoint(join(archives, 'c.tar')));
+    await readFile(join(tools, 'hangs'));
+    await world.instance.kill();
+    expect((await cut).code).not.toBe(0);
+    expect(existsSync(join(archives, 'c.tar.partial'))).toBe(true);
+    await world.instance.start();
+    await runs();
+    leftNothing();
+    expect(execFileSync('ps', ['-e', '-o', 'args']).toString()).not.toMatch(/runtime --root\S+ .*checkpoint --image-path/u);
+  });
+
+  it('CheckpointContainer: without a CRIU that works Unimplemented says what lacks', async () => {
+    const other = await hostOnlyWorld('cknn', { config: `[runtime]\ncriu = "${join(tools, 'criu')}"` });
+    try {
+      const { sandboxId, containerId } = await makePod(other, 'none');
+      await other.client.runtime.startContainer({ containerId });
+      writeFileSync(join(tools, 'no-criu'), '');
+      const refusal = await refusalOf(other.client.runtime.checkpointContainer({ containerId, location: join(archives, 'c.tar') }));
+      expect(refusal.code).toBe(UNIMPLEMENTED);
+      expect(refusal.details).toContain('criu check: exit code 1: vdso: not found');
+      await removePod(other, sandboxId);
+    } finally {
+      rmSync(join(tools, 'no-criu'), { force: true });
+      expect(await closeWorld(other)).toEqual([]);
+    }
+  });
+
+  it('CheckpointPod: an archive of each in an empty directory, all read before the first goes on; or none', async () => {
+    const config = containerConfig({ name: 'second', image: await world.pull(), command: ['sleep', '3600'], hostNetwork: true });
+    const { containerId: second } = await world.client.runtime.createContainer({ podSandboxId: made.sandboxId, config });
+    await world.client.runtime.startContainer({ containerId: second });
+    const pod = (more: object): Promise<unknown> =>
+      world.client.runtime.checkpointPod({ podSandboxId: made.sandboxId, outputPath: archives, containerIds: [made.containerId, second], ...more });
+    how('fail');
+    expect((await refusalOf(pod({}))).code).toBe(UNKNOWN);
+    leftNothing();
+    how('work');
+    await pod({});
+    expect(readdirSync(archives).toSorted()).toEqual(['main.tar', 'second.tar']);
+    for (const name of ['main', 'second']) expect(content(join(archives, `${name}.tar`), 'checkpoint/inventory.img')).toContain('"status": "paused"');
+    await runs();
+    const empty = join(archives, 'empty');
+    mkdirSync(empty);
+    const wrong = [{}, { outputPath: join(archives, 'none') }, { outputPath: empty, containerIds: [] }, { outputPath: empty, containerIds: [second, second] }, { outputPath: empty, options: { fast: '1' } }];
+    for (const more of wrong) expect((await refusalOf(pod(more))).code, JSON.stringify(more)).toBe(INVALID_ARGUMENT);
+    await world.client.runtime.removeContainer({ containerId: second });
+  });
+
+  it('StopContainer ends a checkpoint under way: the container gets its signal, and no archive is left', async () => {
+    how('hang');
+    const cut = refusalOf(checkpoint(join(archives, 'c.tar')));
+    await readFile(join(tools, 'hangs'));
+    await world.client.runtime.stopContainer({ containerId: made.containerId, timeout: 0n });
+    expect((await cut).code).not.toBe(0);
+    leftNothing();
+  });
+});
