@@ -133,6 +133,15 @@ export const distributionLimits = {
   confBytes: 1024 * 1024,
   /** Files in one drop-in directory. */
   confFiles: 256,
+  /** Entries of one kind in a file of credentials. */
+  authEntries: 4096,
+  /** ms for a credential helper: some ask a cloud's metadata service. */
+  helperMs: 20_000,
+  /** Bytes of a helper's answer. */
+  helperBytes: 256 * 1024,
+  /** Files of certificates for one host, and hosts whose parsed ones are kept. */
+  certificateFiles: 64,
+  certificateHosts: 64,
   /** [[registry]] tables, and mirrors per table: each mirror may cost a connection timeout. */
   registries: 1024,
   mirrors: 16,

@@ -41,7 +41,9 @@ import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import { RegistryClient } from '../oci/distribution/client.ts';
+import { HostCertificates } from '../oci/distribution/host-certificates.ts';
 import { loadRegistries } from '../oci/distribution/load-registries.ts';
+import { NodeCredentials } from '../oci/distribution/node-credentials.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
 import { platformOfArch } from '../oci/image/platform.ts';
@@ -113,7 +115,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const written = new Written(store, clock);
   const streams = await runtime.streams();
   const live: Live = { registries: loaded };
-  const client = new RegistryClient({ clock, random, registries: () => live.registries });
+  const client = registryClient(config, live, clock, random);
   const ports = around({
     clock,
     random,
@@ -158,6 +160,26 @@ async function reload(fresh: Config, runtime: RuntimeDriver, live: Live): Promis
   const registries = await registriesOf(fresh);
   await runtime.reload(await handlersOf(fresh), fresh.runtime.default_handler);
   live.registries = registries;
+}
+
+/** The files and directories that it reads are those of the start; what is in them counts at once. */
+function registryClient({ images }: Config, live: Live, clock: Ports['clock'], random: Ports['random']): RegistryClient {
+  const credentials = new NodeCredentials({
+    files: () => images.auth_files,
+    findHelper: (program) => findProgram(program, 'credentials for a registry'),
+    runTool,
+    clock,
+  });
+  const certificates = new HostCertificates(() => images.certs_dirs);
+  const proxy = { HTTP_PROXY: images.http_proxy, HTTPS_PROXY: images.https_proxy, NO_PROXY: images.no_proxy };
+  return new RegistryClient({
+    clock,
+    random,
+    registries: () => live.registries,
+    certificates: (host) => certificates.of(host),
+    nodeCredentials: (endpoint, signal) => credentials.of(endpoint, signal),
+    ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
+  });
 }
 
 function registriesOf({ images }: Config): Promise<RegistriesConf> {

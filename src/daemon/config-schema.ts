@@ -107,6 +107,11 @@ export interface Config {
   readonly images: {
     readonly registries_conf: string;
     readonly registries_conf_dir: string;
+    readonly auth_files: readonly string[];
+    readonly certs_dirs: readonly string[];
+    readonly http_proxy: string;
+    readonly https_proxy: string;
+    readonly no_proxy: string;
   };
 }
 
@@ -151,6 +156,11 @@ export const defaultConfig: Config = {
   images: {
     registries_conf: '/etc/containers/registries.conf',
     registries_conf_dir: '/etc/containers/registries.conf.d',
+    auth_files: ['/etc/troupe/auth.json'],
+    certs_dirs: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
+    http_proxy: '',
+    https_proxy: '',
+    no_proxy: '',
   },
 };
 
@@ -192,6 +202,8 @@ const handlerRules: Readonly<Record<string, Rule>> = {
   privileged_without_host_devices: { is: 'yesOrNo' },
   seccomp_profile: { is: 'optionalPath' },
 };
+
+const proxyRule: Rule = { is: 'optionalForm', form: /^https?:\/\/[^\s\0]+$/u, must: 'be the URL of a proxy' };
 
 export const schema: Readonly<Record<string, Rule>> = {
   root: { is: 'path' },
@@ -284,6 +296,14 @@ export const schema: Readonly<Record<string, Rule>> = {
   },
   images: {
     is: 'table',
-    keys: { registries_conf: { is: 'optionalPath' }, registries_conf_dir: { is: 'optionalPath' } },
+    keys: {
+      registries_conf: { is: 'optionalPath' },
+      registries_conf_dir: { is: 'optionalPath' },
+      auth_files: { is: 'paths' },
+      certs_dirs: { is: 'paths' },
+      http_proxy: proxyRule,
+      https_proxy: proxyRule,
+      no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be hosts with commas between them' },
+    },
   },
 };

@@ -14,9 +14,9 @@ import { checkLayerCount, parseImageConfig, type ParsedImageConfig } from '../im
 import { acceptedManifestTypes, parseManifest, type Descriptor, type ImageManifest } from '../image/manifest.ts';
 import { choosePlatform, formatPlatform, type Platform } from '../image/platform.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
-import { belongTo, ownedCredentials } from './auth.ts';
+import { belongTo, ownedCredentials, type Credentials } from './auth.ts';
 import { fetchBlob, lastOf, type BlobOptions } from './blob.ts';
-import { candidates, endpointsOf, insecureHosts } from './endpoints.ts';
+import { candidates, endpointsOf, insecureHosts, type Endpoint } from './endpoints.ts';
 import type { RegistriesConf } from './registries-conf.ts';
 import { faultOfStatus, unavailable } from './registry-fault.ts';
 import { Session } from './session.ts';
@@ -30,6 +30,10 @@ export interface ClientOptions {
   readonly registries: () => RegistriesConf;
   readonly timeouts?: Partial<Timeouts>;
   readonly authorities?: TransportOptions['authorities'];
+  readonly certificates?: TransportOptions['certificates'];
+  readonly proxy?: TransportOptions['proxy'];
+  /** What the node itself keeps, for pulls that bring no credentials. */
+  readonly nodeCredentials?: (endpoint: Endpoint, signal: AbortSignal) => Promise<RegistryAuth | undefined>;
   readonly lookup?: TransportOptions['lookup'];
 }
 
@@ -90,6 +94,8 @@ export class RegistryClient {
       timeouts: { connectMs, headersMs, stallMs, documentMs, ...options.timeouts },
       ...(options.authorities === undefined ? {} : { authorities: options.authorities }),
       ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
+      ...(options.certificates === undefined ? {} : { certificates: options.certificates }),
+      ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
     });
   }
 
@@ -98,23 +104,31 @@ export class RegistryClient {
     this.#transport.close();
   }
 
-  /** Endpoints and credentials of a reference, without asking anyone. Throws `invalidRequest`, `denied` (blocked). */
-  open(reference: ImageReference, auth: RegistryAuth | undefined): PullHandle {
+  /** Endpoints and credentials of a reference, without asking a registry. Throws `invalidRequest`, `denied` (blocked). */
+  async open(reference: ImageReference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<PullHandle> {
     const conf = this.#options.registries();
     const owned = ownedCredentials(auth, reference.host);
     const hosts = insecureHosts(conf);
-    const sessions = endpointsOf(reference, conf).map(
-      (endpoint) =>
+    const sessions: Session[] = [];
+    for (const endpoint of endpointsOf(reference, conf)) {
+      sessions.push(
         new Session({
           endpoint,
-          credentials: owned !== undefined && belongTo(owned, endpoint.host) ? owned.credentials : undefined,
+          credentials: owned === undefined ? await this.#kept(endpoint, signal) : belongTo(owned, endpoint.host) ? owned.credentials : undefined,
           insecureHosts: hosts,
           transport: this.#transport,
           clock: this.#options.clock,
           random: this.#options.random,
         }),
-    );
+      );
+    }
     return new PullHandle(reference, sessions);
+  }
+
+  /** The node's own for this endpoint; a mirror's may differ from the registry's. */
+  async #kept(endpoint: Endpoint, signal: AbortSignal): Promise<Credentials | undefined> {
+    const auth = await this.#options.nodeCredentials?.(endpoint, signal);
+    return ownedCredentials(auth, endpoint.host)?.credentials;
   }
 
   /**
@@ -125,7 +139,7 @@ export class RegistryClient {
   async resolve(input: ResolveInput, signal: AbortSignal): Promise<Resolved> {
     const faults: Fault[] = [];
     for (const reference of candidates(input.reference, this.#options.registries())) {
-      const handle = this.open(reference, input.auth);
+      const handle = await this.open(reference, input.auth, signal);
       for (const session of handle.sessions()) {
         try {
           return await this.#resolveAt(session, handle, input.platform, signal);

@@ -1,5 +1,5 @@
 /** Reads registries.conf and its drop-in directory. */
-import { open, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
@@ -9,6 +9,7 @@ import {
   parseRegistriesConf,
   type RegistriesConf,
 } from './registries-conf.ts';
+import { missingAs, readCapped } from './read-capped.ts';
 
 /**
  * The file, then `*.conf` of the directory in the order of their names. Either may be missing, or '' for none.
@@ -19,8 +20,8 @@ export async function loadRegistries(paths: { readonly file: string; readonly di
   const files = [paths.file, ...names].filter((file) => file !== '');
   const parsed: RegistriesConf[] = [emptyRegistriesConf];
   for (const file of files) {
-    const text = await readCapped(file);
-    if (text !== undefined) parsed.push(parseRegistriesConf(text, file));
+    const bytes = await readCapped(file, distributionLimits.confBytes);
+    if (bytes !== undefined) parsed.push(parseRegistriesConf(bytes.toString('utf8'), file));
   }
   return mergeRegistriesConf(parsed);
 }
@@ -32,29 +33,4 @@ async function namesIn(directory: string): Promise<readonly string[]> {
     fail('invalidRequest', `read ${directory}: ${confs.length} files, more than the ${distributionLimits.confFiles} allowed`);
   }
   return confs.map((name) => join(directory, name));
-}
-
-async function readCapped(file: string): Promise<string | undefined> {
-  const handle = await missingAs(open(file, 'r'), undefined);
-  if (handle === undefined) return undefined;
-  try {
-    const { size } = await handle.stat();
-    if (size > distributionLimits.confBytes) {
-      fail('invalidRequest', `read ${file}: ${size} bytes, more than the ${distributionLimits.confBytes} allowed`);
-    }
-    const bytes = Buffer.alloc(size);
-    const { bytesRead } = await handle.read(bytes, 0, size, 0);
-    return bytes.toString('utf8', 0, bytesRead);
-  } finally {
-    await handle.close();
-  }
-}
-
-async function missingAs<T>(work: Promise<T>, missing: T): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return missing;
-    throw error;
-  }
 }

@@ -7,6 +7,7 @@ import { lookup as dnsLookup, type LookupAddress, type LookupOptions } from 'nod
 import * as http from 'node:http';
 import * as https from 'node:https';
 import type { LookupFunction } from 'node:net';
+import type { SecureContext } from 'node:tls';
 import { distributionLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { Body } from './body.ts';
@@ -62,8 +63,20 @@ export interface TransportOptions {
   readonly timeouts: Timeouts;
   /** Certificate authorities (PEM) beside the built-in ones, per `host[:port]`. */
   readonly authorities?: (host: string) => string | undefined;
+  /** What TLS with a `host[:port]` is to use; undefined for the machine's authorities alone. */
+  readonly certificates?: (host: string) => Promise<SecureContext | undefined>;
+  /** Proxies as `http.Agent` takes them; asked when a pool is made. */
+  readonly proxy?: http.ProxyEnv;
   /** Stands in for the resolver in tests. */
   readonly lookup?: typeof dnsLookup;
+}
+
+/** How one address is asked. */
+interface Hop {
+  /** TLS goes unverified. */
+  readonly insecure: boolean;
+  readonly authorization: string | undefined;
+  readonly secureContext: SecureContext | undefined;
 }
 
 const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
@@ -90,7 +103,8 @@ export class Transport {
     let { url, authorization } = request;
     for (let hop = 0; hop <= distributionLimits.redirects; hop += 1) {
       const insecure = this.#checkUrl(url, request.policy);
-      const message = await this.#once(url, insecure, authorization, request).catch((error: unknown) => {
+      const secureContext = url.protocol === 'https:' ? await this.#options.certificates?.(url.host) : undefined;
+      const message = await this.#once(url, { insecure, authorization, secureContext }, request).catch((error: unknown) => {
         const isLater = hop > 0 && error instanceof TransportError && error.phase === 'connect';
         throw isLater ? new TransportError('redirect', error.message) : error;
       });
@@ -132,8 +146,7 @@ export class Transport {
 
   #once(
     url: URL,
-    insecure: boolean,
-    authorization: string | undefined,
+    { insecure, authorization, secureContext }: Hop,
     request: HttpRequest,
   ): Promise<http.IncomingMessage> {
     const { signal } = request;
@@ -151,6 +164,7 @@ export class Transport {
       },
       agent: this.#agent(isTls, insecure, url, request.policy),
       ...(ca === undefined ? {} : { ca }),
+      ...(secureContext === undefined ? {} : { secureContext }),
     };
     return new Promise((resolve, reject) => {
       const outgoing = isTls ? https.request(url, options) : http.request(url, options);
@@ -171,6 +185,7 @@ export class Transport {
         maxFreeSockets: distributionLimits.idleSocketsPerHost,
         timeout: distributionLimits.idleSocketMs,
         lookup: named ? this.#lookup() : guardedLookup(this.#lookup()),
+        ...(this.#options.proxy === undefined ? {} : { proxyEnv: this.#options.proxy }),
       };
       agent = isTls
         ? new https.Agent({ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' })

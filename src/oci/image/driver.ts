@@ -41,7 +41,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
       withSignal(clock, fx, `pull ${reference}: layer ${layer.digest}`, async (signal) => {
         fx.note({ on: `layer ${layer.digest} (${layer.sizeBytes} bytes)` });
         // after a restart, or many other pulls, the endpoints are found again: the digest names the same content
-        const handle = handles.get(repoDigest, auth) ?? client.open(parseReference(repoDigest), auth);
+        const handle = handles.get(repoDigest, auth) ?? (await client.open(parseReference(repoDigest), auth, signal));
         const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
         try {
           await store.ensure(

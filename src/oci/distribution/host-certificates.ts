@@ -1,0 +1,85 @@
+/**
+ * Certificates for single registries, containers-certs.d(5): `<directory>/<host[:port]>/` with `*.crt` (authorities),
+ * and `*.cert` with `*.key` (what we show of ourselves). The machine's own store of authorities counts as well: that is
+ * where an operator puts the company's.
+ */
+import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createSecureContext, getCACertificates, setDefaultCACertificates } from 'node:tls';
+import type { SecureContext } from 'node:tls';
+import { fail } from '../../base/fault.ts';
+import { distributionLimits } from '../../base/limits.ts';
+import { missingAs, readCapped } from './read-capped.ts';
+
+interface Kept {
+  readonly hash: string;
+  readonly context: SecureContext;
+}
+
+export class HostCertificates {
+  readonly #directories: () => readonly string[];
+  readonly #contexts = new Map<string, Kept>();
+  #hasSystem = false;
+
+  /** @param directories asked at each request */
+  constructor(directories: () => readonly string[]) {
+    this.#directories = directories;
+  }
+
+  /** What TLS with `host[:port]` is to use; undefined for the authorities alone. Throws `invalidRequest` with the file. */
+  async of(host: string): Promise<SecureContext | undefined> {
+    this.#useSystem();
+    for (const directory of this.#directories()) {
+      const place = join(directory, host);
+      const names = (await missingAs(readdir(place), [])).filter((name) => /\.(?:crt|cert|key)$/u.test(name)).toSorted();
+      if (names.length > 0) return this.#context(host, place, names);
+    }
+    return undefined;
+  }
+
+  /** Reading the machine's store takes some ms, which a node whose images are all there need not spend. */
+  #useSystem(): void {
+    if (this.#hasSystem) return;
+    this.#hasSystem = true;
+    setDefaultCACertificates([...new Set([...getCACertificates('default'), ...getCACertificates('system')])]);
+  }
+
+  async #context(host: string, place: string, names: readonly string[]): Promise<SecureContext> {
+    if (names.length > distributionLimits.certificateFiles) {
+      fail('invalidRequest', `read ${place}: ${names.length} files, more than the ${distributionLimits.certificateFiles} allowed`);
+    }
+    const texts = new Map<string, string>();
+    for (const name of names) {
+      const bytes = await readCapped(join(place, name), distributionLimits.confBytes);
+      if (bytes !== undefined) texts.set(name, bytes.toString('latin1'));
+    }
+    const hash = createHash('sha256').update(JSON.stringify([...texts])).digest('hex');
+    const kept = this.#contexts.get(host);
+    if (kept?.hash === hash) return kept.context;
+    const context = contextOf(place, texts);
+    this.#contexts.delete(host);
+    this.#contexts.set(host, { hash, context });
+    if (this.#contexts.size > distributionLimits.certificateHosts) this.#contexts.delete(this.#contexts.keys().next().value ?? host);
+    return context;
+  }
+}
+
+function contextOf(place: string, texts: ReadonlyMap<string, string>): SecureContext {
+  const ending = (suffix: string): readonly string[] => [...texts].filter(([name]) => name.endsWith(suffix)).map(([, text]) => text);
+  const own = [...texts].flatMap(([name, cert]) => {
+    if (!name.endsWith('.cert')) return [];
+    const key = texts.get(name.replace(/cert$/u, 'key'));
+    return key === undefined ? fail('invalidRequest', `read ${join(place, name)}: there is no key beside it`) : [{ cert, key }];
+  });
+  try {
+    return createSecureContext({
+      ca: [...getCACertificates('default'), ...ending('.crt')],
+      cert: own.map(({ cert }) => cert),
+      key: own.map(({ key }) => key),
+      minVersion: 'TLSv1.2',
+    });
+  } catch (error) {
+    return fail('invalidRequest', `read ${place}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

@@ -1,0 +1,173 @@
+/** What the node itself keeps for registries: credentials in files and from helpers, certificates, proxies. */
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, request } from 'node:http';
+import { connect } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { realClock } from '../../../src/host/clock.ts';
+import { runTool } from '../../../src/host/process-tool.ts';
+import { HostCertificates } from '../../../src/oci/distribution/host-certificates.ts';
+import { NodeCredentials } from '../../../src/oci/distribution/node-credentials.ts';
+import type { ClientOptions } from '../../../src/oci/distribution/client.ts';
+import { selfSigned } from '../../support/registry/certificates.ts';
+import { FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
+import { everyNameIs, faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { guard } from '../../support/registry/tokens.ts';
+
+const basic = (user: string): string => `Basic ${Buffer.from(`${user}:secret`).toString('base64')}`;
+const entry = (user: string): { readonly auth: string } => ({ auth: Buffer.from(`${user}:secret`).toString('base64') });
+
+let directory: string;
+let image: TestImage;
+const ends: (() => unknown)[] = [];
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'troupe-node-settings-'));
+  image = imageOf([await layerOf([{ name: 'x', content: 'x' }])]);
+  ends.push(() => rm(directory, { recursive: true }));
+});
+afterEach(async () => {
+  for (const end of ends.splice(0).toReversed()) await end();
+});
+
+async function registryAt(tls?: Parameters<typeof FakeRegistry.start>[0]): Promise<FakeRegistry> {
+  const registry = await FakeRegistry.start(tls);
+  registry.push('team/a', 'v', image);
+  ends.push(() => registry.close());
+  return registry;
+}
+
+function rig(conf: string, options: Partial<ClientOptions>): Rig {
+  const made = rigOf(conf, options);
+  ends.push(() => made.client.close());
+  return made;
+}
+
+describe('credentials that the node keeps', () => {
+  const files = (): string[] => ['one.json', 'two.json'].map((name) => join(directory, name));
+
+  async function withKept(registry: FakeRegistry): Promise<Rig> {
+    const kept = new NodeCredentials({ files, findHelper: async (program) => join(directory, program), runTool, clock: realClock() });
+    return rig(insecure(registry.host), { nodeCredentials: (endpoint, signal) => kept.of(endpoint, signal) });
+  }
+
+  it('the first file with an entry counts, and what is written counts at the next pull', async () => {
+    const registry = await registryAt();
+    guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('right'));
+    const made = await withKept(registry);
+    expect((await faultOf(made.resolve(`${registry.host}/team/a:v`))).kind).toBe('denied');
+    await writeFile(join(directory, 'one.json'), JSON.stringify({ auths: { 'other.example': entry('other') } }));
+    await writeFile(join(directory, 'two.json'), JSON.stringify({ auths: { [registry.host]: entry('wrong'), [`${registry.host}/team`]: entry('right') } }));
+    expect((await made.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
+  });
+
+  it('what the request brings comes before the files', async () => {
+    const registry = await registryAt();
+    guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('asked'));
+    await writeFile(join(directory, 'one.json'), JSON.stringify({ auths: { [registry.host]: entry('kept') } }));
+    const made = await withKept(registry);
+    expect((await made.resolve(`${registry.host}/team/a:v`, { username: 'asked', password: 'secret' })).config.os).toBe('linux');
+  });
+
+  it('a helper is run with the host on its input; one without an answer is anonymous, one that fails is told', async () => {
+    const registry = await registryAt();
+    guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('helped'));
+    await writeFile(join(directory, 'one.json'), JSON.stringify({ credHelpers: { [registry.host]: 'test' } }));
+    const helper = async (body: string): Promise<void> => {
+      await writeFile(join(directory, 'docker-credential-test'), `#!/bin/sh\n${body}\n`);
+      await chmod(join(directory, 'docker-credential-test'), 0o755);
+    };
+    const made = await withKept(registry);
+    await helper(`read server; [ "$1 $server" = "get ${registry.host}" ] && echo '{"ServerURL":"x","Username":"helped","Secret":"secret"}'`);
+    expect((await made.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
+    await helper('echo "credentials not found in native keychain"; exit 1');
+    expect((await faultOf(made.resolve(`${registry.host}/team/a:v`))).kind).toBe('denied');
+    await helper('echo no keychain >&2; exit 3');
+    const fault = await faultOf(made.resolve(`${registry.host}/team/a:v`));
+    expect(fault.message).toContain(`credentials for ${registry.host} from docker-credential-test: it ended with 3: no keychain`);
+  });
+});
+
+describe('certificates of a registry', () => {
+  it('S81 an authority beside the host makes it trusted, from the next connection on; for another host it does not', async () => {
+    const tls = selfSigned(['DNS:r.example', 'DNS:s.example']);
+    const registry = await registryAt(tls);
+    const certificates = new HostCertificates(() => [join(directory, 'missing'), directory]);
+    const made = rig('', { lookup: everyNameIs('127.0.0.1'), certificates: (host) => certificates.of(host) });
+    const name = (host: string): string => `${host}:${registry.port}`;
+    expect((await faultOf(made.resolve(`${name('r.example')}/team/a:v`))).message).toContain('self-signed certificate');
+    await mkdir(join(directory, name('r.example')));
+    await writeFile(join(directory, name('r.example'), 'ca.crt'), tls.cert);
+    expect((await made.resolve(`${name('r.example')}/team/a:v`)).config.os).toBe('linux');
+    expect((await faultOf(made.resolve(`${name('s.example')}/team/a:v`))).message).toContain('self-signed certificate');
+  });
+
+  it('a certificate of our own without its key, and one that is none, are told by their files', async () => {
+    const certificates = new HostCertificates(() => [directory]);
+    await mkdir(join(directory, 'r.example'));
+    await writeFile(join(directory, 'r.example/client.cert'), 'x');
+    await expect(certificates.of('r.example')).rejects.toThrow(/client\.cert: there is no key beside it/u);
+    await writeFile(join(directory, 'r.example/client.key'), 'x');
+    await expect(certificates.of('r.example')).rejects.toThrow(new RegExp(`read ${directory}/r\\.example: `, 'u'));
+  });
+});
+
+describe('proxies', () => {
+  /** Answers absolute requests and CONNECT, and remembers what was asked of it. */
+  async function proxy(): Promise<{ readonly url: string; readonly asked: string[] }> {
+    const asked: string[] = [];
+    const sockets = new Set<Socket>();
+    const server = createServer((incoming, response) => {
+      asked.push(`${incoming.method ?? ''} ${incoming.url ?? ''}`);
+      const { headers } = incoming;
+      incoming.pipe(request(incoming.url ?? '', { method: incoming.method ?? 'GET', headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 0, answer.headers);
+        answer.pipe(response);
+      }));
+    });
+    server.on('connect', (incoming, socket: Socket) => {
+      asked.push(`CONNECT ${incoming.url ?? ''}`);
+      const there = connect(Number(incoming.url?.split(':')[1]), '127.0.0.1', () => {
+        socket.write('HTTP/1.1 200 OK\r\n\r\n');
+        there.pipe(socket).pipe(there);
+      });
+      for (const one of [there, socket]) {
+        sockets.add(one);
+        one.on('error', () => one.destroy());
+      }
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    ends.push(() => {
+      for (const socket of sockets) socket.destroy();
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  }
+
+  it('a verified registry is reached through a tunnel, and TLS is with the registry', async () => {
+    const tls = selfSigned(['DNS:r.example']);
+    const registry = await registryAt(tls);
+    const { url, asked } = await proxy();
+    const host = `r.example:${registry.port}`;
+    // no lookup: only the proxy knows the name
+    const made = rig('', { authorities: () => tls.cert, proxy: { HTTPS_PROXY: url } });
+    expect((await made.resolve(`${host}/team/a:v`)).config.os).toBe('linux');
+    expect(new Set(asked)).toEqual(new Set([`CONNECT ${host}`]));
+  });
+
+  it('a plain one by absolute requests; one on the list without', async () => {
+    const registry = await registryAt();
+    const { url, asked } = await proxy();
+    const through = rig(insecure(registry.host), { proxy: { HTTP_PROXY: url } });
+    expect((await through.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
+    expect(asked).toContain(`GET http://${registry.host}/v2/team/a/manifests/v`);
+    asked.length = 0;
+    const around = rig(insecure(registry.host), { proxy: { HTTP_PROXY: url, NO_PROXY: '127.0.0.1' } });
+    expect((await around.resolve(`${registry.host}/team/a:v`)).config.os).toBe('linux');
+    expect(asked).toEqual([]);
+  });
+});
