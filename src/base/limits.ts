@@ -251,8 +251,12 @@ export const hostLimits = {
   pinsWaiting: 1024,
   /** Orders that wait for the kernel thread: a few for each of the pods that can start or end at once. */
   threadOrders: 8192,
-  /** ms between two moves that keep others cheap: well within the 10 ms after which the kernel forgets the last one. */
-  movesAgainMs: 5,
+  /** ms between two moves that keep others cheap: within the 10 ms after which the kernel forgets the last one. */
+  movesAgainMs: 7,
+  /** ms for which one start or exec keeps moves cheap: long enough for the last move of a start on a busy machine. */
+  movesCheapMs: 1000,
+  /** Bytes of /proc/self/cgroup: a line of a v1 machine's dozen hierarchies is as long as a path at most. */
+  ownCgroupBytes: 64 * 1024,
   /** Entries of a directory of ours that are deleted side by side: what a container's has, and half of the pool's threads. */
   removedAtOnce: 8,
   /** Directories below one another in a directory of ours: two usual. */

@@ -7,7 +7,7 @@
  * beside that work. (The mount option favordynmods does the same for all of the machine and for ever, and makes every
  * fork dearer.)
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -20,6 +20,8 @@ export class CheapMoves {
   readonly #hierarchy: CgroupHierarchy | undefined;
   readonly #clock: ClockPort;
   #users = 0;
+  /** Of the clock: nobody has begun so late that a move of his is still to be expected. */
+  #untilMs = 0;
   /** While a writer is kept there; settles with its first move. Never rejects. */
   #first: Promise<void> | undefined;
 
@@ -29,9 +31,13 @@ export class CheapMoves {
     this.#clock = clock;
   }
 
-  /** Runs work that ends in a move; moves that come after `ready` has settled are cheap until it is done. */
+  /**
+   * Runs work that ends in a move; moves that come after `ready` has settled are cheap until it is done, or until it has
+   * gone on for longer than any move takes to come: an exec may run for hours after its own.
+   */
   async during<T>(work: (ready: Promise<void>) => Promise<T>): Promise<T> {
     this.#users += 1;
+    this.#untilMs = this.#clock.monoMs() + hostLimits.movesCheapMs;
     this.#first ??= this.#keep();
     try {
       return await work(this.#first);
@@ -51,10 +57,11 @@ export class CheapMoves {
 
   /** A failure costs time only: then moves wait, as they do everywhere. */
   async #moveAgainAndAgain(onFirst: () => void): Promise<void> {
+    const own = new OwnCgroup(this.#hierarchy);
     let file: { readonly path: string; readonly handle: FileHandle } | undefined;
     try {
-      while (this.#users > 0) {
-        const path = this.#ownProcs();
+      while (this.#users > 0 && this.#clock.monoMs() <= this.#untilMs) {
+        const path = own.procs();
         // never back to where this process was before somebody moved it
         if (path === undefined || (file !== undefined && file.path !== path)) return;
         file ??= { path, handle: await open(path, 'r+') };
@@ -66,19 +73,37 @@ export class CheapMoves {
     } catch {
       // such as a v2 cgroup that takes no processes any more: not to be had here
     } finally {
+      own.close();
       await file?.handle.close().catch(() => undefined);
     }
   }
+}
+
+/** Where this process is, read off a descriptor that stays open: one call each time. */
+class OwnCgroup {
+  readonly #hierarchy: CgroupHierarchy | undefined;
+  readonly #text = Buffer.allocUnsafe(hostLimits.ownCgroupBytes);
+  #fd: number | undefined;
+
+  constructor(hierarchy: CgroupHierarchy | undefined) {
+    this.#hierarchy = hierarchy;
+  }
 
   /** cgroup.procs of the cgroup in which this process is now. */
-  #ownProcs(): string | undefined {
+  procs(): string | undefined {
     const { version, controllers, mountPoint } = this.#hierarchy ?? {};
     if (mountPoint === undefined) return undefined;
     // procfs answers from memory; `8:pids:/a`, `0::/a` on v2
-    for (const line of readFileSync('/proc/self/cgroup', 'utf8').split('\n')) {
+    this.#fd ??= openSync('/proc/self/cgroup', 'r');
+    const text = this.#text.toString('utf8', 0, readSync(this.#fd, this.#text, 0, this.#text.length, 0));
+    for (const line of text.split('\n')) {
       const [, names, ...path] = line.split(':');
       if (names !== undefined && (version === 2 ? names === '' : names === controllers?.join(','))) return join(mountPoint, path.join(':'), 'cgroup.procs');
     }
     return undefined;
+  }
+
+  close(): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
   }
 }

@@ -9,10 +9,11 @@ import { runOrThrow } from '../support/run.ts';
 import { runc14 } from '../support/tools/go-tools.ts';
 import { HangingRuntime } from '../e2e/hung/support.ts';
 import { whyNoDeadMount } from '../support/dead-mount.ts';
+import { type Cpu, cpuPerPod } from './cpu.ts';
 import { type DaemonPod, latencies, type Memory, memoryOf, startPod } from './daemon-pods.ts';
 import { Floor, type FloorPod, type Parts, total } from './floor.ts';
 import { whileHanging } from './hanging.ts';
-import { type Pair, pairsText, type Report, reportText } from './report.ts';
+import { cpuText, type Pair, pairsText, type Report, reportText } from './report.ts';
 import { type Collector, startCollector } from './waterfall.ts';
 
 /** Pods that are started and ended before anything is counted: images, caches, JIT. */
@@ -36,7 +37,7 @@ export async function bench(args: readonly string[]): Promise<void> {
   const hanging = new HangingRuntime();
   const collector = values.waterfall ? await startCollector() : undefined;
   const tracing = collector === undefined ? {} : { tracing: collector.address };
-  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path }, stateInMemory: true, ...tracing });
+  const world = await makeWorld({ name: 'bench', runtimePath, handlers: { hanging: hanging.path }, stateInMemory: true, logLevel: 'info', ...tracing });
   let floor: Floor | undefined;
   const cleanUp = async (): Promise<void> => {
     await floor?.close();
@@ -88,6 +89,7 @@ async function measureAll({ sides, templates, empty, hanging, runtimePath, sizes
   }
   const report: Report = {
     pairs: all,
+    cpu: await cpuRows(sides, sizes.pods),
     empty,
     ...(await crowded(sides, sizes.pods)),
     exec: await execPairs(sides, templates.pod, sizes.rounds),
@@ -108,12 +110,13 @@ interface Some {
 
 /** Rows for whoever changes something: printed, never written down. */
 async function measureSome(names: readonly string[], { sides, templates, sizes, collector }: Some): Promise<void> {
-  const rowsOf: Readonly<Record<string, () => Promise<Readonly<Record<string, Pair>>>>> = {
-    pod: async () => named('pod', 'alone', await pairs(sides, 'pod', sizes.rounds, 1)),
-    pod10: async () => named('pod', `${GROUP} at once`, await pairs(sides, 'pod', sizes.groups, GROUP)),
-    host: async () => named('host', 'alone', await pairs(sides, 'host', sizes.rounds, 1)),
-    host10: async () => named('host', `${GROUP} at once`, await pairs(sides, 'host', sizes.groups, GROUP)),
-    exec: async () => ({ 'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds) }),
+  const rowsOf: Readonly<Record<string, () => Promise<string>>> = {
+    pod: async () => pairsText(named('pod', 'alone', await pairs(sides, 'pod', sizes.rounds, 1))),
+    pod10: async () => pairsText(named('pod', `${GROUP} at once`, await pairs(sides, 'pod', sizes.groups, GROUP))),
+    host: async () => pairsText(named('host', 'alone', await pairs(sides, 'host', sizes.rounds, 1))),
+    host10: async () => pairsText(named('host', `${GROUP} at once`, await pairs(sides, 'host', sizes.groups, GROUP))),
+    exec: async () => pairsText({ 'ExecSync of true (floor: runc exec)': await execPairs(sides, templates.pod, sizes.rounds) }),
+    cpu: async () => cpuText(await cpuRows(sides, sizes.pods)),
   };
   await pairs(sides, 'pod', WARM_UP, 1);
   await collector?.settle();
@@ -121,7 +124,7 @@ async function measureSome(names: readonly string[], { sides, templates, sizes, 
     const measure = rowsOf[name];
     if (measure === undefined) throw new Error(`--only ${name}: one of ${Object.keys(rowsOf).join(', ')} is wanted`);
     collector?.clear();
-    console.log(pairsText(await measure()));
+    console.log(await measure());
     await collector?.settle();
     if (collector !== undefined) console.log(`\n${collector.text()}\n`);
   }
@@ -190,6 +193,16 @@ async function pairs({ world, image, floor }: Sides, network: 'pod' | 'host', ro
 }
 
 const times = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+
+/** Processor time of `count` pods each: alone and many at once, with a network of their own and without. */
+async function cpuRows({ world, image }: Sides, count: number): Promise<Report['cpu']> {
+  const rows: Record<string, Cpu> = {};
+  for (const [network, where] of [['pod', 'CNI'], ['host', 'host network']] as const) {
+    rows[`${where}, alone`] = await cpuPerPod(world, image, network, { count, width: 1 });
+    rows[`${where}, ${GROUP} at once`] = await cpuPerPod(world, image, network, { count, width: GROUP });
+  }
+  return rows;
+}
 
 /** Memory and lists with many pods. */
 async function crowded({ world, image }: Sides, count: number): Promise<Pick<Report, 'full' | 'podCount' | 'listContainers' | 'listSandboxes' | 'status'>> {

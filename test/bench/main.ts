@@ -1,7 +1,7 @@
 // `sudo npm run bench [-- --rounds N] [--groups N] [--pods N] [--runtime PATH|debian]`: pod start and end against their floor,
 // interleaved in the same run, then memory, exec and lists; then many pods and containers, which is all that `--scale` runs.
 // Writes its tables into docs/figures.md.
-// `--only pod,pod10,host,host10,exec` prints some of the rows and writes nothing; `--waterfall` with it shows where each
+// `--only pod,pod10,host,host10,exec,cpu` prints some of the rows and writes nothing; `--waterfall` with it shows where each
 // call's time goes inside the daemon, by its own traces (which cost about a millisecond a call).
 import { spawn } from 'node:child_process';
 

@@ -1,4 +1,5 @@
 // The bench's table.
+import type { Cpu } from './cpu.ts';
 import type { Memory } from './daemon-pods.ts';
 import type { Parts } from './floor.ts';
 import type { Hanging } from './hanging.ts';
@@ -15,6 +16,8 @@ export interface Pair {
 export interface Report {
   readonly pairs: Readonly<Record<string, Pair>>;
   readonly exec: Pair;
+  /** Of the daemon's process, for one pod's life. */
+  readonly cpu: Readonly<Record<string, Cpu>>;
   readonly empty: Memory;
   readonly full: Memory;
   readonly podCount: number;
@@ -35,6 +38,8 @@ export function reportText(report: Report): string {
     `${report.versions}. All times in ms. The floor is the same plugins, conmon and runtime called in sequence by a bare loop, in the same run, in turn with the daemon; the ratio is the median of pairs.`,
     '',
     pairsText({ ...report.pairs, ...exec }),
+    '',
+    cpuText(report.cpu),
     '',
     '| memory of the daemon, MiB | RSS | PSS | anonymous |',
     '|---|---|---|---|',
@@ -59,6 +64,15 @@ export function pairsText(pairs: Readonly<Record<string, Pair>>): string {
     ...Object.entries(pairs).map(([name, pair]) => pairRow(name, pair)),
     ...(inParts.length === 0 ? [] : ['', 'Parts, median:', '']),
     ...inParts.map(([name, pair]) => `- ${name}: ${partsText(pair.daemonParts)}; floor: ${partsText(pair.floorParts)}`),
+  ].join('\n');
+}
+
+/** Does not depend on who else uses the machine, as far as caches go. */
+export function cpuText(rows: Report['cpu']): string {
+  return [
+    "| the daemon's processor time for one pod's life, ms | user | system | both |",
+    '|---|---|---|---|',
+    ...Object.entries(rows).map(([name, { user, system }]) => `| ${name} | ${ms(user)} | ${ms(system)} | ${ms(user + system)} |`),
   ].join('\n');
 }
 

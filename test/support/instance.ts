@@ -28,6 +28,8 @@ export interface InstanceOptions {
   readonly stateInMemory?: boolean;
   /** Base address of a collector of traces. */
   readonly tracing?: string;
+  /** `debug` without one. */
+  readonly logLevel?: string;
 }
 
 export interface Instance {
@@ -78,7 +80,7 @@ interface Paths {
 function configText({ directory, cgroupParent }: Paths, options: InstanceOptions): string {
   const lines = [
     '[log]',
-    'level = "debug"',
+    `level = "${options.logLevel ?? 'debug'}"`,
     '[cgroup]',
     `parent = "${cgroupParent}"`,
     '[images]',

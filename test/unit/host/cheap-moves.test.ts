@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import type { ClockPort } from '../../../src/actors/ports/clock.ts';
 import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
+import { hostLimits } from '../../../src/base/limits.ts';
 import { CheapMoves } from '../../../src/host/cheap-moves.ts';
 
 /** Timers fire when the test says so. */
@@ -11,7 +12,8 @@ class HandClock implements ClockPort {
   readonly #timers: (() => void)[] = [];
   #onTimer: (() => void) | undefined;
   nowNs = (): bigint => 0n;
-  monoMs = (): number => 0;
+  now = 0;
+  monoMs = (): number => this.now;
   clearTimeout = (): void => undefined;
   setTimeout(fn: () => void): object {
     this.#timers.push(fn);
@@ -53,6 +55,29 @@ test('while work is under way this process is moved to where it is, again and ag
   await clock.fire();
   await moves.during((ready) => ready);
 });
+
+test('work that goes on for long, such as an exec, keeps moves cheap for a while only', async () => {
+  const { layout, procs } = fakeHierarchy();
+  const clock = new HandClock();
+  const moves = new CheapMoves(layout, clock);
+  await moves.during(async (ready) => {
+    await ready;
+    const isOpen = (): boolean => readdirSync('/proc/self/fd').some((fd) => linkOf(fd) === procs);
+    expect(isOpen()).toBe(true);
+    clock.now += hostLimits.movesCheapMs + 1;
+    await clock.fire();
+    await vi.waitFor(() => expect(isOpen()).toBe(false));
+  });
+});
+
+/** What a descriptor of this process is; empty when it has been closed meanwhile. */
+function linkOf(fd: string): string {
+  try {
+    return readlinkSync(join('/proc/self/fd', fd));
+  } catch {
+    return '';
+  }
+}
 
 test('without such a file work is done all the same', async () => {
   const { layout } = fakeHierarchy();

@@ -35,7 +35,7 @@ describe('the launcher', () => {
     for (const name of ['bin/troupe', 'linked']) {
       expect(await launch(name, ['serve', '--root', '/a b'])).toEqual({
         version: process.version,
-        flags: ['--disable-sigusr1', '--disable-proto=throw', '--max-semi-space-size=1'],
+        flags: ['--disable-sigusr1', '--disable-proto=throw', '--max-semi-space-size=2'],
         args: ['serve', '--root', '/a b'],
         pool: '16',
         options: null,
