@@ -21,7 +21,7 @@ export function podMessage(
   { id, spec, ips, pause }: NriPod,
   namespaces: readonly { readonly type: string; readonly path: string }[],
 ): PodMessage {
-  const { key, labels, annotations, handler, cgroupParent } = spec;
+  const { key, labels, annotations, handler, cgroupParent, resources, overhead } = spec;
   return {
     id,
     name: key.name,
@@ -32,7 +32,12 @@ export function podMessage(
     runtimeHandler: handler,
     ips: [...ips],
     pid: pause?.pid ?? 0,
-    linux: { cgroupParent, namespaces: [...namespaces] },
+    linux: {
+      cgroupParent,
+      namespaces: [...namespaces],
+      ...(resources === undefined ? {} : { podResources: limitsMessage(resources) }),
+      ...(overhead === undefined ? {} : { podOverhead: limitsMessage(overhead) }),
+    },
   };
 }
 

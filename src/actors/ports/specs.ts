@@ -118,6 +118,10 @@ export interface SandboxSpec {
   readonly user: UserChoice;
   readonly readonlyRootfs: boolean;
   readonly seccomp: SeccompChoice;
+  /** What all containers of the pod may use together: by it a virtual machine is sized. Left out where nothing is said. */
+  readonly resources?: Resources | undefined;
+  /** What the pod costs beside its containers (RuntimeClass); for plugins. Left out where nothing is said. */
+  readonly overhead?: Resources | undefined;
   /** Left out for none, and where the machine has no SELinux. */
   readonly selinux?: SelinuxOptions | undefined;
   /** Given at admission where the machine has SELinux; their pair of categories is this pod's alone. Left out in a request. */

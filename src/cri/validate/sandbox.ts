@@ -22,7 +22,6 @@ export function sandboxSpec(config: PodSandboxConfig | undefined, handler: strin
   const namespaces = sandboxNamespaces(`${at}.namespace_options`, context?.namespaceOptions, policy);
   const selinux = selinuxOptions(`${at}.selinux_options`, context?.selinuxOptions, policy.selinuxEnabled);
   apparmorProfile(at, context?.apparmor, '', policy);
-  checkPodResources(linux);
   return {
     key: sandboxKey('config.metadata', config.metadata),
     hostname: hostname('config.hostname', config.hostname),
@@ -46,6 +45,7 @@ export function sandboxSpec(config: PodSandboxConfig | undefined, handler: strin
     readonlyRootfs: context?.readonlyRootfs ?? false,
     seccomp: seccompChoice(at, context?.seccomp, context?.seccompProfilePath ?? ''),
     ...(selinux === undefined ? {} : { selinux }),
+    ...podResources(linux),
   };
 }
 
@@ -100,11 +100,10 @@ function cgroupParent(field: string, value: string, policy: HostPolicy): string 
   return trimmed;
 }
 
-/**
- * `overhead` and `resources` are for runtimes that size a virtual machine by them; the pod's own cgroup is the
- * kubelet's. Wrong values are refused all the same.
- */
-function checkPodResources(linux: LinuxPodSandboxConfig | undefined): void {
-  resources('config.linux.overhead', linux?.overhead);
-  resources('config.linux.resources', linux?.resources);
+/** For runtimes that size a virtual machine by them, and for plugins; the pod's own cgroup is the kubelet's. */
+function podResources(linux: LinuxPodSandboxConfig | undefined): Pick<SandboxSpec, 'resources' | 'overhead'> {
+  return {
+    ...(linux?.resources === undefined ? {} : { resources: resources('config.linux.resources', linux.resources) }),
+    ...(linux?.overhead === undefined ? {} : { overhead: resources('config.linux.overhead', linux.overhead) }),
+  };
 }

@@ -2,6 +2,7 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PauseInput } from '../../actors/ports/runtime.ts';
+import type { Resources } from '../../actors/ports/specs.ts';
 import { readFileInRoot, writeFileInRoot } from '../../host/files.ts';
 import type { Layout } from '../../host/layout.ts';
 import { pauseCgroup } from '../../host/layout.ts';
@@ -72,6 +73,7 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
       'io.kubernetes.cri-o.ContainerType': 'sandbox',
       'io.kubernetes.cri-o.SandboxID': input.id,
+      ...sizeAnnotations(sandbox.resources),
     },
     linux: {
       namespaces: [
@@ -92,6 +94,14 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       readonlyPaths: DEFAULT_READONLY_PATHS,
     },
   };
+}
+
+/** By these names Kata sizes a virtual machine before its first container is known (containerd's words for them). */
+function sizeAnnotations(resources: Resources | undefined): Readonly<Record<string, string>> {
+  if (resources === undefined) return {};
+  const { cpuPeriod, cpuQuota, cpuShares, memoryLimitBytes } = resources;
+  const said = { 'cpu-period': cpuPeriod, 'cpu-quota': cpuQuota, 'cpu-shares': cpuShares, memory: memoryLimitBytes };
+  return Object.fromEntries(Object.entries(said).flatMap(([name, value]) => (value === undefined ? [] : [[`io.kubernetes.cri.sandbox-${name}`, String(value)]])));
 }
 
 /** Makes the root file system that all pause containers share, if it is not there or not as it should be. */

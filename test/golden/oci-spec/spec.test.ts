@@ -1,7 +1,7 @@
 /** One document per wish: a change of behaviour is a diff of these files. Rewritten with `vitest run -u`. */
 import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { layout, host, SANDBOX_ID, sandbox } from '../../unit/oci-spec/fixtures.ts';
+import { container, layout, host, SANDBOX_ID, sandbox } from '../../unit/oci-spec/fixtures.ts';
 import { pauseSpec } from '../../../src/oci/runtime/pause.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { encodeSpec, HOOK_KINDS } from '../../../src/oci/runtime/spec/types.ts';
@@ -35,6 +35,7 @@ const documents: ReadonlyMap<string, () => OciSpec> = new Map([
   ['edits-hooks', () => edited({ hooks: HOOK_KINDS.map((stage) => ({ stage, hook: { path: `/hooks/${stage}` } })) })],
   ['edits-privileged', () => edited({ devices: [gpu] }, cases['privileged'])],
   ['pause', () => pauseSpec({ id: SANDBOX_ID, sandbox, host, rootfs: layout.pauseRootfs, pins })],
+  ['pause-sized', () => pauseSpec({ id: SANDBOX_ID, sandbox: { ...sandbox, resources: { ...container.resources, cpuPeriod: 100_000n, cpuQuota: 250_000n, cpuShares: 2560n, memoryLimitBytes: 2n ** 31n } }, host, rootfs: layout.pauseRootfs, pins })],
   ['pause-own-seccomp', () => pauseSpec({ id: SANDBOX_ID, sandbox, host, rootfs: layout.pauseRootfs, pins, seccomp: { defaultAction: 'SCMP_ACT_ALLOW', architectures: ['SCMP_ARCH_X86_64'], syscalls: [] } })],
   ['pause-user-namespace', () => pauseSpec({ id: SANDBOX_ID, sandbox: ownUsers, host, rootfs: layout.pauseRootfs, pins: { ...pins, user: layout.pin(SANDBOX_ID, 'user') } })],
 ]);

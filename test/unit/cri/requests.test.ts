@@ -87,6 +87,8 @@ describe('RunPodSandbox', () => {
           user: { runAsUser: 7, runAsUsername: '', runAsGroup: 8, supplementalGroups: [9], supplementalGroupsPolicy: 'strict' },
           readonlyRootfs: true,
           seccomp: { type: 'localhost', path: '/profiles/a.json' },
+          resources: expect.objectContaining({ cpuShares: 2n, memoryLimitBytes: undefined }) as unknown,
+          overhead: expect.objectContaining({ memoryLimitBytes: 5n, cpuShares: undefined }) as unknown,
         },
       ],
     ]);
