@@ -1,5 +1,5 @@
 /** Which cgroup hierarchies the machine has: v1, v2, or both at once (cgroups(7)). */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../base/fault.ts';
 import { codeOf } from './errno.ts';
@@ -88,4 +88,11 @@ export async function readControl(
     if (['ENOENT', 'ENODEV', 'EOPNOTSUPP'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   }
+}
+
+/** Writes one value into a control file of a cgroup that is there. */
+export async function writeControl(layout: CgroupLayout, path: string, control: { readonly controller: string; readonly file: string }, value: string): Promise<void> {
+  const directory = cgroupDirectory(layout, path, control.controller);
+  if (directory === undefined) return fail('outside', `write ${control.file} of cgroup ${path}: there is no controller ${control.controller} here`, { subject: path });
+  await writeFile(join(directory, control.file), value);
 }

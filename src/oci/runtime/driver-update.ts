@@ -3,7 +3,7 @@ import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { Resources } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
-import { readControl } from '../../host/cgroup-layout.ts';
+import { readControl, writeControl } from '../../host/cgroup-layout.ts';
 import { checkCpusets } from './cpusets.ts';
 import { ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -27,9 +27,27 @@ export async function update(
   await refuseTooSmall(parts, note.cgroup, resources.memoryLimitBytes, { attempted, subject: id });
   const argv = updateArgv({ path: handler.path, globals: ownGlobals(handler), id });
   const stage = `${handler.name} update`;
-  const answer = await runRuntime(parts, { argv, attempted, stage, subject: id, stdin, fx });
+  const run = async (document: string): ReturnType<typeof runRuntime> => await runRuntime(parts, { argv, attempted, stage, subject: id, stdin: document, fx });
+  let answer = await run(stdin);
+  if (!answer.ok && liftsQuota(resources, from) && answer.problem.includes(QUOTA.file)) {
+    await writeControl(parts.cgroups, note.cgroup, QUOTA, '-1');
+    answer = await run(parts.bundles.updateDocument(withoutQuota(resources), withoutQuota(from)));
+  }
   if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id });
 }
+
+/** Of cgroup v1. */
+const QUOTA = { controller: 'cpu', file: 'cpu.cfs_quota_us' } as const;
+
+/**
+ * crun 1.8 writes the -1 of "no quota" as an unsigned number, which cgroup v1 refuses (ERANGE): then it is ours to write. Not
+ * always, since runc remembers the quota that it was told last and sets it again with the next update.
+ */
+function liftsQuota({ cpuQuota }: Resources, from: Resources): boolean {
+  return cpuQuota === -1n || (cpuQuota === undefined && from.cpuQuota !== undefined);
+}
+
+const withoutQuota = (resources: Resources): Resources => ({ ...resources, cpuQuota: undefined });
 
 /** v1 answers EBUSY after some limits were set already, v2 kills: neither is what a resize means (KEP-1287). */
 export async function refuseTooSmall(

@@ -74,6 +74,9 @@ export const updateResources: Group = {
       await update(t, id, { cpuQuota: -1n });
       same(await inForce(t, id, 'quota'), isV1 ? '-1' : 'max');
     }),
+    row('cpu_quota', '-1 at CreateContainer, as a kubelet without CPU quotas sends it: no limit', async (t) => {
+      same(await inForce(t, await t.start(resources({ cpuQuota: -1n, cpuPeriod: 100_000n })), 'quota'), isV1 ? '-1' : 'max');
+    }),
     row('cpu_period', 'beyond the kernel\'s bounds: refused, nothing changes', async (t) => {
       const id = await t.start(start);
       await refused(update(t, id, { cpuPeriod: 3n, memoryLimitInBytes: 100n * MIB }), 'INVALID_ARGUMENT');

@@ -42,6 +42,11 @@ describe.skipIf(!isHere)('the handler crun', () => {
     const { status } = await runtime.containerStatus({ containerId });
     expect(status?.resources?.linux?.memoryLimitInBytes).toBe(48n * MIB);
     expect(limitIn(world, containerId)).toBe(String(48n * MIB));
+    // crun 1.8 cannot write the -1 of "no quota" on cgroup v1
+    for (const cpuQuota of [50_000n, -1n]) {
+      await runtime.updateContainerResources({ containerId, linux: { cpuQuota } });
+      expect((await runtime.containerStatus({ containerId })).status?.resources?.linux?.cpuQuota).toBe(cpuQuota);
+    }
     await runtime.stopContainer({ containerId, timeout: 60n });
     expect((await runtime.containerStatus({ containerId })).status).toMatchObject({ exitCode: 7, reason: 'Error' });
     expect(readFileSync(`${world.logs}/life/main/0.log`, 'utf8')).toContain('stdout F up\n');

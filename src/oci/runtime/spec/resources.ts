@@ -7,7 +7,10 @@ import type { OciDevice, OciDeviceRule, OciLimits, OciResources } from './types.
 
 /** Limits and device rules of a container. Throws `invalidRequest` with the field's name. */
 export function resourcesOf(input: SpecInput): OciResources {
-  return { devices: deviceRules(input.devices, input.spec.security.privileged && input.handler.privilegedWithoutHostDevices !== true), ...limitsOf(input.spec.resources, input.host) };
+  const { resources, security } = input.spec;
+  // a new cgroup has no quota; told so again, crun 1.8 writes -1 as an unsigned number, which cgroup v1 refuses
+  const asked = resources.cpuQuota === -1n ? { ...resources, cpuQuota: undefined } : resources;
+  return { devices: deviceRules(input.devices, security.privileged && input.handler.privilegedWithoutHostDevices !== true), ...limitsOf(asked, input.host) };
 }
 
 /** What can be limited here of what was asked. Throws `invalidRequest` with the field's name. */
