@@ -66,6 +66,7 @@ const NEVER: ReadonlySet<string> = new Set(
  */
 export async function relabel(path: string, label: string, signal: AbortSignal): Promise<void> {
   if (NEVER.has(path)) fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, { subject: 'mounts.selinux_relabel' });
+  signal.throwIfAborted();
   const directory = await openDirectory(AT_FDCWD, path, path);
   if (directory === undefined) return set(path, label);
   // the last name is not followed; the dot is the directory itself

@@ -43,7 +43,7 @@ export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount
 
 /**
  * Runtimes make /dev/fd and its like by a plain path below the root file system, before that is the process's root: where an
- * image has a link in place of /dev, they make them on the host (seen with runc 1.1.5; S07, S39).
+ * image has a link in place of /dev, they make them on the host (CVE-2026-41579; S07, S39).
  */
 async function checkOurs(rootfs: string): Promise<void> {
   for (const place of OURS) {

@@ -21,6 +21,7 @@ const FLAWS: readonly Flaw[] = [
   { program: 'runc', name: 'CVE-2025-31133 (masked paths by a swapped /dev/null)', fixedIn: ['1.2.8', '1.3.3', '1.4.0-rc.3'] },
   { program: 'runc', name: 'CVE-2025-52565 (a mount by /dev/console)', fixedIn: ['1.2.8', '1.3.3', '1.4.0-rc.3'] },
   { program: 'runc', name: 'CVE-2025-52881 (writes to /proc led elsewhere)', fixedIn: ['1.2.8', '1.3.3', '1.4.0-rc.3'] },
+  { program: 'runc', name: 'CVE-2026-41579 (files made on the host by a link in place of /dev, which we refuse)', fixedIn: ['1.3.6', '1.4.3', '1.5.0-rc.3'] },
   { program: 'crun', name: 'CVE-2022-27650 (inheritable capabilities)', fixedIn: ['1.4.4'] },
 ];
 

@@ -70,7 +70,7 @@ describe.skipIf(reason !== undefined)('links of the image', () => {
     },
   );
 
-  test.each(['proc', 'sys', 'dev'])('S39: /%s, with a volume at it as well', async (name) => {
+  test.each(['proc', 'sys', 'dev'])('S07 S39: /%s, with a volume at it as well', async (name) => {
     for (const target of targets()) {
       link(name, target);
       for (const mounts of [[], [mountOf(`/${name}`, { hostPath: machine.dir })]]) {

@@ -195,7 +195,7 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(readFileSync(`/proc/${monitor}/cgroup`, 'utf8')).toContain(`/troupe-sandbox-${world.sandboxId}/monitors`);
   });
 
-  it('F47 the monitor is in the cgroup of its sandbox, but not within its memory limit where that can be had apart (v1)', async () => {
+  it('S13 F47 the monitor is in the cgroup of its sandbox, but not within its memory limit where that can be had apart (v1)', async () => {
     const container = await world.run(['sleep', '1000']);
     const places = readFileSync(`/proc/${readFileSync(world.layout.monitorPidFile(container.id), 'utf8').trim()}/cgroup`, 'utf8').trim().split('\n').map((line) => line.split(':'));
     const placeOf = (controller: string): string => places.find(([, names]) => names?.split(',').includes(controller))?.[2] ?? places.find(([number]) => number === '0')?.[2] ?? '';

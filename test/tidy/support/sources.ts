@@ -83,7 +83,7 @@ function resolved(from: string, specifier: string): string | undefined {
 /** All TypeScript files below a directory, generated ones left out. */
 export function sourcesBelow(directory: string): readonly Source[] {
   return filesBelow(directory)
-    .filter((file) => file.endsWith('.ts') && !file.startsWith('src/gen/') && !file.startsWith('test/mutants/'))
+    .filter((file) => file.endsWith('.ts') && !file.startsWith('src/gen/'))
     .map(sourceOf);
 }
 

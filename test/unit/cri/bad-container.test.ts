@@ -204,7 +204,7 @@ const SECURITY: readonly Row[] = [
   [`${at}.apparmor_profile`, 'unknown', context({ apparmorProfile: 'x' })],
 ];
 
-describe('security of a container', () => {
+describe('S73 security of a container', () => {
   test.each(SECURITY)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 });
 
@@ -247,7 +247,7 @@ const MOUNTS: readonly Row[] = [
   ['config.devices', 'too many', base({ devices: Array.from({ length: 1025 }, () => ({ containerPath: '/a', hostPath: '/b' })) })],
 ];
 
-describe('S45 mounts and devices', () => {
+describe('S45 S71 mounts and devices', () => {
   test.each(MOUNTS)('%s %s is refused', (field, _what, config) => expectRefusal(field, config));
 
   test('selinux_relabel is taken in any case: without SELinux there is nothing to label', async () => {

@@ -110,7 +110,7 @@ describe('the image without a user data base', () => {
     expect(kindOf(() => resolveUser(nobody, '5:users', none))).toBe('invalidRequest');
   });
 
-  test('both files are read with the cap', async () => {
+  test('S10: both files are read with the cap', async () => {
     const asked: unknown[] = [];
     await resolveUserIn('/root/fs', nobody, '5', (...call) => {
       asked.push(call);

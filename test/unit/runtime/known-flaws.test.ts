@@ -13,6 +13,7 @@ describe('flaws of runtimes by their versions', () => {
     ['S41', 'CVE-2025-52565', ['1.2.7', '1.3.2', '1.4.0-rc.1'], ['1.2.8', '1.3.3', '1.4.0-rc.3', '1.4.3']],
     ['S42', 'CVE-2025-52881', ['1.2.7', '1.3.2', '1.4.0-rc.2'], ['1.2.8', '1.3.3', '1.4.0-rc.3', '1.4.3']],
     ['S43', 'CVE-2024-45310', ['1.1.13', '1.2.0-rc2'], ['1.1.14', '1.2.0-rc.3', '1.2.0', '1.4.3']],
+    ['S07', 'CVE-2026-41579', ['1.1.5+ds1', '1.3.5', '1.4.2', '1.5.0-rc.2'], ['1.3.6', '1.4.3', '1.5.0-rc.3', '1.5.2']],
     ['S43', 'CVE-2022-29162', ['1.1.1'], ['1.1.2', '1.2.0']],
   ])('%s: %s is told of the versions that have it and of no other', (_row, name, having, fixed) => {
     for (const version of having) expect(runc(version), version).toContain(`runc ${version} has ${name === 'CVE-2023-27561' ? name : `${name} `}`);

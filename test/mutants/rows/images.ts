@@ -1,0 +1,60 @@
+// Guards against registries, manifests and layers.
+import type { Mutant } from '../mutant.ts';
+
+const manifest = 'test/unit/image/manifest.test.ts';
+const auth = 'test/unit/distribution/auth.test.ts';
+const tar = 'test/unit/unpack/tar-reader.test.ts';
+const hostile = 'test/integration/unpack/hostile.test.ts';
+
+export const ofImages: readonly Mutant[] = [
+  {
+    row: 'S16', title: 'layers are fetched from where the image says', file: 'src/oci/image/manifest.ts',
+    find: 'if (/foreign|nondistributable/u.test(descriptor.mediaType)) {', replace: "if (descriptor.mediaType === '') {",
+    test: { file: manifest, named: 'S16 a layer of type' },
+  },
+  {
+    row: 'S17', title: 'an index with layers is taken', file: 'src/oci/image/manifest.ts',
+    find: "if (fields.has(foreign)) fields.refuse(foreign, 'stands in an index: the document is two things at once');", replace: 'void foreign;',
+    test: { file: manifest, named: 'S17 one document, one meaning' },
+  },
+  {
+    row: 'S47', title: 'a digest can be any text', file: 'src/base/ids.ts',
+    find: 'const DIGEST = /^sha256:[0-9a-f]{64}$/u;', replace: 'const DIGEST = /^sha(?:256|512):.+$/u;',
+    test: { file: manifest, named: 'S47 (digest|sha512|upper)' },
+  },
+  {
+    row: 'S58', title: 'the unpacker walks links as the host has them', file: 'src/host/files-at.ts',
+    find: 'inRoot: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,', replace: 'inRoot: 0,',
+    test: { file: hostile, named: 'S58: links that lead outside' },
+  },
+  {
+    row: 'S59', title: 'a file can be of any size', file: 'src/oci/image/tar-entry.ts',
+    find: 'if (size > unpackLimits.fileBytes || size < 0) {', replace: 'if (size < 0) {',
+    test: { file: tar, named: 'S59: a file of 8 EiB' },
+  },
+  {
+    row: 'S79', title: 'credentials go to whatever host is asked', file: 'src/oci/distribution/auth.ts',
+    find: 'return parseHost(endpointHost) === owned.host;', replace: 'return parseHost(endpointHost)?.includes(owned.host) === true;',
+    test: { file: auth, named: 'S79 they belong to one host' },
+  },
+  {
+    row: 'S59', title: 'an image can have any number of layers', file: 'src/oci/image/manifest.ts',
+    find: "fields.objects('layers', imageLimits.layers)", replace: "fields.objects('layers', Number.MAX_SAFE_INTEGER)",
+    test: { file: manifest, named: 'S59 100000 layers' },
+  },
+  {
+    row: 'S49', title: 'a token is asked for by plain http though the registry speaks https', file: 'src/oci/distribution/session.ts',
+    find: "if (realm.protocol === 'http:' && this.#scheme !== 'http') refuse(", replace: "if (realm.protocol === '') refuse(",
+    test: { file: 'test/integration/distribution/tls.test.ts', named: 'S49 an https registry that names a plain http realm' },
+  },
+  {
+    row: 'S80', title: 'cloud metadata is an address like any other', file: 'src/oci/distribution/host-policy.ts',
+    find: "OWN.addSubnet('169.254.0.0', 16, 'ipv4');\n", replace: '',
+    test: { file: auth, named: 'S80 addresses of the machine itself' },
+  },
+  {
+    row: 'S81', title: 'certificates are not looked at', file: 'src/oci/distribution/transport.ts',
+    find: "{ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' }", replace: "{ ...bounds, rejectUnauthorized: false, minVersion: 'TLSv1.2' }",
+    test: { file: 'test/integration/distribution/tls.test.ts', named: 'S81 self-signed, wrong host, expired' },
+  },
+];

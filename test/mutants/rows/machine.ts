@@ -1,0 +1,200 @@
+// Guards in what is done on the machine: files, images, mounts, programs.
+import type { Mutant } from '../mutant.ts';
+
+const files = 'test/integration/bundle/files.test.ts';
+const links = 'test/integration/bundle/links.test.ts';
+const host = 'test/integration/host/files.test.ts';
+const flaws = 'test/unit/runtime/known-flaws.test.ts';
+const runc = 'test/unit/runtime/runc.test.ts';
+
+/** A flaw of runtimes that nobody is told of any more. */
+const untold = (row: string, name: string, what: string): Mutant => ({
+  row, title: `nobody is told that a runtime has ${name}`, file: 'src/oci/runtime/known-flaws.ts',
+  find: `name: '${name} (${what})', fixedIn: [`, replace: `name: '${name} (${what})', fixedIn: [], was: [`,
+  test: { file: flaws, named: `${row}: ${name}` },
+});
+
+export const ofMachine: readonly Mutant[] = [
+  {
+    row: 'S03', title: 'all that an exec writes is kept', file: 'src/oci/runtime/exec-output.ts',
+    find: 'const part = chunk.subarray(0, this.#bytesMax - this.#kept);', replace: 'const part = chunk;',
+    test: { file: 'test/integration/runtime/exec.test.ts', named: 'S03 keeps a little less than 16 MiB' },
+  },
+  {
+    row: 'S07', title: 'the root of an image is walked as if it were the host’s', file: 'src/host/files-at.ts',
+    find: 'inRoot: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,', replace: 'inRoot: 0,',
+    test: { file: links, named: 'S07 S44: /(etc|run):' },
+  },
+  {
+    row: 'S07', title: 'the runtime may follow a link in place of /dev', file: 'src/oci/runtime/bundle-places.ts',
+    find: 'if (found !== undefined && !found.isDirectory()) fail(', replace: "if (found !== undefined && place === '') fail(",
+    test: { file: links, named: 'S07 S39: /dev' },
+  },
+  {
+    row: 'S09', title: 'a log path can climb out of its directory', file: 'src/oci/runtime/bundle-log.ts',
+    find: "part === '..' || part === '.'", replace: "part === '...'",
+    test: { file: 'test/unit/oci-spec/parts.test.ts', named: 'S09, S75: the log path' },
+  },
+  {
+    row: 'S09', title: 'a link among the directories of a log is followed', file: 'src/oci/runtime/bundle-log.ts',
+    find: 'if (!(await lstat(at)).isDirectory()) {', replace: 'if ((await lstat(at)).isFile()) {',
+    test: { file: files, named: 'S09, S32, S75: the log path.* a link among its directories' },
+  },
+  {
+    row: 'S10', title: 'a FIFO or device in an image is read', file: 'src/host/files.ts',
+    find: "if (!stat.isFile()) fail('invalidRequest', `read ${path}: not a regular file`, { subject: path });\n", replace: '',
+    test: { file: host, named: 'S10: FIFO, device' },
+  },
+  {
+    row: 'S10', title: 'a passwd of any size is read', file: 'src/oci/runtime/user.ts',
+    find: 'const options = { bytesMax: specLimits.passwdBytes };', replace: 'const options = { bytesMax: Number.MAX_SAFE_INTEGER };',
+    test: { file: 'test/unit/oci-spec/user.test.ts', named: 'S10: both files are read with the cap' },
+  },
+  {
+    row: 'S13', title: 'the monitor is within the pod’s memory limit', file: 'src/oci/runtime/driver-cgroup.ts',
+    find: "version === 2 || !controllers.includes('memory')", replace: 'version === 2 || controllers.length >= 0',
+    test: { file: 'test/integration/runtime/lifecycle.test.ts', named: 'S13 F47 the monitor' },
+  },
+  {
+    row: 'S14', title: 'a sparse map has any number of pieces', file: 'src/oci/image/tar-sparse.ts',
+    find: 'if (pieces.length >= unpackLimits.sparsePieces) {', replace: 'if (pieces.length < 0) {',
+    test: { file: 'test/unit/unpack/tar-reader.test.ts', named: 'S14: an endless old map' },
+  },
+  {
+    row: 'S14', title: 'a sparse map is not compared with its file', file: 'src/oci/image/tar-sparse.ts',
+    find: "if (piece.offset < end) refuseTar('a sparse map is out of order');\n", replace: '',
+    test: { file: 'test/unit/unpack/tar-reader.test.ts', named: 'S14: a map that' },
+  },
+  {
+    row: 'S15', title: 'a token is taken whatever is in it', file: 'src/oci/distribution/auth.ts',
+    find: 'return VISIBLE.test(token) && token.length <= distributionLimits.tokenChars ? token : undefined;', replace: 'return token;',
+    test: { file: 'test/unit/distribution/auth.test.ts', named: 'S15 token replies' },
+  },
+  {
+    row: 'S18', title: 'a file is written through a link of its name', file: 'src/oci/image/unpack-sys.ts',
+    find: 'O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600', replace: 'O_WRONLY | O_CREAT, 0o600',
+    test: { file: 'test/integration/unpack/hostile.test.ts', named: 'S18: a link to the host and then a file' },
+  },
+  {
+    row: 'S19', title: 'layers are open to other users', file: 'src/oci/storage/layer-store.ts',
+    find: 'const STORE_MODE = 0o700;', replace: 'const STORE_MODE = 0o755;',
+    test: { file: 'test/integration/storage/layers.test.ts', named: 'S19: its directories are closed' },
+  },
+  {
+    row: 'S20', title: 'volumes of an image are made by the host’s ways', file: 'src/oci/runtime/bundle-places.ts',
+    find: 'await mkdirInRoot(rootfs, volume, 0o755, owner)', replace: "await import('node:fs/promises').then(({ mkdir }) => mkdir(posix.join(rootfs, volume), { recursive: true }))",
+    test: { file: files, named: 'S20 the image’s volumes' },
+  },
+  {
+    row: 'S32', title: 'a log that is a link is written through', file: 'src/oci/runtime/bundle-log.ts',
+    find: 'if (found !== undefined && !found.isFile()) {', replace: 'if (found?.isFIFO() === true) {',
+    test: { file: files, named: 'S09, S32, S75: the log path.* a link in its place' },
+  },
+  {
+    row: 'S33', title: 'a volume that is a link is labelled where it leads', file: 'src/host/selinux.ts',
+    find: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC', replace: 'O_RDONLY | O_DIRECTORY | O_CLOEXEC',
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S33 S54: a single file' },
+  },
+  {
+    row: 'S33', title: 'directories of the host are labelled for a pod', file: 'src/host/selinux.ts',
+    find: 'if (NEVER.has(path)) fail(', replace: "if (path === '') fail(",
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S33: .* is the host’s own' },
+  },
+  {
+    row: 'S34', title: 'a terminal is offered under an abstract name', file: 'src/oci/runtime/stream-console.ts',
+    find: "const bytes = Buffer.from(path, 'utf8');", replace: "const bytes = Buffer.from(`\\0${path}`, 'utf8');",
+    test: { file: 'test/unit/streaming/console.test.ts', named: 'S34: ' },
+  },
+  untold('S36', 'CVE-2019-5736', 'the host’s runc is overwritten'),
+  untold('S37', 'CVE-2021-30465', 'mounts by a link that is swapped'),
+  untold('S38', 'CVE-2024-21626', 'a directory of the host as working directory'),
+  untold('S40', 'CVE-2025-31133', 'masked paths by a swapped /dev/null'),
+  untold('S41', 'CVE-2025-52565', 'a mount by /dev/console'),
+  untold('S42', 'CVE-2025-52881', 'writes to /proc led elsewhere'),
+  untold('S43', 'CVE-2024-45310', 'files made on the host by a race of mounts'),
+  {
+    row: 'S38', title: 'children get descriptors of ours', file: 'src/host/process.ts',
+    find: 'set(libc.actionsAddclosefrom, actions, highest + 1);', replace: '',
+    test: { file: 'test/integration/host/process.test.ts', named: 'S38: a child has descriptors' },
+  },
+  {
+    row: 'S44', title: 'files of ours are mounted by the host’s ways', file: 'src/host/files-at.ts',
+    find: 'inRoot: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,', replace: 'inRoot: 0,',
+    test: { file: links, named: 'S07 S44: /(tmp|home):' },
+  },
+  {
+    row: 'S54', title: 'magic links of /proc lead out of a root', file: 'src/host/files-at.ts',
+    find: 'inRoot: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,', replace: 'inRoot: RESOLVE_IN_ROOT,',
+    test: { file: host, named: 'S54: magic links' },
+  },
+  {
+    row: 'S54', title: 'links lead out of a root', file: 'src/host/files-at.ts',
+    find: 'inRoot: RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,', replace: 'inRoot: RESOLVE_NO_MAGICLINKS,',
+    test: { file: host, named: 'S54: links are resolved inside' },
+  },
+  {
+    row: 'S54', title: 'a path may leave its directory', file: 'src/host/files-at.ts',
+    find: 'noLinks: RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,', replace: 'noLinks: RESOLVE_NO_MAGICLINKS,',
+    test: { file: host, named: 'S54: a path that passes a link' },
+  },
+  {
+    row: 'S55', title: 'the working directory is made by the host’s ways', file: 'src/oci/runtime/bundle.ts',
+    find: 'await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox))', replace: 'await mkdir(join(rootfs, cwd), { recursive: true })',
+    test: { file: files, named: 'S55: a working directory behind a link' },
+  },
+  {
+    row: 'S56', title: 'a manifest without layers is taken', file: 'src/oci/image/manifest.ts',
+    find: "if (layers.length === 0) fields.refuse('layers', 'names no layer');\n", replace: '',
+    test: { file: 'test/unit/image/manifest.test.ts', named: 'S56 no layers' },
+  },
+  {
+    row: 'S56', title: 'a config without layers is taken', file: 'src/oci/image/image-config.ts',
+    find: "if (diffIds.length === 0) rootfs.refuse('diff_ids', 'names no layer');\n", replace: '',
+    test: { file: 'test/unit/image/image-config.test.ts', named: 'S56 without layers' },
+  },
+  {
+    row: 'S57', title: 'the runtime resolves the source of a volume once more', file: 'src/oci/runtime/bundle-mounts.ts',
+    find: 'try {\n    return await realpath(hostPath);\n  } catch (error) {\n    if (codeOf', replace: 'try {\n    await realpath(hostPath);\n    return hostPath;\n  } catch (error) {\n    if (codeOf',
+    test: { file: links, named: 'S57: the source of a volume' },
+  },
+  {
+    row: 'S64', title: 'monitors get variables of the daemon', file: 'src/oci/monitor/conmon.ts',
+    find: 'return {\n    PATH: path,\n    _OCI_SYNCPIPE', replace: "return {\n    ...(process.env as Record<string, string>),\n    PATH: path,\n    _OCI_SYNCPIPE",
+    test: { file: 'test/unit/runtime/monitor.test.ts', named: 'S64 has an environment' },
+  },
+  {
+    row: 'S64', title: 'plugins get variables of the daemon', file: 'src/network/plugin.ts',
+    find: "PATH: TOOL_DIRS.join(':'),", replace: "...(process.env as Record<string, string>),\n    PATH: TOOL_DIRS.join(':'),",
+    test: { file: 'test/unit/network/plugin.test.ts', named: 'S64: gives the protocol' },
+  },
+  {
+    row: 'S65', title: 'a NUL cuts the words of an exec short', file: 'src/oci/runtime/exec-process.ts',
+    find: "if (argv.some((word) => word.includes('\\0'))) refuse('must not hold a NUL byte');\n", replace: '',
+    test: { file: runc, named: 'S65 refuses a NUL' },
+  },
+  {
+    row: 'S65', title: 'the words of an exec stand on the runtime’s command line', file: 'src/oci/runtime/runc.ts',
+    find: "'exec', '--detach', `--process=${processFile}`, `--pid-file=${pidFile}`, ...options, call.id]", replace: "'exec', '--detach', `--pid-file=${pidFile}`, ...options, call.id, processFile]",
+    test: { file: runc, named: 'S65 the runtime’s argv' },
+  },
+  {
+    row: 'S66', title: 'a pod’s names add arguments of CNI', file: 'src/network/plugin.ts',
+    find: String.raw`if (/[;=\p{Cc}\p{Zl}\p{Zp}]/u.test(value)) {`, replace: "if (value === ';') {",
+    test: { file: 'test/unit/network/plugin.test.ts', named: 'S66: refuses' },
+  },
+  {
+    row: 'S71', title: 'propagation that the source cannot give is lost in silence', file: 'src/oci/runtime/bundle-mounts.ts',
+    find: "if (mount.propagation === 'bidirectional' && !isShared) {", replace: "if (mount.propagation === 'bidirectional' && isSlave && !isShared) {",
+    test: { file: files, named: 'S71: shared propagation' },
+  },
+  {
+    row: 'S74', title: 'permissions of a device can be any letters', file: 'src/oci/runtime/bundle-devices.ts',
+    find: "if (!/^[rwm]*$/u.test(device.permissions)) refuse(", replace: "if (device.permissions === '') refuse(",
+    test: { file: files, named: 'S74: devices.* with rwx is refused' },
+  },
+  {
+    row: 'S75', title: 'a log can be a FIFO, device or directory', file: 'src/oci/runtime/bundle-log.ts',
+    find: 'if (found !== undefined && !found.isFile()) {', replace: 'if (found?.isSymbolicLink() === true) {',
+    test: { file: files, named: 'S09, S32, S75: the log path.* a (fifo|device|directory) in its place' },
+  },
+];
