@@ -225,7 +225,7 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
     checkpointSandbox: (id, wish, call) => checkpointSandbox(stage, id, wish, call),
     pullImage: async (reference, auth, call) => (await pullImage(stage, reference, auth, call)).imageId,
     removeImage: (name, call) => removeImage(stage, name, call),
-    findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.normalise(reference)),
+    findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
     images: () => [...ledger.images.values()],
     imageUsage: (call) =>
       activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),

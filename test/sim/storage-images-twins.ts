@@ -101,7 +101,7 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
     if (kind !== undefined) fail(kind, `${attempted}: the registry refuses`);
   };
   return {
-    normalise: (reference) => formatReference(parseReference(reference)),
+    candidates: (reference) => [formatReference(parseReference(reference))],
     resolve: ({ reference }, fx) => call('images.resolve', fx, [ask('manifests', `pull ${reference}`)], () => imageOf(reference)),
     fetchLayer: ({ reference, layer }, fx) => {
       const attempted = `pull ${reference}: layer ${layer.digest}`;

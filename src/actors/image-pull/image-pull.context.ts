@@ -5,7 +5,7 @@ import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
 export interface PullInput {
   /** Address of the actor. */
   readonly owner: string;
-  /** Normalised. */
+  /** Normalised; a short name with several candidates as it was asked for. */
   readonly reference: string;
   /** In memory only: never journalled, logged or shown. */
   readonly auth: RegistryAuth | undefined;

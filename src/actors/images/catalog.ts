@@ -4,21 +4,24 @@ import type { ImageRecord } from '../ports/specs.ts';
 
 /** What names are looked up by. */
 type Names = Pick<ImageRecord, 'id' | 'repoTags' | 'repoDigests'>;
+type Candidates = (reference: string) => readonly string[];
 
 /** Shortest id prefix that is looked up; shorter ones would shadow names (containers tools use 3 too, we are stricter). */
 const PREFIX_DIGITS = 5;
 
 /**
- * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `normalise` gives the
- * full form of a reference and may throw for text that is none; then only ids are tried.
+ * The image by id (`sha256:<hex>`, `<hex>` or a unique prefix of it), by tag or by digest. `candidates` gives the
+ * full forms of a reference, as a pull tries them, and may throw for text that is none; then only ids are tried.
  */
-export function findImage<I extends Names>(images: Iterable<I>, name: string, normalise: (reference: string) => string): I | undefined {
+export function findImage<I extends Names>(images: Iterable<I>, name: string, candidates: Candidates): I | undefined {
   const all = [...images];
   const byId = imageById(all, name);
   if (byId !== undefined) return byId;
-  const reference = tryNormalise(name, normalise);
-  if (reference === undefined) return undefined;
-  return all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
+  for (const reference of candidatesOf(name, candidates)) {
+    const named = all.find((image) => image.repoTags.includes(reference) || hasDigest(image, reference));
+    if (named !== undefined) return named;
+  }
+  return undefined;
 }
 
 function imageById<I extends Names>(images: readonly I[], name: string): I | undefined {
@@ -39,10 +42,10 @@ function hasDigest(image: Names, reference: string): boolean {
   return image.repoDigests.includes(`${repository}${digest}`);
 }
 
-function tryNormalise(name: string, normalise: (reference: string) => string): string | undefined {
+function candidatesOf(name: string, candidates: Candidates): readonly string[] {
   try {
-    return normalise(name);
+    return candidates(name);
   } catch {
-    return undefined;
+    return [];
   }
 }

@@ -32,9 +32,11 @@ export interface Pulled {
   readonly imageId: ImageId;
 }
 
-function normalised({ ports }: ImageStage, reference: string): string {
+/** What to ask for: the full reference; a short name that may mean several stays as it is, and the pull tries them all. */
+function wanted({ ports }: ImageStage, reference: string): string {
   try {
-    return ports.images.normalise(reference);
+    const [only = reference, ...others] = ports.images.candidates(reference);
+    return others.length === 0 ? only : reference;
   } catch (thrown) {
     // the field's name, as for every wrong one
     throw new FaultError(toFault(thrown, 'PullImage: image.image'));
@@ -51,10 +53,10 @@ export async function pullImage(
   auth: RegistryAuth | undefined,
   call: Call,
 ): Promise<Pulled> {
-  const normal = normalised(stage, reference);
-  const attempted = `PullImage ${normal}`;
-  const key = encodePlain([normal, auth]);
-  const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: normal, auth, attempted, cause: call.cause });
+  const asked = wanted(stage, reference);
+  const attempted = `PullImage ${asked}`;
+  const key = encodePlain([asked, auth]);
+  const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: asked, auth, attempted, cause: call.cause });
   waiters.count += 1;
   const leave = (): void => {
     waiters.count -= 1;
@@ -114,7 +116,7 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
   const attempted = `RemoveImage ${name}`;
   const coming = directory.pulls().filter(({ state, imageId, reference, repoDigest }) => {
     const image = { id: imageId as ImageId, repoTags: [reference], repoDigests: [repoDigest] };
-    return state === 'committing' && findImage([image], name, (one) => ports.images.normalise(one)) !== undefined;
+    return state === 'committing' && findImage([image], name, (one) => ports.images.candidates(one)) !== undefined;
   });
   const waits = coming.map(({ address }) =>
     ask<true>(stage, call, { address, attempted: `${attempted}: waiting for its pull`, answer: (_view, gone) => (gone ? { ok: true } : undefined) }),
@@ -134,7 +136,7 @@ function refuseMounted({ directory }: ImageStage, id: ImageId): void {
  */
 export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
   await untilCommitted(stage, name, call);
-  const image = findImage(stage.ledger.images.values(), name, (reference) => stage.ports.images.normalise(reference));
+  const image = findImage(stage.ledger.images.values(), name, (reference) => stage.ports.images.candidates(reference));
   if (image === undefined) return;
   refuseMounted(stage, image.id);
   const owner = `image/${image.id}`;

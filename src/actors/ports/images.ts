@@ -28,10 +28,12 @@ export interface ResolvedImage {
 
 export interface ImagesPort {
   /**
-   * The normalised reference (`docker.io/library/busybox:latest`), or a FaultError `invalidRequest`. Pure.
+   * The normalised references (`docker.io/library/busybox:latest`) that a text may mean, in the order to try, at least
+   * one: several for a short name with more than one search registry (containers-registries.conf(5)). Throws FaultError
+   * `invalidRequest`. Waits for nothing; a reload of registries.conf may change the answer.
    */
-  normalise(reference: string): string;
-  /** Manifest, platform choice, config: every byte verified. */
+  candidates(reference: string): readonly string[];
+  /** Manifest, platform choice, config: every byte verified. The first of the reference's candidates that a registry has. */
   resolve(
     input: { readonly reference: string; readonly auth: RegistryAuth | undefined },
     fx: EffectContext,

@@ -99,6 +99,11 @@ export class RegistryClient {
     });
   }
 
+  /** What a text may mean by registries.conf as it is now, in the order to try. Throws `invalidRequest`. */
+  candidates(text: string): readonly ImageReference[] {
+    return candidates(text, this.#options.registries());
+  }
+
   /** Ends every connection. */
   close(): void {
     this.#transport.close();
@@ -138,7 +143,7 @@ export class RegistryClient {
    */
   async resolve(input: ResolveInput, signal: AbortSignal): Promise<Resolved> {
     const faults: Fault[] = [];
-    for (const reference of candidates(input.reference, this.#options.registries())) {
+    for (const reference of this.candidates(input.reference)) {
       const handle = await this.open(reference, input.auth, signal);
       for (const session of handle.sessions()) {
         try {

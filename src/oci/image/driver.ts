@@ -26,7 +26,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
   const { client, store, clock } = options;
   const handles = new Handles();
   return {
-    normalise: (reference) => formatReference(parseReference(reference)),
+    candidates: (reference) => client.candidates(reference).map(formatReference),
 
     resolve: ({ reference, auth }, fx) =>
       withSignal(clock, fx, `pull ${reference}: resolve`, async (signal) => {

@@ -33,14 +33,16 @@ const CLEAN_WITHIN_MS = 10_000;
 export interface WorldOptions extends Omit<InstanceOptions, 'registriesConf'> {
   /** More images of the registry, by `repository:tag`. */
   readonly images?: ReadonlyMap<string, Image>;
+  /** Search registries and aliases for short names, given the registry's address: the beginning of registries.conf. */
+  readonly shortNames?: (registry: string) => string;
 }
 
 /** Starts registry and daemon. Needs root. */
-export async function makeWorld({ images, ...options }: WorldOptions): Promise<World> {
+export async function makeWorld({ images, shortNames = () => '', ...options }: WorldOptions): Promise<World> {
   const registry = await startTinyRegistry(new Map([['test/busybox:1', busyboxImage(staticBusybox())], ...(images ?? [])]));
   const instance = await makeInstance({
     ...options,
-    registriesConf: `[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
+    registriesConf: `${shortNames(registry.address)}\n[[registry]]\nlocation = "${registry.address}"\ninsecure = true\n`,
   });
   const client = criClient(instance.socket);
   const imageName = `${registry.address}/test/busybox:1`;

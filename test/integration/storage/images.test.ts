@@ -48,8 +48,8 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
   const diffOf = (diffId: Digest, file: string): string => readFileSync(join(store.paths.layers, diffId.slice(7), 'diff', file), 'utf8');
 
   test('references are normalised, or refused', () => {
-    expect(images.normalise('busybox')).toBe('docker.io/library/busybox:latest');
-    expect(() => images.normalise('UPPER/case')).toThrow(/reference/u);
+    expect(images.candidates('busybox')).toEqual(['docker.io/library/busybox:latest']);
+    expect(() => images.candidates('UPPER/case')).toThrow(/reference/u);
   });
 
   test('an image of three layers, each compressed otherwise, with progress', async () => {

@@ -4,13 +4,13 @@ import { digest, imageId, imageRecord } from './fixtures.ts';
 
 const nginx = imageRecord();
 const other = imageRecord({ id: imageId('2'), repoTags: ['docker.io/library/busybox:latest'], repoDigests: [] });
-/** Stands for the driver's: short names get the default host and tag; bad ones throw. */
-const normalise = (name: string): string => {
+/** Stands for the driver's: short names get the default hosts and tag; bad ones throw. */
+const candidates = (name: string): readonly string[] => {
   if (name.includes(' ')) throw new Error('not a reference');
-  const full = name.includes('/') ? name : `docker.io/library/${name}`;
-  return /[:@]/u.test(full.split('/').at(-1) ?? '') ? full : `${full}:latest`;
+  const tagged = /[:@]/u.test(name.split('/').at(-1) ?? '') ? name : `${name}:latest`;
+  return name.includes('/') ? [tagged] : [`search.example/${tagged}`, `docker.io/library/${tagged}`];
 };
-const find = (name: string, images = [nginx, other]) => findImage(images, name, normalise)?.id;
+const find = (name: string, images = [nginx, other]) => findImage(images, name, candidates)?.id;
 
 describe('findImage', () => {
   it.each([
@@ -35,6 +35,13 @@ describe('findImage', () => {
     ['nothing', ''],
   ])('not by %s', (_how, name) => {
     expect(find(name)).toBeUndefined();
+  });
+
+  it('by a short name in the order of the search registries', () => {
+    const searched = imageRecord({ id: imageId('3'), repoTags: ['search.example/busybox:latest'], repoDigests: [] });
+    expect(find('busybox', [other, searched])).toBe(imageId('3'));
+    expect(find('busybox', [other])).toBe(imageId('2'));
+    expect(find('docker.io/library/busybox', [other, searched])).toBe(imageId('2'));
   });
 
   it('not by a prefix that two images share', () => {

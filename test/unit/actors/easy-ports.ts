@@ -142,7 +142,7 @@ export class EasyWorld {
       },
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),
-      images: this.#port('images', { normalise: (reference: string) => reference }),
+      images: this.#port('images', { candidates: (reference: string) => [reference] }),
       runtime: this.#port('runtime', {
         handlers: () => [handler, { ...handler, name: 'broken', ready: false, reason: 'no such file' }],
         onExit: (listener: (id: ContainerId, exit: ExitFact) => void) => {
