@@ -64,7 +64,7 @@ describe('the set-up script', () => {
 
   it('refuses a mode it does not know, and names those it does', async () => {
     const ended = await run([process.execPath, setup, 'everything']);
-    expect(ended).toMatchObject({ code: 1, stderr: 'set-up: unknown mode "everything"; there are: packages, start, demo, test\n' });
+    expect(ended).toMatchObject({ code: 1, stderr: 'set-up: unknown mode "everything"; there are: packages, start, demo, test, vm\n' });
   });
 
   const isRoot = process.getuid?.() === 0;
