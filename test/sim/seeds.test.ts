@@ -27,7 +27,7 @@ describe('seeded worlds', () => {
     expect(tally.coverage.share).toBeGreaterThan(0.85);
   });
 
-  it('the same invariants hold where strict priorities draw the order (PCT)', { timeout: 60_000 }, async () => {
+  it('the same invariants hold where strict priorities draw the order (PCT)', async () => {
     const failures: string[] = [];
     for (let seed = 1; seed <= PCT_SEEDS; seed += 1) {
       const { failure, hash } = await runSeed(seed, { mode: 'pct' });
@@ -38,7 +38,7 @@ describe('seeded worlds', () => {
   });
 
   // the test runner loads xstate's development build, plain Node the production build: sends to stopped actors differ
-  it('I18 holds with the production build of xstate, from the command line', { timeout: 60_000 }, async () => {
+  it('I18 holds with the production build of xstate, from the command line', async () => {
     const main = join(import.meta.dirname, 'main.ts');
     const { stdout } = await promisify(execFile)(process.execPath, [main, '--seeds', '20', '--from', '9001']);
     expect(stdout).toMatch(/^seeds 20, failed 0, events \d+/u);

@@ -16,7 +16,7 @@ function contents(directory: string): Map<string, string> {
   );
 }
 
-test('src/gen is what `npm run gen` makes of proto/', { timeout: 60_000 }, () => {
+test('src/gen is what `npm run gen` makes of proto/', () => {
   const scratch = mkdtempSync(join(tmpdir(), 'troupe-gen-'));
   try {
     execFileSync(process.execPath, [join(repository, 'scripts', 'gen.ts'), '--out', scratch], { stdio: 'pipe' });

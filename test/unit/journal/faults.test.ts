@@ -63,7 +63,7 @@ describe('journal on a bad disk', () => {
     });
   }
 
-  it('F20 die at each disk operation of a compaction, then a power loss', { timeout: 30_000 }, async () => {
+  it('F20 die at each disk operation of a compaction, then a power loss', async () => {
     const big = (n: number): JournalRecord => {
       const record = intentNumber(n * 5);
       return { ...record, spec: { ...record.spec, labels: { pad: 'x'.repeat(9_000_000) } } };
@@ -180,7 +180,7 @@ describe('journal on a bad disk', () => {
     expect(textOf((await rig.next().open()).state)).toBe(texts[1]);
   });
 
-  it('F21 a full disk: the reserve lets the ends of things be recorded, then appends are refused and leave nothing', { timeout: 30_000 }, async () => {
+  it('F21 a full disk: the reserve lets the ends of things be recorded, then appends are refused and leave nothing', async () => {
     const model = new DiskModel();
     const rig = new Rig(model);
     const { journal, state } = await rig.open();
