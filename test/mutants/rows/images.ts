@@ -57,4 +57,19 @@ export const ofImages: readonly Mutant[] = [
     find: "{ ...bounds, rejectUnauthorized: !insecure, minVersion: 'TLSv1.2' }", replace: "{ ...bounds, rejectUnauthorized: false, minVersion: 'TLSv1.2' }",
     test: { file: 'test/integration/distribution/tls.test.ts', named: 'S81 self-signed, wrong host, expired' },
   },
+  {
+    row: 'S23', title: 'a document of any size is parsed', file: 'src/oci/image/fields.ts',
+    find: 'if (bytes.byteLength > imageLimits.documentBytes) {', replace: 'if (bytes.byteLength < 0) {',
+    test: { file: manifest, named: 'S23 S48 more than 4 MiB' },
+  },
+  {
+    row: 'S60', title: 'a layer is taken whatever its digest is', file: 'src/oci/distribution/blob.ts',
+    find: 'if (digest !== descriptor.digest) throw', replace: "if (digest === '') throw",
+    test: { file: 'test/integration/distribution/faults.test.ts', named: 'F61 S60 lies.* wrong bytes of the right length' },
+  },
+  {
+    row: 'S61', title: 'a key of a document changes a prototype', file: 'src/base/codec.ts',
+    find: "Object.defineProperty(out, key, {\n      value: fromJson(json[key] as Json),\n      enumerable: true,\n      writable: true,\n      configurable: true,\n    });", replace: 'out[key] = fromJson(json[key] as Json);',
+    test: { file: 'test/unit/base/codec.test.ts', named: 'S61: the key' },
+  },
 ];

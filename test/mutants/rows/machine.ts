@@ -197,4 +197,9 @@ export const ofMachine: readonly Mutant[] = [
     find: 'if (found !== undefined && !found.isFile()) {', replace: 'if (found?.isSymbolicLink() === true) {',
     test: { file: files, named: 'S09, S32, S75: the log path.* a (fifo|device|directory) in its place' },
   },
+  {
+    row: 'S50', title: 'a plugin’s type can be a path', file: 'src/network/conflist.ts',
+    find: "return PLUGIN_TYPE.test(type) && !type.includes('..') && type.length <= NAME_CHARS;", replace: "return type !== '';",
+    test: { file: 'test/unit/network/conflist.test.ts', named: 'S50: refuses the plugin type' },
+  },
 ];

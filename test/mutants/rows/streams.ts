@@ -1,4 +1,4 @@
-// Guards of the streaming server.
+// Guards of what listens: the streaming server, the sockets, the page.
 import type { Mutant } from '../mutant.ts';
 
 const requests = 'test/unit/streaming/requests.test.ts';
@@ -7,12 +7,12 @@ export const ofStreams: readonly Mutant[] = [
   {
     row: 'S67', title: 'a token is good for more than one use', file: 'src/cri/streaming/tokens.ts',
     find: 'this.#entries.delete(key);\n    return entry', replace: 'return entry',
-    test: { file: requests, named: String.raw`tokens \(S67\)` },
+    test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
   {
     row: 'S67', title: 'a token is good for another kind of stream', file: 'src/cri/streaming/tokens.ts',
     find: 'return entry?.request.kind === kind ? entry.request : undefined;', replace: 'return entry?.request;',
-    test: { file: requests, named: String.raw`tokens \(S67\)` },
+    test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
   {
     row: 'S68', title: 'any Host is taken (a page that rebinds its name)', file: 'src/cri/streaming/handshake.ts',
@@ -28,5 +28,20 @@ export const ofStreams: readonly Mutant[] = [
     row: 'S68', title: 'a WebSocket that names no protocol runs the command', file: 'src/cri/streaming/handshake.ts',
     find: "if (offered.length === 0) return { status: 400, text: 'name a Sec-WebSocket-Protocol' };", replace: "if (offered.length === 0) return { over: 'websocket', name: '', version: 1, isBase64: false };",
     test: { file: requests, named: String.raw`WebSocket: refused without subprotocol \(S68\)` },
+  },
+  {
+    row: 'S69', title: 'everybody can connect to the socket', file: 'src/cri/server.ts',
+    find: 'await chmod(newborn, 0o600);', replace: 'await chmod(newborn, 0o666);',
+    test: { file: 'test/integration/cri-server/socket.test.ts', named: 'S69 it has mode 0600' },
+  },
+  {
+    row: 'S70', title: 'a token that begins as ours is taken', file: 'src/introspection/web-guard.ts',
+    find: "return token !== '' && timingSafeEqual(digest(given), digest(token));", replace: 'return given.startsWith(token) && timingSafeEqual(digest(token), digest(token));',
+    test: { file: 'test/unit/introspection-web/server.test.ts', named: 'S70: what is shown needs the token' },
+  },
+  {
+    row: 'S78', title: 'any number of tokens wait', file: 'src/cri/streaming/tokens.ts',
+    find: 'if (this.#entries.size >= streamLimits.tokens) {', replace: 'if (this.#entries.size < 0) {',
+    test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
 ];

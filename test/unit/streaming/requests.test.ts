@@ -18,7 +18,7 @@ import { StandingClock } from './support.ts';
 const { method } = RuntimeService;
 const request: StreamRequest = { kind: 'attach', id: hex('c') as ContainerId, stdin: true, stdout: true, stderr: false, tty: false };
 
-describe('tokens (S67)', () => {
+describe('tokens (S67 S78)', () => {
   const table = (): { readonly tokens: TokenTable; readonly clock: StandingClock } => {
     const clock = new StandingClock();
     return { tokens: new TokenTable(clock, realRandom()), clock };
