@@ -21,24 +21,31 @@ const AT_ONCE = 4;
 /** ms for one row; the longest holds a grace of two seconds. */
 const ROW_MS = 60_000;
 
+/** ms for the answer to Version ahead of a group. */
+const ALIVE_MS = 10_000;
+
 export type OnResult = (result: Result) => void;
 
 export async function runGroups(stage: Stage, groups: readonly Group[], onResult: OnResult): Promise<Result[]> {
   const results: Result[] = [];
   for (const group of groups) {
-    const found = await runRows(stage, group);
-    results.push(...found);
-    found.forEach(onResult);
+    // one that a row has brought down would cost each further row its whole time
+    await stage.runtime.version({}, { deadlineMs: ALIVE_MS });
+    results.push(...(await runRows(stage, group, onResult)));
   }
   return results;
 }
 
-/** In the table's order, whichever ends first. */
-async function runRows(stage: Stage, group: Group): Promise<Result[]> {
+/** Told as they end, answered in the table's order. */
+async function runRows(stage: Stage, group: Group, onResult: OnResult): Promise<Result[]> {
   const results: Result[] = [];
   const waiting = group.rows.entries();
   const work = async (): Promise<void> => {
-    for (const [at, row] of waiting) results[at] = await runRow(stage, group.title, row);
+    for (const [at, row] of waiting) {
+      const result = await runRow(stage, group.title, row);
+      results[at] = result;
+      onResult(result);
+    }
   };
   await Promise.all(Array.from({ length: group.alone === true ? 1 : AT_ONCE }, work));
   return results;
