@@ -781,6 +781,8 @@ export const nriLimits = {
   configBytes: 1024 * 1024,
   /** Bytes of pods and containers in one message of Synchronize: well below a message's bound; more goes in further ones. */
   synchronizeBytes: 2 * 1024 * 1024,
+  /** Bytes of one container's description: beyond it goes without the document, so that it fits into a message beside its pod's labels. */
+  containerBytes: 2 * 1024 * 1024,
   /** Plugins that are gone and still told with their reason. */
   goneKept: 16,
   /** Calls that wait for their turn: plugins hear one thing after the other, whatever the number of pods. */
@@ -803,6 +805,8 @@ export const nriLimits = {
 export const memoryLimits = {
   /** ms between two times that unused memory is given back: long enough to cost nothing, short for what a burst of pods leaves. */
   trimEveryMs: 10_000,
+  /** Bytes through sockets within that time from which on collections cost more than the memory is worth: a terminal never comes near. */
+  muchMovedBytes: 16 * 1024 * 1024,
 } as const;
 
 /** Shims of containerd's runtime v2: see src/oci/shim. */

@@ -12,6 +12,30 @@ import { callInPool } from './pool.ts';
  */
 export function preferSmallHeap(): void {
   setFlagsFromString('--optimize-for-size');
+  heap.isKeptSmall = true;
+}
+
+/** Bytes that went through sockets and pipes lately, and whether the heap is kept small now; untouched where nobody asked for it. */
+const heap = { isKeptSmall: false, isLent: false, movedBytes: 0 };
+
+/**
+ * Tells that bytes were read or written. Each read has a buffer of its own outside of the heap, which V8 counts: a heap
+ * that is kept small is marked as a whole every 10 MB then, three quarters of all CPU that a port-forward costs
+ * (measured). So while many bytes move it may grow, until they have ceased.
+ */
+export function noteMoved(bytes: number): void {
+  heap.movedBytes += bytes;
+  if (!heap.isKeptSmall || heap.isLent || heap.movedBytes < memoryLimits.muchMovedBytes) return;
+  heap.isLent = true;
+  setFlagsFromString('--no-optimize-for-size');
+}
+
+function lookAtMoved(): void {
+  if (heap.isLent && heap.movedBytes < memoryLimits.muchMovedBytes) {
+    heap.isLent = false;
+    setFlagsFromString('--optimize-for-size');
+  }
+  heap.movedBytes = 0;
 }
 
 /**
@@ -22,7 +46,10 @@ export function trimMemory(clock: ClockPort): () => void {
   let timer: TimerHandle;
   let isOver = false;
   const later = (): void => {
-    if (!isOver) timer = clock.setTimeout(() => void trim().then(later, later), memoryLimits.trimEveryMs);
+    if (!isOver) timer = clock.setTimeout(() => {
+      lookAtMoved();
+      void trim().then(later, later);
+    }, memoryLimits.trimEveryMs);
   };
   later();
   return () => {

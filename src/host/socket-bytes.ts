@@ -2,6 +2,7 @@
 import type { Socket } from 'node:net';
 import type { ByteSink, ByteSource } from '../base/byte-streams.ts';
 import { fail } from '../base/fault.ts';
+import { noteMoved } from './memory.ts';
 
 /** What the socket brings. A reset counts as the end: the bytes before it were all there are. */
 export function socketSource(socket: Socket): ByteSource {
@@ -20,7 +21,10 @@ export function socketSource(socket: Socket): ByteSource {
     async read(): Promise<Uint8Array | undefined> {
       for (;;) {
         const bytes = socket.read() as Buffer | null;
-        if (bytes !== null) return bytes;
+        if (bytes !== null) {
+          noteMoved(bytes.length);
+          return bytes;
+        }
         if (hasEnded || socket.destroyed) return undefined;
         await new Promise<void>((resolve) => {
           wake = resolve;
@@ -50,6 +54,7 @@ export function socketSink(socket: Socket): ByteSink {
   return {
     async write(bytes: Uint8Array): Promise<void> {
       if (isBroken || socket.destroyed || socket.writableEnded) fail('cancelled', 'write to a socket: its reader has gone');
+      noteMoved(bytes.length);
       if (socket.write(bytes)) return;
       await new Promise<void>((resolve) => {
         wake = resolve;
