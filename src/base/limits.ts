@@ -255,6 +255,9 @@ export const hostLimits = {
   movesAgainMs: 7,
   /** ms for which one start or exec keeps moves cheap: long enough for the last move of a start on a busy machine. */
   movesCheapMs: 1000,
+  /** Bytes of a cgroup's control file that one read takes, and of the largest: memory.stat has some 2 KiB, 60 lines. */
+  controlUsualBytes: 4096,
+  controlBytes: 64 * 1024,
   /** Bytes of /proc/self/cgroup: a line of a v1 machine's dozen hierarchies is as long as a path at most. */
   ownCgroupBytes: 64 * 1024,
   /** Entries of a directory of ours that are deleted side by side: what a container's has, and half of the pool's threads. */
@@ -362,8 +365,9 @@ export const driverLimits = {
   stateFileBytes: 8 * 1024 * 1024,
   /** Bytes of a state file that one read takes; a larger one is read again. */
   stateFileUsualBytes: 64 * 1024,
-  /** Bytes of our own record beside a bundle. */
+  /** Bytes of our own record beside a bundle, and those that one read takes: ids, a handler's name and two cgroups. */
   recordBytes: 64 * 1024,
+  recordUsualBytes: 2048,
   /** Handlers of earlier configurations that are read back at start: a node has a handful. */
   handlerRecords: 1024,
   /** Bytes kept of each of stdout and stderr of ExecSync: the kubelet's limit of 16 MiB, less room for the message's frame. */

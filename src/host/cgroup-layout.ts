@@ -2,9 +2,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../base/fault.ts';
+import { hostLimits } from '../base/limits.ts';
 import { codeOf } from './errno.ts';
 import { readMountInfo } from './mountinfo.ts';
 import type { MountInfo } from './mountinfo.ts';
+import { readSmallFile } from './small-file.ts';
 
 export interface CgroupHierarchy {
   readonly version: 1 | 2;
@@ -83,9 +85,10 @@ export async function readControl(
   const directory = cgroupDirectory(layout, path, controller);
   if (directory === undefined) return undefined;
   try {
-    return (await readFile(join(directory, file), 'utf8')).trim();
+    const bounds = { usualBytes: hostLimits.controlUsualBytes, bytesMax: hostLimits.controlBytes };
+    return (await readSmallFile(join(directory, file), bounds))?.trim();
   } catch (error) {
-    if (['ENOENT', 'ENODEV', 'EOPNOTSUPP'].includes(codeOf(error) ?? '')) return undefined;
+    if (['ENODEV', 'EOPNOTSUPP'].includes(codeOf(error) ?? '')) return undefined;
     throw error;
   }
 }

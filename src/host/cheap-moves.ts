@@ -6,6 +6,11 @@
  * move that changes nothing is made again and again: this process into the cgroup where it is. The first of them waits
  * beside that work. (The mount option favordynmods does the same for all of the machine and for ever, and makes every
  * fork dearer.)
+ *
+ * What it costs: some 0.1 ms of processor time a move, for a second at most after the last such work began; a daemon
+ * that has nothing to do makes none. What it can do to others: nothing, a process that is moved to where it is keeps
+ * limits, counters and place, on v2 as on v1, and other writers find the semaphore as free as between two forks. On v2 a
+ * cgroup that hands controllers on takes no process (EBUSY): then there are no such moves, and the others wait.
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { open } from 'node:fs/promises';

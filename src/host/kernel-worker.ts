@@ -8,7 +8,7 @@ import { parentPort } from 'node:worker_threads';
 import { toFault } from '../base/fault.ts';
 import { cgroupInThread } from './cgroup-thread.ts';
 import { codeOf } from './errno.ts';
-import { makeSocket, pinInThread } from './namespaces-thread.ts';
+import { makeSocket, pinInThread, unpinInThread } from './namespaces-thread.ts';
 import type { ThreadAnswer, ThreadOrder, ThreadRequest } from './thread-protocol.ts';
 
 parentPort?.on('message', ({ id, order }: ThreadRequest) => {
@@ -19,6 +19,8 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
   switch (order.kind) {
     case 'pin':
       return pinInThread(order);
+    case 'unpin':
+      return giving(() => unpinInThread(order));
     case 'socket':
       return makeSocket(order);
     case 'cgroup':

@@ -5,11 +5,13 @@
  * Only synchronous calls here: an asynchronous one runs in libuv's pool, which is the whole process's, in the host's
  * namespaces (a sysctl would be set on the host) — and a pool made by this thread would live in a pod's.
  */
-import { closeSync, openSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { FaultError, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
-import { codeOf, must } from './errno.ts';
+import { hostLimits } from '../base/limits.ts';
+import { codeOf, errnoName, must } from './errno.ts';
 import {
   AF_INET,
   CLONE_NEWIPC,
@@ -27,8 +29,8 @@ import {
   UMOUNT_NOFOLLOW,
 } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
-import { USER_PIN } from './thread-protocol.ts';
-import type { PinKind, PinOrder, SocketOrder, ThreadAnswer, WorkerStart } from './thread-protocol.ts';
+import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
+import type { PinKind, PinOrder, SocketOrder, ThreadAnswer, UnpinOrder, WorkerStart } from './thread-protocol.ts';
 import { sysctlNamespace, sysctlPath } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 
@@ -67,6 +69,32 @@ export function pinInThread(order: PinOrder): Omit<ThreadAnswer, 'id'> {
   const isLost = !comeBack();
   if (failure !== undefined) for (const path of pinned) undoPin(path);
   return { isLost, ...(failure === undefined ? {} : { failure }) };
+}
+
+/** Lets go of all pins in a directory and removes it. Throws errors with the errno's name. */
+export function unpinInThread({ directory }: UnpinOrder): void {
+  for (const kind of [...PIN_KINDS, USER_PIN]) {
+    const path = join(directory, kind);
+    // lazy: nsfs holds no data, and a CNI plugin may have the file open at this moment
+    for (let layer = 0; layer < hostLimits.stackedMounts && unmountPin(path); layer += 1);
+    removed(() => unlinkSync(path));
+  }
+  removed(() => rmdirSync(directory));
+}
+
+/** False when nothing is mounted there. */
+function unmountPin(path: string): boolean {
+  const outcome = callSync(libc.umount, path, MNT_DETACH | UMOUNT_NOFOLLOW);
+  if (outcome.result === -1 && ['EINVAL', 'ENOENT', 'ENOTDIR'].includes(errnoName(outcome.errno))) return false;
+  return must(outcome, 'unmount', path) === 0;
+}
+
+function removed(remove: () => void): void {
+  try {
+    remove();
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
 }
 
 function makeAndPin(order: PinOrder, pinned: string[]): void {

@@ -9,7 +9,7 @@
  * services with a private view keep it) goes when the pin's file is removed: since Linux 3.18 that detaches every
  * mount on it, in all mount namespaces, and there is no EBUSY.
  */
-import { mkdir, realpath, rmdir, statfs } from 'node:fs/promises';
+import { mkdir, realpath, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { Semaphore } from '../base/bounded.ts';
@@ -20,7 +20,6 @@ import { NSFS_MAGIC } from './ffi-constants.ts';
 import { askKernelThread } from './kernel-thread.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountBind, setPropagation, unmount } from './mounts.ts';
-import { removeFile } from './remove-tree.ts';
 import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
 import type { PinKind, PinOrder, PinPaths } from './thread-protocol.ts';
 import { sysctlNamespace } from './sysctl.ts';
@@ -100,20 +99,7 @@ async function makeDirectory(directory: string): Promise<boolean> {
 
 /** Lets go of all pins in `directory` and removes it. Can be repeated; the namespaces end with their last user. */
 export async function unpinNamespaces(directory: string): Promise<void> {
-  await Promise.all([...PIN_KINDS, USER_PIN].map((name) => unpin(join(directory, name))));
-  try {
-    await rmdir(directory);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-  }
-}
-
-async function unpin(path: string): Promise<void> {
-  for (let layer = 0; layer < hostLimits.stackedMounts; layer += 1) {
-    // lazy: nsfs holds no data, and a CNI plugin may have the file open at this moment
-    if (!(await unmount(path, { lazy: true }))) break;
-  }
-  await removeFile(path);
+  await askKernelThread({ kind: 'unpin', directory }, { attempted: `unpin namespaces in ${directory}`, subject: directory });
 }
 
 /** True when a namespace is pinned at `path`; false for a plain file left by a crash and for nothing. */

@@ -28,6 +28,13 @@ export interface PinOrder {
   };
 }
 
+/** An end of all pins in a directory, and of the directory. */
+export interface UnpinOrder {
+  readonly kind: 'unpin';
+  /** Absolute; need not be there. */
+  readonly directory: string;
+}
+
 /** A socket that belongs to another network namespace: it stays there whoever uses it. */
 export interface SocketOrder {
   readonly kind: 'socket';
@@ -52,7 +59,7 @@ export interface MountInfoOrder {
   readonly kind: 'mountInfo';
 }
 
-export type ThreadOrder = PinOrder | SocketOrder | CgroupOrder | MountInfoOrder;
+export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | CgroupOrder | MountInfoOrder;
 
 export interface ThreadRequest {
   readonly id: number;

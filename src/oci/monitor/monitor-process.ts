@@ -3,21 +3,17 @@
  * calls by their command lines (a create that was cut off leaves no pid file). Nothing is started for it.
  */
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 
 /** The number in a pid file; undefined when there is no file or no pid above 1 in it. */
 export async function readPidFile(path: string): Promise<number | undefined> {
-  try {
-    return parsePid(await readFile(path, 'latin1'));
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
+  const text = await readSmallFile(path, { usualBytes: monitorLimits.pidFileBytes, bytesMax: monitorLimits.pidFileBytes });
+  return text === undefined ? undefined : parsePid(text);
 }
 
 /** The pid in a text such as `123\n`. */

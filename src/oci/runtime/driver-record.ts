@@ -2,15 +2,15 @@
  * `troupe.json` beside a bundle: what later calls and recovery need to know of a container and can't be told from
  * the runtime's files. Written before the bundle, so that whatever is there can be undone with it.
  */
-import { readFile, writeFile, mkdir } from 'node:fs/promises';
+import { writeFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BundleInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
 import { containerCgroup, monitorCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 
 export interface ContainerNote {
   readonly version: 1;
@@ -47,12 +47,8 @@ export async function writeNote(layout: Layout, id: ContainerId, note: Container
 
 /** The note, or undefined when there is none or it is not whole. */
 export async function readNote(layout: Layout, id: ContainerId): Promise<ContainerNote | undefined> {
-  try {
-    return parseNote(await readFile(notePath(layout, id), 'utf8'));
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
+  const text = await readSmallFile(notePath(layout, id), { usualBytes: driverLimits.recordUsualBytes, bytesMax: driverLimits.recordBytes });
+  return text === undefined ? undefined : parseNote(text);
 }
 
 /** The note in a text, or undefined. */

@@ -5,6 +5,7 @@ import { monitorLimits, driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { unmount } from '../../host/mounts.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import { dropNotedState, readNotedState } from './foreign-state.ts';
 import { EXEC_FIFO, STATE_FILES, parseState } from './runc.ts';
 import type { RuntimeState } from './runc.ts';
@@ -12,30 +13,11 @@ import type { RuntimeState } from './runc.ts';
 /** Init by the runtime's own file, or by what it has told us; undefined when there is no state or it can't be trusted. */
 export async function readRuntimeState(root: string, id: string): Promise<RuntimeState | undefined> {
   for (const name of STATE_FILES) {
-    const text = await readSmall(join(root, id, name));
+    const text = await readSmallFile(join(root, id, name), { usualBytes: driverLimits.stateFileUsualBytes, bytesMax: driverLimits.stateFileBytes });
     const state = text === undefined ? undefined : parseState(name, text, id);
     if (state !== undefined) return state;
   }
   return readNotedState(root, id);
-}
-
-/** Three calls of the pool, where stat and readFile take six: a start reads one for each container. */
-async function readSmall(path: string): Promise<string | undefined> {
-  try {
-    const file = await open(path, 'r');
-    try {
-      const bytes = Buffer.allocUnsafe(driverLimits.stateFileUsualBytes);
-      const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-      // a read of a regular file is short only at its end
-      if (bytesRead < bytes.length) return bytes.toString('utf8', 0, bytesRead);
-      return (await file.stat()).size > driverLimits.stateFileBytes ? '' : await file.readFile('utf8');
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
 }
 
 /** True while the runtime has a state directory for the id, or a note of ours is in its place. */
