@@ -170,7 +170,7 @@ export const containerProcess: Group = {
       const first = await t.exec(id, 'ulimit -n');
       holds(Number(first) >= 1024, first);
     }),
-    row('apparmor', 'nothing said starts on any host', async (t) => void (await t.output('true', security({ apparmor: { profileType: 1 } })))),
+    row('apparmor', 'Unconfined starts on any host', async (t) => void (await t.output('true', security({ apparmor: { profileType: 1 } })))),
     row('selinux_options', 'on a host without SELinux are no hindrance', async (t) => void (await t.output('true', security({ selinuxOptions: { level: 's0:c1,c2' } })))),
     row('/proc', 'is that of the container\'s own PID namespace', async (t) => same(await t.output('cat /proc/1/comm; true'), 'sh')),
     row('/dev', 'has null, zero, full, random, urandom, tty, ptmx, pts, shm, mqueue, fd', async (t) => {

@@ -128,7 +128,8 @@ export const execSync: Group = {
     row('many', 'leave no process behind', async (t) => {
       const id = await t.start();
       await Promise.all(Array.from({ length: 5 }, async () => await exec(t, id, 'true')));
-      same((await t.exec(id, 'ls -d /proc/[0-9]* | wc -l')).trim() <= '5', true);
+      // sleep, this shell, ls and wc
+      holds(Number(await t.exec(id, 'ls -d /proc/[0-9]* | wc -l')) <= 4, 'there are more than sleep, sh, ls and wc');
     }),
     row('Exec', 'gives a URL', async (t) => matches((await t.runtime.exec({ containerId: await t.start(), cmd: ['true'], ...streams })).url, /^https?:\/\/\S+\/\S+$/u)),
     row('Exec', 'two calls give two URLs', async (t) => {
