@@ -1,0 +1,158 @@
+/** ExecSync as probes send it, so many a second for minutes; what the daemon keeps of it. */
+import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { startPod } from '../../bench/daemon-pods.ts';
+import { quantile } from '../../bench/stats.ts';
+import type { World } from '../support/world.ts';
+
+/** ms of the load before the baseline is taken: what is loaded, compiled and grown once is no leak. */
+const WARM_UP_MS = 15_000;
+/** One in so many hangs until its timeout of 1 s, and one starts a child that outlives it. */
+const HANGS_EACH = 50;
+const FORKS_EACH = 20;
+/** MiB that RSS may differ: V8's heap and malloc's arenas breathe by some ten. */
+const GROWTH_MIB = 24;
+const SETTLE_MS = 30_000;
+const LOOK_MS = 100;
+const MEBI = 1024;
+/** gRPC's DeadlineExceeded. */
+const DEADLINE_EXCEEDED = 4;
+
+export interface ExecOptions {
+  readonly perSecond: number;
+  readonly seconds: number;
+}
+
+export interface Held {
+  /** Processes on the machine that the daemon or its container has started. */
+  readonly processes: number;
+  readonly descriptors: number;
+  /** MiB. */
+  readonly rss: number;
+}
+
+export interface ExecResult {
+  readonly before: Held;
+  readonly after: Held;
+  readonly done: number;
+  /** Ended by their timeout, as they were to. */
+  readonly timedOut: number;
+  /** Anything else that is not what was asked for; the first few. */
+  readonly wrong: readonly string[];
+  /** ms of those that answer at once. */
+  readonly latencies: readonly number[];
+  /** So many a second were done. */
+  readonly rate: number;
+}
+
+/** Runs the load in one container of a pod. */
+export async function manyExecs(world: World, { perSecond, seconds }: ExecOptions): Promise<ExecResult> {
+  const pod = await startPod(world, await world.pull(), 'host');
+  const tally = { done: 0, timedOut: 0, wrong: [] as string[], latencies: [] as number[] };
+  await load(world, pod.containerId, { perSecond, seconds: WARM_UP_MS / 1000 }, tally);
+  const before = await settled(world, pod.containerId, undefined);
+  Object.assign(tally, { done: 0, timedOut: 0, latencies: [] });
+  const startedAt = performance.now();
+  await load(world, pod.containerId, { perSecond, seconds }, tally);
+  const rate = tally.done / ((performance.now() - startedAt) / 1000);
+  const after = await settled(world, pod.containerId, before);
+  await pod.stop();
+  return { before, after, ...tally, rate };
+}
+
+/** What is wrong; empty when it is flat. */
+export function growth({ before, after, wrong }: ExecResult): string[] {
+  const found = [...wrong];
+  if (after.processes > before.processes) found.push(`${after.processes - before.processes} processes more`);
+  if (after.descriptors > before.descriptors) found.push(`${after.descriptors - before.descriptors} descriptors more`);
+  if (after.rss > before.rss + GROWTH_MIB) found.push(`${after.rss - before.rss} MiB more`);
+  return found;
+}
+
+export function execsText({ perSecond, seconds }: ExecOptions, result: ExecResult): string {
+  const { before, after, done, timedOut, latencies, rate } = result;
+  const found = growth(result);
+  return [
+    `${seconds} s of ExecSync, ${perSecond} a second asked for: ${done} done, ${rate.toFixed(1)} a second; ${timedOut} that hang ended by their timeout of 1 s; one of ${FORKS_EACH} leaves a child behind that holds its pipe. p50 ${quantile(latencies, 0.5).toFixed(0)} ms, p99 ${quantile(latencies, 0.99).toFixed(0)} ms.`,
+    '',
+    '| what there is | before | after |',
+    '|---|---|---|',
+    `| processes of daemon and container | ${before.processes} | ${after.processes} |`,
+    `| open descriptors | ${before.descriptors} | ${after.descriptors} |`,
+    `| RSS, MiB | ${before.rss} | ${after.rss} |`,
+    '',
+    found.length === 0 ? 'Flat.' : `NOT FLAT: ${found.join(', ')}.`,
+  ].join('\n');
+}
+
+interface Tally {
+  done: number;
+  timedOut: number;
+  readonly wrong: string[];
+  latencies: number[];
+}
+
+/** Begins one at each tick, as probes do, but never more than a second's worth at once. */
+async function load(world: World, containerId: string, { perSecond, seconds }: ExecOptions, tally: Tally): Promise<void> {
+  const open = new Set<Promise<void>>();
+  const endAt = performance.now() + seconds * 1000;
+  const startedAt = performance.now();
+  for (let index = 0; performance.now() < endAt; index += 1) {
+    const wait = startedAt + (index * 1000) / perSecond - performance.now();
+    if (wait > 0) await delay(wait);
+    if (open.size >= perSecond) await Promise.race(open);
+    const one: Promise<void> = probe(world, containerId, index, tally).finally(() => open.delete(one));
+    open.add(one);
+  }
+  await Promise.all(open);
+}
+
+async function probe(world: World, containerId: string, index: number, tally: Tally): Promise<void> {
+  const hangs = index % HANGS_EACH === 0;
+  const forks = index % FORKS_EACH === 1;
+  const cmd = hangs ? ['sleep', '3600'] : forks ? ['sh', '-c', 'sleep 2 & echo up'] : ['echo', 'up'];
+  const beganAt = performance.now();
+  try {
+    const { stdout, exitCode } = await world.client.runtime.execSync({ containerId, cmd, timeout: hangs ? 1n : 60n });
+    if (hangs || exitCode !== 0 || Buffer.from(stdout).toString() !== 'up\n') note(tally, `${cmd.join(' ')} ended with ${exitCode}`);
+    if (!hangs && !forks) tally.latencies.push(performance.now() - beganAt);
+  } catch (error) {
+    const { code, details } = error as { readonly code: number; readonly details: string };
+    if (hangs && code === DEADLINE_EXCEEDED) tally.timedOut += 1;
+    else note(tally, `${cmd.join(' ')}: ${details}`);
+  }
+  tally.done += 1;
+}
+
+function note({ wrong }: Tally, what: string): void {
+  if (wrong.length < 5) wrong.push(what);
+}
+
+/** Once it is as little as before, or has been the same for a while. */
+async function settled(world: World, containerId: string, before: Held | undefined): Promise<Held> {
+  let last = await held(world, containerId);
+  let calm = 0;
+  for (let waited = 0; waited < SETTLE_MS; waited += LOOK_MS) {
+    if (before === undefined ? calm * LOOK_MS >= 4000 : last.processes <= before.processes && last.descriptors <= before.descriptors) break;
+    await delay(LOOK_MS);
+    const now = await held(world, containerId);
+    calm = now.processes === last.processes && now.descriptors === last.descriptors ? calm + 1 : 0;
+    last = now;
+  }
+  return last;
+}
+
+/** A process counts when its parent is the daemon, or a cgroup of its is the container's. */
+async function held(world: World, containerId: string): Promise<Held> {
+  const pid = world.instance.pid();
+  const names = (await readdir('/proc')).filter((name) => /^\d+$/u.test(name));
+  const read = (name: string, file: string): Promise<string> => readFile(`/proc/${name}/${file}`, 'latin1').catch(() => '');
+  const ours = await Promise.all(
+    names.map(async (name) => {
+      const [stat, cgroup] = await Promise.all([read(name, 'stat'), read(name, 'cgroup')]);
+      return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(pid) || cgroup.includes(containerId);
+    }),
+  );
+  const [fds, status] = await Promise.all([readdir(`/proc/${pid}/fd`), read(String(pid), 'status')]);
+  return { processes: ours.filter(Boolean).length, descriptors: fds.length, rss: Math.round(Number(/VmRSS:\s+(\d+)/u.exec(status)?.[1] ?? 0) / MEBI) };
+}
