@@ -200,20 +200,24 @@ function claim(stage: ContainerStage, id: ContainerId, call: Call): ContainerId 
  */
 function giveUpMaking(stage: ContainerStage, view: ContainerView, attempted: string): void {
   if (isBeingMade(view)) stage.activity.abort(view.address, `${attempted} came while it was being created`);
-  if (view.state === 'starting') giveUpStart(stage, view.address, attempted);
+  if (view.state === 'starting') giveUpStart(stage, view, attempted);
 }
 
 /**
  * A start that takes its usual time is let through, so that the process gets its stop signal and its grace; one that
  * hangs is given up, and the process, which may or may not run by now, is killed (F34).
  */
-function giveUpStart({ activity, clock }: ContainerStage, address: string, attempted: string): void {
-  const start = activity.of(address).find(({ effect }) => effect === 'start');
-  if (start === undefined) return;
-  const lastMonoMs = start.sinceMonoMs + actorLimits.startGivenUpMs;
+function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: string): void {
+  const { activity, clock, directory } = stage;
+  // the runtime's call, and what plugins are asked before it; a record under way is never cut off
+  const held = activity.of(view.address).find(({ effect }) => effect === 'start' || effect === 'nri');
+  const sinceMonoMs = held?.sinceMonoMs ?? clock.monoMs();
   clock.setTimeout(() => {
-    if (activity.of(address).includes(start)) activity.abort(address, `${attempted} came while it was being started`);
-  }, Math.max(0, lastMonoMs - clock.monoMs()));
+    if (directory.container(view.id)?.state !== 'starting') return;
+    if (held !== undefined && activity.of(view.address).includes(held)) activity.abort(view.address, `${attempted} came while it was being started`);
+    // it may be at the next of them by now
+    else giveUpStart(stage, view, attempted);
+  }, Math.max(0, sinceMonoMs + actorLimits.startGivenUpMs - clock.monoMs()));
 }
 
 function untilGone(

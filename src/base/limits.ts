@@ -266,8 +266,8 @@ export const hostLimits = {
   ownTreeDepth: 8,
   /** Mounts stacked on one pin that are taken off: more than one only after a bug or by another hand. */
   stackedMounts: 16,
-  /** Levels of cgroups below one of ours: systemd and nested runtimes inside a container use some six. */
-  cgroupDepth: 64,
+  /** Cgroups below one of ours that are walked: a nested Kubernetes has some thousand. */
+  cgroupsBelow: 65_536,
   /** Looks at a freezing cgroup before its processes are killed all the same: some can't freeze (F45). */
   freezeLooks: 20,
   /** Bytes of one read from inotify, and reads before the event loop gets its turn: some 12 000 events with short names. */
@@ -280,7 +280,7 @@ export const hostLimits = {
   /** Readings kept for the rate of CPU use. */
   usageKept: 4096,
   /** Open files of one container that are counted for the metrics; each costs one readlink. */
-  countedFiles: 8192,
+  countedFiles: 1024,
   /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */
   resolvConfChars: 256 * 1024,
   /** ms until a sandbox's own cgroup must be empty after KILL. */

@@ -34,10 +34,11 @@ export async function gatherSandbox(troupe: Troupe, view: SandboxView, call: Cal
 export async function gatherMetrics(troupe: Troupe, view: SandboxView, call: Call): Promise<SandboxReading> {
   const views = troupe.directory.containersOf(view.id).filter((one) => one.listed);
   const parts = await gatherContainers(troupe, views, call);
-  const containers = parts.map((part): ContainerReading => {
-    const details = troupe.stats.details({ id: part.view.id, sandbox: view.spec, pid: part.view.init?.pid });
-    return { ...part, details };
-  });
+  const containers: ContainerReading[] = [];
+  for (const part of parts) {
+    const details = await troupe.stats.details({ id: part.view.id, sandbox: view.spec, pid: part.view.init?.pid });
+    containers.push({ ...part, details });
+  }
   return { view, atNs: troupe.nowNs(), interfaces: interfacesOf(troupe, view, parts), containers };
 }
 

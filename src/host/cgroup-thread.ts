@@ -104,20 +104,23 @@ function remove(layout: CgroupLayout, path: string): void {
   }
 }
 
-/** The directory and all below it, parents first; none when it is not there. */
-function descend(directory: string, depth = 0): string[] {
-  if (depth > hostLimits.cgroupDepth) fail('exhausted', `walk cgroup ${directory}: nested too deep`, { subject: directory });
-  try {
-    // a leaf, which most are: kernfs counts a directory's directories as links (2 of its own), and listing costs more
-    if (statSync(directory).nlink === 2) return [directory];
-    const entries = readdirSync(directory, { withFileTypes: true });
-    const below = entries.filter((entry) => entry.isDirectory());
-    return [directory, ...below.flatMap((entry) => descend(join(directory, entry.name), depth + 1))];
-  } catch (error) {
-    // ENODEV: removed while it was open
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENODEV') return [];
-    throw error;
+/** The directory and all below it, parents first; none when it is not there. How deep they lie is the container's choice. */
+function descend(directory: string): string[] {
+  const found: string[] = [];
+  const ahead = [directory];
+  for (let next = ahead.pop(); next !== undefined; next = ahead.pop()) {
+    if (found.length >= hostLimits.cgroupsBelow) fail('exhausted', `walk cgroup ${directory}: more than ${hostLimits.cgroupsBelow} below it`, { subject: directory });
+    try {
+      // a leaf, which most are: kernfs counts a directory's directories as links (2 of its own), and listing costs more
+      const entries = statSync(next).nlink === 2 ? [] : readdirSync(next, { withFileTypes: true });
+      found.push(next);
+      for (const entry of entries) if (entry.isDirectory()) ahead.push(join(next, entry.name));
+    } catch (error) {
+      // ENODEV: removed while it was open
+      if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ENODEV') throw error;
+    }
   }
+  return found;
 }
 
 function exists(layout: CgroupLayout, path: string): boolean {

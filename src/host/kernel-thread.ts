@@ -28,7 +28,8 @@ let orders = 0;
 
 /** Ends the thread; the next order starts a new one. */
 export async function stopKernelThread(): Promise<void> {
-  const running = await thread;
+  // one that could not be started has nothing to end
+  const running = await thread?.catch(() => undefined);
   if (running !== undefined) await end(running);
 }
 
@@ -49,8 +50,7 @@ export async function askKernelThread(order: ThreadOrder, asking: Asking): Promi
 const LOST = 0;
 
 async function giveOrder(order: ThreadOrder, { attempted, subject, bound }: Asking): Promise<ThreadAnswer> {
-  thread ??= startThread();
-  const current = await thread;
+  const current = await theThread();
   const { worker, waiting } = current;
   if (waiting.size >= hostLimits.threadOrders) {
     fail('exhausted', `${attempted}: ${hostLimits.threadOrders} orders wait for the kernel thread already`, { subject });
@@ -78,14 +78,35 @@ async function giveOrder(order: ThreadOrder, { attempted, subject, bound }: Aski
   return answer;
 }
 
+/** A start that fails (no descriptor is free) is no fate: the next order tries again. */
+function theThread(): Promise<Thread> {
+  if (thread !== undefined) return thread;
+  const starting = startThread();
+  thread = starting;
+  starting.catch(() => {
+    if (thread === starting) thread = undefined;
+  });
+  return starting;
+}
+
 async function startThread(): Promise<Thread> {
   // libuv starts all threads of its pool at the first use, in the namespaces of whoever uses it first
   await stat('/');
+  const host: WorkerStart['host'][number][] = [];
+  try {
+    for (const kind of PIN_KINDS) {
+      const path = `/proc/self/ns/${kind}`;
+      host.push({ kind, fd: openSync(path, 'r'), name: readlinkSync(path) });
+    }
+    return runThread(host);
+  } catch (error) {
+    for (const { fd } of host) closeSync(fd);
+    throw error;
+  }
+}
+
+function runThread(host: WorkerStart['host']): Thread {
   const file = import.meta.url.endsWith('.ts') ? './kernel-worker.ts' : './kernel-worker.js';
-  const host = PIN_KINDS.map((kind) => {
-    const path = `/proc/self/ns/${kind}`;
-    return { kind, fd: openSync(path, 'r'), name: readlinkSync(path) };
-  });
   const worker = new Worker(new URL(file, import.meta.url), {
     workerData: { host } satisfies WorkerStart,
     // Node knows nothing of descriptors that libc opened there, and would warn at each one that is closed

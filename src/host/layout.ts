@@ -64,6 +64,9 @@ export interface Layout {
    */
   readonly pauseRootfs: string;
 
+  /** Programs of ours that stand in for a runtime; below `root` for the same reason. */
+  readonly standInsDir: string;
+
   /** The program that makes user namespaces; below `root` for the same reason. */
   readonly usernsProgram: string;
 
@@ -142,6 +145,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
     pauseRootfs: join(root, 'pause-rootfs'),
     usernsProgram: join(root, 'userns-program'),
+    standInsDir: join(root, 'stand-ins'),
     checkpointsDir: join(root, 'checkpoints'),
     ownLogDirectory: (id) => join(root, 'logs', id),
     rootfsesDir,

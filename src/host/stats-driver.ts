@@ -31,11 +31,18 @@ interface Kept {
 export function createStatsDriver(options: StatsDriverOptions): StatsPort {
   const last = new Map<string, Kept>();
   const pageSizes = hugepageSizes();
+  // a hundred containers' at once would hold up every other call: each gets a turn of the loop of its own
+  let before: Promise<unknown> = Promise.resolve();
+  const inTurn = <T>(read: () => T): Promise<T> => {
+    const turn = before.then(() => new Promise<void>((resolve) => void options.clock.setTimeout(resolve, 0))).then(read);
+    before = turn.catch(() => undefined);
+    return turn;
+  };
   const usageOf = (path: string): Usage | undefined => readKept(options, last, path);
   return {
     container: ({ id, sandbox }) => (sandbox.runtime?.needsPause === true && options.guest !== undefined ? askGuest(options, last, id) : usageOf(containerCgroup(sandbox.cgroupParent, id))),
     details: ({ id, sandbox, pid }) =>
-      readDetails(options.cgroups.version, controlsOf(options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid),
+      inTurn(() => readDetails(options.cgroups.version, controlsOf(options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid)),
     sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined),
     interfaces: readInterfaces,
     written: options.written,

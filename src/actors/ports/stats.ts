@@ -113,8 +113,8 @@ export interface StatsPort {
    * second is given again.
    */
   container(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec }): Usage | undefined | Promise<Usage | undefined>;
-  /** Of a container that runs; `pid` is its first process, where it is known. */
-  details(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec; readonly pid: number | undefined }): UsageDetails;
+  /** Of a container that runs; `pid` is its first process, where it is known. One after the other, with room between them. */
+  details(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec; readonly pid: number | undefined }): Promise<UsageDetails>;
   /** Of the whole pod: the kubelet's pod cgroup where there is one; undefined where only the sum of the parts tells. */
   sandbox(input: { readonly id: SandboxId; readonly sandbox: SandboxSpec }): Usage | undefined;
   /** Interfaces of the network namespace that this process is in, loopback left out; empty when it is gone. */

@@ -1,5 +1,4 @@
 /** When the handlers are probed: at a start only where nothing is known of the program, and once more when the start is over. */
-import { join } from 'node:path';
 import type { TimerHandle } from '../../actors/ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
@@ -39,7 +38,7 @@ export class HandlerProbes {
   async #probeOne(handler: Handler, userNamespaces: Promise<boolean>): Promise<void> {
     const { table, layout, log } = this.#parts;
     const mark = await programMark(handler);
-    const { flaws = [], ...found } = await probeHandler(handler, { ...this.#parts, standInDir: join(layout.root, 'stand-ins') });
+    const { flaws = [], ...found } = await probeHandler(handler, { ...this.#parts, standInDir: layout.standInsDir });
     const result = { ...found, userNamespaces: found.userNamespaces && (await userNamespaces) };
     if (flaws.length > 0) {
       log.warn({ handler: handler.name, path: handler.path, flaws }, 'a runtime has flaws by its version through which containers get out, unless its distribution has mended them under the old number');

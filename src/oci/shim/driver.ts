@@ -3,7 +3,6 @@
  * first task. The methods are those of the runtime port; recovery, machines and the CRI see no difference.
  */
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, PauseInput } from '../../actors/ports/runtime.ts';
 import type { GuestUsage } from '../../actors/ports/stats.ts';
@@ -46,11 +45,25 @@ export interface ShimDriver extends KindSteps {
   close(): void;
 }
 
+/** Written by whoever comes first: several pods may start at once, and the others wait for it. */
+function writtenOnce(directory: string): () => Promise<string> {
+  let program: Promise<string> | undefined;
+  return async () => {
+    program ??= writeStdioProgram(directory);
+    try {
+      return await program;
+    } catch (error) {
+      program = undefined;
+      throw error;
+    }
+  };
+}
+
 export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
   const shims = new Shims(parts);
   const shimExits = new ShimExits(parts, shims, exits);
   const events = new ShimEvents(parts);
-  const shim: ShimParts = { parts, shims, stdioProgram: () => writeStdioProgram(join(parts.layout.root, 'stand-ins')) };
+  const shim: ShimParts = { parts, shims, stdioProgram: writtenOnce(parts.layout.standInsDir) };
   const of = (input: { readonly handler: string }) => parts.table.resolve(input.handler);
   const aside = { timeoutMs: shimLimits.callMs };
   return {

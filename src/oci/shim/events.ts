@@ -18,18 +18,28 @@ import { exists } from '../runtime/driver-state.ts';
 import { eventsSocket } from './launch.ts';
 
 export class ShimEvents {
-  readonly #parts: DriverParts;
+  readonly #parts: Pick<DriverParts, 'layout' | 'clock' | 'log'>;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
+  #opening: Promise<void> | undefined;
 
-  constructor(parts: DriverParts) {
+  constructor(parts: Pick<DriverParts, 'layout' | 'clock' | 'log'>) {
     this.#parts = parts;
   }
 
-  /** Listens; the directory is closed to others, so nobody but root gets there. */
+  /** Listens, once for all who ask; the directory is closed to others, so nobody but root gets there. */
   async open(): Promise<void> {
+    this.#opening ??= this.#listen();
+    try {
+      await this.#opening;
+    } catch (error) {
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async #listen(): Promise<void> {
     const { layout } = this.#parts;
-    if (this.#server !== undefined) return;
     await mkdir(layout.shimsDir, { recursive: true, mode: 0o700 });
     await chmod(layout.shimsDir, 0o700);
     const path = eventsSocket(layout);

@@ -76,6 +76,18 @@ for (const [name, prepare] of suites) {
       after();
     });
 
+    test('S55 one with a hundred levels below it is killed and removed: the depth is the choice of who lives in it', async () => {
+      const deep = `${parent}/deep`;
+      const bottom = `${deep}${'/d'.repeat(100)}`;
+      await createCgroup(layout, bottom);
+      const child = await startIn(layout, bottom, 'exec sleep 1000');
+      expect(await listProcesses(layout, deep)).toEqual([child.pid]);
+      await killCgroup(layout, deep, options);
+      await child.exited;
+      await removeSoon(layout, deep);
+      expect(await cgroupExists(layout, deep)).toBe(false);
+    });
+
     test('is made in every hierarchy, can be made again, takes a process, lists it', async () => {
       await createCgroup(layout, path);
       expect(cgroupDirectories(layout, path).filter((directory) => !existsSync(directory))).toEqual([]);

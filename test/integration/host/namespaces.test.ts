@@ -164,6 +164,14 @@ describeAsRoot('namespaces without a process', () => {
     });
   });
 
+  test('a thread that could not start for want of descriptors does at the next order', async () => {
+    const helper = new URL('./no-descriptor.ts', import.meta.url).pathname;
+    // few enough that taking them all is quick
+    const argv = ['/bin/sh', '-c', 'ulimit -n 128; exec "$0" "$1"', process.execPath, helper];
+    const result = await runTool({ argv, timeoutMs: 60_000, clock });
+    expect(Buffer.from(result.stdout).toString()).toBe(JSON.stringify({ without: true, withSome: true }));
+  });
+
   test('a new worker takes over when one ended', async () => {
     await stopKernelThread();
     const directory = join(root, 'after');

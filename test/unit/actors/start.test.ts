@@ -35,6 +35,26 @@ describe('StartContainer', () => {
     expect(await started).toEqual(ofKind('superseded'));
   });
 
+  it('F34: the time for plugins that hang counts too, and what follows them is bounded', async () => {
+    const { world, troupe, id } = await withContainer();
+    world.hasPlugins = true;
+    const answered = world.hold('nri.StartContainer');
+    world.hold('runtime.start');
+    const started = troupe.startContainer(id, world.call()).catch((thrown: unknown) => thrown);
+    await turns();
+    const stopped = troupe.stopContainer(id, 60_000, world.call());
+    await world.clock.advance(1000);
+    await answered();
+    expect(troupe.directory.container(id)?.path).toBe('starting.runtime');
+    await world.clock.advance(actorLimits.startGivenUpMs - 1);
+    expect(world.count('runtime.killAll')).toBe(0);
+    await world.clock.advance(1);
+    expect(world.count('runtime.killAll')).toBe(1);
+    world.exits(id, exit);
+    await stopped;
+    expect(await started).toEqual(ofKind('superseded'));
+  });
+
   it('I10: what failed to start and may run all the same is told as ended only once it has (sim seeds 492, 675)', async () => {
     const { world, troupe, id } = await withContainer();
     world.fail('runtime.start');
