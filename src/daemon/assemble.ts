@@ -40,10 +40,6 @@ import { defaultNetwork } from '../network/default-conflist.ts';
 import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
 import type { NriDriver } from '../nri/driver.ts';
-import { RegistryClient } from '../oci/distribution/client.ts';
-import { HostCertificates } from '../oci/distribution/host-certificates.ts';
-import { loadRegistries } from '../oci/distribution/load-registries.ts';
-import { NodeCredentials } from '../oci/distribution/node-credentials.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
 import { platformOfArch } from '../oci/image/platform.ts';
@@ -67,6 +63,7 @@ import { handlersOf } from './handlers.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
+import { registriesOf, registryClient } from './registry.ts';
 import { systemdOf } from './systemd.ts';
 import { transitionLog } from './transition-log.ts';
 
@@ -115,7 +112,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const written = new Written(store, clock);
   const streams = await runtime.streams();
   const live: Live = { registries: loaded };
-  const client = registryClient(config, live, clock, random);
+  const client = registryClient(config, () => live.registries, clock, random);
   const ports = around({
     clock,
     random,
@@ -162,30 +159,6 @@ async function reload(fresh: Config, runtime: RuntimeDriver, live: Live): Promis
   live.registries = registries;
 }
 
-/** The files and directories that it reads are those of the start; what is in them counts at once. */
-function registryClient({ images }: Config, live: Live, clock: Ports['clock'], random: Ports['random']): RegistryClient {
-  const credentials = new NodeCredentials({
-    files: () => images.auth_files,
-    findHelper: (program) => findProgram(program, 'credentials for a registry'),
-    runTool,
-    clock,
-  });
-  const certificates = new HostCertificates(() => images.certs_dirs);
-  const proxy = { HTTP_PROXY: images.http_proxy, HTTPS_PROXY: images.https_proxy, NO_PROXY: images.no_proxy };
-  return new RegistryClient({
-    clock,
-    random,
-    registries: () => live.registries,
-    certificates: (host) => certificates.of(host),
-    nodeCredentials: (endpoint, signal) => credentials.of(endpoint, signal),
-    ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
-  });
-}
-
-function registriesOf({ images }: Config): Promise<RegistriesConf> {
-  return loadRegistries({ file: images.registries_conf, directory: images.registries_conf_dir });
-}
-
 async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync: (ms: number, isOk: boolean) => void): Promise<OpenJournal<Ledger>> {
   const disk = await openDisk(join(layout.root, 'journal'));
   return openJournal({ disk: meteredDisk(disk, clock, onSync), fold: ledgerFold, log });
@@ -206,6 +179,7 @@ function cast(
     ports,
     ledger,
     cgroupParent: config.cgroup.parent,
+    pinned: config.images.pinned,
     selinux,
     inspect: onTransition((transition) => {
       recorder.note(transition);
@@ -251,6 +225,7 @@ async function runtimeDriver(
     clock, log, layout, bundles, cgroups,
     handlers: await handlersOf(config),
     monitorPath: await findProgram(config.runtime.monitor, 'monitor'),
+    ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,
     ...(await systemdOf(config, clock)),

@@ -55,6 +55,8 @@ export interface Config {
     readonly hooks_dirs: readonly string[];
     /** Requested devices belong to the container's run_as_user and run_as_group. */
     readonly device_ownership_from_security_context: boolean;
+    /** Bytes after which a container's log is emptied and begins anew. */
+    readonly log_size_max: number | 'unlimited';
     /** CRIU's program; empty: no checkpoints. */
     readonly criu: string;
   };
@@ -107,6 +109,8 @@ export interface Config {
   readonly images: {
     readonly registries_conf: string;
     readonly registries_conf_dir: string;
+    /** Images that the kubelet's collection leaves: names, beginnings with `*` behind them, parts between two `*`. */
+    readonly pinned: readonly string[];
     readonly auth_files: readonly string[];
     readonly certs_dirs: readonly string[];
     readonly http_proxy: string;
@@ -124,7 +128,7 @@ export const defaultConfig: Config = {
   socket: '/run/troupe/troupe.sock',
   log: { level: 'info' },
   cgroup: { driver: 'cgroupfs', parent: '/troupe' },
-  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [], device_ownership_from_security_context: false, criu: '' },
+  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [], device_ownership_from_security_context: false, log_size_max: 'unlimited', criu: '' },
   network: {
     config_dir: '/etc/cni/net.d',
     plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
@@ -156,6 +160,7 @@ export const defaultConfig: Config = {
   images: {
     registries_conf: '/etc/containers/registries.conf',
     registries_conf_dir: '/etc/containers/registries.conf.d',
+    pinned: [],
     auth_files: ['/etc/troupe/auth.json'],
     certs_dirs: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
     http_proxy: '',
@@ -180,8 +185,8 @@ export type Rule =
   | { readonly is: 'hosts' }
   /** A whole number from 0 to 65535. */
   | { readonly is: 'port' }
-  /** A whole number from 0 on, or `unlimited`. */
-  | { readonly is: 'limit' }
+  /** A whole number from `least` on, which is 0 if left out, or `unlimited`. */
+  | { readonly is: 'limit'; readonly least?: number }
   /** A text of this form, or empty. */
   | { readonly is: 'optionalForm'; readonly form: RegExp; readonly must: string }
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
@@ -230,6 +235,8 @@ export const schema: Readonly<Record<string, Rule>> = {
       cdi_dirs: { is: 'paths' },
       hooks_dirs: { is: 'paths' },
       device_ownership_from_security_context: { is: 'yesOrNo' },
+      // conmon reads 8 KiB at once, and could not write that
+      log_size_max: { is: 'limit', least: 8192 },
       criu: { is: 'text' },
     },
   },
@@ -299,6 +306,7 @@ export const schema: Readonly<Record<string, Rule>> = {
     keys: {
       registries_conf: { is: 'optionalPath' },
       registries_conf_dir: { is: 'optionalPath' },
+      pinned: { is: 'words', form: /^(?:[^*\s\0]+\*?|\*[^*\s\0]+\*)$/u, must: 'be a list of names, of beginnings followed by *, or of parts between two *' },
       auth_files: { is: 'paths' },
       certs_dirs: { is: 'paths' },
       http_proxy: proxyRule,

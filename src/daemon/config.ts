@@ -110,7 +110,7 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
     case 'port':
       return unless(typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 65_535, 'be a number from 0 to 65535');
     case 'limit':
-      return unless(value === 'unlimited' || (Number.isSafeInteger(value) && Number(value) >= 0), 'be a whole number from 0 on, or "unlimited"');
+      return unless(value === 'unlimited' || (Number.isSafeInteger(value) && Number(value) >= (rule.least ?? 0)), `be a whole number from ${rule.least ?? 0} on, or "unlimited"`);
   }
 }
 

@@ -26,6 +26,8 @@ export interface CreateCommand extends MonitorCommand {
   readonly exitsDir: string;
   /** Absolute; empty for no log. */
   readonly logPath: string;
+  /** Bytes after which the log begins anew, empty; left out for no bound. */
+  readonly logBytesMax?: number;
   readonly tty: boolean;
   readonly stdin: boolean;
   /** The first attached client's end closes stdin for good. */
@@ -49,6 +51,7 @@ export function createArgv(command: CreateCommand): string[] {
     '-l',
     // conmon reopens a log by renaming a new file over it: /dev/null as the path would lose the machine's
     command.logPath === '' ? 'none' : `k8s-file:${command.logPath}`,
+    ...(command.logBytesMax === undefined ? [] : ['--log-size-max', String(command.logBytesMax)]),
     ...(command.noPivot === true ? ['--no-pivot'] : []),
     ...(command.tty ? ['-t'] : []),
     ...(command.stdin ? ['-i'] : []),

@@ -98,6 +98,7 @@ function monitorArgv(
     monitorPidFile: layout.monitorPidFile(input.id),
     exitsDir: layout.exitsDir,
     logPath: input.effective.logPath,
+    ...(parts.logBytesMax === undefined ? {} : { logBytesMax: parts.logBytesMax }),
     tty: spec.tty,
     stdin: spec.stdin,
     stdinOnce: spec.stdinOnce,

@@ -35,6 +35,8 @@ export interface RuntimeDriverOptions {
   readonly layout: Layout;
   /** Absolute path of conmon. */
   readonly monitorPath: string;
+  /** Bytes after which a container's log begins anew; left out for no bound. */
+  readonly logBytesMax?: number;
   /** PATH of conmon and the runtimes: all of the environment that they get. */
   readonly toolPath: string;
   readonly handlers: readonly HandlerConfig[];
