@@ -31,6 +31,11 @@ export const LOCK_EX = 2;
 export const LOCK_NB = 4;
 
 export const WNOHANG = 1;
+export const WEXITED = 4;
+export const WNOWAIT = 0x01000000;
+export const P_ALL = 0;
+/** siginfo_t, whose first field is si_signo (include/uapi/asm-generic/siginfo.h). */
+export const SIGINFO_BYTES = 128;
 export const PR_SET_CHILD_SUBREAPER = 36;
 /** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */
 export const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;

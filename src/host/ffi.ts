@@ -78,6 +78,7 @@ export function glibcVersion(): string {
 export const libc = {
   // processes
   waitpid: native<[pid: number, status: Uint8Array, options: number]>('waitpid', ['int', 'void *', 'int']),
+  waitid: native<[kind: number, id: number, info: Uint8Array, options: number]>('waitid', ['int', 'unsigned int', 'void *', 'int']),
   kill: native<[pid: number, signal: number]>('kill', ['int', 'int']),
   posixSpawn: native<
     [pid: Uint8Array, path: string, actions: Uint8Array, attributes: Uint8Array, argv: Uint8Array, envp: Uint8Array]

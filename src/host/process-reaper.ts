@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { errnoName, must } from './errno.ts';
-import { PR_SET_CHILD_SUBREAPER, WNOHANG } from './ffi-constants.ts';
+import { P_ALL, PR_SET_CHILD_SUBREAPER, SIGINFO_BYTES, WEXITED, WNOHANG, WNOWAIT } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { processStat } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -128,9 +128,19 @@ function reapAll(): void {
   // a Map may lose entries while it is walked
   for (const entry of children.values()) tryReap(entry);
   if (!isReapingOrphans) return;
+  // one call in place of one for each monitor: a hundred pods have a hundred, which live
+  if (!hasZombie()) return doubtful.clear();
   const present = orphans();
   for (const pid of doubtful.keys()) if (!present.includes(pid)) doubtful.delete(pid);
   for (const pid of present) if (isNobodys(pid)) callSync(libc.waitpid, pid, Buffer.alloc(4), WNOHANG);
+}
+
+/** True when some child has ended and not been reaped; false only when none has. */
+function hasZombie(): boolean {
+  const info = Buffer.alloc(SIGINFO_BYTES);
+  // waitid(2): where no child is in that state, the call succeeds and si_signo is 0; without any child it fails
+  const { result } = callSync(libc.waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT);
+  return result === 0 && info.readInt32LE(0) !== 0;
 }
 
 /**
