@@ -63,6 +63,14 @@ function table(tried: readonly Tried[]): string {
 async function main(): Promise<void> {
   const all = chosen();
   const copies = [await makeCopy(), await makeCopy()] as const;
+  const removeAll = async (): Promise<void> => {
+    await Promise.all(copies.map(async (copy) => await copy.remove()));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      void removeAll().finally(() => process.exit(130));
+    });
+  }
   try {
     const [onMachine, plain] = [all.filter(({ test }) => isOnTheMachine(test)), all.filter(({ test }) => !isOnTheMachine(test))];
     const testsOf = (some: readonly Mutant[]): NamedTest[] => some.map(({ test }) => test);
@@ -82,7 +90,7 @@ async function main(): Promise<void> {
     if (tried.length === mutants.length) writeFigures('mutants', 'Guards taken out, one by one (mutants)', table(tried));
     if (tried.length === 0 || alive.length > 0) process.exitCode = 1;
   } finally {
-    await Promise.all(copies.map(async (copy) => await copy.remove()));
+    await removeAll();
   }
 }
 

@@ -1,5 +1,5 @@
 // One copy of the checkout in which guards are taken out and put back, and runs of tests in it.
-import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkout } from '../../scripts/support/steps.ts';
@@ -18,11 +18,15 @@ export interface Copy {
   readonly remove: () => Promise<void>;
 }
 
+/** Tests that are left out by their names do not clean up what their files made. Short: paths of sockets lie below. */
+const temporaryOf = (directory: string): string => join(directory, 't');
+
 /** The files of the checkout as they are now, edited ones included. */
 export async function makeCopy(): Promise<Copy> {
-  const directory = await mkdtemp(join(tmpdir(), 'troupe-mutants-'));
+  const directory = await mkdtemp(join(tmpdir(), 'troupe-m-'));
   const remove = async (): Promise<void> => await rm(directory, { recursive: true, force: true });
   try {
+    await mkdir(temporaryOf(directory));
     for (const name of await readdir(checkout)) {
       if (LEFT_OUT.includes(name)) continue;
       if (SHARED.includes(name)) await symlink(join(checkout, name), join(directory, name));
@@ -54,7 +58,7 @@ interface JsonReport {
 /** What stands before a program that must not write to the machine's own files. */
 function guarded(directory: string): readonly string[] {
   if (process.getuid?.() !== 0) return [];
-  return ['unshare', '--mount', '--propagation', 'private', process.execPath, join(directory, 'test/mutants/read-only.ts')];
+  return ['unshare', '--mount', '--propagation', 'private', process.execPath, join(directory, 'test/mutants/read-only.ts'), directory];
 }
 
 /** Runs the tests of these files whose names match. */
@@ -72,7 +76,7 @@ export async function runTests({ directory }: Copy, tests: readonly NamedTest[])
       // no files in node_modules, which both copies share with the checkout
       '--configLoader', 'runner', '--no-cache', '--fsModuleCachePath', join(directory, 'module-cache'),
     ],
-    { cwd: directory, env: { NODE_OPTIONS: undefined, NO_COLOR: '1', FORCE_COLOR: undefined, TROUPE_CACHE: cacheDirectory }, timeoutMs: RUN_TIMEOUT_MS },
+    { cwd: directory, env: { NODE_OPTIONS: undefined, NO_COLOR: '1', FORCE_COLOR: undefined, TROUPE_CACHE: cacheDirectory, TMPDIR: temporaryOf(directory) }, timeoutMs: RUN_TIMEOUT_MS },
   );
   const seconds = (performance.now() - startedAt) / 1000;
   const text = await readFile(report, 'utf8').catch(() => undefined);
