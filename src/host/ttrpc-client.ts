@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../actors/ports/clock.ts';
-import { FaultError, fail, fault, printable } from '../base/fault.ts';
+import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import { ttrpcLimits } from '../base/limits.ts';
 import { TTRPC_TYPE } from '../base/ttrpc-frames.ts';
@@ -30,6 +30,9 @@ export interface TtrpcClientOptions {
   /** Called once when the connection ends, whoever ended it. */
   readonly onClose?: (reason: Error | undefined) => void;
 }
+
+/** A call that never left: its message is too long, or the other end has stopped reading. The connection is as it was. */
+export class UnsentError extends FaultError {}
 
 interface Pending {
   settle(answer: Uint8Array): void;
@@ -58,7 +61,7 @@ export class TtrpcClient {
 
   /**
    * One call. Rejects with what the other end answered as a fault (google.rpc.Code to kind), with `timedOut`,
-   * `cancelled`, or `notReady` when the connection ends before the answer: whether it was carried out is unknown then.
+   * `cancelled`, with `UnsentError` when it could not be sent, or `notReady` when the connection ends before the answer: whether it was carried out is unknown then.
    */
   async call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -133,7 +136,7 @@ export class TtrpcClient {
       try {
         this.#connection.send({ streamId, type: TTRPC_TYPE.request, flags: 0, payload });
       } catch (error) {
-        refuse(error instanceof Error ? error : new Error(String(error)));
+        refuse(new UnsentError(toFault(error, attempted)));
       }
     });
   }

@@ -16,7 +16,7 @@ import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { Creation } from './creation.ts';
-import { containerMessage, podMessage } from './facts.ts';
+import { boundedContainerMessage, containerMessage, podMessage } from './facts.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
 import { Known } from './known.ts';
 import { limitsMessage } from './limits.ts';
@@ -253,7 +253,7 @@ export class NriDriver implements NriPort {
   }
 
   async #described(container: NriContainer): Promise<ContainerMessage> {
-    return containerMessage(container, await this.#options.documentOf(container.id));
+    return boundedContainerMessage(container, await this.#options.documentOf(container.id));
   }
 
   /** Synchronize, and from then on it hears what happens: in its turn, so that each thing is told once, in either way. */

@@ -2,9 +2,11 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { NriContainer, NriPod } from '../actors/ports/nri.ts';
 import type { SeccompChoice } from '../actors/ports/specs.ts';
-import { ContainerState, IOPrioClass, LinuxSchedulerFlag, LinuxSchedulerPolicy, SecurityProfile_ProfileType } from '../gen/nri/v1alpha1/api_pb.ts';
-import type { ContainerSchema, HookSchema, LinuxContainerSchema, LinuxResourcesSchema, LinuxSeccompSchema, PodSandboxSchema } from '../gen/nri/v1alpha1/api_pb.ts';
+import { ContainerSchema, ContainerState, IOPrioClass, LinuxSchedulerFlag, LinuxSchedulerPolicy, SecurityProfile_ProfileType } from '../gen/nri/v1alpha1/api_pb.ts';
+import type { HookSchema, LinuxContainerSchema, LinuxResourcesSchema, LinuxSeccompSchema, PodSandboxSchema } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciHook, OciResources, OciSeccomp, OciSpec } from '../oci/runtime/spec/types.ts';
+import { nriLimits } from '../base/limits.ts';
+import { encodeMessage } from '../host/ttrpc.ts';
 import { limitsMessage, optional } from './limits.ts';
 
 export type ContainerMessage = MessageInitShape<typeof ContainerSchema>;
@@ -63,6 +65,16 @@ export function containerMessage(container: NriContainer, document: OciSpec | un
       ? { linux: { resources: limitsMessage(spec.resources) } }
       : { ...documentFields(document), linux: linuxFields(document, spec.security.seccomp) }),
   };
+}
+
+/**
+ * As `containerMessage`; without its document where that makes it too long: for what plugins hear of containers that are
+ * there already, which no word of theirs adjusts any more.
+ */
+export function boundedContainerMessage(container: NriContainer, document: OciSpec | undefined): ContainerMessage {
+  const whole = containerMessage(container, document);
+  if (document === undefined || encodeMessage(ContainerSchema, whole).length <= nriLimits.containerBytes) return whole;
+  return containerMessage(container, undefined);
 }
 
 function digestOf(ref: string): string {

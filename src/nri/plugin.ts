@@ -8,7 +8,7 @@ import type { Fault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import { Event, Plugin as PluginService, Runtime } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { StateChangeEventSchema, UpdateContainersRequest, UpdateContainersResponseSchema } from '../gen/nri/v1alpha1/api_pb.ts';
-import { TtrpcClient } from '../host/ttrpc-client.ts';
+import { TtrpcClient, UnsentError } from '../host/ttrpc-client.ts';
 import { TtrpcServer, ttrpcRoute } from '../host/ttrpc-server.ts';
 import { Mux, PLUGIN_CONNECTION, RUNTIME_CONNECTION } from './mux.ts';
 
@@ -117,7 +117,7 @@ export class Plugin {
   }
 
   /**
-   * One call. Rejects with the plugin's refusal; a plugin that gives no answer is dropped, and the answer is undefined,
+   * One call. Rejects with the plugin's refusal, or with why it could not be sent; a plugin that gives no answer is dropped, and the answer is undefined,
    * as it is for an event that it does not want to hear.
    */
   async ask<I extends DescMessage, O extends DescMessage>(
@@ -168,6 +168,8 @@ export class Plugin {
     const { kind, message } = toFault(thrown);
     // our caller's own end, not the plugin's fault
     if (signal.aborted) throw thrown;
+    // nor is a message that never reached it: a pod's variables can be longer than the protocol lets through
+    if (thrown instanceof UnsentError) fail(kind, `tell nri plugin ${this.id} of ${name}: ${message}`, { subject: this.id, retryable: false });
     // what the client says in its own name is an answer that came; all else (a message that is none) is a broken protocol
     const said = /^nri plugin: \w+: (.*)$/su.exec(message)?.[1];
     if (said !== undefined && kind !== 'timedOut' && !this.#client.isClosed) {

@@ -10,13 +10,14 @@ import type { NriContainer, NriNode, NriPod } from '../../../src/actors/ports/nr
 import type { Resources } from '../../../src/actors/ports/specs.ts';
 import { fail } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
-import { nriLimits } from '../../../src/base/limits.ts';
+import { nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { ContainerState, ContainerUpdateSchema, Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NriDriver } from '../../../src/nri/driver.ts';
 import { NO_CHANGE } from '../../../src/nri/limits.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
+import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';
 import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
 import { ManualClock, exit, process } from '../actors/fixtures.ts';
 import { CONTAINER_ID, SANDBOX_ID, container, inputOf, sandbox } from '../oci-spec/fixtures.ts';
@@ -37,7 +38,7 @@ const validator = {
   tolerate_missing_plugins_annotation: '',
 };
 
-async function stage(rules: Partial<typeof validator> = {}) {
+async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec) {
   const clock = new ManualClock();
   const changed: string[] = [];
   let server: Server | undefined;
@@ -59,7 +60,7 @@ async function stage(rules: Partial<typeof validator> = {}) {
   const driver = new NriDriver({
     clock, log: silentLog, socket: join(directory, 's'), pluginDirectory: '', configDirectory: directory,
     registrationMs: nriLimits.registrationMs, requestMs: nriLimits.requestMs, validator: { ...validator, ...rules },
-    runtime: { name: 'troupe', version: '1' }, documentOf: () => Promise.resolve(undefined), namespacesOf: () => [],
+    runtime: { name: 'troupe', version: '1' }, documentOf: () => Promise.resolve(document), namespacesOf: () => [],
     listen: (made) => {
       server = made;
       return Promise.resolve(() => Promise.resolve());
@@ -188,6 +189,19 @@ describe('plugins', () => {
       fake.synchronize = ({ pods, containers, more }) => (parts.push(`${pods.length} ${containers.length} ${more}`), { more });
     });
     expect(parts).toEqual(['1 1 true', '0 1 false']);
+  });
+
+  test('a container too large for a message is told without its document, and keeps no plugin out', async () => {
+    const document = generateSpec(inputOf());
+    const { joins, visible, driver } = await stage({}, { ...document, process: { ...document.process, env: [`BIG=${'x'.repeat(ttrpcLimits.messageBytes)}`] } });
+    visible.pods.push(pod);
+    visible.containers.push(main);
+    const told: unknown[] = [];
+    await joins('10', 'p', (fake) => {
+      fake.synchronize = ({ containers, more }) => (told.push(...containers.map(({ id, env, linux }) => [id, env, linux?.resources?.cpu?.shares?.value])), { more });
+    });
+    expect(told).toEqual([[CONTAINER_ID, [], container.resources.cpuShares]]);
+    expect(driver.plugins()).toEqual([{ id: '10-p', gone: '' }]);
   });
 });
 

@@ -144,6 +144,16 @@ describe('a call', () => {
     expect(gone).toEqual([]);
   });
 
+  test('a message that is too long for the protocol is not the plugin’s fault: refused, and it stays', async () => {
+    const { plugin, fake, fx, gone } = await registered();
+    fake.on(method.createContainer, () => ({}));
+    const container = { env: [`BIG=${'x'.repeat(ttrpcLimits.messageBytes)}`] };
+    const refused = plugin.ask(Event.CREATE_CONTAINER, method.createContainer, { container }, fx);
+    await expect(refused).rejects.toMatchObject({ fault: { kind: 'exhausted', retryable: false, message: expect.stringMatching(/^tell nri plugin 10-logger of CreateContainer: .* bytes: the protocol allows 4194304$/) } });
+    expect(gone).toEqual([]);
+    expect(await plugin.ask(Event.CREATE_CONTAINER, method.createContainer, {}, fx)).toBeDefined();
+  });
+
   test('an older plugin hears it as a change of state', async () => {
     const { plugin, fake, fx } = await registered();
     const changes: unknown[] = [];
