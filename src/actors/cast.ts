@@ -15,6 +15,9 @@ import { containerMachine } from './container/container.machine.ts';
 import { Directory } from './directory.ts';
 import { effectLogic } from './effect-logic.ts';
 import { findImage } from './images/catalog.ts';
+import { keepersOf } from './images/keepers.ts';
+import { pinnedBy } from './images/pinned.ts';
+import { PullProgress } from './image-pull/progress.ts';
 import { pullImage, removeImage } from './images/image-commands.ts';
 import type { ImageStage } from './images/image-commands.ts';
 import { LayerBook } from './images/layer-book.ts';
@@ -49,6 +52,8 @@ export interface CastOptions {
   readonly ledger: Ledger;
   /** Parent of the cgroups of pods whose client names none; empty leaves that to the drivers. */
   readonly cgroupParent?: string;
+  /** Images that the kubelet's collection must leave (`images.pinned`). */
+  readonly pinned?: readonly string[];
   /** The machine's labels for containers; left out where it has no SELinux. */
   readonly selinux?: SelinuxLabels | undefined;
   /** Sees every event of every actor; wrapped, so that its throw reaches nobody (house rule 5.1.11). */
@@ -75,6 +80,7 @@ export function createTroupe(options: CastOptions): Troupe {
   };
   const stage: Stage = {
     ports, ledger, directory, activity, layers, sweeping,
+    progress: new PullProgress(),
     selinux: options.selinux,
     clock: ports.clock,
     pulls: new Map(),
@@ -112,7 +118,7 @@ export function createTroupe(options: CastOptions): Troupe {
   });
   ports.nri.attach(nriNode(stage));
   const root: RootRef = createRoot(stage, options.inspect);
-  return troupe(stage, root, options.cgroupParent ?? '');
+  return troupe(stage, root, options);
 }
 
 /** Of the container's own image and of those that it mounts. */
@@ -187,7 +193,7 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
     }),
     pulls: supervisorLogic({
       ...shared,
-      logic: imagePullMachine(pullEffects(ports, activity, stage.layers)),
+      logic: imagePullMachine(pullEffects(ports, activity, stage.layers, stage.progress)),
       view: pullView,
       // a pull has nothing durable: its callers are told, and ask again
       rebuild: () => Promise.resolve(undefined),
@@ -200,8 +206,9 @@ function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
   return { cause: innerCause(origin), signal: fx.signal, deadlineMonoMs: stage.clock.monoMs() + fx.timeoutMs };
 }
 
-function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
+function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }: CastOptions): Troupe {
   const { ports, ledger, directory, activity } = stage;
+  const isPinned = pinnedBy(pinned, (reference) => ports.images.candidates(reference));
   return {
     directory,
     activity,
@@ -227,6 +234,9 @@ function troupe(stage: Stage, root: RootRef, cgroupParent: string): Troupe {
     removeImage: (name, call) => removeImage(stage, name, call),
     findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
     images: () => [...ledger.images.values()],
+    isPinned,
+    keptImages: () => keepersOf([...ledger.images.values()], directory.containers(), directory.pulls()),
+    pullLayers: (address) => stage.progress.of(address),
     imageUsage: (call) =>
       activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),
     stats: ports.stats,

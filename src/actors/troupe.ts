@@ -7,6 +7,8 @@ import type { Call } from './ask.ts';
 import type { PodWish, Wanted } from './checkpoint-commands.ts';
 import type { Directory } from './directory.ts';
 import type { Activity } from './activity.ts';
+import type { LayerProgress } from './image-pull/progress.ts';
+import type { Kept } from './images/keepers.ts';
 import type { RegistryAuth } from './ports/images.ts';
 import type { NetworkStatus } from './ports/network.ts';
 import type { NriPlugin } from './ports/nri.ts';
@@ -59,6 +61,12 @@ export interface Troupe {
   /** By id, unique id prefix, tag or digest. */
   findImage(name: string): ImageRecord | undefined;
   images(): readonly ImageRecord[];
+  /** The kubelet's collection must leave it. */
+  isPinned(image: ImageRecord): boolean;
+  /** Who has a use for which image and layer. */
+  keptImages(): Kept;
+  /** How far a pull is, by its address; empty for one that is not under way. */
+  pullLayers(address: string): readonly LayerProgress[];
   imageUsage(call: Call): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;
 
   /** Readings of the kernel's counters: they wait for nothing. */

@@ -651,6 +651,10 @@ export const tracesLimits = {
 export const cliLimits = {
   /** Milliseconds that one question to the daemon may take: 20 usual, a daemon that is busy longer than this is the news. */
   callMs: 10_000,
+  /** Milliseconds between two looks of `pull` at its progress: five a second look like motion. */
+  progressMs: 200,
+  /** Milliseconds for all that `inspect` asks of a registry: some documents, with mirrors that are away. */
+  inspectMs: 60_000,
   /** Changes before now that `why` shows: with the rest it fits a screen of 24 lines. */
   historyShown: 8,
   /** Lines of a kernel stack that `why` shows. */

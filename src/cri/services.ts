@@ -8,6 +8,7 @@ import { listImages } from './image/list-images.ts';
 import { pullImage } from './image/pull-image.ts';
 import { removeImage } from './image/remove-image.ts';
 import { streamImages } from './image/stream-images.ts';
+import { imageList } from './present/image.ts';
 import { checkpointContainer } from './runtime/checkpoint-container.ts';
 import { checkpointPod } from './runtime/checkpoint-pod.ts';
 import { containerStats } from './runtime/container-stats.ts';
@@ -56,6 +57,7 @@ export interface Services {
 
 /** The handlers of both services. */
 export function createServices(options: ServiceOptions): Services {
+  const images = imageList((image) => options.troupe.isPinned(image));
   const feed = new EventFeed(options.troupe.directory, options.clock);
   return {
     runtime: {
@@ -89,7 +91,7 @@ export function createServices(options: ServiceOptions): Services {
       checkpointPod: checkpointPod(options),
     },
     image: {
-      listImages: listImages(options),
+      listImages: listImages(options, images),
       imageStatus: imageStatus(options),
       pullImage: pullImage(options),
       removeImage: removeImage(options),
@@ -103,7 +105,7 @@ export function createServices(options: ServiceOptions): Services {
       streamPodSandboxStats: streamPodSandboxStats(options),
       streamPodSandboxMetrics: streamPodSandboxMetrics(options),
     },
-    imageStreams: { streamImages: streamImages(options) },
+    imageStreams: { streamImages: streamImages(options, images) },
   };
 }
 

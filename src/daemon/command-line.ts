@@ -1,7 +1,8 @@
 import { fail } from '../base/fault.ts';
 
 export type CommandName =
-  | 'serve' | 'start' | 'ps' | 'why' | 'watch' | 'log' | 'status' | 'config' | 'check' | 'wipe' | 'version' | 'help';
+  | 'serve' | 'start' | 'ps' | 'why' | 'watch' | 'log' | 'status' | 'config' | 'images' | 'gc' | 'pull' | 'inspect'
+  | 'check' | 'wipe' | 'version' | 'help';
 
 export interface CommandLine {
   readonly command: CommandName;
@@ -32,6 +33,10 @@ const COMMANDS: Readonly<Record<CommandName, Grammar>> = {
   watch: { options: [...LOOK, 'after'], flags: ['json'] },
   status: { options: LOOK, flags: ['json'] },
   config: { options: LOOK, flags: ['json', 'default'] },
+  images: { options: LOOK, flags: ['json', 'layers'] },
+  gc: { options: LOOK, flags: ['json', 'dry-run'] },
+  pull: { options: LOOK, flags: ['json'], word: 'image reference' },
+  inspect: { options: PLACE, flags: ['json'], word: 'image reference' },
   check: { options: LOOK, flags: ['json', 'repair', 'now'] },
   wipe: { options: PLACE, flags: ['json', 'force'] },
   version: { options: [], flags: ['json'] },
@@ -49,12 +54,16 @@ export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which 
   troupe watch           changes as they happen; --after N resumes behind change N
   troupe status          the daemon itself
   troupe config          the configuration in effect; --default prints the default one with comments
+  troupe images          images, and what keeps each; --layers tells the same of their layers
+  troupe gc              remove images that nothing uses and that are not pinned; --dry-run only says which
+  troupe pull REF        pull an image, with a bar for each layer
+  troupe inspect REF     manifest and config of an image in its registry, as JSON; pulls nothing, needs no daemon
   troupe check           compare the records with the machine; --repair removes what belongs to no record,
                          --now does not wait for what may still be under way
   troupe wipe            remove everything of a daemon that does not run; --force also while pods run
   troupe version
 
-  WHAT is an id or its beginning, a pod, a container, pod/container or namespace/pod.
+  WHAT is an id or its beginning, a pod, a container, pod/container or namespace/pod. REF is an image reference.
 
   --config FILE          default /etc/troupe/troupe.toml, drop-ins in FILE.d/*.toml
   --root DIR             default /var/lib/troupe: journal, images, what containers wrote
@@ -64,7 +73,7 @@ export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which 
   --log-level NAME       serve and start: trace, debug, info, warn or error
   --json                 one JSON document; watch: one a line
 
-  Exit codes: 0 well, 1 a finding or a failure, 2 wrong usage, 3 no such pod or container, 4 no daemon answers;
+  Exit codes: 0 well, 1 a finding or a failure, 2 wrong usage, 3 no such pod, container or image, 4 no daemon answers;
   serve and start: 78 for a configuration that is wrong.
 `;
 

@@ -3,6 +3,7 @@ import type { Activity } from '../actors/activity.ts';
 import { containerEffects } from '../actors/container/container.effects.ts';
 import { containerMachine } from '../actors/container/container.machine.ts';
 import { pullEffects } from '../actors/image-pull/image-pull.effects.ts';
+import { PullProgress } from '../actors/image-pull/progress.ts';
 import { imagePullMachine } from '../actors/image-pull/image-pull.machine.ts';
 import type { LayerBook } from '../actors/images/layer-book.ts';
 import type { Ports } from '../actors/ports/ports.ts';
@@ -21,6 +22,6 @@ export function troupeCharts(): readonly Chart[] {
   return [
     chartOf(sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf))),
     chartOf(containerMachine(containerEffects(ports, activity))),
-    chartOf(imagePullMachine(pullEffects(ports, activity, {} as LayerBook))),
+    chartOf(imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress()))),
   ];
 }

@@ -2,11 +2,13 @@
 import { readFile, readdir } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Activity, Running } from '../actors/activity.ts';
+import type { LayerProgress } from '../actors/image-pull/progress.ts';
+import type { Troupe } from '../actors/troupe.ts';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { introspectionLimits } from '../base/limits.ts';
 import { printable } from '../base/fault.ts';
 import type { View } from '../actors/views.ts';
-import type { ActorSchema, ChangeSchema, ProcessSchema, WaitSchema } from '../gen/introspection/v1/introspection_pb.ts';
+import type { ActorSchema, ChangeSchema, ProcessSchema, PullLayerSchema, WaitSchema } from '../gen/introspection/v1/introspection_pb.ts';
 import type { Change, Recorder } from './recorder.ts';
 
 /** Plain fields only: a union with whole messages would let none be spread. */
@@ -18,6 +20,7 @@ export interface Describing {
   readonly activity: Activity;
   readonly recorder: Recorder;
   readonly clock: ClockPort;
+  readonly troupe: Pick<Troupe, 'pullLayers'>;
 }
 
 /** One actor, with what it waits on; the process of a wait is looked up in /proc. */
@@ -30,7 +33,7 @@ export async function describeActor(stage: Describing, view: View): Promise<Acto
 export function actorWith(stage: Describing, view: View, waits: WaitMessage[]): ActorMessage {
   const past = stage.recorder.past(view.address);
   return {
-    ...identityOf(view),
+    ...identityOf(stage, view),
     address: view.address,
     kind: view.kind,
     chart: view.kind === 'pull' ? 'image-pull' : view.kind,
@@ -46,7 +49,7 @@ export function actorWith(stage: Describing, view: View, waits: WaitMessage[]): 
   };
 }
 
-function identityOf(view: View): ActorMessage {
+function identityOf(stage: Describing, view: View): ActorMessage {
   switch (view.kind) {
     case 'sandbox': {
       const { name, namespace, attempt } = view.spec.key;
@@ -66,8 +69,12 @@ function identityOf(view: View): ActorMessage {
       };
     }
     case 'pull':
-      return { id: view.address.slice('pull/'.length), name: view.reference };
+      return { id: view.address.slice('pull/'.length), name: view.reference, layers: stage.troupe.pullLayers(view.address).map(pullLayer) };
   }
+}
+
+function pullLayer({ digest, sizeBytes, downloadedBytes, present }: LayerProgress): MessageInitShape<typeof PullLayerSchema> {
+  return { digest, sizeBytes: BigInt(sizeBytes), downloadedBytes: BigInt(downloadedBytes), present };
 }
 
 async function describeWait(clock: ClockPort, running: Running): Promise<WaitMessage> {

@@ -3,6 +3,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import { FaultError, toFault } from '../base/fault.ts';
 import { introspectionLimits } from '../base/limits.ts';
+import type { KeptLayer } from '../actors/images/keepers.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { View } from '../actors/views.ts';
 import { Introspection } from '../gen/introspection/v1/introspection_pb.ts';
@@ -32,6 +33,7 @@ export function introspectionRoutes(options: IntrospectionOptions): (router: Con
     explain: (request) => explain(options, request),
     watch: (request, context) => watch(options, request, context),
     charts: () => ({ charts: options.charts.map(plainChart) }) as Partial<ChartsResponse> as never,
+    images: () => images(options),
     status: () => status(options),
   };
   return (router) => {
@@ -103,6 +105,24 @@ function subscribe(options: IntrospectionOptions, afterSeq: bigint, tell: (chang
     if (!(thrown instanceof FaultError)) throw thrown;
     throw new ConnectError(message, kind === 'notFound' ? Code.OutOfRange : Code.ResourceExhausted);
   }
+}
+
+function images({ troupe }: IntrospectionOptions) {
+  const kept = troupe.keptImages();
+  const layer = ({ diffId, keepers }: KeptLayer) => ({ diffId, keepers: [...keepers] });
+  return {
+    images: kept.images.map(({ image, keepers, layers }) => ({
+      id: image.id,
+      tags: [...image.repoTags],
+      digests: [...image.repoDigests],
+      sizeBytes: BigInt(image.sizeBytes),
+      pulledNs: image.pulledAtNs,
+      pinned: troupe.isPinned(image),
+      keepers: [...keepers],
+      layers: layers.map(layer),
+    })),
+    otherLayers: kept.others.map(layer),
+  };
 }
 
 function status(options: IntrospectionOptions) {

@@ -16,6 +16,8 @@ export interface InstanceOptions {
   readonly name: string;
   /** Text of its registries.conf. */
   readonly registriesConf?: string;
+  /** Images that are pinned. */
+  readonly pinned?: readonly string[];
   /** Path of an OCI runtime other than Debian's runc. */
   readonly runtimePath?: string;
   /** Handlers beside the default one: name and path of the runtime. */
@@ -86,6 +88,7 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     '[images]',
     `registries_conf = "${join(directory, 'registries.conf')}"`,
     'registries_conf_dir = ""',
+    `pinned = ${JSON.stringify(options.pinned ?? [])}`,
     '[network]',
     `config_dir = "${join(directory, 'cni')}"`,
     '',

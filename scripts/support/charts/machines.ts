@@ -110,7 +110,7 @@ const sandbox: Charted = {
 const imagePull: Charted = {
   name: 'image-pull',
   file: 'src/actors/image-pull/image-pull.machine.ts',
-  machine: imagePullMachine(pullEffects(nothing, nothing, nothing)),
+  machine: imagePullMachine(pullEffects(nothing, nothing, nothing, nothing)),
   inputs: [{ owner: 'pull/1', reference: 'docker.io/library/busybox:latest' }],
   commands: [{ type: 'pull.abandon' }],
   outputs: { resolve: { id: 'sha256:1', layers: [] } },

@@ -8,6 +8,7 @@ import type { LayerBook } from '../images/layer-book.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
 import type { Ports } from '../ports/ports.ts';
+import type { PullProgress } from './progress.ts';
 
 export interface PullEffectInput extends Owned {
   readonly reference: string;
@@ -16,13 +17,13 @@ export interface PullEffectInput extends Owned {
 }
 
 /** The effects of a pull. */
-export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook) {
+export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook, progress: PullProgress) {
   return {
     resolve: effectLogic<PullEffectInput, ResolvedImage>(activity, 'resolve', actorLimits.resolveMs, (input, fx) =>
       ports.images.resolve({ reference: input.reference, auth: input.auth }, fx),
     ),
     fetchLayers: effectLogic<PullEffectInput, void>(activity, 'fetchLayers', actorLimits.fetchLayerMs, (input, fx) =>
-      fetchLayers(ports, layers, input, fx),
+      fetchLayers({ ports, layers, progress }, input, fx),
     ),
     recordPresent: effectLogic<PullEffectInput, void>(activity, 'recordPresent', actorLimits.journalMs, async (input) => {
       const { resolved } = input;
@@ -48,8 +49,7 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook)
 
 /** All layers, a few at once. One that fails ends the others, and its fault names the layer. */
 async function fetchLayers(
-  ports: Ports,
-  layers: LayerBook,
+  { ports, layers, progress }: { readonly ports: Ports; readonly layers: LayerBook; readonly progress: PullProgress },
   input: PullEffectInput,
   fx: EffectContext,
 ): Promise<void> {
@@ -60,6 +60,7 @@ async function fetchLayers(
     input.owner,
     resolved.layers.map((layer) => layer.diffId),
   );
+  progress.begin(input.owner, resolved.layers);
   const slots = new Semaphore('layers of one image', actorLimits.layersAtOnce, resolved.layers.length);
   const siblings = new AbortController();
   const signal = AbortSignal.any([fx.signal, siblings.signal]);
@@ -72,8 +73,9 @@ async function fetchLayers(
           signal.throwIfAborted();
           await ports.images.fetchLayer(
             { reference: input.reference, repoDigest: resolved.repoDigest, auth: input.auth, layer },
-            { signal, timeoutMs: fx.timeoutMs, note: fx.note, onBytes: () => undefined },
+            { signal, timeoutMs: fx.timeoutMs, note: fx.note, onBytes: (bytes) => progress.downloaded(input.owner, layer.digest, bytes) },
           );
+          progress.present(input.owner, layer.digest);
         } catch (thrown) {
           siblings.abort(thrown);
           throw thrown;

@@ -6,6 +6,7 @@ import { actorLimits } from '../../base/limits.ts';
 import { ask } from '../ask.ts';
 import type { Asker, Call, Outcome } from '../ask.ts';
 import type { PullInput } from '../image-pull/image-pull.context.ts';
+import type { PullProgress } from '../image-pull/progress.ts';
 import type { RegistryAuth } from '../ports/images.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { Ledger } from '../recovery/ledger.ts';
@@ -21,6 +22,7 @@ export interface ImageStage extends Asker {
   readonly ports: Ports;
   readonly ledger: Ledger;
   readonly layers: LayerBook;
+  readonly progress: PullProgress;
   /** Pulls under way by reference and credentials, with how many callers wait. */
   readonly pulls: Map<string, Waiters>;
   startPull(input: PullInput): void;
@@ -101,6 +103,7 @@ function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
   const unlisten = stage.directory.listen(address, (_view, gone) => {
     if (!gone) return;
     unlisten();
+    stage.progress.forget(address);
     if (stage.pulls.get(key) === waiters) stage.pulls.delete(key);
   });
   stage.startPull({ owner: address, ...wish });

@@ -11,6 +11,6 @@ export function imageStatus({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHand
   return async ({ image, verbose }) => {
     const found = troupe.findImage(translated('ImageStatus', () => imageName('image', image, troupe.handlers())));
     if (found === undefined) return {};
-    return { image: imageMessage(found), info: verbose ? imageInfo(found) : {} };
+    return { image: imageMessage(found, troupe.isPinned(found)), info: verbose ? imageInfo(found) : {} };
   };
 }

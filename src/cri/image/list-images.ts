@@ -1,14 +1,14 @@
 import type { ImageRecord } from '../../actors/ports/specs.ts';
 import type { ImageFilter, ImageService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
-import { imageList } from '../present/image.ts';
+import type { ImageList } from '../present/image.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { translated } from '../validate/check.ts';
 import { imageName } from '../validate/image.ts';
 
 /** ListImages: all, or the one that the filter names. */
-export function listImages({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof ImageService.method.listImages> {
-  return async ({ filter }) => imageList.answer(imagesListed(troupe, 'ListImages', filter));
+export function listImages({ troupe }: Pick<ServiceOptions, 'troupe'>, list: ImageList): RpcHandler<typeof ImageService.method.listImages> {
+  return async ({ filter }) => list.answer(imagesListed(troupe, 'ListImages', filter));
 }
 
 /** The images that a list shows, now. */

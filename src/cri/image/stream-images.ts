@@ -1,14 +1,14 @@
 import { edgeLimits } from '../../base/limits.ts';
 import type { ImageService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../edge.ts';
-import { imageList } from '../present/image.ts';
+import type { ImageList } from '../present/image.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { imagesListed } from './list-images.ts';
 
 /** StreamImages: what ListImages answers, in parts; of one moment all the same. */
-export function streamImages({ troupe }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof ImageService.method.streamImages> {
+export function streamImages({ troupe }: Pick<ServiceOptions, 'troupe'>, list: ImageList): StreamRpcHandler<typeof ImageService.method.streamImages> {
   return async ({ filter }, _context, write) => {
     const images = imagesListed(troupe, 'StreamImages', filter);
-    for (const batch of imageList.batches(images, edgeLimits.listBatchItems, edgeLimits.listBatchBytes)) await write(batch);
+    for (const batch of list.batches(images, edgeLimits.listBatchItems, edgeLimits.listBatchBytes)) await write(batch);
   };
 }

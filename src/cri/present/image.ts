@@ -8,9 +8,14 @@ import { ImageSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ListBytes } from './list-bytes.ts';
 
 /** What ListImages answers, encoded. */
-export const imageList = new ListBytes<ImageRecord>((image) => toBinary(ImageSchema, create(ImageSchema, imageMessage(image))));
+export type ImageList = ListBytes<ImageRecord>;
 
-export function imageMessage(image: ImageRecord): MessageInitShape<typeof ImageSchema> {
+/** Which images are pinned must not change while it lives. */
+export function imageList(isPinned: (image: ImageRecord) => boolean): ImageList {
+  return new ListBytes((image) => toBinary(ImageSchema, create(ImageSchema, imageMessage(image, isPinned(image)))));
+}
+
+export function imageMessage(image: ImageRecord, pinned: boolean): MessageInitShape<typeof ImageSchema> {
   return {
     id: image.id,
     repoTags: [...image.repoTags],
@@ -18,7 +23,7 @@ export function imageMessage(image: ImageRecord): MessageInitShape<typeof ImageS
     size: BigInt(image.sizeBytes),
     ...userOf(image.config.user),
     spec: { image: image.id },
-    pinned: false,
+    pinned,
   };
 }
 

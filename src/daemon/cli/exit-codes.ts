@@ -5,7 +5,7 @@ export const EXIT = {
   failed: 1,
   /** The command line was not understood, or a word fits several pods. */
   usage: 2,
-  /** No pod, container or pull of this name. */
+  /** No pod, container, pull or image of this name. */
   notFound: 3,
   /** No daemon answers at the introspection socket. */
   unreachable: 4,

@@ -20,6 +20,10 @@ const COMMANDS: Partial<Readonly<Record<CommandName, (command: Command) => Promi
   ps, why, log, watch, status, config,
   // with half of the daemon behind them; the others are to answer at once
   check: async (command) => (await import('./check.ts')).check(command),
+  images: async (command) => (await import('./images.ts')).images(command),
+  gc: async (command) => (await import('./images.ts')).gc(command),
+  pull: async (command) => (await import('./pull.ts')).pull(command),
+  inspect: async (command) => (await import('./inspect.ts')).inspect(command),
   wipe: async (command) => (await import('./wipe.ts')).wipe(command),
 };
 
@@ -59,7 +63,7 @@ function tell(thrown: unknown, line: CommandLine, screen: Screen, socket: string
   if (!isCallError(thrown)) {
     const { kind, message } = toFault(thrown);
     screen.note(`troupe ${line.command}: ${message}`);
-    return kind === 'invalidRequest' ? EXIT.usage : EXIT.failed;
+    return kind === 'invalidRequest' ? EXIT.usage : kind === 'notFound' ? EXIT.notFound : EXIT.failed;
   }
   const { problem, message } = problemOf(thrown);
   const text = problem === 'unreachable' ? `no daemon answers at ${socket}: ${message}` : message;

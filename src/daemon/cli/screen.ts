@@ -8,6 +8,8 @@ export interface Screen {
   line(text: string): void;
   /** One line to stderr. */
   note(text: string): void;
+  /** Lines on stderr in place of those drawn last, never fewer than before; undefined where that is no terminal. */
+  readonly redraw: ((lines: readonly string[]) => void) | undefined;
   /** The text in a colour, where there are colours. */
   tone(tone: Tone, text: string): string;
   readonly columns: number;
@@ -38,7 +40,19 @@ export function makeScreen(
   return {
     line: (text) => void stdout.write(`${text}\n`),
     note: (text) => void stderr.write(`${text}\n`),
+    redraw: stderr.isTTY === true ? redrawing(stderr) : undefined,
     tone: (tone, text) => (colours && text !== '' ? `\u001b[${CODES[tone][0]}m${text}\u001b[${CODES[tone][1]}m` : text),
     columns: Math.max(cliLimits.columnsMin, told > 0 ? told : cliLimits.columns),
+  };
+}
+
+/** Up over the lines before, each cleared to its end (ECMA-48: CUU, EL). */
+function redrawing(output: Output): (lines: readonly string[]) => void {
+  let drawn = 0;
+  return (lines) => {
+    if (lines.length < drawn) return;
+    const up = drawn === 0 ? '' : `\u001b[${drawn}A`;
+    output.write(up + lines.map((line) => `\r${line}\u001b[K\n`).join(''));
+    drawn = lines.length;
   };
 }

@@ -29,7 +29,7 @@ describe('the command line', () => {
 
   it('the usage fits 120 columns and names every command and option', () => {
     for (const line of USAGE.split('\n')) expect(line.length).toBeLessThanOrEqual(120);
-    for (const word of ['serve', 'start', 'ps', 'why', 'log', 'watch', 'status', 'config', 'check', 'wipe', 'version', '--repair', '--force', '--now', '--after', '--default', '--json']) {
+    for (const word of ['serve', 'start', 'ps', 'why', 'log', 'watch', 'status', 'config', 'check', 'wipe', 'version', 'images', 'gc', 'pull', 'inspect', '--layers', '--dry-run', '--repair', '--force', '--now', '--after', '--default', '--json']) {
       expect(USAGE).toMatch(new RegExp(`(?:^|\\s)${word}\\b`, 'mu'));
     }
   });

@@ -116,8 +116,9 @@ describe('what is shown of an image', () => {
     const records = [image('1'), image('2', {}, 'www-data')];
     const { send } = stage({ images: () => records });
     const answer = await send(images.listImages, {});
-    expect(imageList.answer(records)).toEqual(toBinary(ListImagesResponseSchema, answer));
+    expect(imageList(({ id }) => id === imageId('2')).answer(records)).toEqual(toBinary(ListImagesResponseSchema, answer));
     expect(answer.images[1]?.username).toBe('www-data');
+    expect(answer.images.map(({ pinned }) => pinned)).toEqual([false, true]);
     const one = await send(images.imageStatus, { image: { image: 'busybox' } });
     expect(answer.images[0]).toEqual(one.image);
   });

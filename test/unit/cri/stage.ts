@@ -238,6 +238,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     removeImage: remember('removeImage', undefined),
     findImage: (name) => (name === 'missing' ? undefined : image('1')),
     images: () => [image('1'), image('2')],
+    isPinned: ({ id }) => id === imageId('2'), keptImages: () => ({ images: [], others: [] }), pullLayers: () => [],
     imageUsage: () =>
       Promise.resolve({
         images: { mountpoint: '/images', usedBytes: 2n ** 60n, inodesUsed: 7n },

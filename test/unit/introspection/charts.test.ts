@@ -6,6 +6,7 @@ import type { Activity } from '../../../src/actors/activity.ts';
 import { containerEffects } from '../../../src/actors/container/container.effects.ts';
 import { containerMachine } from '../../../src/actors/container/container.machine.ts';
 import { pullEffects } from '../../../src/actors/image-pull/image-pull.effects.ts';
+import { PullProgress } from '../../../src/actors/image-pull/progress.ts';
 import { imagePullMachine } from '../../../src/actors/image-pull/image-pull.machine.ts';
 import type { LayerBook } from '../../../src/actors/images/layer-book.ts';
 import type { Ports } from '../../../src/actors/ports/ports.ts';
@@ -18,7 +19,7 @@ const [ports, activity] = [{} as Ports, {} as Activity];
 const machines = [
   sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf)),
   containerMachine(containerEffects(ports, activity)),
-  imagePullMachine(pullEffects(ports, activity, {} as LayerBook)),
+  imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress())),
 ];
 
 /** What of a config this test reads; read here by hand, since the charts are read through xstate's own nodes. */

@@ -13,7 +13,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file introspection/v1/introspection.proto.
  */
 export const file_introspection_v1_introspection: GenFile = /*@__PURE__*/
-  fileDesc("CiRpbnRyb3NwZWN0aW9uL3YxL2ludHJvc3BlY3Rpb24ucHJvdG8SEGludHJvc3BlY3Rpb24udjEiGwoLTGlzdFJlcXVlc3QSDAoEa2luZBgBIAEoCSJECgxMaXN0UmVzcG9uc2USJwoGYWN0b3JzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchILCgNzZXEYAiABKAQi+wIKBUFjdG9yEg8KB2FkZHJlc3MYASABKAkSDAoEa2luZBgCIAEoCRIKCgJpZBgDIAEoCRIMCgRuYW1lGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCRIPCgdhdHRlbXB0GAYgASgNEhIKCnNhbmRib3hfaWQYByABKAkSDQoFc3RhdGUYCCABKAkSEAoIc2luY2VfbnMYCSABKAMSEgoKY3JlYXRlZF9ucxgKIAEoAxIPCgdzZXR0bGVkGAsgASgIEg4KBmxpc3RlZBgMIAEoCBIPCgdjbGFpbWVkGA0gASgIEg0KBWRlYnRzGA4gAygJEg0KBWZhdWx0GA8gASgJEiUKBXdhaXRzGBAgAygLMhYuaW50cm9zcGVjdGlvbi52MS5XYWl0EhIKCnJlbW92ZWRfbnMYESABKAMSDQoFY2hhcnQYEiABKAkSCwoDcGlkGBMgASgDEhEKCWV4aXRfY29kZRgUIAEoBRISCgpoYXNfZXhpdGVkGBUgASgIIrsBCgRXYWl0Eg4KBmVmZmVjdBgBIAEoCRIKCgJvbhgCIAEoCRIMCgRhcmd2GAMgAygJEgsKA3BpZBgEIAEoAxIUCgxrZXJuZWxfc3RhY2sYBSABKAkSFQoNcHJvY2Vzc19zdGF0ZRgGIAEoCRIQCghzaW5jZV9ucxgHIAEoAxITCgtkZWFkbGluZV9ucxgIIAEoAxIoCgViZWxvdxgJIAMoCzIZLmludHJvc3BlY3Rpb24udjEuUHJvY2VzcyJdCgdQcm9jZXNzEgsKA3BpZBgBIAEoAxISCgpwYXJlbnRfcGlkGAIgASgDEgwKBG5hbWUYAyABKAkSDQoFc3RhdGUYBCABKAkSFAoMa2VybmVsX3N0YWNrGAUgASgJIh8KDkV4cGxhaW5SZXF1ZXN0Eg0KBXF1ZXJ5GAEgASgJIo4BCg9FeHBsYWluUmVzcG9uc2USJgoFYWN0b3IYASABKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkFjdG9yEikKB2hpc3RvcnkYAiADKAsyGC5pbnRyb3NwZWN0aW9uLnYxLkNoYW5nZRIoCgdyZWxhdGVkGAMgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvciIhCgxXYXRjaFJlcXVlc3QSEQoJYWZ0ZXJfc2VxGAEgASgEInsKBkNoYW5nZRILCgNzZXEYASABKAQSDQoFYXRfbnMYAiABKAMSDwoHYWRkcmVzcxgDIAEoCRIMCgRmcm9tGAQgASgJEgoKAnRvGAUgASgJEgoKAm9uGAYgASgJEg0KBWNhdXNlGAcgASgJEg8KB3NldHRsZWQYCCABKAgiDwoNQ2hhcnRzUmVxdWVzdCI5Cg5DaGFydHNSZXNwb25zZRInCgZjaGFydHMYASADKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0Im8KBUNoYXJ0EgoKAmlkGAEgASgJEiwKBnN0YXRlcxgCIAMoCzIcLmludHJvc3BlY3Rpb24udjEuQ2hhcnRTdGF0ZRIsCgZhcnJvd3MYAyADKAsyHC5pbnRyb3NwZWN0aW9uLnYxLkNoYXJ0QXJyb3ciaAoKQ2hhcnRTdGF0ZRIMCgRwYXRoGAEgASgJEg4KBnBhcmVudBgCIAEoCRIMCgR0eXBlGAMgASgJEg8KB2luaXRpYWwYBCABKAgSDAoEdGFncxgFIAMoCRIPCgdlZmZlY3RzGAYgAygJIkEKCkNoYXJ0QXJyb3cSDAoEZnJvbRgBIAEoCRIKCgJ0bxgCIAEoCRIKCgJvbhgDIAEoCRINCgVndWFyZBgEIAEoCSIPCg1TdGF0dXNSZXF1ZXN0Ir0CCg5TdGF0dXNSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEgsKA3BpZBgCIAEoAxISCgpzdGFydGVkX25zGAMgASgDEhgKEG5vdF9yZWFkeV9yZWFzb24YBCABKAkSEQoJc2FuZGJveGVzGAUgASgNEhIKCmNvbnRhaW5lcnMYBiABKA0SDQoFcHVsbHMYByABKA0SDgoGaW1hZ2VzGAggASgNEhUKDW5ldHdvcmtfcmVhZHkYCSABKAgSFwoPbmV0d29ya19tZXNzYWdlGAogASgJEjEKCGhhbmRsZXJzGAsgAygLMh8uaW50cm9zcGVjdGlvbi52MS5IYW5kbGVyU3RhdHVzEhEKCXJzc19ieXRlcxgMIAEoBBITCgtjb25maWdfanNvbhgNIAEoCRIOCgZzb2NrZXQYDiABKAkiPAoNSGFuZGxlclN0YXR1cxIMCgRuYW1lGAEgASgJEg0KBXJlYWR5GAIgASgIEg4KBnJlYXNvbhgDIAEoCTKFAwoNSW50cm9zcGVjdGlvbhJFCgRMaXN0Eh0uaW50cm9zcGVjdGlvbi52MS5MaXN0UmVxdWVzdBoeLmludHJvc3BlY3Rpb24udjEuTGlzdFJlc3BvbnNlEk4KB0V4cGxhaW4SIC5pbnRyb3NwZWN0aW9uLnYxLkV4cGxhaW5SZXF1ZXN0GiEuaW50cm9zcGVjdGlvbi52MS5FeHBsYWluUmVzcG9uc2USQwoFV2F0Y2gSHi5pbnRyb3NwZWN0aW9uLnYxLldhdGNoUmVxdWVzdBoYLmludHJvc3BlY3Rpb24udjEuQ2hhbmdlMAESSwoGQ2hhcnRzEh8uaW50cm9zcGVjdGlvbi52MS5DaGFydHNSZXF1ZXN0GiAuaW50cm9zcGVjdGlvbi52MS5DaGFydHNSZXNwb25zZRJLCgZTdGF0dXMSHy5pbnRyb3NwZWN0aW9uLnYxLlN0YXR1c1JlcXVlc3QaIC5pbnRyb3NwZWN0aW9uLnYxLlN0YXR1c1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("CiRpbnRyb3NwZWN0aW9uL3YxL2ludHJvc3BlY3Rpb24ucHJvdG8SEGludHJvc3BlY3Rpb24udjEiGwoLTGlzdFJlcXVlc3QSDAoEa2luZBgBIAEoCSJECgxMaXN0UmVzcG9uc2USJwoGYWN0b3JzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5BY3RvchILCgNzZXEYAiABKAQiqAMKBUFjdG9yEg8KB2FkZHJlc3MYASABKAkSDAoEa2luZBgCIAEoCRIKCgJpZBgDIAEoCRIMCgRuYW1lGAQgASgJEhEKCW5hbWVzcGFjZRgFIAEoCRIPCgdhdHRlbXB0GAYgASgNEhIKCnNhbmRib3hfaWQYByABKAkSDQoFc3RhdGUYCCABKAkSEAoIc2luY2VfbnMYCSABKAMSEgoKY3JlYXRlZF9ucxgKIAEoAxIPCgdzZXR0bGVkGAsgASgIEg4KBmxpc3RlZBgMIAEoCBIPCgdjbGFpbWVkGA0gASgIEg0KBWRlYnRzGA4gAygJEg0KBWZhdWx0GA8gASgJEiUKBXdhaXRzGBAgAygLMhYuaW50cm9zcGVjdGlvbi52MS5XYWl0EhIKCnJlbW92ZWRfbnMYESABKAMSDQoFY2hhcnQYEiABKAkSCwoDcGlkGBMgASgDEhEKCWV4aXRfY29kZRgUIAEoBRISCgpoYXNfZXhpdGVkGBUgASgIEisKBmxheWVycxgWIAMoCzIbLmludHJvc3BlY3Rpb24udjEuUHVsbExheWVyIloKCVB1bGxMYXllchIOCgZkaWdlc3QYASABKAkSEgoKc2l6ZV9ieXRlcxgCIAEoAxIYChBkb3dubG9hZGVkX2J5dGVzGAMgASgDEg8KB3ByZXNlbnQYBCABKAgiuwEKBFdhaXQSDgoGZWZmZWN0GAEgASgJEgoKAm9uGAIgASgJEgwKBGFyZ3YYAyADKAkSCwoDcGlkGAQgASgDEhQKDGtlcm5lbF9zdGFjaxgFIAEoCRIVCg1wcm9jZXNzX3N0YXRlGAYgASgJEhAKCHNpbmNlX25zGAcgASgDEhMKC2RlYWRsaW5lX25zGAggASgDEigKBWJlbG93GAkgAygLMhkuaW50cm9zcGVjdGlvbi52MS5Qcm9jZXNzIl0KB1Byb2Nlc3MSCwoDcGlkGAEgASgDEhIKCnBhcmVudF9waWQYAiABKAMSDAoEbmFtZRgDIAEoCRINCgVzdGF0ZRgEIAEoCRIUCgxrZXJuZWxfc3RhY2sYBSABKAkiHwoORXhwbGFpblJlcXVlc3QSDQoFcXVlcnkYASABKAkijgEKD0V4cGxhaW5SZXNwb25zZRImCgVhY3RvchgBIAEoCzIXLmludHJvc3BlY3Rpb24udjEuQWN0b3ISKQoHaGlzdG9yeRgCIAMoCzIYLmludHJvc3BlY3Rpb24udjEuQ2hhbmdlEigKB3JlbGF0ZWQYAyADKAsyFy5pbnRyb3NwZWN0aW9uLnYxLkFjdG9yIiEKDFdhdGNoUmVxdWVzdBIRCglhZnRlcl9zZXEYASABKAQiewoGQ2hhbmdlEgsKA3NlcRgBIAEoBBINCgVhdF9ucxgCIAEoAxIPCgdhZGRyZXNzGAMgASgJEgwKBGZyb20YBCABKAkSCgoCdG8YBSABKAkSCgoCb24YBiABKAkSDQoFY2F1c2UYByABKAkSDwoHc2V0dGxlZBgIIAEoCCIPCg1DaGFydHNSZXF1ZXN0IjkKDkNoYXJ0c1Jlc3BvbnNlEicKBmNoYXJ0cxgBIAMoCzIXLmludHJvc3BlY3Rpb24udjEuQ2hhcnQibwoFQ2hhcnQSCgoCaWQYASABKAkSLAoGc3RhdGVzGAIgAygLMhwuaW50cm9zcGVjdGlvbi52MS5DaGFydFN0YXRlEiwKBmFycm93cxgDIAMoCzIcLmludHJvc3BlY3Rpb24udjEuQ2hhcnRBcnJvdyJoCgpDaGFydFN0YXRlEgwKBHBhdGgYASABKAkSDgoGcGFyZW50GAIgASgJEgwKBHR5cGUYAyABKAkSDwoHaW5pdGlhbBgEIAEoCBIMCgR0YWdzGAUgAygJEg8KB2VmZmVjdHMYBiADKAkiQQoKQ2hhcnRBcnJvdxIMCgRmcm9tGAEgASgJEgoKAnRvGAIgASgJEgoKAm9uGAMgASgJEg0KBWd1YXJkGAQgASgJIg8KDUltYWdlc1JlcXVlc3QibQoOSW1hZ2VzUmVzcG9uc2USJwoGaW1hZ2VzGAEgAygLMhcuaW50cm9zcGVjdGlvbi52MS5JbWFnZRIyCgxvdGhlcl9sYXllcnMYAiADKAsyHC5pbnRyb3NwZWN0aW9uLnYxLkltYWdlTGF5ZXIiqAEKBUltYWdlEgoKAmlkGAEgASgJEgwKBHRhZ3MYAiADKAkSDwoHZGlnZXN0cxgDIAMoCRISCgpzaXplX2J5dGVzGAQgASgDEhEKCXB1bGxlZF9ucxgFIAEoAxIOCgZwaW5uZWQYBiABKAgSDwoHa2VlcGVycxgHIAMoCRIsCgZsYXllcnMYCCADKAsyHC5pbnRyb3NwZWN0aW9uLnYxLkltYWdlTGF5ZXIiLgoKSW1hZ2VMYXllchIPCgdkaWZmX2lkGAEgASgJEg8KB2tlZXBlcnMYAiADKAkiDwoNU3RhdHVzUmVxdWVzdCK9AgoOU3RhdHVzUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRILCgNwaWQYAiABKAMSEgoKc3RhcnRlZF9ucxgDIAEoAxIYChBub3RfcmVhZHlfcmVhc29uGAQgASgJEhEKCXNhbmRib3hlcxgFIAEoDRISCgpjb250YWluZXJzGAYgASgNEg0KBXB1bGxzGAcgASgNEg4KBmltYWdlcxgIIAEoDRIVCg1uZXR3b3JrX3JlYWR5GAkgASgIEhcKD25ldHdvcmtfbWVzc2FnZRgKIAEoCRIxCghoYW5kbGVycxgLIAMoCzIfLmludHJvc3BlY3Rpb24udjEuSGFuZGxlclN0YXR1cxIRCglyc3NfYnl0ZXMYDCABKAQSEwoLY29uZmlnX2pzb24YDSABKAkSDgoGc29ja2V0GA4gASgJIjwKDUhhbmRsZXJTdGF0dXMSDAoEbmFtZRgBIAEoCRINCgVyZWFkeRgCIAEoCBIOCgZyZWFzb24YAyABKAky0gMKDUludHJvc3BlY3Rpb24SRQoETGlzdBIdLmludHJvc3BlY3Rpb24udjEuTGlzdFJlcXVlc3QaHi5pbnRyb3NwZWN0aW9uLnYxLkxpc3RSZXNwb25zZRJOCgdFeHBsYWluEiAuaW50cm9zcGVjdGlvbi52MS5FeHBsYWluUmVxdWVzdBohLmludHJvc3BlY3Rpb24udjEuRXhwbGFpblJlc3BvbnNlEkMKBVdhdGNoEh4uaW50cm9zcGVjdGlvbi52MS5XYXRjaFJlcXVlc3QaGC5pbnRyb3NwZWN0aW9uLnYxLkNoYW5nZTABEksKBkNoYXJ0cxIfLmludHJvc3BlY3Rpb24udjEuQ2hhcnRzUmVxdWVzdBogLmludHJvc3BlY3Rpb24udjEuQ2hhcnRzUmVzcG9uc2USSwoGSW1hZ2VzEh8uaW50cm9zcGVjdGlvbi52MS5JbWFnZXNSZXF1ZXN0GiAuaW50cm9zcGVjdGlvbi52MS5JbWFnZXNSZXNwb25zZRJLCgZTdGF0dXMSHy5pbnRyb3NwZWN0aW9uLnYxLlN0YXR1c1JlcXVlc3QaIC5pbnRyb3NwZWN0aW9uLnYxLlN0YXR1c1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message introspection.v1.ListRequest
@@ -196,6 +196,13 @@ export type Actor = Message<"introspection.v1.Actor"> & {
    * @generated from field: bool has_exited = 21;
    */
   hasExited: boolean;
+
+  /**
+   * Of a pull whose manifest is known, lowest first.
+   *
+   * @generated from field: repeated introspection.v1.PullLayer layers = 22;
+   */
+  layers: PullLayer[];
 };
 
 /**
@@ -204,6 +211,40 @@ export type Actor = Message<"introspection.v1.Actor"> & {
  */
 export const ActorSchema: GenMessage<Actor> = /*@__PURE__*/
   messageDesc(file_introspection_v1_introspection, 2);
+
+/**
+ * @generated from message introspection.v1.PullLayer
+ */
+export type PullLayer = Message<"introspection.v1.PullLayer"> & {
+  /**
+   * @generated from field: string digest = 1;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: int64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * @generated from field: int64 downloaded_bytes = 3;
+   */
+  downloadedBytes: bigint;
+
+  /**
+   * In the store, downloaded by this pull or not.
+   *
+   * @generated from field: bool present = 4;
+   */
+  present: boolean;
+};
+
+/**
+ * Describes the message introspection.v1.PullLayer.
+ * Use `create(PullLayerSchema)` to create a new message.
+ */
+export const PullLayerSchema: GenMessage<PullLayer> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 3);
 
 /**
  * One effect that is under way.
@@ -275,7 +316,7 @@ export type Wait = Message<"introspection.v1.Wait"> & {
  * Use `create(WaitSchema)` to create a new message.
  */
 export const WaitSchema: GenMessage<Wait> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 3);
+  messageDesc(file_introspection_v1_introspection, 4);
 
 /**
  * By name only: its arguments may be somebody's secrets.
@@ -318,7 +359,7 @@ export type Process = Message<"introspection.v1.Process"> & {
  * Use `create(ProcessSchema)` to create a new message.
  */
 export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 4);
+  messageDesc(file_introspection_v1_introspection, 5);
 
 /**
  * @generated from message introspection.v1.ExplainRequest
@@ -335,7 +376,7 @@ export type ExplainRequest = Message<"introspection.v1.ExplainRequest"> & {
  * Use `create(ExplainRequestSchema)` to create a new message.
  */
 export const ExplainRequestSchema: GenMessage<ExplainRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 5);
+  messageDesc(file_introspection_v1_introspection, 6);
 
 /**
  * @generated from message introspection.v1.ExplainResponse
@@ -366,7 +407,7 @@ export type ExplainResponse = Message<"introspection.v1.ExplainResponse"> & {
  * Use `create(ExplainResponseSchema)` to create a new message.
  */
 export const ExplainResponseSchema: GenMessage<ExplainResponse> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 6);
+  messageDesc(file_introspection_v1_introspection, 7);
 
 /**
  * @generated from message introspection.v1.WatchRequest
@@ -385,7 +426,7 @@ export type WatchRequest = Message<"introspection.v1.WatchRequest"> & {
  * Use `create(WatchRequestSchema)` to create a new message.
  */
 export const WatchRequestSchema: GenMessage<WatchRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 7);
+  messageDesc(file_introspection_v1_introspection, 8);
 
 /**
  * @generated from message introspection.v1.Change
@@ -445,7 +486,7 @@ export type Change = Message<"introspection.v1.Change"> & {
  * Use `create(ChangeSchema)` to create a new message.
  */
 export const ChangeSchema: GenMessage<Change> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 8);
+  messageDesc(file_introspection_v1_introspection, 9);
 
 /**
  * @generated from message introspection.v1.ChartsRequest
@@ -458,7 +499,7 @@ export type ChartsRequest = Message<"introspection.v1.ChartsRequest"> & {
  * Use `create(ChartsRequestSchema)` to create a new message.
  */
 export const ChartsRequestSchema: GenMessage<ChartsRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 9);
+  messageDesc(file_introspection_v1_introspection, 10);
 
 /**
  * @generated from message introspection.v1.ChartsResponse
@@ -475,7 +516,7 @@ export type ChartsResponse = Message<"introspection.v1.ChartsResponse"> & {
  * Use `create(ChartsResponseSchema)` to create a new message.
  */
 export const ChartsResponseSchema: GenMessage<ChartsResponse> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 10);
+  messageDesc(file_introspection_v1_introspection, 11);
 
 /**
  * @generated from message introspection.v1.Chart
@@ -502,7 +543,7 @@ export type Chart = Message<"introspection.v1.Chart"> & {
  * Use `create(ChartSchema)` to create a new message.
  */
 export const ChartSchema: GenMessage<Chart> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 11);
+  messageDesc(file_introspection_v1_introspection, 12);
 
 /**
  * @generated from message introspection.v1.ChartState
@@ -552,7 +593,7 @@ export type ChartState = Message<"introspection.v1.ChartState"> & {
  * Use `create(ChartStateSchema)` to create a new message.
  */
 export const ChartStateSchema: GenMessage<ChartState> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 12);
+  messageDesc(file_introspection_v1_introspection, 13);
 
 /**
  * @generated from message introspection.v1.ChartArrow
@@ -586,7 +627,126 @@ export type ChartArrow = Message<"introspection.v1.ChartArrow"> & {
  * Use `create(ChartArrowSchema)` to create a new message.
  */
 export const ChartArrowSchema: GenMessage<ChartArrow> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 13);
+  messageDesc(file_introspection_v1_introspection, 14);
+
+/**
+ * @generated from message introspection.v1.ImagesRequest
+ */
+export type ImagesRequest = Message<"introspection.v1.ImagesRequest"> & {
+};
+
+/**
+ * Describes the message introspection.v1.ImagesRequest.
+ * Use `create(ImagesRequestSchema)` to create a new message.
+ */
+export const ImagesRequestSchema: GenMessage<ImagesRequest> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 15);
+
+/**
+ * @generated from message introspection.v1.ImagesResponse
+ */
+export type ImagesResponse = Message<"introspection.v1.ImagesResponse"> & {
+  /**
+   * @generated from field: repeated introspection.v1.Image images = 1;
+   */
+  images: Image[];
+
+  /**
+   * Of images that were removed, in use by containers all the same.
+   *
+   * @generated from field: repeated introspection.v1.ImageLayer other_layers = 2;
+   */
+  otherLayers: ImageLayer[];
+};
+
+/**
+ * Describes the message introspection.v1.ImagesResponse.
+ * Use `create(ImagesResponseSchema)` to create a new message.
+ */
+export const ImagesResponseSchema: GenMessage<ImagesResponse> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 16);
+
+/**
+ * @generated from message introspection.v1.Image
+ */
+export type Image = Message<"introspection.v1.Image"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * @generated from field: repeated string tags = 2;
+   */
+  tags: string[];
+
+  /**
+   * @generated from field: repeated string digests = 3;
+   */
+  digests: string[];
+
+  /**
+   * Config and blobs, as the registry counts them.
+   *
+   * @generated from field: int64 size_bytes = 4;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * @generated from field: int64 pulled_ns = 5;
+   */
+  pulledNs: bigint;
+
+  /**
+   * @generated from field: bool pinned = 6;
+   */
+  pinned: boolean;
+
+  /**
+   * Addresses of containers made of it or with it as a volume, and of pulls under way.
+   *
+   * @generated from field: repeated string keepers = 7;
+   */
+  keepers: string[];
+
+  /**
+   * Lowest first.
+   *
+   * @generated from field: repeated introspection.v1.ImageLayer layers = 8;
+   */
+  layers: ImageLayer[];
+};
+
+/**
+ * Describes the message introspection.v1.Image.
+ * Use `create(ImageSchema)` to create a new message.
+ */
+export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 17);
+
+/**
+ * @generated from message introspection.v1.ImageLayer
+ */
+export type ImageLayer = Message<"introspection.v1.ImageLayer"> & {
+  /**
+   * @generated from field: string diff_id = 1;
+   */
+  diffId: string;
+
+  /**
+   * Addresses of images and containers.
+   *
+   * @generated from field: repeated string keepers = 2;
+   */
+  keepers: string[];
+};
+
+/**
+ * Describes the message introspection.v1.ImageLayer.
+ * Use `create(ImageLayerSchema)` to create a new message.
+ */
+export const ImageLayerSchema: GenMessage<ImageLayer> = /*@__PURE__*/
+  messageDesc(file_introspection_v1_introspection, 18);
 
 /**
  * @generated from message introspection.v1.StatusRequest
@@ -599,7 +759,7 @@ export type StatusRequest = Message<"introspection.v1.StatusRequest"> & {
  * Use `create(StatusRequestSchema)` to create a new message.
  */
 export const StatusRequestSchema: GenMessage<StatusRequest> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 14);
+  messageDesc(file_introspection_v1_introspection, 19);
 
 /**
  * @generated from message introspection.v1.StatusResponse
@@ -685,7 +845,7 @@ export type StatusResponse = Message<"introspection.v1.StatusResponse"> & {
  * Use `create(StatusResponseSchema)` to create a new message.
  */
 export const StatusResponseSchema: GenMessage<StatusResponse> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 15);
+  messageDesc(file_introspection_v1_introspection, 20);
 
 /**
  * @generated from message introspection.v1.HandlerStatus
@@ -712,7 +872,7 @@ export type HandlerStatus = Message<"introspection.v1.HandlerStatus"> & {
  * Use `create(HandlerStatusSchema)` to create a new message.
  */
 export const HandlerStatusSchema: GenMessage<HandlerStatus> = /*@__PURE__*/
-  messageDesc(file_introspection_v1_introspection, 16);
+  messageDesc(file_introspection_v1_introspection, 21);
 
 /**
  * @generated from service introspection.v1.Introspection
@@ -759,6 +919,16 @@ export const Introspection: GenService<{
     methodKind: "unary";
     input: typeof ChartsRequestSchema;
     output: typeof ChartsResponseSchema;
+  },
+  /**
+   * Images with who has a use for them and for their layers.
+   *
+   * @generated from rpc introspection.v1.Introspection.Images
+   */
+  images: {
+    methodKind: "unary";
+    input: typeof ImagesRequestSchema;
+    output: typeof ImagesResponseSchema;
   },
   /**
    * The daemon itself.

@@ -1,0 +1,54 @@
+/** Why an image and its layers are kept: who has a use for them, by address. Pure. */
+import type { Digest } from '../../base/ids.ts';
+import type { ImageRecord } from '../ports/specs.ts';
+import type { ContainerView, PullView } from '../views.ts';
+
+export interface KeptLayer {
+  readonly diffId: Digest;
+  /** Addresses: `image/<id>`, `container/<id>`. */
+  readonly keepers: readonly string[];
+}
+
+export interface KeptImage {
+  readonly image: ImageRecord;
+  /** Addresses of containers that are made of it or have it as a volume, and of its pulls under way. */
+  readonly keepers: readonly string[];
+  /** Lowest first. */
+  readonly layers: readonly KeptLayer[];
+}
+
+export interface Kept {
+  readonly images: readonly KeptImage[];
+  /** Layers of images that were removed, in use by containers all the same. */
+  readonly others: readonly KeptLayer[];
+}
+
+export function keepersOf(images: readonly ImageRecord[], containers: readonly ContainerView[], pulls: readonly PullView[]): Kept {
+  const ofImage = new Map<string, string[]>();
+  const ofLayer = new Map<Digest, string[]>();
+  const imageLayers = new Set(images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)));
+  for (const { id, layers } of images) for (const { diffId } of layers) add(ofLayer, diffId, `image/${id}`);
+  for (const { address, image } of containers) {
+    for (const { id, layers } of [image, ...(image.volumes ?? [])]) {
+      add(ofImage, id, address);
+      for (const diffId of layers) add(ofLayer, diffId, address);
+    }
+  }
+  for (const { address, imageId } of pulls) add(ofImage, imageId, address);
+  const layer = (diffId: Digest): KeptLayer => ({ diffId, keepers: ofLayer.get(diffId) ?? [] });
+  return {
+    images: images.map((image) => ({
+      image,
+      keepers: ofImage.get(image.id) ?? [],
+      layers: image.layers.map(({ diffId }) => layer(diffId)),
+    })),
+    others: [...ofLayer.keys()].filter((diffId) => !imageLayers.has(diffId)).map(layer),
+  };
+}
+
+function add<K>(map: Map<K, string[]>, key: K, keeper: string): void {
+  const keepers = map.get(key) ?? [];
+  // a container may have one image as root and volume, an image one layer twice
+  if (!keepers.includes(keeper)) keepers.push(keeper);
+  map.set(key, keepers);
+}

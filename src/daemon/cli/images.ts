@@ -1,0 +1,78 @@
+/** `troupe images` and `troupe gc`: what is here, why it is kept, and what may go. */
+import { plainOf } from '../../introspection/client.ts';
+import { imageClient } from '../../introspection/image-client.ts';
+import type { Image, ImageLayer, ImagesResponse } from '../../gen/introspection/v1/introspection_pb.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+import type { Screen } from './screen.ts';
+import { age, bytes, shortAddress, shortId, table } from './text.ts';
+
+const HEX_AT = 'sha256:'.length;
+
+export async function images(command: Command): Promise<number> {
+  const answer = await command.client.images({});
+  if (command.json) writeJson(command.screen, plainOf(answer));
+  else for (const text of imageLines(answer, command.clock.nowNs(), command.screen, command.line.flags.has('layers'))) command.screen.line(text);
+  return EXIT.ok;
+}
+
+/** The lines of the table; with `layers` each image's below it, lowest first. */
+export function imageLines(answer: ImagesResponse, nowNs: bigint, screen: Screen, layers: boolean): readonly string[] {
+  if (answer.images.length === 0 && answer.otherLayers.length === 0) return ['no images'];
+  const rows = answer.images.flatMap((image) => [
+    [nameOf(image), shortDigest(image.id), bytes(Number(image.sizeBytes)), age(nowNs - image.pulledNs), whyImage(image)],
+    ...(layers ? image.layers.map((layer) => layerRow(layer, image)) : []),
+  ]);
+  const others = answer.otherLayers.map((layer) => layerRow(layer, undefined));
+  const columns = [{ title: 'IMAGE', least: 20 }, { title: 'ID' }, { title: 'SIZE' }, { title: 'PULLED' }, { title: 'KEPT BY', least: 10 }];
+  return table(columns, [...rows, ...(others.length === 0 ? [] : [['of removed images', '', '', '', ''], ...others])], screen.columns, (row, _column, text) =>
+    row < 0 ? screen.tone('dim', text) : text);
+}
+
+function layerRow({ diffId, keepers }: ImageLayer, image: Image | undefined): readonly string[] {
+  const others = keepers.filter((keeper) => keeper !== `image/${image?.id ?? ''}`);
+  return ['  layer', shortDigest(diffId), '', '', others.map(shortKeeper).join(', ')];
+}
+
+function nameOf({ tags, digests }: Image): string {
+  return tags.length > 0 ? tags.join(', ') : (digests[0] ?? '');
+}
+
+/** Nothing: `troupe gc` would remove it. */
+function whyImage({ pinned, keepers }: Image): string {
+  return [...(pinned ? ['pinned'] : []), ...keepers.map(shortKeeper)].join(', ');
+}
+
+function shortKeeper(address: string): string {
+  return address.startsWith('image/') ? `image/${shortDigest(address.slice('image/'.length))}` : shortAddress(address);
+}
+
+function shortDigest(digest: string): string {
+  return shortId(digest.slice(HEX_AT));
+}
+
+/**
+ * Removes what nothing uses and nobody pinned, one after the other through RemoveImage, which takes the layers with it
+ * that no other image has. Half-done downloads are the daemon's own work: it deletes them when a pull ends and at start.
+ */
+export async function gc(command: Command): Promise<number> {
+  const { screen, client, line, json } = command;
+  const found = (await client.images({})).images.filter(({ pinned, keepers }) => !pinned && keepers.length === 0);
+  const isTrial = line.flags.has('dry-run');
+  if (!isTrial && found.length > 0) await removeAll(command, found);
+  if (json) writeJson(screen, { dryRun: isTrial, removed: found.map((image) => plainOf(image)) });
+  else {
+    for (const image of found) screen.line(`${isTrial ? 'would remove' : 'removed'} ${nameOf(image)} (${shortDigest(image.id)}, ${bytes(Number(image.sizeBytes))})`);
+    if (found.length === 0) screen.line('no image that nothing uses');
+  }
+  return EXIT.ok;
+}
+
+async function removeAll(command: Command, found: readonly Image[]): Promise<void> {
+  const cri = imageClient((await command.client.status({})).socket);
+  for (const { id } of found) {
+    // somebody may have begun to use it since it was listed; what a container uses stays on the disk for it
+    await cri.removeImage({ image: { image: id } }, { signal: command.signal });
+  }
+}

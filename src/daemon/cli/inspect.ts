@@ -1,0 +1,35 @@
+/** `troupe inspect`: manifest and config of a remote image, asked of its registry by this very process; nothing is pulled. */
+import { cliLimits } from '../../base/limits.ts';
+import { formatReference } from '../../oci/image/reference.ts';
+import { platformOfArch } from '../../oci/image/platform.ts';
+import { realRandom } from '../../host/random.ts';
+import { registriesOf, registryClient } from '../registry.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+
+/** Needs no daemon: registries, credentials and certificates are those of the configuration. Always JSON. */
+export async function inspect({ line, screen, clock, config, signal }: Command): Promise<number> {
+  const [reference = ''] = line.words;
+  const settings = await config();
+  const registries = await registriesOf(settings);
+  const client = registryClient(settings, () => registries, clock, realRandom());
+  const ended = new AbortController();
+  const timer = clock.setTimeout(() => ended.abort(new Error(`no answer within ${cliLimits.inspectMs} ms`)), cliLimits.inspectMs);
+  try {
+    const found = await client.resolve({ reference, auth: undefined, platform: platformOfArch(process.arch) }, AbortSignal.any([signal, ended.signal]));
+    writeJson(screen, {
+      reference: formatReference(found.reference),
+      digest: found.manifestDigest,
+      platformDigest: found.platformManifestDigest,
+      id: found.imageId,
+      sizeBytes: found.manifest.layers.reduce((sum, { size }) => sum + size, found.manifest.config.size),
+      manifest: found.manifest,
+      config: JSON.parse(Buffer.from(found.configBytes).toString('utf8')) as unknown,
+    });
+    return EXIT.ok;
+  } finally {
+    clock.clearTimeout(timer);
+    client.close();
+  }
+}

@@ -1,0 +1,77 @@
+/** `troupe pull`: PullImage, with a bar for each layer while it is under way. */
+import { cliLimits } from '../../base/limits.ts';
+import type { Actor, PullLayer } from '../../gen/introspection/v1/introspection_pb.ts';
+import { pause } from '../../host/clock.ts';
+import { imageClient } from '../../introspection/image-client.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+import { bytes, shortId } from './text.ts';
+
+/** Credentials are those that the node keeps (`images.auth_files`). Ctrl-C ends the download unless others wait for it. */
+export async function pull(command: Command): Promise<number> {
+  const { line, client, screen, json, signal } = command;
+  const [reference = ''] = line.words;
+  const before = new Set((await client.list({ kind: 'pull' })).actors.map(({ address }) => address));
+  const cri = imageClient((await client.status({})).socket);
+  const ended = new AbortController();
+  const answer = cri.pullImage({ image: { image: reference } }, { signal }).finally(() => ended.abort());
+  // awaited below: a pull that fails at once must not count as unhandled while the bars are asked for
+  answer.catch(() => undefined);
+  const shown = new Set<string>();
+  let layers: readonly PullLayer[] = [];
+  if (!json) {
+    await follow(command, ended.signal, (actors) => {
+      layers = mine(actors, reference, before)?.layers ?? layers;
+      show(command, layers, shown);
+    });
+  }
+  const { imageRef } = await answer;
+  // the last look was a little before the end
+  show(command, layers.map((layer) => ({ ...layer, present: true })), shown);
+  if (json) writeJson(screen, { reference, id: imageRef });
+  else screen.line(imageRef);
+  return EXIT.ok;
+}
+
+/** The pull that this call began, or the one that it joined: its full name ends with what was asked for. */
+function mine(actors: readonly Actor[], reference: string, before: ReadonlySet<string>): Actor | undefined {
+  const named = actors.filter(({ name }) => name === reference || name.endsWith(`/${reference}`) || name.endsWith(`/${reference}:latest`) || name === `${reference}:latest`);
+  return named.find(({ address }) => !before.has(address)) ?? named[0];
+}
+
+async function follow({ client, clock }: Command, ended: AbortSignal, look: (actors: readonly Actor[]) => void): Promise<void> {
+  while (!ended.aborted) {
+    // the answer of the pull itself tells what is wrong
+    const list = await client.list({ kind: 'pull' }).catch(() => undefined);
+    look(list?.actors ?? []);
+    await Promise.race([pause(clock, cliLimits.progressMs), new Promise((resolve) => ended.addEventListener('abort', resolve, { once: true }))]);
+  }
+}
+
+/** On a terminal the bars are drawn over each other; elsewhere each layer has one line, when it is there. */
+function show({ screen }: Command, layers: readonly PullLayer[], shown: Set<string>): void {
+  if (screen.redraw !== undefined) {
+    screen.redraw(layers.map((layer) => bar(layer, screen.columns)));
+    return;
+  }
+  for (const layer of layers) {
+    if (!layer.present || shown.has(layer.digest)) continue;
+    shown.add(layer.digest);
+    screen.note(bar(layer, screen.columns));
+  }
+}
+
+const HEX_AT = 'sha256:'.length;
+
+/** One line: the layer, how much of it is here, and a bar as wide as what is left of the line. */
+export function bar({ digest, sizeBytes, downloadedBytes, present }: PullLayer, columns: number): string {
+  const size = Number(sizeBytes);
+  const share = present ? 1 : size === 0 ? 0 : Math.min(1, Number(downloadedBytes) / size);
+  const head = shortId(digest.slice(HEX_AT));
+  const tail = present ? `${bytes(size)} done` : `${bytes(Number(downloadedBytes))} of ${bytes(size)}`;
+  const room = columns - head.length - tail.length - ' [] '.length;
+  if (room < 1) return `${head} ${tail}`;
+  const filled = Math.floor(room * share);
+  return `${head} [${'='.repeat(filled)}${' '.repeat(room - filled)}] ${tail}`;
+}

@@ -1,0 +1,36 @@
+/** The registry client as the configuration says: for the daemon, and for commands that ask a registry themselves. */
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { RandomPort } from '../actors/ports/random.ts';
+import { runTool } from '../host/process-tool.ts';
+import { RegistryClient } from '../oci/distribution/client.ts';
+import { HostCertificates } from '../oci/distribution/host-certificates.ts';
+import { loadRegistries } from '../oci/distribution/load-registries.ts';
+import { NodeCredentials } from '../oci/distribution/node-credentials.ts';
+import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
+import type { Config } from './config-schema.ts';
+import { findProgram } from './find-program.ts';
+
+/** The files and directories that it reads are those of the start; what is in them counts at once. */
+export function registryClient({ images }: Config, registries: () => RegistriesConf, clock: ClockPort, random: RandomPort): RegistryClient {
+  const credentials = new NodeCredentials({
+    files: () => images.auth_files,
+    findHelper: (program) => findProgram(program, 'credentials for a registry'),
+    runTool,
+    clock,
+  });
+  const certificates = new HostCertificates(() => images.certs_dirs);
+  const proxy = { HTTP_PROXY: images.http_proxy, HTTPS_PROXY: images.https_proxy, NO_PROXY: images.no_proxy };
+  return new RegistryClient({
+    clock,
+    random,
+    registries,
+    certificates: (host) => certificates.of(host),
+    nodeCredentials: (endpoint, signal) => credentials.of(endpoint, signal),
+    ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
+  });
+}
+
+/** registries.conf and its drop-ins, as they are now. */
+export function registriesOf({ images }: Config): Promise<RegistriesConf> {
+  return loadRegistries({ file: images.registries_conf, directory: images.registries_conf_dir });
+}
