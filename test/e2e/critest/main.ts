@@ -10,7 +10,7 @@ import { type Machine, differencesWhenSettled, snapshotMachine } from '../../sup
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestImages, critestRegistriesConf, imageByDigest } from '../../support/images/critest-images.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
-import { run } from '../../support/run.ts';
+import { run, runOrThrow } from '../../support/run.ts';
 import { critest, runc14 } from '../../support/tools/go-tools.ts';
 import { figuresOf, type Spec, specsOf, totals } from './report.ts';
 
@@ -79,7 +79,7 @@ async function leftOvers(instance: Instance, before: Machine): Promise<string[]>
 }
 
 /** Drives the suite, prints and writes what it came to. */
-async function validate(instance: Instance): Promise<void> {
+async function validate(instance: Instance, runtime: string): Promise<void> {
   const before = await snapshotMachine(instance.words);
   await instance.start();
   const startedAt = performance.now();
@@ -92,10 +92,14 @@ async function validate(instance: Instance): Promise<void> {
   for (const line of left) console.log(`left on the machine: ${line}`);
   if (options.focus === undefined && options.skip === undefined && !options.websocket) {
     const remarks = [left.length === 0 ? 'Nothing was left on the machine.' : `${left.length} things were left on the machine.`];
-    writeFigures('critest', 'critest v1.36.0', figuresOf(specs, seconds, remarks));
+    // a block of its own for each runtime and version
+    writeFigures(`critest ${runtime}`, `critest v1.36.0, ${runtime}`, figuresOf(specs, seconds, remarks));
   }
   if (specs.length === 0 || specs.some((spec) => spec.state === 'failed') || left.length > 0) process.exitCode = 1;
 }
+
+/** Such as `runc version 1.4.3`. */
+const versionOf = async (runtimePath: string): Promise<string> => (await runOrThrow([runtimePath, '--version'])).split('\n')[0]?.trim() ?? '';
 
 async function main(): Promise<void> {
   const runtimePath = options.runtime ?? (await runc14());
@@ -120,7 +124,7 @@ async function main(): Promise<void> {
       console.log(`kept for a look: ${instance.directory}`);
       await instance.terminate();
     });
-    await validate(instance);
+    await validate(instance, await versionOf(runtimePath));
   } finally {
     await cleanUp();
   }
