@@ -143,14 +143,19 @@ export class RegistryClient {
    */
   async resolve(input: ResolveInput, signal: AbortSignal): Promise<Resolved> {
     const faults: Fault[] = [];
+    const note = (error: unknown): void => {
+      if (!(error instanceof FaultError) || signal.aborted) throw error;
+      faults.push(error.fault);
+    };
     for (const reference of this.candidates(input.reference)) {
-      const handle = await this.open(reference, input.auth, signal);
+      // one that is blocked is no reason against the next
+      const handle = await this.open(reference, input.auth, signal).catch(note);
+      if (handle === undefined) continue;
       for (const session of handle.sessions()) {
         try {
           return await this.#resolveAt(session, handle, input.platform, signal);
         } catch (error) {
-          if (!(error instanceof FaultError) || signal.aborted) throw error;
-          faults.push(error.fault);
+          note(error);
         }
       }
     }

@@ -121,6 +121,12 @@ describe('RPC PullImage: resolve and fetch', () => {
       expect(resolved.reference).toMatchObject({ host: second.host, repository: 'tool', tag: 'latest' });
       expect(registry.count(/tool/u)).toBe(1);
       both.client.close();
+      // one that is blocked is passed over, not asked, and stands in the message when nobody has the image
+      const blocked = rigOf(`unqualified-search-registries = ["${registry.host}", "${second.host}"]\n[[registry]]\nlocation = "${registry.host}"\nblocked = true\n${insecure(second.host)}`);
+      expect((await blocked.resolve('tool')).reference.host).toBe(second.host);
+      await expect(blocked.resolve('missing')).rejects.toThrow(/missing.*404.*before that: .*blocks/u);
+      expect(registry.count(/tool|missing/u)).toBe(1);
+      blocked.client.close();
     } finally {
       await second.close();
     }
