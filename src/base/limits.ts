@@ -534,7 +534,9 @@ export const nodeFileLimits = {
   pathBytes: 4096,
   /** Seconds that a hook may ask for: a day; the bound of the runtime's call ends it long before. */
   hookSeconds: 86_400,
-  /** Characters of an annotation or a command that a hook's expression is compared with: names and paths, not documents. */
+  /** ms for all expressions of all hooks on one container: usual ones take below 1; nothing else runs meanwhile. */
+  matchMs: 200,
+  /** Characters of an annotation, its key or a command that a hook's expression is compared with: names and paths, not documents. */
   matchedChars: 4096,
 } as const;
 

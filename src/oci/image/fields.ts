@@ -37,7 +37,12 @@ export class Fields {
 
   /** Throws `outside` with the document, the field and the reason. */
   refuse(name: string, reason: string): never {
-    return fail('outside', `${this.#what}: ${this.#at(name)} ${reason}`);
+    return fail('outside', `${this.nameOf(name)} ${reason}`);
+  }
+
+  /** The document and the field, as messages name it. */
+  nameOf(name: string): string {
+    return `${this.#what}: ${this.#at(name)}`;
   }
 
   has(name: string): boolean {

@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import type { OnPath } from '../bundle-mounts.ts';
 import { filesIn, KeptFiles } from '../kept-files.ts';
 import type { StagedHook } from '../spec/edits.ts';
+import { inMatchTime } from './expression.ts';
 import { parseHookFile } from './hook-file.ts';
 import type { HookSubject } from './hook-file.ts';
 
@@ -28,9 +29,7 @@ export class HookDirectories {
     const paths = [...byName].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, path]) => path);
     const files = await Promise.all(paths.map((path) => this.#files.read(path, onPath)));
     this.#files.keepOnly(new Set(paths));
-    return files.flatMap((file) => {
-      if (file === undefined || !file.matches(subject)) return [];
-      return file.stages.map((stage) => ({ stage, hook: file.hook }));
-    });
+    const chosen = inMatchTime(() => files.filter((file) => file?.matches(subject) === true));
+    return chosen.flatMap((file) => file?.stages.map((stage) => ({ stage, hook: file.hook })) ?? []);
   }
 }

@@ -5,6 +5,7 @@ import type { Fields } from '../../image/fields.ts';
 import { parseDocument } from '../../image/fields.ts';
 import { HOOK_KINDS } from '../spec/types.ts';
 import type { HookKind, OciHook } from '../spec/types.ts';
+import { Expression } from './expression.ts';
 
 /** What a hook's conditions are compared with. */
 export interface HookSubject {
@@ -18,7 +19,7 @@ export interface HookSubject {
 export interface HookFile {
   readonly hook: OciHook;
   readonly stages: readonly HookKind[];
-  /** All conditions that are stated must hold, and one at least must be stated. */
+  /** All conditions that are stated must hold, and one at least must be stated. Within `inMatchTime`. */
   readonly matches: (subject: HookSubject) => boolean;
 }
 
@@ -69,20 +70,15 @@ function conditionsOf(when: Fields): readonly Condition[] {
     ...(always === undefined ? [] : [() => always]),
     // false never holds, as in the peers' implementation
     ...(hasBindMounts === undefined ? [] : [(subject: HookSubject) => hasBindMounts && subject.hasBindMounts]),
-    ...(commands.length === 0 ? [] : [({ command }: HookSubject) => commands.some((one) => one.test(cut(command)))]),
-    ...annotations.map(({ key, value }): Condition => (subject) => Object.entries(subject.annotations).some(([name, text]) => key.test(name) && value.test(cut(text)))),
+    ...(commands.length === 0 ? [] : [({ command }: HookSubject) => commands.some((one) => one.matches(command))]),
+    ...annotations.map(({ key, value }): Condition => (subject) => Object.entries(subject.annotations).some(([name, text]) => key.matches(name) && value.matches(text))),
   ];
 }
 
-/** The administrator's expression on a stranger's text: what is looked at is bounded. */
-function cut(text: string): string {
-  return text.slice(0, nodeFileLimits.matchedChars);
-}
-
 /** POSIX extended in the manual, Go's in the peers; what JavaScript does not read the same way (`(?i)`, `\z`) is refused. */
-function expression(fields: Fields, name: string, text: string): RegExp {
+function expression(fields: Fields, name: string, text: string): Expression {
   try {
-    return new RegExp(text, 'u');
+    return new Expression(text, fields.nameOf(name));
   } catch {
     return fields.refuse(name, `${JSON.stringify(text)} is no regular expression that is understood here`);
   }
