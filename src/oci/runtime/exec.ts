@@ -106,7 +106,9 @@ class Exec {
       hasEnded = true;
       // background children may hold the pipes for ever: what they write from here on is nobody's
       const drained = Promise.all([started.stdout.ended, started.stderr.ended]);
-      await within({ clock: parts.clock, timeoutMs: driverLimits.execDrainMs }, drained);
+      const met = await within({ clock: parts.clock, timeoutMs: driverLimits.execDrainMs }, drained);
+      // timers come before pipes: after a stall of the event loop there may lie what was written long ago
+      if (met === 'timedOut') await new Promise<void>((resolve) => setImmediate(resolve));
       return { exitCode: this.#codeOf(status), stdout: started.stdout.bytes(), stderr: started.stderr.bytes() };
     } finally {
       if (!hasEnded) await this.#kill(started, process?.pid);

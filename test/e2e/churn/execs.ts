@@ -1,8 +1,8 @@
 /** ExecSync as probes send it, so many a second for minutes; what the daemon keeps of it. */
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startPod } from '../../bench/daemon-pods.ts';
 import { quantile } from '../../bench/stats.ts';
+import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import type { World } from '../support/world.ts';
 
 /** ms of the load before the baseline is taken: what is loaded, compiled and grown once is no leak. */
@@ -47,7 +47,7 @@ export interface ExecResult {
 
 /** Runs the load in one container of a pod. */
 export async function manyExecs(world: World, { perSecond, seconds }: ExecOptions): Promise<ExecResult> {
-  const pod = await startPod(world, await world.pull(), 'host');
+  const pod = await reapingPod(world);
   const tally = { done: 0, timedOut: 0, wrong: [] as string[], latencies: [] as number[] };
   await load(world, pod.containerId, { perSecond, seconds: WARM_UP_MS / 1000 }, tally);
   const before = await settled(world, pod.containerId, undefined);
@@ -58,6 +58,20 @@ export async function manyExecs(world: World, { perSecond, seconds }: ExecOption
   const after = await settled(world, pod.containerId, before);
   await pod.stop();
   return { before, after, ...tally, rate };
+}
+
+/** Its first process is a shell, which reaps the children that the execs leave. */
+async function reapingPod({ client: { runtime }, logs, pull }: World): Promise<{ readonly containerId: string; readonly stop: () => Promise<void> }> {
+  const sandbox = sandboxConfig({ name: 'execs', logDirectory: `${logs}/execs`, hostNetwork: true });
+  const { podSandboxId } = await runtime.runPodSandbox({ config: sandbox });
+  const config = containerConfig({ name: 'main', image: await pull(), command: ['sh', '-c', 'while :; do sleep 1; done'], hostNetwork: true });
+  const { containerId } = await runtime.createContainer({ podSandboxId, config, sandboxConfig: sandbox });
+  await runtime.startContainer({ containerId });
+  const stop = async (): Promise<void> => {
+    await runtime.stopPodSandbox({ podSandboxId });
+    await runtime.removePodSandbox({ podSandboxId });
+  };
+  return { containerId, stop };
 }
 
 /** What is wrong; empty when it is flat. */
