@@ -5,12 +5,11 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
-import type { Fault } from '../base/fault.ts';
 import { ttrpcLimits } from '../base/limits.ts';
 import { TTRPC_TYPE } from '../base/ttrpc-frames.ts';
 import type { TtrpcFrame } from '../base/ttrpc-frames.ts';
 import { RequestSchema, ResponseSchema } from '../gen/ttrpc/ttrpc_pb.ts';
-import { TtrpcConnection, decodeMessage, encodeMessage, kindOfCode } from './ttrpc.ts';
+import { TtrpcConnection, codeOfKind, decodeMessage, encodeMessage, kindOfCode } from './ttrpc.ts';
 
 export interface TtrpcCall {
   /** Milliseconds until the call rejects with `timedOut`; the other end is told. Absent: it waits as long as the connection lives. */
@@ -33,6 +32,18 @@ export interface TtrpcClientOptions {
 
 /** A call that never left: its message is too long, or the other end has stopped reading. The connection is as it was. */
 export class UnsentError extends FaultError {}
+
+/** What the other end answered in place of a result: its code (google.rpc.Code) and its words. */
+export class TtrpcRefusal extends FaultError {
+  readonly code: number;
+  readonly said: string;
+
+  constructor(attempted: string, code: number, said: string) {
+    super(fault(kindOfCode(code), `${attempted}: ${printable(said) || `code ${code}`}`));
+    this.code = code;
+    this.said = said;
+  }
+}
 
 interface Pending {
   settle(answer: Uint8Array): void;
@@ -83,7 +94,7 @@ export class TtrpcClient {
     const answer = await this.#answered(attempted, payload, call);
     const { status, payload: body } = decodeMessage(ResponseSchema, answer);
     if (status !== undefined && status.code !== 0) {
-      fail(kindOfCode(status.code), `${attempted}: ${printable(status.message.slice(0, ttrpcLimits.errorChars)) || `code ${status.code}`}`);
+      throw new TtrpcRefusal(attempted, status.code, status.message.slice(0, ttrpcLimits.errorChars));
     }
     return decodeMessage(method.output, body);
   }
@@ -97,7 +108,7 @@ export class TtrpcClient {
     try {
       return await this.call(method, message, call);
     } catch (thrown) {
-      if (thrown instanceof FaultError && saysGone(thrown.fault)) return undefined;
+      if (thrown instanceof TtrpcRefusal && saysGone(thrown)) return undefined;
       throw thrown;
     }
   }
@@ -178,7 +189,14 @@ export function connectUnix(path: string, { clock, timeoutMs }: { readonly clock
   });
 }
 
-/** Shims that lose the code on the way (old ones answer Unknown) still say it in words. */
-function saysGone({ kind, message }: Fault): boolean {
-  return kind === 'notFound' || /not found|does not exist|already finished|process already exited/iu.test(message);
+/**
+ * Shims that lose the code on the way (old ones answer Unknown) still say it, as Go's errors do: the reason ends the text. A
+ * text that goes on is about something else, such as a file that a runtime did not find.
+ */
+function saysGone({ code, said }: TtrpcRefusal): boolean {
+  if (code === codeOfKind('notFound')) return true;
+  return code === codeOfKind('outside') && GONE.test(said.trim());
 }
+
+/** containerd's errdefs; runc's and crun's words for a container that they do not know, and Go's for a process that has ended. */
+const GONE = /(?:^|: )(?:(?:container|process|task|exec|sandbox)(?: with id)?(?: \S+)? )?(?:not found|does not exist|already finished|already exited)(?:: not found)?[.]?$/iu;

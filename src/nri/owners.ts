@@ -27,14 +27,14 @@ export class Owners {
   /** By container, then field, then key. The name of a plugin that took the thing away stands behind a `-`. */
   readonly #owners = new Map<string, Map<Field, Map<string, string>>>();
 
-  /** Throws `conflict` that names both plugins; nothing is claimed then. */
+  /** Throws `outside` that names both plugins; nothing is claimed then. For our caller no name is taken: `conflict` would say so. */
   claim(containerId: string, plugin: string, claims: readonly Claim[]): void {
     const cleared = new Set(claims.filter(({ isCleared }) => isCleared === true).map(idOf));
     for (const claim of claims) {
       const owner = this.#owners.get(containerId)?.get(claim.field)?.get(claim.key);
       if (owner === undefined || claim.isCleared === true || claim.isShared === true || cleared.has(idOf(claim))) continue;
       if (unmarked(owner).key === plugin) continue;
-      fail('conflict', `nri: plugins ${unmarked(owner).key} and ${plugin} both set ${nameOf(claim)} of container ${containerId}`, { subject: containerId });
+      fail('outside', `nri: plugins ${unmarked(owner).key} and ${plugin} both set ${nameOf(claim)} of container ${containerId}`, { subject: containerId });
     }
     for (const claim of claims) this.#take(containerId, plugin, claim);
   }

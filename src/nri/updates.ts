@@ -1,6 +1,6 @@
 /** Limits of other containers that plugins change in an answer, and containers that they evict. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { FaultError, fail, toFault } from '../base/fault.ts';
+import { FaultError, fail, fault, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { nriLimits } from '../base/limits.ts';
@@ -43,7 +43,7 @@ export class Updates {
     return this.#wanted.get(id)?.change ?? NO_CHANGE;
   }
 
-  /** Throws `conflict` where two plugins want to set the same limit, unless the later one does not mind. */
+  /** Throws `outside` where two plugins want to set the same limit, unless the later one does not mind. */
   take(plugin: string, updates: readonly ContainerUpdate[], evictions: readonly ContainerEviction[] = []): void {
     if (updates.length + evictions.length > nriLimits.updates) {
       fail('exhausted', `nri plugin ${plugin}: update and evict ${updates.length + evictions.length} containers: more than ${nriLimits.updates}`, { subject: plugin });
@@ -70,7 +70,8 @@ export class Updates {
 
   /**
    * Carries out what is wanted of all containers but `except`. Rejects with the first failure that matters, once all
-   * have been tried; answers the containers whose update failed.
+   * have been tried, as `outside`: its own kind is about another container than the caller's. Answers the containers whose
+   * update failed.
    */
   async apply(node: NriNode, signal: AbortSignal, log: Log, except?: string): Promise<readonly string[]> {
     const failed: string[] = [];
@@ -82,7 +83,7 @@ export class Updates {
       } catch (error) {
         failed.push(id);
         log.warn({ container: id, reason: toFault(error).message }, 'an nri plugin wanted other limits');
-        if (!isOptional) first ??= toFault(error);
+        if (!isOptional) first ??= signal.aborted ? toFault(error) : fault('outside', `update container ${id} as an nri plugin wants it: ${toFault(error).message}`, { subject: id });
       }
     }
     for (const [id, reason] of this.#evicted) {

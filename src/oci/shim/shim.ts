@@ -1,8 +1,9 @@
 /** One shim that runs: the connection to it, and its calls. */
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import { fail } from '../../base/fault.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { shimLimits } from '../../base/limits.ts';
-import { TtrpcClient, connectUnix } from '../../host/ttrpc-client.ts';
+import { TtrpcClient, TtrpcRefusal, connectUnix } from '../../host/ttrpc-client.ts';
 import type { ShimAddress } from './bootstrap.ts';
 
 /** Version 3 of the Task service has the methods and messages of version 2. */
@@ -38,12 +39,23 @@ export class Shim {
     return this.#client.isClosed;
   }
 
-  /** As `TtrpcClient.call`. */
-  readonly call: TtrpcClient['call'] = (method, message, call) => this.#client.call(method, message, { ...call, ...this.#service });
+  /** As `TtrpcClient.call`; what the shim answers in place of a result is `outside`, or `timedOut`. */
+  readonly call: TtrpcClient['call'] = (method, message, call) =>
+    this.#client.call(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => this.#refused(message, thrown));
 
   /** As `call`; undefined when the shim does not know the container or exec, or says that it has ended. */
   readonly callIfThere: TtrpcClient['callIfThere'] = (method, message, call) =>
-    this.#client.callIfThere(method, message, { ...call, ...this.#service });
+    this.#client.callIfThere(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => this.#refused(message, thrown));
+
+  /**
+   * Its codes are about its own world: `not found` for a program that an image lacks, `already exists` for a task. Our
+   * caller would read them as said of pods and containers. Only a deadline is the same in both.
+   */
+  #refused(message: object, thrown: unknown): never {
+    if (!(thrown instanceof TtrpcRefusal) || thrown.fault.kind === 'timedOut') throw thrown;
+    const about = 'id' in message && typeof message.id === 'string' ? message.id : this.id;
+    return fail('outside', `call a shim for ${about}: ${thrown.fault.message}`, { subject: about });
+  }
 
   close(): void {
     this.#client.close();

@@ -264,6 +264,20 @@ describe('UpdateContainer', () => {
     expect(changed).toEqual(['other 6']);
   });
 
+  test('a plugin’s failed update of another container is not told as if this one were missing', async () => {
+    const { driver, joins, fx, visible } = await stage();
+    visible.containers.push(main);
+    await joins('10', 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares('e'.repeat(64), 6n)] })));
+    await expect(driver.updateContainer(CONTAINER_ID, NO_CHANGE, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringMatching(/^update container e+ as an nri plugin wants it: .*no such container$/) } });
+  });
+
+  test('two plugins that want the same limit: no name is taken, so it is not told as one', async () => {
+    const { driver, joins, fx, visible } = await stage();
+    visible.containers.push(main);
+    for (const index of ['10', '11']) await joins(index, 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares(OTHER, 6n)] })));
+    await expect(driver.updateContainer(CONTAINER_ID, NO_CHANGE, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('both set') } });
+  });
+
   test('asked for by a plugin itself: what fails is told', async () => {
     const { joins, changed } = await stage();
     const fake = await joins('10', 'p');
