@@ -26,6 +26,8 @@ export function unmarked(key: string): { readonly key: string; readonly isRemova
 export class Owners {
   /** By container, then field, then key. The name of a plugin that took the thing away stands behind a `-`. */
   readonly #owners = new Map<string, Map<Field, Map<string, string>>>();
+  /** What was taken away and no plugin had set: on record for validators, and free for the next plugin. */
+  readonly #free = new Set<string>();
 
   /** Throws `outside` that names both plugins; nothing is claimed then. For our caller no name is taken: `conflict` would say so. */
   claim(containerId: string, plugin: string, claims: readonly Claim[]): void {
@@ -33,7 +35,7 @@ export class Owners {
     for (const claim of claims) {
       const owner = this.#owners.get(containerId)?.get(claim.field)?.get(claim.key);
       if (owner === undefined || claim.isCleared === true || claim.isShared === true || cleared.has(idOf(claim))) continue;
-      if (unmarked(owner).key === plugin) continue;
+      if (unmarked(owner).key === plugin || this.#free.has(`${containerId} ${idOf(claim)}`)) continue;
       fail('outside', `nri: plugins ${unmarked(owner).key} and ${plugin} both set ${nameOf(claim)} of container ${containerId}`, { subject: containerId });
     }
     for (const claim of claims) this.#take(containerId, plugin, claim);
@@ -50,17 +52,19 @@ export class Owners {
     return owner === undefined || owner.startsWith('-') ? undefined : owner;
   }
 
-  /** The keys of a field that have been set. */
-  keysOf(containerId: string, field: Field): readonly string[] {
-    return [...(this.#owners.get(containerId)?.get(field)?.keys() ?? [])];
+  /** Each key of a field that was set or taken away, with the last plugin that did. */
+  touchedOf(containerId: string, field: Field): readonly { readonly key: string; readonly plugin: string }[] {
+    return [...(this.#owners.get(containerId)?.get(field) ?? [])].map(([key, owner]) => ({ key, plugin: unmarked(owner).key }));
   }
 
-  #take(containerId: string, plugin: string, { field, key, isCleared, isShared }: Claim): void {
+  #take(containerId: string, plugin: string, claim: Claim): void {
+    const { field, key, isCleared, isShared } = claim;
     const fields = this.#owners.get(containerId) ?? new Map<Field, Map<string, string>>();
     const keys = fields.get(field) ?? new Map<string, string>();
     const before = keys.get(key);
-    // what nobody has set stays free for the next plugin
-    if (isCleared === true && before === undefined) return;
+    const id = `${containerId} ${idOf(claim)}`;
+    if (isCleared === true && before === undefined) this.#free.add(id);
+    else if (isCleared !== true) this.#free.delete(id);
     const shared = isShared === true && before !== undefined ? `${before},${plugin}` : plugin;
     keys.set(key, isCleared === true ? `-${plugin}` : shared);
     fields.set(field, keys);

@@ -54,7 +54,7 @@ export function validate(settings: ValidatorSettings, { id, spec, pod, owners, p
     [settings.reject_sysctl_adjustment, Field.Sysctl, 'sysctl'],
   ] as const) {
     if (!isRejected) continue;
-    for (const key of owners.keysOf(id, field)) refuse(owners.ownerOf(id, field, key), `${what} ${key}`);
+    for (const { key, plugin } of owners.touchedOf(id, field)) refuse(plugin, `${what} ${key}`);
   }
   checkRequired(settings, { spec, pod, plugins });
 }

@@ -1,8 +1,9 @@
 import { create } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { ContainerUpdateSchema, CreateContainerResponseSchema, IOPrioClass, LinuxSchedulerPolicy, MpolMode } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
+import { ContainerUpdateSchema, CreateContainerResponseSchema, Field, IOPrioClass, LinuxSchedulerPolicy, MpolMode } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { Creation } from '../../../src/nri/creation.ts';
+import { Owners } from '../../../src/nri/owners.ts';
 import { Updates } from '../../../src/nri/updates.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
@@ -161,6 +162,17 @@ describe('CDI devices and other containers', () => {
     const update = [{ containerId: CONTAINER_ID, linux: { resources: {} } }];
     expect(() => creation().take('10-p', create(CreateContainerResponseSchema, { update }))).toThrow(/it is being created/);
   });
+});
+
+test('the removal of what no plugin has set is on record for validators, and free for the next plugin', () => {
+  const owners = new Owners();
+  const removed = { field: Field.Sysctl, key: 'net.a', isCleared: true };
+  owners.claim('c', '10-a', [removed]);
+  expect(owners.touchedOf('c', Field.Sysctl)).toEqual([{ key: 'net.a', plugin: '10-a' }]);
+  expect(owners.message().owners?.['c']?.compound?.[Field.Sysctl]).toEqual({ owners: { 'net.a': '-10-a' } });
+  owners.claim('c', '11-b', [{ field: Field.Sysctl, key: 'net.a' }]);
+  expect(owners.ownerOf('c', Field.Sysctl, 'net.a')).toBe('11-b');
+  expect(() => owners.claim('c', '12-c', [{ field: Field.Sysctl, key: 'net.a' }])).toThrow('plugins 11-b and 12-c both set');
 });
 
 describe('updates', () => {

@@ -237,6 +237,7 @@ describe('CreateContainer', () => {
 
   test.each([
     ['reject_sysctl_adjustment', { linux: { sysctl: { 'kernel.x': '1' } } }, /plugin 10-p adjusted sysctl kernel.x/],
+    ['reject_sysctl_adjustment', { linux: { sysctl: { '-kernel.y': '' } } }, /plugin 10-p adjusted sysctl kernel.y/],
     ['reject_namespace_adjustment', { linux: { namespaces: [{ type: 'uts' }] } }, /adjusted namespace uts/],
     ['reject_runtime_default_seccomp_adjustment', { linux: { seccompPolicy: { defaultAction: 'SCMP_ACT_ALLOW' } } }, /the runtimeDefault seccomp policy/],
     ['reject_oci_hook_adjustment', { hooks: { poststop: [{ path: '/x' }] } }, /adjusted OCI hooks/],
