@@ -8,9 +8,6 @@ import { ttrpcLimits } from './limits.ts';
 /** Types of a frame. */
 export const TTRPC_TYPE = { request: 1, response: 2, data: 3 } as const;
 
-/** Flags of a frame; only streaming calls have any. */
-export const TTRPC_FLAG = { remoteClosed: 1, remoteOpen: 2, noData: 4 } as const;
-
 export const TTRPC_HEAD_BYTES = 10;
 
 export interface TtrpcFrame {
@@ -18,6 +15,7 @@ export interface TtrpcFrame {
   readonly streamId: number;
   /** One of TTRPC_TYPE, or what a later version brings. */
   readonly type: number;
+  /** 0 but for streaming calls, of which there are none here. */
   readonly flags: number;
   readonly payload: Uint8Array;
 }

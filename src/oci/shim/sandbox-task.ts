@@ -87,7 +87,7 @@ function shimProcess(parts: DriverParts, id: SandboxId, pid: number): HostIdenti
   return identity;
 }
 
-/** Both words stand in the command line of each shim of ours for this pod, and of no other process. */
+/** Both words stand in the command line of each shim of ours for this pod. Others of the host have no reason to name both; it is a likeness, no proof. */
 function isShimOf({ layout }: DriverParts, id: SandboxId, pid: number): boolean {
   const argv = commandLine(pid);
   return argv.includes(id) && argv.includes(eventsSocket(layout));

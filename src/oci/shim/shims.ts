@@ -32,7 +32,7 @@ export class Shims {
       if (other !== undefined && !other.isClosed) return other;
       const record = await readShimRecord(this.#parts.layout, id);
       if (record === undefined || !processExists(record.shim)) return undefined;
-      return this.connect(id, record);
+      return this.#connect(id, record);
     });
   }
 
@@ -60,7 +60,12 @@ export class Shims {
     }
   }
 
-  async connect(id: SandboxId, { path, api }: Pick<ShimRecord, 'path' | 'api'>): Promise<Shim> {
+  /** Anew, in place of a connection that there was. Rejects as `find`. */
+  connect(id: SandboxId, address: Pick<ShimRecord, 'path' | 'api'>): Promise<Shim> {
+    return this.#connecting.with(id, () => this.#connect(id, address));
+  }
+
+  async #connect(id: SandboxId, { path, api }: Pick<ShimRecord, 'path' | 'api'>): Promise<Shim> {
     const { clock, layout, log } = this.#parts;
     try {
       const onClose = (): void => {
