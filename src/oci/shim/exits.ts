@@ -9,9 +9,9 @@ import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { FaultError, toFault } from '../../base/fault.ts';
 import { driverLimits, shimLimits } from '../../base/limits.ts';
 import { Task } from '../../gen/shim/task_pb.ts';
-import { UNKNOWN_EXIT_CODE } from '../monitor/exit-file.ts';
+import { UNKNOWN_EXIT_CODE, exitFactOf } from '../monitor/exit-file.ts';
 import { pause } from '../monitor/wait.ts';
-import { emptyCgroup } from '../runtime/driver-cgroup.ts';
+import { emptyCgroup, oomKillsIn } from '../runtime/driver-cgroup.ts';
 import type { Exits } from '../runtime/driver-exits.ts';
 import { killWorkers } from '../runtime/driver-kill.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
@@ -71,7 +71,7 @@ export class ShimExits {
   async #untilEnd(id: ContainerId, handler: Handler, signal: AbortSignal): Promise<void> {
     const { layout, clock } = this.#parts;
     const sandboxId = (await readNote(layout, id))?.sandboxId;
-    if (sandboxId === undefined) return;
+    if (sandboxId === undefined) return this.unwatch(id);
     let waitMs: number = shimLimits.retryFirstMs;
     // as long as the shim lives: a connection can be cut by either side's restart, the task goes on
     for (;;) {
@@ -80,9 +80,8 @@ export class ShimExits {
       if (outcome === 'lost') return this.#lose(id, sandboxId, handler, signal);
       if (outcome !== 'again') {
         await untilFlushed(this.#parts, handler, id);
-        await this.tell(id, outcome);
-        this.unwatch(id);
-        return;
+        await this.#tellOrReport(id, outcome, signal);
+        return this.unwatch(id);
       }
       await pause(clock, waitMs, signal);
       waitMs = Math.min(waitMs * 2, shimLimits.retryLastMs);
@@ -99,6 +98,21 @@ export class ShimExits {
       if (thrown instanceof FaultError && thrown.fault.kind === 'notReady') return 'again';
       this.#parts.log.warn({ id, fault: toFault(thrown) }, 'a shim does not answer Wait; it is asked again');
       return 'again';
+    }
+  }
+
+  /** Nobody asks the shim again before the next start: where no file can be written (a full disk), the word itself goes on. */
+  async #tellOrReport(id: ContainerId, exit: ShimExit, signal: AbortSignal): Promise<void> {
+    const { layout, log } = this.#parts;
+    try {
+      await this.tell(id, exit);
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      log.warn({ id, fault: toFault(thrown) }, "the exit file of a shim's container could not be written; its end is told without");
+      const cgroup = (await readNote(layout, id).catch(() => undefined))?.cgroup;
+      const kills = cgroup === undefined ? 0 : await oomKillsIn(this.#parts, id, cgroup).catch(() => 0);
+      signal.throwIfAborted();
+      this.#exits.report(id, { ...exitFactOf({ exitCode: exit.exitCode, finishedAtNs: exit.atNs, problem: '' }, kills), observedBy: 'process' });
     }
   }
 
