@@ -16,6 +16,7 @@ import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { Creation } from './creation.ts';
+import { withPluginsBound } from './bounded.ts';
 import { boundedContainerMessage, containerMessage, podMessage } from './facts.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
 import { Known } from './known.ts';
@@ -161,9 +162,14 @@ export class NriDriver implements NriPort {
   }
 
   /** CreateContainer: what plugins make of a document before it is written. Rejects with a refusal or a conflict. */
-  async adjust({ id, sandboxId, spec }: BundleInput, document: OciSpec, limitsOf: (limits: Resources) => OciLimits, fx: EffectContext): Promise<Adjusted> {
+  adjust(input: BundleInput, document: OciSpec, limitsOf: (limits: Resources) => OciLimits, fx: EffectContext): Promise<Adjusted> {
+    const { validator, clock } = this.#options;
+    if (!this.isActive() && !validator.enable) return Promise.resolve({ document, limits: undefined, cdiDevices: [] });
+    return withPluginsBound(clock, `create container ${input.id}`, fx, (bound) => this.#adjust(input, document, limitsOf, bound));
+  }
+
+  async #adjust({ id, sandboxId, spec }: BundleInput, document: OciSpec, limitsOf: (limits: Resources) => OciLimits, fx: EffectContext): Promise<Adjusted> {
     const { validator } = this.#options;
-    if (!this.isActive() && !validator.enable) return { document, limits: undefined, cdiDevices: [] };
     const creation = new Creation({ id, document, limits: spec.resources, limitsOf });
     await this.#inTurn(fx, async () => {
       const container = this.#node?.container(id);

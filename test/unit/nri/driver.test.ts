@@ -10,7 +10,7 @@ import type { NriContainer, NriNode, NriPod } from '../../../src/actors/ports/nr
 import type { Resources } from '../../../src/actors/ports/specs.ts';
 import { fail } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
-import { nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
+import { actorLimits, nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { ContainerState, ContainerUpdateSchema, Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
@@ -38,7 +38,7 @@ const validator = {
   tolerate_missing_plugins_annotation: '',
 };
 
-async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec) {
+async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, requestMs: number = nriLimits.requestMs) {
   const clock = new ManualClock();
   const changed: string[] = [];
   let server: Server | undefined;
@@ -59,7 +59,7 @@ async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec) 
   const directory = await mkdtemp(join(tmpdir(), 'nri-unit-'));
   const driver = new NriDriver({
     clock, log: silentLog, socket: join(directory, 's'), pluginDirectory: '', configDirectory: directory,
-    registrationMs: nriLimits.registrationMs, requestMs: nriLimits.requestMs, validator: { ...validator, ...rules },
+    registrationMs: nriLimits.registrationMs, requestMs, validator: { ...validator, ...rules },
     runtime: { name: 'troupe', version: '1' }, documentOf: () => Promise.resolve(document), namespacesOf: () => [],
     listen: (made) => {
       server = made;
@@ -245,6 +245,17 @@ describe('CreateContainer', () => {
     const { joins, adjust } = await stage({ enable: true, [rule]: true });
     await joins('10', 'p', (fake) => fake.on(method.createContainer, () => ({ adjust: adjusts as never })));
     await expect(adjust()).rejects.toThrow(message);
+  });
+
+  test('all plugins together have a bound of their own within the making of a bundle', async () => {
+    const { joins, adjust, clock } = await stage({}, undefined, 2 * actorLimits.pluginsMs);
+    // the first one stays within its own
+    const reached = new Promise<void>((resolve) => void joins('10', 'p', (fake) => fake.on(method.createContainer, () => (resolve(), never()))));
+    await joins('11', 'q');
+    const refused = expect(adjust()).rejects.toMatchObject({ fault: { kind: 'timedOut', message: expect.stringMatching(/^create container .*: nri plugins have taken more than 20000 ms$/) } });
+    await reached;
+    await clock.advance(actorLimits.pluginsMs);
+    await refused;
   });
 
   test('changes and evicts other containers before it settles', async () => {
