@@ -45,7 +45,11 @@ export class Shim {
 
   /** As `call`; undefined when the shim does not know the container or exec, or says that it has ended. */
   readonly callIfThere: TtrpcClient['callIfThere'] = (method, message, call) =>
-    this.#client.callIfThere(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => this.#refused(message, thrown));
+    this.#client.callIfThere(method, message, { ...call, ...this.#service }).catch((thrown: unknown) => {
+      // `Shims.orKill` ends a shim that says so, as one that does not answer
+      if (thrown instanceof TtrpcRefusal && thrown.fault.kind === 'notReady') throw thrown;
+      return this.#refused(message, thrown);
+    });
 
   /**
    * Its codes are about its own world: `not found` for a program that an image lacks, `already exists` for a task. Our

@@ -59,3 +59,8 @@ it.each<[FaultKind, string, boolean]>([
   const call = shim.callIfThere(Task.method.kill, { id: 'c1' }).then((found) => found === undefined, () => false);
   expect(await call).toBe(isGone);
 });
+
+it('a shim that says that it is unavailable is known as such to what ends it (Shims.orKill)', async () => {
+  answer = ['notReady', 'the agent is dead'];
+  await expect(shim.callIfThere(Task.method.kill, { id: 'c1' })).rejects.toMatchObject({ fault: { kind: 'notReady' } });
+});
