@@ -255,6 +255,7 @@ async function networkDriver(config: Config, layout: Layout, clock: Ports['clock
     networkName: network.name,
     pluginDirs: network.plugin_dirs,
     cacheDir: join(layout.root, 'cni', 'cache'),
+    provenFile: join(layout.state, 'network.proven'),
     netnsPath: (id) => layout.pin(id, 'net'),
     fallback: defaultNetwork({
       bridge: network.default_bridge,

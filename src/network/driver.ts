@@ -26,6 +26,8 @@ export interface NetworkDriverOptions {
   readonly pluginDirs: readonly string[];
   /** Kept configurations and results; on a disk that survives a reboot, since DEL is owed after one too (F80). */
   readonly cacheDir: string;
+  /** See `WatchOptions`. */
+  readonly provenFile: string;
   /** Where the sandbox's network namespace is pinned. */
   readonly netnsPath: (id: SandboxId) => string;
   /** For a machine without CNI configuration: see `defaultNetwork`. */

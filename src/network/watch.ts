@@ -5,7 +5,7 @@
  */
 import type { FSWatcher } from 'node:fs';
 import { watch } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
 import type { NetworkStatus } from '../actors/ports/network.ts';
 import type { Log } from '../base/log.ts';
@@ -28,6 +28,11 @@ export interface WatchOptions {
    * had one its absence means "not ready": pods must not end up in another network.
    */
   readonly fallback?: Network;
+  /**
+   * File in which a restart finds what was proven before it: with it no plugin is run before the first answer. Below the
+   * state directory, so that a reboot asks anew.
+   */
+  readonly provenFile: string;
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
   readonly runTool: RunTool;
   readonly log: Log;
@@ -68,6 +73,7 @@ export class NetworkWatch {
 
   /** First look, then from time to time; resolves when the first look is done. */
   async start(): Promise<void> {
+    this.#proven = await readFile(this.#options.provenFile, 'utf8').catch(() => '');
     await this.rescan();
   }
 
@@ -137,8 +143,15 @@ export class NetworkWatch {
       timeoutMs: networkLimits.probeTimeoutMs,
       signal: this.#abort.signal,
     });
-    if (problem === '') this.#proven = proof;
+    if (problem === '' && this.#proven !== proof) await this.#keep(proof);
     return problem;
+  }
+
+  /** A file that is cut off or can't be written equals no proof, and costs the next start some ms. */
+  async #keep(proof: string): Promise<void> {
+    this.#proven = proof;
+    const { provenFile, log } = this.#options;
+    await writeFile(provenFile, proof, { mode: 0o600 }).catch((error: unknown) => log.warn({ provenFile, error: String(error) }, 'what CNI plugins speak is not kept'));
   }
 
   // watches the directory that has the name now; an absent one is found by the next look

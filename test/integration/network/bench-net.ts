@@ -116,6 +116,7 @@ export class BenchNet {
       networkName: '',
       pluginDirs: [this.fakeDir, REAL_PLUGINS],
       cacheDir: this.cacheDir,
+      provenFile: `${this.cacheDir}.proven`,
       netnsPath: (id) => this.netns(id),
       runTool: this.runTool,
       clock,

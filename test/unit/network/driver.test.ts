@@ -41,6 +41,7 @@ async function start({ answer = speaks, netns = () => OWN_NETNS, chain = [{ type
     networkName: '',
     pluginDirs: [plugins.dir],
     cacheDir: join(plugins.dir, 'cache'),
+    provenFile: join(plugins.dir, 'proven'),
     netnsPath: netns,
     runTool: plugins.runTool,
     clock: { setTimeout: () => 0, clearTimeout: () => undefined },

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { networkLimits } from '../../../src/base/limits.ts';
@@ -48,6 +48,7 @@ function setUp(options: Partial<WatchOptions> = {}, answer: (seen: Seen) => Answ
     confDir,
     networkName: '',
     pluginDirs: [plugins.dir],
+    provenFile: join(plugins.dir, 'proven'),
     clock,
     runTool: plugins.runTool,
     log: silentLog,
@@ -113,6 +114,28 @@ describe('NetworkReady', () => {
     put('10.conflist', '{');
     await watch.start();
     expect(watch.state().ready).toBe(false);
+  });
+
+  it('asks no plugin after a restart of the daemon, unless an executable has changed or the proof is damaged', async () => {
+    const { watch, put, confDir, clock } = setUp();
+    put('10-a.conflist', list('a'));
+    await watch.start();
+    expect(plugins.order()).toEqual(['VERSION bridge']);
+    const provenFile = join(plugins.dir, 'proven');
+    const again = async (): Promise<NetworkWatch> => {
+      const next = new NetworkWatch({ confDir, networkName: '', pluginDirs: [plugins.dir], provenFile, clock, runTool: plugins.runTool, log: silentLog });
+      await next.start();
+      await next.stop();
+      return next;
+    };
+    expect((await again()).state().ready).toBe(true);
+    expect(plugins.order()).toHaveLength(1);
+    writeFileSync(provenFile, readFileSync(provenFile, 'utf8').slice(0, -1));
+    expect((await again()).state().ready).toBe(true);
+    expect(plugins.order()).toHaveLength(2);
+    plugins.install('bridge');
+    expect((await again()).state().ready).toBe(true);
+    expect(plugins.order()).toHaveLength(3);
   });
 
   it('is false while a plugin is absent, and asks VERSION once per set of executables', async () => {
