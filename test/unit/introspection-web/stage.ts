@@ -82,6 +82,7 @@ export function stage(clock: ClockPort = wallClock()): Stage {
     directory,
     activity,
     images: () => [],
+    pullLayers: () => [],
     notReadyReason: () => undefined,
     networkStatus: () => ({ ready: true, message: '' }) as ReturnType<Troupe['networkStatus']>,
     handlers: () => [],
