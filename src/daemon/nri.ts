@@ -6,15 +6,19 @@ import type { Log } from '../base/log.ts';
 import { listenPrivately } from '../cri/server.ts';
 import { codeOf } from '../host/errno.ts';
 import type { Layout } from '../host/layout.ts';
-import { NriDriver } from '../nri/driver.ts';
+import type { NriDriver } from '../nri/driver.ts';
 import type { OciSpec } from '../oci/runtime/spec/types.ts';
 import type { Config } from './config-schema.ts';
 import { VERSION } from './version.ts';
 
-/** The driver; undefined where plugins can't come from anywhere and none is asked for. */
-export function createNri({ nri }: Config, layout: Layout, clock: ClockPort, log: Log): NriDriver | undefined {
+/**
+ * The driver; undefined where plugins can't come from anywhere and none is asked for. Its code is loaded only then: most
+ * nodes have no plugins, and every start would wait for its messages to be built.
+ */
+export async function createNri({ nri }: Config, layout: Layout, clock: ClockPort, log: Log): Promise<NriDriver | undefined> {
   if (nri.socket === '' && nri.plugin_dir === '' && !nri.default_validator.enable) return undefined;
-  return new NriDriver({
+  const { NriDriver: Driver } = await import('../nri/driver.ts');
+  return new Driver({
     clock,
     log,
     socket: nri.socket,
