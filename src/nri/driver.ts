@@ -1,6 +1,4 @@
 /** The port over plugins: what happens on the node is told to each of them in turn. */
-import type { Server } from 'node:net';
-import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
 import type { ExitFact } from '../actors/ports/journal.ts';
 import type { ContainerNews, NriContainer, NriNode, NriPlugin, NriPod, NriPort, PodNews } from '../actors/ports/nri.ts';
@@ -11,7 +9,6 @@ import { Semaphore } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { nriLimits } from '../base/limits.ts';
-import type { Log } from '../base/log.ts';
 import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
@@ -22,6 +19,7 @@ import type { ContainerMessage, PodMessage } from './facts.ts';
 import { Known } from './known.ts';
 import { limitsMessage } from './limits.ts';
 import { Members } from './members.ts';
+import type { MembersOptions } from './members.ts';
 import { merged } from './merged.ts';
 import { CONTAINER_NEWS, POD_NEWS, REFUSABLE } from './news.ts';
 import type { Plugin } from './plugin.ts';
@@ -30,24 +28,12 @@ import { Updates } from './updates.ts';
 import { validate } from './validator.ts';
 import type { ValidatorSettings } from './validator.ts';
 
-export interface NriOptions {
-  readonly clock: ClockPort;
-  readonly log: Log;
-  /** Where plugins connect; empty: nowhere. */
-  readonly socket: string;
-  /** Plugins that are started by us; empty: none. */
-  readonly pluginDirectory: string;
-  readonly configDirectory: string;
-  readonly registrationMs: number;
-  readonly requestMs: number;
+export interface NriOptions extends Omit<MembersOptions, 'join' | 'onUpdate'> {
   readonly validator: ValidatorSettings;
-  readonly runtime: { readonly name: string; readonly version: string };
   /** A container's document as it was written; undefined for one of an earlier boot. */
   readonly documentOf: (id: ContainerId) => Promise<OciSpec | undefined>;
   /** The pod's pinned namespaces. */
   readonly namespacesOf: (pod: NriPod) => readonly { readonly type: string; readonly path: string }[];
-  /** Binds the socket so that nobody but root can connect; answers what takes it away again. */
-  readonly listen: (server: Server, path: string) => Promise<() => Promise<void>>;
 }
 
 /** What plugins made of a document. */

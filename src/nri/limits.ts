@@ -1,26 +1,13 @@
 /** Limits in NRI's words and in ours. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { NO_LIMITS } from '../actors/ports/resources.ts';
 import type { Resources } from '../actors/ports/specs.ts';
 import type { LinuxResources, LinuxResourcesSchema } from '../gen/nri/v1alpha1/api_pb.ts';
-
-/** No wish for any limit. */
-export const NO_CHANGE: Resources = {
-  cpuPeriod: undefined,
-  cpuQuota: undefined,
-  cpuShares: undefined,
-  memoryLimitBytes: undefined,
-  memorySwapLimitBytes: undefined,
-  oomScoreAdj: 0,
-  cpusetCpus: '',
-  cpusetMems: '',
-  hugepageLimits: [],
-  unified: {},
-};
 
 /** The limits that ContainerStatus and updates know, too; what is unset stays. */
 export function changeOf({ memory, cpu, hugepageLimits, unified }: LinuxResources): Resources {
   return {
-    ...NO_CHANGE,
+    ...NO_LIMITS,
     cpuPeriod: cpu?.period?.value,
     cpuQuota: cpu?.quota?.value,
     cpuShares: cpu?.shares?.value,

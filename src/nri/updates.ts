@@ -6,10 +6,10 @@ import type { ContainerId } from '../base/ids.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import type { NriNode } from '../actors/ports/nri.ts';
-import { mergeResources } from '../actors/ports/resources.ts';
+import { NO_LIMITS, mergeResources } from '../actors/ports/resources.ts';
 import type { Resources } from '../actors/ports/specs.ts';
 import type { ContainerEviction, ContainerUpdate, ContainerUpdateSchema } from '../gen/nri/v1alpha1/api_pb.ts';
-import { NO_CHANGE, changeOf, fixedLimits, limitsMessage } from './limits.ts';
+import { changeOf, fixedLimits, limitsMessage } from './limits.ts';
 import { Owners, resourceClaims } from './owners.ts';
 
 interface Wanted {
@@ -40,7 +40,7 @@ export class Updates {
 
   /** What is wanted of this container. */
   changeOf(id: string): Resources {
-    return this.#wanted.get(id)?.change ?? NO_CHANGE;
+    return this.#wanted.get(id)?.change ?? NO_LIMITS;
   }
 
   /** Throws `outside` where two plugins want to set the same limit, unless the later one does not mind. */
@@ -61,7 +61,7 @@ export class Updates {
       }
       const before = this.#wanted.get(containerId);
       this.#wanted.set(containerId, {
-        change: mergeResources(before?.change ?? NO_CHANGE, changeOf(resources)),
+        change: mergeResources(before?.change ?? NO_LIMITS, changeOf(resources)),
         isOptional: ignoreFailure && before?.isOptional !== false,
       });
     }

@@ -1,6 +1,20 @@
 /** Limits of a container: what an update makes of them. Pure; here, since actors and drivers must mean the same by it. */
 import type { Resources } from './specs.ts';
 
+/** No limit is wished for, and an update by it changes none. */
+export const NO_LIMITS: Resources = {
+  cpuPeriod: undefined,
+  cpuQuota: undefined,
+  cpuShares: undefined,
+  memoryLimitBytes: undefined,
+  memorySwapLimitBytes: undefined,
+  oomScoreAdj: 0,
+  cpusetCpus: '',
+  cpusetMems: '',
+  hugepageLimits: [],
+  unified: {},
+};
+
 /**
  * The limits after an update. What the update leaves out (undefined, empty) stays as it was (features.md row 15).
  * The score of the OOM killer stays in any case: no runtime's update touches it, and status tells what is.

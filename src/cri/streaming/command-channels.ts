@@ -1,5 +1,6 @@
 /** A client of exec or attach, whatever it speaks. */
 import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
+import { jsonObject } from '../../base/json-object.ts';
 import { streamLimits } from '../../base/limits.ts';
 import type { CommandEnd } from './command-status.ts';
 
@@ -51,13 +52,8 @@ export class Resizes {
 
 /** `{"Width":80,"Height":24}`; undefined when it is no size. */
 export function parseSize(text: string): TerminalSize | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
+  const value = jsonObject(text);
+  if (value === undefined) return undefined;
   // Go's decoder takes either case
   const members = new Map(Object.entries(value).map(([key, member]): [string, unknown] => [key.toLowerCase(), member]));
   const [columns, rows] = [members.get('width'), members.get('height')];

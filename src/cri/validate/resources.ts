@@ -1,4 +1,5 @@
 /** cgroup limits of a container. Zero and empty mean "not stated" in CRI, undefined does here. Pure. */
+import { NO_LIMITS } from '../../actors/ports/resources.ts';
 import type { Resources, StringMap } from '../../actors/ports/specs.ts';
 import { requestLimits, specLimits } from '../../base/limits.ts';
 import type { HugepageLimit, LinuxContainerResources } from '../../gen/runtime/v1/api_pb.ts';
@@ -11,19 +12,6 @@ const QUOTA_LEAST_US = 1000n;
 /** The kernel's range (proc(5), oom_score_adj). */
 const OOM_SCORE_ADJ_MAX = 1000;
 
-const NONE: Resources = {
-  cpuPeriod: undefined,
-  cpuQuota: undefined,
-  cpuShares: undefined,
-  memoryLimitBytes: undefined,
-  memorySwapLimitBytes: undefined,
-  oomScoreAdj: 0,
-  cpusetCpus: '',
-  cpusetMems: '',
-  hugepageLimits: [],
-  unified: {},
-};
-
 /** Limits that change, for a container that has some: what is not stated stays as it is. */
 export function resourcesChange(field: string, asked: LinuxContainerResources | undefined): Resources {
   // memory and swap together are compared with the memory limit that will be, which may be the one that is
@@ -34,7 +22,7 @@ export function resourcesChange(field: string, asked: LinuxContainerResources | 
 
 /** Values stay bigint up to 2⁶³−1 (S62). */
 export function resources(field: string, asked: LinuxContainerResources | undefined): Resources {
-  if (asked === undefined) return NONE;
+  if (asked === undefined) return NO_LIMITS;
   return {
     cpuPeriod: period(`${field}.cpu_period`, asked.cpuPeriod),
     cpuQuota: quota(`${field}.cpu_quota`, asked.cpuQuota),

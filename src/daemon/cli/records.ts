@@ -1,5 +1,5 @@
 /** What the journal says, read without touching it: a daemon may be writing it at this moment. */
-import { readdir, readFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JournalRecord } from '../../actors/ports/journal.ts';
 import { emptyLedger, ledgerFold } from '../../actors/recovery/ledger.ts';
@@ -7,6 +7,7 @@ import type { Ledger } from '../../actors/recovery/ledger.ts';
 import { fail } from '../../base/fault.ts';
 import { cliLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import { namesOf } from '../../host/names-of.ts';
 import { parse } from '../../journal/format.ts';
 
 export interface Records {
@@ -25,7 +26,7 @@ const NAME = /^journal\.(\d{1,15})$/u;
 export async function readRecords(root: string): Promise<Records> {
   const directory = join(root, 'journal');
   for (let read = 0; read < cliLimits.journalReads; read += 1) {
-    const names = await namesIn(directory);
+    const names = await namesOf(directory);
     const damagedKept = names.filter((name) => name.endsWith('.damaged'));
     const [newest] = names.flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
     if (newest === undefined) return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
@@ -49,13 +50,4 @@ function folded(records: readonly JournalRecord[]): Pick<Records, 'ledger' | 'hi
     histories.set(id, [...(histories.get(id) ?? []), record.type].slice(-cliLimits.recordsShown));
   }
   return { ledger, histories };
-}
-
-async function namesIn(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return [];
-    throw thrown;
-  }
 }

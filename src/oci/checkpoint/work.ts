@@ -2,12 +2,13 @@
  * The directory of a checkpoint under way, below `root`: memory may be larger than a tmpfs. Its note tells a later daemon
  * what was begun, so that one that was killed meanwhile leaves nothing frozen and no half archive.
  */
-import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkpointLimits } from '../../base/limits.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
 import { codeOf } from '../../host/errno.ts';
+import { namesOf } from '../../host/names-of.ts';
 
 export interface Note {
   readonly version: 1;
@@ -34,21 +35,12 @@ export function dropWork(directory: string, id: ContainerId): Promise<void> {
 /** What daemons before this one began; directories without a whole note were not begun, and go. */
 export async function begun(directory: string): Promise<readonly Note[]> {
   const notes: Note[] = [];
-  for (const name of await names(directory)) {
+  for (const name of await namesOf(directory)) {
     const note = await readNote(join(directory, name, NOTE));
     if (note?.id === name) notes.push(note);
     else await rm(join(directory, name), { recursive: true, force: true });
   }
   return notes;
-}
-
-async function names(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
 }
 
 async function readNote(path: string): Promise<Note | undefined> {

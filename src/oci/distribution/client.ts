@@ -29,7 +29,6 @@ export interface ClientOptions {
   /** Asked at each pull, so that a reload takes effect. */
   readonly registries: () => RegistriesConf;
   readonly timeouts?: Partial<Timeouts>;
-  readonly authorities?: TransportOptions['authorities'];
   readonly certificates?: TransportOptions['certificates'];
   readonly proxy?: TransportOptions['proxy'];
   /** What the node itself keeps, for pulls that bring no credentials. */
@@ -92,7 +91,6 @@ export class RegistryClient {
     this.#transport = new Transport({
       clock: options.clock,
       timeouts: { connectMs, headersMs, stallMs, documentMs, ...options.timeouts },
-      ...(options.authorities === undefined ? {} : { authorities: options.authorities }),
       ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
       ...(options.certificates === undefined ? {} : { certificates: options.certificates }),
       ...(options.proxy === undefined ? {} : { proxy: options.proxy }),

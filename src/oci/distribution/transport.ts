@@ -61,8 +61,6 @@ export interface HttpResponse {
 export interface TransportOptions {
   readonly clock: ClockPort;
   readonly timeouts: Timeouts;
-  /** Certificate authorities (PEM) beside the built-in ones, per `host[:port]`. */
-  readonly authorities?: (host: string) => string | undefined;
   /** What TLS with a `host[:port]` is to use; undefined for the machine's authorities alone. */
   readonly certificates?: (host: string) => Promise<SecureContext | undefined>;
   /** Proxies as `http.Agent` takes them; asked when a pool is made. */
@@ -152,7 +150,6 @@ export class Transport {
     const { signal } = request;
     if (signal.aborted) return Promise.reject(cancelled(signal, request.attempted));
     const isTls = url.protocol === 'https:';
-    const ca = isTls && !insecure ? this.#options.authorities?.(url.host) : undefined;
     const options: https.RequestOptions = {
       method: request.method,
       headers: {
@@ -163,7 +160,6 @@ export class Transport {
         ...(request.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(request.body)) }),
       },
       agent: this.#agent(isTls, insecure, url, request.policy),
-      ...(ca === undefined ? {} : { ca }),
       ...(secureContext === undefined ? {} : { secureContext }),
     };
     return new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 /** Writes bundles: looks up what spec generation must know, prepares what the container will find, writes config.json. */
-import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
@@ -18,6 +18,7 @@ import { isRemote, onUserPath } from '../../host/answering.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { bootId, processExists } from '../../host/process-identity.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './bundle-devices.ts';
@@ -257,9 +258,7 @@ async function writeConfig(parentDir: string, bundleDir: string, document: OciSp
   await mkdir(bundleDir, { recursive: true, mode: 0o700 });
   // an older, laxer directory of the same name is no excuse: the document holds the environment
   await chmod(bundleDir, 0o700);
-  const path = join(bundleDir, 'config.json');
-  await writeFile(`${path}.new`, encodeSpec(document), { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await writeWhole(join(bundleDir, 'config.json'), encodeSpec(document), 0o600);
 }
 
 async function writePauseBundle(options: BundleWriterOptions, input: PauseInput, fx: EffectContext): Promise<void> {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { BundleInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { parseSandboxId } from '../../base/ids.ts';
+import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { containerCgroup, monitorCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
@@ -54,14 +55,9 @@ export async function readNote(layout: Layout, id: ContainerId): Promise<Contain
 /** The note in a text, or undefined. */
 export function parseNote(text: string): ContainerNote | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const note = value as Partial<Record<keyof ContainerNote, unknown>>;
+  const value = jsonObject(text);
+  if (value === undefined) return undefined;
+  const note: Partial<Record<keyof ContainerNote, unknown>> = value;
   const { handler, cgroup, monitorCgroup: monitors } = note;
   const sandboxId = typeof note.sandboxId === 'string' ? parseSandboxId(note.sandboxId) : undefined;
   if (note.version !== 1 || sandboxId === undefined || typeof handler !== 'string') return undefined;

@@ -2,13 +2,15 @@
  * State of runtimes that keep it in a form of their own (neither libcontainer's nor crun's): what their `state` has told is
  * noted in `<root>/<id>.troupe`, so that later calls and a later daemon know init without starting a process.
  */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits, monitorLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { runTool } from '../../host/process-tool.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import { liveIdentity, ownGlobals } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import type { Handler } from './handlers.ts';
@@ -35,8 +37,7 @@ export async function readNotedState(root: string, id: string): Promise<NotedSta
 
 /** The note in a text, or undefined. */
 export function parseNotedState(text: string): NotedState | undefined {
-  const value = objectIn(text);
-  const { pid, startTicks, started } = value ?? {};
+  const { pid, startTicks, started } = jsonObject(text) ?? {};
   if (!isPid(pid) || !Number.isSafeInteger(startTicks) || typeof started !== 'boolean') return undefined;
   return { pid, startTicks: Number(startTicks), started };
 }
@@ -52,9 +53,7 @@ export async function noteStarted(root: string, id: string): Promise<void> {
 }
 
 async function writeNote(root: string, id: string, state: NotedState): Promise<void> {
-  const path = notePath(root, id);
-  await writeFile(`${path}.new`, JSON.stringify(state), { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await writeWhole(notePath(root, id), JSON.stringify(state), 0o600);
 }
 
 /** Asks the runtime for init and notes it; undefined when it knows no live process under the id. */
@@ -71,20 +70,11 @@ export async function learnState(
     clock: parts.clock,
     outputBytesMax: monitorLimits.reportBytes,
   });
-  const told = result.exitCode === 0 ? objectIn(Buffer.from(result.stdout).toString('utf8')) : undefined;
+  const told = result.exitCode === 0 ? jsonObject(Buffer.from(result.stdout).toString('utf8')) : undefined;
   if (told?.['id'] !== id || !isPid(told['pid'])) return undefined;
   const identity = liveIdentity(told['pid']);
   if (identity !== undefined) await writeNote(handler.root, id, { ...identity, started: told['status'] === 'running' });
   return identity;
-}
-
-function objectIn(text: string): Readonly<Record<string, unknown>> | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function isPid(value: unknown): value is number {

@@ -2,10 +2,12 @@
  * `<state>/handlers/<name>.json`: what is kept of each handler that was configured, so that its pods can be stopped and
  * removed when its entry is gone, also by a daemon that has never seen it.
  */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import { namesIn } from './driver-state.ts';
 import type { HandlerConfig } from './handlers.ts';
 
@@ -13,10 +15,8 @@ import type { HandlerConfig } from './handlers.ts';
 export async function writeHandlerRecords(directory: string, handlers: readonly HandlerConfig[]): Promise<void> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   for (const { name, path, kind, root, options, monitorPath, configPath } of handlers) {
-    const file = join(directory, `${name}.json`);
     const record = { version: 1, name, path, kind, root, options, monitorPath, configPath };
-    await writeFile(`${file}.new`, JSON.stringify(record), { mode: 0o600 });
-    await rename(`${file}.new`, file);
+    await writeWhole(join(directory, `${name}.json`), JSON.stringify(record), 0o600);
   }
 }
 
@@ -38,14 +38,9 @@ export async function readHandlerRecords(directory: string): Promise<readonly Ha
 /** The record in a text, or undefined. */
 export function parseHandlerRecord(text: string): HandlerConfig | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const { version, name, path, kind, root, options, monitorPath, configPath } = value as Partial<Record<keyof HandlerConfig | 'version', unknown>>;
+  const value = jsonObject(text);
+  if (value === undefined) return undefined;
+  const { version, name, path, kind, root, options, monitorPath, configPath }: Partial<Record<keyof HandlerConfig | 'version', unknown>> = value;
   if (version !== 1 || typeof name !== 'string' || !/^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/u.test(name)) return undefined;
   if (!isPath(path) || (kind !== 'oci' && kind !== 'vm')) return undefined;
   const words = Array.isArray(options) && options.every((word): word is string => typeof word === 'string') ? options : undefined;

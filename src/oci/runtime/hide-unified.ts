@@ -1,9 +1,10 @@
 /** On a mixed cgroup machine: a stand-in for crun that hides the v2 mount from it. See hiding-elf.ts. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import { hidingElf } from './hiding-elf.ts';
 
 /** Where crun looks for it (libcrun's cgroup mode). */
@@ -33,7 +34,6 @@ export async function writeStandIn(directory: string, name: string, program: str
   if (parent === undefined) return fail('outside', `${attempted}: it is not mounted`, { subject: program });
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, name);
-  await writeFile(`${path}.new`, hidingElf({ program, unified: UNIFIED, parent: parent.mountPoint }), { mode: 0o700 });
-  await rename(`${path}.new`, path);
+  await writeWhole(path, hidingElf({ program, unified: UNIFIED, parent: parent.mountPoint }), 0o700);
   return path;
 }

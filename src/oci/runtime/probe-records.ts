@@ -3,10 +3,11 @@
  * program need not run it three times before its first answer. What is kept counts for this boot and this very file.
  */
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { access, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { driverLimits } from '../../base/limits.ts';
 import { bootId } from '../../host/process-identity.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import type { Handler, ProbeResult } from './handlers.ts';
 
 /** Names the program as it is now; undefined when it can't be looked at. Taken before the probe: a change meanwhile shows. */
@@ -22,10 +23,8 @@ export async function programMark({ name, path, kind }: Handler): Promise<string
 /** Keeps what a probe of the program found, when it works: a failure is looked into anew each time. */
 export async function keepProbe(directory: string, { name }: Handler, mark: string, result: ProbeResult): Promise<void> {
   if (!result.ready) return;
-  const file = join(directory, `${name}.probe`);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  await writeFile(`${file}.new`, JSON.stringify({ version: 1, mark, result }), { mode: 0o600 });
-  await rename(`${file}.new`, file);
+  await writeWhole(join(directory, `${name}.probe`), JSON.stringify({ version: 1, mark, result }), 0o600);
 }
 
 /** What was found of the program that is there now; undefined when it has to be probed. Never rejects. */

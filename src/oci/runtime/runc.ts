@@ -3,6 +3,7 @@
  * options have the form --name=value or an absolute path behind them, so nothing can be read as another option (S65).
  */
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { jsonObject } from '../../base/json-object.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { printable } from '../../base/fault.ts';
 import { isScope } from '../../host/slices.ts';
@@ -100,13 +101,8 @@ export const EXEC_FIFO = 'exec.fifo';
 
 /** The state, or undefined when the text is not whole JSON of the known form or is about another id. */
 export function parseState(name: StateFileName, text: string, id: string): RuntimeState | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
+  const value = jsonObject(text);
+  if (value === undefined) return undefined;
   const member = (key: string): unknown => Object.getOwnPropertyDescriptor(value, key)?.value;
   const told = name === 'state.json' ? member('id') : id;
   const pid = member(name === 'state.json' ? 'init_process_pid' : 'pid');
@@ -129,16 +125,12 @@ export function lastError(logTail: string): string {
 }
 
 function messageOf(line: string): string {
-  try {
-    const value: unknown = JSON.parse(line);
-    if (typeof value !== 'object' || value === null) return '';
-    const entry = value as { level?: unknown; msg?: unknown };
-    const isError = entry.level === 'error' || entry.level === 'fatal' || entry.level === undefined;
-    return isError && typeof entry.msg === 'string' ? entry.msg : '';
-  } catch {
-    // the first line of a tail is cut; a runtime that writes plain text is quoted from its stderr
-    return '';
-  }
+  // the first line of a tail is cut; a runtime that writes plain text is quoted from its stderr
+  const entry = jsonObject(line);
+  if (entry === undefined) return '';
+  const { level, msg } = entry;
+  const isError = level === 'error' || level === 'fatal' || level === undefined;
+  return isError && typeof msg === 'string' ? msg : '';
 }
 
 /** True when the runtime says that it knows no such container. */

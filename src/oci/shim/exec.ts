@@ -1,5 +1,5 @@
 /** A process beside a container's own, in its shim: for ExecSync and for streams of a client alike. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ProcessIdentity } from '../../actors/ports/journal.ts';
@@ -9,7 +9,7 @@ import type { ContainerId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { monitorLimits, shimLimits } from '../../base/limits.ts';
 import { Task } from '../../gen/shim/task_pb.ts';
-import { codeOf } from '../../host/errno.ts';
+import { namesOf } from '../../host/names-of.ts';
 import { processIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { within } from '../monitor/wait.ts';
@@ -169,14 +169,5 @@ export async function endOrphanTaskExecs({ parts, shims }: ShimParts, id: Contai
   for (const execId of names) {
     if (shim !== undefined) await endExec(shim, { id, execId }, false);
     await rm(join(directory, execId), { recursive: true, force: true });
-  }
-}
-
-async function namesOf(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
   }
 }

@@ -1,11 +1,13 @@
 /** `<state>/sandboxes/<id>/shim.json`: how a later daemon finds a pod's shim again. Gone with the pod, and with a reboot. */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
+import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits, shimLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
+import { writeWhole } from '../../host/whole-file.ts';
 import type { ShimAddress } from './bootstrap.ts';
 
 export interface ShimRecord extends ShimAddress {
@@ -24,9 +26,7 @@ function recordPath(layout: Layout, id: SandboxId): string {
 
 /** Whole or not at all. */
 export async function writeShimRecord(layout: Layout, id: SandboxId, record: ShimRecord): Promise<void> {
-  const path = recordPath(layout, id);
-  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await writeWhole(recordPath(layout, id), JSON.stringify(record), 0o600);
 }
 
 export async function removeShimRecord(layout: Layout, id: SandboxId): Promise<void> {
@@ -46,14 +46,9 @@ export async function readShimRecord(layout: Layout, id: SandboxId): Promise<Shi
 /** The record in a text, or undefined. */
 export function parseShimRecord(text: string): ShimRecord | undefined {
   if (text.length > driverLimits.recordBytes) return undefined;
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const record = value as Partial<Record<keyof ShimRecord, unknown>>;
+  const value = jsonObject(text);
+  if (value === undefined) return undefined;
+  const record: Partial<Record<keyof ShimRecord, unknown>> = value;
   const { version, handler, path, api } = record;
   const shim = identityIn(record.shim);
   if (version !== 1 || typeof handler !== 'string' || shim === undefined || (api !== 2 && api !== 3)) return undefined;

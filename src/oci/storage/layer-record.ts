@@ -1,6 +1,7 @@
 /** A layer's own record, beside its files: that it is there means that the layer is whole. */
 import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
+import { jsonObject } from '../../base/json-object.ts';
 
 export interface LayerRecord {
   readonly version: 1;
@@ -23,14 +24,8 @@ export function encodeLayerRecord(record: LayerRecord): string {
 
 /** The record, or undefined when the text is not one: the layer then counts as not there (F27, F28). */
 export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (typeof value !== 'object' || value === null) return undefined;
-  const fields = value as Readonly<Record<string, unknown>>;
+  const fields = jsonObject(text);
+  if (fields === undefined) return undefined;
   const blobDigest = typeof fields['blobDigest'] === 'string' ? parseDigest(fields['blobDigest']) : undefined;
   const numbers = ['tarBytes', 'entries', 'usedBytes', 'inodes', 'xattrsDropped'].map((key) => fields[key]);
   const [tarBytes, entries, usedBytes, inodes, xattrsDropped] = numbers.filter(isCount);

@@ -9,7 +9,7 @@ import { selfSigned } from '../../support/registry/certificates.ts';
 import { digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { writeOciLayout } from '../../support/registry/oci-layout.ts';
-import { faultOf, insecure, rigOf } from '../../support/registry/rig.ts';
+import { faultOf, insecure, rigOf, trusting } from '../../support/registry/rig.ts';
 
 const missing = ['/usr/bin/docker-registry', '/usr/bin/skopeo', '/usr/bin/openssl'].filter((tool) => !existsSync(tool));
 if (missing.length > 0) console.warn(`skipped: ${missing.join(', ')} not installed`);
@@ -90,7 +90,7 @@ describe.skipIf(missing.length > 0)('RPC PullImage: from docker-registry', () =>
     ['docker', 'secure'],
   ] as const)('%s manifest, %s', async (tag, which) => {
     const { host } = which === 'plain' ? plain : secure;
-    const rig = rigOf(which === 'plain' ? insecure(host) : '', { authorities: () => tls.cert });
+    const rig = rigOf(which === 'plain' ? insecure(host) : '', trusting(tls.cert));
     const resolved = await rig.resolve(`${host}/team/app:${tag}`);
     expect(resolved.config).toMatchObject({ env: ['PATH=/bin'], labels: { a: 'b' }, os: 'linux' });
     expect(resolved.manifest.layers.length).toBe(2);

@@ -14,7 +14,7 @@ import type { ClientOptions } from '../../../src/oci/distribution/client.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
-import { everyNameIs, faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { everyNameIs, faultOf, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
 import { guard } from '../../support/registry/tokens.ts';
 
 const basic = (user: string): string => `Basic ${Buffer.from(`${user}:secret`).toString('base64')}`;
@@ -154,7 +154,7 @@ describe('proxies', () => {
     const { url, asked } = await proxy();
     const host = `r.example:${registry.port}`;
     // no lookup: only the proxy knows the name
-    const made = rig('', { authorities: () => tls.cert, proxy: { HTTPS_PROXY: url } });
+    const made = rig('', { ...trusting(tls.cert), proxy: { HTTPS_PROXY: url } });
     expect((await made.resolve(`${host}/team/a:v`)).config.os).toBe('linux');
     expect(new Set(asked)).toEqual(new Set([`CONNECT ${host}`]));
   });

@@ -6,7 +6,7 @@ import * as fake from '../../support/registry/fake-registry.ts';
 import { FakeRegistry, type TlsMaterial } from '../../support/registry/fake-registry.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
-import { everyNameIs, faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { everyNameIs, faultOf, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
 import { guard, tokenService } from '../../support/registry/tokens.ts';
 
 function hasOpenssl(): boolean {
@@ -44,13 +44,13 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
   }
 
   /** A client that trusts these certificates for every host. */
-  const trusting = (conf: string, ...trusted: readonly TlsMaterial[]): Rig =>
-    rigOf(conf, { lookup, authorities: () => trusted.map(({ cert }) => cert).join('') });
+  const trustingRig = (conf: string, ...trusted: readonly TlsMaterial[]): Rig =>
+    rigOf(conf, { lookup, ...trusting(...trusted.map(({ cert }) => cert)) });
 
   it('S81 a verified registry is pulled from', async () => {
     const registry = await start(good);
     const host = `r.example:${registry.port}`;
-    const rig = trusting('', good);
+    const rig = trustingRig('', good);
     expect((await rig.resolve(`${host}/a:v`)).config.os).toBe('linux');
     rig.client.close();
   });
@@ -64,7 +64,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     ];
     for (const [material, name, trusted, words] of cases) {
       const registry = await start(material);
-      const rig = trusting('', ...trusted);
+      const rig = trustingRig('', ...trusted);
       const fault = await faultOf(rig.resolve(`${name}:${registry.port}/a:v`, auth));
       expect(fault.message).toMatch(/^RegistryUnavailable: /u);
       expect(fault.message).toMatch(words);
@@ -83,7 +83,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     tls.DEFAULT_CIPHERS = 'DEFAULT@SECLEVEL=0';
     try {
       for (const conf of ['', insecure(`r.example:${registry.port}`)]) {
-        const rig = trusting(conf, good);
+        const rig = trustingRig(conf, good);
         expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toMatch(/^RegistryUnavailable: /u);
         expect(registry.seen).toEqual([]);
         rig.client.close();
@@ -98,7 +98,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED'];
     process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0';
     try {
-      const rig = trusting('');
+      const rig = trustingRig('');
       expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toContain('self-signed');
       expect(registry.seen).toEqual([]);
       rig.client.close();
@@ -111,7 +111,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
   it('S81 insecure means this host: not verified there, verified where it redirects to', async () => {
     const registry = await start(good);
     const elsewhere = await start(good);
-    const rig = trusting(insecure(`r.example:${registry.port}`));
+    const rig = trustingRig(insecure(`r.example:${registry.port}`));
     expect((await rig.resolve(`r.example:${registry.port}/a:v`)).config.os).toBe('linux');
     registry.on(/manifests/u, fake.redirect(`https://r.example:${elsewhere.port}/v2/a/manifests/v`));
     expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toContain('self-signed');
@@ -121,10 +121,10 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
 
   it('S81 plain http for insecure hosts only', async () => {
     const registry = await start();
-    const strict = trusting('');
+    const strict = trustingRig('');
     expect((await faultOf(strict.resolve(`r.example:${registry.port}/a:v`, auth))).message).toMatch(/^RegistryUnavailable: /u);
     expect(registry.seen).toEqual([]);
-    const lax = trusting(insecure(`r.example:${registry.port}`));
+    const lax = trustingRig(insecure(`r.example:${registry.port}`));
     expect((await lax.resolve(`r.example:${registry.port}/a:v`)).config.os).toBe('linux');
     strict.client.close();
     lax.client.close();
@@ -149,7 +149,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     guard(registry, `Bearer realm="${evil.url}/token",service="s"`, () => false);
     // even where the operator calls the realm's host insecure
     for (const conf of ['', insecure(evil.host)]) {
-      const rig = trusting(conf, good);
+      const rig = trustingRig(conf, good);
       const fault = await faultOf(rig.resolve(`r.example:${registry.port}/a:v`, auth));
       expect(fault).toMatchObject({ kind: 'denied' });
       expect(fault.message).toContain('speaks plain http');
@@ -162,7 +162,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     const registry = await start(good);
     const evil = await start();
     registry.on(/manifests/u, fake.redirect(`${evil.url}/v2/a/manifests/v`));
-    const rig = trusting(insecure(evil.host), good);
+    const rig = trustingRig(insecure(evil.host), good);
     expect((await faultOf(rig.resolve(`r.example:${registry.port}/a:v`))).message).toContain('from https to plain http');
     expect(evil.seen).toEqual([]);
     rig.client.close();
@@ -174,7 +174,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     const service = await start(local);
     tokenService(service);
     guard(registry, `Bearer realm="https://localhost:${service.port}/token",service="s"`, (value) => value === 'Bearer token-1');
-    const rig = trusting('', local);
+    const rig = trustingRig('', local);
     expect((await rig.resolve(`${registry.host}/a:v`, auth)).config.os).toBe('linux');
     expect(service.authorizations).toEqual([`Basic ${Buffer.from('user:correct horse').toString('base64')}`]);
     expect(new Set(registry.authorizations)).toEqual(new Set(['Bearer token-1']));
@@ -186,7 +186,7 @@ describe.skipIf(!hasOpenssl())('TLS', () => {
     const service = await start(good);
     tokenService(service);
     guard(registry, `Bearer realm="https://auth.example:${service.port}/token",service="s"`, () => false);
-    const rig = trusting('', good);
+    const rig = trustingRig('', good);
     const fault = await faultOf(rig.resolve(`r.example:${registry.port}/a:v`, auth));
     expect(fault.message).toContain('auth.example: 127.0.0.1 is an address of this machine');
     expect(service.seen).toEqual([]);

@@ -1,5 +1,6 @@
 /** A client over scripted registries, with what a test wants to know of a pull. */
 import type { lookup as dnsLookup } from 'node:dns';
+import { createSecureContext } from 'node:tls';
 import { FaultError, type Fault } from '../../../src/base/fault.ts';
 import type { RegistryAuth } from '../../../src/actors/ports/images.ts';
 import { RegistryClient, type ClientOptions, type Resolved } from '../../../src/oci/distribution/client.ts';
@@ -18,6 +19,12 @@ export const noAuth: RegistryAuth = {
   registryToken: '',
   serverAddress: '',
 };
+
+/** TLS with every host trusts these certificates (PEM); without any, what Node trusts. */
+export function trusting(...certificates: readonly string[]): Pick<ClientOptions, 'certificates'> {
+  const context = createSecureContext({ ca: certificates.join('') });
+  return { certificates: async () => context };
+}
 
 export interface Rig {
   readonly clock: TestClock;

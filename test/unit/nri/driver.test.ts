@@ -15,7 +15,7 @@ import { silentLog } from '../../../src/base/log.ts';
 import { ContainerState, ContainerUpdateSchema, Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NriDriver } from '../../../src/nri/driver.ts';
-import { NO_CHANGE } from '../../../src/nri/limits.ts';
+import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';
 import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
@@ -271,7 +271,7 @@ describe('UpdateContainer', () => {
     const { driver, joins, fx, changed, visible } = await stage();
     visible.containers.push(main);
     await joins('10', 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares(CONTAINER_ID, 5n), shares(OTHER, 6n)] })));
-    const wanted = await driver.updateContainer(CONTAINER_ID, { ...NO_CHANGE, cpuQuota: 9n }, fx());
+    const wanted = await driver.updateContainer(CONTAINER_ID, { ...NO_LIMITS, cpuQuota: 9n }, fx());
     expect(wanted).toMatchObject({ cpuQuota: 9n, cpuShares: 5n });
     expect(changed).toEqual(['other 6']);
   });
@@ -280,14 +280,14 @@ describe('UpdateContainer', () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
     await joins('10', 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares('e'.repeat(64), 6n)] })));
-    await expect(driver.updateContainer(CONTAINER_ID, NO_CHANGE, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringMatching(/^update container e+ as an nri plugin wants it: .*no such container$/) } });
+    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringMatching(/^update container e+ as an nri plugin wants it: .*no such container$/) } });
   });
 
   test('two plugins that want the same limit: no name is taken, so it is not told as one', async () => {
     const { driver, joins, fx, visible } = await stage();
     visible.containers.push(main);
     for (const index of ['10', '11']) await joins(index, 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares(OTHER, 6n)] })));
-    await expect(driver.updateContainer(CONTAINER_ID, NO_CHANGE, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('both set') } });
+    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('both set') } });
   });
 
   test('asked for by a plugin itself: what fails is told', async () => {

@@ -1,0 +1,10 @@
+/** The object in a JSON text; undefined when the text is no JSON or its top is none. For texts of our own and of programs we run. */
+export function jsonObject(text: string): Readonly<Record<string, unknown>> | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  return typeof value === 'object' && value !== null ? (value as Readonly<Record<string, unknown>>) : undefined;
+}
