@@ -398,6 +398,11 @@ export const driverLimits = {
   cgroupRemoveMs: 10_000,
   /** ms between two scans of the exits directory while its watch is lost (F41). */
   rescanMs: 1000,
+  /** ms that a stop signal waits for a started init to become the container's program: under 1 usual, more on a loaded node. */
+  execveMs: 2000,
+  /** ms between two looks whether it has: the first, then doubled up to the last. */
+  execveLookFirstMs: 1,
+  execveLookLastMs: 20,
   /** Rounds of moving what an exec left in its cgroup to the container's: each moves all that are listed. */
   leafRounds: 5,
   /** Containers that are looked at together when the world is observed: each waits for some ten small reads. */

@@ -20,7 +20,12 @@ export interface ProcessStat extends ProcessIdentity {
   readonly parentPid: number;
   readonly processGroup: number;
   readonly session: number;
+  /** The kernel's PF_* bits of the main thread. */
+  readonly flags: number;
 }
+
+/** PF_FORKNOEXEC of include/linux/sched.h: set by fork, cleared by execve, and told to user space since ever. */
+const FORKED_ONLY = 0x40;
 
 /** The fields of /proc/PID/stat that we use, or undefined when the text is not of that form (proc_pid_stat(5)). */
 export function parseStat(text: string): ProcessStat | undefined {
@@ -29,13 +34,13 @@ export function parseStat(text: string): ProcessStat | undefined {
   const close = text.lastIndexOf(')');
   if (open < 0 || close < open) return undefined;
   const fields = text.slice(close + 2).trim().split(' ');
-  const numbers = [text.slice(0, open).trim(), fields[1], fields[2], fields[3], fields[19]].map(Number);
-  const [pid, parentPid, processGroup, session, startTicks] = numbers;
+  const numbers = [text.slice(0, open).trim(), fields[1], fields[2], fields[3], fields[6], fields[19]].map(Number);
+  const [pid, parentPid, processGroup, session, flags, startTicks] = numbers;
   const state = fields[0];
   if (!numbers.every(Number.isSafeInteger)) return undefined;
   if (pid === undefined || parentPid === undefined || processGroup === undefined) return undefined;
-  if (session === undefined || startTicks === undefined || state === undefined) return undefined;
-  return { pid, startTicks, state, parentPid, processGroup, session };
+  if (session === undefined || flags === undefined || startTicks === undefined || state === undefined) return undefined;
+  return { pid, startTicks, state, parentPid, processGroup, session, flags };
 }
 
 /** What /proc says of `pid` now; undefined when there is no such process. A zombie is one. */
@@ -59,6 +64,12 @@ export function processIdentity(pid: number): ProcessIdentity | undefined {
 export function processExists(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
   return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && stat.state !== 'X';
+}
+
+/** True while that very process runs what it was forked as: it has not executed a program of its own yet. */
+export function isForkedOnly(identity: ProcessIdentity): boolean {
+  const stat = processStat(identity.pid);
+  return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && (stat.flags & FORKED_ONLY) !== 0;
 }
 
 /** A pidfd of that very process, which the caller closes; undefined when it is gone. Zombies have one. */

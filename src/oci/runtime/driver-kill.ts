@@ -1,10 +1,11 @@
 /** Signals: to init by its pidfd, to all of a container by its cgroup, to monitors and runtime calls by their trees. */
+import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { killProcess, processExists } from '../../host/process-identity.ts';
+import { isForkedOnly, killProcess, processExists } from '../../host/process-identity.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { processesFor } from '../monitor/monitor-process.ts';
@@ -18,14 +19,26 @@ import { signalNumber } from './spec/signals.ts';
 
 const SIGKILL = 9;
 
-/** One signal to init; nothing happens when it is gone. No process is started for it. */
-export function kill(input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity }): void {
+/**
+ * One signal to init; nothing happens when it is gone. No process is started for it.
+ * `start` of an OCI runtime returns when init is let go, not when it has become the container's program: until its
+ * execve init is the runtime. A stop signal that comes in between ends runc's init with the exit code 2 (Go's runtime,
+ * as PID 1 whose default action the kernel ignores) and is lost on crun's. So it waits for the execve, bounded: a
+ * process that was restored from a checkpoint has made none.
+ */
+export async function kill(parts: DriverParts, input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity }, fx: EffectContext): Promise<void> {
+  const attempted = `signal container ${input.id}`;
   const number = signalNumber(input.signal);
   if (number === undefined) {
-    fail('invalidRequest', `signal container ${input.id}: there is no signal ${JSON.stringify(input.signal)}`, { subject: input.id });
+    fail('invalidRequest', `${attempted}: there is no signal ${JSON.stringify(input.signal)}`, { subject: input.id });
   }
   const init = toHostIdentity(input.init);
-  if (init !== undefined) killProcess(init, number);
+  if (init === undefined) return;
+  if (number !== SIGKILL) {
+    const bound = { clock: parts.clock, timeoutMs: driverLimits.execveMs, signal: fx.signal, firstMs: driverLimits.execveLookFirstMs, lastMs: driverLimits.execveLookLastMs, attempted };
+    await poll(bound, () => (isForkedOnly(init) ? undefined : true));
+  }
+  killProcess(init, number);
 }
 
 /** SIGKILL to init and to everything in the container's cgroup. */

@@ -79,7 +79,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     create: (input, fx) => moves.during((ready) => create(parts, input, fx, ready)),
     start: (input, fx) => start(parts, input, fx),
     update: (input, fx) => update(parts, input, fx),
-    kill: async (input) => kill(input),
+    kill: (input, fx) => kill(parts, input, fx),
     killAll: (input) => killAll(parts, input),
     delete: (input, fx) => deleteState(parts, input, fx),
     destroy: (input, fx) => {

@@ -56,6 +56,18 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect((await world.exitOf(container.id)).exitCode).toBe(9);
   });
 
+  it('F37 a stop signal that overtakes the start reaches the container’s program, not the runtime’s init', async () => {
+    // busybox's shell as PID 1 is deaf to TERM until its trap is set, so it runs on; runc's init would end with 2
+    const container = world.container(['sh', '-c', 'trap "exit 7" TERM; while :; do sleep 0.01; done']);
+    const init = await world.create(container);
+    world.driver.watch({ ...container.bundle, init });
+    const signalled = world.driver.kill({ ...container.bundle, init, signal: 'SIGTERM' }, fx);
+    await world.driver.start(container.bundle, fx);
+    await signalled;
+    await world.driver.kill({ ...container.bundle, init, signal: 'SIGKILL' }, fx);
+    expect([7, 137]).toContain((await world.exitOf(container.id)).exitCode);
+  });
+
   it('F43 never signals another process that has the pid by now', async () => {
     const container = await world.run(['sleep', '1000']);
     const other = { ...container.init, startTicks: container.init.startTicks - 1n };

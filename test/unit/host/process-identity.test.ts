@@ -5,7 +5,7 @@ import { decodeStatus } from '../../../src/host/process-reaper.ts';
 const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
 
 test('the stat line is read past spaces and parentheses in the command', () => {
-  const wanted = { pid: 77, startTicks: 987654, state: 'S', parentPid: 10, processGroup: 42, session: 42 };
+  const wanted = { pid: 77, startTicks: 987654, state: 'S', parentPid: 10, processGroup: 42, session: 42, flags: 4194560 };
   expect(parseStat(`77 (sh) ${tail}\n`)).toEqual(wanted);
   expect(parseStat(`77 (a) b (c) R 1) ${tail}\n`)).toEqual(wanted);
 });
