@@ -65,6 +65,10 @@ const unpacked = {
   busybox: { packages: ['busybox'], withLibraries: true },
   nginx: { packages: ['nginx'], withLibraries: true },
   'docker-registry': { packages: ['docker-registry'], withLibraries: false },
+  // what the storage drivers are tested with
+  'fuse-overlayfs': { packages: ['fuse-overlayfs'], withLibraries: true },
+  'btrfs-progs': { packages: ['btrfs-progs'], withLibraries: true },
+  'erofs-utils': { packages: ['erofs-utils'], withLibraries: true },
   // makes the guest of test:vm; its QEMU and its kernel come the same way
   mmdebstrap: { packages: ['mmdebstrap'], withLibraries: false },
 };
