@@ -1,7 +1,7 @@
 // `sudo npm run bench [-- --rounds N] [--groups N] [--pods N] [--runtime PATH|debian]`: pod start and end against their floor,
 // interleaved in the same run, then memory, exec and lists; then many pods and containers, which is all that `--scale` runs.
 // Writes its tables into docs/figures.md.
-// `streams` instead of all that: how many bytes a second come through exec and port-forward.
+// `streams` instead of all that: how many bytes a second come through exec and port-forward. `images` (or `--images`): cold pulls.
 // `--only pod,pod10,host,host10,exec,cpu` prints some of the rows and writes nothing; `--waterfall` with it shows where each
 // call's time goes inside the daemon, by its own traces (which cost about a millisecond a call).
 import { spawn } from 'node:child_process';
@@ -14,10 +14,13 @@ if (process.getuid?.() !== 0) {
   process.exitCode = 1;
 } else if (process.env['UV_THREADPOOL_SIZE'] === POOL_SIZE) {
   const args = process.argv.slice(2);
-  const isStreams = args[0] === 'streams';
-  if (isStreams) await (await import('./streams.ts')).streamsBench(args.slice(1));
-  if (!isStreams && !args.includes('--scale')) await (await import('./bench.ts')).bench(args);
-  if (!isStreams && !args.includes('--only')) await (await import('./scale.ts')).scaleBench();
+  const [first, ...rest] = args;
+  if (first === 'streams') await (await import('./streams.ts')).streamsBench(rest);
+  else if (first === 'images' || first === '--images') await (await import('./images.ts')).imagesBench(rest);
+  else {
+    if (!args.includes('--scale')) await (await import('./bench.ts')).bench(args);
+    if (!args.includes('--only')) await (await import('./scale.ts')).scaleBench();
+  }
 } else {
   const again = spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE } });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => again.kill(signal));

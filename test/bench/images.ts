@@ -1,0 +1,132 @@
+// `sudo npm run bench -- images [--rounds N] [--only 9,1,zstd,ten]`: cold pulls from Debian's docker-registry on loopback, in
+// turn with `skopeo copy` of the same image into an overlay containers/storage. The page cache is dropped before each and
+// a final sync of the file system counts on both sides. With `--only` nothing is written down.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, request, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { cpus, loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeFigures } from '../../scripts/support/figures.ts';
+import { pushImage, startRegistry } from '../support/docker-registry/start.ts';
+import { runOrThrow } from '../support/run.ts';
+import { type Compression, makeContent } from './images-content.ts';
+import { type ImageRow, imagesText, type TenRow } from './images-report.ts';
+import { type Cost, DaemonSide, dropCaches, skopeoPull } from './images-sides.ts';
+
+/** MB of each layer; together 110, as the image that the peers were measured with. */
+const NINE = [30, 25, 20, 12, 8, 6, 4, 3, 2];
+const IMAGES: Readonly<Record<string, { readonly sizes: readonly number[]; readonly compression: Compression; readonly title: string }>> = {
+  '9': { sizes: NINE, compression: 'gzip', title: '9 gzip layers' },
+  '1': { sizes: [100], compression: 'gzip', title: '1 gzip layer' },
+  zstd: { sizes: NINE, compression: 'zstd', title: '9 zstd layers' },
+};
+const TEN = 10;
+
+/** Runs and prints it. */
+export async function imagesBench(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({ args: [...args], options: { rounds: { type: 'string', default: '5' }, only: { type: 'string', default: '' } } });
+  const wanted = values.only === '' ? [...Object.keys(IMAGES), 'ten'] : values.only.split(',');
+  const rounds = Number(values.rounds);
+  const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-images-'));
+  const registry = await startRegistry({ root: directory });
+  const counting = await countingProxy(registry.address);
+  const daemon = await DaemonSide.start([registry.address, counting.address]);
+  let closing: Promise<void> | undefined;
+  const close = async (): Promise<void> => {
+    await daemon.close();
+    counting.server.close();
+    await registry.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void (closing ??= close()).finally(() => process.exit(130)));
+  try {
+    const rows: ImageRow[] = [];
+    for (const name of wanted.filter((one) => one !== 'ten')) rows.push(await measureImage(registry.address, daemon, name, rounds));
+    const ten = wanted.includes('ten') ? await measureTen(registry.address, daemon, counting, rounds) : undefined;
+    const text = imagesText({ rows, ten, isCold: await dropCaches(), versions: await versions() });
+    console.log(`\n${text}`);
+    if (values.only === '') writeFigures('bench images', 'Bench: images', text);
+  } finally {
+    await (closing ??= close());
+  }
+}
+
+/** In turn; who goes first changes each round. */
+async function measureImage(registry: string, daemon: DaemonSide, name: string, rounds: number): Promise<ImageRow> {
+  const { title, reference, what } = await push(registry, name);
+  const ours: (Cost & { readonly rssMiB: number })[] = [];
+  const theirs: Cost[] = [];
+  const turns = [
+    async () => void ours.push(await daemon.pull(reference)),
+    async () => void theirs.push(await skopeoPull(reference)),
+  ];
+  for (let round = 0; round < rounds; round += 1) {
+    for (const turn of round % 2 === 0 ? turns : turns.toReversed()) {
+      await daemon.rest();
+      await dropCaches();
+      await turn();
+    }
+    console.log(`${title}, round ${round + 1}: ${shown(ours.at(-1))}; skopeo ${shown(theirs.at(-1))}`);
+  }
+  return { title, what, ours, theirs };
+}
+
+const shown = (cost: Cost | undefined): string => (cost === undefined ? '' : `${cost.seconds.toFixed(2)} s, CPU ${((cost.cpu.user + cost.cpu.system) / 1000).toFixed(2)} s`);
+
+async function measureTen(registry: string, daemon: DaemonSide, counting: Counting, rounds: number): Promise<TenRow> {
+  const { reference } = await push(registry, '9');
+  const name = reference.replace(registry, counting.address);
+  const row: TenRow = { one: [], ten: [], requestsOfOne: [], requestsOfTen: [] };
+  for (let round = 0; round < rounds; round += 1) {
+    for (const count of [1, TEN]) {
+      await daemon.rest();
+      await dropCaches();
+      const before = counting.requests();
+      const { seconds } = await daemon.pull(name, count);
+      (count === 1 ? row.one : row.ten).push(seconds);
+      (count === 1 ? row.requestsOfOne : row.requestsOfTen).push(counting.requests() - before);
+    }
+    console.log(`one pull and ten at once, round ${round + 1}: ${row.one.at(-1)?.toFixed(2)} s, ${row.ten.at(-1)?.toFixed(2)} s`);
+  }
+  return row;
+}
+
+async function push(registry: string, name: string): Promise<{ readonly title: string; readonly reference: string; readonly what: string }> {
+  const plan = IMAGES[name];
+  if (plan === undefined) throw new Error(`--only ${name}: some of ${Object.keys(IMAGES).join(', ')}, ten are wanted`);
+  const { image, files, tarBytes, blobBytes } = await makeContent(plan.sizes, plan.compression);
+  await pushImage(registry, `bench/image-${name}:1`, image);
+  const megabytes = (bytes: number): string => (bytes / 1e6).toFixed(0);
+  const what = `${megabytes(blobBytes)} MB, unpacked ${megabytes(tarBytes)} MB in ${files} files and links`;
+  console.log(`${plan.title}: ${what}`);
+  return { title: plan.title, reference: `${registry}/bench/image-${name}:1`, what };
+}
+
+interface Counting {
+  readonly address: string;
+  readonly server: Server;
+  readonly requests: () => number;
+}
+
+/** Counts the requests on their way to the registry. */
+async function countingProxy(target: string): Promise<Counting> {
+  let requests = 0;
+  const server = createServer((incoming, outgoing) => {
+    requests += 1;
+    const { method, headers, url } = incoming;
+    const onward = request(`http://${target}${url}`, { method, headers }, (answer) => {
+      outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(outgoing);
+    });
+    onward.on('error', () => outgoing.destroy());
+    incoming.pipe(onward);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, server, requests: () => requests };
+}
+
+async function versions(): Promise<string> {
+  const skopeo = (await runOrThrow(['skopeo', '--version'])).trim();
+  return `${skopeo}, Node ${process.versions.node}, ${cpus().length} CPUs, load average ${(loadavg()[0] ?? 0).toFixed(1)} at the end (2 is what this bench itself makes)`;
+}
