@@ -102,6 +102,8 @@ function begin(
 ): ContainerId {
   const image = stage.ledger.images.get(spec.imageId);
   if (image === undefined) fail('notFound', `${attempted}: image ${spec.imageId} is not here`, { subject: spec.imageId });
+  const isArtifact = image.layers.some(({ file }) => file !== undefined);
+  if (isArtifact) fail('invalidRequest', `${attempted}: ${imageRef(image)} is an artifact, whose files can be mounted and not be run`, { subject: spec.imageId });
   if (stage.directory.containers().length >= actorLimits.actorsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.actorsMax} containers exist`);
   }

@@ -63,6 +63,8 @@ export const imageLimits = {
   jsonNumberChars: 64,
   /** Layers of one image: overlayfs stacks at most 500 lower directories (OVL_MAX_STACK). */
   layers: 500,
+  /** Signatures of one manifest of Docker's schema 1: tools write one. */
+  signatures: 16,
   /** Entries of one index: the largest on public registries have some 30. */
   indexEntries: 1024,
   /** Index inside index: public images have one level; a chain of them costs one request each. */

@@ -269,6 +269,8 @@ export interface Layer {
   readonly mediaType: string;
   /** Of the blob, bytes. */
   readonly sizeBytes: number;
+  /** Of an artifact: the blob is one file with this plain relative path. Left out for an archive. */
+  readonly file?: string;
 }
 
 /** An image that is here. */

@@ -3,20 +3,20 @@
  * layers are fetched; every byte is compared with the digest that led to it, and every decision follows the digest of
  * the bytes received, never a header (F61). HEAD is not used, so nothing can change between HEAD and GET.
  */
-import { createHash } from 'node:crypto';
 import { fail, FaultError, type Fault } from '../../base/fault.ts';
-import { parseDigest, parseImageId, type Digest, type ImageId } from '../../base/ids.ts';
+import type { Digest } from '../../base/ids.ts';
 import { distributionLimits, imageLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RegistryAuth } from '../../actors/ports/images.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
-import { checkLayerCount, parseImageConfig, type ParsedImageConfig } from '../image/image-config.ts';
-import { acceptedManifestTypes, parseManifest, type Descriptor, type ImageManifest } from '../image/manifest.ts';
+import { acceptedManifestTypes, parseManifest, type Descriptor, type Manifest } from '../image/manifest.ts';
 import { choosePlatform, formatPlatform, type Platform } from '../image/platform.ts';
 import { formatReference, type ImageReference } from '../image/reference.ts';
+import { signedPayload } from '../image/schema1.ts';
 import { belongTo, ownedCredentials, type Credentials } from './auth.ts';
 import { fetchBlob, lastOf, type BlobOptions } from './blob.ts';
 import { candidates, endpointsOf, insecureHosts, type Endpoint } from './endpoints.ts';
+import { imageForm, sha256, type ImageForm } from './image-form.ts';
 import type { RegistriesConf } from './registries-conf.ts';
 import { faultOfStatus, unavailable } from './registry-fault.ts';
 import { Session } from './session.ts';
@@ -43,7 +43,7 @@ export interface ResolveInput {
   readonly platform: Platform;
 }
 
-export interface Resolved {
+export interface Resolved extends ImageForm {
   readonly handle: PullHandle;
   /** Which of the possible references was found. */
   readonly reference: ImageReference;
@@ -51,11 +51,6 @@ export interface Resolved {
   readonly manifestDigest: Digest;
   /** Of the manifest for the platform; equal to the above where there was no index. */
   readonly platformManifestDigest: Digest;
-  readonly manifest: ImageManifest;
-  readonly configBytes: Uint8Array;
-  readonly config: ParsedImageConfig;
-  /** The digest of the config. */
-  readonly imageId: ImageId;
 }
 
 export type FetchOptions = Omit<BlobOptions, 'attempted'>;
@@ -170,36 +165,21 @@ export class RegistryClient {
     const { reference } = handle;
     const pull = `pull ${formatReference(reference)}`;
     const chosen = await new ManifestWalk(session, pull, platform, signal).from(reference);
-    const attempted = `${pull}: config ${chosen.manifest.config.digest}`;
-    const configBytes = await this.#smallBlob(session, chosen.manifest.config, attempted, signal);
-    const config = parseImageConfig(configBytes, attempted);
-    checkLayerCount(config, chosen.manifest.layers.length, attempted);
-    checkPlatform(config, chosen.viaIndex ? platform : undefined, attempted);
-    const imageId = parseImageId(chosen.manifest.config.digest);
-    return {
-      handle: handle.startingAt(session),
-      reference,
-      manifestDigest: chosen.topDigest,
-      platformManifestDigest: chosen.digest,
+    const form = await imageForm({
+      session, pull, signal,
+      digest: chosen.digest,
       manifest: chosen.manifest,
-      configBytes,
-      config,
-      imageId: imageId ?? fail('bug', `${attempted}: its digest is no image id`),
-    };
-  }
-
-  async #smallBlob(session: Session, descriptor: Descriptor, attempted: string, signal: AbortSignal): Promise<Uint8Array> {
-    const parts: Uint8Array[] = [];
-    const sink = { write: (piece: Uint8Array): void => void parts.push(piece) };
-    await fetchBlob([session], { descriptor, sink, signal, attempted }, this.#options.clock);
-    return new Uint8Array(Buffer.concat(parts));
+      promised: chosen.viaIndex ? platform : undefined,
+      clock: this.#options.clock,
+    });
+    return { ...form, handle: handle.startingAt(session), reference, manifestDigest: chosen.topDigest, platformManifestDigest: chosen.digest };
   }
 }
 
 interface Chosen {
   readonly topDigest: Digest;
   readonly digest: Digest;
-  readonly manifest: ImageManifest;
+  readonly manifest: Manifest;
   readonly viaIndex: boolean;
 }
 
@@ -222,7 +202,7 @@ class ManifestWalk {
     let current = top;
     for (let depth = 0; depth <= imageLimits.indexDepth; depth += 1) {
       const { document, digest } = current;
-      if (document.kind === 'manifest') {
+      if (document.kind !== 'index') {
         return { topDigest: top.digest, digest, manifest: document, viaIndex: depth > 0 };
       }
       const entry = choosePlatform(document.entries, this.#platform);
@@ -244,8 +224,9 @@ class ManifestWalk {
     const session = this.#session;
     const host = session.endpoint.host;
     const attempted = `${this.#pull}: manifest ${tagOrDigest}`;
-    const { bytes, headers } = await this.#document(tagOrDigest, attempted);
-    const digest = digestOf(bytes);
+    const { bytes: sent, headers } = await this.#document(tagOrDigest, attempted);
+    const bytes = signedPayload(sent, attempted);
+    const digest = sha256(bytes);
     if (wanted !== undefined && digest !== wanted) {
       fail('outside', `${attempted}: ${host} sent a document with the digest ${digest}`);
     }
@@ -277,21 +258,4 @@ class ManifestWalk {
       throw error;
     }
   }
-}
-
-function digestOf(bytes: Uint8Array): Digest {
-  const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
-  return digest ?? fail('bug', 'a sha256 that is no digest');
-}
-
-/**
- * Behind an index the config must be for the machine that the index promised; an image asked for by itself must at least
- * be Linux. The variant is not compared: builders often leave it out of the config.
- */
-function checkPlatform(config: ParsedImageConfig, promised: Platform | undefined, attempted: string): void {
-  if (promised !== undefined && (config.os !== promised.os || config.architecture !== promised.architecture)) {
-    const offered = { os: config.os, architecture: config.architecture, variant: '' };
-    fail('outside', `${attempted}: it is for ${formatPlatform(offered)}, the index says ${formatPlatform(promised)}`);
-  }
-  if (config.os !== 'linux') fail('unsupported', `${attempted}: it is for ${config.os || 'an unstated system'}, not linux`);
 }

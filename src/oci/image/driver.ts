@@ -45,7 +45,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
         const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
         try {
           await store.ensure(
-            { diffId: layer.diffId, blobDigest: layer.digest },
+            { diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
             { signal, onBytes: fx.onBytes },
             (sink, downloadSignal) => client.fetchBlob(handle, { descriptor, sink: counted(sink, options.onDownloaded), signal: downloadSignal }),
           );
@@ -75,10 +75,11 @@ function named(error: unknown, reference: string, layer: Layer): FaultError {
 
 /** What the rest of troupe knows of an image; throws when layers and diff-ids do not pair up. */
 function imageOf(resolved: Resolved): ResolvedImage {
-  const { reference, manifest, config } = resolved;
+  const { reference, manifest, config, files } = resolved;
   const layers = manifest.layers.map((descriptor, at): Layer => {
     const diffId = config.diffIds[at] ?? fail('outside', `pull ${formatReference(reference)}: layer ${descriptor.digest} has no diff-id`);
-    return { digest: descriptor.digest, diffId, mediaType: descriptor.mediaType, sizeBytes: descriptor.size };
+    const file = files?.[at];
+    return { digest: descriptor.digest, diffId, mediaType: descriptor.mediaType, sizeBytes: descriptor.size, ...(file === undefined ? {} : { file }) };
   });
   // a name with a digest is a name of that content and never gives the tag beside it a new meaning
   const repoTag = reference.digest === undefined ? formatReference(reference) : '';

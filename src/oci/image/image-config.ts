@@ -72,6 +72,16 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ParsedImageCo
   });
 }
 
+/** The config of a thing that has none, whose layers have these ids: an artifact's. Nothing can be run of it. */
+export function emptyImageConfig(diffIds: readonly Digest[]): ParsedImageConfig {
+  return Object.freeze({
+    os: '', architecture: '', variant: '', created: '', user: '', workingDir: '', stopSignal: '',
+    env: [], entrypoint: [], cmd: [], volumes: [], exposedPorts: [],
+    labels: Object.freeze(Object.create(null) as Record<string, string>),
+    diffIds: Object.freeze(diffIds),
+  });
+}
+
 function readUser(run: Fields): string {
   const text = run.text('User', '', 256);
   if (parseImageUser(text) === undefined) run.refuse('User', `is ${JSON.stringify(text)}, not a user and group`);

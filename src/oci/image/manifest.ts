@@ -1,5 +1,5 @@
 /**
- * Manifests and indexes, Docker schema 2 and OCI (image spec: manifest.md, image-index.md, descriptor.md). One document
+ * Manifests and indexes, Docker and OCI (image spec: manifest.md, image-index.md, descriptor.md). One document
  * has one meaning or is refused (S17): the media type in the document, the one that the registry stated and the fields
  * present must agree.
  */
@@ -7,8 +7,10 @@ import { fail } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
 import { imageLimits } from '../../base/limits.ts';
 import type { StringMap } from '../../actors/ports/specs.ts';
+import { pathOfBlob } from './artifact.ts';
 import { parseDocument, type Fields } from './fields.ts';
 import type { Platform } from './platform.ts';
+import { isSchema1Type, readSchema1, schema1Types, type Schema1Manifest } from './schema1.ts';
 
 export const mediaTypes = {
   dockerManifest: 'application/vnd.docker.distribution.manifest.v2+json',
@@ -25,6 +27,8 @@ export const acceptedManifestTypes: readonly string[] = [
   mediaTypes.dockerList,
   mediaTypes.ociManifest,
   mediaTypes.dockerManifest,
+  schema1Types.signed,
+  schema1Types.plain,
 ];
 
 export type Compression = 'none' | 'gzip' | 'zstd';
@@ -55,6 +59,23 @@ export interface ImageManifest {
   readonly annotations: StringMap;
 }
 
+/** A manifest whose config is no image's: each blob is a file. */
+export interface ArtifactManifest {
+  readonly kind: 'artifact';
+  readonly mediaType: string;
+  readonly config: Descriptor;
+  /** At least one; no path twice. */
+  readonly files: readonly ArtifactFile[];
+  readonly annotations: StringMap;
+}
+
+export interface ArtifactFile extends Descriptor {
+  /** Plain and relative. */
+  readonly path: string;
+}
+
+export type Manifest = ImageManifest | ArtifactManifest | Schema1Manifest;
+
 export interface ImageIndex {
   readonly kind: 'index';
   readonly mediaType: string;
@@ -78,15 +99,10 @@ const LAYERS: ReadonlyMap<string, Compression> = new Map([
   ['application/vnd.oci.image.layer.v1.tar+zstd', 'zstd'],
 ]);
 
-const SCHEMA_1 = new Set([
-  'application/vnd.docker.distribution.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.v1+prettyjws',
-]);
-
 /** Content types of servers that don't know what they serve (a plain web server, an object store). */
 const SAYS_NOTHING = new Set(['', 'application/json', 'application/octet-stream', 'text/plain']);
 
-const KNOWN_KEYS = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'fsLayers', 'artifactType'];
+const KNOWN_KEYS = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'fsLayers', 'history', 'signatures', 'artifactType'];
 const DESCRIPTOR_KEYS = ['mediaType', 'digest', 'size', 'platform', 'urls', 'annotations'];
 
 /** How a layer of this media type is compressed, or undefined for a type that is not unpacked. */
@@ -95,21 +111,27 @@ export function compressionOf(mediaType: string): Compression | undefined {
 }
 
 /**
+ * @param bytes of a signed document its payload (`signedPayload`)
  * @param what first words of every message, such as `manifest docker.io/library/busybox:latest`
  * @param contentType as the registry stated it, or the media type of the descriptor that led here; '' when unknown
  * @throws FaultError `outside` for a malformed or ambiguous document, `unsupported` for one of a kind not handled
  */
-export function parseManifest(bytes: Uint8Array, contentType: string, what: string): ImageManifest | ImageIndex {
+export function parseManifest(bytes: Uint8Array, contentType: string, what: string): Manifest | ImageIndex {
   const fields = parseDocument(bytes, what);
   fields.refuseLookalikes(KNOWN_KEYS);
   const stated = (contentType.split(';', 1)[0] ?? '').trim().toLowerCase();
   const version = fields.size('schemaVersion', Number.MAX_SAFE_INTEGER);
-  if (version === 1 || SCHEMA_1.has(stated)) {
-    fail('unsupported', `${what}: Docker manifest schema 1 is not supported; push the image again with a newer tool`);
-  }
+  if (version === 1) return parseSchema1(fields, stated, what);
   if (version !== 2) fields.refuse('schemaVersion', `is ${version}, not 2`);
   const mediaType = agreedMediaType(fields, stated);
   return KIND_OF.get(mediaType) === 'index' ? readIndex(fields, mediaType) : readManifest(fields, mediaType, what);
+}
+
+function parseSchema1(fields: Fields, stated: string, what: string): Schema1Manifest {
+  const own = fields.text('mediaType', '');
+  if (own !== '' && !isSchema1Type(own)) fields.refuse('mediaType', `is ${own} in a manifest of schema 1`);
+  if (!isSchema1Type(stated) && !SAYS_NOTHING.has(stated)) fields.refuse('content type', `is ${stated} for a manifest of schema 1`);
+  return readSchema1(fields, what);
 }
 
 function agreedMediaType(fields: Fields, stated: string): string {
@@ -119,7 +141,7 @@ function agreedMediaType(fields: Fields, stated: string): string {
     if (own !== '' && own !== stated) fields.refuse('mediaType', `is ${own}, but the registry says ${stated}`);
     return stated;
   }
-  if (!SAYS_NOTHING.has(stated)) fields.refuse('content type', `is ${stated}, neither a manifest nor an index`);
+  if (!SAYS_NOTHING.has(stated)) fields.refuse('content type', `is ${stated}, not that of a manifest or an index of version 2`);
   if (own !== '') return own;
   // OCI makes the field optional; then the fields present decide, and both sets at once are refused below
   return fields.has('manifests') ? mediaTypes.ociIndex : mediaTypes.ociManifest;
@@ -151,7 +173,7 @@ function readIndexEntry(fields: Fields): IndexEntry {
   });
 }
 
-function readManifest(fields: Fields, mediaType: string, what: string): ImageManifest {
+function readManifest(fields: Fields, mediaType: string, what: string): ImageManifest | ArtifactManifest {
   for (const foreign of ['manifests', 'fsLayers']) {
     if (fields.has(foreign)) fields.refuse(foreign, 'stands in a manifest: the document is two things at once');
   }
@@ -159,7 +181,7 @@ function readManifest(fields: Fields, mediaType: string, what: string): ImageMan
   if (configFields === undefined) fields.refuse('config', 'is missing');
   const config = readDescriptor(configFields, imageLimits.documentBytes);
   if (config.mediaType !== mediaTypes.dockerConfig && config.mediaType !== mediaTypes.ociConfig) {
-    fail('unsupported', `${what}: its config is a ${config.mediaType}: an artifact, not a container image`);
+    return readArtifact(fields, { mediaType, config }, what);
   }
   const layers = fields.objects('layers', imageLimits.layers).map((layer) => readLayer(layer, what));
   // a root file system of no layers has no lower directory; what stands in for it must not be a directory of the host (S56)
@@ -168,14 +190,29 @@ function readManifest(fields: Fields, mediaType: string, what: string): ImageMan
   return Object.freeze({ kind: 'manifest', mediaType, config, layers: Object.freeze(layers), annotations });
 }
 
+function readArtifact(fields: Fields, head: Pick<ArtifactManifest, 'mediaType' | 'config'>, what: string): ArtifactManifest {
+  const files = fields.objects('layers', imageLimits.layers).map((blob): ArtifactFile => {
+    const descriptor = readDescriptor(blob, imageLimits.layerBytes);
+    refuseEncrypted(descriptor, what);
+    return Object.freeze({ ...descriptor, path: pathOfBlob(blob.textMap('annotations'), descriptor.digest, (reason) => blob.refuse('annotations', reason)) });
+  });
+  if (files.length === 0) fields.refuse('layers', 'names no file of the artifact');
+  const paths = new Set(files.map(({ path }) => path));
+  if (paths.size < files.length) fields.refuse('layers', 'gives two files of the artifact the same path');
+  return Object.freeze({ kind: 'artifact', ...head, files: Object.freeze(files), annotations: fields.textMap('annotations') });
+}
+
+function refuseEncrypted({ digest, mediaType }: Descriptor, what: string): void {
+  if (!mediaType.endsWith('+encrypted')) return;
+  fail('unsupported', `${what}: layer ${digest} is encrypted (${mediaType}); encrypted images are not supported`);
+}
+
 function readLayer(fields: Fields, what: string): LayerDescriptor {
   const descriptor = readDescriptor(fields, imageLimits.layerBytes);
   const compression = LAYERS.get(descriptor.mediaType);
   if (compression !== undefined) return Object.freeze({ ...descriptor, compression });
+  refuseEncrypted(descriptor, what);
   const named = `${what}: layer ${descriptor.digest}`;
-  if (descriptor.mediaType.endsWith('+encrypted')) {
-    fail('unsupported', `${named} is encrypted (${descriptor.mediaType}); encrypted images are not supported`);
-  }
   // their `urls` point wherever the image's author likes: a request there is the author's, made with our address (S16)
   if (/foreign|nondistributable/u.test(descriptor.mediaType)) {
     fail('unsupported', `${named} is foreign (${descriptor.mediaType}); layers from other places are not fetched`);

@@ -1,5 +1,5 @@
 /** Layers by diff-id: taken in whole and durable or not at all, listed, deleted, repaired. */
-import { lstat, mkdir, readFile, readdir, rename, chmod } from 'node:fs/promises';
+import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
@@ -10,22 +10,34 @@ import { parseDigest } from '../../base/ids.ts';
 import { storageLimits, unpackLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf } from '../../host/errno.ts';
+import { inPool } from '../../host/pool.ts';
+import { overlayDriver } from './drivers/overlay.ts';
+import type { DriverHost, RootfsDriver, StoredLayer } from './drivers/rootfs-driver.ts';
 import { Flights } from './flights.ts';
 import type { Passenger } from './flights.ts';
 import { takeLayer } from './layer-intake.ts';
 import type { Download } from './layer-intake.ts';
-import { DIFF, RECORD, layerDir, storePaths } from './layer-layout.ts';
+import { layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
-import { parseLayerRecord } from './layer-record.ts';
+import { readLayerRecord } from './layer-record.ts';
 import type { LayerRecord } from './layer-record.ts';
+import { namesIn } from './names-in.ts';
+import { OtherStores } from './other-stores.ts';
+import type { FoundLayer } from './other-stores.ts';
 import { removeSmallTree } from './small-tree.ts';
 import type { TreeSize } from './tree.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
 export interface LayerStoreOptions {
-  /** Absolute; made with mode 0700 where it is missing. */
+  /** Where images are; absolute. Made with mode 0700 where it is missing. */
   readonly root: string;
+  /** Where containers are; `root` where it is not said. */
+  readonly containersRoot?: string;
+  /** Roots of stores that are only read: a layer of theirs is not fetched. */
+  readonly additionalRoots?: readonly string[];
+  /** Makes root file systems of layers; overlayfs where it is not said. */
+  readonly driver?: (host: DriverHost) => RootfsDriver;
   readonly clock: ClockPort;
   readonly random: RandomPort;
   readonly log: Log;
@@ -35,14 +47,21 @@ export interface LayerStoreOptions {
   readonly workerIdleMs?: number;
 }
 
+/** A layer that is to be there. */
+export type WantedLayer = Pick<UnpackJob, 'diffId' | 'blobDigest' | 'file'>;
+
 const STORE_MODE = 0o700;
 /** Bytes of a fresh name below partial and trash. */
 const NAME_BYTES = 16;
 
 export class LayerStore {
   readonly paths: StorePaths;
+  readonly driver: RootfsDriver;
   readonly #options: LayerStoreOptions;
+  readonly #others: OtherStores;
   readonly #pool: WorkerPool;
+  /** The same one where images have no root of their own: what a dead root holds must not stop work on the other. */
+  readonly #containersPool: WorkerPool;
   readonly #flights = new Flights();
   readonly #locks = new KeyedMutex('layer', storageLimits.layerWaiting);
   readonly #transfers = new Semaphore('layer transfers', storageLimits.transfers, storageLimits.transfersWaiting);
@@ -54,11 +73,37 @@ export class LayerStore {
 
   constructor(options: LayerStoreOptions) {
     this.#options = options;
-    this.paths = storePaths(options.root);
-    this.#pool = new WorkerPool({
-      clock: options.clock,
-      ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }),
+    this.paths = storePaths(options.root, options.containersRoot);
+    this.#others = new OtherStores(options.additionalRoots ?? [], options);
+    const { paths, clock, log } = this;
+    const newPool = (): WorkerPool => new WorkerPool({ clock, ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }) });
+    this.#pool = newPool();
+    this.#containersPool = paths.containersRoot === paths.root ? this.#pool : newPool();
+    const make = options.driver ?? (() => overlayDriver({ metacopy: false, isVolatile: true }));
+    this.driver = make({
+      paths, clock, log,
+      flatten: async (request) => void (await this.#containersPool.start({ kind: 'flatten', ...request }).result),
+      measure: (trees) => this.measure(trees),
+      newName: () => options.random.token(NAME_BYTES),
     });
+  }
+
+  get clock(): ClockPort {
+    return this.#options.clock;
+  }
+
+  get log(): Log {
+    return this.#options.log;
+  }
+
+  /** One call to the file system of the images: a dead one holds a few threads of libuv's pool and no more. */
+  onImages<T>(call: () => Promise<T>): Promise<T> {
+    return inPool(this.paths.root, call);
+  }
+
+  /** The same for that of the containers. */
+  onContainers<T>(call: () => Promise<T>): Promise<T> {
+    return inPool(this.paths.containersRoot, call);
   }
 
   /** Makes the directories; called by everything that writes, and cheap after the first time. */
@@ -70,36 +115,41 @@ export class LayerStore {
     return this.#prepared;
   }
 
-  /** The layer's record, or undefined when it is not there whole (F27, F28). */
-  async record(diffId: Digest): Promise<LayerRecord | undefined> {
-    const dir = layerDir(this.paths, diffId);
-    try {
-      const [text, diff] = await Promise.all([readFile(join(dir, RECORD), 'utf8'), lstat(join(dir, DIFF))]);
-      if (text.length > storageLimits.recordBytes || !diff.isDirectory()) return undefined;
-      return parseLayerRecord(text, diffId);
-    } catch (error) {
-      const code = codeOf(error);
-      if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-      throw error;
-    }
+  /** The layer's record in our own store, or undefined when it is not there whole (F27, F28). */
+  record(diffId: Digest): Promise<LayerRecord | undefined> {
+    return readLayerRecord(layerDir(this.paths, diffId), diffId, (call) => this.onImages(call));
+  }
+
+  /** The layer, in our own store or in another one that is only read. */
+  async find(diffId: Digest): Promise<FoundLayer | undefined> {
+    const record = await this.record(diffId);
+    return record === undefined ? this.#others.find(diffId) : { record, paths: this.paths, isOwn: true };
   }
 
   /**
    * Makes sure that the layer is there: from the store, from a download that is under way already, or by `download`.
    * The caller's abort rejects at once; the download goes on for others.
    */
-  async ensure(layer: { readonly diffId: Digest; readonly blobDigest: Digest }, passenger: Passenger, download: Download): Promise<void> {
-    if (!this.#flights.has(layer.diffId) && (await this.record(layer.diffId)) !== undefined) return;
+  async ensure(layer: WantedLayer, passenger: Passenger, download: Download): Promise<void> {
+    if (!this.#flights.has(layer.diffId) && (await this.find(layer.diffId)) !== undefined) return;
     passenger.signal.throwIfAborted();
     await this.#flights.join(layer.diffId, passenger, (signal, onBytes) => this.#take(layer, signal, onBytes, download));
   }
 
   /** Deletes the layer; its name is gone when this settles, its files a little later. */
   async remove(diffId: Digest): Promise<void> {
-    await this.#locks.with(diffId, () => this.discard(layerDir(this.paths, diffId)));
+    await this.#locks.with(diffId, async () => {
+      await this.driver.layerGoing?.(this.#own(diffId));
+      await this.discard(layerDir(this.paths, diffId));
+    });
   }
 
-  /** Records of all layers that are whole. */
+  /** Of layers in other stores that are only read. */
+  listOthers(): Promise<Digest[]> {
+    return this.#others.list();
+  }
+
+  /** Records of all layers of our own that are whole. */
   async list(): Promise<LayerRecord[]> {
     const records: LayerRecord[] = [];
     await this.#eachLayer(async (diffId) => {
@@ -114,23 +164,32 @@ export class LayerStore {
     await this.prepare();
     await this.#eachLayer(async (diffId) => {
       await this.#locks.with(diffId, async () => {
-        if ((await this.record(diffId)) === undefined) await rename(layerDir(this.paths, diffId), this.#trashName());
+        if ((await this.record(diffId)) === undefined) await this.onImages(() => rename(layerDir(this.paths, diffId), this.#trashName(this.paths.trash)));
       });
     });
-    const partials = (await names(this.paths.partial)).filter((name) => !this.#active.has(name));
-    const rubbish = [
-      ...partials.map((name) => join(this.paths.partial, name)),
-      ...(await names(this.paths.trash)).map((name) => join(this.paths.trash, name)),
-    ];
-    if (rubbish.length > 0) await this.#pool.start({ kind: 'remove', paths: rubbish }).result;
+    await this.driver.recover?.();
+    const { partial, trash, containersTrash } = this.paths;
+    const partials = (await this.onImages(() => namesIn(partial))).filter((name) => !this.#active.has(name));
+    await this.#removeNow(this.#pool, [
+      ...partials.map((name) => join(partial, name)),
+      ...(await this.onImages(() => namesIn(trash))).map((name) => join(trash, name)),
+    ]);
+    if (containersTrash === trash) return;
+    await this.#removeNow(this.#containersPool, (await this.onContainers(() => namesIn(containersTrash))).map((name) => join(containersTrash, name)));
+  }
+
+  async #removeNow(pool: WorkerPool, paths: readonly string[]): Promise<void> {
+    if (paths.length > 0) await pool.start({ kind: 'remove', paths }).result;
   }
 
   /** Takes a directory of the store away from its place, at once, and deletes it in the background. Succeeds when it is gone. */
   async discard(path: string): Promise<void> {
     await this.prepare();
-    const trash = this.#trashName();
+    const isContainers = path.startsWith(`${this.paths.containers}/`);
+    const trash = this.#trashName(isContainers ? this.paths.containersTrash : this.paths.trash);
     try {
-      await rename(path, trash);
+      const move = (): Promise<void> => rename(path, trash);
+      await (isContainers ? this.onContainers(move) : this.onImages(move));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return;
       throw error;
@@ -138,15 +197,16 @@ export class LayerStore {
     this.#deleteLater(trash);
   }
 
-  /** Disk use of trees, counted in a worker. */
+  /** Disk use of trees, all of them of images or all of containers, counted in a worker. */
   async measure(paths: readonly string[]): Promise<TreeSize> {
-    const result = await this.#pool.start({ kind: 'measure', paths }).result;
+    const isContainers = paths.every((path) => path.startsWith(this.paths.containers));
+    const result = await (isContainers ? this.#containersPool : this.#pool).start({ kind: 'measure', paths }).result;
     return result.kind === 'measure' ? result.size : fail('bug', `measure trees: the worker answered ${result.kind}`);
   }
 
   /** Worker threads that are there now. */
   get workers(): number {
-    return this.#pool.size;
+    return this.#pool === this.#containersPool ? this.#pool.size : this.#pool.size + this.#containersPool.size;
   }
 
   /** Settles when the deletions that are under way are done. */
@@ -157,20 +217,28 @@ export class LayerStore {
   /** Ends the workers that have nothing to do; the others end after their jobs. */
   close(): void {
     this.#pool.close();
+    this.#containersPool.close();
   }
 
   async #makeDirectories(): Promise<void> {
-    const { root, layers, partial, trash, containers } = this.paths;
-    await mkdir(root, { recursive: true, mode: STORE_MODE });
-    for (const path of [layers, partial, trash, containers]) {
+    const { root, layers, chains, partial, trash, containersRoot, containers, containersTrash } = this.paths;
+    const make = async (path: string): Promise<void> => {
       await mkdir(path, { recursive: true, mode: STORE_MODE });
       // one that was there already, perhaps made by hand (S19)
       await chmod(path, STORE_MODE);
-    }
+    };
+    await this.onImages(() => mkdir(root, { recursive: true, mode: STORE_MODE }));
+    for (const path of [layers, chains, partial, trash]) await this.onImages(() => make(path));
+    await this.onContainers(() => mkdir(containersRoot, { recursive: true, mode: STORE_MODE }));
+    for (const path of containersTrash === trash ? [containers] : [containers, containersTrash]) await this.onContainers(() => make(path));
+  }
+
+  #own(diffId: Digest): StoredLayer {
+    return { diffId, dir: layerDir(this.paths, diffId), layers: this.paths.layers, isOwn: true };
   }
 
   async #take(
-    layer: { readonly diffId: Digest; readonly blobDigest: Digest },
+    layer: WantedLayer,
     signal: AbortSignal,
     onBytes: (bytes: number) => void,
     download: Download,
@@ -198,11 +266,12 @@ export class LayerStore {
           downloadSignal,
         );
       await takeLayer(this.#intake(layer), counted, signal);
+      await this.driver.layerAdded?.(this.#own(diffId));
     };
     await this.#locks.with(diffId, () => this.#transfers.with(take, signal), signal);
   }
 
-  #intake(layer: { readonly diffId: Digest; readonly blobDigest: Digest }): Parameters<typeof takeLayer>[0] {
+  #intake(layer: WantedLayer): Parameters<typeof takeLayer>[0] {
     const options = this.#options;
     return {
       pool: this.#pool,
@@ -229,21 +298,23 @@ export class LayerStore {
   }
 
   async #eachLayer(work: (diffId: Digest) => Promise<void>): Promise<void> {
-    const diffIds = (await names(this.paths.layers)).flatMap((name) => parseDigest(`sha256:${name}`) ?? []);
+    const diffIds = (await this.onImages(() => namesIn(this.paths.layers))).flatMap((name) => parseDigest(`sha256:${name}`) ?? []);
     for (let at = 0; at < diffIds.length; at += storageLimits.parallelReads) {
       await Promise.all(diffIds.slice(at, at + storageLimits.parallelReads).map(work));
     }
   }
 
-  #trashName(): string {
-    return join(this.paths.trash, this.#options.random.token(NAME_BYTES));
+  #trashName(trash: string): string {
+    return join(trash, this.#options.random.token(NAME_BYTES));
   }
 
   #deleteLater(path: string): void {
     const deleted = this.#deletions
       .with(async () => {
-        if (await removeSmallTree(path, storageLimits.smallTreeEntries)) return;
-        await this.#pool.start({ kind: 'remove', paths: [path] }).result;
+        const isContainers = path.startsWith(`${this.paths.containersTrash}/`);
+        const remove = (): Promise<boolean> => removeSmallTree(path, storageLimits.smallTreeEntries);
+        if (await (isContainers ? this.onContainers(remove) : this.onImages(remove))) return;
+        await this.#removeNow(isContainers ? this.#containersPool : this.#pool, [path]);
       })
       .catch((error: unknown) => {
         // it stays in the trash until the next start's removePartials
@@ -255,14 +326,3 @@ export class LayerStore {
     this.#background.add(deleted);
   }
 }
-
-/** Names in a directory, bounded; none when it is not there. */
-export async function names(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).slice(0, storageLimits.dirEntries);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
-}
-

@@ -6,6 +6,7 @@ import { codeOf, must } from '../../host/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
 import { LayerApplier } from '../image/unpack-apply.ts';
+import { FileStream } from '../image/unpack-file.ts';
 import { LayerStream } from '../image/unpack-stream.ts';
 import { encodeLayerRecord } from './layer-record.ts';
 import type { LayerRecord } from './layer-record.ts';
@@ -25,7 +26,7 @@ export class LayerUnpack {
   readonly #dir: string;
   readonly #rootFd: number;
   readonly #applier: LayerApplier;
-  readonly #stream: LayerStream;
+  readonly #stream: LayerStream | FileStream;
   #closed = false;
 
   /** Makes the directory aside; throws when the disk does not let it. */
@@ -45,7 +46,7 @@ export class LayerUnpack {
       throw error;
     }
     this.#applier = new LayerApplier(this.#rootFd);
-    this.#stream = new LayerStream(this.#applier, { entries: job.entries, layerBytes: job.layerBytes });
+    this.#stream = job.file === undefined ? new LayerStream(this.#applier, job) : new FileStream(this.#applier, job.file, job);
   }
 
   async write(bytes: Uint8Array): Promise<void> {

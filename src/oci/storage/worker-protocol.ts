@@ -2,6 +2,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { Fault } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
+import type { FlattenRequest } from './drivers/rootfs-driver.ts';
 import type { LayerRecord } from './layer-record.ts';
 import type { TreeSize } from './tree.ts';
 
@@ -12,6 +13,8 @@ export interface UnpackJob {
   readonly partial: string;
   readonly diffId: Digest;
   readonly blobDigest: Digest;
+  /** The blob is no archive but one file, which gets this path. */
+  readonly file?: string;
   readonly entries: number;
   readonly layerBytes: number;
 }
@@ -27,7 +30,12 @@ export interface MeasureJob {
   readonly paths: readonly string[];
 }
 
-export type Job = UnpackJob | RemoveJob | MeasureJob;
+/** Copies unpacked layers over each other. */
+export interface FlattenJob extends FlattenRequest {
+  readonly kind: 'flatten';
+}
+
+export type Job = UnpackJob | RemoveJob | MeasureJob | FlattenJob;
 
 /** Main thread to worker, on its own port; `port` is the job's channel. */
 export type ToWorker = { readonly type: 'job'; readonly job: Job; readonly port: MessagePort } | { readonly type: 'exit' };
@@ -42,6 +50,7 @@ export type ToJob =
 export type JobResult =
   | { readonly kind: 'unpack'; readonly record: LayerRecord }
   | { readonly kind: 'remove' }
+  | { readonly kind: 'flatten' }
   | { readonly kind: 'measure'; readonly size: TreeSize };
 
 /** A job to the main thread; after `done` or `failed` nothing follows, and nothing half made is left. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FaultError, type Fault } from '../../../src/base/fault.ts';
 import { imageLimits } from '../../../src/base/limits.ts';
-import { mediaTypes, parseManifest, type ImageIndex, type ImageManifest } from '../../../src/oci/image/manifest.ts';
+import { mediaTypes, parseManifest, type ImageIndex, type ImageManifest, type Manifest } from '../../../src/oci/image/manifest.ts';
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
 const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar+gzip';
@@ -11,7 +11,7 @@ const manifest = { schemaVersion: 2, mediaType: mediaTypes.ociManifest, config, 
 const entry = { mediaType: mediaTypes.ociManifest, digest: digest('e'), size: 30 };
 const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [entry] };
 
-function parse(document: object | string, contentType = ''): ImageManifest | ImageIndex {
+function parse(document: object | string, contentType = ''): Manifest | ImageIndex {
   const text = typeof document === 'string' ? document : JSON.stringify(document);
   return parseManifest(Buffer.from(text), contentType, 'manifest m');
 }
@@ -117,8 +117,7 @@ describe('bad manifests', () => {
     ['an array', [], 'outside', 'is not an object'],
     ['schemaVersion missing', { config, layers: [layer] }, 'outside', 'schemaVersion is missing'],
     ['schemaVersion 3', { ...manifest, schemaVersion: 3 }, 'outside', 'schemaVersion is 3'],
-    ['schema 1', { schemaVersion: 1, fsLayers: [] }, 'unsupported', 'schema 1'],
-    ['an artifact', { ...manifest, config: { ...config, mediaType: 'application/vnd.example+json' } }, 'unsupported', 'artifact'],
+    ['S56 schema 1 without layers', { schemaVersion: 1, fsLayers: [] }, 'outside', 'fsLayers names no layer'],
     ['media type with a newline', { ...manifest, config: { ...config, mediaType: 'a/b\nc' } }, 'outside', 'config.mediaType'],
   ])('%s', (_name, document, kind, words) => {
     const fault = faultOf(document);
@@ -127,12 +126,14 @@ describe('bad manifests', () => {
     expect(fault.message.startsWith('manifest m: ')).toBe(true);
   });
 
-  it('schema 1 by its content type', () => {
-    expect(faultOf(manifest, 'application/vnd.docker.distribution.manifest.v1+prettyjws').kind).toBe('unsupported');
+  it('S17 schema 2 under the content type of schema 1', () => {
+    expect(faultOf(manifest, 'application/vnd.docker.distribution.manifest.v1+prettyjws').message).toContain('content type');
   });
 
   it.each([
     ['application/vnd.oci.image.layer.v1.tar+gzip+encrypted', 'encrypted'],
+    ['application/vnd.oci.image.layer.v1.tar+zstd+encrypted', 'encrypted'],
+    ['application/vnd.oci.image.layer.v1.tar+encrypted', 'encrypted'],
     ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'foreign'],
     ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'foreign'],
     ['application/vnd.oci.image.layer.v1.tar+xz', 'not a file system layer'],
@@ -141,6 +142,14 @@ describe('bad manifests', () => {
     expect(fault.kind).toBe('unsupported');
     expect(fault.message).toContain(layer.digest);
     expect(fault.message).toContain(words);
+  });
+
+  it('estargz and zstd:chunked are gzip and zstd: what their annotations say is not needed and not read', () => {
+    const annotations = { 'containerd.io/snapshot/stargz/toc.digest': digest('d'), 'io.github.containers.zstd-chunked.manifest-checksum': 'x' };
+    const layers = ['gzip', 'zstd'].map((compression) => ({ ...layer, annotations, mediaType: `application/vnd.oci.image.layer.v1.tar+${compression}` }));
+    const parsed = parse({ ...manifest, layers }) as ImageManifest;
+    expect(parsed.layers.map(({ compression }) => compression)).toEqual(['gzip', 'zstd']);
+    expect(JSON.stringify(parsed.layers)).not.toContain('checksum');
   });
 
   it('S16 urls of an ordinary layer go nowhere', () => {

@@ -1,0 +1,113 @@
+/**
+ * What a manifest of any kind is pulled as: layers, their config and the image's id. An image's config is fetched; a
+ * manifest of schema 1 gets the one that it implies; an artifact has none, and its files count as layers.
+ */
+import { createHash } from 'node:crypto';
+import { fail } from '../../base/fault.ts';
+import { parseDigest, parseImageId, type Digest, type ImageId } from '../../base/ids.ts';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import { fileLayerId } from '../image/artifact.ts';
+import { checkLayerCount, emptyImageConfig, parseImageConfig, type ParsedImageConfig } from '../image/image-config.ts';
+import { compressionOf, mediaTypes, type ArtifactManifest, type Descriptor, type ImageManifest, type LayerDescriptor, type Manifest } from '../image/manifest.ts';
+import { formatPlatform, type Platform } from '../image/platform.ts';
+import { schema1Config, type Schema1Manifest } from '../image/schema1.ts';
+import { fetchBlob } from './blob.ts';
+import { measureLayer } from './legacy-layer.ts';
+import type { Session } from './session.ts';
+
+export interface ImageForm {
+  readonly manifest: ImageManifest;
+  readonly configBytes: Uint8Array;
+  readonly config: ParsedImageConfig;
+  readonly imageId: ImageId;
+  /** Paths of the files that an artifact's layers are, in their order; undefined for an image. */
+  readonly files: readonly string[] | undefined;
+}
+
+export interface FormInput {
+  readonly session: Session;
+  /** Of this very manifest. */
+  readonly digest: Digest;
+  readonly manifest: Manifest;
+  /** What an index promised; undefined where there was none. */
+  readonly promised: Platform | undefined;
+  readonly clock: ClockPort;
+  readonly signal: AbortSignal;
+  /** First words of messages: `pull …`. */
+  readonly pull: string;
+}
+
+/** @throws FaultError that names the pull and the config or the layer */
+export function imageForm(input: FormInput): Promise<ImageForm> {
+  const { manifest } = input;
+  if (manifest.kind === 'artifact') return Promise.resolve(artifactForm(input.digest, manifest));
+  return manifest.kind === 'schema1' ? schema1Form(input, manifest) : plainForm(input, manifest);
+}
+
+async function plainForm(input: FormInput, manifest: ImageManifest): Promise<ImageForm> {
+  const attempted = `${input.pull}: config ${manifest.config.digest}`;
+  return withConfig(input, manifest, await smallBlob(input, manifest.config, attempted), attempted);
+}
+
+async function schema1Form(input: FormInput, legacy: Schema1Manifest): Promise<ImageForm> {
+  const { session, signal, pull } = input;
+  const known = new Map<Digest, Promise<LayerDescriptor & { readonly diffId: Digest }>>();
+  const layers: (LayerDescriptor & { readonly diffId: Digest })[] = [];
+  // one after the other: what is learnt is a few numbers, and the layers come once more
+  for (const blob of legacy.blobs) {
+    const layer = known.get(blob) ?? measureLayer(session, blob, signal, pull).then((measured) => ({ ...measured, compression: compressionOf(measured.mediaType) ?? 'none' }));
+    known.set(blob, layer);
+    layers.push(await layer);
+  }
+  const attempted = `${pull}: config of a manifest of schema 1`;
+  const configBytes = schema1Config(legacy, layers.map(({ diffId }) => diffId), attempted);
+  const config = { mediaType: mediaTypes.dockerConfig, digest: sha256(configBytes), size: configBytes.byteLength };
+  const manifest: ImageManifest = { kind: 'manifest', mediaType: legacy.mediaType, config, layers, annotations: {} };
+  return withConfig(input, manifest, configBytes, attempted);
+}
+
+function withConfig(input: FormInput, manifest: ImageManifest, configBytes: Uint8Array, attempted: string): ImageForm {
+  const config = parseImageConfig(configBytes, attempted);
+  checkLayerCount(config, manifest.layers.length, attempted);
+  checkPlatform(config, input.promised, attempted);
+  const imageId = parseImageId(manifest.config.digest) ?? fail('bug', `${attempted}: its digest is no image id`);
+  return { manifest, configBytes, config, imageId, files: undefined };
+}
+
+/** Its id is the manifest's digest: many artifacts share one empty config. */
+function artifactForm(digest: Digest, artifact: ArtifactManifest): ImageForm {
+  const { mediaType, config, files, annotations } = artifact;
+  const layers = files.map((file): LayerDescriptor => ({ mediaType: file.mediaType, digest: file.digest, size: file.size, compression: 'none' }));
+  return {
+    manifest: { kind: 'manifest', mediaType, config, layers, annotations },
+    configBytes: new Uint8Array(),
+    config: emptyImageConfig(files.map((file) => fileLayerId(file.path, file.digest))),
+    imageId: parseImageId(digest) ?? fail('bug', `manifest ${digest}: its digest is no image id`),
+    files: files.map(({ path }) => path),
+  };
+}
+
+async function smallBlob({ session, signal, clock }: FormInput, descriptor: Descriptor, attempted: string): Promise<Uint8Array> {
+  const parts: Uint8Array[] = [];
+  const sink = { write: (piece: Uint8Array): void => void parts.push(piece) };
+  await fetchBlob([session], { descriptor, sink, signal, attempted }, clock);
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** The digest of a document. */
+export function sha256(bytes: Uint8Array): Digest {
+  const digest = parseDigest(`sha256:${createHash('sha256').update(bytes).digest('hex')}`);
+  return digest ?? fail('bug', 'a sha256 that is no digest');
+}
+
+/**
+ * Behind an index the config must be for the machine that the index promised; an image asked for by itself must at least
+ * be Linux. The variant is not compared: builders often leave it out of the config.
+ */
+function checkPlatform(config: ParsedImageConfig, promised: Platform | undefined, attempted: string): void {
+  if (promised !== undefined && (config.os !== promised.os || config.architecture !== promised.architecture)) {
+    const offered = { os: config.os, architecture: config.architecture, variant: '' };
+    fail('outside', `${attempted}: it is for ${formatPlatform(offered)}, the index says ${formatPlatform(promised)}`);
+  }
+  if (config.os !== 'linux') fail('unsupported', `${attempted}: it is for ${config.os || 'an unstated system'}, not linux`);
+}

@@ -1,0 +1,51 @@
+// OCI artifacts: what their blobs are called, and what is refused before a byte is fetched.
+import { describe, expect, it } from 'vitest';
+import { FaultError } from '../../../src/base/fault.ts';
+import { parseDigest, type Digest } from '../../../src/base/ids.ts';
+import { fileLayerId } from '../../../src/oci/image/artifact.ts';
+import { parseManifest, type ArtifactManifest } from '../../../src/oci/image/manifest.ts';
+
+const digest = (digit: string): Digest => parseDigest(`sha256:${digit.repeat(64)}`) ?? ('' as Digest);
+const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digest('c'), size: 2 };
+const file = (title: string | undefined, digit = '1', mediaType = 'application/octet-stream'): object => ({
+  mediaType, digest: digest(digit), size: 3, ...(title === undefined ? {} : { annotations: { 'org.opencontainers.image.title': title } }),
+});
+
+function artifact(...layers: readonly object[]): ArtifactManifest {
+  const document = { schemaVersion: 2, artifactType: 'application/vnd.example', config, layers };
+  return parseManifest(Buffer.from(JSON.stringify(document)), '', 'manifest m') as ArtifactManifest;
+}
+
+function refusal(...layers: readonly object[]): string {
+  try {
+    artifact(...layers);
+  } catch (error) {
+    if (error instanceof FaultError) return `${error.fault.kind}: ${error.message}`;
+    throw error;
+  }
+  return 'accepted';
+}
+
+describe('artifacts', () => {
+  it('each blob is a file: of its title, else of its digest', () => {
+    const { kind, files } = artifact(file('model.bin'), file('conf/a b.json', '2'), file(undefined, '3'));
+    expect(kind).toBe('artifact');
+    expect(files.map(({ path }) => path)).toEqual(['model.bin', 'conf/a b.json', `sha256-${'3'.repeat(64)}`]);
+  });
+
+  it.each(['/etc/passwd', '../x', 'a/../../x', 'a//b', './a', 'a/.', '.wh.a', 'a/.wh..wh..opq', 'x'.repeat(256)])('S18 the title %j is refused', (title) => {
+    expect(refusal(file(title))).toMatch(/^outside: manifest m: layers\[0\]\.annotations has the title/u);
+  });
+
+  it('refuses none, a path twice, and what is encrypted', () => {
+    expect(refusal()).toContain('names no file');
+    expect(refusal(file('a'), file('a', '2'))).toContain('the same path');
+    expect(refusal(file('a', '1', 'application/octet-stream+encrypted'))).toMatch(/^unsupported: .*encrypted/u);
+  });
+
+  it('the key of a file in the store is of its path and its content', () => {
+    const keys = [fileLayerId('a', digest('1')), fileLayerId('b', digest('1')), fileLayerId('a', digest('2'))];
+    expect(new Set(keys).size).toBe(3);
+    expect(fileLayerId('a', digest('1'))).toBe(keys[0]);
+  });
+});
