@@ -149,6 +149,22 @@ export const distributionLimits = {
   mirrors: 16,
 } as const;
 
+/** What is kept of downloads that broke off: see src/oci/distribution/ingest.ts. */
+export const ingestLimits = {
+  /** Bytes of the smallest blob that is kept while it comes: smaller ones are here again in a moment. */
+  leastBytes: 4 * 1024 * 1024,
+  /** Bytes that all files may have together: the largest images that are usual, twice. */
+  mostBytes: 16 * 1024 ** 3,
+  /** Files at once: all layers of some large images. */
+  files: 512,
+  /** Free bytes that a disk must have for each byte that is to be kept: the layer itself takes some three. */
+  roomFactor: 5,
+  /** Bytes that are written at once, and lost when the daemon is killed: fewer calls than pieces from the socket. */
+  batchBytes: 512 * 1024,
+  /** Bytes that are read at once. */
+  readBytes: 1024 * 1024,
+} as const;
+
 /** The actors: how long an effect may take, how often things are tried, how much is kept. */
 export const actorLimits = {
   /**
@@ -186,6 +202,8 @@ export const actorLimits = {
   writtenMs: 2_000,
   /** Manifest and config of an image, milliseconds. */
   resolveMs: 120_000,
+  /** Signatures of an image, fetched and verified, milliseconds. */
+  admitMs: 60_000,
   /** One layer, milliseconds; stalls are caught much earlier by the driver. */
   fetchLayerMs: 4 * 3600_000,
   /** Milliseconds after its bound that a driver gets for its own clean-up before it is given up. */
@@ -499,6 +517,12 @@ export const storageLimits = {
   stackedMounts: 8,
   /** Lower directories of one overlay: the kernel's OVL_MAX_STACK. */
   lowers: 500,
+  /** Levels of directories that are copied by drivers that copy, with two descriptors each: a path of 4096 bytes has 2048, real trees some 30. */
+  flattenDepth: 400,
+  /** Bytes that are copied at once of a file with holes. */
+  copyBytes: 1024 * 1024,
+  /** ms that a look into an image store that is only read may take; it then counts as empty. */
+  otherStoreMs: 10_000,
 } as const;
 
 /** From wish to config.json: src/oci/runtime/spec and the bundle writer. */
@@ -873,4 +897,51 @@ export const checkpointLimits = {
   noteBytes: 64 * 1024,
   /** Containers of one pod in one request: a pod has a handful, the largest known some dozen. */
   containers: 128,
+  /** Bytes of an archive that is restored, unpacked: the memory of the largest container on the largest node is of this order. */
+  archiveBytes: 512 * 2 ** 30,
+  /** Entries of an archive that is restored, and files of CRIU in it: some ten for each process, of which a container may have thousands. */
+  archiveEntries: 200_000,
+  /** Bytes of a description in an archive: runtimes' configurations have some ten KiB, and are refused from 10 MiB on. */
+  documentBytes: 10 * 2 ** 20,
+  /** Bytes of the list of deleted files: as many as may have changed, with names of a usual length. */
+  deletedBytes: 64 * 2 ** 20,
+  /** Bytes read at once from an archive, by a process of its own. */
+  pieceBytes: 2 ** 20,
+  /** Bytes of what that process answers. */
+  answerBytes: 12 * 2 ** 20,
+  /** MiB of memory of that process's JavaScript: descriptions and lists are parsed there, archives pass through. */
+  readerHeapMiB: 512,
+  /** Mounts in a description: a pod has some dozen. */
+  describedMounts: 4096,
+} as const;
+
+/** Signature policies: see src/oci/signature. */
+export const signatureLimits = {
+  /** Bytes of one policy.json, and of one file of registries.d. */
+  confBytes: 1024 * 1024,
+  /** Files of registries.d. */
+  confFiles: 256,
+  /** Requirements of one scope: each may cost a run of gpgv for each signature. */
+  requirements: 16,
+  /** Files or entries of keys in one requirement, and bytes of one: key rings of distributions have 100 KiB. */
+  keyFiles: 64,
+  keyBytes: 4 * 1024 * 1024,
+  /** Signatures of one image that are looked at: the reference reads 128 of a lookaside store. */
+  signatures: 128,
+  /** Bytes of one signature, of what it signs, and of a manifest of signatures: 4 MiB is what the reference reads. */
+  signatureBytes: 4 * 1024 * 1024,
+  /** Bytes of all signatures of one image together: they are held in memory until the pull is decided. */
+  allBytes: 16 * 1024 * 1024,
+  /** ms for one run of gpgv: 10 ms usual. */
+  gpgvMs: 10_000,
+  /** Runs of gpgv at once, and how many wait: a node that starts a hundred pods must not start a hundred of them. */
+  gpgvAtOnce: 4,
+  gpgvWaiting: 4096,
+  /** Certificates in one file or chain; authorities between a certificate and its root: Fulcio has one. */
+  certificates: 64,
+  chain: 4,
+  /** Characters of the reasons of all signatures in one message. */
+  reasonChars: 1024,
+  /** Images whose signatures are kept for later containers; those longest unused go first. */
+  keptImages: 1024,
 } as const;

@@ -5,6 +5,7 @@ import { createTroupe } from '../actors/cast.ts';
 import { noCheckpoints } from '../actors/ports/checkpoint.ts';
 import type { CheckpointPort } from '../actors/ports/checkpoint.ts';
 import { noPlugins } from '../actors/ports/nri.ts';
+import { noPolicy } from '../actors/ports/policy.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
@@ -51,8 +52,7 @@ import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
 import { createStorageDriver } from '../oci/storage/driver.ts';
-import { layerDiff } from '../oci/storage/layer-layout.ts';
-import { rootfsPaths } from '../oci/storage/rootfs.ts';
+import { layerDiff, rootfsPaths } from '../oci/storage/layer-layout.ts';
 import { Written } from '../oci/storage/written.ts';
 import { LayerStore } from '../oci/storage/layer-store.ts';
 import { setUpApparmor } from './apparmor.ts';
@@ -125,6 +125,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
+    policy: noPolicy,
     images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
@@ -240,10 +241,10 @@ async function runtimeDriver(
 }
 
 /** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
-async function checkpointDriver({ runtime: { criu } }: Config, runtime: RuntimeDriver, store: LayerStore): Promise<CheckpointPort> {
+async function checkpointDriver({ runtime: { criu, restore } }: Config, runtime: RuntimeDriver, store: LayerStore): Promise<CheckpointPort> {
   if (criu === '') return noCheckpoints;
   const found = await findProgram(criu, 'checkpoints').then((path) => ({ path }), (thrown: unknown) => ({ missing: toFault(thrown).message }));
-  const driver = runtime.checkpoints({ criu: found, upperOf: (id) => rootfsPaths(store, id).upper, layerOf: (diffId) => layerDiff(store.paths, diffId) });
+  const driver = runtime.checkpoints({ criu: found, restores: restore, upperOf: (id) => rootfsPaths(store.paths, id).upper, layerOf: (diffId) => layerDiff(store.paths, diffId) });
   await driver.open();
   return driver;
 }

@@ -24,6 +24,10 @@ export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 
+/** lseek(2): where data begin, and where they end. */
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+
 export const F_DUPFD_CLOEXEC = 1030;
 export const MFD_CLOEXEC = 0x1;
 export const MFD_NOEXEC_SEAL = 0x8;

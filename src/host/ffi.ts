@@ -274,6 +274,7 @@ export const libc = {
     'size_t',
     'int',
   ]),
+  lseek: native<[fd: number, offset: number, whence: number]>('lseek', ['int', 'long', 'int'], 'long'),
   syncfs: native<[fd: number]>('syncfs', ['int']),
   lsetxattr: native<[path: Pointer, name: Pointer, value: Uint8Array, size: number, flags: number]>('lsetxattr', [
     'const char *',

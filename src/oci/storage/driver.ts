@@ -1,4 +1,4 @@
-/** StoragePort on overlayfs and the layer store. */
+/** StoragePort on the layer store and the storage driver that it has. */
 import { realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
@@ -10,10 +10,11 @@ import { parseContainerId } from '../../base/ids.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
+import type { RootfsOwners } from './drivers/rootfs-driver.ts';
 import type { LayerStore } from './layer-store.ts';
-import { names } from './layer-store.ts';
-import { mountRootfs, removeRootfs, rootfsPaths, unmountRootfs } from './rootfs.ts';
-import type { RootfsOwners } from './rootfs.ts';
+import { namesIn } from './names-in.ts';
+import { rootfsPaths } from './layer-layout.ts';
+import { mountRootfs, removeRootfs, unmountRootfs } from './rootfs.ts';
 import { within } from './within.ts';
 
 export interface StorageDriverOptions {
@@ -40,7 +41,7 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
   };
 
   return {
-    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input, ownersOf(options, input))),
+    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input, { owners: ownersOf(options, input), cgroup: input.helperCgroup })),
     unmountRootfs: (input, fx) => onContainer(input.id, 'unmount', fx, () => unmountRootfs(store, input.id)),
     removeRootfs: (input, fx) => onContainer(input.id, 'remove', fx, () => removeRootfs(store, input.id)),
     removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
@@ -65,23 +66,28 @@ function ownersOf({ usernsPin }: StorageDriverOptions, { id, userNamespace }: Ro
 }
 
 async function observe(store: LayerStore): Promise<StorageFacts> {
-  const [records, entries, mounts] = await Promise.all([store.list(), names(store.paths.containers), readMountInfo()]);
+  const { containers } = store.paths;
+  const [records, others, entries, mounts] = await Promise.all([
+    store.list(), store.listOthers(), store.onContainers(() => namesIn(containers)), readMountInfo(),
+  ]);
   const mounted = new Set(mounts.map((mount) => mount.mountPoint));
   // the kernel tells real paths, the store's own may lead through a link
-  const root = entries.length === 0 ? store.paths.containers : await realpath(store.paths.containers);
+  const root = entries.length === 0 ? containers : await store.onContainers(() => realpath(containers));
   const rootfs = entries.flatMap((entry) => {
     const id = parseContainerId(entry);
-    return id === undefined ? [] : [{ id, mounted: mounted.has(join(root, relative(store.paths.containers, rootfsPaths(store, id).rootfs))) }];
+    return id === undefined ? [] : [{ id, mounted: mounted.has(join(root, relative(containers, rootfsPaths(store.paths, id).rootfs))) }];
   });
-  return { layers: records.map((record) => record.diffId), rootfs };
+  return { layers: [...new Set([...records.map((record) => record.diffId), ...others])], rootfs };
 }
 
 async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {
   let usedBytes = 0;
   let inodes = 0;
-  for (const record of await store.list()) {
-    usedBytes += record.usedBytes;
-    inodes += record.inodes;
+  const trees = (await store.driver.imageTrees?.()) ?? [];
+  const made = trees.length === 0 ? [] : [await store.measure(trees)];
+  for (const size of [...(await store.list()), ...made]) {
+    usedBytes += size.usedBytes;
+    inodes += size.inodes;
   }
   return { mountpoint: store.paths.root, usedBytes: BigInt(usedBytes), inodesUsed: BigInt(inodes) };
 }
@@ -115,10 +121,13 @@ class ContainerUsage {
 
   async #count(): Promise<FilesystemUsage> {
     const at = this.#clock.monoMs();
-    const { root, containers } = this.#store.paths;
-    // mounted root file systems are other devices and are not entered
-    const size = (await names(containers)).length === 0 ? { usedBytes: 0, inodes: 0 } : await this.#store.measure([containers]);
-    const usage = { mountpoint: root, usedBytes: BigInt(size.usedBytes), inodesUsed: BigInt(size.inodes) };
+    const { driver, paths } = this.#store;
+    const { containersRoot, containers } = paths;
+    const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap((name) => parseContainerId(name) ?? []);
+    // mounted root file systems are other devices and are not entered; nor are a driver's own trees that look like such
+    const trees = ids.flatMap((id) => driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []);
+    const size = ids.length === 0 ? { usedBytes: 0, inodes: 0 } : await this.#store.measure([containers, ...trees]);
+    const usage = { mountpoint: containersRoot, usedBytes: BigInt(size.usedBytes), inodesUsed: BigInt(size.inodes) };
     this.#last = { at, usage };
     return usage;
   }

@@ -1,7 +1,12 @@
 /** A layer's own record, beside its files: that it is there means that the layer is whole. */
+import { lstat, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
+import { storageLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
 
 export interface LayerRecord {
   readonly version: 1;
@@ -16,6 +21,8 @@ export interface LayerRecord {
   /** Hides all lower layers. */
   readonly rootOpaque: boolean;
   readonly xattrsDropped: number;
+  /** Of `layer.erofs`, where that stands in place of the files. */
+  readonly imageBytes?: number;
 }
 
 export function encodeLayerRecord(record: LayerRecord): string {
@@ -34,7 +41,39 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
   // one that is no count leaves the last of the five undefined
   if (tarBytes === undefined || entries === undefined || usedBytes === undefined) return undefined;
   if (inodes === undefined || xattrsDropped === undefined) return undefined;
-  return { version: 1, diffId, blobDigest, tarBytes, entries, usedBytes, inodes, rootOpaque: fields['rootOpaque'], xattrsDropped };
+  const imageBytes = fields['imageBytes'];
+  if (imageBytes !== undefined && !isCount(imageBytes)) return undefined;
+  return {
+    version: 1, diffId, blobDigest, tarBytes, entries, usedBytes, inodes, rootOpaque: fields['rootOpaque'], xattrsDropped,
+    ...(imageBytes === undefined ? {} : { imageBytes }),
+  };
+}
+
+/**
+ * The record of the layer in `dir`, or undefined when the layer is not there whole: without a record, without its
+ * files, or with an image of another size (F27, F28). Each call to the disk goes through `gate`.
+ */
+export async function readLayerRecord(dir: string, diffId: Digest, gate: <T>(call: () => Promise<T>) => Promise<T>): Promise<LayerRecord | undefined> {
+  try {
+    const [text, hasTree] = await Promise.all([gate(() => readFile(join(dir, RECORD), 'utf8')), gate(() => isTree(join(dir, DIFF)))]);
+    const record = text.length > storageLimits.recordBytes ? undefined : parseLayerRecord(text, diffId);
+    if (hasTree || record?.imageBytes === undefined) return hasTree ? record : undefined;
+    const image = await gate(() => lstat(join(dir, IMAGE)));
+    return image.isFile() && image.size === record.imageBytes ? record : undefined;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+async function isTree(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 function isCount(value: unknown): value is number {

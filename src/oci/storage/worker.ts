@@ -5,6 +5,7 @@
 import { parentPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { fail, fault, toFault } from '../../base/fault.ts';
+import { flattenLayers } from './drivers/flatten.ts';
 import { LayerUnpack, removePath } from './unpack-job.ts';
 import { measureTrees } from './tree.ts';
 import type { FromJob, Job, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
@@ -86,12 +87,16 @@ function runAtOnce(job: Exclude<Job, UnpackJob>, port: MessagePort): void {
   try {
     if (job.kind === 'measure') {
       answer = { type: 'done', result: { kind: 'measure', size: measureTrees(job.paths) } };
+    } else if (job.kind === 'flatten') {
+      flattenLayers(job);
+      answer = { type: 'done', result: { kind: 'flatten' } };
     } else {
       for (const path of job.paths) removePath(path);
       answer = { type: 'done', result: { kind: 'remove' } };
     }
   } catch (error) {
-    answer = { type: 'failed', fault: toFault(error, `${job.kind} ${job.paths.length === 1 ? (job.paths[0] ?? '') : 'trees'}`) };
+    const paths = job.kind === 'flatten' ? [job.target] : job.paths;
+    answer = { type: 'failed', fault: toFault(error, `${job.kind} ${paths.length === 1 ? (paths[0] ?? '') : 'trees'}`) };
   }
   port.postMessage(answer);
   port.close();

@@ -5,8 +5,8 @@ import type { WrittenUsage } from '../../actors/ports/stats.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { filesystemUsage } from '../../host/directory-lock.ts';
+import { rootfsPaths } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
-import { rootfsPaths } from './rootfs.ts';
 import { within } from './within.ts';
 
 interface Count {
@@ -38,12 +38,12 @@ export class Written {
   async #count(id: ContainerId): Promise<WrittenUsage> {
     const atMonoMs = this.#clock.monoMs();
     try {
-      const size = await this.#store.measure([rootfsPaths(this.#store, id).upper]);
-      const { capacityBytes, inodes, inodesUsed } = await filesystemUsage(this.#store.paths.root);
+      const size = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
+      const { capacityBytes, inodes, inodesUsed } = await filesystemUsage(this.#store.paths.containersRoot);
       const usage = {
         usedBytes: BigInt(size.usedBytes),
         inodesUsed: BigInt(size.inodes),
-        mountpoint: this.#store.paths.root,
+        mountpoint: this.#store.paths.containersRoot,
         atNs: this.#clock.nowNs(),
         capacity: { bytes: capacityBytes, inodes, inodesFree: inodes - inodesUsed },
       };

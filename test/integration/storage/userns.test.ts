@@ -14,7 +14,8 @@ import { realRandom } from '../../../src/host/random.ts';
 import { idmappedTree } from '../../../src/host/userns-idmap.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import { rootfsPaths, withPlacedLayers } from '../../../src/oci/storage/rootfs.ts';
+import { withPlacedTrees } from '../../../src/oci/storage/drivers/mapped-layers.ts';
+import { rootfsPaths } from '../../../src/oci/storage/layer-layout.ts';
 import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
@@ -134,23 +135,24 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     const one = input();
     await driver.mountRootfs(one, context());
     await driver.unmountRootfs(one, context());
-    const paths = rootfsPaths(store, one.id);
+    const paths = rootfsPaths(store.paths, one.id);
     const [lowest, top] = layers.map((digest) => digest.slice('sha256:'.length));
     const pin = layout.pin(sandboxId, 'user');
-    await withPlacedLayers(store.paths.layers, paths, pin, async (at) => {
-      expect(mountsBelow()).toContain(paths.lower);
+    await withPlacedTrees([store.paths.layers], paths, pin, async (mapped) => {
+      const at = mapped.get(store.paths.layers) ?? '';
+      expect([at, mountsBelow().includes(at)]).toEqual([join(paths.lower, '0'), true]);
       expect(() => unlinkSync(join(at, top ?? '', 'layer.json'))).toThrow('EROFS');
       await mountOverlay({ target: paths.rootfs, lower: [`${at}/${top}/diff`, `${at}/${lowest}/diff`], source: 'overlay' });
     });
-    expect(mountsBelow()).not.toContain(paths.lower);
+    expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     expect(ownerOf(join(paths.rootfs, 'etc/passwd'))).toEqual([70_000, 140_042]);
-    const failed = withPlacedLayers(store.paths.layers, paths, pin, () => Promise.reject(new Error('refused')));
+    const failed = withPlacedTrees([store.paths.layers], paths, pin, () => Promise.reject(new Error('refused')));
     await expect(failed).rejects.toThrow('refused');
-    expect(mountsBelow()).not.toContain(paths.lower);
+    expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     // killed within that moment, twice: what is removed then are the mounts, not the layers
-    for (let deaths = 0; deaths < 2; deaths += 1) await attach(await idmappedTree(store.paths.layers, pin), 'attach', paths.lower);
+    for (let deaths = 0; deaths < 2; deaths += 1) await attach(await idmappedTree(store.paths.layers, pin), 'attach', join(paths.lower, '0'));
     await driver.removeRootfs(one, context());
-    expect(mountsBelow()).not.toContain(paths.lower);
+    expect(mountsBelow().filter((path) => path.startsWith(paths.lower))).toEqual([]);
     expect(existsSync(join(store.paths.layers, top ?? '', 'diff/top'))).toBe(true);
   });
 
