@@ -5,13 +5,14 @@ import { runTool } from '../host/process-tool.ts';
 import { RegistryClient } from '../oci/distribution/client.ts';
 import { HostCertificates } from '../oci/distribution/host-certificates.ts';
 import { loadRegistries } from '../oci/distribution/load-registries.ts';
+import { offeredImport } from '../oci/distribution/local-imports.ts';
 import { NodeCredentials } from '../oci/distribution/node-credentials.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram } from './find-program.ts';
 
 /** The files and directories that it reads are those of the start; what is in them counts at once. */
-export function registryClient({ images }: Config, registries: () => RegistriesConf, clock: ClockPort, random: RandomPort): RegistryClient {
+export function registryClient({ images, state }: Config, registries: () => RegistriesConf, clock: ClockPort, random: RandomPort): RegistryClient {
   const credentials = new NodeCredentials({
     files: () => images.auth_files,
     findHelper: (program) => findProgram(program, 'credentials for a registry'),
@@ -26,6 +27,7 @@ export function registryClient({ images }: Config, registries: () => RegistriesC
     registries,
     certificates: (host) => certificates.of(host),
     nodeCredentials: (endpoint, signal) => credentials.of(endpoint, signal),
+    importSocket: (reference) => offeredImport(state, reference),
     ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
   });
 }

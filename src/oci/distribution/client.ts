@@ -34,6 +34,8 @@ export interface ClientOptions {
   /** What the node itself keeps, for pulls that bring no credentials. */
   readonly nodeCredentials?: (endpoint: Endpoint, signal: AbortSignal) => Promise<RegistryAuth | undefined>;
   readonly lookup?: TransportOptions['lookup'];
+  /** The Unix socket of an import that has this reference now; undefined for none. See local-imports.ts. */
+  readonly importSocket?: (reference: ImageReference) => Promise<string | undefined>;
 }
 
 export interface ResolveInput {
@@ -79,13 +81,15 @@ export class PullHandle {
 export class RegistryClient {
   readonly #options: ClientOptions;
   readonly #transport: Transport;
+  readonly #timeouts: Timeouts;
 
   constructor(options: ClientOptions) {
     this.#options = options;
     const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
+    this.#timeouts = { connectMs, headersMs, stallMs, documentMs, ...options.timeouts };
     this.#transport = new Transport({
       clock: options.clock,
-      timeouts: { connectMs, headersMs, stallMs, documentMs, ...options.timeouts },
+      timeouts: this.#timeouts,
       ...(options.lookup === undefined ? {} : { lookup: options.lookup }),
       ...(options.certificates === undefined ? {} : { certificates: options.certificates }),
       ...(options.proxy === undefined ? {} : { proxy: options.proxy }),
@@ -104,6 +108,8 @@ export class RegistryClient {
 
   /** Endpoints and credentials of a reference, without asking a registry. Throws `invalidRequest`, `denied` (blocked). */
   async open(reference: ImageReference, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<PullHandle> {
+    const socketPath = await this.#options.importSocket?.(reference);
+    if (socketPath !== undefined) return new PullHandle(reference, [this.#importing(reference, socketPath)]);
     const conf = this.#options.registries();
     const owned = ownedCredentials(auth, reference.host);
     const hosts = insecureHosts(conf);
@@ -121,6 +127,14 @@ export class RegistryClient {
       );
     }
     return new PullHandle(reference, sessions);
+  }
+
+  /** Asked like a registry, so that nothing of it is believed that would not be of one. */
+  #importing({ host, repository }: ImageReference, socketPath: string): Session {
+    const { clock, random } = this.#options;
+    const endpoint = { host, repository, insecure: true, mirror: false };
+    const transport = new Transport({ clock, timeouts: this.#timeouts, socketPath });
+    return new Session({ endpoint, scheme: 'http', credentials: undefined, insecureHosts: new Set(), transport, clock, random });
   }
 
   /** The node's own for this endpoint; a mirror's may differ from the registry's. */

@@ -15,6 +15,8 @@ import type { HostPolicy, HttpRequest, HttpResponse, Transport } from './transpo
 
 export interface SessionOptions {
   readonly endpoint: Endpoint;
+  /** What it speaks, where that is known. */
+  readonly scheme?: 'http';
   /** Only those that belong to this endpoint; undefined for anonymous. */
   readonly credentials: Credentials | undefined;
   /** Other hosts that the operator calls insecure. */
@@ -47,7 +49,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.endpoint = options.endpoint;
     this.#options = options;
-    this.#scheme = options.endpoint.insecure ? undefined : 'https';
+    this.#scheme = options.scheme ?? (options.endpoint.insecure ? undefined : 'https');
     this.#policy = policyOf(options);
     this.#secrets = new Set(secretsOf(options.credentials));
     this.#dance = new Semaphore(`token of ${options.endpoint.host}`, 1, distributionLimits.sockets);

@@ -67,6 +67,8 @@ export interface TransportOptions {
   readonly proxy?: http.ProxyEnv;
   /** Stands in for the resolver in tests. */
   readonly lookup?: typeof dnsLookup;
+  /** Every request goes to this Unix socket, whatever its host: plain http, no proxy. */
+  readonly socketPath?: string;
 }
 
 /** How one address is asked. */
@@ -160,6 +162,7 @@ export class Transport {
         ...(request.body === undefined ? {} : { 'content-length': String(Buffer.byteLength(request.body)) }),
       },
       agent: this.#agent(isTls, insecure, url, request.policy),
+      ...(this.#options.socketPath === undefined ? {} : { socketPath: this.#options.socketPath }),
       ...(secureContext === undefined ? {} : { secureContext }),
     };
     return new Promise((resolve, reject) => {
