@@ -230,7 +230,7 @@ function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }:
     reopenLog: (id, call) => reopenLog(stage, id, call),
     checkpointContainer: (wanted, timeoutMs, call) => checkpointContainer(stage, wanted, timeoutMs, call),
     checkpointSandbox: (id, wish, call) => checkpointSandbox(stage, id, wish, call),
-    pullImage: async (reference, auth, call) => (await pullImage(stage, reference, auth, call)).imageId,
+    pullImage: async (wish, call) => (await pullImage(stage, wish, call)).imageId,
     removeImage: (name, call) => removeImage(stage, name, call),
     findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
     images: () => [...ledger.images.values()],

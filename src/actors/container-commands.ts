@@ -5,6 +5,7 @@ import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
+import { admitImages } from './images/admission.ts';
 import { containerAddress } from './container/container.context.ts';
 import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
 import type { Ports } from './ports/ports.ts';
@@ -35,6 +36,8 @@ function containerName({ name, attempt, sandboxId }: ContainerKey): string {
  */
 export async function createContainer(stage: ContainerStage, spec: ContainerSpec, call: Call): Promise<ContainerId> {
   const attempted = `CreateContainer ${containerName(spec.key)}`;
+  // before the name is looked up: nothing may be waited for between that and the actor's start
+  await admitImages(stage, spec, readySandbox(stage, spec.key.sandboxId, attempted).spec.key.namespace, attempted, call);
   for (let round = 0; round < actorLimits.admissionRounds; round += 1) {
     const sandbox = readySandbox(stage, spec.key.sandboxId, attempted);
     const existing = stage.directory

@@ -8,8 +8,8 @@ import type { PodWish, Wanted } from './checkpoint-commands.ts';
 import type { Directory } from './directory.ts';
 import type { Activity } from './activity.ts';
 import type { LayerProgress } from './image-pull/progress.ts';
+import type { PullWish } from './images/image-commands.ts';
 import type { Kept } from './images/keepers.ts';
-import type { RegistryAuth } from './ports/images.ts';
 import type { NetworkStatus } from './ports/network.ts';
 import type { NriPlugin } from './ports/nri.ts';
 import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
@@ -55,7 +55,7 @@ export interface Troupe {
   checkpointSandbox(id: SandboxId, wish: PodWish, call: Call): Promise<void>;
 
   /** The id of the image that is here now. */
-  pullImage(reference: string, auth: RegistryAuth | undefined, call: Call): Promise<ImageId>;
+  pullImage(wish: PullWish, call: Call): Promise<ImageId>;
   /** Success when there is no such image. */
   removeImage(name: string, call: Call): Promise<void>;
   /** By id, unique id prefix, tag or digest. */

@@ -944,4 +944,6 @@ export const signatureLimits = {
   reasonChars: 1024,
   /** Images whose signatures are kept for later containers; those longest unused go first. */
   keptImages: 1024,
+  /** Bytes of one image's kept signatures: one has some KiB; in base64 they have to fit into a document. */
+  keptBytes: 2 * 1024 * 1024,
 } as const;

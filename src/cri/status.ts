@@ -1,6 +1,6 @@
 /** The one table from Fault to gRPC status, and the message prefixes that the kubelet acts upon. */
 import type { Fault, FaultKind } from '../base/fault.ts';
-import { fault } from '../base/fault.ts';
+import { fault, FaultError } from '../base/fault.ts';
 
 /** The codes of gRPC that troupe answers with (gRPC core, statuscodes.md); a test compares them with the library's. */
 export const grpcCode = {
@@ -74,4 +74,17 @@ export type KubeletPrefix = 'RegistryUnavailable' | 'SignatureValidationFailed' 
  */
 export function withKubeletPrefix(prefix: KubeletPrefix, value: Fault): Fault {
   return fault('outside', `${prefix}: ${value.message}`, { subject: value.subject, retryable: value.retryable, cause: value });
+}
+
+/** Words that drivers put where the actors then say what was attempted, and the kind of fault that has each. */
+const WORDS: readonly (readonly [KubeletPrefix, FaultKind])[] = [['RegistryUnavailable', 'outside'], ['SignatureValidationFailed', 'denied']];
+
+/** What was thrown, with such a word moved to the very start, where the kubelet looks for it. */
+export function forKubelet(thrown: unknown): unknown {
+  if (!(thrown instanceof FaultError)) return thrown;
+  const why = thrown.fault;
+  const found = WORDS.find(([word, kind]) => why.kind === kind && why.message.includes(`${word}: `));
+  if (found === undefined) return thrown;
+  const [word] = found;
+  return new FaultError(withKubeletPrefix(word, { ...why, message: why.message.replace(`${word}: `, '') }));
 }

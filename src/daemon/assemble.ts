@@ -5,7 +5,6 @@ import { createTroupe } from '../actors/cast.ts';
 import { noCheckpoints } from '../actors/ports/checkpoint.ts';
 import type { CheckpointPort } from '../actors/ports/checkpoint.ts';
 import { noPlugins } from '../actors/ports/nri.ts';
-import { noPolicy } from '../actors/ports/policy.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
@@ -63,6 +62,7 @@ import { handlersOf } from './handlers.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
+import { policyDriver } from './policy.ts';
 import { registriesOf, registryClient } from './registry.ts';
 import { systemdOf } from './systemd.ts';
 import { transitionLog } from './transition-log.ts';
@@ -125,7 +125,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
-    policy: noPolicy,
+    policy: policyDriver(config, layout, { client, registries: () => live.registries, clock, random }),
     images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());

@@ -115,6 +115,12 @@ export interface Config {
     readonly certs_dirs: readonly string[];
     readonly http_proxy: string;
     readonly https_proxy: string;
+    /** containers-policy.json(5); a file that is missing, or none, accepts every image. */
+    readonly signature_policy: string;
+    /** `<namespace>.json` in it stands in the place of that file for pods of the namespace; empty for none. */
+    readonly signature_policy_dir: string;
+    /** Where signatures lie, containers-registries.d(5). */
+    readonly registries_d: string;
     readonly no_proxy: string;
   };
 }
@@ -165,6 +171,9 @@ export const defaultConfig: Config = {
     certs_dirs: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
     http_proxy: '',
     https_proxy: '',
+    signature_policy: '/etc/containers/policy.json',
+    signature_policy_dir: '',
+    registries_d: '/etc/containers/registries.d',
     no_proxy: '',
   },
 };
@@ -312,6 +321,9 @@ export const schema: Readonly<Record<string, Rule>> = {
       http_proxy: proxyRule,
       https_proxy: proxyRule,
       no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be hosts with commas between them' },
+      signature_policy: { is: 'optionalPath' },
+      signature_policy_dir: { is: 'optionalPath' },
+      registries_d: { is: 'optionalPath' },
     },
   },
 };

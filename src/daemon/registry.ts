@@ -1,6 +1,7 @@
 /** The registry client as the configuration says: for the daemon, and for commands that ask a registry themselves. */
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
+import { distributionLimits } from '../base/limits.ts';
 import { runTool } from '../host/process-tool.ts';
 import { RegistryClient } from '../oci/distribution/client.ts';
 import { HostCertificates } from '../oci/distribution/host-certificates.ts';
@@ -8,6 +9,7 @@ import { loadRegistries } from '../oci/distribution/load-registries.ts';
 import { offeredImport } from '../oci/distribution/local-imports.ts';
 import { NodeCredentials } from '../oci/distribution/node-credentials.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
+import { Transport, type TransportOptions } from '../oci/distribution/transport.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram } from './find-program.ts';
 
@@ -19,17 +21,29 @@ export function registryClient({ images, state }: Config, registries: () => Regi
     runTool,
     clock,
   });
-  const certificates = new HostCertificates(() => images.certs_dirs);
-  const proxy = { HTTP_PROXY: images.http_proxy, HTTPS_PROXY: images.https_proxy, NO_PROXY: images.no_proxy };
   return new RegistryClient({
     clock,
     random,
     registries,
-    certificates: (host) => certificates.of(host),
     nodeCredentials: (endpoint, signal) => credentials.of(endpoint, signal),
     importSocket: (reference) => offeredImport(state, reference),
-    ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
+    ...connecting(images),
   });
+}
+
+/** What fetches from web servers that are no registries, under the same rules. */
+export function webTransport({ images }: Config, clock: ClockPort): Transport {
+  const { connectMs, headersMs, stallMs, documentMs } = distributionLimits;
+  return new Transport({ clock, timeouts: { connectMs, headersMs, stallMs, documentMs }, ...connecting(images) });
+}
+
+function connecting(images: Config['images']): Pick<TransportOptions, 'certificates' | 'proxy'> {
+  const certificates = new HostCertificates(() => images.certs_dirs);
+  const proxy = { HTTP_PROXY: images.http_proxy, HTTPS_PROXY: images.https_proxy, NO_PROXY: images.no_proxy };
+  return {
+    certificates: (host) => certificates.of(host),
+    ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
+  };
 }
 
 /** registries.conf and its drop-ins, as they are now. */

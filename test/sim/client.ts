@@ -100,7 +100,7 @@ export class Client {
     const answered = this.#world.history.pull();
     let id: ImageId | undefined;
     try {
-      id = await this.#world.call('PullImage', this.#deadlineMs(), (troupe, call) => troupe.pullImage(reference, undefined, call));
+      id = await this.#world.call('PullImage', this.#deadlineMs(), (troupe, call) => troupe.pullImage({ reference, auth: undefined, namespace: '' }, call));
       return id;
     } finally {
       answered(id);

@@ -1,5 +1,6 @@
 /** Layer store, root file systems and a registry with a few images that share layers. */
 import type { ImagesPort, ResolvedImage } from '../../src/actors/ports/images.ts';
+import type { PolicyPort } from '../../src/actors/ports/policy.ts';
 import type { ImageConfig } from '../../src/actors/ports/specs.ts';
 import type { FilesystemUsage, StoragePort } from '../../src/actors/ports/storage.ts';
 import type { FaultKind } from '../../src/base/fault.ts';
@@ -85,11 +86,22 @@ function imageAt(reference: string, at: number): ResolvedImage {
     id: `sha256:${hex(String(at + 1))}` as ImageId,
     repoTag: formatReference(asked),
     repoDigest: `${repositoryOf(asked)}@sha256:${hex(String(at + 4))}`,
+    manifestDigest: `sha256:${hex(String(at + 4))}` as Digest,
     layers: [...letters].map((letter) => ({
       digest: `sha256:${hex(letter)}` as Digest, diffId: `sha256:${hex(letter)}` as Digest, mediaType: 'tar', sizeBytes: 1,
     })),
     config: CONFIG,
     sizeBytes: letters.length,
+  };
+}
+
+/** A policy that accepts everything, in its time. */
+export function policyTwin(outside: Outside, epoch: number): PolicyPort {
+  const call = outside.life(epoch);
+  return {
+    scope: () => '',
+    admit: (_input, fx) => call('policy.admit', fx, [], () => undefined),
+    admitAgain: (_input, fx) => call('policy.admitAgain', fx, [], () => undefined),
   };
 }
 

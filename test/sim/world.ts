@@ -27,7 +27,7 @@ import type { Around } from './record-effects.ts';
 import { runtimeTwin } from './runtime-twin.ts';
 import { Scheduler, WORLD } from './scheduler.ts';
 import type { Mode } from './scheduler.ts';
-import { imagesTwin, storageTwin } from './storage-images-twins.ts';
+import { imagesTwin, policyTwin, storageTwin } from './storage-images-twins.ts';
 
 export interface WorldOptions {
   readonly seed: number;
@@ -136,6 +136,7 @@ export class World {
       runtime: runtimeTwin(this.kernel, this.outside, epoch),
       storage: storageTwin(this.kernel, this.outside, epoch),
       images: imagesTwin(this.kernel, this.outside, epoch),
+      policy: policyTwin(this.outside, epoch),
       nri: noPlugins,
       checkpoints: noCheckpoints,
       // readings change nothing, so their twin has nothing to tell

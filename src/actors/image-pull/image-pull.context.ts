@@ -9,6 +9,8 @@ export interface PullInput {
   readonly reference: string;
   /** In memory only: never journalled, logged or shown. */
   readonly auth: RegistryAuth | undefined;
+  /** Kubernetes namespace whose signature policy counts; '' for the node's. */
+  readonly namespace: string;
   /** The call that asked for it, for people who look at its birth; none for what a restart found. */
   readonly cause?: Cause;
 }

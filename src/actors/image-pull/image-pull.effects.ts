@@ -13,6 +13,7 @@ import type { PullProgress } from './progress.ts';
 export interface PullEffectInput extends Owned {
   readonly reference: string;
   readonly auth: RegistryAuth | undefined;
+  readonly namespace: string;
   readonly resolved: ResolvedImage | undefined;
 }
 
@@ -22,6 +23,10 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook,
     resolve: effectLogic<PullEffectInput, ResolvedImage>(activity, 'resolve', actorLimits.resolveMs, (input, fx) =>
       ports.images.resolve({ reference: input.reference, auth: input.auth }, fx),
     ),
+    admit: effectLogic<PullEffectInput, void>(activity, 'admit', actorLimits.admitMs, async ({ namespace, auth, resolved }, fx) => {
+      assert(resolved !== undefined, 'policy for an image that was not resolved');
+      await ports.policy.admit({ namespace, auth, image: resolved }, fx);
+    }),
     fetchLayers: effectLogic<PullEffectInput, void>(activity, 'fetchLayers', actorLimits.fetchLayerMs, (input, fx) =>
       fetchLayers({ ports, layers, progress }, input, fx),
     ),

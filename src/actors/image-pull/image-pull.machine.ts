@@ -2,14 +2,15 @@
  * The pull of one image, joined by every caller with the same reference and credentials.
  *
  * resolving   manifest, platform, config: what the reference means now
+ * admitting   the signature policy has to accept it before a byte of a layer is fetched
  * fetching    layers into the store, a few at once
  * committing  the record that gives the image its name: from here on it is listed
  * discarding  layers of a pull that failed or is not wanted, unless someone else uses them
  * present     final
  * absent      final; context.fault says why
  *
- *   resolving → fetching → committing → present
- *       └──────────┴───────────┴→ discarding → absent
+ *   resolving → admitting → fetching → committing → present
+ *       └───────────┴──────────┴───────────┴→ discarding → absent
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
@@ -22,6 +23,7 @@ const self = ({ context }: Has) => ({
   owner: context.owner,
   reference: context.reference,
   auth: context.auth,
+  namespace: context.namespace,
   resolved: context.resolved,
 });
 
@@ -52,7 +54,16 @@ export function imagePullMachine(effects: PullEffects) {
         invoke: {
           src: 'resolve',
           input: self,
-          onDone: { target: 'fetching', actions: 'keepResolved' },
+          onDone: { target: 'admitting', actions: 'keepResolved' },
+          onError: { target: 'discarding', actions: 'noteFault' },
+        },
+      },
+      admitting: {
+        on: { 'pull.abandon': { target: 'discarding', actions: 'noteAbandoned' } },
+        invoke: {
+          src: 'admit',
+          input: self,
+          onDone: 'fetching',
           onError: { target: 'discarding', actions: 'noteFault' },
         },
       },

@@ -7,7 +7,6 @@ import { ask } from '../ask.ts';
 import type { Asker, Call, Outcome } from '../ask.ts';
 import type { PullInput } from '../image-pull/image-pull.context.ts';
 import type { PullProgress } from '../image-pull/progress.ts';
-import type { RegistryAuth } from '../ports/images.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { Ledger } from '../recovery/ledger.ts';
 import { findImage } from './catalog.ts';
@@ -30,6 +29,8 @@ export interface ImageStage extends Asker {
   layersLeft(): void;
 }
 
+export type PullWish = Pick<PullInput, 'reference' | 'auth' | 'namespace'>;
+
 export interface Pulled {
   readonly imageId: ImageId;
 }
@@ -46,19 +47,18 @@ function wanted({ ports }: ImageStage, reference: string): string {
 }
 
 /**
- * Pulls an image or joins the pull of the same reference with the same credentials.
+ * Pulls an image or joins the pull of the same reference with the same credentials under the same policy.
  * When the last caller has gone, or its deadline has passed, the download ends (F65).
  */
 export async function pullImage(
   stage: ImageStage,
-  reference: string,
-  auth: RegistryAuth | undefined,
+  { reference, auth, namespace }: PullWish,
   call: Call,
 ): Promise<Pulled> {
   const asked = wanted(stage, reference);
   const attempted = `PullImage ${asked}`;
-  const key = encodePlain([asked, auth]);
-  const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: asked, auth, attempted, cause: call.cause });
+  const key = encodePlain([asked, auth, stage.ports.policy.scope(namespace)]);
+  const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: asked, auth, namespace, attempted, cause: call.cause });
   waiters.count += 1;
   const leave = (): void => {
     waiters.count -= 1;

@@ -20,6 +20,8 @@ export interface ResolvedImage {
   readonly repoTag: string;
   /** Normalised repository with the digest of what was asked for (an index's own, where it is one). */
   readonly repoDigest: string;
+  /** Of the manifest for this machine's platform: the one in `repoDigest` where there was no index. */
+  readonly manifestDigest: Digest;
   /** Lowest first. */
   readonly layers: readonly Layer[];
   readonly config: ImageConfig;

@@ -6,6 +6,7 @@ import type { ImagesPort } from './images.ts';
 import type { JournalPort } from './journal.ts';
 import type { NetworkPort } from './network.ts';
 import type { NriPort } from './nri.ts';
+import type { PolicyPort } from './policy.ts';
 import type { RandomPort } from './random.ts';
 import type { RuntimePort } from './runtime.ts';
 import type { StatsPort } from './stats.ts';
@@ -23,6 +24,7 @@ export interface Ports {
   readonly checkpoints: CheckpointPort;
   readonly storage: StoragePort;
   readonly images: ImagesPort;
+  readonly policy: PolicyPort;
   readonly stats: StatsPort;
   readonly log: Log;
 }

@@ -97,6 +97,7 @@ function imageOf(resolved: Resolved): ResolvedImage {
 function plainConfig(config: ImageConfig): ImageConfig {
   const { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os } = config;
   return { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os };
+    manifestDigest: resolved.platformManifestDigest,
 }
 
 /** Live endpoints with their tokens, by what they are good for; the ones longest unused go first. */

@@ -20,7 +20,7 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'runtime.create': process,
   'runtime.writeBundle': { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
   'runtime.observe': { containers: [], pauses: [] },
-  'images.resolve': { ...imageRecord(), repoTag: imageRecord().repoTags[0], repoDigest: imageRecord().repoDigests[0] },
+  'images.resolve': { ...imageRecord(), repoTag: imageRecord().repoTags[0], repoDigest: imageRecord().repoDigests[0], manifestDigest: imageRecord().repoDigests[0]?.slice(-71) },
   'storage.observe': { layers: imageRecord().layers.map((layer) => layer.diffId), rootfs: [] },
 };
 
@@ -142,6 +142,7 @@ export class EasyWorld {
       },
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),
+      policy: this.#port('policy', { scope: (namespace: string) => namespace }),
       images: this.#port('images', { candidates: (reference: string) => [reference] }),
       runtime: this.#port('runtime', {
         handlers: () => [handler, { ...handler, name: 'broken', ready: false, reason: 'no such file' }],

@@ -87,7 +87,7 @@ describe('RemoveImage', () => {
     const { id, repoTags: [reference = ''] } = imageRecord();
     await world.troupe.removeImage(id, world.call());
     const go = world.hold('journal image.present');
-    const pulled = world.troupe.pullImage(reference, undefined, world.call(10)).catch(caught);
+    const pulled = world.troupe.pullImage({ reference, auth: undefined, namespace: '' }, world.call(10)).catch(caught);
     await turns();
     await world.clock.advance(10);
     expect(await pulled).toEqual(ofKind('timedOut'));

@@ -15,11 +15,11 @@ describe('requests about images', () => {
     const { send, asked } = stage();
     expect(await send(images.pullImage, { image: { image: 'busybox' }, auth })).toMatchObject({ imageRef: imageId('1') });
     await send(images.pullImage, { image: { image: 'busybox', runtimeHandler: 'crun' }, auth: { serverAddress: 'r' } });
-    await send(images.pullImage, { image: { image: 'busybox' } });
+    await send(images.pullImage, { image: { image: 'busybox' }, sandboxConfig: { metadata: { namespace: 'team' } } });
     expect(asked).toEqual([
-      ['pullImage', 'busybox', auth],
-      ['pullImage', 'busybox', undefined],
-      ['pullImage', 'busybox', undefined],
+      ['pullImage', { reference: 'busybox', auth, namespace: '' }],
+      ['pullImage', { reference: 'busybox', auth: undefined, namespace: '' }],
+      ['pullImage', { reference: 'busybox', auth: undefined, namespace: 'team' }],
     ]);
   });
 
@@ -45,6 +45,15 @@ describe('requests about images', () => {
     expect(await fails(images.pullImage, { image: { image: 'x' } })).toEqual({
       code: 'unknown',
       message: 'RegistryUnavailable: PullImage x: r.example answered 503',
+    });
+  });
+
+  test('an image whose signatures are refused is told with the word of the kubelet first', async () => {
+    const refused = fault('denied', 'PullImage x: SignatureValidationFailed: no signature');
+    const { fails } = stage({ pullImage: () => Promise.reject(new FaultError(refused)) });
+    expect(await fails(images.pullImage, { image: { image: 'x' } })).toEqual({
+      code: 'unknown',
+      message: 'SignatureValidationFailed: PullImage x: no signature',
     });
   });
 

@@ -1,8 +1,7 @@
 /** One file of the Container Device Interface (CDI specification 1.1.0), JSON or YAML. */
-import { fail } from '../../../base/fault.ts';
 import { nodeFileLimits } from '../../../base/limits.ts';
-import { Fields, parseDocument } from '../../image/fields.ts';
-import type { JsonObject } from '../../image/strict-json.ts';
+import { parseDocument, type Fields } from '../../image/fields.ts';
+import { parseYaml } from '../../image/yaml-fields.ts';
 import type { CdiEdits } from './edits.ts';
 import { isEmpty, parseEdits } from './edits.ts';
 
@@ -61,32 +60,4 @@ function devices(top: Fields, needs: (version: string, what: string) => void): R
   }
   if (found.size === 0) top.refuse('devices', 'is empty');
   return found;
-}
-
-/** The package is loaded with the first such file: most nodes have none. */
-async function parseYaml(bytes: Uint8Array, what: string): Promise<Fields> {
-  const { parseDocument: parse } = await import('yaml');
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch {
-    return fail('outside', `${what}: not UTF-8`);
-  }
-  const document = parse(text, { intAsBigInt: true, uniqueKeys: true, schema: 'core', logLevel: 'silent', prettyErrors: true });
-  const [problem] = document.errors;
-  if (problem !== undefined) fail('outside', `${what}: not acceptable YAML: ${problem.message.split('\n', 1)[0] ?? ''}`);
-  let value: unknown;
-  try {
-    value = document.toJS({ mapAsMap: true, maxAliasCount: nodeFileLimits.yamlAliases });
-  } catch (error) {
-    return fail('outside', `${what}: not acceptable YAML: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  if (!(value instanceof Map)) return fail('outside', `${what}: the document is not an object`);
-  return new Fields(what, '', textKeyed(value, what));
-}
-
-/** Keys of YAML can be anything; ours are texts. Deeper values are of the same few kinds as JSON's. */
-function textKeyed(map: ReadonlyMap<unknown, unknown>, what: string): JsonObject {
-  for (const key of map.keys()) if (typeof key !== 'string') fail('outside', `${what}: a key is not a text`);
-  return map as JsonObject;
 }

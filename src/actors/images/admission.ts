@@ -1,0 +1,38 @@
+/** The signature policy, asked again before a container is made of an image that is here. */
+import { fail } from '../../base/fault.ts';
+import type { ImageId } from '../../base/ids.ts';
+import { actorLimits } from '../../base/limits.ts';
+import type { Activity } from '../activity.ts';
+import type { Call } from '../ask.ts';
+import type { Ports } from '../ports/ports.ts';
+import type { ContainerSpec } from '../ports/specs.ts';
+import type { Ledger } from '../recovery/ledger.ts';
+
+interface AdmissionStage {
+  readonly ports: Pick<Ports, 'policy'>;
+  readonly ledger: Pick<Ledger, 'images'>;
+  readonly activity: Activity;
+}
+
+/**
+ * Rejects with `denied` when the policy of the pod's namespace refuses the container's image, or one that it mounts. The
+ * pull's own check is not enough: it may have been made for another namespace, or before the policy was changed.
+ */
+export async function admitImages(stage: AdmissionStage, spec: ContainerSpec, namespace: string, attempted: string, call: Call): Promise<void> {
+  const { imageId, imageRequested, imageUserSpecified } = spec;
+  // the kubelet asks for the id that the pull gave it, and tells beside it what the pod named
+  const named = imageUserSpecified !== '' ? imageUserSpecified : isId(imageRequested, imageId) ? '' : imageRequested;
+  const wanted = new Map<ImageId, string>(spec.mounts.flatMap(({ image }) => (image === undefined ? [] : [[image.id, '']])));
+  wanted.set(imageId, named);
+  for (const [id, reference] of wanted) {
+    const image = stage.ledger.images.get(id) ?? fail('notFound', `${attempted}: image ${id}${id === imageId ? '' : ', which it mounts,'} is not here`, { subject: id });
+    await stage.activity.run(`image/${id}`, 'admitAgain', actorLimits.admitMs, call.signal, (fx) =>
+      stage.ports.policy.admitAgain({ namespace, reference, image }, fx),
+    );
+  }
+}
+
+/** Whole or shortened, with or without its algorithm, as findImage takes it. */
+function isId(text: string, id: ImageId): boolean {
+  return id.startsWith(text) || id.slice('sha256:'.length).startsWith(text);
+}
