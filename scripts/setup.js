@@ -65,6 +65,8 @@ const unpacked = {
   busybox: { packages: ['busybox'], withLibraries: true },
   nginx: { packages: ['nginx'], withLibraries: true },
   'docker-registry': { packages: ['docker-registry'], withLibraries: false },
+  // what images of the node e2e suite have beside busybox
+  'image-programs': { packages: ['bash', 'curl', 'hostname', 'util-linux'], withLibraries: true },
   // what the storage drivers are tested with
   'fuse-overlayfs': { packages: ['fuse-overlayfs'], withLibraries: true },
   'btrfs-progs': { packages: ['btrfs-progs'], withLibraries: true },

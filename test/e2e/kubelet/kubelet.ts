@@ -95,14 +95,14 @@ function configText({ instance }: World, places: Places): string {
 }
 
 /** Directories of all cgroup hierarchies: below each controller on v1, the mount itself on v2. */
-async function hierarchies(): Promise<string[]> {
+export async function hierarchies(): Promise<string[]> {
   const base = '/sys/fs/cgroup';
   const names = await readdir(base);
   return names.includes('cgroup.controllers') ? [base] : names.map((name) => join(base, name));
 }
 
 /** Removes cgroups from the deepest up; those with processes stay and show in the differences. */
-async function removeCgroups(path: string): Promise<void> {
+export async function removeCgroups(path: string): Promise<void> {
   for (const entry of await readdir(path, { withFileTypes: true }).catch(() => [])) if (entry.isDirectory()) await removeCgroups(join(path, entry.name));
   await rmdir(path).catch(() => undefined);
 }

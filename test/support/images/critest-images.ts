@@ -30,13 +30,13 @@ function parentsOf(paths: readonly string[]): TarEntry[] {
   return [...all].sort().map((path) => directory(path));
 }
 
-const libraryEntries = (libraries: readonly Library[]): TarEntry[] => [
+export const libraryEntries = (libraries: readonly Library[]): TarEntry[] => [
   ...parentsOf(libraries.map((library) => library.path)),
   ...libraries.map(({ path, source }) => file(path, readFileSync(source), 0o755)),
 ];
 
 /** Compiles one of the C files beside this one, statically, and keeps the result by its source's digest. */
-async function compiled(name: 'pause' | 'effective-uid'): Promise<Buffer> {
+export async function compiled(name: 'pause' | 'effective-uid'): Promise<Buffer> {
   const source = join(import.meta.dirname, `${name}.c`);
   const digest = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16);
   const tree = await cached(join('images', `${name}-${process.arch}-${digest}`), async (work) => {
@@ -64,7 +64,7 @@ echo "shmid owner perms bytes"
 awk 'NR > 1 { print $2, $8, $3, $4 }' /proc/sysvipc/shm
 `;
 
-async function busyboxLayerForCritest(): Promise<Layer> {
+export async function busyboxLayerForCritest(): Promise<Layer> {
   // The shell is the dynamic busybox: the static one runs applets without looking for them in /bin, so that a masked
   // /bin/ls would still work in it; and the spec wants the exact words of busybox's error.
   const tree = debianTree('busybox');
@@ -98,7 +98,7 @@ http {
 }
 `;
 
-async function nginxLayer(): Promise<Layer> {
+export async function nginxLayer(): Promise<Layer> {
   const tree = debianTree('nginx');
   const program = inTree(tree, 'usr/sbin/nginx');
   const page = '<!DOCTYPE html><title>Welcome to nginx!</title><h1>Welcome to nginx!</h1>\n';
@@ -111,8 +111,8 @@ async function nginxLayer(): Promise<Layer> {
   ]);
 }
 
-const nginxCommand: RunConfig = { Entrypoint: ['nginx', '-g', 'daemon off;'], StopSignal: 'SIGQUIT' };
-const configLayer = (port: number): Layer => layerOf([directory('etc'), directory('etc/nginx'), file('etc/nginx/nginx.conf', nginxConfig(port))]);
+export const nginxCommand: RunConfig = { Entrypoint: ['nginx', '-g', 'daemon off;'], StopSignal: 'SIGQUIT' };
+export const configLayer = (port: number): Layer => layerOf([directory('etc'), directory('etc/nginx'), file('etc/nginx/nginx.conf', nginxConfig(port))]);
 
 /** The web servers: nginx on port 80, the same with the word httpd in its log, and one for the host's network. */
 function webServers(busybox: Layer, nginx: Layer): [string, Image][] {

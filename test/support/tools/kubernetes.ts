@@ -26,17 +26,37 @@ export function stagingReplacements(goMod: string): string {
 /** Programs of Kubernetes. They share most of their packages: the first one built takes by far the longest. */
 export type KubernetesProgram = 'kubelet' | 'kube-apiserver' | 'kube-controller-manager' | 'kube-scheduler' | 'kubectl' | 'kubeadm';
 
+/** What every program of Kubernetes is built with. */
+const build = {
+  ...KUBERNETES,
+  // Kubernetes' build script sets these; the programs say their version to each other and in their metrics.
+  ldflags: `-X k8s.io/component-base/version.gitVersion=${KUBERNETES.version} -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36`,
+  goMod: async () => stagingReplacements(await readFile(join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'go.mod'), 'utf8')),
+  timeoutMs: BUILD_TIMEOUT_MS,
+} as const;
+
 /** Path of a program of Kubernetes v1.36.3. Built once, which takes minutes. */
 export async function kubernetes(name: KubernetesProgram): Promise<string> {
-  return await buildGoTool({
-    ...KUBERNETES,
-    name,
-    package: `${KUBERNETES.module}/cmd/${name}`,
-    // Kubernetes' build script sets these; the programs say their version to each other and in their metrics.
-    ldflags: `-X k8s.io/component-base/version.gitVersion=${KUBERNETES.version} -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36`,
-    goMod: async () => stagingReplacements(await readFile(join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'go.mod'), 'utf8')),
-    timeoutMs: BUILD_TIMEOUT_MS,
-  });
+  return await buildGoTool({ ...build, name, package: `${KUBERNETES.module}/cmd/${name}` });
+}
+
+/** Path of the node e2e suite, which is an API server, too. Built once, which takes many minutes. */
+export async function nodeSuite(): Promise<string> {
+  return await buildGoTool({ ...build, name: 'e2e_node.test', package: `${KUBERNETES.module}/test/e2e_node`, isTest: true });
+}
+
+/** Path of a program of Kubernetes' test images, static: agnhost is in the one that most of its tests run. */
+export async function testImageProgram(name: 'agnhost' | 'nonewprivs'): Promise<string> {
+  return await buildGoTool({ ...build, name, package: `${KUBERNETES.module}/test/images/${name}` });
+}
+
+/** Directory of the sources of Kubernetes' test images, some of which hold plain files. */
+export const testImageSources = async (): Promise<string> => join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'test/images');
+
+/** Path of ginkgo, which runs a suite in several processes; of the version that the suite is built with. */
+export async function ginkgo(): Promise<string> {
+  const module = 'github.com/onsi/ginkgo/v2';
+  return await buildGoTool({ name: 'ginkgo', module, version: 'v2.28.1', package: `${module}/ginkgo` });
 }
 
 /** Path of an etcd server: the version that Kubernetes 1.36 is released with is of the same line. */

@@ -1,0 +1,98 @@
+// How the suite is run: its flags, the base configuration of its kubelet, its environment.
+import { mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Instance } from '../../support/instance.ts';
+import { run } from '../../support/run.ts';
+import { NODE_ADDRESS } from './places.ts';
+import type { Programs } from './programs.ts';
+import { stopUnits, writeUnitTools } from './units.ts';
+
+/** Beyond ginkgo's own timeout, for its clean-up and report. */
+const GRACE_MS = 5 * 60_000;
+
+export interface Selection {
+  readonly focus: string;
+  readonly skip: string;
+  readonly processes: number;
+  readonly timeoutMs: number;
+  /** Feature gates of the kubelet and, where they have any there, of the API server. */
+  readonly featureGates: Readonly<Record<string, boolean>>;
+}
+
+/** kubelet.config.k8s.io/v1beta1: upstream's for this suite (test/e2e_node/jenkins), then what this machine needs. */
+const kubeletConfig = {
+  apiVersion: 'kubelet.config.k8s.io/v1beta1',
+  kind: 'KubeletConfiguration',
+  cgroupDriver: 'cgroupfs',
+  cgroupRoot: '/',
+  podCIDR: '10.100.0.0/24',
+  volumeStatsAggPeriod: '10s',
+  fileCheckFrequency: '10s',
+  evictionPressureTransitionPeriod: '30s',
+  serializeImagePulls: false,
+  // The disk is the machine's, which others fill; upstream's thresholds of it are percentages.
+  evictionHard: { 'memory.available': '250Mi', 'nodefs.available': '1Gi', 'imagefs.available': '1Gi', 'nodefs.inodesFree': '1%' },
+  imageGCHighThresholdPercent: 100,
+  // The machine may be on cgroup v1 and swap.
+  failCgroupV1: false,
+  failSwapOn: false,
+  makeIPTablesUtilChains: false,
+};
+
+/** cAdvisor knows containerd's and CRI-O's sockets only: statistics of containers come by CRI. */
+const OUR_GATES = { PodAndContainerStatsFromCRI: true };
+
+export interface Ran {
+  /** Text of ginkgo's JSON report. */
+  readonly report: string;
+  readonly seconds: number;
+}
+
+/**
+ * Runs the suite below `directory`. Its kubelet runs as a unit of units.ts.
+ * @throws when it left no report, as it does when its set-up fails
+ */
+export async function runSuite(programs: Programs, instance: Instance, directory: string, selection: Selection): Promise<Ran> {
+  const work = join(directory, 'suite');
+  const reports = join(work, 'reports');
+  const temporary = join(work, 'tmp');
+  await mkdir(reports, { recursive: true });
+  await mkdir(temporary, { mode: 0o1777 });
+  // ginkgo runs a suite in its directory, and this one writes there
+  const suite = join(work, 'e2e_node.test');
+  await symlink(programs.suite, suite);
+  const programsDirectory = join(work, 'programs');
+  await mkdir(programsDirectory);
+  await symlink(programs.kubelet, join(programsDirectory, 'kubelet'));
+  const configFile = join(work, 'base-kubelet.yaml');
+  const gates = Object.entries({ ...OUR_GATES, ...selection.featureGates }).map(([name, value]) => `${name}=${value}`).join(',');
+  // JSON is YAML.
+  await writeFile(configFile, JSON.stringify(kubeletConfig));
+  const tools = await writeUnitTools(directory);
+  const argv = [
+    programs.ginkgo, 'run', '--no-color', '--procs', String(selection.processes), '--timeout', `${selection.timeoutMs / 1000}s`,
+    '--json-report', 'report.json', '--output-dir', reports, '--focus', selection.focus, '--silence-skips',
+    ...(selection.skip === '' ? [] : ['--skip', selection.skip]),
+    suite, '--',
+    '--container-runtime-endpoint', instance.endpoint, '--image-service-endpoint', instance.endpoint,
+    '--container-runtime-process-name', 'troupe', '--container-runtime-pid-file', '',
+    '--k8s-bin-dir', programsDirectory, '--kubelet-config-file', configFile, '--report-dir', reports,
+    '--kubelet-flags', `--node-ip=${NODE_ADDRESS}`, '--feature-gates', gates,
+    '--prepull-images=false', '--dump-logs-on-failure=true', '--server-start-timeout=5m',
+  ];
+  const startedAt = performance.now();
+  try {
+    const ended = await run(argv, {
+      cwd: work,
+      // built without cgo, it asks the environment who runs it
+      env: { USER: 'root', TMPDIR: temporary, PATH: `${tools}:${process.env['PATH'] ?? ''}` },
+      timeoutMs: selection.timeoutMs + GRACE_MS,
+      onOutput: (chunk) => process.stdout.write(chunk),
+    });
+    const report = await readFile(join(reports, 'report.json'), 'utf8').catch(() => undefined);
+    if (report === undefined) throw new Error(`the suite ended with ${ended.code} and wrote no report`);
+    return { report, seconds: (performance.now() - startedAt) / 1000 };
+  } finally {
+    await stopUnits(directory);
+  }
+}
