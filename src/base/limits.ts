@@ -165,6 +165,24 @@ export const ingestLimits = {
   readBytes: 1024 * 1024,
 } as const;
 
+/** Images in files: src/oci/archive. */
+export const archiveLimits = {
+  /** Entries of a tar that holds images: each layer has up to three, the largest saved sets have some thousands. */
+  entries: 65_536,
+  /** Links that lead to one another: `docker save` writes one. */
+  links: 8,
+  /** Images of one source. */
+  images: 1024,
+  /** Names of images that a message repeats. */
+  named: 8,
+  /** Open directories while a layer is read, one a level: a path of 4096 bytes has 2048, real trees some 30. */
+  depth: 400,
+  /** Entries of one layer that is written: as many as one that is read may have. */
+  layerEntries: 1_048_576,
+  /** Bytes of files that are read at once. */
+  readBytes: 1024 * 1024,
+} as const;
+
 /** The actors: how long an effect may take, how often things are tried, how much is kept. */
 export const actorLimits = {
   /**

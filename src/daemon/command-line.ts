@@ -1,7 +1,7 @@
 import { fail } from '../base/fault.ts';
 
 export type CommandName =
-  | 'serve' | 'start' | 'ps' | 'why' | 'watch' | 'log' | 'status' | 'config' | 'images' | 'gc' | 'pull' | 'inspect'
+  | 'serve' | 'start' | 'ps' | 'why' | 'watch' | 'log' | 'status' | 'config' | 'images' | 'gc' | 'pull' | 'inspect' | 'import' | 'export'
   | 'check' | 'wipe' | 'version' | 'help';
 
 export interface CommandLine {
@@ -19,6 +19,8 @@ interface Grammar {
   readonly flags: readonly string[];
   /** Name of its one word, such as `POD`; none when left out. */
   readonly word?: string;
+  /** Name of the one behind it. */
+  readonly second?: string;
 }
 
 const PLACE = ['config', 'root', 'state', 'socket'];
@@ -37,6 +39,8 @@ const COMMANDS: Readonly<Record<CommandName, Grammar>> = {
   gc: { options: LOOK, flags: ['json', 'dry-run'] },
   pull: { options: LOOK, flags: ['json'], word: 'image reference' },
   inspect: { options: PLACE, flags: ['json'], word: 'image reference' },
+  import: { options: [...LOOK, 'name'], flags: ['json'], word: 'source' },
+  export: { options: PLACE, flags: ['json'], word: 'image', second: 'target' },
   check: { options: LOOK, flags: ['json', 'repair', 'now'] },
   wipe: { options: PLACE, flags: ['json', 'force'] },
   version: { options: [], flags: ['json'] },
@@ -58,12 +62,16 @@ export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which 
   troupe gc              remove images that nothing uses and that are not pinned; --dry-run only says which
   troupe pull REF        pull an image, with a bar for each layer
   troupe inspect REF     manifest and config of an image in its registry, as JSON; pulls nothing, needs no daemon
+  troupe import SOURCE   take images from a file or directory, verified as a pull is; --name REF says what one is called
+  troupe export REF TO   write an image that is here to a file or directory; needs no daemon
   troupe check           compare the records with the machine; --repair removes what belongs to no record,
                          --now does not wait for what may still be under way
   troupe wipe            remove everything of a daemon that does not run; --force also while pods run
   troupe version
 
   WHAT is an id or its beginning, a pod, a container, pod/container or namespace/pod. REF is an image reference.
+  SOURCE and TO are oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:REF] or dir:DIR, as skopeo has them;
+  a SOURCE may be a path alone.
 
   --config FILE          default /etc/troupe/troupe.toml, drop-ins in FILE.d/*.toml
   --root DIR             default /var/lib/troupe: journal, images, what containers wrote
@@ -101,7 +109,8 @@ export function parseCommandLine(argv: readonly string[]): CommandLine {
     }
   }
   if (grammar.word === undefined && words.length > 0) refuse(`what is ${words[0] ?? ''}`);
-  if (grammar.word !== undefined && words.length !== 1) refuse(`one ${grammar.word} is wanted`);
+  if (grammar.second !== undefined && words.length !== 2) refuse(`one ${grammar.word} and one ${grammar.second} are wanted`);
+  if (grammar.word !== undefined && grammar.second === undefined && words.length !== 1) refuse(`one ${grammar.word} is wanted`);
   return { command, options, flags, words };
 }
 

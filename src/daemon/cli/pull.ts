@@ -10,8 +10,17 @@ import { bytes, shortId } from './text.ts';
 
 /** Credentials are those that the node keeps (`images.auth_files`). Ctrl-C ends the download unless others wait for it. */
 export async function pull(command: Command): Promise<number> {
-  const { line, client, screen, json, signal } = command;
+  const { line, screen, json } = command;
   const [reference = ''] = line.words;
+  const id = await pullShown(command, reference);
+  if (json) writeJson(screen, { reference, id });
+  else screen.line(id);
+  return EXIT.ok;
+}
+
+/** PullImage with a bar for each layer, unless the output is JSON; the image's id. */
+export async function pullShown(command: Command, reference: string): Promise<string> {
+  const { client, json, signal } = command;
   const before = new Set((await client.list({ kind: 'pull' })).actors.map(({ address }) => address));
   const cri = imageClient((await client.status({})).socket);
   const ended = new AbortController();
@@ -29,9 +38,7 @@ export async function pull(command: Command): Promise<number> {
   const { imageRef } = await answer;
   // the last look was a little before the end
   show(command, layers.map((layer) => ({ ...layer, present: true })), shown);
-  if (json) writeJson(screen, { reference, id: imageRef });
-  else screen.line(imageRef);
-  return EXIT.ok;
+  return imageRef;
 }
 
 /** The pull that this call began, or the one that it joined: its full name ends with what was asked for. */

@@ -23,6 +23,8 @@ const COMMANDS: Partial<Readonly<Record<CommandName, (command: Command) => Promi
   images: async (command) => (await import('./images.ts')).images(command),
   gc: async (command) => (await import('./images.ts')).gc(command),
   pull: async (command) => (await import('./pull.ts')).pull(command),
+  import: async (command) => (await import('./import.ts')).importImages(command),
+  export: async (command) => (await import('./export.ts')).exportImage(command),
   inspect: async (command) => (await import('./inspect.ts')).inspect(command),
   wipe: async (command) => (await import('./wipe.ts')).wipe(command),
 };

@@ -285,7 +285,7 @@ export class LayerApplier implements TarSink {
  * could reach into other directories; nor user.overlay.*, the same for mounts in user namespaces; of security.* only
  * capabilities (labels and IMA hashes are the host's policy).
  */
-function isAllowedXattr(name: ByteString): boolean {
+export function isAllowedXattr(name: ByteString): boolean {
   if (name.startsWith('user.')) return name.length > 'user.'.length && !name.startsWith('user.overlay.');
   return name === 'security.capability' || name === 'system.posix_acl_access' || name === 'system.posix_acl_default';
 }

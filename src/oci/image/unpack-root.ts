@@ -9,7 +9,7 @@ import type { LayerPath } from './unpack-path.ts';
 import { chmodAt, chownAt, isWhiteout, mkdirAt, openDirectoryAt, openInRoot, readLinkAt, setXattrAt, statAt, unlinkAt } from './unpack-sys.ts';
 
 /** overlayfs: lower directories of this name are not merged in (Documentation/filesystems/overlayfs.rst). */
-const OPAQUE_XATTR = 'trusted.overlay.opaque';
+export const OPAQUE_XATTR = 'trusted.overlay.opaque';
 const YES = Buffer.from('y');
 /** What the peers and GNU tar give a directory that no entry describes, umask 022. */
 const IMPLIED_MODE = 0o755;

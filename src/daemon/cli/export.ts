@@ -1,0 +1,38 @@
+/** `troupe export`: an image that is here as a layout or an archive. Needs no daemon: records and layers are read where they lie. */
+import { findImage } from '../../actors/images/catalog.ts';
+import { fail } from '../../base/fault.ts';
+import { candidates } from '../../oci/distribution/endpoints.ts';
+import { formatReference } from '../../oci/image/reference.ts';
+import { parseTarget, writeTarget } from '../../oci/archive/write-target.ts';
+import { storePaths } from '../../oci/storage/layer-layout.ts';
+import { registriesOf } from '../registry.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+import { readRecords } from './records.ts';
+
+/** Prints the id that the copy has, which is another than the image's own: its layers are packed anew. */
+export async function exportImage({ line, screen, config, json, signal }: Command): Promise<number> {
+  const [wanted = '', to = ''] = line.words;
+  const target = parseTarget(to);
+  const settings = await config();
+  const registries = await registriesOf(settings);
+  const { ledger } = await readRecords(settings.root);
+  const names = (text: string): readonly string[] => candidates(text, registries).map(formatReference);
+  const image = findImage(ledger.images.values(), wanted, names) ?? fail('notFound', `export ${wanted}: there is no such image; pull it first`);
+  const name = image.repoTags.find((tag) => tag === wanted || isAmong(wanted, tag, names)) ?? image.repoTags[0] ?? '';
+  const written = await writeTarget({ image, name, target, layers: storePaths(settings.root), signal });
+  const { config: copy, manifest, diffIds } = written;
+  if (json) writeJson(screen, { image: image.id, reference: name, target: `${target.transport}:${target.path}`, id: copy.digest, manifestDigest: manifest.digest, diffIds });
+  else screen.line(copy.digest);
+  return EXIT.ok;
+}
+
+function isAmong(wanted: string, tag: string, names: (text: string) => readonly string[]): boolean {
+  try {
+    return names(wanted).includes(tag);
+  } catch {
+    // an id
+    return false;
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * `troupe import`: images from a layout or an archive. This process reads it and serves it like a registry where the
+ * daemon looks for imports (local-imports.ts); then it asks for a pull, which does all the rest.
+ */
+import { mkdir, stat } from 'node:fs/promises';
+import { fail } from '../../base/fault.ts';
+import { codeOf } from '../../host/errno.ts';
+import { chosen, openSource, parseSource, type ImageSource, type Location, type OfferedImage } from '../../oci/archive/image-source.ts';
+import { serveImage } from '../../oci/archive/serve-image.ts';
+import { importsDirectory, importSocketPath, offeredImport } from '../../oci/distribution/local-imports.ts';
+import { formatReference, parseReference } from '../../oci/image/reference.ts';
+import type { Command } from './context.ts';
+import { writeJson } from './context.ts';
+import { EXIT } from './exit-codes.ts';
+import { pullShown } from './pull.ts';
+
+interface Taken {
+  readonly reference: string;
+  readonly id: string;
+}
+
+/** Prints the id of each image, with its name where there are several. */
+export async function importImages(command: Command): Promise<number> {
+  const { line, screen, json } = command;
+  const location = await parseSource(line.words[0] ?? '');
+  const source = await openSource(location);
+  const taken: Taken[] = [];
+  try {
+    for (const [reference, image] of named(source, location, line.options['name'] ?? '')) {
+      taken.push({ reference, id: await take(command, source, image, reference) });
+    }
+  } finally {
+    await source.close();
+  }
+  if (json) writeJson(screen, { images: taken });
+  else for (const { reference, id } of taken) screen.line(taken.length === 1 ? id : `${id} ${reference}`);
+  return EXIT.ok;
+}
+
+/** What is taken under which name: by `--name` one image, else each under all the names that the source gives it. */
+function named(source: ImageSource, location: Location, name: string): readonly (readonly [string, OfferedImage])[] {
+  const images = chosen(source, location);
+  const where = `import ${location.transport}:${location.path}`;
+  if (name !== '') {
+    const [image, ...others] = images;
+    if (image === undefined || others.length > 0) fail('invalidRequest', `${where}: ${images.length} images, and one name for them; say which with ${location.transport}:PATH:WHICH`);
+    const reference = parseReference(name);
+    if (reference.digest !== undefined) fail('invalidRequest', `${where}: --name ${name} has a digest; the image brings its own`);
+    return [[formatReference(reference), image]];
+  }
+  const pairs = images.flatMap((image) => image.names.map((one) => [one, image] as const));
+  if (pairs.length === 0) fail('invalidRequest', `${where}: no image in it has a full name; say one with --name`);
+  return pairs;
+}
+
+async function take(command: Command, source: ImageSource, image: OfferedImage, reference: string): Promise<string> {
+  const { state } = await command.config();
+  const parsed = parseReference(reference);
+  await makeImports(state);
+  if ((await offeredImport(state, parsed)) !== undefined) fail('conflict', `import ${reference}: another import of this name is under way`);
+  const served = await serveImage(importSocketPath(state, parsed), source, image);
+  try {
+    const id = await pullShown(command, reference);
+    // a pull that was under way already is joined, and has asked the registry
+    if (!served.wasAsked()) fail('conflict', `import ${reference}: a pull of this name was under way, which was waited for; try again`);
+    return id;
+  } finally {
+    await served.close();
+  }
+}
+
+/** Nobody but root may offer images. */
+async function makeImports(state: string): Promise<void> {
+  const directory = importsDirectory(state);
+  try {
+    await mkdir(directory, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') fail('notFound', `import: there is no ${state}: does the daemon run, and is this its --state?`);
+    if (codeOf(error) !== 'EEXIST') throw error;
+    const { mode, uid } = await stat(directory);
+    if ((mode & 0o077) !== 0 || uid !== process.getuid?.()) fail('denied', `import: others than root may write in ${directory}`);
+  }
+}
