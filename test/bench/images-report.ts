@@ -1,12 +1,12 @@
 // The table of `bench -- images`.
-import type { Cost } from './images-sides.ts';
+import type { Cost, DaemonCost } from './images-sides.ts';
 import { median, medianRatio } from './stats.ts';
 
 /** One image; the n-th of both sides were measured in the same round. */
 export interface ImageRow {
   readonly title: string;
   readonly what: string;
-  readonly ours: readonly (Cost & { readonly rssMiB: number })[];
+  readonly ours: readonly DaemonCost[];
   readonly theirs: readonly Cost[];
 }
 
@@ -30,7 +30,7 @@ export interface ImagesReport {
 export function imagesText({ rows, ten, isCold, versions }: ImagesReport): string {
   const cache = isCold ? 'the page cache dropped before each' : '**the page cache could not be dropped here**';
   return [
-    `${versions}. Pulls from docker-registry on loopback into an empty store, ${cache}, a final sync of the file system counted. Beside it, in turn, \`skopeo copy\` of the same image into an overlay containers/storage; p50, and the ratio as the median of pairs. CPU is user and system time of the process that pulls.`,
+    `${versions}. Pulls from docker-registry on loopback into an empty store on a new ext4 of its own, ${cache}, a final sync of it counted. Beside it, in turn, \`skopeo copy\` of the same image into an overlay containers/storage; p50, and the ratio as the median of pairs. CPU is user and system time of the process that pulls.`,
     '',
     '| image | n | s | skopeo s | ratio | CPU s | skopeo CPU s | ratio | peak RSS above idle, MiB |',
     '|---|---|---|---|---|---|---|---|---|',

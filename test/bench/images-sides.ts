@@ -1,13 +1,14 @@
 // The two who pull, and what one pull costs them: time with the last byte on the disk, and processor time of their own.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { type CriClient, criClient } from '../../scripts/support/cri-client.ts';
+import { criClient } from '../../scripts/support/cri-client.ts';
 import { type Instance, makeInstance } from '../support/instance.ts';
 import { run, runOrThrow } from '../support/run.ts';
-import { type Cpu, cpuOf, childrenCpu } from './cpu.ts';
+import { childrenCpu, type Cpu, cpuOf } from './cpu.ts';
+import type { BenchDisk } from './images-disk.ts';
 
 export interface Cost {
   /** Seconds until the image was there and the file system synced. */
@@ -15,11 +16,14 @@ export interface Cost {
   readonly cpu: Cpu;
 }
 
+export interface DaemonCost extends Cost {
+  /** The highest resident memory above what the idle daemon had, with all threads. */
+  readonly rssMiB: number;
+}
+
 const DEADLINE_MS = 600_000;
-/** ms after which the daemon's idle worker threads have ended, so that each pull starts them anew. */
-const REST_MS = 6000;
-const LOOK_AGAIN_MS = 50;
-const MIB = 1024 * 1024;
+/** ms after its start until the daemon is idle: the collector has been, what is loaded late is there. */
+const REST_MS = 2000;
 
 /** Writes out what others have dirtied, then drops clean pages, names and inodes; says whether the machine let it. */
 export async function dropCaches(): Promise<boolean> {
@@ -37,80 +41,73 @@ async function syncOf(directory: string): Promise<void> {
   await runOrThrow(['sync', '--file-system', directory], { timeoutMs: DEADLINE_MS });
 }
 
-/** The daemon, with an empty store before each pull. */
-export class DaemonSide {
-  readonly #instance: Instance;
-  readonly #client: CriClient;
-
-  static async start(registries: readonly string[]): Promise<DaemonSide> {
-    const registriesConf = registries.map((address) => `[[registry]]\nlocation = "${address}"\ninsecure = true\n`).join('\n');
-    const instance = await makeInstance({ name: 'imgb', registriesConf, network: 'host-only', logLevel: 'info' });
-    try {
-      await instance.start();
-    } catch (error) {
-      await instance.remove();
-      throw error;
-    }
-    return new DaemonSide(instance);
+/** `count` calls at once for one image, to a daemon that has never seen one. */
+export async function daemonPull(disk: BenchDisk, name: string, count = 1): Promise<DaemonCost> {
+  const registry = name.slice(0, name.indexOf('/'));
+  const registriesConf = `[[registry]]\nlocation = "${registry}"\ninsecure = true\n`;
+  const instance = await makeInstance({ name: 'imgb', registriesConf, network: 'host-only', logLevel: 'info' });
+  await mkdir(instance.root);
+  try {
+    await disk.mount(instance.root);
+    await instance.start();
+    await delay(REST_MS);
+    await dropCaches();
+    return await measurePull(instance, name, count);
+  } finally {
+    await instance.terminate();
+    await disk.unmount(instance.root);
+    await instance.remove();
   }
+}
 
-  private constructor(instance: Instance) {
-    this.#instance = instance;
-    this.#client = criClient(instance.socket);
-  }
-
-  /** `count` calls at once for one image that is not there. */
-  async pull(name: string, count = 1): Promise<Cost & { readonly rssMiB: number }> {
-    const pid = this.#instance.pid();
+async function measurePull(instance: Instance, name: string, count: number): Promise<DaemonCost> {
+  const client = criClient(instance.socket);
+  try {
+    await client.image.listImages({});
+    const pid = instance.pid();
     const idle = rssMiB(pid, 'VmRSS');
     // proc(5): the peak starts anew
     writeFileSync(`/proc/${pid}/clear_refs`, '5');
     const before = cpuOf(pid);
     const startedAt = performance.now();
-    const calls = Array.from({ length: count }, async () => this.#client.image.pullImage({ image: { image: name } }, { deadlineMs: DEADLINE_MS }));
-    const [answer] = await Promise.all(calls);
-    await syncOf(this.#instance.root);
+    await Promise.all(Array.from({ length: count }, async () => client.image.pullImage({ image: { image: name } }, { deadlineMs: DEADLINE_MS })));
+    await syncOf(instance.root);
     const seconds = (performance.now() - startedAt) / 1000;
-    const after = cpuOf(pid);
-    const rss = rssMiB(pid, 'VmHWM') - idle;
-    await this.#client.image.removeImage({ image: { image: answer?.imageRef ?? name } }, { deadlineMs: DEADLINE_MS });
-    return { seconds, cpu: { user: after.user - before.user, system: after.system - before.system }, rssMiB: rss };
-  }
-
-  /** Settles when nothing of earlier images is being deleted, and the daemon is idle. */
-  async rest(): Promise<void> {
-    for (const name of ['layers', 'trash', 'partial']) {
-      while ((await readdir(join(this.#instance.root, name)).catch(() => [])).length > 0) await delay(LOOK_AGAIN_MS);
-    }
-    await delay(REST_MS);
-  }
-
-  async close(): Promise<void> {
-    this.#client.close();
-    await this.#instance.remove();
+    return { seconds, cpu: between(before, cpuOf(pid)), rssMiB: rssMiB(pid, 'VmHWM') - idle };
+  } finally {
+    client.close();
   }
 }
 
 /** `skopeo copy` into a containers/storage of its own, with the overlay driver. */
-export async function skopeoPull(name: string): Promise<Cost> {
+export async function skopeoPull(disk: BenchDisk, name: string): Promise<Cost> {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-skopeo-'));
+  await disk.mount(directory);
   const target = `containers-storage:[overlay@${join(directory, 'graph')}+${join(directory, 'run')}]${name}`;
   const argv = ['skopeo', 'copy', '--quiet', '--insecure-policy', '--src-tls-verify=false', `docker://${name}`, target];
   try {
+    // it keeps blobs there until they are unpacked
+    const temporary = join(directory, 'tmp');
+    await mkdir(temporary);
+    await dropCaches();
     const before = childrenCpu();
     const startedAt = performance.now();
-    await runOrThrow(argv, { timeoutMs: DEADLINE_MS });
-    const after = childrenCpu();
+    await runOrThrow(argv, { timeoutMs: DEADLINE_MS, env: { TMPDIR: temporary } });
+    const cpu = between(before, childrenCpu());
     await syncOf(directory);
-    return { seconds: (performance.now() - startedAt) / 1000, cpu: { user: after.user - before.user, system: after.system - before.system } };
+    return { seconds: (performance.now() - startedAt) / 1000, cpu };
   } finally {
     // containers/storage keeps its overlay directory bound to itself
     await run(['umount', join(directory, 'graph/overlay')]);
+    await disk.unmount(directory);
     await rm(directory, { recursive: true, force: true });
   }
 }
 
+const between = (before: Cpu, after: Cpu): Cpu => ({ user: after.user - before.user, system: after.system - before.system });
+
+/** proc(5), /proc/pid/status: in kB. */
 function rssMiB(pid: number, name: 'VmRSS' | 'VmHWM'): number {
   const text = readFileSync(`/proc/${pid}/status`, 'utf8');
-  return (Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) * 1024) / MIB;
+  return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) / 1024;
 }

@@ -1,6 +1,6 @@
 // `sudo npm run bench -- images [--rounds N] [--only 9,1,zstd,ten]`: cold pulls from Debian's docker-registry on loopback, in
-// turn with `skopeo copy` of the same image into an overlay containers/storage. The page cache is dropped before each and
-// a final sync of the file system counts on both sides. With `--only` nothing is written down.
+// turn with `skopeo copy` of the same image into an overlay containers/storage, each onto a file system and by a process of
+// its own. The page cache is dropped before each and a final sync counts on both sides. With `--only` nothing is written down.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, request, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -11,8 +11,9 @@ import { writeFigures } from '../../scripts/support/figures.ts';
 import { pushImage, startRegistry } from '../support/docker-registry/start.ts';
 import { runOrThrow } from '../support/run.ts';
 import { type Compression, makeContent } from './images-content.ts';
+import { BenchDisk } from './images-disk.ts';
 import { type ImageRow, imagesText, type TenRow } from './images-report.ts';
-import { type Cost, DaemonSide, dropCaches, skopeoPull } from './images-sides.ts';
+import { type Cost, type DaemonCost, daemonPull, dropCaches, skopeoPull } from './images-sides.ts';
 
 /** MB of each layer; together 110, as the image that the peers were measured with. */
 const NINE = [30, 25, 20, 12, 8, 6, 4, 3, 2];
@@ -29,61 +30,58 @@ export async function imagesBench(args: readonly string[]): Promise<void> {
   const wanted = values.only === '' ? [...Object.keys(IMAGES), 'ten'] : values.only.split(',');
   const rounds = Number(values.rounds);
   const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-images-'));
+  const disk = await BenchDisk.make(directory);
   const registry = await startRegistry({ root: directory });
-  const counting = await countingProxy(registry.address);
-  const daemon = await DaemonSide.start([registry.address, counting.address]);
-  let closing: Promise<void> | undefined;
-  const close = async (): Promise<void> => {
-    await daemon.close();
-    counting.server.close();
-    await registry.stop();
-    await rm(directory, { recursive: true, force: true });
-  };
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void (closing ??= close()).finally(() => process.exit(130)));
+  const world: World = { disk, registry: registry.address, counting: await countingProxy(registry.address), rounds };
   try {
     const rows: ImageRow[] = [];
-    for (const name of wanted.filter((one) => one !== 'ten')) rows.push(await measureImage(registry.address, daemon, name, rounds));
-    const ten = wanted.includes('ten') ? await measureTen(registry.address, daemon, counting, rounds) : undefined;
+    for (const name of wanted.filter((one) => one !== 'ten')) rows.push(await measureImage(world, name));
+    const ten = wanted.includes('ten') ? await measureTen(world) : undefined;
     const text = imagesText({ rows, ten, isCold: await dropCaches(), versions: await versions() });
     console.log(`\n${text}`);
     if (values.only === '') writeFigures('bench images', 'Bench: images', text);
   } finally {
-    await (closing ??= close());
+    world.counting.server.close();
+    await registry.stop();
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
+interface World {
+  readonly disk: BenchDisk;
+  /** `127.0.0.1:port`, as the proxy's. */
+  readonly registry: string;
+  readonly counting: Counting;
+  readonly rounds: number;
+}
+
 /** In turn; who goes first changes each round. */
-async function measureImage(registry: string, daemon: DaemonSide, name: string, rounds: number): Promise<ImageRow> {
+async function measureImage({ disk, registry, rounds }: World, name: string): Promise<ImageRow> {
   const { title, reference, what } = await push(registry, name);
-  const ours: (Cost & { readonly rssMiB: number })[] = [];
+  const ours: DaemonCost[] = [];
   const theirs: Cost[] = [];
   const turns = [
-    async () => void ours.push(await daemon.pull(reference)),
-    async () => void theirs.push(await skopeoPull(reference)),
+    async () => void ours.push(await daemonPull(disk, reference)),
+    async () => void theirs.push(await skopeoPull(disk, reference)),
   ];
   for (let round = 0; round < rounds; round += 1) {
-    for (const turn of round % 2 === 0 ? turns : turns.toReversed()) {
-      await daemon.rest();
-      await dropCaches();
-      await turn();
-    }
+    for (const turn of round % 2 === 0 ? turns : turns.toReversed()) await turn();
     console.log(`${title}, round ${round + 1}: ${shown(ours.at(-1))}; skopeo ${shown(theirs.at(-1))}`);
   }
   return { title, what, ours, theirs };
 }
 
-const shown = (cost: Cost | undefined): string => (cost === undefined ? '' : `${cost.seconds.toFixed(2)} s, CPU ${((cost.cpu.user + cost.cpu.system) / 1000).toFixed(2)} s`);
+const shown = (cost: Cost | undefined): string =>
+  cost === undefined ? '' : `${cost.seconds.toFixed(2)} s, CPU ${(cost.cpu.user / 1000).toFixed(2)} + ${(cost.cpu.system / 1000).toFixed(2)} s`;
 
-async function measureTen(registry: string, daemon: DaemonSide, counting: Counting, rounds: number): Promise<TenRow> {
+async function measureTen({ disk, registry, counting, rounds }: World): Promise<TenRow> {
   const { reference } = await push(registry, '9');
   const name = reference.replace(registry, counting.address);
   const row: TenRow = { one: [], ten: [], requestsOfOne: [], requestsOfTen: [] };
   for (let round = 0; round < rounds; round += 1) {
     for (const count of [1, TEN]) {
-      await daemon.rest();
-      await dropCaches();
       const before = counting.requests();
-      const { seconds } = await daemon.pull(name, count);
+      const { seconds } = await daemonPull(disk, name, count);
       (count === 1 ? row.one : row.ten).push(seconds);
       (count === 1 ? row.requestsOfOne : row.requestsOfTen).push(counting.requests() - before);
     }
