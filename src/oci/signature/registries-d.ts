@@ -82,7 +82,7 @@ function entryOf(fields: Fields): Entry {
   // the older name of the same
   const name = fields.text('lookaside', '') === '' ? 'sigstore' : 'lookaside';
   const lookaside = fields.text(name, '');
-  if (lookaside !== '' && !/^(?:https?:\/\/[^\s/@?#]+|file:\/\/\/)[^\s?#]*$/u.test(lookaside)) {
+  if (lookaside !== '' && !/^(?:https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?|file:\/\/\/[^\s?#]*)$/u.test(lookaside)) {
     fields.refuse(name, 'is no http, https or file URL without credentials, query and fragment');
   }
   return { lookaside, attachments: fields.flag('use-sigstore-attachments') };
