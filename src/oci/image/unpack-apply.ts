@@ -3,8 +3,7 @@
  * touches anything outside the root that it was given (S18, S58).
  */
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
-import { fail, toFault, FaultError } from '../../base/fault.ts';
-import { unpackLimits } from '../../base/limits.ts';
+import { toFault, FaultError } from '../../base/fault.ts';
 import { codeOf } from '../../host/errno.ts';
 import { removeTreeAt } from '../storage/tree.ts';
 import type { TarEntry } from './tar-entry.ts';
@@ -13,7 +12,7 @@ import { refuseTar, shown } from './tar-header.ts';
 import type { TarSink } from './tar-reader.ts';
 import type { LayerPath, Place } from './unpack-path.ts';
 import { placeOf, plainPath, splitPath } from './unpack-path.ts';
-import { LayerRoot, makeOpaque } from './unpack-root.ts';
+import { LayerRoot } from './unpack-root.ts';
 import {
   chmodAt,
   chownAt,
@@ -27,6 +26,7 @@ import {
   setXattrOf,
   statAt,
   symlinkAt,
+  unlinkAt,
 } from './unpack-sys.ts';
 
 const S_IFCHR = 0o020000;
@@ -51,9 +51,12 @@ interface OpenFile {
 /** Takes entries in order; one at a time. After an error only `close` may be called. */
 export class LayerApplier implements TarSink {
   readonly #root: LayerRoot;
-  /** Times of directories, set at the end: each entry made in a directory changes its time. */
-  readonly #directoryTimes = new Map<LayerPath, bigint>();
-  #directoryChars = 0;
+  /**
+   * Times of directories, set at the end: each entry made in a directory changes its time. With the inode, since the path
+   * may lead elsewhere by then: a later entry has put a symlink in place of a directory on the way.
+   */
+  readonly #directoryTimes = new Map<LayerPath, { readonly ns: bigint; readonly ino: number }>();
+  readonly #whiteouts = new Set<LayerPath>();
   #file: OpenFile | undefined;
   #entries = 0;
   #rootOpaque = false;
@@ -98,16 +101,16 @@ export class LayerApplier implements TarSink {
 
   /** After the last entry. */
   complete(): Applied {
-    for (const [path, ns] of this.#directoryTimes) {
+    this.#dropUselessWhiteouts();
+    for (const [path, { ns, ino }] of this.#directoryTimes) {
       if (path === '') {
         setTimeAt(this.#root.fd, '.', ns);
         continue;
       }
       const { parent, name } = splitPath(path);
       const fd = this.#root.existing(parent);
-      // replaced by something else later in the archive
-      if (fd === undefined || statAt(fd, name)?.isDirectory() !== true) continue;
-      setTimeAt(fd, name, ns);
+      const stats = fd === undefined ? undefined : statAt(fd, name);
+      if (fd !== undefined && stats?.isDirectory() === true && stats.ino === ino) setTimeAt(fd, name, ns);
     }
     this.#directoryTimes.clear();
     return { entries: this.#entries, rootOpaque: this.#rootOpaque, xattrsDropped: this.#xattrsDropped };
@@ -143,7 +146,7 @@ export class LayerApplier implements TarSink {
         break;
       case 'opaque':
         if (place.parent === '') this.#rootOpaque = true;
-        else makeOpaque(this.#root.directory(place.parent), '.');
+        else this.#root.makeOpaque(place.parent, this.#root.directory(place.parent), '.');
         break;
       case 'ignored':
         break;
@@ -199,27 +202,23 @@ export class LayerApplier implements TarSink {
   }
 
   #directory(entry: TarEntry, parent: LayerPath, fd: number, name: ByteString): void {
-    let whiteout = false;
+    const path = joined(parent, name);
     const stats = statAt(fd, name);
     if (stats?.isDirectory() !== true) {
-      whiteout = stats !== undefined && isWhiteout(stats);
       if (stats !== undefined) this.#remove(fd, name);
       mkdirAt(fd, name, 0o700);
       // the lower directory was hidden by this layer: nothing of it may shine through the new one
-      if (whiteout) makeOpaque(fd, name);
+      if (stats !== undefined && isWhiteout(stats)) this.#root.makeOpaque(path, fd, name);
     }
-    this.#directoryAttributes(entry, parent === '' ? name : `${parent}/${name}`, fd, name);
+    this.#directoryAttributes(entry, path, fd, name);
   }
 
   #directoryAttributes(entry: TarEntry, path: LayerPath, fd: number, name: ByteString): void {
     chownAt(fd, name, entry.uid, entry.gid);
     chmodAt(fd, name, entry.mode);
     this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
-    if (!this.#directoryTimes.has(path)) this.#directoryChars += path.length;
-    if (this.#directoryChars > unpackLimits.directoryChars) {
-      fail('exhausted', `the paths of directories have more than ${unpackLimits.directoryChars} bytes`, { retryable: false });
-    }
-    this.#directoryTimes.set(path, entry.mtimeNs);
+    if (!this.#directoryTimes.has(path)) this.#root.keepPath(path);
+    this.#directoryTimes.set(path, { ns: entry.mtimeNs, ino: statAt(fd, name)?.ino ?? 0 });
   }
 
   #node(entry: TarEntry, fd: number, name: ByteString, type: number): void {
@@ -257,8 +256,28 @@ export class LayerApplier implements TarSink {
   #whiteout(parent: LayerPath, name: ByteString): void {
     const fd = this.#root.directory(parent);
     const stats = statAt(fd, name);
-    if (stats === undefined) mknodAt(fd, name, S_IFCHR, 0, 0);
-    else if (stats.isDirectory()) makeOpaque(fd, name);
+    const path = joined(parent, name);
+    if (stats?.isDirectory() === true) this.#root.makeOpaque(path, fd, name);
+    if (stats !== undefined) return;
+    mknodAt(fd, name, S_IFCHR, 0, 0);
+    this.#root.keepPath(path);
+    this.#whiteouts.add(path);
+  }
+
+  /**
+   * Takes whiteouts away where nothing of lower layers can show: overlayfs looks for them in merged directories only, and
+   * lists those in an opaque one as names that nobody can open.
+   */
+  #dropUselessWhiteouts(): void {
+    for (const path of this.#whiteouts) {
+      if (!this.#rootOpaque && !this.#root.isBelowOpaque(path)) continue;
+      const { parent, name } = splitPath(path);
+      const fd = this.#root.existing(parent);
+      const stats = fd === undefined ? undefined : statAt(fd, name);
+      // it may have been replaced later in the archive
+      if (fd !== undefined && stats !== undefined && isWhiteout(stats)) unlinkAt(fd, name);
+    }
+    this.#whiteouts.clear();
   }
 
   #xattrs(entry: TarEntry, set: (name: ByteString, value: Buffer) => void): void {
@@ -278,6 +297,10 @@ export class LayerApplier implements TarSink {
       }
     }
   }
+}
+
+function joined(parent: LayerPath, name: ByteString): LayerPath {
+  return parent === '' ? name : `${parent}/${name}`;
 }
 
 /**

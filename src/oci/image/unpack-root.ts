@@ -14,11 +14,6 @@ const YES = Buffer.from('y');
 /** What the peers and GNU tar give a directory that no entry describes, umask 022. */
 const IMPLIED_MODE = 0o755;
 
-/** Marks a directory of the layer as opaque. */
-export function makeOpaque(parentFd: number, name: ByteString): void {
-  setXattrAt(parentFd, name, OPAQUE_XATTR, YES);
-}
-
 /**
  * Directories by path, opened through openat2 in the root and kept while nothing on the way can have changed. All
  * writing in the layer goes through descriptors from here, so that no path of an archive is ever walked from outside.
@@ -26,7 +21,9 @@ export function makeOpaque(parentFd: number, name: ByteString): void {
 export class LayerRoot {
   readonly #root: number;
   readonly #open = new Map<LayerPath, number>();
+  readonly #opaque = new Set<LayerPath>();
   #implied = 0;
+  #keptChars = 0;
 
   constructor(root: number) {
     this.#root = root;
@@ -58,8 +55,34 @@ export class LayerRoot {
       return this.#keep(path, openInRoot(this.#root, path));
     } catch (error) {
       const code = codeOf(error);
-      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return undefined;
+      // a symlink on the way may lead to a name that no file can have
+      if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENAMETOOLONG') return undefined;
       throw error;
+    }
+  }
+
+  /** Marks the directory `path`, which is `name` in `fd`, as opaque. */
+  makeOpaque(path: LayerPath, fd: number, name: ByteString): void {
+    setXattrAt(fd, name, OPAQUE_XATTR, YES);
+    if (this.#opaque.has(path)) return;
+    this.keepPath(path);
+    this.#opaque.add(path);
+  }
+
+  /** True when a directory on the way to the entry is opaque, so that nothing of lower layers can show there. */
+  isBelowOpaque(path: LayerPath): boolean {
+    if (this.#opaque.size === 0) return false;
+    for (let slash = path.lastIndexOf('/'); slash > 0; slash = path.lastIndexOf('/', slash - 1)) {
+      if (this.#opaque.has(path.slice(0, slash))) return true;
+    }
+    return false;
+  }
+
+  /** Counts a path that somebody remembers until the layer's end; throws when they are too many. */
+  keepPath(path: LayerPath): void {
+    this.#keptChars += path.length;
+    if (this.#keptChars > unpackLimits.directoryChars) {
+      fail('exhausted', `the paths of directories and whiteouts have more than ${unpackLimits.directoryChars} bytes`, { retryable: false });
     }
   }
 
@@ -125,7 +148,7 @@ export class LayerRoot {
     chownAt(fd, name, 0, 0);
     chmodAt(fd, name, IMPLIED_MODE);
     // hidden and made anew in the same layer: nothing of the lower one may shine through
-    if (stats !== undefined) makeOpaque(fd, name);
+    if (stats !== undefined) this.makeOpaque(parent === '' ? name : `${parent}/${name}`, fd, name);
     return openDirectoryAt(fd, name);
   }
 

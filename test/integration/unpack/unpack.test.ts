@@ -151,6 +151,52 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
     expect(readFileSync(join(layer, 'CASE'), 'utf8')).toBe('upper');
   });
 
+  test('S58: of two entries of a directory the later one counts, and what is in it stays', async () => {
+    const layer = await put(
+      store,
+      archive(entry({ name: 'd', flag: '5', mode: 0o700, uid: 1, mtime: 5 }), entry({ name: 'd/f' }), entry({ name: './d//', flag: '5', mode: 0o1777, uid: 2, mtime: 6 })),
+    );
+    expect(lstatSync(join(layer, 'd'))).toMatchObject({ mode: 0o41777, uid: 2, mtimeMs: 6000 });
+    expect(readdirSync(join(layer, 'd'))).toEqual(['f']);
+  });
+
+  test('a whiteout in an opaque directory is left out, whichever came first: overlayfs would list it', async () => {
+    const layer = await put(
+      store,
+      archive(
+        entry({ name: 'before/.wh..wh..opq' }),
+        entry({ name: 'before/.wh.a' }),
+        entry({ name: 'after/sub/.wh.a' }),
+        entry({ name: 'after/.wh..wh..opq' }),
+        entry({ name: '.wh.anew' }),
+        entry({ name: 'anew/', flag: '5', mode: 0o755 }),
+        entry({ name: 'anew/.wh.a' }),
+        entry({ name: '.wh.implied' }),
+        entry({ name: 'implied/.wh.a' }),
+        entry({ name: 'merged/.wh.a' }),
+      ),
+    );
+    expect(treeOf(layer, { times: false }).map((line) => line.split(' ')[0])).toEqual(['after', 'after/sub', 'anew', 'before', 'implied', 'merged', 'merged/a']);
+    const whole = await put(store, archive(entry({ name: 'd/.wh.a' }), entry({ name: '.wh..wh..opq' }), entry({ name: '.wh.b' })));
+    expect(treeOf(whole, { times: false }).map((line) => line.split(' ')[0])).toEqual(['d']);
+  });
+
+  test('a symlink in place of a directory gets none of the times that were meant for what the directory held', async () => {
+    const layer = await put(
+      store,
+      archive(
+        entry({ name: 'd/sub/', flag: '5', mode: 0o755, mtime: 5 }),
+        entry({ name: 'other/sub/', flag: '5', mode: 0o755, mtime: 6 }),
+        entry({ name: 'd', flag: '2', linkName: 'other' }),
+        // a name that no file can have
+        entry({ name: 'e/sub/', flag: '5', mode: 0o755, mtime: 7 }),
+        paxEntry({ linkpath: 'n'.repeat(300) }, { name: 'e', flag: '2', linkName: 'n' }),
+      ),
+    );
+    expect(lstatSync(join(layer, 'other/sub')).mtimeMs).toBe(6000);
+    expect(lstatSync(join(layer, 'e')).isSymbolicLink()).toBe(true);
+  });
+
   test('only xattrs that an image may set are set', async () => {
     const layer = await put(
       store,
