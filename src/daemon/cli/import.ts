@@ -4,6 +4,7 @@
  */
 import { mkdir, stat } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
+import { jsonObject } from '../../base/json-object.ts';
 import { codeOf } from '../../host/errno.ts';
 import { chosen, openSource, parseSource, type ImageSource, type Location, type OfferedImage } from '../../oci/archive/image-source.ts';
 import { serveImage } from '../../oci/archive/serve-image.ts';
@@ -54,7 +55,7 @@ function named(source: ImageSource, location: Location, name: string): readonly 
 }
 
 async function take(command: Command, source: ImageSource, image: OfferedImage, reference: string): Promise<string> {
-  const { state } = await command.config();
+  const state = await stateOf(command);
   const parsed = parseReference(reference);
   await makeImports(state);
   if ((await offeredImport(state, parsed)) !== undefined) fail('conflict', `import ${reference}: another import of this name is under way`);
@@ -69,13 +70,19 @@ async function take(command: Command, source: ImageSource, image: OfferedImage, 
   }
 }
 
+/** As the daemon that runs says, which may have been started with other options than this command. */
+async function stateOf({ client }: Command): Promise<string> {
+  const { configJson } = await client.status({});
+  const state = jsonObject(configJson)?.['state'];
+  return typeof state === 'string' ? state : fail('bug', 'import: the daemon does not say where its state directory is');
+}
+
 /** Nobody but root may offer images. */
 async function makeImports(state: string): Promise<void> {
   const directory = importsDirectory(state);
   try {
     await mkdir(directory, { mode: 0o700 });
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') fail('notFound', `import: there is no ${state}: does the daemon run, and is this its --state?`);
     if (codeOf(error) !== 'EEXIST') throw error;
     const { mode, uid } = await stat(directory);
     if ((mode & 0o077) !== 0 || uid !== process.getuid?.()) fail('denied', `import: others than root may write in ${directory}`);
