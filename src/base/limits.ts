@@ -149,22 +149,6 @@ export const distributionLimits = {
   mirrors: 16,
 } as const;
 
-/** What is kept of downloads that broke off: see src/oci/distribution/ingest.ts. */
-export const ingestLimits = {
-  /** Bytes of the smallest blob that is kept while it comes: smaller ones are here again in a moment. */
-  leastBytes: 4 * 1024 * 1024,
-  /** Bytes that all files may have together: the largest images that are usual, twice. */
-  mostBytes: 16 * 1024 ** 3,
-  /** Files at once: all layers of some large images. */
-  files: 512,
-  /** Free bytes that a disk must have for each byte that is to be kept: the layer itself takes some three. */
-  roomFactor: 5,
-  /** Bytes that are written at once, and lost when the daemon is killed: fewer calls than pieces from the socket. */
-  batchBytes: 512 * 1024,
-  /** Bytes that are read at once. */
-  readBytes: 1024 * 1024,
-} as const;
-
 /** Images in files: src/oci/archive. */
 export const archiveLimits = {
   /** Entries of a tar that holds images: each layer has up to three, the largest saved sets have some thousands. */
@@ -180,6 +164,22 @@ export const archiveLimits = {
   /** Entries of one layer that is written: as many as one that is read may have. */
   layerEntries: 1_048_576,
   /** Bytes of files that are read at once. */
+  readBytes: 1024 * 1024,
+} as const;
+
+/** What is kept of downloads that broke off: see src/oci/distribution/ingest.ts. */
+export const ingestLimits = {
+  /** Bytes of the smallest blob that is kept while it comes: smaller ones are here again in a moment. */
+  leastBytes: 4 * 1024 * 1024,
+  /** Bytes that all files may have together: the largest images that are usual, twice. */
+  mostBytes: 16 * 1024 ** 3,
+  /** Files at once: all layers of some large images. */
+  files: 512,
+  /** Free bytes that a disk must have for each byte that is to be kept: the layer itself takes some three. */
+  roomFactor: 5,
+  /** Bytes that are written at once, and lost when the daemon is killed: fewer calls than pieces from the socket. */
+  batchBytes: 512 * 1024,
+  /** Bytes that are read at once. */
   readBytes: 1024 * 1024,
 } as const;
 
@@ -250,6 +250,10 @@ export const actorLimits = {
   drainMs: 10_000,
   /** Pulls under way at once. */
   pullsMax: 64,
+  /** Milliseconds that what an interrupted pull has fetched waits: the kubelet asks again after 5 min at the latest. */
+  interruptedMs: 600_000,
+  /** Images of which that much waits. */
+  interruptedMax: 16,
 } as const;
 
 /** The kernel: processes, mounts, namespaces, cgroups, files. */

@@ -41,6 +41,7 @@ import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
+import { Ingests } from '../oci/distribution/ingest.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
 import { platformOfArch } from '../oci/image/platform.ts';
 import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
@@ -126,7 +127,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
     policy: policyDriver(config, layout, { client, registries: () => live.registries, clock, random }),
-    images: createImagesDriver({ client, store, clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
+    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log }), clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {

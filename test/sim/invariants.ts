@@ -228,7 +228,9 @@ export class Invariants {
     if (view !== undefined) return { invariant: 'I18', detail: `${view.address} is still there: ${view.path} ${view.fault?.message ?? ''}` };
     const [object] = kernel.objects();
     if (object !== undefined) return { invariant: 'I2', detail: `${object.kind} of ${object.owner} is left` };
-    if (ledger.sandboxes.size + ledger.containers.size + ledger.images.size > 0) return { invariant: 'I2', detail: 'records are left' };
+    if (ledger.sandboxes.size + ledger.containers.size + ledger.images.size + ledger.fetching.size > 0) return { invariant: 'I2', detail: 'records are left' };
+    const [ingest] = kernel.ingests.keys();
+    if (ingest !== undefined) return { invariant: 'I15', detail: `bytes of the blob ${ingest} are left` };
     const layers = [...kernel.layers, ...kernel.partials];
     return layers.length === 0 ? undefined : { invariant: 'I2', detail: `layers are left: ${layers.join(' ')}` };
   }

@@ -65,6 +65,10 @@ export class Kernel {
   readonly rootfs = new Map<string, Rootfs>();
   readonly layers = new Set<string>();
   readonly partials = new Set<string>();
+  /** Bytes that the registry has sent, by digest. */
+  readonly served = new Map<string, number>();
+  /** Bytes of blobs that downloads have left, by digest. */
+  readonly ingests = new Map<string, number>();
   /** Layers that were asked of the registry. */
   downloads = 0;
   /** What was done that no right actor does; each is a failure of the run. */

@@ -63,6 +63,9 @@ const CONFIG: ImageConfig = {
   architecture: 'amd64', os: 'linux',
 };
 
+/** Bytes of each layer: enough to be broken off in. */
+const LAYER_BYTES = 4;
+
 /** Reference to the letters of its layers: a base shared by all, one shared by two. */
 const REGISTRY: Readonly<Record<string, string>> = { 'sim/one:1': 'ab', 'sim/two:1': 'abc', 'sim/three:1': 'ad' };
 
@@ -88,10 +91,10 @@ function imageAt(reference: string, at: number): ResolvedImage {
     repoDigest: `${repositoryOf(asked)}@sha256:${hex(String(at + 4))}`,
     manifestDigest: `sha256:${hex(String(at + 4))}` as Digest,
     layers: [...letters].map((letter) => ({
-      digest: `sha256:${hex(letter)}` as Digest, diffId: `sha256:${hex(letter)}` as Digest, mediaType: 'tar', sizeBytes: 1,
+      digest: `sha256:${hex(letter)}` as Digest, diffId: `sha256:${hex(letter)}` as Digest, mediaType: 'tar', sizeBytes: LAYER_BYTES,
     })),
     config: CONFIG,
-    sizeBytes: letters.length,
+    sizeBytes: letters.length * LAYER_BYTES,
   };
 }
 
@@ -124,12 +127,30 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
         ask('layers', attempted)();
         kernel.partials.add(layer.diffId);
       };
+      // one part for each byte, so that a fault or a death may come after any of them
+      const receive = (): void => {
+        const there = kernel.ingests.get(layer.digest) ?? 0;
+        if (isHere() || there === layer.sizeBytes) return;
+        kernel.ingests.set(layer.digest, there + 1);
+        kernel.served.set(layer.digest, (kernel.served.get(layer.digest) ?? 0) + 1);
+      };
       const commit = (): void => {
-        if (!isHere()) fx.onBytes(layer.sizeBytes);
+        if (!isHere()) {
+          if (kernel.ingests.get(layer.digest) !== layer.sizeBytes) kernel.wrongs.push(`layer ${layer.digest} is there without all of its bytes`);
+          fx.onBytes(layer.sizeBytes);
+        }
         kernel.layers.add(layer.diffId);
         kernel.partials.delete(layer.diffId);
       };
-      return call('images.fetchLayer', fx, [begin, commit], () => undefined, () => kernel.partials.delete(layer.diffId));
+      const drop = (): void => void kernel.ingests.delete(layer.digest);
+      const bytes = Array.from({ length: layer.sizeBytes }, () => receive);
+      return call('images.fetchLayer', fx, [begin, ...bytes, commit, drop], () => undefined, () => kernel.partials.delete(layer.diffId));
+    },
+    dropPartials: ({ keep }, fx) => {
+      const drop = (): void => {
+        for (const digest of kernel.ingests.keys()) if (!keep.some((kept) => kept === digest)) kernel.ingests.delete(digest);
+      };
+      return call('images.dropPartials', fx, [drop], () => undefined);
     },
   };
 }

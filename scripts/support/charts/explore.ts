@@ -41,8 +41,10 @@ function eventsAt(charted: Charted, snapshot: AnyMachineSnapshot): readonly Omit
       const name = effectOf({ src });
       // its own children end only by a crash, which is in the config where it is foreseen
       events.push({ event: { type: `xstate.done.actor.${id}`, output: charted.outputs[name] } as EventObject, kind: 'done' });
-      const error = new FaultError(fault('outside', `${name}: refused`));
-      events.push({ event: { type: `xstate.error.actor.${id}`, error } as EventObject, kind: 'error' });
+      for (const kind of charted.faults?.[name] ?? (['outside'] as const)) {
+        const error = new FaultError(fault(kind, `${name}: refused`));
+        events.push({ event: { type: `xstate.error.actor.${id}`, error } as EventObject, kind: 'error' });
+      }
     }
     for (const { eventType } of node.after) events.push({ event: { type: eventType }, kind: 'after' });
   }

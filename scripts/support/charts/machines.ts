@@ -2,6 +2,7 @@
 // run, and with what the world may answer and ask.
 import type { AnyStateMachine, EventObject } from 'xstate';
 import { createMachine, fromPromise } from 'xstate';
+import type { FaultKind } from '../../../src/base/fault.ts';
 import { containerEffects } from '../../../src/actors/container/container.effects.ts';
 import { containerMachine } from '../../../src/actors/container/container.machine.ts';
 import { pullEffects } from '../../../src/actors/image-pull/image-pull.effects.ts';
@@ -24,6 +25,8 @@ export interface Charted {
   readonly commands: readonly EventObject[];
   /** Effect → what it gives when it works; undefined for those not named. */
   readonly outputs: Readonly<Record<string, unknown>>;
+  /** Effect → kinds of faults that its error may have, where a guard tells them apart; `outside` for those not named. */
+  readonly faults?: Readonly<Record<string, readonly FaultKind[]>>;
   /** Parts of the context that no decision looks at: states that differ only there are explored once. */
   readonly ignored: readonly string[];
   /** Parts that decide only in some states, and from there on never again elsewhere: state path → looked at. */
@@ -114,6 +117,7 @@ const imagePull: Charted = {
   inputs: [{ owner: 'pull/1', reference: 'docker.io/library/busybox:latest' }],
   commands: [{ type: 'pull.abandon' }],
   outputs: { resolve: { id: 'sha256:1', layers: [] } },
+  faults: { fetchLayers: ['outside', 'timedOut'] },
   ignored: [],
 };
 

@@ -45,9 +45,16 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook,
       await ports.journal.append([{ type: 'image.present', image }], { sync: true });
       layers.release(input.owner);
     }),
-    discard: effectLogic<PullEffectInput, void>(activity, 'discard', actorLimits.removeRootfsMs, async (input, fx) => {
-      layers.release(input.owner);
-      await layers.collect((input.resolved?.layers ?? []).map((layer) => layer.diffId), fx);
+    discard: effectLogic<PullEffectInput, void>(activity, 'discard', actorLimits.removeRootfsMs, async ({ owner, resolved }, fx) => {
+      layers.release(owner);
+      if (resolved === undefined) return;
+      await ports.journal.append([{ type: 'image.givenUp', id: resolved.id }], { sync: true });
+      const kept = layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
+      const results = await Promise.allSettled([
+        layers.collect(resolved.layers.map((layer) => layer.diffId), fx),
+        ports.images.dropPartials({ keep: kept }, fx),
+      ]);
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
     }),
   };
 }
@@ -65,6 +72,9 @@ async function fetchLayers(
     input.owner,
     resolved.layers.map((layer) => layer.diffId),
   );
+  // from now on a failure or a death costs only what is missing
+  const fetching = resolved.layers.map(({ digest, diffId }) => ({ digest, diffId }));
+  await ports.journal.append([{ type: 'image.fetching', id: resolved.id, layers: fetching }], { sync: false });
   progress.begin(input.owner, resolved.layers);
   const slots = new Semaphore('layers of one image', actorLimits.layersAtOnce, resolved.layers.length);
   const siblings = new AbortController();

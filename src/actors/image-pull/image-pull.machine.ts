@@ -5,12 +5,13 @@
  * admitting   the signature policy has to accept it before a byte of a layer is fetched
  * fetching    layers into the store, a few at once
  * committing  the record that gives the image its name: from here on it is listed
- * discarding  layers of a pull that failed or is not wanted, unless someone else uses them
+ * discarding  layers of a pull that can't succeed, unless someone else uses them
  * present     final
- * absent      final; context.fault says why
+ * absent      final; context.fault says why. A pull that may succeed the next time comes here with its layers kept
  *
  *   resolving → admitting → fetching → committing → present
- *       └───────────┴──────────┴───────────┴→ discarding → absent
+ *       └───────────┴───────┬──┴───────────┴→ discarding → absent
+ *                        fetching → absent
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
@@ -26,6 +27,12 @@ const self = ({ context }: Has) => ({
   namespace: context.namespace,
   resolved: context.resolved,
 });
+
+/** Registries that can't be reached and calls that were left: not content that was wrong, nor a disk that is full. */
+function mayResume(event: object): boolean {
+  const { retryable, kind } = toFault('error' in event ? event.error : undefined);
+  return retryable && kind !== 'exhausted';
+}
 
 /** The pull's machine over its effects. */
 export function imagePullMachine(effects: PullEffects) {
@@ -44,6 +51,7 @@ export function imagePullMachine(effects: PullEffects) {
         fault: ({ context }) => fault('cancelled', `pull of ${context.reference}: every caller has gone`),
       }),
     },
+    guards: { mayResume: ({ event }) => mayResume(event) },
   }).createMachine({
     id: 'image-pull',
     context: ({ input }) => ({ ...input, resolved: undefined, fault: undefined }),
@@ -68,13 +76,17 @@ export function imagePullMachine(effects: PullEffects) {
         },
       },
       fetching: {
-        // leaving aborts the download; what is unpacked lies below a name that only a whole layer gets
-        on: { 'pull.abandon': { target: 'discarding', actions: 'noteAbandoned' } },
+        // leaving aborts the download; what is unpacked lies below a name that only a whole layer gets, and what came is
+        // kept for a client that asks again (F65), until the janitor has seen nobody come for it
+        on: { 'pull.abandon': { target: 'absent', actions: 'noteAbandoned' } },
         invoke: {
           src: 'fetchLayers',
           input: self,
           onDone: 'committing',
-          onError: { target: 'discarding', actions: 'noteFault' },
+          onError: [
+            { guard: 'mayResume', target: 'absent', actions: 'noteFault' },
+            { target: 'discarding', actions: 'noteFault' },
+          ],
         },
       },
       committing: {

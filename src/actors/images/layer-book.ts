@@ -1,10 +1,11 @@
 /**
- * Who uses which layer. A layer is free when no image in the ledger has it and
- * nobody holds it; only free layers are deleted, and whoever needs a layer that
+ * Who uses which layer. A layer is free when no image in the ledger has it, no
+ * unfinished pull has fetched it for its next try, and nobody holds it; only free layers are deleted, and whoever needs a layer that
  * is just being deleted waits for that to end.
  */
 import type { Digest } from '../../base/ids.ts';
 import type { EffectContext } from '../ports/effect.ts';
+import type { ImageFetching } from '../ports/journal.ts';
 import type { StoragePort } from '../ports/storage.ts';
 import type { Ledger } from '../recovery/ledger.ts';
 
@@ -38,7 +39,13 @@ export class LayerBook {
     for (const image of this.#ledger.images.values()) {
       if (image.layers.some((one) => one.diffId === layer)) return false;
     }
+    for (const { layers } of this.#ledger.fetching.values()) if (layers.some((one) => one.diffId === layer)) return false;
     return true;
+  }
+
+  /** Pulls that have come to no end, whether they are under way or were interrupted. */
+  unfinished(): readonly ImageFetching[] {
+    return [...this.#ledger.fetching.values()];
   }
 
   /** Deletes those of the layers that are free. The first failure is thrown after all were tried. */

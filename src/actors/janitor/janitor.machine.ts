@@ -3,7 +3,7 @@
  *
  * idle      waits for the next round
  * sweeping  asks owing actors to try again, undoes what nobody came for, stops ready sandboxes that lost a part,
- *           deletes layers nobody uses
+ *           deletes layers nobody uses and what is left of pulls nobody asked for again
  *
  *   idle ⇄ sweeping
  */

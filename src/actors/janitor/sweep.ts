@@ -1,4 +1,5 @@
 /** One round of the janitor. */
+import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
 import type { Directory } from '../directory.ts';
 import type { LayerBook } from '../images/layer-book.ts';
@@ -14,18 +15,47 @@ export interface Sweeping {
   readonly layers: LayerBook;
   /** Address of each unclaimed container and when the janitor first saw it, monotonic milliseconds. */
   readonly unclaimed: Map<string, number>;
+  /** Each image whose pull was interrupted and when the janitor first saw that nobody pulls it, monotonic milliseconds. */
+  readonly interrupted: Map<ImageId, number>;
   /** True when something may have left a layer without a user since the last round. */
   layersChanged: boolean;
 }
 
-/** Retries what is owed, undoes what nobody came for, stops broken sandboxes, deletes unused layers. */
+/** Retries what is owed, undoes what nobody came for, stops broken sandboxes, deletes unused layers and what nobody resumes. */
 export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<void> {
   retryOwed(sweeping.directory);
   undoUnclaimed(sweeping);
   // neither must wait for the other's mending
-  const results = await Promise.allSettled([stopBroken(sweeping, fx), deleteLayers(sweeping, fx)]);
+  const results = await Promise.allSettled([stopBroken(sweeping, fx), sweepImages(sweeping, fx)]);
   const failed = results.find((one) => one.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
+}
+
+/** Layers are looked at even where no record can be written. */
+async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promise<void> {
+  const [given] = await Promise.allSettled([giveUpPulls(sweeping)]);
+  await deleteLayers(sweeping, fx);
+  if (given.status === 'rejected') throw given.reason;
+}
+
+/**
+ * What an interrupted pull has fetched waits for its client to ask again: so long, and for so many images. The time
+ * begins anew with the daemon, since it is the restart that a pull is to outlive (F07).
+ */
+async function giveUpPulls(sweeping: Sweeping): Promise<void> {
+  const { directory, layers, interrupted, ports } = sweeping;
+  const now = ports.clock.monoMs();
+  const pulled = new Set(directory.pulls().map(({ imageId }) => imageId));
+  const waiting = layers.unfinished().filter(({ id }) => !pulled.has(id));
+  const ids = new Set(waiting.map(({ id }) => id));
+  for (const id of interrupted.keys()) if (!ids.has(id)) interrupted.delete(id);
+  for (const id of ids) if (!interrupted.has(id)) interrupted.set(id, now);
+  // a map keeps the order in which they came
+  const tooMany = interrupted.size - actorLimits.interruptedMax;
+  const over = [...interrupted].filter(([, since], at) => at < tooMany || now - since >= actorLimits.interruptedMs).map(([id]) => id);
+  if (over.length === 0) return;
+  await ports.journal.append(over.map((id) => ({ type: 'image.givenUp' as const, id })), { sync: true });
+  sweeping.layersChanged = true;
 }
 
 async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void> {
@@ -35,6 +65,8 @@ async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void
   try {
     const { layers } = await sweeping.ports.storage.observe(fx);
     await sweeping.layers.collect(layers, fx);
+    const kept = sweeping.layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
+    await sweeping.ports.images.dropPartials({ keep: kept }, fx);
   } catch (thrown) {
     // the next round looks again
     sweeping.layersChanged = true;

@@ -42,7 +42,8 @@ export interface ImagesPort {
   ): Promise<ResolvedImage>;
   /**
    * Downloads, verifies and unpacks one layer into the store under its diff-id; it is there whole and durable or
-   * not at all. Returns at once when the store has it. `onBytes` counts downloaded bytes.
+   * not at all. Returns at once when the store has it. `onBytes` counts downloaded bytes. What came of a blob before it
+   * failed, or its daemon died, may be kept until `dropPartials`: then only the rest is asked for, and all of it verified.
    */
   fetchLayer(
     input: {
@@ -53,6 +54,8 @@ export interface ImagesPort {
     },
     fx: EffectContext & { onBytes(downloaded: number): void },
   ): Promise<void>;
+  /** Deletes what downloads that did not come to their end have left of blobs, but of these and of those that are under way. */
+  dropPartials(input: { readonly keep: readonly Digest[] }, fx: EffectContext): Promise<void>;
 }
 
 export type { Digest };

@@ -1,5 +1,5 @@
 /** What must survive `kill -9`: facts of ours, never snapshots of a machine. */
-import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
+import type { ContainerId, Digest, ImageId, SandboxId } from '../../base/ids.ts';
 import type { ContainerSpec, ImageRecord, ImageUse, Resources, SandboxSpec } from './specs.ts';
 
 export interface SandboxIntent {
@@ -121,6 +121,20 @@ export interface ImagePresent {
 export interface ImageRemoved {
   readonly type: 'image.removed';
   readonly id: ImageId;
+/**
+ * A pull is about to fetch these layers. Until the image is present or the pull is given up, what is there of them is
+ * kept for the next try, over a death of the daemon as well (F07). Not synced: without it they are fetched again.
+ */
+export interface ImageFetching {
+  readonly type: 'image.fetching';
+  readonly id: ImageId;
+  readonly layers: readonly { readonly digest: Digest; readonly diffId: Digest }[];
+}
+/** Nobody waits for the rest of a pull any more: what it left may go. */
+export interface ImageGivenUp {
+  readonly type: 'image.givenUp';
+  readonly id: ImageId;
+}
 }
 
 export type JournalRecord =
@@ -140,6 +154,8 @@ export type JournalRecord =
   | ImagePresent
   | ImageRemoved;
 
+  | ImageFetching
+  | ImageGivenUp
 export interface JournalPort {
   /**
    * Appends the records as one group, in order. With `sync` the promise settles

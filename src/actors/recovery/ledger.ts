@@ -6,6 +6,7 @@ import type {
   ContainerIntent,
   ContainerUpdating,
   JournalFold,
+  ImageFetching,
   JournalRecord,
   SandboxIntent,
   SandboxReady,
@@ -39,10 +40,12 @@ export interface Ledger {
   readonly containers: Map<ContainerId, ContainerFacts>;
   readonly images: Map<ImageId, ImageRecord>;
 }
+  /** Pulls that were begun and have come to no end: under way, or interrupted. */
+  readonly fetching: Map<ImageId, ImageFetching>;
 
 /** An empty ledger. */
 export function emptyLedger(): Ledger {
-  return { sandboxes: new Map(), containers: new Map(), images: new Map() };
+  return { sandboxes: new Map(), containers: new Map(), images: new Map(), fetching: new Map() };
 }
 
 /** The fold that the journal is opened with. Records about unknown ids change nothing: their intent was cut off or removed. */
@@ -125,10 +128,9 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
 
 /** Names are merged into an image that is here; a tag that moves leaves the image that had it. */
 function applyImage(ledger: Ledger, record: JournalRecord): void {
-  if (record.type === 'image.removed') {
-    ledger.images.delete(record.id);
-    return;
-  }
+  if (record.type === 'image.fetching') ledger.fetching.set(record.id, record);
+  if (record.type === 'image.givenUp' || record.type === 'image.removed') ledger.fetching.delete(record.id);
+  if (record.type === 'image.removed') ledger.images.delete(record.id);
   if (record.type !== 'image.present') return;
   const { image } = record;
   const taken = new Set(image.repoTags);
@@ -137,6 +139,7 @@ function applyImage(ledger: Ledger, record: JournalRecord): void {
     ledger.images.set(other.id, { ...other, repoTags: other.repoTags.filter((tag) => !taken.has(tag)) });
   }
   const old = ledger.images.get(image.id);
+  ledger.fetching.delete(image.id);
   ledger.images.set(image.id, {
     ...image,
     repoTags: union(old?.repoTags, image.repoTags),
@@ -158,6 +161,7 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
     if (facts.ready !== undefined) records.push(facts.ready);
     if (facts.stopped) records.push({ type: 'sandbox.stopped', id, owed: facts.owed });
     else if (facts.stopping) records.push({ type: 'sandbox.stopping', id });
+  records.push(...ledger.fetching.values());
   }
   for (const facts of ledger.containers.values()) {
     const { id } = facts.intent;

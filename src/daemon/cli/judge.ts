@@ -242,6 +242,8 @@ function images({ records, machine, live }: Evidence): readonly Finding[] {
     }
   }
   for (const { intent } of records.ledger.containers.values()) for (const diffId of intent.image.layers) used.add(diffId);
+  // kept for a while for the client of a pull that was interrupted
+  for (const { layers } of records.ledger.fetching.values()) for (const { diffId } of layers) used.add(diffId);
   // a pull's layers have no record before the image is whole; what a daemon that does not run has left, the next start clears
   if (live === undefined || live.pulls > 0) return found;
   // nothing of it is taken away: the daemon knows these layers and may be about to use one

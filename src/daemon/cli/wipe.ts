@@ -21,7 +21,7 @@ import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
 import type { Taken } from './take-away.ts';
 
 /** What a daemon makes in its root; other names there are not ours. */
-const OF_ROOT = ['journal', 'layers', 'partial', 'trash', 'containers', 'cni', 'logs', 'pause-rootfs', 'userns-program', 'stand-ins', 'checkpoints', 'signatures', 'restores'];
+const OF_ROOT = ['journal', 'layers', 'partial', 'trash', 'ingest', 'containers', 'cni', 'logs', 'pause-rootfs', 'userns-program', 'stand-ins', 'checkpoints', 'signatures', 'restores'];
 /** The same in its state directory. */
 const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes', 'handlers', 'shims', 'imports', 'key-rings', 'introspection.token', 'network.proven'];
 /** Containers named in a refusal. */

@@ -35,6 +35,9 @@ export interface BlobOptions {
 /** The blob's content was wrong: worse than a broken connection, since the sink has it already. */
 class WrongContent extends Error {}
 
+/** It gives another part of the blob than the one asked for, or none: it may have the whole all the same. */
+class WrongRange extends WrongContent {}
+
 /** The sink's own error: no other endpoint can mend it. */
 class SinkFailure extends Error {}
 
@@ -46,14 +49,15 @@ export async function fetchBlob(sessions: readonly Session[], options: BlobOptio
   const download = new Download(options, clock);
   const faults: Fault[] = [];
   for (const session of sessions) {
-    try {
-      await download.from(session);
-      return;
-    } catch (error) {
-      if (error instanceof SinkFailure) throw error.cause;
-      if (!(error instanceof FaultError) || options.signal.aborted) throw error;
-      faults.push(error.fault);
-      if (download.isSpoilt && !(await download.restart())) break;
+    for (let isAgain = false; ; isAgain = true) {
+      const reason = await download.tryFrom(session);
+      if (reason === undefined) return;
+      faults.push(reason);
+      if (!download.isSpoilt) break;
+      // what was put together from several answers, or from what was there, says nothing of this endpoint
+      const isBlameless = download.isPatched && !isAgain;
+      if (!(await download.restart())) throw lastOf(faults, options.attempted);
+      if (!isBlameless) break;
     }
   }
   throw lastOf(faults, options.attempted);
@@ -73,13 +77,30 @@ class Download {
   readonly #clock: ClockPort;
   #hash: Hash;
   #bytes: number;
+  /** Endpoints that did not give the rest that they were asked for: they are asked for the whole. */
+  readonly #wholeOnly = new Set<Session>();
+  readonly #etags = new Map<string, string>();
   isSpoilt = false;
+  /** It was put together from several answers, or from what was there and an answer. */
+  isPatched = false;
 
   constructor(options: BlobOptions, clock: ClockPort) {
     this.#options = options;
     this.#clock = clock;
     this.#hash = options.partial?.hash.copy() ?? createHash('sha256');
     this.#bytes = options.partial?.bytes ?? 0;
+  }
+
+  /** Undefined when the blob is whole; otherwise why not, for this endpoint. Throws what no other endpoint can mend. */
+  async tryFrom(session: Session): Promise<Fault | undefined> {
+    try {
+      await this.#from(session);
+      return undefined;
+    } catch (error) {
+      if (error instanceof SinkFailure) throw error.cause;
+      if (!(error instanceof FaultError) || this.#options.signal.aborted) throw error;
+      return error.fault;
+    }
   }
 
   /** False when the sink can't start anew. */
@@ -89,18 +110,22 @@ class Download {
     await sink.restart();
     this.#hash = createHash('sha256');
     this.#bytes = 0;
+    this.#etags.clear();
     this.isSpoilt = false;
+    this.isPatched = false;
     return true;
   }
 
   /** The rest of the blob from one endpoint: broken off, it goes on where it was; attempts without progress are few. */
-  async from(session: Session): Promise<void> {
+  async #from(session: Session): Promise<void> {
     const { signal, attempted } = this.#options;
     let fruitless = 0;
     for (let attempt = 1; ; attempt += 1) {
       const before = this.#bytes;
       const outcome = await this.#attempt(session).catch((error: unknown) => this.#judge(error, session));
       if (outcome === 'done') return;
+      // nothing is wrong with the endpoint: it only has no part of a blob to give
+      if (outcome === 'whole') continue;
       fruitless = this.#bytes - before >= distributionLimits.blobProgressBytes ? 1 : fruitless + 1;
       const isLast = fruitless >= session.attempts || attempt >= distributionLimits.blobAttempts;
       if (outcome instanceof TransportError) {
@@ -115,16 +140,21 @@ class Download {
     }
   }
 
-  #judge(error: unknown, session: Session): TransportError {
+  #judge(error: unknown, session: Session): TransportError | 'whole' {
     if (error instanceof TransportError) return error;
+    if (error instanceof WrongRange && !this.#wholeOnly.has(session)) {
+      this.#wholeOnly.add(session);
+      return 'whole';
+    }
     if (!(error instanceof WrongContent)) throw error;
     return fail('outside', `${this.#options.attempted}: ${session.endpoint.host} ${error.message}`);
   }
 
   async #attempt(session: Session): Promise<'done' | HttpResponse> {
     const { descriptor, signal, attempted } = this.#options;
+    this.isPatched ||= this.#bytes > 0;
     if (this.#bytes < descriptor.size || descriptor.size === 0) {
-      const from = this.#bytes;
+      const from = this.#wholeOnly.has(session) ? 0 : this.#bytes;
       const response = await session.askOnce({
         path: `blobs/${descriptor.digest}`,
         headers: from > 0 ? { range: `bytes=${from}-` } : {},
@@ -132,6 +162,10 @@ class Download {
         attempted,
       });
       if (isTransient(response.status)) return response;
+      if (response.status === 416 && from > 0) {
+        response.body.discard();
+        throw new WrongRange('has no such part of it');
+      }
       if (response.status !== 200 && response.status !== 206) {
         await faultOfStatus(response, attempted, (text) => session.redact(text));
       }
@@ -144,7 +178,7 @@ class Download {
   /** A 200 to a request with Range is the whole blob again: what is there already is passed over. */
   async #receive(response: HttpResponse, from: number): Promise<void> {
     const { descriptor, onProgress } = this.#options;
-    let skip = response.status === 206 ? 0 : from;
+    let skip = response.status === 206 ? 0 : this.#bytes;
     try {
       this.#checkHead(response, from);
       for await (const piece of response.body.pieces()) {
@@ -178,11 +212,16 @@ class Download {
 
   #checkHead(response: HttpResponse, from: number): void {
     const { size } = this.#options.descriptor;
+    const { etag } = response.headers;
+    const known = this.#etags.get(response.host);
+    if (etag !== undefined) this.#etags.set(response.host, etag);
     if (response.status === 206) {
       const range = /^bytes ([0-9]+)-[0-9]+\/(\*|[0-9]+)$/u.exec(response.headers['content-range'] ?? '');
-      if (range === null || Number(range[1]) !== from || (range[2] !== '*' && Number(range[2]) !== size)) {
-        throw new WrongContent(`answers with another range than the one asked for (from ${from} of ${size})`);
+      if (from === 0 || range === null || Number(range[1]) !== from || (range[2] !== '*' && Number(range[2]) !== size)) {
+        throw new WrongRange(`answers with another range than the one asked for (from ${from} of ${size})`);
       }
+      // it has other content now than when it sent what is here
+      if (known !== undefined && etag !== undefined && known !== etag) throw this.#spoilt('sent two parts of different content');
       return;
     }
     const stated = response.headers['content-length'];

@@ -2,19 +2,23 @@
 import { createHash } from 'node:crypto';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ImagesPort, RegistryAuth, ResolvedImage } from '../../actors/ports/images.ts';
-import type { ImageConfig, Layer } from '../../actors/ports/specs.ts';
+import type { ImageConfig, Layer, StringMap } from '../../actors/ports/specs.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
 import type { BlobSink } from '../distribution/blob.ts';
 import type { PullHandle, RegistryClient, Resolved } from '../distribution/client.ts';
+import type { Ingests } from '../distribution/ingest.ts';
+import { fetchKept } from '../distribution/kept-blob.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
-import { withSignal } from '../storage/within.ts';
+import { within, withSignal } from '../storage/within.ts';
 import type { Platform } from './platform.ts';
 import { formatReference, parseReference, repositoryOf } from './reference.ts';
 
 export interface ImagesDriverOptions {
   readonly client: RegistryClient;
   readonly store: LayerStore;
+  /** Where bytes of layers under way are kept. */
+  readonly ingests: Ingests;
   readonly clock: ClockPort;
   readonly platform: Platform;
   /** Hears of each piece of a layer that was downloaded, in bytes. */
@@ -23,7 +27,7 @@ export interface ImagesDriverOptions {
 
 /** The driver; one per store. */
 export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
-  const { client, store, clock } = options;
+  const { client, store, ingests, clock } = options;
   const handles = new Handles();
   return {
     candidates: (reference) => client.candidates(reference).map(formatReference),
@@ -47,12 +51,18 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
           await store.ensure(
             { diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
             { signal, onBytes: fx.onBytes },
-            (sink, downloadSignal) => client.fetchBlob(handle, { descriptor, sink: counted(sink, options.onDownloaded), signal: downloadSignal }),
+            (sink, downloadSignal) =>
+              fetchKept(ingests, (how) => client.fetchBlob(handle, how), { descriptor, signal: downloadSignal }, sink, counted(sink, options.onDownloaded)),
           );
+          // in the store, whoever brought it there; before that a death would have cost what was downloaded
+          await ingests.drop(layer.digest);
         } catch (error) {
           throw named(error, reference, layer);
         }
       }),
+
+    dropPartials: ({ keep }, fx) =>
+      within(clock, fx, 'delete what is left of downloads', () => ingests.dropAllBut(new Set(keep))),
   };
 }
 
@@ -87,17 +97,25 @@ function imageOf(resolved: Resolved): ResolvedImage {
     id: resolved.imageId,
     repoTag,
     repoDigest: `${repositoryOf(reference)}@${resolved.manifestDigest}`,
+    manifestDigest: resolved.platformManifestDigest,
     layers,
-    config: plainConfig(config),
+    config: { ...plainConfig(config), ...checkpointOf(manifest.annotations) },
     sizeBytes: manifest.config.size + layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),
   };
+}
+
+/** By which the peers and their tools tell an image that is a checkpoint: the container's name (checkpointctl, lib/metadata.go; CRI-O). */
+const CHECKPOINT_NAMES = ['org.criu.checkpoint.container.name', 'io.kubernetes.cri-o.annotations.checkpoint.name'];
+
+function checkpointOf(annotations: StringMap): Pick<ImageConfig, 'checkpointOf'> {
+  const name = CHECKPOINT_NAMES.map((key) => annotations[key]).find((value) => value !== undefined);
+  return name === undefined ? {} : { checkpointOf: name };
 }
 
 /** Only what the port names: it goes into the journal as it is. */
 function plainConfig(config: ImageConfig): ImageConfig {
   const { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os } = config;
   return { user, env, entrypoint, cmd, workingDir, stopSignal, volumes, labels, architecture, os };
-    manifestDigest: resolved.platformManifestDigest,
 }
 
 /** Live endpoints with their tokens, by what they are good for; the ones longest unused go first. */

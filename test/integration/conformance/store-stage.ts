@@ -2,9 +2,12 @@
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ContainerId } from '../../../src/base/ids.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { createLayout } from '../../../src/host/layout.ts';
+import { Ingests } from '../../../src/oci/distribution/ingest.ts';
 import { createImagesDriver } from '../../../src/oci/image/driver.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store.ts';
 import type { Refusal, StoreStage } from '../../conformance/store-stage.ts';
 import { FakeRegistry, answer, refuse } from '../../support/registry/fake-registry.ts';
 import type { Handler } from '../../support/registry/fake-registry.ts';
@@ -67,13 +70,13 @@ class Hub {
 }
 
 /** Makes it below `root`, which is cleaned by whoever made it. */
-export async function realStoreStage(root: string): Promise<StoreStage> {
+export async function realStoreStage(root: string, driver?: LayerStoreOptions['driver']): Promise<StoreStage> {
   const hub = await Hub.open();
   const rig = rigOf(insecure(hub.host));
   const layout = createLayout({ root: join(root, 'store'), state: join(root, 'state') });
   const open = () => {
-    const store = openStore(layout.root);
-    return { store, storage: createStorageDriver({ store, clock, measureAgeMs: 0 }), images: createImagesDriver({ client: rig.client, store, clock, platform: amd64 }) };
+    const store = openStore(layout.root, driver === undefined ? {} : { driver });
+    return { store, storage: createStorageDriver({ store, clock, measureAgeMs: 0 }), images: createImagesDriver({ client: rig.client, store, ingests: new Ingests({ directory: join(layout.root, 'ingest'), log: silentLog, leastBytes: 1 }), clock, platform: amd64 }) };
   };
   let now = open();
   const namesIn = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
@@ -98,7 +101,9 @@ export async function realStoreStage(root: string): Promise<StoreStage> {
     },
     whenHanging: (act) => void hub.whoWaits.push(act),
     downloads: () => hub.downloads,
-    breakLayer: (diffId) => rmSync(join(now.store.paths.layers, diffId.slice('sha256:'.length), 'diff'), { recursive: true }),
+    breakLayer: (diffId) => {
+      for (const name of ['diff', 'layer.erofs']) rmSync(join(now.store.paths.layers, diffId.slice('sha256:'.length), name), { recursive: true, force: true });
+    },
     leaveHalfPull: () => {
       for (const path of [join(now.store.paths.partial, 'half', 'diff'), join(now.store.paths.layers, 'd'.repeat(64), 'diff')]) mkdirSync(path, { recursive: true });
     },
@@ -113,6 +118,7 @@ export async function realStoreStage(root: string): Promise<StoreStage> {
       for (const { id } of (await now.storage.observe(FX)).rootfs) await now.storage.removeRootfs({ id, layers: [] }, FX);
       await now.store.settled();
       now.store.close();
+      await now.store.driver.close?.();
       rig.client.close();
       await hub.close();
     },

@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { ImagesPort, ResolvedImage } from '../../../src/actors/ports/images.ts';
 import type { Digest } from '../../../src/base/ids.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { Ingests } from '../../../src/oci/distribution/ingest.ts';
 import { createImagesDriver } from '../../../src/oci/image/driver.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
 import { FakeRegistry, answer, refuse } from '../../support/registry/fake-registry.ts';
@@ -23,7 +25,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     registry = await FakeRegistry.start();
     rig = rigOf(insecure(registry.host));
     store = openStore(join(root, `store-${(count += 1)}`));
-    images = createImagesDriver({ client: rig.client, store, clock, platform: amd64 });
+    images = createImagesDriver({ client: rig.client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }), clock, platform: amd64 });
   });
   afterEach(async () => {
     rig.client.close();
@@ -80,7 +82,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     const layers = [await layerOf([{ name: 'f', content: 'x' }])];
     registry.push('a', 'v1', imageOf(layers));
     const image = await resolve(`${registry.host}/a:v1`);
-    const later = createImagesDriver({ client: rig.client, store, clock, platform: amd64 });
+    const later = createImagesDriver({ client: rig.client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }), clock, platform: amd64 });
     await fetchAll(image, later);
     expect(diffOf(layers[0]?.diffId as Digest, 'f')).toBe('x');
   });
@@ -120,7 +122,7 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
       for (const server of [registry, mirror]) server.push('a', 'v1', image);
       mirror.on(new RegExp(layer.digest, 'u'), answer(Buffer.alloc(layer.bytes.length, 0x42)));
       const mirrored = rigOf(`[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n[[registry.mirror]]\nlocation = "${mirror.host}"\ninsecure = true\n`);
-      const driver = createImagesDriver({ client: mirrored.client, store, clock, platform: amd64 });
+      const driver = createImagesDriver({ client: mirrored.client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log: silentLog }), clock, platform: amd64 });
       const resolved = await driver.resolve({ reference: `${registry.host}/a:v1`, auth: undefined }, context());
       await fetchAll(resolved, driver);
       mirrored.client.close();

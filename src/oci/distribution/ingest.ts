@@ -1,0 +1,241 @@
+/**
+ * Bytes of blobs that are under way, one file per digest, so that a download that broke off goes on where it was: at
+ * another try, at a mirror, after the daemon was killed (F07, F60). A file holds a beginning of its blob and nothing else.
+ * It is never synced and never believed: whoever goes on with it hashes it with the rest, and a wrong digest starts anew.
+ */
+import { constants } from 'node:fs';
+import { mkdir, open, readdir, stat, statfs, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { toFault } from '../../base/fault.ts';
+import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
+import { ingestLimits } from '../../base/limits.ts';
+import type { Log } from '../../base/log.ts';
+import { codeOf } from '../../host/errno.ts';
+import { inPool } from '../../host/pool.ts';
+
+export interface IngestsOptions {
+  /** Absolute; made with mode 0700 where it is missing. */
+  readonly directory: string;
+  readonly log: Log;
+  /** Bytes of the smallest blob that is kept; the built-in bound if left out. */
+  readonly leastBytes?: number;
+  /** Bytes of all files together; the built-in bound if left out. */
+  readonly mostBytes?: number;
+}
+
+export interface IngestUsage {
+  /** On disk, as du counts it. */
+  readonly usedBytes: number;
+  readonly inodes: number;
+}
+
+/** The files of one directory; one object per directory. */
+export class Ingests {
+  readonly #options: IngestsOptions;
+  readonly #active = new Set<Digest>();
+
+  constructor(options: IngestsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * The blob's file, with what an earlier download has left in it. Undefined where nothing is kept: the blob is small,
+   * somebody writes this file now, or the disk has no room to spare. Never rejects, since a pull goes on without it.
+   */
+  async open(digest: Digest, size: number): Promise<Ingest | undefined> {
+    const { directory, log, leastBytes = ingestLimits.leastBytes } = this.#options;
+    if (size < leastBytes || this.#active.has(digest)) return undefined;
+    this.#active.add(digest);
+    const release = (): void => void this.#active.delete(digest);
+    try {
+      await mkdir(directory, { recursive: true, mode: 0o700 });
+      if (await this.#hasRoom(digest, size)) return await Ingest.open({ path: this.#path(digest), directory, size, log, release });
+    } catch (error) {
+      log.warn({ digest, reason: toFault(error).message }, 'what is downloaded of a layer can not be kept for another try');
+    }
+    release();
+    return undefined;
+  }
+
+  /** The blob is not needed any more. Succeeds when there is no file of it; leaves one that is being written. */
+  async drop(digest: Digest): Promise<void> {
+    if (this.#active.has(digest)) return;
+    await unlinkIfThere(this.#path(digest));
+  }
+
+  /** Deletes the files of all other blobs but those that are being written. */
+  async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
+    for (const name of await this.#names()) {
+      const digest = parseDigest(`sha256:${name}`);
+      if (digest === undefined) await unlinkIfThere(join(this.#options.directory, name));
+      else if (!keep.has(digest)) await this.drop(digest);
+    }
+  }
+
+  async usage(): Promise<IngestUsage> {
+    const sizes = await this.#sizes();
+    return { usedBytes: [...sizes.values()].reduce((sum, { usedBytes }) => sum + usedBytes, 0), inodes: sizes.size };
+  }
+
+  /** What is kept must neither crowd out the layers that it is for nor grow without an end. */
+  async #hasRoom(digest: Digest, size: number): Promise<boolean> {
+    const { directory, mostBytes = ingestLimits.mostBytes } = this.#options;
+    const sizes = await this.#sizes();
+    const own = sizes.get(hexOf(digest));
+    const others = [...sizes.values()].reduce((sum, { bytes }) => sum + bytes, 0) - (own?.bytes ?? 0);
+    if (own === undefined && sizes.size >= ingestLimits.files) return false;
+    if (others + size > mostBytes) return false;
+    const { bavail, bsize } = await statfs(directory);
+    return bavail * bsize >= (size - (own?.bytes ?? 0)) * ingestLimits.roomFactor;
+  }
+
+  async #sizes(): Promise<ReadonlyMap<string, { readonly bytes: number; readonly usedBytes: number }>> {
+    const sizes = new Map<string, { readonly bytes: number; readonly usedBytes: number }>();
+    for (const name of await this.#names()) {
+      // one that has just been deleted counts nothing
+      const { size, blocks } = await stat(join(this.#options.directory, name)).catch(() => ({ size: 0, blocks: 0 }));
+      sizes.set(name, { bytes: size, usedBytes: blocks * 512 });
+    }
+    return sizes;
+  }
+
+  async #names(): Promise<readonly string[]> {
+    try {
+      return await readdir(this.#options.directory);
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  #path(digest: Digest): string {
+    return join(this.#options.directory, hexOf(digest));
+  }
+}
+
+interface IngestPlace {
+  readonly path: string;
+  /** What the calls may hang on. */
+  readonly directory: string;
+  /** Of the whole blob. */
+  readonly size: number;
+  readonly log: Log;
+  release(): void;
+}
+
+/** One blob's file while it is downloaded. A disk that refuses to keep it ends the keeping, never the download. */
+export class Ingest {
+  readonly #file: FileHandle;
+  readonly #place: IngestPlace;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  /** Bytes in the file, those on their way included. */
+  #bytes: number;
+  #writing: Promise<void> = Promise.resolve();
+  #isBroken = false;
+
+  private constructor(file: FileHandle, bytes: number, place: IngestPlace) {
+    this.#file = file;
+    this.#bytes = bytes;
+    this.#place = place;
+  }
+
+  static async open(place: IngestPlace): Promise<Ingest> {
+    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+    const file = await open(place.path, O_RDWR | O_CREAT | O_NOFOLLOW, 0o600);
+    try {
+      const { size } = await file.stat();
+      // longer than its blob: whatever it is, it is no beginning of it
+      if (size > place.size) await file.truncate(0);
+      return new Ingest(file, size > place.size ? 0 : size, place);
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  /** How much of the blob the file holds. */
+  get bytes(): number {
+    return this.#bytes + this.#pendingBytes;
+  }
+
+  /** What an earlier download has left, in order. */
+  async *kept(): AsyncGenerator<Uint8Array, void, void> {
+    const end = this.#bytes;
+    for (let at = 0; at < end; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(ingestLimits.readBytes, end - at));
+      const { bytesRead } = await this.#file.read(buffer, 0, buffer.length, at);
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  }
+
+  /** The next bytes, which must not be changed afterwards. Waits only while the disk is far behind. */
+  async write(piece: Uint8Array): Promise<void> {
+    if (this.#isBroken) return;
+    this.#pending.push(piece);
+    this.#pendingBytes += piece.byteLength;
+    if (this.#pendingBytes < ingestLimits.batchBytes) return;
+    // one write at a time, so that the file is a beginning of the blob whenever the process dies
+    await this.#writing;
+    this.#flush();
+  }
+
+  /** What was written was not the blob. */
+  async restart(): Promise<void> {
+    this.#drain();
+    await this.#writing;
+    this.#bytes = 0;
+    if (!this.#isBroken) await this.#file.truncate(0).catch((error: unknown) => this.#give(error));
+  }
+
+  /** Ends the use of the file; it stays for the next download. */
+  async close(): Promise<void> {
+    await this.#writing;
+    this.#flush();
+    await this.#writing;
+    await this.#file.close().catch(() => undefined);
+    if (this.#isBroken) await unlinkIfThere(this.#place.path).catch(() => undefined);
+    this.#place.release();
+  }
+
+  #flush(): void {
+    if (this.#isBroken || this.#pending.length === 0) return;
+    const at = this.#bytes;
+    this.#bytes += this.#pendingBytes;
+    const pieces = this.#drain();
+    this.#writing = this.#writeAll(pieces, at).catch((error: unknown) => this.#give(error));
+  }
+
+  #drain(): Uint8Array[] {
+    const pieces = this.#pending;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    return pieces;
+  }
+
+  async #writeAll(pieces: readonly Uint8Array[], at: number): Promise<void> {
+    const wanted = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
+    const { bytesWritten } = await inPool(this.#place.directory, () => this.#file.writev(pieces, at));
+    if (bytesWritten === wanted) return;
+    // a full disk takes a part: the rest is tried once more, which then says why
+    const whole = Buffer.concat(pieces);
+    for (let done = bytesWritten; done < wanted; ) done += (await this.#file.write(whole, done, wanted - done, at + done)).bytesWritten;
+  }
+
+  #give(error: unknown): void {
+    this.#isBroken = true;
+    this.#drain();
+    this.#place.log.warn({ path: this.#place.path, reason: toFault(error).message }, 'what is downloaded of a layer is not kept any more');
+  }
+}
+
+async function unlinkIfThere(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,245 @@
+/** What a download that broke off has left: the next one goes on with it, over restarts, mirrors and errors. */
+import { mkdtemp, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { hexOf, parseDigest, type Digest } from '../../../src/base/ids.ts';
+import { distributionLimits, ingestLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import type { BlobSink } from '../../../src/oci/distribution/blob.ts';
+import { Ingests } from '../../../src/oci/distribution/ingest.ts';
+import { fetchKept } from '../../../src/oci/distribution/kept-blob.ts';
+import type { Descriptor } from '../../../src/oci/image/manifest.ts';
+import * as fake from '../../support/registry/fake-registry.ts';
+import { FakeRegistry, digestOf, type Handler } from '../../support/registry/fake-registry.ts';
+import { imageOf, layerOf, type TestLayer } from '../../support/registry/images.ts';
+import { faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+
+/** A whole number of batches, so that all of it is in the file whenever the process dies. */
+const HALF = 2 * ingestLimits.batchBytes;
+
+let directory: string;
+let registry: FakeRegistry;
+let rig: Rig;
+let layer: TestLayer;
+let path: RegExp;
+
+beforeEach(async () => {
+  directory = join(await mkdtemp(join(tmpdir(), 'troupe-ingest-')), 'ingest');
+  registry = await FakeRegistry.start();
+  rig = rigOf(insecure(registry.host));
+  layer = await layerOf([{ name: 'x', content: 'content '.repeat(HALF / 4) }], 'none');
+  path = new RegExp(`/blobs/${layer.digest}$`, 'u');
+  registry.push('a', 'v', imageOf([layer]));
+});
+
+afterEach(async () => {
+  rig.client.close();
+  await registry.close();
+  await rm(join(directory, '..'), { recursive: true });
+  expect(rig.clock.armed).toBe(0);
+});
+
+/** One daemon's: a new one knows only what the files say. */
+const ingests = (more: { readonly mostBytes?: number } = {}): Ingests => new Ingests({ directory, log: silentLog, leastBytes: 1024, ...more });
+const digest = (): Digest => parseDigest(layer.digest) ?? expect.fail('no digest');
+const file = (): string => join(directory, hexOf(digest()));
+const ranges = (): readonly (string | undefined)[] => registry.seen.filter((seen) => path.test(seen.path)).map(({ range }) => range);
+
+interface Fetched {
+  readonly digest: string;
+  /** Bytes that came from the file, and over the network. */
+  readonly kept: number;
+  readonly came: number;
+  readonly restarts: number;
+}
+
+/** The layer as a pull brings it. */
+async function fetchLayer(from = ingests(), at: Rig = rig, reference = `${registry.host}/a:v`, signal = new AbortController().signal): Promise<Fetched> {
+  const resolved = await at.resolve(reference);
+  const descriptor: Descriptor = resolved.manifest.layers[0] ?? expect.fail('no layer');
+  let parts: Uint8Array[] = [];
+  const count = { kept: 0, came: 0, restarts: 0 };
+  const sinkThatCounts = (what: 'kept' | 'came'): BlobSink => ({
+    write: (piece) => {
+      parts.push(Uint8Array.from(piece));
+      count[what] += piece.byteLength;
+    },
+    restart: () => {
+      parts = [];
+      count.restarts += 1;
+    },
+  });
+  await fetchKept(from, (how) => at.client.fetchBlob(resolved.handle, how), { descriptor, signal }, sinkThatCounts('kept'), sinkThatCounts('came'));
+  return { digest: digestOf(Buffer.concat(parts)), ...count };
+}
+
+/** Breaks off after half of it, however often it is tried, as a daemon that was killed there has left it. */
+async function leaveHalf(): Promise<void> {
+  registry.on(path, fake.breakOff(layer.bytes, HALF, 'close'), 1);
+  registry.on(path, fake.refuse(503, 'UNAVAILABLE', 'later'), distributionLimits.attempts - 1);
+  await faultOf(fetchLayer());
+  expect((await stat(file())).size).toBe(HALF);
+  registry.seen.length = 0;
+}
+
+const rest = (): number => layer.bytes.byteLength - HALF;
+
+describe('F60 F07 a download goes on where the one before broke off', () => {
+  it('the next daemon asks for the rest only, and all of it is verified', async () => {
+    await leaveHalf();
+    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: HALF, came: rest(), restarts: 0 });
+    expect(ranges()).toEqual([`bytes=${HALF}-`]);
+  });
+
+  it('a file that has all of it: nothing is asked for', async () => {
+    await fetchLayer();
+    registry.seen.length = 0;
+    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: layer.bytes.byteLength, came: 0, restarts: 0 });
+    expect(ranges()).toEqual([]);
+  });
+
+  it('an abort leaves what came', async () => {
+    const caller = new AbortController();
+    registry.on(path, fake.stall(layer.bytes, HALF, () => undefined), 1);
+    const before = ingests();
+    const pulled = fetchLayer(before, rig, undefined, caller.signal);
+    // the file is behind by less than one batch
+    await expect.poll(() => stat(file()).then(({ size }) => size, () => 0), { timeout: 30_000, interval: 10 }).toBeGreaterThanOrEqual(HALF - ingestLimits.batchBytes);
+    caller.abort();
+    expect((await faultOf(pulled)).kind).toBe('cancelled');
+    expect((await fetchLayer(before)).digest).toBe(layer.digest);
+    expect(ranges().at(-1)).toMatch(/^bytes=[1-9][0-9]*-$/u);
+  });
+
+  it('F66 at another place: a mirror breaks off, then the registry; later the mirror has the rest', async () => {
+    const mirror = await FakeRegistry.start();
+    mirror.push('a', 'v', imageOf([layer]));
+    const mirrored = rigOf(`[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n[[registry.mirror]]\nlocation = "${mirror.host}"\ninsecure = true\n`);
+    try {
+      mirror.on(path, fake.breakOff(layer.bytes, HALF, 'reset'), 1);
+      mirror.on(path, fake.refuse(503, 'UNAVAILABLE', 'later'), distributionLimits.mirrorAttempts - 1);
+      registry.on(path, fake.refuse(503, 'UNAVAILABLE', 'later'), distributionLimits.attempts);
+      await faultOf(fetchLayer(ingests(), mirrored));
+      expect(ranges().every((range) => /^bytes=[1-9]/u.test(range ?? ''))).toBe(true);
+      const again = await fetchLayer(ingests(), mirrored);
+      expect(again).toMatchObject({ digest: layer.digest, restarts: 0 });
+      expect(again.kept + again.came).toBe(layer.bytes.byteLength);
+      expect(again.kept).toBeGreaterThan(0);
+    } finally {
+      mirrored.client.close();
+      await mirror.close();
+      expect(mirrored.clock.armed).toBe(0);
+    }
+  });
+});
+
+describe('F28 F61 what is there is not believed', () => {
+  it('a beginning that is not the blob’s, as after a power loss: found by the digest, and the same registry is asked for all', async () => {
+    await leaveHalf();
+    const wrong = await readFile(file());
+    wrong.fill(0, HALF - 4096);
+    await writeFile(file(), wrong);
+    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: HALF, came: rest() + layer.bytes.byteLength, restarts: 1 });
+    expect(ranges()).toEqual([`bytes=${HALF}-`, undefined]);
+    expect(digestOf(await readFile(file()))).toBe(layer.digest);
+  });
+
+  it('a whole file with wrong content, and one that is longer than the blob', async () => {
+    await fetchLayer();
+    await writeFile(file(), Buffer.alloc(layer.bytes.byteLength));
+    expect(await fetchLayer()).toMatchObject({ digest: layer.digest, restarts: 1 });
+    await truncate(file(), layer.bytes.byteLength + 1);
+    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: 0, came: layer.bytes.byteLength, restarts: 0 });
+  });
+
+  it('a registry that goes on lying is left after its second try', async () => {
+    await leaveHalf();
+    const wrong = Buffer.from(layer.bytes);
+    wrong[wrong.length - 1] = 0x55;
+    registry.on(path, fake.answer(wrong));
+    expect((await faultOf(fetchLayer())).message).toContain('sent content with the digest');
+    expect(ranges().length).toBe(2);
+    expect((await stat(file())).size).toBe(0);
+  });
+});
+
+describe('registries that have no part of a blob to give', () => {
+  const ignoresRange: Handler = (request, response, serve) => {
+    delete request.headers.range;
+    serve();
+    expect(response.statusCode).toBe(200);
+  };
+
+  it.each<readonly [string, Handler]>([
+    ['one without ranges', ignoresRange],
+    ['416', (request, response, serve) => (request.headers.range === undefined ? serve() : fake.refuse(416, 'RANGE_INVALID', 'no')(request, response, serve))],
+    [
+      'another range',
+      (request, response, serve) => {
+        if (request.headers.range === undefined) return serve();
+        response.writeHead(206, { 'content-range': `bytes 0-9/${layer.bytes.byteLength}` });
+        response.end('0123456789');
+      },
+    ],
+    [
+      'a blob of another length',
+      (request, response, serve) => {
+        if (request.headers.range === undefined) return serve();
+        response.writeHead(206, { 'content-range': `bytes ${HALF}-${HALF + 9}/${HALF + 10}` });
+        response.end('0123456789');
+      },
+    ],
+  ])('%s: the whole blob comes, and what is there is passed over', async (_what, handler) => {
+    await leaveHalf();
+    registry.on(path, handler);
+    expect(await fetchLayer()).toEqual({ digest: layer.digest, kept: HALF, came: rest(), restarts: 0 });
+  });
+
+  it('another ETag than that of the part before: all of it anew', async () => {
+    let part = 0;
+    registry.on(path, (request, response, serve) => {
+      part += 1;
+      if (part === 1) {
+        response.setHeader('etag', '"one"');
+        return fake.breakOff(layer.bytes, HALF, 'close')(request, response, serve);
+      }
+      response.setHeader('etag', '"two"');
+      return serve();
+    });
+    expect(await fetchLayer()).toMatchObject({ digest: layer.digest, restarts: 1 });
+    expect(ranges()).toEqual([undefined, `bytes=${HALF}-`, undefined]);
+  });
+});
+
+describe('F22 I15 the files are bounded', () => {
+  it('a small layer, and one that is more than all files may have together, leave none', async () => {
+    await fetchLayer(new Ingests({ directory, log: silentLog }));
+    await fetchLayer(ingests({ mostBytes: layer.bytes.byteLength - 1 }));
+    expect(await readdir(directory)).toEqual([]);
+    await fetchLayer(ingests({ mostBytes: layer.bytes.byteLength }));
+    expect(await readdir(directory)).toEqual([hexOf(digest())]);
+  });
+
+  it('what nobody wants any more is deleted, strangers too; what is being written stays', async () => {
+    const here = ingests();
+    await fetchLayer(here);
+    await writeFile(join(directory, 'stranger'), '');
+    await here.dropAllBut(new Set([digest()]));
+    expect(await readdir(directory)).toEqual([hexOf(digest())]);
+    const { usedBytes, inodes } = await here.usage();
+    expect([usedBytes >= layer.bytes.byteLength, inodes]).toEqual([true, 1]);
+    const busy = await here.open(digest(), layer.bytes.byteLength);
+    expect(await here.open(digest(), layer.bytes.byteLength)).toBeUndefined();
+    await here.dropAllBut(new Set());
+    expect(await readdir(directory)).toEqual([hexOf(digest())]);
+    await busy?.close();
+    await here.dropAllBut(new Set());
+    expect([await readdir(directory), await here.usage()]).toEqual([[], { usedBytes: 0, inodes: 0 }]);
+  });
+
+  it('a disk that can not keep it ends the keeping, not the download', async () => {
+    await writeFile(directory, 'no directory');
+    expect((await fetchLayer()).digest).toBe(layer.digest);
+  });
+});
