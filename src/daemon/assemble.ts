@@ -64,7 +64,7 @@ import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
 import { policyDriver } from './policy.ts';
-import { registriesOf, registryClient } from './registry.ts';
+import { namespacedCredentials, registriesOf, registryClient } from './registry.ts';
 import { systemdOf } from './systemd.ts';
 import { transitionLog } from './transition-log.ts';
 
@@ -127,7 +127,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
     policy: policyDriver(config, layout, { client, registries: () => live.registries, clock, random }),
-    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log }), clock, platform: platformOfArch(process.arch), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
+    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log }), clock, platform: platformOfArch(process.arch), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {

@@ -112,6 +112,8 @@ export interface Config {
     /** Images that the kubelet's collection leaves: names, beginnings with `*` behind them, parts between two `*`. */
     readonly pinned: readonly string[];
     readonly auth_files: readonly string[];
+    /** Credentials for one pull in one namespace each: `<namespace>-<sha256 of the image's name>.json`; empty for none. */
+    readonly namespaced_auth_dir: string;
     readonly certs_dirs: readonly string[];
     readonly http_proxy: string;
     readonly https_proxy: string;
@@ -168,6 +170,7 @@ export const defaultConfig: Config = {
     registries_conf_dir: '/etc/containers/registries.conf.d',
     pinned: [],
     auth_files: ['/etc/troupe/auth.json'],
+    namespaced_auth_dir: '',
     certs_dirs: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
     http_proxy: '',
     https_proxy: '',
@@ -317,6 +320,7 @@ export const schema: Readonly<Record<string, Rule>> = {
       registries_conf_dir: { is: 'optionalPath' },
       pinned: { is: 'words', form: /^(?:[^*\s\0]+\*?|\*[^*\s\0]+\*)$/u, must: 'be a list of names, of beginnings followed by *, or of parts between two *' },
       auth_files: { is: 'paths' },
+      namespaced_auth_dir: { is: 'optionalPath' },
       certs_dirs: { is: 'paths' },
       http_proxy: proxyRule,
       https_proxy: proxyRule,

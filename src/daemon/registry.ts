@@ -7,20 +7,34 @@ import { RegistryClient } from '../oci/distribution/client.ts';
 import { HostCertificates } from '../oci/distribution/host-certificates.ts';
 import { loadRegistries } from '../oci/distribution/load-registries.ts';
 import { offeredImport } from '../oci/distribution/local-imports.ts';
+import { takeNamespaced } from '../oci/distribution/namespaced-credentials.ts';
 import { NodeCredentials } from '../oci/distribution/node-credentials.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { Transport, type TransportOptions } from '../oci/distribution/transport.ts';
+import type { ImagesDriverOptions } from '../oci/image/driver.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram } from './find-program.ts';
 
-/** The files and directories that it reads are those of the start; what is in them counts at once. */
-export function registryClient({ images, state }: Config, registries: () => RegistriesConf, clock: ClockPort, random: RandomPort): RegistryClient {
-  const credentials = new NodeCredentials({
+/** What the node keeps of credentials, for pulls that bring none. */
+export function nodeCredentials({ images }: Config, clock: ClockPort): NodeCredentials {
+  return new NodeCredentials({
     files: () => images.auth_files,
     findHelper: (program) => findProgram(program, 'credentials for a registry'),
     runTool,
     clock,
   });
+}
+
+/** What is left for one pull in a namespace. */
+export function namespacedCredentials(config: Config, clock: ClockPort): NonNullable<ImagesDriverOptions['takeCredentials']> {
+  const from = { directory: config.images.namespaced_auth_dir, node: nodeCredentials(config, clock) };
+  return (references, namespace, signal) => takeNamespaced(from, references, namespace, signal);
+}
+
+/** The files and directories that it reads are those of the start; what is in them counts at once. */
+export function registryClient(config: Config, registries: () => RegistriesConf, clock: ClockPort, random: RandomPort): RegistryClient {
+  const { images, state } = config;
+  const credentials = nodeCredentials(config, clock);
   return new RegistryClient({
     clock,
     random,

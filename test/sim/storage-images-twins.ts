@@ -117,6 +117,7 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
   };
   return {
     candidates: (reference) => [formatReference(parseReference(reference))],
+    takeCredentials: () => Promise.resolve(undefined),
     resolve: ({ reference }, fx) => call('images.resolve', fx, [ask('manifests', `pull ${reference}`)], () => imageOf(reference)),
     fetchLayer: ({ reference, layer }, fx) => {
       const attempted = `pull ${reference}: layer ${layer.digest}`;

@@ -7,6 +7,7 @@ import { ask } from '../ask.ts';
 import type { Asker, Call, Outcome } from '../ask.ts';
 import type { PullInput } from '../image-pull/image-pull.context.ts';
 import type { PullProgress } from '../image-pull/progress.ts';
+import type { RegistryAuth } from '../ports/images.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { Ledger } from '../recovery/ledger.ts';
 import { findImage } from './catalog.ts';
@@ -52,11 +53,13 @@ function wanted({ ports }: ImageStage, reference: string): string {
  */
 export async function pullImage(
   stage: ImageStage,
-  { reference, auth, namespace }: PullWish,
+  { reference, auth: brought, namespace }: PullWish,
   call: Call,
 ): Promise<Pulled> {
   const asked = wanted(stage, reference);
   const attempted = `PullImage ${asked}`;
+  // before the key is made: who has other credentials must not join
+  const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
   const key = encodePlain([asked, auth, stage.ports.policy.scope(namespace)]);
   const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: asked, auth, namespace, attempted, cause: call.cause });
   waiters.count += 1;
@@ -86,6 +89,11 @@ export async function pullImage(
       throw thrown;
     },
   );
+}
+
+async function leftCredentials({ ports, activity }: ImageStage, reference: string, namespace: string, call: Call): Promise<RegistryAuth | undefined> {
+  if (namespace === '') return undefined;
+  return activity.run('images', 'credentials', actorLimits.hostMs, call.signal, (fx) => ports.images.takeCredentials({ reference, namespace }, fx));
 }
 
 interface Wish extends Omit<PullInput, 'owner'> {

@@ -4,7 +4,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import { fail } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { ToolRequest, ToolResult } from '../../host/process-tool.ts';
-import { findIn, parseAuthFile, parseHelperReply } from './auth-file.ts';
+import { findIn, parseAuthFile, parseHelperReply, type AuthFile } from './auth-file.ts';
 import type { Endpoint } from './endpoints.ts';
 import { readCapped } from './read-capped.ts';
 
@@ -30,12 +30,17 @@ export class NodeCredentials {
     for (const file of this.#options.files()) {
       const bytes = await readCapped(file, distributionLimits.confBytes);
       if (bytes === undefined) continue;
-      const found = findIn(parseAuthFile(bytes, file), endpoint.host, endpoint.repository);
-      if (found === undefined) continue;
-      const auth = 'auth' in found ? found.auth : await this.#ask(found.helper, found.server, signal);
+      const auth = await this.inFile(parseAuthFile(bytes, file), endpoint, signal);
       if (auth !== undefined) return auth;
     }
     return undefined;
+  }
+
+  /** What a file says of a repository, its helpers asked. */
+  async inFile(file: AuthFile, { host, repository }: Pick<Endpoint, 'host' | 'repository'>, signal: AbortSignal): Promise<RegistryAuth | undefined> {
+    const found = findIn(file, host, repository);
+    if (found === undefined) return undefined;
+    return 'auth' in found ? found.auth : this.#ask(found.helper, found.server, signal);
   }
 
   /** `docker-credential-<name> get`, the server on its input. Undefined when it knows none. */

@@ -12,7 +12,7 @@ import { fetchKept } from '../distribution/kept-blob.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import { within, withSignal } from '../storage/within.ts';
 import type { Platform } from './platform.ts';
-import { formatReference, parseReference, repositoryOf } from './reference.ts';
+import { formatReference, parseReference, repositoryOf, type ImageReference } from './reference.ts';
 
 export interface ImagesDriverOptions {
   readonly client: RegistryClient;
@@ -21,6 +21,8 @@ export interface ImagesDriverOptions {
   readonly ingests: Ingests;
   readonly clock: ClockPort;
   readonly platform: Platform;
+  /** Credentials left for one pull in a namespace; left out where there never are any. */
+  readonly takeCredentials?: (references: readonly ImageReference[], namespace: string, signal: AbortSignal) => Promise<RegistryAuth | undefined>;
   /** Hears of each piece of a layer that was downloaded, in bytes. */
   readonly onDownloaded?: (bytes: number) => void;
 }
@@ -31,6 +33,11 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
   const handles = new Handles();
   return {
     candidates: (reference) => client.candidates(reference).map(formatReference),
+
+    takeCredentials: ({ reference, namespace }, fx) =>
+      withSignal(clock, fx, `pull ${reference}: credentials of namespace ${namespace}`, async (signal) =>
+        options.takeCredentials?.(client.candidates(reference), namespace, signal),
+      ),
 
     resolve: ({ reference, auth }, fx) =>
       withSignal(clock, fx, `pull ${reference}: resolve`, async (signal) => {

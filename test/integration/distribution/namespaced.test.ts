@@ -1,0 +1,90 @@
+/** Credentials that are good for one pull in one namespace. */
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { realClock } from '../../../src/host/clock.ts';
+import { takeNamespaced, namespacedFile } from '../../../src/oci/distribution/namespaced-credentials.ts';
+import { NodeCredentials } from '../../../src/oci/distribution/node-credentials.ts';
+import { parseReference } from '../../../src/oci/image/reference.ts';
+import { scratch } from '../unpack/support.ts';
+import { faultOf, noAuth } from '../../support/registry/rig.ts';
+
+describe('credentials of a namespace', () => {
+  const root = scratch('namespaced');
+  let made = 0;
+  const node = new NodeCredentials({ files: () => [], findHelper: async () => '/none', runTool: async () => expect.fail('a helper was run'), clock: realClock() });
+  const signal = new AbortController().signal;
+  const place = (): string => {
+    const directory = join(root, `auth-${(made += 1)}`);
+    mkdirSync(directory);
+    return directory;
+  };
+  const take = (directory: string, namespace: string, ...references: readonly string[]) => takeNamespaced({ directory, node }, references.map(parseReference), namespace, signal);
+  const auth = (server: string): string => JSON.stringify({ auths: { [server]: { username: 'u', password: 'p' } } });
+
+  it('the file is named as CRI-O names it: the hash of the repository, without tag or digest', () => {
+    const hash = createHash('sha256').update('quay.io/crio/fedora-crio-ci').digest('hex');
+    // the figure stands in CRI-O's own test of it
+    expect(hash).toBe('7aa25047c59c6c2e20b839f5b9820e3702dade4a97154d4df1f5cd1a9b44cfde');
+    expect(namespacedFile('default', parseReference('quay.io/crio/fedora-crio-ci:latest'))).toBe(`default-${hash}.json`);
+    expect(namespacedFile('a', parseReference('busybox'))).toBe(namespacedFile('a', parseReference('docker.io/library/busybox:1.36')));
+  });
+
+  it('is taken once, for this image and this namespace alone', async () => {
+    const directory = place();
+    const file = join(directory, namespacedFile('team', parseReference('r.example/a:1')));
+    writeFileSync(file, auth('r.example'));
+    expect(await take(directory, 'other', 'r.example/a:1')).toBeUndefined();
+    expect(await take(directory, 'team', 'r.example/b:1')).toBeUndefined();
+    expect(existsSync(file)).toBe(true);
+    expect(await take(directory, 'team', 'r.example/a:2')).toEqual({ ...noAuth, username: 'u', password: 'p' });
+    expect(await take(directory, 'team', 'r.example/a:1')).toBeUndefined();
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('of many that ask at once one gets it', async () => {
+    const directory = place();
+    writeFileSync(join(directory, namespacedFile('team', parseReference('r.example/a'))), auth('r.example'));
+    const all = await Promise.all(Array.from({ length: 20 }, () => take(directory, 'team', 'r.example/a')));
+    expect(all.filter((one) => one !== undefined).length).toBe(1);
+  });
+
+  it('an entry for another registry is none, and the file is gone all the same', async () => {
+    const directory = place();
+    writeFileSync(join(directory, namespacedFile('team', parseReference('r.example/a'))), auth('other.example'));
+    expect(await take(directory, 'team', 'r.example/a')).toBeUndefined();
+    writeFileSync(join(directory, namespacedFile('team', parseReference('r.example/a'))), '{}');
+    expect(await take(directory, 'team', 'r.example/a')).toBeUndefined();
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('a short name: each of what it may mean is looked for', async () => {
+    const directory = place();
+    writeFileSync(join(directory, namespacedFile('team', parseReference('b.example/x'))), auth('b.example'));
+    expect(await take(directory, 'team', 'a.example/x', 'b.example/x')).toMatchObject({ username: 'u' });
+  });
+
+  it.each(['../team', 'team/..', 'Team', '', '-a', 'a'.repeat(64)])('S66 the namespace %j leads to no file', async (namespace) => {
+    const directory = place();
+    writeFileSync(join(directory, 'x.json'), auth('r.example'));
+    expect(await take(directory, namespace, 'r.example/a')).toBeUndefined();
+  });
+
+  it('what can not be read is told with the file, and with no word of its content', async () => {
+    const directory = place();
+    const file = join(directory, namespacedFile('team', parseReference('r.example/a')));
+    writeFileSync(file, '{"auths": "secret"');
+    const fault = await faultOf(take(directory, 'team', 'r.example/a'));
+    expect(fault.kind).toBe('invalidRequest');
+    expect(fault.message).toContain(file);
+    expect(fault.message).not.toContain('secret');
+    symlinkSync('/etc/passwd', file);
+    await expect(take(directory, 'team', 'r.example/a')).rejects.toThrow(/ELOOP/u);
+  });
+
+  it('no directory configured: nothing', async () => {
+    expect(await take('', 'team', 'r.example/a')).toBeUndefined();
+    expect(await take(join(root, 'none'), 'team', 'r.example/a')).toBeUndefined();
+  });
+});
