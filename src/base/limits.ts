@@ -266,6 +266,9 @@ export const hostLimits = {
   poolCalls: 12,
   /** Of these with one key (a binary, a mount): a dead file system holds no more threads than this. */
   poolCallsPerKey: 4,
+  /** Subvolumes in subvolumes that somebody made in a container, and rounds of 255 of them, until it is given up. */
+  subvolumeDepth: 64,
+  subvolumeRounds: 4096,
   /** Processes that ask one mount whether it answers: as many as threads that it may hold. */
   askedPerMount: 4,
   /** Calls waiting for a thread, per key and in all: far above any honest burst; then `exhausted`. */
@@ -543,6 +546,19 @@ export const storageLimits = {
   flattenDepth: 400,
   /** Bytes that are copied at once of a file with holes. */
   copyBytes: 1024 * 1024,
+  /** Bytes that mkfs.erofs looks at as one: holes and what occurs twice cost nothing from there on; smaller ones make larger indexes. */
+  imageChunkBytes: 1024 * 1024,
+  /** ms that the image of one layer may take to be made: 64 GiB at 250 MB/s are 4 min. */
+  imageMs: 600_000,
+  /** ms between two looks whether fuse-overlayfs has mounted, and how long it may take; one takes 10 ms. */
+  fuseLookMs: 5,
+  fuseMountMs: 30_000,
+  /** ms that fuse-overlayfs has to end once its mount is gone: it writes back nothing. */
+  fuseEndMs: 1000,
+  /** Bytes of what fuse-overlayfs says that are quoted. */
+  fuseSaidBytes: 4096,
+  /** ms that stores may take to be looked at when the daemon starts; then it starts without. */
+  claimMs: 10_000,
   /** ms that a look into an image store that is only read may take; it then counts as empty. */
   otherStoreMs: 10_000,
 } as const;

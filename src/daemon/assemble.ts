@@ -51,10 +51,9 @@ import { HookDirectories } from '../oci/runtime/hooks/hook-directories.ts';
 import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
-import { createStorageDriver } from '../oci/storage/driver.ts';
-import { layerDiff, rootfsPaths } from '../oci/storage/layer-layout.ts';
+import { layerDiff } from '../oci/storage/layer-layout.ts';
 import { Written } from '../oci/storage/written.ts';
-import { LayerStore } from '../oci/storage/layer-store.ts';
+import type { LayerStore } from '../oci/storage/layer-store.ts';
 import { setUpApparmor } from './apparmor.ts';
 import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
@@ -65,6 +64,7 @@ import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
 import { policyDriver } from './policy.ts';
 import { namespacedCredentials, registriesOf, registryClient } from './registry.ts';
+import { changesOf, openStore, storageDriver } from './storage.ts';
 import { systemdOf } from './systemd.ts';
 import { transitionLog } from './transition-log.ts';
 
@@ -101,14 +101,13 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const { metrics } = observability;
   const apparmor = setUpApparmor(clock, log);
   const nri = await createNri(config, layout, clock, log);
-  const store = new LayerStore({ root: layout.root, clock, random, log });
+  const store = await openStore(config, { clock, random, log, cgroups });
   const [opened, runtime, network, loaded] = await Promise.all([
     journalOf(layout, clock, log, (ms, isOk) => metrics.journalSync(ms, isOk)),
     runtimeDriver(config, layout, cgroups, clock, log, apparmor, nri),
     networkDriver(config, layout, clock, log),
     registriesOf(config),
     preparePinRoot(layout.pinsDir),
-    store.prepare(),
   ]);
   const written = new Written(store, clock);
   const streams = await runtime.streams();
@@ -124,7 +123,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     network,
     nri: nri ?? noPlugins,
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
-    storage: createStorageDriver({ store, clock, usernsPin: (id) => layout.pin(id, 'user') }),
+    storage: storageDriver(store, layout, opened.state, clock),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
     policy: policyDriver(config, layout, { client, registries: () => live.registries, clock, random }),
     images: createImagesDriver({ client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log }), clock, platform: platformOfArch(process.arch), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
@@ -143,7 +142,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     release: async () => {
       await observability.close();
       for (const one of [streams, runtime, store]) one.close();
-      await Promise.all([network.stop(), opened.close(), stopKernelThread()]);
+      await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
     },
@@ -242,10 +241,11 @@ async function runtimeDriver(
 }
 
 /** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
-async function checkpointDriver({ runtime: { criu, restore } }: Config, runtime: RuntimeDriver, store: LayerStore): Promise<CheckpointPort> {
+async function checkpointDriver(config: Config, runtime: RuntimeDriver, store: LayerStore): Promise<CheckpointPort> {
+  const { criu, restore } = config.runtime;
   if (criu === '') return noCheckpoints;
   const found = await findProgram(criu, 'checkpoints').then((path) => ({ path }), (thrown: unknown) => ({ missing: toFault(thrown).message }));
-  const driver = runtime.checkpoints({ criu: found, restores: restore, upperOf: (id) => rootfsPaths(store.paths, id).upper, layerOf: (diffId) => layerDiff(store.paths, diffId) });
+  const driver = runtime.checkpoints({ criu: found, restores: restore, upperOf: (id) => changesOf(config, store, id), layerOf: (diffId) => layerDiff(store.paths, diffId) });
   await driver.open();
   return driver;
 }

@@ -59,6 +59,8 @@ export interface Config {
     readonly log_size_max: number | 'unlimited';
     /** CRIU's program; empty: no checkpoints. */
     readonly criu: string;
+    /** Whether CreateContainer and RestorePod restore checkpoints, whose processes get the rights that the archive says. */
+    readonly restore: boolean;
   };
   readonly network: {
     readonly config_dir: string;
@@ -106,6 +108,25 @@ export interface Config {
     /** What plugins may not do. */
     readonly default_validator: ValidatorSettings;
   };
+  /** Where images and what containers write are kept, and how a root file system is made of an image. */
+  readonly storage: {
+    /** `overlay`, `fuse-overlayfs`, `vfs`, `btrfs` or `erofs`. */
+    readonly driver: string;
+    /** Where images are; empty: below `root`, with the containers. */
+    readonly image_store: string;
+    /** Roots of other troupes whose layers are used and never written. */
+    readonly additional_stores: readonly string[];
+    /** With overlay and erofs: a change of owner or mode alone copies no file. */
+    readonly overlay_metacopy: boolean;
+    /** What containers write is not synced to the disk, also where they ask for it. */
+    readonly overlay_volatile: boolean;
+    /** Bytes that one container may write. */
+    readonly container_size: number | 'unlimited';
+    /** Of the driver fuse-overlayfs. */
+    readonly mount_program: string;
+    /** Of the driver erofs. */
+    readonly erofs_program: string;
+  };
   readonly images: {
     readonly registries_conf: string;
     readonly registries_conf_dir: string;
@@ -115,14 +136,14 @@ export interface Config {
     /** Credentials for one pull in one namespace each: `<namespace>-<sha256 of the image's name>.json`; empty for none. */
     readonly namespaced_auth_dir: string;
     readonly certs_dirs: readonly string[];
-    readonly http_proxy: string;
-    readonly https_proxy: string;
     /** containers-policy.json(5); a file that is missing, or none, accepts every image. */
     readonly signature_policy: string;
     /** `<namespace>.json` in it stands in the place of that file for pods of the namespace; empty for none. */
     readonly signature_policy_dir: string;
     /** Where signatures lie, containers-registries.d(5). */
     readonly registries_d: string;
+    readonly http_proxy: string;
+    readonly https_proxy: string;
     readonly no_proxy: string;
   };
 }
@@ -136,7 +157,7 @@ export const defaultConfig: Config = {
   socket: '/run/troupe/troupe.sock',
   log: { level: 'info' },
   cgroup: { driver: 'cgroupfs', parent: '/troupe' },
-  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [], device_ownership_from_security_context: false, log_size_max: 'unlimited', criu: '' },
+  runtime: { default_handler: 'runc', monitor: 'conmon', handlers: { runc: { path: 'runc' } }, rlimits: {}, cdi_dirs: ['/etc/cdi', '/var/run/cdi'], hooks_dirs: [], device_ownership_from_security_context: false, log_size_max: 'unlimited', criu: '', restore: false },
   network: {
     config_dir: '/etc/cni/net.d',
     plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
@@ -165,6 +186,10 @@ export const defaultConfig: Config = {
       tolerate_missing_plugins_annotation: '',
     },
   },
+  storage: {
+    driver: 'overlay', image_store: '', additional_stores: [], overlay_metacopy: false, overlay_volatile: true, container_size: 'unlimited',
+    mount_program: 'fuse-overlayfs', erofs_program: 'mkfs.erofs',
+  },
   images: {
     registries_conf: '/etc/containers/registries.conf',
     registries_conf_dir: '/etc/containers/registries.conf.d',
@@ -172,11 +197,11 @@ export const defaultConfig: Config = {
     auth_files: ['/etc/troupe/auth.json'],
     namespaced_auth_dir: '',
     certs_dirs: ['/etc/containers/certs.d', '/etc/docker/certs.d'],
-    http_proxy: '',
-    https_proxy: '',
     signature_policy: '/etc/containers/policy.json',
     signature_policy_dir: '',
     registries_d: '/etc/containers/registries.d',
+    http_proxy: '',
+    https_proxy: '',
     no_proxy: '',
   },
 };
@@ -250,6 +275,7 @@ export const schema: Readonly<Record<string, Rule>> = {
       // conmon reads 8 KiB at once, and could not write that
       log_size_max: { is: 'limit', least: 8192 },
       criu: { is: 'text' },
+      restore: { is: 'yesOrNo' },
     },
   },
   network: {
@@ -313,6 +339,20 @@ export const schema: Readonly<Record<string, Rule>> = {
       },
     },
   },
+  storage: {
+    is: 'table',
+    keys: {
+      // names of drivers that are gone are answered with the reason where the driver is made
+      driver: { is: 'text' },
+      image_store: { is: 'optionalPath' },
+      additional_stores: { is: 'paths' },
+      overlay_metacopy: { is: 'yesOrNo' },
+      overlay_volatile: { is: 'yesOrNo' },
+      container_size: { is: 'limit', least: 1024 * 1024 },
+      mount_program: { is: 'text' },
+      erofs_program: { is: 'text' },
+    },
+  },
   images: {
     is: 'table',
     keys: {
@@ -322,12 +362,12 @@ export const schema: Readonly<Record<string, Rule>> = {
       auth_files: { is: 'paths' },
       namespaced_auth_dir: { is: 'optionalPath' },
       certs_dirs: { is: 'paths' },
-      http_proxy: proxyRule,
-      https_proxy: proxyRule,
-      no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be hosts with commas between them' },
       signature_policy: { is: 'optionalPath' },
       signature_policy_dir: { is: 'optionalPath' },
       registries_d: { is: 'optionalPath' },
+      http_proxy: proxyRule,
+      https_proxy: proxyRule,
+      no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be hosts with commas between them' },
     },
   },
 };

@@ -9,18 +9,18 @@ import { setAttributes } from './mounts.ts';
 import { callInPool } from './pool.ts';
 
 /**
- * A detached, read-only copy of the mount that `source` lies on, from there down, in which what belongs to id n on the disk
- * belongs to the n-th id of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). The caller closes the
- * descriptor; with it goes the mount. Throws `unsupported` when the file system cannot do it.
+ * A detached copy of the mount that `source` lies on, from there down, in which what belongs to id n on the disk
+ * belongs to the n-th id of the user namespace at `userns` (a pin or `/proc/PID/ns/user`). It is read-only unless other attributes
+ * (MOUNT_ATTR_*) are given. The caller closes the descriptor; with it goes the mount. Throws `unsupported` when the file system cannot do it.
  */
-export async function idmappedTree(source: string, userns: string): Promise<number> {
+export async function idmappedTree(source: string, userns: string, flags: number = MOUNT_ATTR_RDONLY): Promise<number> {
   const attempted = `show ${source} with the owners of user namespace ${userns}`;
   const namespace = await open(userns, 'r');
   try {
     const opened = await callInPool('mounts', libc.openTree, AT_FDCWD, source, OPEN_TREE_CLONE | O_CLOEXEC);
     const tree = must(opened, attempted, 'open_tree');
     try {
-      const attributes = mountAttr(MOUNT_ATTR_IDMAP | MOUNT_ATTR_RDONLY, 0, 0, namespace.fd);
+      const attributes = mountAttr(MOUNT_ATTR_IDMAP | flags, 0, 0, namespace.fd);
       await setAttributes(tree, '', AT_EMPTY_PATH, attributes, attempted, 'mount_setattr');
       return tree;
     } catch (error) {

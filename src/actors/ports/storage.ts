@@ -13,8 +13,8 @@ export interface RootfsInput {
   readonly mountLabel?: string | undefined;
   /** For a pod with a user namespace: the sandbox that pins it, and the owners that the files shall have on the host. */
   readonly userNamespace?: { readonly sandboxId: SandboxId; readonly mappings: IdMappings } | undefined;
-  /** Cgroup of a program that serves the root file system, where the driver needs one; left out for that of the daemon. */
-  readonly helperCgroup?: string | undefined;
+  /** Whose container it is: a program that serves its root file system lives with the pod; left out where nobody knows. */
+  readonly sandboxId?: SandboxId | undefined;
 }
 
 export interface FilesystemUsage {

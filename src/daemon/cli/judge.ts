@@ -146,7 +146,7 @@ function leaks({ machine, records, live }: Evidence): readonly Finding[] {
       .filter(({ id }) => !isOwned(id))
       .map((cgroup) => finding('I2', `cgroup ${cgroup.path}`, cgroup.id, `the cgroup ${nobody}`, { kind: 'cgroup', cgroup })),
     ...machine.mounts
-      .filter(({ id }) => !isOwned(id))
+      .filter(({ id, isLayer }) => isLayer !== true && !isOwned(id))
       .map(({ path, id }) => finding('I2', `mount ${path}`, id ?? '', `the mount ${nobody}`, id === undefined ? undefined : { kind: 'mount', path })),
     ...machine.entries
       .filter(({ id }) => !isOwned(id))
@@ -247,8 +247,8 @@ function images({ records, machine, live }: Evidence): readonly Finding[] {
   // a pull's layers have no record before the image is whole; what a daemon that does not run has left, the next start clears
   if (live === undefined || live.pulls > 0) return found;
   // nothing of it is taken away: the daemon knows these layers and may be about to use one
-  for (const { diffId } of machine.layers) {
-    if (!used.has(diffId)) found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it'));
+  for (const { diffId, isForeign } of machine.layers) {
+    if (isForeign !== true && !used.has(diffId)) found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it'));
   }
   for (const path of machine.partials) found.push(finding('I15', path, '', 'a half unpacked layer that no pull works on'));
   for (const path of machine.trash) found.push(finding('I15', path, '', 'deleted, but its files are still there'));

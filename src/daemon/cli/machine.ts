@@ -2,9 +2,8 @@
  * What the machine has of one instance: everything with its owner mark, which is a place below its two directories,
  * a cgroup's name below its parents, its state root on a command line, or its network's name in a rule.
  */
-import { readdir, readFile, realpath } from 'node:fs/promises';
+import { readdir, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
-import { storageLimits } from '../../base/limits.ts';
 import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
 import { parseDigest, parseSandboxId } from '../../base/ids.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
@@ -19,7 +18,8 @@ import type { ProcessStat } from '../../host/process-identity.ts';
 import { commandLine } from '../../oci/monitor/monitor-process.ts';
 import { eventsSocket } from '../../oci/shim/launch.ts';
 import { layerDir, storePaths } from '../../oci/storage/layer-layout.ts';
-import { parseLayerRecord } from '../../oci/storage/layer-record.ts';
+import type { StorePaths } from '../../oci/storage/layer-layout.ts';
+import { readLayerRecord } from '../../oci/storage/layer-record.ts';
 import { seenNetworks } from './machine-network.ts';
 import type { Lease, NetworkPlace, Rule } from './machine-network.ts';
 
@@ -45,6 +45,8 @@ export interface SeenMount {
   readonly path: string;
   /** Undefined: below our directories, but of no id. */
   readonly id: Id | undefined;
+  /** A layer, which all containers share and nobody takes away but with the layer. */
+  readonly isLayer?: true;
 }
 
 export interface SeenEntry {
@@ -53,6 +55,14 @@ export interface SeenEntry {
   readonly kind: string;
   /** Undefined: its name is no id. */
   readonly id: Id | undefined;
+}
+
+export interface SeenLayer {
+  readonly diffId: Digest;
+  readonly path: string;
+  readonly isWhole: boolean;
+  /** In a store that is only read. */
+  readonly isForeign?: true;
 }
 
 export interface Machine {
@@ -70,7 +80,7 @@ export interface Machine {
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
   readonly rules: readonly Rule[];
-  readonly layers: readonly { readonly diffId: Digest; readonly path: string; readonly isWhole: boolean }[];
+  readonly layers: readonly SeenLayer[];
   readonly partials: readonly string[];
   readonly trash: readonly string[];
 }
@@ -88,13 +98,13 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
   const stats = (await listProcessStats()).filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
   const [cgroups, mounts, entries, pins, network, layers] = await Promise.all([
     seenCgroups(place),
-    seenMounts(layout),
+    seenMounts(place),
     seenEntries(layout),
     seenPins(layout),
     seenNetworks(place),
-    seenLayers(layout.root),
+    seenLayers(place),
   ]);
-  const { partial, trash } = storePaths(layout.root);
+  const { partial, trash, containersTrash } = placesOfStore(place);
   return {
     bootId: bootId(),
     startTicks: new Map(stats.map(({ pid, startTicks }) => [pid, startTicks])),
@@ -106,7 +116,7 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
     ...network,
     layers,
     partials: (await namesIn(partial)).map((name) => join(partial, name)),
-    trash: (await namesIn(trash)).map((name) => join(trash, name)),
+    trash: (await Promise.all([...new Set([trash, containersTrash])].map(async (path) => (await namesIn(path)).map((name) => join(path, name))))).flat(),
   };
 }
 
@@ -173,15 +183,22 @@ async function seenCgroups({ cgroups, cgroupParents }: Place): Promise<SeenCgrou
   return [...found.values()];
 }
 
-async function seenMounts(layout: Layout): Promise<SeenMount[]> {
+async function seenMounts(place: Place): Promise<SeenMount[]> {
+  const { layout } = place;
+  const { root: images, chains } = placesOfStore(place);
   // the kernel tells real paths
-  const [root, state] = await Promise.all([layout.root, layout.state].map(real));
-  const pins = await real(layout.pinsDir);
+  const [ours, pins, layers] = await Promise.all([Promise.all([layout.root, layout.state, images].map(real)), real(layout.pinsDir), real(chains)]);
   // the directories themselves may be mounts of the administrator's; the pin root is always one
   return (await readMountInfo()).flatMap(({ mountPoint }) => {
-    const isBelow = [root, state].some((directory) => mountPoint.startsWith(`${directory ?? ''}/`));
-    return isBelow && mountPoint !== pins ? [{ path: mountPoint, id: idIn(mountPoint) }] : [];
+    const isBelow = ours.some((directory) => mountPoint.startsWith(`${directory}/`)) && !ours.includes(mountPoint);
+    if (!isBelow || mountPoint === pins) return [];
+    return mountPoint.startsWith(`${layers}/`) ? [{ path: mountPoint, id: undefined, isLayer: true as const }] : [{ path: mountPoint, id: idIn(mountPoint) }];
   });
+}
+
+/** The layer store of the configuration. */
+export function placesOfStore({ config, layout }: Pick<Place, 'config' | 'layout'>): StorePaths {
+  return storePaths(config.storage.image_store === '' ? layout.root : config.storage.image_store, layout.root);
 }
 
 async function real(path: string): Promise<string> {
@@ -221,25 +238,19 @@ async function seenPins(layout: Layout): Promise<ReadonlySet<string>> {
   return held;
 }
 
-async function seenLayers(root: string): Promise<Machine['layers']> {
-  const paths = storePaths(root);
-  const layers: Machine['layers'][number][] = [];
+async function seenLayers(place: Place): Promise<SeenLayer[]> {
+  const own = await layersIn(placesOfStore(place));
+  const others = await Promise.all(place.config.storage.additional_stores.map((root) => layersIn(storePaths(root))));
+  return [...own, ...others.flat().map((layer) => ({ ...layer, isForeign: true as const }))];
+}
+
+async function layersIn(paths: StorePaths): Promise<SeenLayer[]> {
+  const layers: SeenLayer[] = [];
   for (const name of await namesIn(paths.layers)) {
     const diffId = parseDigest(`sha256:${name}`);
     if (diffId === undefined) continue;
     const path = layerDir(paths, diffId);
-    layers.push({ diffId, path, isWhole: await isWhole(path, diffId) });
+    layers.push({ diffId, path, isWhole: (await readLayerRecord(path, diffId, (call) => call())) !== undefined });
   }
   return layers;
-}
-
-async function isWhole(path: string, diffId: Digest): Promise<boolean> {
-  try {
-    const [text, below] = await Promise.all([readFile(join(path, 'layer.json'), 'utf8'), readdir(path, { withFileTypes: true })]);
-    const hasDiff = below.some((entry) => entry.name === 'diff' && entry.isDirectory());
-    return hasDiff && text.length <= storageLimits.recordBytes && parseLayerRecord(text, diffId) !== undefined;
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return false;
-    throw thrown;
-  }
 }

@@ -5,6 +5,7 @@ import { plainOf, problemOf } from '../../introspection/client.ts';
 import type { StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
 import { codeOf } from '../../host/errno.ts';
 import { defaultConfig } from '../config-schema.ts';
+import type { Config } from '../config-schema.ts';
 import { VERSION } from '../version.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
@@ -34,8 +35,18 @@ export function statusLines(answer: StatusResponse, nowNs: bigint, screen: Scree
     entry('network', yes(answer.networkReady, answer.networkMessage)),
     ...answer.handlers.map((handler) => entry('handler', `${handler.name === '' ? 'default' : handler.name} ${yes(handler.ready, handler.reason)}`)),
     entry('alive', `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`),
+    entry('storage', storageOf(answer.configJson)),
     entry('socket', answer.socket),
   ];
+}
+
+/** The driver and its places; the configuration is the daemon's own, as JSON. */
+function storageOf(configJson: string): string {
+  const { root, storage } = (configJson === '' ? defaultConfig : JSON.parse(configJson)) as Partial<Config>;
+  if (storage === undefined) return '';
+  const images = storage.image_store === '' ? '' : `, images at ${storage.image_store}`;
+  const others = storage.additional_stores.length === 0 ? '' : `, reads ${storage.additional_stores.join(', ')}`;
+  return `${storage.driver} at ${root}${images}${others}`;
 }
 
 /** The configuration of the running daemon, else the one that it would start with. */

@@ -14,14 +14,16 @@ import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Leak } from './findings.ts';
 import type { Machine, Place } from './machine.ts';
-import { namesIn } from './machine.ts';
+import { namesIn, placesOfStore } from './machine.ts';
 import { lookAround } from './place.ts';
 import type { Look } from './place.ts';
 import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
 import type { Taken } from './take-away.ts';
 
 /** What a daemon makes in its root; other names there are not ours. */
-const OF_ROOT = ['journal', 'layers', 'partial', 'trash', 'ingest', 'containers', 'cni', 'logs', 'pause-rootfs', 'userns-program', 'stand-ins', 'checkpoints', 'signatures', 'restores'];
+const OF_ROOT = ['journal', 'layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver', 'containers', 'cni', 'logs', 'pause-rootfs', 'userns-program', 'stand-ins', 'checkpoints', 'signatures', 'restores'];
+/** Of these, what lies in the root of the images where that is another one. */
+const OF_IMAGES = ['layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver'];
 /** The same in its state directory. */
 const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes', 'handlers', 'shims', 'imports', 'key-rings', 'introspection.token', 'network.proven'];
 /** Containers named in a refusal. */
@@ -82,10 +84,12 @@ function everything(machine: Machine): readonly Leak[] {
 /** The directories themselves stay: they may be mounts, or made by somebody else with a mode of their own. */
 async function removeContents(place: Place, taken: readonly Taken[], isForced: boolean): Promise<readonly Taken[]> {
   const { layout, config, cgroups } = place;
+  const { root: images } = placesOfStore(place);
   const owesNetwork = taken.some(({ leak, problem }) => leak.kind === 'attachment' && problem !== '');
   const kept = (name: string): boolean => name === 'cni' && owesNetwork && !isForced;
   const paths = [
     ...OF_STATE.map((name) => join(layout.state, name)),
+    ...(images === layout.root ? [] : OF_IMAGES.map((name) => join(images, name))),
     // the journal last: until then a wipe that was cut off can be told from a fresh root
     ...OF_ROOT.filter((name) => !kept(name)).toReversed().map((name) => join(layout.root, name)),
   ];
@@ -99,7 +103,7 @@ async function removeContents(place: Place, taken: readonly Taken[], isForced: b
     }
   };
   if ((await namesIn(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
-  const there = new Set([...(await namesIn(layout.root)).map((name) => join(layout.root, name)), ...(await namesIn(layout.state)).map((name) => join(layout.state, name))]);
+  const there = new Set((await Promise.all([layout.root, layout.state, images].map(async (directory) => (await namesIn(directory)).map((name) => join(directory, name))))).flat());
   for (const path of paths) if (there.has(path)) await attempt(path, () => removeFiles(path));
   for (const socket of [config.socket, introspectionSocket(config)]) if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
   // busy where somebody else's are below it: then it is not ours alone

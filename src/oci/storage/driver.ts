@@ -24,6 +24,8 @@ export interface StorageDriverOptions {
   readonly measureAgeMs?: number;
   /** Where a sandbox's user namespace is pinned; left out where none ever is. */
   readonly usernsPin?: (id: SandboxId) => string;
+  /** Where programs of a sandbox live that serve root file systems; left out, or undefined, for the daemon's own cgroup. */
+  readonly helperCgroup?: (sandboxId: SandboxId, id: ContainerId) => string | undefined;
 }
 
 /** The driver; one per store. */
@@ -41,7 +43,7 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
   };
 
   return {
-    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input, { owners: ownersOf(options, input), cgroup: input.helperCgroup })),
+    mountRootfs: (input, fx) => onContainer(input.id, 'mount', fx, () => mountRootfs(store, input, { owners: ownersOf(options, input), cgroup: cgroupOf(options, input) })),
     unmountRootfs: (input, fx) => onContainer(input.id, 'unmount', fx, () => unmountRootfs(store, input.id)),
     removeRootfs: (input, fx) => onContainer(input.id, 'remove', fx, () => removeRootfs(store, input.id)),
     removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
@@ -56,6 +58,10 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
         return { images, containers: written };
       }),
   };
+}
+
+function cgroupOf({ helperCgroup }: StorageDriverOptions, { id, sandboxId }: RootfsInput): string | undefined {
+  return sandboxId === undefined ? undefined : helperCgroup?.(sandboxId, id);
 }
 
 function ownersOf({ usernsPin }: StorageDriverOptions, { id, userNamespace }: RootfsInput): RootfsOwners | undefined {

@@ -6,6 +6,7 @@ import { parseDigest } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import { writeAtomic } from '../../host/files.ts';
 import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
 
 export interface LayerRecord {
@@ -24,6 +25,14 @@ export interface LayerRecord {
   /** Of `layer.erofs`, where that stands in place of the files. */
   readonly imageBytes?: number;
 }
+
+/** Puts another record in its place, synced; succeeds when the layer has none. */
+export async function rewriteLayerRecord(dir: string, diffId: Digest, change: (record: LayerRecord) => LayerRecord): Promise<void> {
+  const record = await readLayerRecord(dir, diffId, (call) => call());
+  if (record !== undefined) await writeAtomic(join(dir, RECORD), Buffer.from(encodeLayerRecord(change(record))), RECORD_MODE);
+}
+
+const RECORD_MODE = 0o600;
 
 export function encodeLayerRecord(record: LayerRecord): string {
   return `${JSON.stringify(record)}\n`;

@@ -17,7 +17,7 @@ import { Flights } from './flights.ts';
 import type { Passenger } from './flights.ts';
 import { takeLayer } from './layer-intake.ts';
 import type { Download } from './layer-intake.ts';
-import { layerDir, storePaths } from './layer-layout.ts';
+import { layerDiff, layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
 import { readLayerRecord } from './layer-record.ts';
 import type { LayerRecord } from './layer-record.ts';
@@ -83,6 +83,7 @@ export class LayerStore {
     this.driver = make({
       paths, clock, log,
       flatten: async (request) => void (await this.#containersPool.start({ kind: 'flatten', ...request }).result),
+      discard: (path) => this.discard(path),
       measure: (trees) => this.measure(trees),
       newName: () => options.random.token(NAME_BYTES),
     });
@@ -124,6 +125,14 @@ export class LayerStore {
   async find(diffId: Digest): Promise<FoundLayer | undefined> {
     const record = await this.record(diffId);
     return record === undefined ? this.#others.find(diffId) : { record, paths: this.paths, isOwn: true };
+  }
+
+  /** A directory in which the layer's files can be read, whiteouts as overlayfs has them; undefined when it is not here. */
+  async treeOf(diffId: Digest): Promise<string | undefined> {
+    const found = await this.find(diffId);
+    if (found === undefined) return undefined;
+    const layer: StoredLayer = { diffId, dir: layerDir(found.paths, diffId), layers: found.paths.layers, isOwn: found.isOwn };
+    return (await this.driver.treeOf?.(layer)) ?? layerDiff(found.paths, diffId);
   }
 
   /**

@@ -58,6 +58,8 @@ export interface DriverHost {
   readonly log: Log;
   /** Copies layers over each other, in a worker. */
   flatten(request: FlattenRequest): Promise<void>;
+  /** Takes a directory away at once and deletes it in the background. Succeeds when it is gone. */
+  discard(path: string): Promise<void>;
   /** Disk use of trees, counted in a worker. */
   measure(trees: readonly string[]): Promise<TreeSize>;
   /** A fresh name for a directory. */
@@ -83,6 +85,8 @@ export interface RootfsDriver {
   layerAdded?(layer: StoredLayer): Promise<void>;
   /** Before the layer's directory is taken away. Nobody uses it. */
   layerGoing?(layer: StoredLayer): Promise<void>;
+  /** Where the layer's files can be read, when that is not its `diff/`. */
+  treeOf?(layer: StoredLayer): Promise<string>;
   /** Mounts a writable root at `paths.rootfs`, on which nothing is mounted yet. What an earlier try left may be there. */
   mountRoot(request: RootRequest): Promise<void>;
   /** Mounts an image, read-only, at `target`, on which nothing is mounted yet. */

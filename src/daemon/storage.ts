@@ -1,0 +1,112 @@
+/** The layer store of the configuration: its places, its driver, the programs of that. */
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { RandomPort } from '../actors/ports/random.ts';
+import type { StoragePort } from '../actors/ports/storage.ts';
+import type { Ledger } from '../actors/recovery/ledger.ts';
+import { FaultError, fail } from '../base/fault.ts';
+import { storageLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import type { CgroupLayout } from '../host/cgroup-layout.ts';
+import { createCgroup, moveProcess } from '../host/cgroups.ts';
+import { monitorCgroup } from '../host/layout.ts';
+import type { Layout } from '../host/layout.ts';
+import { isSlice } from '../host/slices.ts';
+import type { ContainerId, SandboxId } from '../base/ids.ts';
+import { createStorageDriver } from '../oci/storage/driver.ts';
+import { btrfsDriver } from '../oci/storage/drivers/btrfs.ts';
+import { erofsDriver } from '../oci/storage/drivers/erofs.ts';
+import { fuseOverlayDriver } from '../oci/storage/drivers/fuse-overlayfs.ts';
+import { overlayDriver } from '../oci/storage/drivers/overlay.ts';
+import type { DriverHost, RootfsDriver } from '../oci/storage/drivers/rootfs-driver.ts';
+import { checkOtherStores, claimStore, parseDriverName } from '../oci/storage/drivers/select.ts';
+import { vfsDriver } from '../oci/storage/drivers/vfs.ts';
+import { rootfsPaths } from '../oci/storage/layer-layout.ts';
+import { LayerStore } from '../oci/storage/layer-store.ts';
+import { within } from '../oci/storage/within.ts';
+import type { Config } from './config-schema.ts';
+import { findProgram } from './find-program.ts';
+
+export interface StoreParts {
+  readonly clock: ClockPort;
+  readonly random: RandomPort;
+  readonly log: Log;
+  readonly cgroups: CgroupLayout;
+}
+
+/** The store, claimed by the configured driver. Rejects with `invalidRequest` and the key when they don't fit. */
+export async function openStore(config: Pick<Config, 'root' | 'storage'>, parts: StoreParts): Promise<LayerStore> {
+  const { storage, root } = config;
+  const { clock, random, log } = parts;
+  const driver = await driverOf(storage, parts.cgroups);
+  const store = new LayerStore({
+    root: storage.image_store === '' ? root : storage.image_store,
+    containersRoot: root,
+    additionalRoots: storage.additional_stores,
+    driver, clock, random, log,
+  });
+  const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.claimMs };
+  const check = async (): Promise<void> => {
+    await claimStore(store.paths, store.driver);
+    await checkOtherStores(storage.additional_stores, store.driver.name);
+  };
+  try {
+    await within(clock, bound, `look at the image store ${store.paths.root}`, check);
+  } catch (error) {
+    // a server that is gone: pods that run need nothing of it, and those to come are told
+    if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
+    log.error({ fault: error.fault }, 'an image store does not answer; the daemon starts without having looked at it');
+  }
+  return store;
+}
+
+/** The port on it. The ledger tells below which cgroup a sandbox is. */
+export function storageDriver(store: LayerStore, layout: Layout, { sandboxes }: Pick<Ledger, 'sandboxes'>, clock: ClockPort): StoragePort {
+  return createStorageDriver({
+    store, clock,
+    usernsPin: (id) => layout.pin(id, 'user'),
+    helperCgroup: (sandboxId, id) => helperCgroup(sandboxes.get(sandboxId)?.intent.spec.cgroupParent, sandboxId, id),
+  });
+}
+
+async function driverOf(storage: Config['storage'], cgroups: CgroupLayout): Promise<(host: DriverHost) => RootfsDriver> {
+  const name = parseDriverName(storage.driver);
+  const overlay = { metacopy: storage.overlay_metacopy, isVolatile: storage.overlay_volatile };
+  if (storage.container_size !== 'unlimited') fail('invalidRequest', `use storage.container_size: the driver ${name} has no quotas`, { subject: 'storage.container_size' });
+  switch (name) {
+    case 'overlay':
+      return () => overlayDriver(overlay);
+    case 'vfs':
+      return vfsDriver;
+    case 'btrfs':
+      return btrfsDriver;
+    case 'erofs': {
+      const program = await findProgram(storage.erofs_program, 'storage driver erofs');
+      return (host) => erofsDriver(host, { ...overlay, program });
+    }
+    case 'fuse-overlayfs': {
+      const program = await findProgram(storage.mount_program, 'storage driver fuse-overlayfs');
+      const place = async (pid: number, cgroup: string): Promise<void> => {
+        await createCgroup(cgroups, cgroup);
+        await moveProcess(cgroups, cgroup, pid);
+      };
+      return (host) => fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, place });
+    }
+  }
+}
+
+/**
+ * Where a program lives that serves a container's root: with the pod's monitors, so that its memory counts to the pod
+ * and not to the daemon. Below a slice the container's scope is not there yet, and it stays with the daemon.
+ */
+function helperCgroup(cgroupParent: string | undefined, sandboxId: SandboxId, id: ContainerId): string | undefined {
+  return cgroupParent === undefined || isSlice(cgroupParent) ? undefined : monitorCgroup(cgroupParent, sandboxId, id);
+}
+
+/** What a container wrote, apart from its image: what a checkpoint takes along. Throws `unsupported` where that is not told apart. */
+export function changesOf({ storage }: Pick<Config, 'storage'>, store: LayerStore, id: ContainerId): string {
+  const { name } = store.driver;
+  const attempted = `checkpoint container ${id}`;
+  if (name === 'vfs' || name === 'btrfs' || name === 'erofs') fail('unsupported', `${attempted}: the storage driver ${name} does not tell its changes from its image`, { subject: id });
+  if (storage.overlay_metacopy) fail('unsupported', `${attempted}: with storage.overlay_metacopy its changes are not whole files`, { subject: id });
+  return rootfsPaths(store.paths, id).upper;
+}

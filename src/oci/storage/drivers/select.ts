@@ -1,0 +1,77 @@
+/** Which storage driver a store gets, or why not. */
+import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fail } from '../../../base/fault.ts';
+import { codeOf } from '../../../host/errno.ts';
+import { writeAtomic } from '../../../host/files.ts';
+import { DRIVER_MARK, storePaths } from '../layer-layout.ts';
+import type { StorePaths } from '../layer-layout.ts';
+import { namesIn } from '../names-in.ts';
+import type { DriverName, RootfsDriver } from './rootfs-driver.ts';
+
+const NAMES: readonly DriverName[] = ['overlay', 'fuse-overlayfs', 'vfs', 'btrfs', 'erofs'];
+
+/** Drivers that others have or had. */
+const REFUSED: Readonly<Record<string, string>> = {
+  devicemapper: 'containers/storage and Docker have dropped it (it lost data when its loop files ran full); use overlay',
+  aufs: 'aufs was never part of Linux, and Debian and Docker have dropped it; use overlay',
+  zfs: 'zfs is no part of Linux and troupe has no driver for it; overlay works on zfs 2.2 and later',
+  overlay2: 'it is called overlay here',
+};
+
+/** The name, when there is such a driver. Throws `invalidRequest` with the reason. */
+export function parseDriverName(name: string): DriverName {
+  const known = NAMES.find((one) => one === name);
+  if (known !== undefined) return known;
+  const reason = Object.hasOwn(REFUSED, name) ? REFUSED[name] : `there are ${NAMES.join(', ')}`;
+  return fail('invalidRequest', `use storage driver ${name}: ${reason}`, { subject: 'storage.driver' });
+}
+
+/**
+ * Checks that the driver can work and that the store is its own, and notes that it is. What one driver made another
+ * can't go on with: containers look otherwise with each, and with erofs so do layers. An empty store is anybody's.
+ */
+export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promise<void> {
+  for (const root of new Set([paths.root, paths.containersRoot])) {
+    const own = (await markOf(root)) ?? ((await isEmpty(paths)) ? undefined : 'overlay');
+    if (own !== undefined && own !== driver.name && !(await isEmpty(paths))) {
+      fail(
+        'invalidRequest',
+        `use storage driver ${driver.name} at ${root}: it holds images or containers that were made with ${own}; remove them first (troupe wipe), or set storage.driver to ${own}`,
+        { subject: 'storage.driver' },
+      );
+    }
+  }
+  await driver.check();
+  for (const root of new Set([paths.root, paths.containersRoot])) {
+    if ((await markOf(root)) === driver.name) continue;
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    await writeAtomic(join(root, DRIVER_MARK), Buffer.from(`${driver.name}\n`), 0o600);
+  }
+}
+
+/** Further stores must have been made with a driver whose layers this one can use: an image of erofs is for erofs alone. */
+export async function checkOtherStores(roots: readonly string[], driver: DriverName): Promise<void> {
+  for (const root of roots) {
+    const mark = await markOf(root);
+    if (mark === 'erofs' && driver !== 'erofs') {
+      fail('invalidRequest', `use additional image store ${root}: it was made with the driver erofs, whose layers ${driver} can not use`, { subject: 'storage.additional_stores' });
+    }
+    await readdir(storePaths(root).layers).catch((error: unknown) => {
+      fail('invalidRequest', `use additional image store ${root}: ${codeOf(error) === 'ENOENT' ? 'there are no layers (it must be the root of a troupe)' : String(error)}`, { subject: 'storage.additional_stores' });
+    });
+  }
+}
+
+async function isEmpty(paths: StorePaths): Promise<boolean> {
+  return (await namesIn(paths.layers)).length === 0 && (await namesIn(paths.containers)).length === 0;
+}
+
+async function markOf(root: string): Promise<string | undefined> {
+  try {
+    return (await readFile(join(root, DRIVER_MARK), 'utf8')).trim();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
