@@ -117,6 +117,8 @@ export function parseHost(text: string): string | undefined {
   const port = groups?.['port'];
   if (port !== undefined && Number(port) > 65_535) return undefined;
   const lower = name.toLowerCase();
+  // a URL takes a name that ends in a number for an IPv4 address (`0x7f.1` is 127.0.0.1) and refuses what it can't decode
+  if (!isV6 && (!URL.canParse(`https://${lower}/`) || new URL(`https://${lower}/`).hostname !== lower)) return undefined;
   if (port !== undefined) return `${lower}:${port}`;
   return lower === 'index.docker.io' || lower === 'registry-1.docker.io' ? DEFAULT_HOST : lower;
 }

@@ -1,6 +1,7 @@
 /** A layer's blob as it comes, decompressed, hashed and read as tar; for worker threads, since the sink works synchronously. */
 import { createHash } from 'node:crypto';
 import type { Transform } from 'node:stream';
+import type { Gunzip } from 'node:zlib';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 import { fail, fault, toFault, FaultError } from '../../base/fault.ts';
 import { unpackLimits } from '../../base/limits.ts';
@@ -35,16 +36,24 @@ export class LayerStream {
   #bytes = 0;
   #head: Buffer | undefined = Buffer.alloc(0);
   #inflate: Transform | undefined;
+  #gunzip: Gunzip | undefined;
+  #blobBytes = 0;
   #frames: ZstdFrames | undefined;
+  /** Writes to the decompressor that are not done. */
+  #queued = 0;
+  #isEnded = false;
   #error: Error | undefined;
-  #settle: (() => void) | undefined;
+  #wake: (() => void) | undefined;
 
   constructor(sink: TarSink, limits: StreamLimits) {
     this.#limits = limits;
     this.#tar = new TarReader(sink, limits.entries);
   }
 
-  /** Settles when the bytes are read as tar. Rejects with a FaultError; the stream must then be destroyed. */
+  /**
+   * Takes the next bytes; settles when it can take more, with a bounded part of these still to be read. Rejects with a
+   * FaultError, perhaps of earlier bytes; the stream must then be destroyed.
+   */
   async write(chunk: Uint8Array): Promise<void> {
     if (this.#head === undefined) return this.#feed(chunk);
     // the media type is the registry's word; the first bytes say what it is, and the diff-id whether it is right
@@ -60,7 +69,13 @@ export class LayerStream {
   async end(): Promise<StreamResult> {
     if (this.#head !== undefined) await this.#start(this.#head);
     if (this.#frames !== undefined && !this.#frames.isBetween) refuseTar('the zstd stream is cut short');
-    if (this.#inflate !== undefined) await this.#wait((inflate) => inflate.end());
+    if (this.#inflate !== undefined) {
+      this.#inflate.end();
+      await this.#until(() => this.#isEnded);
+    }
+    // Node leaves out zeros behind a member and whatever comes with them in one write, and fails at them in another: the
+    // same blob would be good or bad by the size of the network's packets. Go's reader, the peers', takes no such bytes.
+    if (this.#gunzip !== undefined && this.#gunzip.bytesWritten !== this.#blobBytes) refuseTar('something that is no gzip member stands behind one');
     this.#tar.end();
     return { diffId: `sha256:${this.#hash.digest('hex')}`, tarBytes: this.#bytes };
   }
@@ -74,7 +89,8 @@ export class LayerStream {
     this.#head = undefined;
     const compression = compressionOf(head);
     if (compression === 'gzip') {
-      this.#inflate = this.#listen(createGunzip({ chunkSize: unpackLimits.inflateChunkBytes }));
+      this.#gunzip = createGunzip({ chunkSize: unpackLimits.inflateChunkBytes });
+      this.#inflate = this.#listen(this.#gunzip);
     } else if (compression === 'zstd') {
       this.#frames = new ZstdFrames();
       const params = { [constants.ZSTD_d_windowLogMax]: unpackLimits.zstdWindowLog };
@@ -84,49 +100,61 @@ export class LayerStream {
   }
 
   #listen(inflate: Transform): Transform {
-    const settle = (): void => this.#settle?.();
-    inflate.on('data', (bytes: Buffer) => {
-      // a throw in here would end the thread
-      if (this.#error !== undefined) return;
-      try {
-        this.#consume(bytes);
-      } catch (error) {
-        this.#error = error instanceof Error ? error : new FaultError(toFault(error));
-        inflate.destroy();
-      }
-    });
+    inflate.on('readable', () => this.#drain(inflate));
     inflate.on('error', (error) => {
       // zlib's errors (Z_DATA_ERROR, ZSTD_error_…) say something about the blob, not about this machine
       this.#error ??= new FaultError(fault('outside', `decompress: ${error.message}`));
-      settle();
+      this.#wake?.();
     });
-    inflate.on('end', settle);
-    inflate.on('close', settle);
+    const end = (): void => {
+      this.#isEnded = true;
+      this.#wake?.();
+    };
+    inflate.on('end', end);
+    inflate.on('close', end);
     return inflate;
   }
 
+  /** To ask for a piece is to have the next one made: libuv's pool inflates it while this thread writes files. */
+  #drain(inflate: Transform): void {
+    // a throw in here would end the thread
+    try {
+      for (let piece = inflate.read() as Buffer | null; piece !== null && this.#error === undefined; piece = inflate.read() as Buffer | null) {
+        this.#consume(piece);
+      }
+    } catch (error) {
+      this.#error = error instanceof Error ? error : new FaultError(toFault(error));
+      inflate.destroy();
+      this.#wake?.();
+    }
+  }
+
   async #feed(bytes: Uint8Array): Promise<void> {
-    if (this.#inflate === undefined) {
+    const inflate = this.#inflate;
+    if (inflate === undefined) {
       this.#consume(bytes);
       return;
     }
     for (const run of this.#frames?.split(bytes) ?? [bytes]) {
-      await this.#wait((inflate, done) => inflate.write(run, done));
+      this.#queued += 1;
+      inflate.write(run, () => {
+        this.#queued -= 1;
+        this.#wake?.();
+      });
+      // one is inflated, and one more is there when that is done
+      await this.#until(() => this.#queued < unpackLimits.inflateQueue || this.#isEnded);
     }
   }
 
-  /** Runs one step of the decompressor to its end, or to the first error of it or of the sink. */
-  #wait(step: (inflate: Transform, done: () => void) => void): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#settle = () => {
-        this.#settle = undefined;
-        if (this.#error === undefined) resolve();
-        else reject(this.#error);
-      };
-      const inflate = this.#inflate;
-      if (this.#error !== undefined || inflate === undefined) this.#settle();
-      else step(inflate, () => this.#settle?.());
-    });
+  /** Rejects at the first error of the decompressor or of the sink. */
+  async #until(isReached: () => boolean): Promise<void> {
+    while (this.#error === undefined && !isReached()) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#wake = undefined;
+    if (this.#error !== undefined) throw this.#error;
   }
 
   #consume(bytes: Uint8Array): void {

@@ -85,6 +85,10 @@ describe('S47 malformed references and digests are refused', () => {
     'r.example:5000x/a',
     '-r.example/a',
     'r..example/a',
+    // a URL would take these for IPv4 addresses, and the last one for none
+    '0x7f.1/a',
+    '127.1/a',
+    'r.0/a',
     '[::1/a',
     '[::g]/a',
     '[]:5000/a',

@@ -36,6 +36,13 @@ describe('layers decompressed', () => {
     expect((await unpack(step === 1 ? gzipSync(tar) : blob, step)).diffId).toBe(digestOf(tar));
   });
 
+  test.each([1, 100, 10_000_000])('F28: what stands behind gzip and is none is refused, zeros too, in pieces of %i bytes', async (step) => {
+    const small = gzipSync(archive(entry({ name: 'a', body: 'a' })));
+    for (const tail of [Buffer.alloc(10), Buffer.from('xyz'), Buffer.concat([Buffer.alloc(3), small])]) {
+      await expect(unpack(Buffer.concat([small, tail]), step)).rejects.toThrow(/no gzip member|decompress/u);
+    }
+  });
+
   test('a plain tar, and an empty one', async () => {
     expect((await unpack(tar, 5000)).diffId).toBe(digestOf(tar));
     expect(await unpack(Buffer.alloc(0), 1)).toEqual({ diffId: digestOf(Buffer.alloc(0)), tarBytes: 0, bytes: 0 });
