@@ -18,6 +18,7 @@ import { realClock } from '../host/clock.ts';
 import { lockDirectory } from '../host/directory-lock.ts';
 import { checkFfi } from '../host/ffi-check.ts';
 import { createLayout } from '../host/layout.ts';
+import { recogniseMemory } from '../host/own-files.ts';
 import type { Layout } from '../host/layout.ts';
 import { stopKernelThread } from '../host/kernel-thread.ts';
 import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
@@ -207,6 +208,7 @@ async function makeDirectories(layout: Layout): Promise<void> {
   for (const directory of [layout.containersDir, layout.exitsDir, layout.sandboxesDir, layout.runtimesDir]) {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
+  await recogniseMemory(layout.state);
 }
 
 async function runtimeDriver(

@@ -46,8 +46,9 @@ export function parseStat(text: string): ProcessStat | undefined {
 /** What /proc says of `pid` now; undefined when there is no such process. A zombie is one. */
 export function processStat(pid: number): ProcessStat | undefined {
   try {
-    // procfs answers from memory; this file takes no lock that a stuck process could hold
-    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+    // procfs answers from memory; this file takes no lock that a stuck process could hold. As UTF-8, whatever bytes the
+    // command has: for that encoding Node reads a file in one call
+    return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;
     throw error;

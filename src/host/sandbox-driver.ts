@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
-import { mkdir, readFile, readdir, stat, writeFile } from 'node:fs/promises';
+import { readFile, readdir, stat } from 'node:fs/promises';
 import { hostname as hostNameOfMachine } from 'node:os';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
@@ -17,6 +17,7 @@ import { codeOf } from './errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
 import type { Layout } from './layout.ts';
 import { makeDirectories } from './make-directories.ts';
+import { makeOwnDirectory, writeOwnFile } from './own-files.ts';
 import { removeDirectory } from './remove-tree.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
@@ -82,12 +83,12 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
   const { layout } = options;
   const { id, spec } = input;
   const files = layout.sandboxFiles(id);
-  await mkdir(layout.sandboxDir(id), { recursive: true, mode: 0o700 });
+  await makeOwnDirectory(layout.sandboxDir(id), 0o700);
   const name = sandboxHostname(input);
   await Promise.all([
-    writeFile(files.hostname, `${name}\n`, { mode: 0o644 }),
-    writeFile(files.hosts, hostsFile(name), { mode: 0o644 }),
-    resolvConf(options, spec.dns).then((text) => writeFile(files.resolvConf, text, { mode: 0o644 })),
+    writeOwnFile(files.hostname, `${name}\n`, 0o644),
+    writeOwnFile(files.hosts, hostsFile(name), 0o644),
+    resolvConf(options, spec.dns).then((text) => writeOwnFile(files.resolvConf, text, 0o644)),
     makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
     spec.namespaces.ipc === 'pod' ? makeShm(files.shm, spec) : Promise.resolve(),
     checkProfile(options, spec, fx),
@@ -159,7 +160,7 @@ async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: 
 
 async function makeShm(target: string, { namespaces: { user }, selinuxLabels }: SandboxInput['spec']): Promise<void> {
   // on one that was made just now nothing is mounted
-  const isNew = (await mkdir(target, { recursive: true, mode: 0o700 })) !== undefined;
+  const isNew = await makeOwnDirectory(target, 0o700);
   if (!isNew && findMount(await readMountInfo(), target) !== undefined) return;
   await mountTmpfs({
     target, source: 'shm', sizeBytes: SHM_BYTES, mode: 0o1777, nosuid: true, nodev: true, noexec: true,

@@ -2,6 +2,7 @@
 import { closeSync, open, read } from 'node:fs';
 import { promisify } from 'node:util';
 import { codeOf } from './errno.ts';
+import { isInMemory, readAtOnce } from './own-files.ts';
 
 const openLater = promisify(open);
 const readLater = promisify(read);
@@ -18,6 +19,7 @@ export interface SmallFileBounds {
  * one waits for nothing (what waits in close(2) is the flush of written data to a server) and needs no hop.
  */
 export async function readSmallFile(path: string, { usualBytes, bytesMax }: SmallFileBounds): Promise<string | undefined> {
+  if (isInMemory(path)) return readNow(path, usualBytes, bytesMax);
   const fd = await openThere(path);
   if (fd === undefined) return undefined;
   try {
@@ -25,6 +27,13 @@ export async function readSmallFile(path: string, { usualBytes, bytesMax }: Smal
   } finally {
     closeSync(fd);
   }
+}
+
+function readNow(path: string, usualBytes: number, bytesMax: number): string | undefined {
+  const usual = readAtOnce(path, usualBytes + 1);
+  if (usual === undefined || usual.length <= usualBytes) return usual?.toString('utf8');
+  const all = readAtOnce(path, bytesMax + 1);
+  return all === undefined || all.length <= bytesMax ? all?.toString('utf8') : '';
 }
 
 async function openThere(path: string): Promise<number | undefined> {

@@ -2,13 +2,11 @@
  * The exit file: `<exits>/<id>` holding the exit code in decimal, written by conmon when its container's process
  * has ended, renamed into place whole. Its mtime is the time of the exit. Nothing in it is trusted (F40).
  */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
-import type { FileHandle } from 'node:fs/promises';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ExitFact } from '../../actors/ports/journal.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import { readOwnFile } from '../../host/own-files.ts';
 import { pause } from './wait.ts';
 
 /** What the peers report when the true code can't be known. */
@@ -47,23 +45,14 @@ export async function readExitFile(path: string, clock: ClockPort): Promise<Exit
 }
 
 async function readOnce(path: string): Promise<{ text: string; mtimeNs: bigint } | undefined> {
-  let file: FileHandle;
   try {
     // a link or a FIFO put there by hand must neither lead elsewhere nor block
-    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const file = await readOwnFile(path, monitorLimits.exitFileBytes);
+    if (file === undefined) return undefined;
+    return { text: file.stat.isFile() ? file.bytes.toString('latin1') : 'no regular file', mtimeNs: file.stat.mtimeNs };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
     if (codeOf(error) === 'ELOOP') return { text: 'a symbolic link', mtimeNs: 0n };
     throw error;
-  }
-  try {
-    const stat = await file.stat({ bigint: true });
-    if (!stat.isFile()) return { text: 'no regular file', mtimeNs: stat.mtimeNs };
-    const bytes = Buffer.alloc(monitorLimits.exitFileBytes);
-    const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
-    return { text: bytes.toString('latin1', 0, bytesRead), mtimeNs: stat.mtimeNs };
-  } finally {
-    await file.close();
   }
 }
 

@@ -28,7 +28,7 @@ export function parsePid(text: string): number | undefined {
 export function commandLine(pid: number): readonly string[] {
   try {
     // procfs: answers from the process's memory; a process that holds its own mmap lock for long delays it, as ps
-    const text = readFileSync(`/proc/${pid}/cmdline`).subarray(0, monitorLimits.cmdlineBytes).toString('utf8');
+    const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8').slice(0, monitorLimits.cmdlineBytes);
     return text.split('\0').filter((word) => word !== '');
   } catch (error) {
     if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return [];

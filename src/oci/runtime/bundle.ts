@@ -1,5 +1,4 @@
 /** Writes bundles: looks up what spec generation must know, prepares what the container will find, writes config.json. */
-import { chmod, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
@@ -18,6 +17,7 @@ import { isRemote, onUserPath } from '../../host/answering.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { bootId, processExists } from '../../host/process-identity.ts';
+import { makeOwnDirectory, setOwnMode } from '../../host/own-files.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
@@ -254,10 +254,10 @@ async function readSeccomp({ host }: BundleWriterOptions, path: string, capabili
 
 /** Whole or not at all: a crash in between leaves the old document or none. Nothing here outlives a reboot, so no sync. */
 async function writeConfig(parentDir: string, bundleDir: string, document: OciSpec): Promise<void> {
-  await mkdir(parentDir, { recursive: true, mode: 0o700 });
-  await mkdir(bundleDir, { recursive: true, mode: 0o700 });
+  await makeOwnDirectory(parentDir, 0o700);
+  await makeOwnDirectory(bundleDir, 0o700);
   // an older, laxer directory of the same name is no excuse: the document holds the environment
-  await chmod(bundleDir, 0o700);
+  await setOwnMode(bundleDir, 0o700);
   await writeWhole(join(bundleDir, 'config.json'), encodeSpec(document), 0o600);
 }
 

@@ -1,11 +1,11 @@
 /** From a bundle to a process that waits for start: the monitor is launched and runs the runtime's create. */
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { EffectiveContainer, ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { BundleInput, ContainerInput } from '../../actors/ports/runtime.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
+import { makeOwnDirectory } from '../../host/own-files.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
@@ -40,7 +40,7 @@ export async function create(
   const attempted = `create container ${input.id}`;
   const note = await readNote(layout, input.id);
   if (note === undefined) fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
-  await Promise.all([handler.root, layout.exitsDir].map((directory) => mkdir(directory, { recursive: true, mode: 0o700 })));
+  await Promise.all([handler.root, layout.exitsDir].map((directory) => makeOwnDirectory(directory, 0o700)));
   const argv = monitorArgv(parts, handler, input);
   fx.note({ on: `${handler.name} create`, argv });
   let launched: Launched | undefined;

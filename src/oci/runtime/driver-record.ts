@@ -2,7 +2,6 @@
  * `troupe.json` beside a bundle: what later calls and recovery need to know of a container and can't be told from
  * the runtime's files. Written before the bundle, so that whatever is there can be undone with it.
  */
-import { writeFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { BundleInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
@@ -11,6 +10,7 @@ import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { containerCgroup, monitorCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
+import { makeOwnDirectory, writeOwnFile } from '../../host/own-files.ts';
 import { readSmallFile } from '../../host/small-file.ts';
 
 export interface ContainerNote {
@@ -41,9 +41,9 @@ function notePath(layout: Layout, id: ContainerId): string {
 
 /** Makes the container's directory and writes the note. Not synced: it is gone after a reboot anyway. */
 export async function writeNote(layout: Layout, id: ContainerId, note: ContainerNote): Promise<void> {
-  await mkdir(layout.containerDir(id), { recursive: true, mode: 0o700 });
+  await makeOwnDirectory(layout.containerDir(id), 0o700);
   // in place: a note that is not whole is none (parseNote)
-  await writeFile(notePath(layout, id), JSON.stringify(note), { mode: 0o600 });
+  await writeOwnFile(notePath(layout, id), JSON.stringify(note), 0o600);
 }
 
 /** The note, or undefined when there is none or it is not whole. */

@@ -1,10 +1,11 @@
 /** The runtime's state directory, read without the runtime: who init is, and whether it was started (F36). */
-import { open, readdir, rm, stat } from 'node:fs/promises';
+import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorLimits, driverLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { unmount } from '../../host/mounts.ts';
+import { statOwn } from '../../host/own-files.ts';
 import { readSmallFile } from '../../host/small-file.ts';
 import { dropNotedState, readNotedState } from './foreign-state.ts';
 import { EXEC_FIFO, STATE_FILES, parseState } from './runc.ts';
@@ -55,13 +56,7 @@ export async function namesIn(path: string): Promise<readonly string[]> {
 
 /** True when something is at the path. */
 export async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (isAbsent(error)) return false;
-    throw error;
-  }
+  return (await statOwn(path)) !== undefined;
 }
 
 /** The last bytes of a file as text; empty when there is none. */

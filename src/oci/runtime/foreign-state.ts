@@ -2,14 +2,14 @@
  * State of runtimes that keep it in a form of their own (neither libcontainer's nor crun's): what their `state` has told is
  * noted in `<root>/<id>.troupe`, so that later calls and a later daemon know init without starting a process.
  */
-import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits, monitorLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { removeFile } from '../../host/own-files.ts';
 import { runTool } from '../../host/process-tool.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import { liveIdentity, ownGlobals } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -27,12 +27,8 @@ function notePath(root: string, id: string): string {
 
 /** The note, or undefined when there is none or it is not whole. */
 export async function readNotedState(root: string, id: string): Promise<NotedState | undefined> {
-  try {
-    return parseNotedState(await readFile(notePath(root, id), 'utf8'));
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
-    throw error;
-  }
+  const text = await readSmallFile(notePath(root, id), { usualBytes: driverLimits.recordUsualBytes, bytesMax: driverLimits.recordBytes });
+  return text === undefined ? undefined : parseNotedState(text);
 }
 
 /** The note in a text, or undefined. */
@@ -43,7 +39,7 @@ export function parseNotedState(text: string): NotedState | undefined {
 }
 
 export async function dropNotedState(root: string, id: string): Promise<void> {
-  await rm(notePath(root, id), { force: true });
+  await removeFile(notePath(root, id));
 }
 
 /** Does nothing where there is no note. */

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { hostLimits } from '../../../src/base/limits.ts';
-import { removeDirectory, removeFile } from '../../../src/host/remove-tree.ts';
+import { removeFile } from '../../../src/host/own-files.ts';
+import { removeDirectory } from '../../../src/host/remove-tree.ts';
 
 const place = (): string => mkdtempSync(join(tmpdir(), 'troupe-remove-'));
 

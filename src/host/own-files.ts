@@ -1,0 +1,148 @@
+/**
+ * Files of ours that are gone after a reboot. The state directory is a tmpfs on a node, and what lies in memory waits
+ * for no device: a call takes the kernel some µs, but a hop through libuv's pool takes the daemon twenty times that,
+ * and a pod's life has some sixty of them. So there each is done at once; on any other file system it goes through
+ * the pool, as everything else does.
+ *
+ * Only for paths whose every part we, the runtime or its monitor made: no mount of a user's lies on the way.
+ */
+import { chmodSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import type { BigIntStats, Dirent, Stats } from 'node:fs';
+import { chmod, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { codeOf } from './errno.ts';
+import { filesystemType } from './directory-lock.ts';
+
+/** statfs(2): f_type of tmpfs and of ramfs. */
+const IN_MEMORY: ReadonlySet<number> = new Set([0x01_02_19_94, 0x85_84_58_f6]);
+
+/** The directories that lie in memory, each with a slash at its end. */
+const inMemory = new Set<string>();
+
+/** Looks whether this directory lies in memory; call it before any file below is touched. */
+export async function recogniseMemory(directory: string): Promise<void> {
+  if (IN_MEMORY.has(await filesystemType(directory))) inMemory.add(`${directory}/`);
+}
+
+/** True when nothing at this path waits for a device. */
+export function isInMemory(path: string): boolean {
+  for (const directory of inMemory) if (path.startsWith(directory)) return true;
+  return false;
+}
+
+/** Makes a directory and those above it that are missing; true when it was not there. */
+export async function makeOwnDirectory(path: string, mode: number): Promise<boolean> {
+  const options = { recursive: true, mode } as const;
+  return (isInMemory(path) ? mkdirSync(path, options) : await mkdir(path, options)) !== undefined;
+}
+
+export async function setOwnMode(path: string, mode: number): Promise<void> {
+  if (isInMemory(path)) chmodSync(path, mode);
+  else await chmod(path, mode);
+}
+
+/** Writes in place. Not synced. */
+export async function writeOwnFile(path: string, content: string | Uint8Array, mode: number): Promise<void> {
+  if (isInMemory(path)) writeFileSync(path, content, { mode });
+  else await writeFile(path, content, { mode });
+}
+
+export async function renameOwn(from: string, to: string): Promise<void> {
+  if (isInMemory(from)) renameSync(from, to);
+  else await rename(from, to);
+}
+
+/** What is at the path, links followed; undefined when nothing is. */
+export async function statOwn(path: string): Promise<Stats | undefined> {
+  try {
+    return isInMemory(path) ? statSync(path, { throwIfNoEntry: false }) : await stat(path);
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The entries of a directory; undefined when there is none. */
+export async function readOwnDirectory(path: string): Promise<Dirent[] | undefined> {
+  try {
+    return isInMemory(path) ? readdirSync(path, { withFileTypes: true }) : await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Deletes what has this name and is no directory; nothing there is success. */
+export async function removeFile(path: string): Promise<void> {
+  try {
+    if (!isInMemory(path)) await unlink(path);
+    // an error that is thrown costs more than this look
+    else if (statSync(path, { throwIfNoEntry: false }) !== undefined) unlinkSync(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** Deletes an empty directory; nothing there is success. */
+export async function removeEmpty(path: string): Promise<void> {
+  try {
+    if (isInMemory(path)) rmdirSync(path);
+    else await rmdir(path);
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** A regular file's first `bytesMax` bytes; undefined when there is none. For paths in memory only. */
+export function readAtOnce(path: string, bytesMax: number): Buffer | undefined {
+  // to open a FIFO would stop the daemon
+  if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      const bytes = Buffer.allocUnsafe(bytesMax);
+      return bytes.subarray(0, readSync(fd, bytes, 0, bytesMax, 0));
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+export interface OwnFile {
+  readonly stat: BigIntStats;
+  /** Empty of what is no regular file. */
+  readonly bytes: Buffer;
+}
+
+/** As it is at its name: a link is ELOOP, and nothing waits for the other end of a FIFO. Undefined when there is none. */
+export async function readOwnFile(path: string, bytesMax: number): Promise<OwnFile | undefined> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  const bytes = Buffer.alloc(bytesMax);
+  try {
+    if (isInMemory(path)) {
+      const fd = openSync(path, flags);
+      try {
+        const found = fstatSync(fd, { bigint: true });
+        return { stat: found, bytes: bytes.subarray(0, found.isFile() ? readSync(fd, bytes, 0, bytesMax, 0) : 0) };
+      } finally {
+        closeSync(fd);
+      }
+    }
+    const file = await open(path, flags);
+    try {
+      const found = await file.stat({ bigint: true });
+      return { stat: found, bytes: bytes.subarray(0, found.isFile() ? (await file.read(bytes, 0, bytesMax, 0)).bytesRead : 0) };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+function isAbsent(error: unknown): boolean {
+  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+}
