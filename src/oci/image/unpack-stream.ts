@@ -135,6 +135,7 @@ export class LayerStream {
       this.#consume(bytes);
       return;
     }
+    this.#blobBytes += bytes.length;
     for (const run of this.#frames?.split(bytes) ?? [bytes]) {
       this.#queued += 1;
       inflate.write(run, () => {
