@@ -80,7 +80,7 @@ export function createTroupe(options: CastOptions): Troupe {
   };
   const stage: Stage = {
     ports, ledger, directory, activity, layers, sweeping,
-    progress: new PullProgress(),
+    progress: new PullProgress(ports.clock),
     selinux: options.selinux,
     clock: ports.clock,
     pulls: new Map(),

@@ -254,6 +254,12 @@ export const actorLimits = {
   interruptedMs: 600_000,
   /** Images of which that much waits. */
   interruptedMax: 16,
+  /** Milliseconds that the rate of a download is counted over, at least and up to twice as much: short enough to see a stall. */
+  rateSpanMs: 2_000,
+  /** Milliseconds after which a download has a rate. */
+  rateLeastMs: 250,
+  /** Milliseconds between two lines of the log that tell how far a pull is. */
+  pullToldMs: 10_000,
 } as const;
 
 /** The kernel: processes, mounts, namespaces, cgroups, files. */

@@ -73,8 +73,15 @@ function identityOf(stage: Describing, view: View): ActorMessage {
   }
 }
 
-function pullLayer({ digest, sizeBytes, downloadedBytes, present }: LayerProgress): MessageInitShape<typeof PullLayerSchema> {
-  return { digest, sizeBytes: BigInt(sizeBytes), downloadedBytes: BigInt(downloadedBytes), present };
+function pullLayer({ digest, sizeBytes, downloadedBytes, bytesPerSecond, remainingMs, present }: LayerProgress): MessageInitShape<typeof PullLayerSchema> {
+  return {
+    digest,
+    sizeBytes: BigInt(sizeBytes),
+    downloadedBytes: BigInt(downloadedBytes),
+    present,
+    bytesPerSecond: BigInt(bytesPerSecond),
+    ...(remainingMs === undefined ? {} : { remainingMs: BigInt(remainingMs) }),
+  };
 }
 
 async function describeWait(clock: ClockPort, running: Running): Promise<WaitMessage> {

@@ -77,6 +77,7 @@ async function fetchLayers(
   await ports.journal.append([{ type: 'image.fetching', id: resolved.id, layers: fetching }], { sync: false });
   progress.begin(input.owner, resolved.layers);
   const slots = new Semaphore('layers of one image', actorLimits.layersAtOnce, resolved.layers.length);
+  const tell = teller(ports, progress, input, fx);
   const siblings = new AbortController();
   const signal = AbortSignal.any([fx.signal, siblings.signal]);
   // one after the other settled, so that no download outlives the effect
@@ -88,7 +89,15 @@ async function fetchLayers(
           signal.throwIfAborted();
           await ports.images.fetchLayer(
             { reference: input.reference, repoDigest: resolved.repoDigest, auth: input.auth, layer },
-            { signal, timeoutMs: fx.timeoutMs, note: fx.note, onBytes: (bytes) => progress.downloaded(input.owner, layer.digest, bytes) },
+            {
+              signal,
+              timeoutMs: fx.timeoutMs,
+              note: fx.note,
+              onBytes: (bytes) => {
+                progress.downloaded(input.owner, layer.digest, bytes);
+                tell();
+              },
+            },
           );
           progress.present(input.owner, layer.digest);
         } catch (thrown) {
@@ -101,6 +110,19 @@ async function fetchLayers(
   if (results.some((result) => result.status === 'rejected')) {
     throw siblings.signal.reason;
   }
+}
+
+/** Says now and then, to the log and to whoever asks what it waits on, how far the pull is. */
+function teller(ports: Ports, progress: PullProgress, { owner, reference }: PullEffectInput, fx: EffectContext): () => void {
+  let toldAtMs = ports.clock.monoMs();
+  return () => {
+    const now = ports.clock.monoMs();
+    if (now - toldAtMs < actorLimits.pullToldMs) return;
+    toldAtMs = now;
+    const { downloadedBytes, sizeBytes, bytesPerSecond } = progress.sum(owner);
+    fx.note({ on: `layers of ${reference}: ${downloadedBytes} of ${sizeBytes} bytes, ${bytesPerSecond} a second` });
+    ports.log.info({ actor: owner, reference, downloadedBytes, sizeBytes, bytesPerSecond }, 'a pull is under way');
+  };
 }
 
 export type PullEffects = ReturnType<typeof pullEffects>;

@@ -6,7 +6,7 @@ import { imageClient } from '../../introspection/image-client.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
-import { bytes, shortId } from './text.ts';
+import { age, bytes, shortId } from './text.ts';
 
 /** Credentials are those that the node keeps (`images.auth_files`). Ctrl-C ends the download unless others wait for it. */
 export async function pull(command: Command): Promise<number> {
@@ -70,13 +70,16 @@ function show({ screen }: Command, layers: readonly PullLayer[], shown: Set<stri
 }
 
 const HEX_AT = 'sha256:'.length;
+const MS_NS = 1_000_000n;
 
-/** One line: the layer, how much of it is here, and a bar as wide as what is left of the line. */
-export function bar({ digest, sizeBytes, downloadedBytes, present }: PullLayer, columns: number): string {
+/** One line: the layer, how much of it is here, how fast it comes and when it will be, and a bar as wide as what is left of the line. */
+export function bar({ digest, sizeBytes, downloadedBytes, present, bytesPerSecond, remainingMs }: PullLayer, columns: number): string {
   const size = Number(sizeBytes);
   const share = present ? 1 : size === 0 ? 0 : Math.min(1, Number(downloadedBytes) / size);
   const head = shortId(digest.slice(HEX_AT));
-  const tail = present ? `${bytes(size)} done` : `${bytes(Number(downloadedBytes))} of ${bytes(size)}`;
+  const rate = bytesPerSecond === 0n ? '' : `, ${bytes(Number(bytesPerSecond))}/s`;
+  const left = remainingMs === undefined ? '' : `, ${age(remainingMs * MS_NS)} left`;
+  const tail = present ? `${bytes(size)} done` : `${bytes(Number(downloadedBytes))} of ${bytes(size)}${rate}${left}`;
   const room = columns - head.length - tail.length - ' [] '.length;
   if (room < 1) return `${head} ${tail}`;
   const filled = Math.floor(room * share);

@@ -1,7 +1,7 @@
 /** The chosen actor: where it is, since when, on what it waits, what happened before. */
 import { ChartPicture, waysOut } from './chart-draw.js';
 import { h, setText } from './dom.js';
-import { activeStates, clockText, eventText, msOf, processStateText, shortId, spanText, tickText } from './format.js';
+import { activeStates, bytesText, clockText, eventText, msOf, processStateText, shortId, spanText, tickText } from './format.js';
 import { SLOW_MS, toneOf } from './model.js';
 
 export class Detail {
@@ -39,6 +39,7 @@ export class Detail {
     // what is open stays open when the kernel's stack changes
     const isOpen = this.#parts.get('waits').section.querySelector('details')?.open;
     this.#part('waits', actor.waits ?? [], () => waitsOf(actor, isOpen));
+    this.#part('layers', actor.layers ?? [], () => layersOf(actor));
     this.#showChart(actor, history);
     this.#part('facts', factsOf(actor), () => factList(factsOf(actor), this.#choose));
     this.#part('related', related.map((one) => [one.address, one.name, one.state, one.settled]), () => relatedOf(related, this.#choose));
@@ -66,7 +67,7 @@ export class Detail {
     this.#parts.clear();
     this.#lit = '';
     this.#element.replaceChildren();
-    for (const name of ['head', 'trouble', 'waits', 'chart', 'facts', 'related', 'history']) {
+    for (const name of ['head', 'trouble', 'waits', 'layers', 'chart', 'facts', 'related', 'history']) {
       const section = h('section', { class: `part ${name}` });
       this.#parts.set(name, { section, shown: undefined });
       this.#element.append(section);
@@ -122,6 +123,25 @@ function troubleOf(actor) {
     (actor.fault ?? '') === '' ? undefined : h('p', { class: 'fault' }, actor.fault),
     debts.length === 0 ? undefined : h('p', { class: 'debts' }, h('b', {}, 'Still to be undone: '), debts.join(', ')),
   ].filter((line) => line !== undefined);
+}
+
+/** Of a pull: a bar for each layer. */
+function layersOf(actor) {
+  const layers = actor.layers ?? [];
+  if (layers.length === 0) return undefined;
+  return [h('h3', {}, 'Layers'), ...layers.map((layer) => h('p', { class: 'bound layer' }, ...layerLine(layer)))];
+}
+
+function layerLine({ digest, sizeBytes = '0', downloadedBytes = '0', present = false, bytesPerSecond = '0', remainingMs }) {
+  const [size, here] = [Number(sizeBytes), Number(downloadedBytes)];
+  const share = present ? 1 : size === 0 ? 0 : Math.min(1, here / size);
+  const rate = Number(bytesPerSecond) === 0 ? '' : `, ${bytesText(Number(bytesPerSecond))}/s`;
+  const left = remainingMs === undefined ? '' : `, ${spanText(Number(remainingMs))} left`;
+  return [
+    h('span', {}, shortId(digest.slice('sha256:'.length))),
+    h('progress', { max: 1, value: share, 'aria-label': 'share of the layer that is here' }),
+    h('span', {}, present ? `${bytesText(size)} done` : `${bytesText(here)} of ${bytesText(size)}${rate}${left}`),
+  ];
 }
 
 function waitsOf(actor, isOpen) {

@@ -30,6 +30,14 @@ export function clockText(ms) {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, '0')}`;
 }
 
+/** `1.5 GiB`. */
+export function bytesText(count) {
+  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const power = count < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(count) / 10));
+  const value = count / 1024 ** power;
+  return `${power === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[power]}`;
+}
+
 /** `1 pod`, `3 pods`. */
 export function countText(count, word) {
   return `${count ?? 0} ${word}${count === 1 ? '' : 's'}`;

@@ -47,6 +47,7 @@ describe('a bar of troupe pull', () => {
     // a registry that sends more than it said is refused elsewhere; the bar stays in its line
     [layer(4000n), '3.9 KiB of 1000 B', 1],
     [layer(0n, true), '1000 B done', 1],
+    [create(PullLayerSchema, { digest: id('a'), sizeBytes: 4096n, downloadedBytes: 1024n, bytesPerSecond: 512n, remainingMs: 6000n }), '1.0 KiB of 4.0 KiB, 512 B/s, 6.0s left', 0.25],
   ])('fills the line in proportion', (one, tail, share) => {
     const line = bar(one, 80);
     expect(line.length).toBe(80);

@@ -19,7 +19,7 @@ const [ports, activity] = [{} as Ports, {} as Activity];
 const machines = [
   sandboxMachine(sandboxEffects(ports, activity, {} as ContainersOf)),
   containerMachine(containerEffects(ports, activity)),
-  imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress())),
+  imagePullMachine(pullEffects(ports, activity, {} as LayerBook, new PullProgress({ monoMs: () => 0 }))),
 ];
 
 /** What of a config this test reads; read here by hand, since the charts are read through xstate's own nodes. */
