@@ -64,20 +64,22 @@ export class Semaphore {
   }
 }
 
-/** Work on the same key runs one after the other; different keys don't wait for each other. */
-export class KeyedMutex {
+/** At most `slots` pieces of work at once for each key; different keys don't wait for each other. */
+export class KeyedSemaphore {
   readonly #name: string;
+  readonly #slots: number;
   readonly #waitingMax: number;
   readonly #locks = new Map<string, { lock: Semaphore; users: number }>();
 
-  constructor(name: string, waitingMax: number) {
+  constructor(name: string, slots: number, waitingMax: number) {
     this.#name = name;
+    this.#slots = slots;
     this.#waitingMax = waitingMax;
   }
 
-  /** Runs `work` alone under `key`. */
+  /** Runs `work` while holding one of the slots of `key`. */
   async with<T>(key: string, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const entry = this.#locks.get(key) ?? { lock: new Semaphore(`${this.#name} ${key}`, 1, this.#waitingMax), users: 0 };
+    const entry = this.#locks.get(key) ?? { lock: new Semaphore(`${this.#name} ${key}`, this.#slots, this.#waitingMax), users: 0 };
     this.#locks.set(key, entry);
     entry.users += 1;
     try {
@@ -86,6 +88,13 @@ export class KeyedMutex {
       entry.users -= 1;
       if (entry.users === 0) this.#locks.delete(key);
     }
+  }
+}
+
+/** Work on the same key runs one after the other; different keys don't wait for each other. */
+export class KeyedMutex extends KeyedSemaphore {
+  constructor(name: string, waitingMax: number) {
+    super(name, 1, waitingMax);
   }
 }
 

@@ -95,6 +95,8 @@ export const distributionLimits = {
   headersMs: 30_000,
   /** ms in which a body must bring `progressBytes`: as long as the peers wait by default or less. */
   stallMs: 60_000,
+  /** The longest that may be configured for it, ms: an hour without a byte is no pull. */
+  stallMostMs: 3_600_000,
   /** Bytes that count as progress: less per `stallMs` is a trickle, not a download. */
   progressBytes: 4096,
   /** ms for the whole of a small document (manifest, token, error). */
@@ -523,6 +525,10 @@ export const storageLimits = {
   layerWaiting: 256,
   /** Downloads of others that a pull joins and sees fail before it says that the layer can't be had. */
   joins: 2,
+  /** Of these from one registry, so that a slow one leaves room for the others. */
+  transfersPerSource: 4,
+  /** The most that either may be configured to: each holds a socket, and a window of bytes on its way to a worker. */
+  transfersMost: 64,
   /** Resolved images whose registry handle is remembered. */
   handles: 64,
   /** Bytes of a layer's own record. */

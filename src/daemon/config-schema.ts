@@ -1,5 +1,5 @@
 /** What a configuration may say, and its defaults. Every key is here; anything else is refused with its line. */
-import { nriLimits } from '../base/limits.ts';
+import { distributionLimits, nriLimits, storageLimits } from '../base/limits.ts';
 import type { ValidatorSettings } from '../nri/validator.ts';
 
 export interface HandlerSettings {
@@ -142,6 +142,12 @@ export interface Config {
     readonly signature_policy_dir: string;
     /** Where signatures lie, containers-registries.d(5). */
     readonly registries_d: string;
+    /** Milliseconds without progress after which a download is broken off and tried again, or elsewhere. */
+    readonly progress_timeout_ms: number;
+    /** Layers that are downloaded and unpacked at once, over all images. */
+    readonly parallel_downloads: number;
+    /** The same from one registry. */
+    readonly parallel_downloads_per_registry: number;
     readonly http_proxy: string;
     readonly https_proxy: string;
     readonly no_proxy: string;
@@ -200,6 +206,9 @@ export const defaultConfig: Config = {
     signature_policy: '/etc/containers/policy.json',
     signature_policy_dir: '',
     registries_d: '/etc/containers/registries.d',
+    progress_timeout_ms: distributionLimits.stallMs,
+    parallel_downloads: storageLimits.transfers,
+    parallel_downloads_per_registry: storageLimits.transfersPerSource,
     http_proxy: '',
     https_proxy: '',
     no_proxy: '',
@@ -214,6 +223,8 @@ export type Rule =
   | { readonly is: 'yesOrNo' }
   /** A whole number of milliseconds, from 1 on. */
   | { readonly is: 'milliseconds'; readonly most: number }
+  /** A whole number from 1 on. */
+  | { readonly is: 'count'; readonly most: number }
   /** A list of texts of this form. */
   | { readonly is: 'words'; readonly form: RegExp; readonly must: string }
   /** A table of texts with names of the user's own. */
@@ -365,6 +376,9 @@ export const schema: Readonly<Record<string, Rule>> = {
       signature_policy: { is: 'optionalPath' },
       signature_policy_dir: { is: 'optionalPath' },
       registries_d: { is: 'optionalPath' },
+      progress_timeout_ms: { is: 'milliseconds', most: distributionLimits.stallMostMs },
+      parallel_downloads: { is: 'count', most: storageLimits.transfersMost },
+      parallel_downloads_per_registry: { is: 'count', most: storageLimits.transfersMost },
       http_proxy: proxyRule,
       https_proxy: proxyRule,
       no_proxy: { is: 'optionalForm', form: /^[^\s\0]+$/u, must: 'be hosts with commas between them' },

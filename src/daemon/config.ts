@@ -105,6 +105,7 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
       return unless(isTable(value) && isTexts(Object.values(value)), 'be a table of texts');
     case 'yesOrNo':
       return unless(typeof value === 'boolean', 'be true or false');
+    case 'count':
     case 'milliseconds':
       return unless(Number.isInteger(value) && Number(value) >= 1 && Number(value) <= rule.most, `be a whole number from 1 to ${rule.most}`);
     case 'port':

@@ -34,14 +34,16 @@ export interface StoreParts {
 }
 
 /** The store, claimed by the configured driver. Rejects with `invalidRequest` and the key when they don't fit. */
-export async function openStore(config: Pick<Config, 'root' | 'storage'>, parts: StoreParts): Promise<LayerStore> {
-  const { storage, root } = config;
+export async function openStore(config: Pick<Config, 'root' | 'storage' | 'images'>, parts: StoreParts): Promise<LayerStore> {
+  const { storage, root, images } = config;
   const { clock, random, log } = parts;
   const driver = await driverOf(storage, parts.cgroups);
   const store = new LayerStore({
     root: storage.image_store === '' ? root : storage.image_store,
     containersRoot: root,
     additionalRoots: storage.additional_stores,
+    transfers: images.parallel_downloads,
+    transfersPerSource: images.parallel_downloads_per_registry,
     driver, clock, random, log,
   });
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.claimMs };

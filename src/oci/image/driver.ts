@@ -56,7 +56,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
         const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
         try {
           await store.ensure(
-            { diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
+            { source: handle.reference.host, diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
             { signal, onBytes: fx.onBytes },
             (sink, downloadSignal) =>
               fetchKept(ingests, (how) => client.fetchBlob(handle, how), { descriptor, signal: downloadSignal }, sink, counted(sink, options.onDownloaded)),

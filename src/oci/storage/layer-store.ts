@@ -3,7 +3,7 @@ import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
-import { KeyedMutex, Semaphore } from '../../base/bounded.ts';
+import { KeyedMutex, KeyedSemaphore, Semaphore } from '../../base/bounded.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
@@ -45,10 +45,16 @@ export interface LayerStoreOptions {
   readonly maxLayerBytes?: number;
   readonly maxLayerEntries?: number;
   readonly workerIdleMs?: number;
+  /** Layers that are taken in at once, and of these from one source, where they are not the built-in numbers. */
+  readonly transfers?: number;
+  readonly transfersPerSource?: number;
 }
 
 /** A layer that is to be there. */
-export type WantedLayer = Pick<UnpackJob, 'diffId' | 'blobDigest' | 'file'>;
+export interface WantedLayer extends Pick<UnpackJob, 'diffId' | 'blobDigest' | 'file'> {
+  /** Where it comes from, such as the registry's host: the layers of one source share a bound, so do those without. */
+  readonly source?: string;
+}
 
 const STORE_MODE = 0o700;
 /** Bytes of a fresh name below partial and trash. */
@@ -64,7 +70,8 @@ export class LayerStore {
   readonly #containersPool: WorkerPool;
   readonly #flights = new Flights();
   readonly #locks = new KeyedMutex('layer', storageLimits.layerWaiting);
-  readonly #transfers = new Semaphore('layer transfers', storageLimits.transfers, storageLimits.transfersWaiting);
+  readonly #transfers: Semaphore;
+  readonly #transfersFrom: KeyedSemaphore;
   readonly #deletions = new Semaphore('deletions', storageLimits.deletions, storageLimits.deletionsWaiting);
   readonly #background = new Set<Promise<void>>();
   /** Names below partial that belong to unpackings of this process. */
@@ -74,6 +81,9 @@ export class LayerStore {
   constructor(options: LayerStoreOptions) {
     this.#options = options;
     this.paths = storePaths(options.root, options.containersRoot);
+    const { transfersWaiting } = storageLimits;
+    this.#transfers = new Semaphore('layer transfers', options.transfers ?? storageLimits.transfers, transfersWaiting);
+    this.#transfersFrom = new KeyedSemaphore('layer transfers from', options.transfersPerSource ?? storageLimits.transfersPerSource, transfersWaiting);
     this.#others = new OtherStores(options.additionalRoots ?? [], options);
     const { paths, clock, log } = this;
     const newPool = (): WorkerPool => new WorkerPool({ clock, ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }) });
@@ -247,7 +257,7 @@ export class LayerStore {
   }
 
   async #take(
-    layer: WantedLayer,
+    { source = '', ...layer }: WantedLayer,
     signal: AbortSignal,
     onBytes: (bytes: number) => void,
     download: Download,
@@ -277,10 +287,12 @@ export class LayerStore {
       await takeLayer(this.#intake(layer), counted, signal);
       await this.driver.layerAdded?.(this.#own(diffId));
     };
-    await this.#locks.with(diffId, () => this.#transfers.with(take, signal), signal);
+    // the source's slot first: one that waits for a slow registry must not hold one of those for all
+    const transfer = (): Promise<void> => this.#transfersFrom.with(source, () => this.#transfers.with(take, signal), signal);
+    await this.#locks.with(diffId, transfer, signal);
   }
 
-  #intake(layer: WantedLayer): Parameters<typeof takeLayer>[0] {
+  #intake(layer: Omit<WantedLayer, 'source'>): Parameters<typeof takeLayer>[0] {
     const options = this.#options;
     return {
       pool: this.#pool,

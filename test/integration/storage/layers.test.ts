@@ -64,6 +64,32 @@ describeAsRoot('the layer store', () => {
     await store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, () => Promise.reject(new Error('asked')));
   });
 
+  test('layers that come at once are bounded, in all and from one source: a slow one leaves room for others', async () => {
+    const few = openStore(join(root, 'few'), { transfers: 3, transfersPerSource: 2 });
+    const go = gate();
+    const three = gate();
+    const under: string[] = [];
+    let most = 0;
+    const take = (source: string, name: string): Promise<void> => {
+      const blob = layerOf(name);
+      const diffId = digestOf(blob);
+      return few.ensure({ source, diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
+        under.push(source);
+        most = Math.max(most, under.length);
+        if (under.length === 3) three.open();
+        await go.opened;
+        await sink.write(blob);
+        under.splice(under.indexOf(source), 1);
+      });
+    };
+    const all = ['slow', 'slow', 'slow', 'slow', 'other', 'other'].map((source, at) => take(source, `bounded-${at}`));
+    await three.opened;
+    expect(under.toSorted()).toEqual(['other', 'slow', 'slow']);
+    go.open();
+    await Promise.all(all);
+    expect(most).toBe(3);
+  });
+
   test('a caller that gives up does not take the others with it', async () => {
     const blob = layerOf('one-leaves');
     const diffId = digestOf(blob);
