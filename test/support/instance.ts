@@ -18,6 +18,8 @@ export interface InstanceOptions {
   readonly registriesConf?: string;
   /** Images that are pinned. */
   readonly pinned?: readonly string[];
+  /** Further lines of the table `images`, which may name its directory. */
+  readonly imageSettings?: (directory: string) => readonly string[];
   /** Path of an OCI runtime other than Debian's runc. */
   readonly runtimePath?: string;
   /** Handlers beside the default one: name and path of the runtime. */
@@ -89,6 +91,8 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     `registries_conf = "${join(directory, 'registries.conf')}"`,
     'registries_conf_dir = ""',
     `pinned = ${JSON.stringify(options.pinned ?? [])}`,
+    // the machine's own policy is no matter of a test
+    ...(options.imageSettings?.(directory) ?? ['signature_policy = ""']),
     '[network]',
     `config_dir = "${join(directory, 'cni')}"`,
     '',

@@ -1,5 +1,5 @@
 /** The signature policy, asked again before a container is made of an image that is here. */
-import { fail } from '../../base/fault.ts';
+import { fail, FaultError, toFault } from '../../base/fault.ts';
 import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
 import type { Activity } from '../activity.ts';
@@ -26,9 +26,13 @@ export async function admitImages(stage: AdmissionStage, spec: ContainerSpec, na
   wanted.set(imageId, named);
   for (const [id, reference] of wanted) {
     const image = stage.ledger.images.get(id) ?? fail('notFound', `${attempted}: image ${id}${id === imageId ? '' : ', which it mounts,'} is not here`, { subject: id });
-    await stage.activity.run(`image/${id}`, 'admitAgain', actorLimits.admitMs, call.signal, (fx) =>
-      stage.ports.policy.admitAgain({ namespace, reference, image }, fx),
-    );
+    try {
+      await stage.activity.run(`image/${id}`, 'admitAgain', actorLimits.admitMs, call.signal, (fx) =>
+        stage.ports.policy.admitAgain({ namespace, reference, image }, fx),
+      );
+    } catch (thrown) {
+      throw new FaultError(toFault(thrown, attempted));
+    }
   }
 }
 

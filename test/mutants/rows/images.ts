@@ -48,6 +48,11 @@ export const ofImages: readonly Mutant[] = [
     test: { file: 'test/integration/distribution/tls.test.ts', named: 'S49 an https registry that names a plain http realm' },
   },
   {
+    row: 'S49', title: 'what gpgv says of a signature is not looked at', file: 'src/oci/signature/gpgv.ts',
+    find: 'return refusal === undefined ? { payload: stdout } : { refusal };', replace: 'return { payload: stdout };',
+    test: { file: 'test/integration/signature/gpgv.test.ts', named: 'S49: OpenPGP signatures.* a message by a stranger is refused' },
+  },
+  {
     row: 'S80', title: 'cloud metadata is an address like any other', file: 'src/oci/distribution/host-policy.ts',
     find: "OWN.addSubnet('169.254.0.0', 16, 'ipv4');\n", replace: '',
     test: { file: auth, named: 'S80 addresses of the machine itself' },

@@ -18,9 +18,9 @@ export class GpgHome {
     return { GNUPGHOME: this.directory, PATH: '/usr/bin:/bin', HOME: this.directory };
   }
 
-  /** Makes a key for the name and gives its fingerprint. `expires` and `at` as gpg takes them. */
-  key(name: string, { expires = 'never', at }: { readonly expires?: string; readonly at?: string } = {}): string {
-    this.gpg(['--passphrase', '', ...this.#at(at), '--quick-gen-key', name, 'ed25519', 'sign', expires]);
+  /** Makes a key for the name and gives its fingerprint. All options as gpg takes them. */
+  key(name: string, { algorithm = 'ed25519', expires = 'never', at }: { readonly algorithm?: string; readonly expires?: string; readonly at?: string } = {}): string {
+    this.gpg(['--passphrase', '', ...this.#at(at), '--quick-gen-key', name, algorithm, 'sign', expires]);
     const listed = this.gpg(['--with-colons', '--list-keys', `=${name}`]).toString();
     return /^fpr:+([0-9A-F]{40}):/mu.exec(listed)?.[1] ?? '';
   }

@@ -126,12 +126,14 @@ export interface OwnGoProgram {
   readonly sources: string;
   /** Modules and their versions, with the leading v. */
   readonly requires: Readonly<Record<string, string>>;
+  readonly tags?: readonly string[];
 }
 
 /** The path of the built program; built again when its sources or its modules have changed. */
-export async function buildOwnGo({ name, sources, requires }: OwnGoProgram): Promise<string> {
+export async function buildOwnGo({ name, sources, requires, tags }: OwnGoProgram): Promise<string> {
   const files = (await readdir(sources)).filter((file) => file.endsWith('.go')).toSorted();
-  const hash = createHash('sha256').update(JSON.stringify(requires));
+  // undefined stays away: the programs without tags keep their places
+  const hash = createHash('sha256').update(JSON.stringify(tags === undefined ? requires : { requires, tags }));
   for (const file of files) hash.update(await readFile(join(sources, file)));
   const directory = await cached(join('tools', name, `${hash.digest('hex').slice(0, KEY_CHARS)}-${process.arch}`), async (work) => {
     const { program, env } = await go();
@@ -141,7 +143,7 @@ export async function buildOwnGo({ name, sources, requires }: OwnGoProgram): Pro
     for (const file of files) await cp(join(sources, file), join(source, file));
     const modules = Object.entries(requires).map(([module, version]) => `\t${module} ${version}\n`);
     await writeFile(join(source, 'go.mod'), `module troupe.test/${name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire (\n${modules.join('')})\n`);
-    await runOrThrow([program, 'build', '-o', join(work, name), '-ldflags', '-s -w', '.'], {
+    await runOrThrow([program, 'build', '-o', join(work, name), ...(tags === undefined ? [] : ['-tags', tags.join(',')]), '-ldflags', '-s -w', '.'], {
       cwd: source,
       env: { ...env, CGO_ENABLED: '0' },
       timeoutMs: BUILD_TIMEOUT_MS,

@@ -1,0 +1,152 @@
+// Signature policies as a kubelet meets them: at PullImage by the pod's namespace, and again at CreateContainer.
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { busyboxEntries } from '../../../scripts/support/busybox-image.ts';
+import { imageOf, layerOf, type Blob, type Image } from '../../../scripts/support/image.ts';
+import { base64, cosignPayload, keyPairs, signedBy, type KeyPair } from '../../support/signature/sigstore.ts';
+import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
+import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { makeWorld, type World } from '../support/world.ts';
+
+const missing = process.getuid?.() === 0 ? noBusybox() : 'needs root';
+if (missing !== undefined) console.log(`skipped: signature policies: ${missing}`);
+
+/** gRPC's Unknown, the only code whose text the kubelet looks into. */
+const UNKNOWN = 2;
+const key = keyPairs.p256();
+const stranger = keyPairs.p256();
+const accept = { type: 'insecureAcceptAnything' };
+const signed = { type: 'sigstoreSigned', keyData: base64(key.pem), signedIdentity: { type: 'exactRepository', dockerRepository: 'vendor.example/box' } };
+
+function blobOf(mediaType: string, bytes: Buffer): Blob {
+  return { mediaType, digest: `sha256:${createHash('sha256').update(bytes).digest('hex')}`, bytes };
+}
+
+/** A signature manifest beside an image, as cosign pushes it. */
+function signatureOf(image: Image, by: KeyPair): Image {
+  const payload = blobOf('application/vnd.dev.cosign.simplesigning.v1+json', Buffer.from(cosignPayload(image.manifest.digest, 'vendor.example/box')));
+  const config = blobOf('application/vnd.oci.image.config.v1+json', Buffer.from('{}'));
+  const describe_ = ({ mediaType, digest, bytes }: Blob): object => ({ mediaType, digest, size: bytes.length });
+  const layers = [{ ...describe_(payload), annotations: { 'dev.cosignproject.cosign/signature': base64(signedBy(payload.bytes, by.privateKey)) } }];
+  const type = 'application/vnd.oci.image.manifest.v1+json';
+  const manifest = blobOf(type, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: type, config: describe_(config), layers })));
+  return { manifest, config, layers: [{ blob: payload, diffId: payload.digest }] };
+}
+
+function imagesOf(): Map<string, Image> {
+  const entries = busyboxEntries(staticBusybox());
+  const made = (name: string): Image => imageOf({ Cmd: untilTermed(0), Labels: { name } }, [layerOf([...entries, { type: 'file', path: `etc/${name}`, mode: 0o644, content: name }])]);
+  const [good, bare, forged] = [made('good'), made('bare'), made('forged')];
+  const tagOf = ({ manifest }: Image): string => `${manifest.digest.replace(':', '-')}.sig`;
+  return new Map([
+    ['box/good:1', good], [`box/good:${tagOf(good)}`, signatureOf(good, key)],
+    ['box/bare:1', bare],
+    ['box/forged:1', forged], [`box/forged:${tagOf(forged)}`, signatureOf(forged, stranger)],
+  ]);
+}
+
+describe.skipIf(missing !== undefined)('signature policies', () => {
+  let world: World;
+  let pods = 0;
+  const place = (name: string): string => join(world.instance.directory, name);
+  const write = (name: string, policy: object | string): Promise<void> => writeFile(place(name), typeof policy === 'string' ? policy : JSON.stringify(policy));
+  const name = (repository: string): string => `${world.registry}/box/${repository}:1`;
+
+  beforeAll(async () => {
+    world = await makeWorld({
+      name: 'sign',
+      images: imagesOf(),
+      imageSettings: (directory) => [
+        `signature_policy = "${join(directory, 'policy.json')}"`, `signature_policy_dir = "${join(directory, 'policies')}"`, `registries_d = "${join(directory, 'registries.d')}"`,
+      ],
+    });
+    for (const directory of ['policies', 'registries.d']) await mkdir(place(directory));
+    await write('registries.d/x.yaml', `docker:\n  "${world.registry}":\n    use-sigstore-attachments: true\n`);
+  });
+  afterAll(async () => {
+    await world?.close();
+  });
+  beforeEach(async () => {
+    await rm(place('policy.json'), { force: true });
+    await rm(place('policies/strict.json'), { force: true });
+    for (const { id } of (await world.client.image.listImages({})).images) await world.client.image.removeImage({ image: { image: id } });
+  });
+
+  const pull = async (repository: string, namespace = 'default'): Promise<string> =>
+    (await world.client.image.pullImage({ image: { image: name(repository) }, sandboxConfig: { metadata: { name: 'p', namespace, uid: 'u', attempt: 0 } } })).imageRef;
+  const here = async (): Promise<number> => (await world.client.image.listImages({})).images.length;
+  const layers = (): Promise<string[]> => readdir(join(world.instance.root, 'layers')).catch(() => []);
+  const refused = (reason: RegExp) => expect.objectContaining({ code: UNKNOWN, details: expect.stringMatching(new RegExp(`^SignatureValidationFailed: .*${reason.source}`, 'u')) as string });
+
+  /** A pod of the namespace with a container of the image that is here; how CreateContainer and StartContainer ended. */
+  async function run(imageRef: string, { namespace = 'default', userSpecifiedImage = '', volume = '' } = {}): Promise<unknown> {
+    const { runtime } = world.client;
+    pods += 1;
+    const config = sandboxConfig({ name: `p${pods}`, logDirectory: join(world.logs, `p${pods}`), hostNetwork: true });
+    config.metadata = { ...config.metadata, namespace };
+    const { podSandboxId } = await runtime.runPodSandbox({ config });
+    const wish = containerConfig({ name: 'app', image: imageRef, command: untilTermed(0), hostNetwork: true });
+    wish.image = { image: imageRef, userSpecifiedImage };
+    if (volume !== '') wish.mounts = [{ containerPath: '/volume', image: { image: volume }, readonly: true }];
+    try {
+      const { containerId } = await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish });
+      await runtime.startContainer({ containerId });
+      return 'running';
+    } catch (error) {
+      return error;
+    } finally {
+      await runtime.removePodSandbox({ podSandboxId });
+    }
+  }
+
+  it('without a policy every image is pulled', async () => {
+    expect(await pull('bare')).toMatch(/^sha256:/u);
+  });
+
+  it('an image that is not signed, or by somebody else, is refused with the word of the kubelet; nothing of it stays', async () => {
+    await write('policy.json', { default: [accept], transports: { docker: { [`${world.registry}/box`]: [signed] } } });
+    const before = await layers();
+    await expect(pull('bare')).rejects.toEqual(refused(/PullImage .*box\/bare:1: .*there is none/u));
+    await expect(pull('forged')).rejects.toEqual(refused(/not made with a key that the policy trusts/u));
+    expect([await here(), await layers()]).toEqual([0, before]);
+    const good = await pull('good');
+    expect(await here()).toBe(1);
+    expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
+  });
+
+  it('a policy that is wrong lets nothing through, and says why; mended it counts at once', async () => {
+    await write('policy.json', '{"default": [{"type": "insecureAcceptAnything"}], "tranports": {}}');
+    await expect(pull('good')).rejects.toEqual(refused(/policy\.json: "tranports" is no field that is known/u));
+    await write('policy.json', { default: [accept] });
+    expect(await pull('good')).toMatch(/^sha256:/u);
+  });
+
+  it("by namespace: pulls of one image under two policies at once are two, and what one let in the other's pods do not run", async () => {
+    await write('policies/strict.json', { default: [signed] });
+    const [loose, strict] = await Promise.allSettled([pull('bare'), pull('bare', 'strict')]);
+    expect([loose.status, strict.status]).toEqual(['fulfilled', 'rejected']);
+    const bare = loose.status === 'fulfilled' ? loose.value : '';
+    const asked = { userSpecifiedImage: name('bare') };
+    expect(await run(bare, asked)).toBe('running');
+    expect(await run(bare, { ...asked, namespace: 'strict' })).toEqual(refused(/CreateContainer app .*there is none/u));
+    expect(await run(bare, { namespace: 'strict' })).toEqual(refused(/there is none/u));
+    const good = await pull('good', 'strict');
+    expect(await run(good, { namespace: 'strict', userSpecifiedImage: name('good') })).toBe('running');
+    // an image that is mounted is no way round
+    expect(await run(good, { namespace: 'strict', userSpecifiedImage: name('good'), volume: bare })).toEqual(refused(/there is none/u));
+  });
+
+  it('a policy that was changed after the pull counts for the next container, also after a restart', async () => {
+    const [good, bare] = [await pull('good'), await pull('bare')];
+    await write('policy.json', { default: [signed] });
+    expect(await run(bare, { userSpecifiedImage: name('bare') })).toEqual(refused(/there is none/u));
+    expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
+    await world.instance.terminate();
+    await world.instance.start();
+    expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
+    await write('policy.json', { default: [{ type: 'reject' }] });
+    expect(await run(good, { userSpecifiedImage: name('good') })).toEqual(refused(/the policy rejects it/u));
+  });
+});
