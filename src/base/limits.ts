@@ -137,6 +137,8 @@ export const distributionLimits = {
   confBytes: 1024 * 1024,
   /** Files in one drop-in directory. */
   confFiles: 256,
+  /** ms between two looks whether they have changed: as often as the CNI configuration is looked at. */
+  confLookMs: 5_000,
   /** Entries of one kind in a file of credentials. */
   authEntries: 4096,
   /** ms for a credential helper: some ask a cloud's metadata service. */
@@ -501,6 +503,8 @@ export const unpackLimits = {
   symlinks: 40,
   /** Bytes that the decompressor gives at once: 64 KiB is a third slower, more than 1 MiB gains nothing (platform 6). */
   inflateChunkBytes: 512 * 1024,
+  /** Writes that the decompressor holds: one that is inflated, and the next, so that it never waits for this thread. */
+  inflateQueue: 2,
   /** log2 of zstd's window: 128 MiB, what `zstd --ultra -22` makes and what decoders take by default (S59). */
   zstdWindowLog: 27,
 } as const;
@@ -513,22 +517,26 @@ export const storageLimits = {
   workerIdleMs: 5000,
   /** MiB of a worker's old heap: the times of 1 048 576 directories fit in. */
   workerHeapMb: 384,
-  /** Bytes of a layer that are on their way to a worker: sixteen socket reads of 64 KiB; times `transfers` in all. */
+  /** MiB of a worker's young heap: with the daemon's own 6 it collects a hundred times for each 100 MB of a layer. */
+  workerYoungMb: 16,
+  /** Bytes of a layer that are on their way to a worker: four batches; times `transfers` in all. */
   windowBytes: 1024 * 1024,
+  /** Bytes that go to a worker at once: waking it and libuv's pool for each socket read of 64 KiB costs as much as inflating that. */
+  batchBytes: 256 * 1024,
   /** ms that a cancelled or failed unpacking gets to delete what it wrote before its caller goes on without it. */
   cancelMs: 10_000,
   /** Layers that are downloaded and unpacked at once, over all images: three per image, two images. */
   transfers: 6,
+  /** Of these from one registry, so that a slow one leaves room for the others. */
+  transfersPerSource: 4,
+  /** The most that either may be configured to: each holds a socket, and a window of bytes on its way to a worker. */
+  transfersMost: 64,
   /** Layers that wait for a transfer: 16 images of 64 layers. */
   transfersWaiting: 1024,
   /** Pulls that wait for one layer's lock. */
   layerWaiting: 256,
   /** Downloads of others that a pull joins and sees fail before it says that the layer can't be had. */
   joins: 2,
-  /** Of these from one registry, so that a slow one leaves room for the others. */
-  transfersPerSource: 4,
-  /** The most that either may be configured to: each holds a socket, and a window of bytes on its way to a worker. */
-  transfersMost: 64,
   /** Resolved images whose registry handle is remembered. */
   handles: 64,
   /** Bytes of a layer's own record. */

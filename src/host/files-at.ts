@@ -127,10 +127,19 @@ export function chmodAt(directory: number, name: FileName, mode: number): void {
 
 /** Sets access and modification time, in ns since the epoch, of the name itself. */
 export function utimensAt(directory: number, name: FileName, accessNs: bigint, modifyNs: bigint): void {
+  done(callSync(libc.utimensat, directory, cName(name), timespecs(accessNs, modifyNs), AT_SYMLINK_NOFOLLOW), 'set the times of', name);
+}
+
+/** The same of an open file. */
+export function utimensFd(fd: number, accessNs: bigint, modifyNs: bigint): void {
+  done(callSync(libc.utimensat, fd, '', timespecs(accessNs, modifyNs), AT_EMPTY_PATH), 'set the times of descriptor', String(fd));
+}
+
+function timespecs(accessNs: bigint, modifyNs: bigint): Uint8Array {
   const times = Buffer.alloc(TIMESPEC_BYTES * 2);
   writeTimespec(times, 0, accessNs);
   writeTimespec(times, TIMESPEC_BYTES, modifyNs);
-  done(callSync(libc.utimensat, directory, cName(name), times, AT_SYMLINK_NOFOLLOW), 'set the times of', name);
+  return times;
 }
 
 /** Makes a device, FIFO or socket; `mode` holds its type (S_IFCHR …) and its permissions. The umask applies. */

@@ -33,15 +33,19 @@ export class BenchDisk {
 
   /** A new, empty file system at `mountPoint`, all its tables written. */
   async mount(mountPoint: string): Promise<void> {
+    if ((await this.#device()) !== '') throw new Error(`bench images: ${this.#file} is still mounted somewhere`);
     await runOrThrow(['mke2fs', '-q', '-F', '-t', 'ext4', '-E', 'nodiscard,lazy_itable_init=0,lazy_journal_init=0', this.#file]);
     await runOrThrow(['mount', '-o', 'loop', this.#file, mountPoint]);
     // what is written goes to the disk below it, not into the page cache a second time
-    const device = (await runOrThrow(['losetup', '--noheadings', '--output', 'NAME', '--associated', this.#file])).trim();
-    await runOrThrow(['losetup', '--direct-io=on', device]);
+    await runOrThrow(['losetup', '--direct-io=on', await this.#device()]);
   }
 
   /** Its loop device goes with it. */
   async unmount(mountPoint: string): Promise<void> {
     await run(['umount', mountPoint]);
+  }
+
+  async #device(): Promise<string> {
+    return (await runOrThrow(['losetup', '--noheadings', '--output', 'NAME', '--associated', this.#file])).trim();
   }
 }

@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 
 /** libuv reads it once, before any script can set it: the daemon's own size, so that ten loops at once don't queue. */
 const POOL_SIZE = '16';
+const isImages = process.argv[2] === 'images' || process.argv[2] === '--images';
 
 if (process.getuid?.() !== 0) {
   console.error('The bench makes pods, so it needs root: sudo npm run bench');
@@ -16,13 +17,16 @@ if (process.getuid?.() !== 0) {
   const args = process.argv.slice(2);
   const [first, ...rest] = args;
   if (first === 'streams') await (await import('./streams.ts')).streamsBench(rest);
-  else if (first === 'images' || first === '--images') await (await import('./images.ts')).imagesBench(rest);
+  else if (isImages) await (await import('./images.ts')).imagesBench(rest);
   else {
     if (!args.includes('--scale')) await (await import('./bench.ts')).bench(args);
     if (!args.includes('--only')) await (await import('./scale.ts')).scaleBench();
   }
 } else {
-  const again = spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit', env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE } });
+  // mounts of the images' bench stay out of the namespaces that others make meanwhile, which would keep them mounted
+  const isolate = isImages ? ['unshare', '--mount'] : [];
+  const [program = '', ...args] = [...isolate, process.execPath, ...process.argv.slice(1)];
+  const again = spawn(program, args, { stdio: 'inherit', env: { ...process.env, UV_THREADPOOL_SIZE: POOL_SIZE } });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => again.kill(signal));
   again.once('exit', (code) => (process.exitCode = code ?? 1));
 }

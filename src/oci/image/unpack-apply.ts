@@ -13,6 +13,8 @@ import type { TarSink } from './tar-reader.ts';
 import type { LayerPath, Place } from './unpack-path.ts';
 import { placeOf, plainPath, splitPath } from './unpack-path.ts';
 import { LayerRoot } from './unpack-root.ts';
+import type { WrittenSize } from './unpack-size.ts';
+import { SizeSum } from './unpack-size.ts';
 import {
   chmodAt,
   chownAt,
@@ -22,6 +24,7 @@ import {
   mkdirAt,
   mknodAt,
   setTimeAt,
+  setTimeOf,
   setXattrAt,
   setXattrOf,
   statAt,
@@ -39,12 +42,12 @@ export interface Applied {
   readonly rootOpaque: boolean;
   /** xattrs that were left out: names that an image must not set, or that the file system cannot hold. */
   readonly xattrsDropped: number;
+  /** Everything below the root; undefined where only a walk over the tree can say. */
+  readonly size: WrittenSize | undefined;
 }
 
 interface OpenFile {
   readonly fd: number;
-  readonly parentFd: number;
-  readonly name: ByteString;
   readonly entry: TarEntry;
 }
 
@@ -57,6 +60,7 @@ export class LayerApplier implements TarSink {
    */
   readonly #directoryTimes = new Map<LayerPath, { readonly ns: bigint; readonly ino: number }>();
   readonly #whiteouts = new Set<LayerPath>();
+  readonly #size = new SizeSum();
   #file: OpenFile | undefined;
   #entries = 0;
   #rootOpaque = false;
@@ -93,7 +97,8 @@ export class LayerApplier implements TarSink {
       fchownSync(fd, entry.uid, entry.gid);
       fchmodSync(fd, entry.mode);
       this.#xattrs(entry, (name, value) => setXattrOf(fd, name, value));
-      setTimeAt(file.parentFd, file.name, entry.mtimeNs);
+      setTimeOf(fd, entry.mtimeNs);
+      this.#size.addFile(fd, entry);
       this.#file = undefined;
       closeSync(fd);
     });
@@ -110,10 +115,13 @@ export class LayerApplier implements TarSink {
       const { parent, name } = splitPath(path);
       const fd = this.#root.existing(parent);
       const stats = fd === undefined ? undefined : statAt(fd, name);
-      if (fd !== undefined && stats?.isDirectory() === true && stats.ino === ino) setTimeAt(fd, name, ns);
+      if (fd === undefined || stats?.isDirectory() !== true || stats.ino !== ino) continue;
+      setTimeAt(fd, name, ns);
+      this.#size.addDirectory(stats);
     }
     this.#directoryTimes.clear();
-    return { entries: this.#entries, rootOpaque: this.#rootOpaque, xattrsDropped: this.#xattrsDropped };
+    if (this.#root.implied > 0) this.#size.giveUp();
+    return { entries: this.#entries, rootOpaque: this.#rootOpaque, xattrsDropped: this.#xattrsDropped, size: this.#size.total };
   }
 
   close(): void {
@@ -160,7 +168,7 @@ export class LayerApplier implements TarSink {
         this.#directory(entry, parent, fd, name);
         break;
       case 'file':
-        this.#file = { fd: this.#fresh(fd, name, () => createFileAt(fd, name)), parentFd: fd, name, entry };
+        this.#file = { fd: this.#fresh(fd, name, () => createFileAt(fd, name)), entry };
         break;
       case 'symlink':
         if (entry.linkName === '') refuseTar('it is a symlink to nothing');
@@ -168,6 +176,7 @@ export class LayerApplier implements TarSink {
         chownAt(fd, name, entry.uid, entry.gid);
         this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
         setTimeAt(fd, name, entry.mtimeNs);
+        this.#size.addOther(statAt(fd, name));
         break;
       case 'hardLink':
         this.#hardLink(entry, parent, name);
@@ -197,6 +206,7 @@ export class LayerApplier implements TarSink {
 
   #remove(fd: number, name: ByteString): void {
     const stats = statAt(fd, name);
+    this.#size.giveUp();
     removeTreeAt(fd, name);
     if (stats?.isDirectory() === true || stats?.isSymbolicLink() === true) this.#root.forget(fd);
   }
@@ -227,6 +237,7 @@ export class LayerApplier implements TarSink {
     chmodAt(fd, name, entry.mode);
     this.#xattrs(entry, (xattr, value) => setXattrAt(fd, name, xattr, value));
     setTimeAt(fd, name, entry.mtimeNs);
+    this.#size.addOther(undefined);
   }
 
   /** To a file of this layer; owner, mode and times stay those of the file, as GNU tar has it (S18). */
@@ -260,6 +271,7 @@ export class LayerApplier implements TarSink {
     if (stats?.isDirectory() === true) this.#root.makeOpaque(path, fd, name);
     if (stats !== undefined) return;
     mknodAt(fd, name, S_IFCHR, 0, 0);
+    this.#size.addOther(undefined);
     this.#root.keepPath(path);
     this.#whiteouts.add(path);
   }
@@ -275,7 +287,10 @@ export class LayerApplier implements TarSink {
       const fd = this.#root.existing(parent);
       const stats = fd === undefined ? undefined : statAt(fd, name);
       // it may have been replaced later in the archive
-      if (fd !== undefined && stats !== undefined && isWhiteout(stats)) unlinkAt(fd, name);
+      if (fd !== undefined && stats !== undefined && isWhiteout(stats)) {
+        this.#size.giveUp();
+        unlinkAt(fd, name);
+      }
     }
     this.#whiteouts.clear();
   }

@@ -33,6 +33,11 @@ export class LayerRoot {
     return this.#root;
   }
 
+  /** Directories that were made though no entry described them. */
+  get implied(): number {
+    return this.#implied;
+  }
+
   /** The directory, made with its parents where it is missing. Two calls' results stay open side by side. */
   directory(path: LayerPath): number {
     const open = this.existing(path);

@@ -4,7 +4,6 @@
  */
 import { lstatSync, readdirSync } from 'node:fs';
 import type { Stats } from 'node:fs';
-import { codeOf } from '../../host/errno.ts';
 import { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDONLY, O_WRONLY } from '../../host/ffi-constants.ts';
 import * as at from '../../host/files-at.ts';
 import type { ByteString } from './tar-header.ts';
@@ -95,6 +94,11 @@ export function setTimeAt(fd: number, name: ByteString, ns: bigint): void {
   at.utimensAt(fd, named(name), ns, ns);
 }
 
+/** Both times of an open file. */
+export function setTimeOf(fd: number, ns: bigint): void {
+  at.utimensFd(fd, ns, ns);
+}
+
 /** Of the entry itself. */
 export function setXattrAt(fd: number, name: ByteString, xattr: ByteString, value: Buffer): void {
   at.setXattrAt(fd, named(name), textOf(xattr), value);
@@ -112,12 +116,8 @@ function textOf(xattr: ByteString): string {
 
 /** lstat of the entry; undefined when there is none. */
 export function statAt(fd: number, name: ByteString): Stats | undefined {
-  try {
-    return lstatSync(pathAt(fd, name));
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  // asked of every name that is to be made: an error with its stack costs more than the call
+  return lstatSync(pathAt(fd, name), { throwIfNoEntry: false });
 }
 
 /** What overlayfs takes as a whiteout: character device 0:0. */

@@ -16,7 +16,7 @@ import { shown } from '../image/tar-header.ts';
 import type { ByteString } from '../image/tar-header.ts';
 
 /** st_blocks counts in these, whatever the file system's block size (stat(2)). */
-const STAT_BLOCK_BYTES = 512;
+export const STAT_BLOCK_BYTES = 512;
 
 export interface TreeSize {
   /** Bytes on disk, as du counts them: a hard-linked file once, directories too. */

@@ -1,5 +1,5 @@
 /** One layer unpacked by a worker: written aside, measured, synced, and only then given its name (F07, F20). */
-import { closeSync, fchmodSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../../base/fault.ts';
 import { codeOf, must } from '../../host/errno.ts';
@@ -12,7 +12,7 @@ import { encodeLayerRecord } from './layer-record.ts';
 import type { LayerRecord } from './layer-record.ts';
 import { DIFF, RECORD, layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
-import { measureTrees, openOwnDirectory, removeTreeAt } from './tree.ts';
+import { STAT_BLOCK_BYTES, measureTrees, openOwnDirectory, removeTreeAt } from './tree.ts';
 import type { TreeSize } from './tree.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
@@ -59,7 +59,7 @@ export class LayerUnpack {
       const { diffId, tarBytes } = await this.#stream.end();
       // what was written is thrown away: a diff-id says what a layer is, and this is not it (F67, S60)
       if (diffId !== this.#job.diffId) fail('outside', `the tar has the digest ${diffId}, not the diff-id of the image's config`);
-      const applied = this.#applier.complete();
+      const { size, ...applied } = this.#applier.complete();
       this.#applier.close();
       const record: LayerRecord = {
         version: 1,
@@ -67,7 +67,7 @@ export class LayerUnpack {
         blobDigest: this.#job.blobDigest,
         tarBytes,
         ...applied,
-        ...this.#size(),
+        ...this.#sizeWith(size),
       };
       this.#publish(record);
       return record;
@@ -81,9 +81,14 @@ export class LayerUnpack {
   }
 
   /** Of all that the layer will take, with the record that is still to be written: one block, one inode. */
-  #size(): TreeSize {
-    const size = measureTrees([this.#dir]);
-    return { usedBytes: size.usedBytes + fstatSync(this.#rootFd).blksize, inodes: size.inodes + 1 };
+  #sizeWith(written: TreeSize | undefined): TreeSize {
+    const { blksize } = fstatSync(this.#rootFd);
+    if (written === undefined) {
+      const measured = measureTrees([this.#dir]);
+      return { usedBytes: measured.usedBytes + blksize, inodes: measured.inodes + 1 };
+    }
+    const own = [fstatSync(this.#rootFd), statSync(this.#dir)];
+    return { usedBytes: own.reduce((sum, { blocks }) => sum + blocks * STAT_BLOCK_BYTES, written.usedBytes) + blksize, inodes: written.inodes + own.length + 1 };
   }
 
   #publish(record: LayerRecord): void {

@@ -70,7 +70,7 @@ export class WorkerPool {
       name: 'storage',
       // its descriptors are libc's, of which Node would warn at each one that is closed
       trackUnmanagedFds: false,
-      resourceLimits: { maxOldGenerationSizeMb: storageLimits.workerHeapMb },
+      resourceLimits: { maxOldGenerationSizeMb: storageLimits.workerHeapMb, maxYoungGenerationSizeMb: storageLimits.workerYoungMb },
     });
     const slot: Slot = { worker, jobs: new Set(), idle: undefined };
     const lost = (reason: Fault): void => {
@@ -112,6 +112,8 @@ export class RunningJob {
   readonly result: Promise<JobResult>;
   readonly #port: MessagePort;
   #inFlight = 0;
+  #batch: Buffer<ArrayBuffer> | undefined;
+  #batched = 0;
   #reason: Fault | undefined;
   #isOver = false;
   #isLost = false;
@@ -150,25 +152,44 @@ export class RunningJob {
     return this.#reason;
   }
 
-  /** Sends bytes of a blob (copied); waits while the window is full. After the job's end it does nothing. */
+  /**
+   * Takes bytes of a blob (copied: the sender hashes and reuses its buffer, which may be a slice of a pool); waits while
+   * the window is full. After the job's end it does nothing.
+   */
   async write(bytes: Uint8Array): Promise<void> {
-    while (this.#inFlight >= storageLimits.windowBytes && !this.#isOver) {
-      if (this.#wake !== undefined) fail('bug', 'write to a storage worker: a write waits already');
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
+    for (let done = 0; done < bytes.length; ) {
+      while (this.#inFlight >= storageLimits.windowBytes && !this.#isOver) {
+        if (this.#wake !== undefined) fail('bug', 'write to a storage worker: a write waits already');
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+      if (this.#isOver) return;
+      // memory of its own, which the worker gets as it is
+      const batch = (this.#batch ??= Buffer.allocUnsafeSlow(storageLimits.batchBytes));
+      const piece = bytes.subarray(done, done + batch.length - this.#batched);
+      batch.set(piece, this.#batched);
+      this.#batched += piece.length;
+      done += piece.length;
+      if (this.#batched === batch.length) this.#send();
     }
-    if (this.#isOver) return;
-    // a copy of its own: the sender hashes and reuses its buffer, which may be a slice of a pool
-    const copy = new Uint8Array(bytes);
-    this.#inFlight += copy.length;
-    const message: ToJob = { type: 'chunk', bytes: copy };
-    this.#port.postMessage(message, [copy.buffer]);
   }
 
   /** The blob is whole. */
   end(): void {
+    this.#send();
     this.#say({ type: 'end' });
+  }
+
+  #send(): void {
+    const batch = this.#batch;
+    if (batch === undefined || this.#isOver) return;
+    const bytes = batch.subarray(0, this.#batched);
+    this.#batch = undefined;
+    this.#batched = 0;
+    this.#inFlight += bytes.length;
+    const message: ToJob = { type: 'chunk', bytes };
+    this.#port.postMessage(message, [bytes.buffer]);
   }
 
   /** Asks the job to stop and to delete what it made; `result` then rejects, unless it was done already. */
@@ -210,6 +231,7 @@ export class RunningJob {
 
   #finish(): void {
     this.#isOver = true;
+    this.#batch = undefined;
     this.#port.close();
     this.#wakeWriter();
     this.#onEnd?.();
