@@ -36,8 +36,12 @@ rmSync(join(root, 'dist/code-cache'), { recursive: true, force: true });
 
 await build({
   ...shared,
-  // worker threads are files of their own
-  entryPoints: { 'kernel-worker': 'src/host/kernel-worker.ts', worker: 'src/oci/storage/worker.ts' },
+  // worker threads and programs of ours are files of their own
+  entryPoints: {
+    'kernel-worker': 'src/host/kernel-worker.ts',
+    worker: 'src/oci/storage/worker.ts',
+    'checkpoint-reader': 'src/oci/checkpoint/restore/reader-main.ts',
+  },
   format: 'esm',
   // CommonJS packages call require for Node's own modules
   banner: { js: "import { createRequire as troupeRequire } from 'node:module'; const require = troupeRequire(import.meta.url);" },

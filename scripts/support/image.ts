@@ -51,8 +51,8 @@ export function layerOf(entries: readonly TarEntry[], compression: 'gzip' | 'non
   return { blob, diffId: digestOf(tar) };
 }
 
-/** An OCI image for this machine's architecture, made of these layers, lowest first. */
-export function imageOf(config: RunConfig, layers: readonly Layer[]): Image {
+/** An OCI image for this machine's architecture, made of these layers, lowest first; annotations are its manifest's. */
+export function imageOf(config: RunConfig, layers: readonly Layer[], annotations?: Readonly<Record<string, string>>): Image {
   const configBlob = jsonBlob('application/vnd.oci.image.config.v1+json', {
     created: '1970-01-01T00:00:00Z',
     architecture: process.arch === 'x64' ? 'amd64' : process.arch,
@@ -66,6 +66,7 @@ export function imageOf(config: RunConfig, layers: readonly Layer[]): Image {
     mediaType: manifestType,
     config: descriptor(configBlob),
     layers: layers.map((layer) => descriptor(layer.blob)),
+    ...(annotations === undefined ? {} : { annotations }),
   });
   return { manifest, config: configBlob, layers };
 }

@@ -7,7 +7,7 @@ import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { Activity } from './activity.ts';
 import type { Call } from './ask.ts';
-import { checkpointContainer, checkpointSandbox } from './checkpoint-commands.ts';
+import { checkpointContainer, checkpointSandbox, describeCheckpoint } from './checkpoint-commands.ts';
 import { createContainer, endAll, removeContainer, startContainer, stopContainer } from './container-commands.ts';
 import type { ContainerStage } from './container-commands.ts';
 import { containerEffects } from './container/container.effects.ts';
@@ -230,6 +230,7 @@ function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }:
     reopenLog: (id, call) => reopenLog(stage, id, call),
     checkpointContainer: (wanted, timeoutMs, call) => checkpointContainer(stage, wanted, timeoutMs, call),
     checkpointSandbox: (id, wish, call) => checkpointSandbox(stage, id, wish, call),
+    describeCheckpoint: (wish, call) => describeCheckpoint(stage, wish, call),
     pullImage: async (wish, call) => (await pullImage(stage, wish, call)).imageId,
     removeImage: (name, call) => removeImage(stage, name, call),
     findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),

@@ -1,12 +1,13 @@
-/** Checkpoints of one container and of a pod's. They change no state: a container that is being read is a running one. */
+/** Checkpoints of one container and of a pod's, and what is told of one. They change no state: a container that is being read is a running one. */
 import { fail, fault, FaultError } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { checkpointLimits } from '../base/limits.ts';
 import type { Call } from './ask.ts';
 import { containerAddress } from './container/container.context.ts';
 import type { ContainerStage } from './container-commands.ts';
-import type { CheckpointedContainer } from './ports/checkpoint.ts';
-import { sandboxAddress } from './sandbox/sandbox.context.ts';
+import type { CheckpointedContainer, CheckpointFacts } from './ports/checkpoint.ts';
+import type { RestoreSource } from './ports/specs.ts';
+import { handlerOf, sandboxAddress } from './sandbox/sandbox.context.ts';
 import type { ContainerView } from './views.ts';
 
 /** A container of a request, and the path of its archive. */
@@ -33,6 +34,29 @@ export function checkpointSandbox(stage: ContainerStage, id: SandboxId, wish: Po
   return checkpoint(stage, { attempted: `CheckpointPod ${id}`, owner: sandboxAddress(id), timeoutMs: 0, ...wish }, call);
 }
 
+/** A checkpoint that a container of this pod is to be made of. */
+export interface RestoreWish {
+  /** Such as `CreateContainer from /var/c.tar`. */
+  readonly attempted: string;
+  readonly sandboxId: SandboxId;
+  readonly from: RestoreSource['from'];
+}
+
+/** What it says, for the caller to hold against the request. */
+export function describeCheckpoint(stage: ContainerStage, { attempted, sandboxId, from }: RestoreWish, call: Call): Promise<CheckpointFacts> {
+  const sandbox = stage.directory.sandbox(sandboxId) ?? fail('notFound', `${attempted}: no such sandbox`, { subject: sandboxId });
+  const bound = boundOf(stage, 0, call);
+  return stage.activity.run(sandboxAddress(sandboxId), 'describeCheckpoint', bound, call.signal, (fx) =>
+    stage.ports.checkpoints.describe({ attempted, handler: handlerOf(sandbox.spec), from }, fx),
+  );
+}
+
+/** Whole milliseconds, since it stands in messages. */
+function boundOf({ clock }: ContainerStage, timeoutMs: number, { deadlineMonoMs }: Call): number {
+  const left = deadlineMonoMs === undefined ? Infinity : deadlineMonoMs - clock.monoMs();
+  return Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : checkpointLimits.checkpointMs, left));
+}
+
 interface Wish {
   readonly wanted: readonly Wanted[];
   readonly directory?: string;
@@ -44,7 +68,7 @@ interface Wish {
 
 /** Stopping a container that is frozen to be read ends the checkpoint, which lets it go: its signals and its grace count then. */
 async function checkpoint(stage: ContainerStage, { attempted, owner, timeoutMs, wanted, directory: into }: Wish, call: Call): Promise<void> {
-  const { ports, activity, directory, clock } = stage;
+  const { ports, activity, directory } = stage;
   const containers = wanted.map((one) => described(running(stage, one.id, attempted), one));
   const controller = new AbortController();
   const giveUp = (reason: unknown): void => controller.abort(reason);
@@ -56,9 +80,7 @@ async function checkpoint(stage: ContainerStage, { attempted, owner, timeoutMs, 
       if (gone || !IS_RUNNING.has(view.state)) giveUp(new FaultError(fault('cancelled', `container ${id} is ${view.path}`)));
     }),
   );
-  const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - clock.monoMs();
-  // whole milliseconds: it stands in messages
-  const bound = Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : checkpointLimits.checkpointMs, left));
+  const bound = boundOf(stage, timeoutMs, call);
   const hearNoMore = (): void => {
     for (const stop of deaf) stop();
     call.signal.removeEventListener('abort', onCancel);

@@ -215,7 +215,7 @@ function giveUpMaking(stage: ContainerStage, view: ContainerView, attempted: str
 function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: string): void {
   const { activity, clock, directory } = stage;
   // the runtime's call, and what plugins are asked before it; a record under way is never cut off
-  const held = activity.of(view.address).find(({ effect }) => effect === 'start' || effect === 'nri');
+  const held = activity.of(view.address).find(({ effect }) => effect === 'start' || effect === 'restore' || effect === 'nri');
   const sinceMonoMs = held?.sinceMonoMs ?? clock.monoMs();
   clock.setTimeout(() => {
     if (directory.container(view.id)?.state !== 'starting') return;
@@ -360,6 +360,8 @@ export function updatable(stage: ContainerStage, id: ContainerId): ContainerView
   const attempted = `UpdateContainerResources ${id}`;
   const view = known(stage, id, attempted);
   if (!view.listed) fail('notFound', `${attempted}: no such container`, { subject: view.id });
+  // no runtime knows it before its start
+  if (view.state === 'created' && view.init === undefined) fail('wrongState', `${attempted}: the container is not restored yet`, { subject: view.id });
   if (UPDATABLE.has(view.state)) return view;
   return fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, { subject: view.id });
 }

@@ -4,12 +4,13 @@
  */
 import type { ContainerId, ImageId, SandboxId } from '../base/ids.ts';
 import type { Call } from './ask.ts';
-import type { PodWish, Wanted } from './checkpoint-commands.ts';
+import type { PodWish, RestoreWish, Wanted } from './checkpoint-commands.ts';
 import type { Directory } from './directory.ts';
 import type { Activity } from './activity.ts';
 import type { LayerProgress } from './image-pull/progress.ts';
 import type { PullWish } from './images/image-commands.ts';
 import type { Kept } from './images/keepers.ts';
+import type { CheckpointFacts } from './ports/checkpoint.ts';
 import type { NetworkStatus } from './ports/network.ts';
 import type { NriPlugin } from './ports/nri.ts';
 import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
@@ -53,6 +54,8 @@ export interface Troupe {
   checkpointContainer(wanted: Wanted, timeoutMs: number, call: Call): Promise<void>;
   /** An archive of each of these containers of a pod, all of one moment, in a directory that is empty. */
   checkpointSandbox(id: SandboxId, wish: PodWish, call: Call): Promise<void>;
+  /** What a checkpoint says that a container is to be made of. */
+  describeCheckpoint(wish: RestoreWish, call: Call): Promise<CheckpointFacts>;
 
   /** The id of the image that is here now. */
   pullImage(wish: PullWish, call: Call): Promise<ImageId>;

@@ -26,9 +26,9 @@ function containerWish(spec: ContainerSpec): string {
   const mounts = spec.mounts.map((mount: Mount) =>
     mount.containerPath === termination ? { ...mount, hostPath: '' } : mount,
   );
-  const { imageId, command, args, workingDir, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal } = spec;
+  const { restore, imageId, command, args, workingDir, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal } = spec;
   return encodePlain({
-    imageId, command, args, workingDir, mounts, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal,
+    restore, imageId, command, args, workingDir, mounts, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal,
   });
 }
 

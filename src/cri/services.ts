@@ -30,6 +30,7 @@ import { portForward } from './runtime/port-forward.ts';
 import { removeContainer } from './runtime/remove-container.ts';
 import { removePodSandbox } from './runtime/remove-pod-sandbox.ts';
 import { reopenContainerLog } from './runtime/reopen-container-log.ts';
+import { restorePod } from './runtime/restore-pod.ts';
 import { runPodSandbox } from './runtime/run-pod-sandbox.ts';
 import { runtimeConfig } from './runtime/runtime-config.ts';
 import { startContainer } from './runtime/start-container.ts';
@@ -89,6 +90,7 @@ export function createServices(options: ServiceOptions): Services {
       reopenContainerLog: reopenContainerLog(options),
       checkpointContainer: checkpointContainer(options),
       checkpointPod: checkpointPod(options),
+      restorePod: restorePod(options),
     },
     image: {
       listImages: listImages(options, images),
@@ -98,7 +100,7 @@ export function createServices(options: ServiceOptions): Services {
       imageFsInfo: imageFsInfo(options),
     },
     runtimeStreams: {
-      getContainerEvents: getContainerEvents(feed),
+      getContainerEvents: getContainerEvents(options, feed),
       streamPodSandboxes: streamPodSandboxes(options),
       streamContainers: streamContainers(options),
       streamContainerStats: streamContainerStats(options),

@@ -73,6 +73,10 @@ export interface Layout {
   /** `<root>/checkpoints`: what is being read of containers, and may be as large as their memory. */
   readonly checkpointsDir: string;
 
+  /** `<root>/restores`: what containers are to be restored from, until they run. */
+  readonly restoresDir: string;
+  restoreDir(id: ContainerId): string;
+
   /** Logs of a sandbox whose client names no directory; nobody else removes it. */
   ownLogDirectory(id: SandboxId): string;
 
@@ -147,6 +151,8 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     usernsProgram: join(root, 'userns-program'),
     standInsDir: join(root, 'stand-ins'),
     checkpointsDir: join(root, 'checkpoints'),
+    restoresDir: join(root, 'restores'),
+    restoreDir: (id) => join(root, 'restores', id),
     ownLogDirectory: (id) => join(root, 'logs', id),
     rootfsesDir,
     storageDir: (id) => join(rootfsesDir, id),

@@ -39,6 +39,8 @@ const PROCESS = { pid: 7, startTicks: 70n, bootId: 'boot' };
 const EXIT = { exitCode: 0, finishedAtNs: 9n, oomKilled: false, reason: 'Completed', message: '', observedBy: 'exitFile' };
 
 const LIMITS = { memoryLimitBytes: 64n, hugepageLimits: [], unified: {}, cpusetCpus: '', cpusetMems: '' };
+/** As the spec says it, which is not looked at as a whole: `isRestored` tells the states of such a life from others. */
+const RESTORED = { spec: { resources: LIMITS, restore: { from: { archive: '/c.tar' }, digest: '' } }, isRestored: true };
 const UPDATE = { opId: 'u', change: { ...LIMITS, memoryLimitBytes: 32n } };
 
 // Effects close over ports and activity and touch neither before they run, and nothing here runs one.
@@ -58,6 +60,8 @@ const container: Charted = {
     { entry: 'stopping', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, graceMs: 700 },
     { entry: 'ended', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
     { entry: 'exited', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
+    { entry: 'new', begun: [], ...RESTORED },
+    { entry: 'created', begun: ['rootfs', 'runtime'], ...RESTORED },
   ].map((part) => ({ id: 'c', spec: { resources: LIMITS }, handler: 'runc', image: { layers: [] }, graceMs: 0, claimed: part.entry !== 'new', createdAtNs: 1n, ...part })),
   commands: [
     { type: 'container.claim' },
@@ -71,9 +75,9 @@ const container: Charted = {
     { type: 'container.exited', exit: EXIT },
     { type: 'janitor.retry' },
   ] as readonly EventObject[],
-  outputs: { writeBundle: { stopSignal: 'SIGTERM' }, create: PROCESS, start: { startedAtNs: 5n } },
+  outputs: { writeBundle: { stopSignal: 'SIGTERM' }, create: PROCESS, start: { startedAtNs: 5n }, restore: { startedAtNs: 5n, init: PROCESS } },
   ignored: ['entry', 'committed', 'releaseFault', 'effective', 'init', 'askedAtMonoMs', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
-  onlyIn: { killAtMonoMs: /^(starting|running|updating|stopping)/u, killingMs: /^stopping/u },
+  onlyIn: { killAtMonoMs: /^(starting|running|updating|stopping)/u, killingMs: /^stopping/u, isRestored: /^(recovering|recordingIntent|provisioning|created|starting|updating)/u },
   counted: { updates: 2 },
 };
 

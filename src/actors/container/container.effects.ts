@@ -4,12 +4,12 @@ import type { Owned } from '../effect-logic.ts';
 import { containerNews } from '../nri-news.ts';
 import { assert, unreachable } from '../../base/assert.ts';
 import type { ContainerId } from '../../base/ids.ts';
-import { actorLimits } from '../../base/limits.ts';
+import { actorLimits, checkpointLimits } from '../../base/limits.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../ports/journal.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { RootfsInput } from '../ports/storage.ts';
-import type { ContainerSpec, ImageUse, Resources } from '../ports/specs.ts';
+import type { ContainerSpec, ImageUse, Resources, RestoreSource } from '../ports/specs.ts';
 import type { ContainerStep, Making } from './container.context.ts';
 
 export interface ContainerEffectInput extends Owned {
@@ -24,6 +24,11 @@ export type UpdateInput = ContainerEffectInput & {
   readonly from: Resources;
   readonly resources: Resources;
 };
+/** What a start gives that had no process before it. */
+interface Restored {
+  readonly startedAtNs: bigint;
+  readonly init: ProcessIdentity;
+}
 type WithInit = ContainerEffectInput & { readonly init: ProcessIdentity | undefined };
 
 interface UndoWish {
@@ -33,7 +38,7 @@ interface UndoWish {
 
 /** The effects of a container, each one call of a port (a watch that cannot wait or fail rides along). */
 export function containerEffects(ports: Ports, activity: Activity) {
-  const { journal, runtime, storage, clock } = ports;
+  const { journal, runtime, storage, checkpoints, clock } = ports;
   const limits = actorLimits;
   const news = containerNews(ports, activity);
   return {
@@ -45,7 +50,10 @@ export function containerEffects(ports: Ports, activity: Activity) {
         journal.append([{ type: 'container.intent', id, spec, image, createdAtNs }], { sync: true }),
     ),
     mountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'mountRootfs', limits.rootfsMs, (input, fx) =>
-      storage.mountRootfs({ id: input.id, layers: input.image.layers, volumes: input.image.volumes, mountLabel: input.spec.selinuxLabels?.mount, ...userNamespaceOf(input.spec) }, fx),
+      storage.mountRootfs({ id: input.id, sandboxId: input.spec.key.sandboxId, layers: input.image.layers, volumes: input.image.volumes, mountLabel: input.spec.selinuxLabels?.mount, ...userNamespaceOf(input.spec) }, fx),
+    ),
+    importCheckpoint: effectLogic<ContainerEffectInput, void>(activity, 'importCheckpoint', checkpointLimits.checkpointMs, (input, fx) =>
+      checkpoints.import({ ...input, restore: sourceOf(input) }, fx),
     ),
     writeBundle: effectLogic<ContainerEffectInput & { readonly making: Making | undefined }, EffectiveContainer>(
       activity,
@@ -69,8 +77,8 @@ export function containerEffects(ports: Ports, activity: Activity) {
       activity,
       'recordCreated',
       limits.journalMs,
-      ({ id, init, effective }) => {
-        assert(init !== undefined && effective !== undefined, 'commit before create');
+      ({ id, spec, init, effective }) => {
+        assert(effective !== undefined && (init !== undefined || spec.restore !== undefined), 'commit before create');
         return journal.append([{ type: 'container.created', id, init, effective }], { sync: true });
       },
       news.after('PostCreateContainer'),
@@ -86,13 +94,27 @@ export function containerEffects(ports: Ports, activity: Activity) {
       },
       news.asked('StartContainer'),
     ),
-    recordStarted: effectLogic<ContainerEffectInput & { readonly startedAtNs: bigint | undefined }, void>(
+    restore: effectLogic<ContainerEffectInput & { readonly effective: EffectiveContainer | undefined }, Restored>(
+      activity,
+      'restore',
+      checkpointLimits.checkpointMs,
+      async (input, fx) => {
+        const { effective } = input;
+        assert(effective !== undefined, 'restore before the bundle');
+        const startedAtNs = clock.nowNs();
+        const init = await checkpoints.restore({ ...input, effective }, fx);
+        runtime.watch({ ...input, init });
+        return { startedAtNs, init };
+      },
+      news.asked('StartContainer'),
+    ),
+    recordStarted: effectLogic<WithInit & { readonly startedAtNs: bigint | undefined }, void>(
       activity,
       'recordStarted',
       limits.journalMs,
-      ({ id, startedAtNs }) => {
+      ({ id, spec, init, startedAtNs }) => {
         assert(startedAtNs !== undefined, 'record of a start without its time');
-        return journal.append([{ type: 'container.started', id, startedAtNs }], { sync: true });
+        return journal.append([{ type: 'container.started', id, startedAtNs, ...(spec.restore === undefined ? {} : { init }) }], { sync: true });
       },
       news.after('PostStartContainer'),
     ),
@@ -153,6 +175,11 @@ export function containerEffects(ports: Ports, activity: Activity) {
       news.before('RemoveContainer'),
     ),
   };
+}
+
+function sourceOf({ spec: { restore } }: ContainerEffectInput): RestoreSource {
+  assert(restore !== undefined, 'import for a container that is not restored');
+  return restore;
 }
 
 function userNamespaceOf({ key, security }: ContainerSpec): Pick<RootfsInput, 'userNamespace'> {

@@ -14,6 +14,8 @@ export const containerGuards = {
   wasStopping: ({ context }: Args): boolean => context.entry === 'stopping',
   /** Its end is known; `unreleased` says that it is recorded too and only something was left behind. */
   hasEnded: ({ context }: Args): boolean => context.entry === 'ended' || context.entry === 'unreleased',
+  /** It has no process before its start. */
+  isRestore: ({ context }: Args): boolean => context.spec.restore !== undefined,
   isUnwanted: ({ context }: Args): boolean => context.unwanted,
   isUnclaimed: ({ context }: Args): boolean => !context.claimed,
   /** The process ended before the state that could say so was reached. */
@@ -30,6 +32,7 @@ export const containerGuards = {
     (context.killAtMonoMs === undefined || event.nowMonoMs + event.graceMs < context.killAtMonoMs),
   /** Asked for while an update was at work. */
   startIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n,
+  restoreIsAsked: ({ context }: Args): boolean => context.startAskedAtNs > 0n && context.spec.restore !== undefined,
   hasStarted: ({ context }: Args): boolean => context.startedAtNs !== undefined,
   hasUpdate: ({ context }: Args): boolean => context.updates.length > 0,
   isUnkillable: ({ context }: Args): boolean => context.killingMs >= UNKILLABLE_MS,

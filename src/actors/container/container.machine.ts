@@ -4,8 +4,9 @@
  * recovering      decides by the input where life begins: a new wish, or what journal and world say
  * recordingIntent the wish is made durable before anything is touched
  * provisioning    root file system → bundle → monitor with the runtime's create → the commit record; when it is not
- *                 wanted by then, the intent is recorded once more, which takes the commit back
- * created         settled; the process exists and waits
+ *                 wanted by then, the intent is recorded once more, which takes the commit back. One that is to be
+ *                 restored gets its checkpoint before the bundle, and no process
+ * created         settled; the process exists and waits, or the checkpoint does
  * starting        the runtime's start, then its record; an exit that comes meanwhile is kept. What could not be started
  *                 is killed, and ends with reason StartError
  * running         settled
@@ -56,7 +57,7 @@ const withMaking = ({ context }: Has) => ({ ...self({ context }), making: contex
 const withEffective = ({ context }: Has) => ({ ...self({ context }), effective: context.effective });
 const withInit = ({ context }: Has) => ({ ...self({ context }), init: context.init });
 const withCommit = ({ context }: Has) => ({ ...withInit({ context }), effective: context.effective });
-const withStart = ({ context }: Has) => ({ ...self({ context }), startedAtNs: context.startedAtNs });
+const withStart = ({ context }: Has) => ({ ...withInit({ context }), startedAtNs: context.startedAtNs });
 const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
 const withUndo = ({ context }: Has) => ({ ...self({ context }), step: nextContainerUndo(context.begun), ended: context.init !== undefined && context.exit !== undefined });
 const withUpdate = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...forward(context) });
@@ -87,7 +88,8 @@ export function containerMachine(effects: ContainerEffects) {
       beginCommit: assign({ committed: true }),
       noteWithdrawn: assign({ committed: false }),
       beginRootfs: assign({ begun: ({ context }) => [...context.begun, 'rootfs' as const] }),
-      beginRuntime: assign({ begun: ({ context }) => [...context.begun, 'runtime' as const] }),
+      // a checkpoint and the bundle are both undone with it
+      beginRuntime: assign({ begun: ({ context }) => [...context.begun.filter((step) => step !== 'runtime'), 'runtime' as const] }),
       dropUndone: assign({
         begun: ({ context }) => context.begun.filter((step) => step !== nextContainerUndo(context.begun)),
       }),
@@ -105,6 +107,7 @@ export function containerMachine(effects: ContainerEffects) {
       }),
       keepEffective: assign({ effective: ({ event }) => outputOf<NonNullable<ContainerContext['effective']>>(event) }),
       keepInit: assign({ init: ({ event }) => outputOf<NonNullable<ContainerContext['init']>>(event) }),
+      keepRestored: assign(({ event }) => ({ ...outputOf<Pick<ContainerContext, 'startedAtNs' | 'init'>>(event) })),
       keepStart: assign({ startedAtNs: ({ event }) => outputOf<{ startedAtNs: bigint }>(event)?.startedAtNs }),
       keepStartAsk: assign({ startAskedAtNs: ({ event }) => (event.type === 'container.start' ? event.nowNs : 0n) }),
       keepExit: assign({ exit: ({ context, event }) => exitOf(context, event) }),
@@ -169,6 +172,20 @@ export function containerMachine(effects: ContainerEffects) {
             invoke: {
               src: 'mountRootfs',
               input: self,
+              onDone: [
+                { guard: 'isUnwanted', target: '#container.unwinding' },
+                { guard: 'isRestore', target: 'checkpoint' },
+                { target: 'bundle' },
+              ],
+              onError: { target: '#container.unwinding', actions: 'noteFault' },
+            },
+          },
+          // into the root file system, where the bundle's user is looked up
+          checkpoint: {
+            entry: 'beginRuntime',
+            invoke: {
+              src: 'importCheckpoint',
+              input: self,
               onDone: [{ guard: 'isUnwanted', target: '#container.unwinding' }, { target: 'bundle' }],
               onError: { target: '#container.unwinding', actions: 'noteFault' },
             },
@@ -180,6 +197,7 @@ export function containerMachine(effects: ContainerEffects) {
               input: withMaking,
               onDone: [
                 { guard: 'isUnwanted', target: '#container.unwinding' },
+                { guard: 'isRestore', target: 'committing', actions: ['keepEffective', 'dropMaking'] },
                 { target: 'process', actions: 'keepEffective' },
               ],
               onError: { target: '#container.unwinding', actions: 'noteFault' },
@@ -219,12 +237,16 @@ export function containerMachine(effects: ContainerEffects) {
         always: [
           { guard: 'exitIsKnown', target: 'finishing' },
           { guard: 'isUnwanted', target: 'stopping.killing' },
+          { guard: 'restoreIsAsked', target: 'starting.restoring' },
           { guard: 'startIsAsked', target: 'starting' },
           { guard: 'hasUpdate', target: 'updating' },
         ],
         on: {
           'container.update': { actions: 'queueUpdate' },
-          'container.start': { target: 'starting', actions: 'keepStartAsk' },
+          'container.start': [
+            { guard: 'isRestore', target: 'starting.restoring', actions: 'keepStartAsk' },
+            { target: 'starting', actions: 'keepStartAsk' },
+          ],
           // nothing of the user's runs yet: the waiting process has no use for a stop signal
           'container.stop': { target: 'stopping.killing', actions: 'keepGrace' },
           'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
@@ -249,6 +271,18 @@ export function containerMachine(effects: ContainerEffects) {
               input: self,
               onDone: { target: 'recording', actions: 'keepStart' },
               // it may run all the same: told as ended only once it has
+              onError: [
+                { guard: 'exitIsKnown', target: '#container.finishing', actions: 'noteStartFault' },
+                { target: '#container.stopping.killing', actions: 'noteStartFault' },
+              ],
+            },
+          },
+          // in the place of the runtime's create and start; a failure leaves no process
+          restoring: {
+            invoke: {
+              src: 'restore',
+              input: withEffective,
+              onDone: { target: 'recording', actions: 'keepRestored' },
               onError: [
                 { guard: 'exitIsKnown', target: '#container.finishing', actions: 'noteStartFault' },
                 { target: '#container.stopping.killing', actions: 'noteStartFault' },

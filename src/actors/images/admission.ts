@@ -19,11 +19,12 @@ interface AdmissionStage {
  * pull's own check is not enough: it may have been made for another namespace, or before the policy was changed.
  */
 export async function admitImages(stage: AdmissionStage, spec: ContainerSpec, namespace: string, attempted: string, call: Call): Promise<void> {
-  const { imageId, imageRequested, imageUserSpecified } = spec;
-  // the kubelet asks for the id that the pull gave it, and tells beside it what the pod named
-  const named = imageUserSpecified !== '' ? imageUserSpecified : isId(imageRequested, imageId) ? '' : imageRequested;
+  const { imageId } = spec;
   const wanted = new Map<ImageId, string>(spec.mounts.flatMap(({ image }) => (image === undefined ? [] : [[image.id, '']])));
-  wanted.set(imageId, named);
+  // a checkpoint stands in its image's place, and that image has no name but the checkpoint's word
+  if (spec.restore === undefined) wanted.set(imageId, nameOf(spec, imageId));
+  else wanted.set(imageId, '');
+  if (spec.restore !== undefined && 'image' in spec.restore.from) wanted.set(spec.restore.from.image, nameOf(spec, spec.restore.from.image));
   for (const [id, reference] of wanted) {
     const image = stage.ledger.images.get(id) ?? fail('notFound', `${attempted}: image ${id}${id === imageId ? '' : ', which it mounts,'} is not here`, { subject: id });
     try {
@@ -34,6 +35,12 @@ export async function admitImages(stage: AdmissionStage, spec: ContainerSpec, na
       throw new FaultError(toFault(thrown, attempted));
     }
   }
+}
+
+/** The kubelet asks for the id that the pull gave it, and tells beside it what the pod named. */
+function nameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: ImageId): string {
+  if (imageUserSpecified !== '') return imageUserSpecified;
+  return isId(imageRequested, id) ? '' : imageRequested;
 }
 
 /** Whole or shortened, with or without its algorithm, as findImage takes it. */

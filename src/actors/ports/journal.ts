@@ -61,13 +61,16 @@ export interface EffectiveContainer {
 export interface ContainerCreated {
   readonly type: 'container.created';
   readonly id: ContainerId;
-  readonly init: ProcessIdentity;
+  /** Left out for one that is to be restored: it has no process before its start. */
+  readonly init?: ProcessIdentity | undefined;
   readonly effective: EffectiveContainer;
 }
 export interface ContainerStarted {
   readonly type: 'container.started';
   readonly id: ContainerId;
   readonly startedAtNs: bigint;
+  /** Of one that was restored. */
+  readonly init?: ProcessIdentity | undefined;
 }
 /** A stop is under way; not synced. After a crash it goes on with what is left of the grace. */
 export interface ContainerStopping {
@@ -118,9 +121,6 @@ export interface ImagePresent {
   readonly type: 'image.present';
   readonly image: ImageRecord;
 }
-export interface ImageRemoved {
-  readonly type: 'image.removed';
-  readonly id: ImageId;
 /**
  * A pull is about to fetch these layers. Until the image is present or the pull is given up, what is there of them is
  * kept for the next try, over a death of the daemon as well (F07). Not synced: without it they are fetched again.
@@ -135,6 +135,9 @@ export interface ImageGivenUp {
   readonly type: 'image.givenUp';
   readonly id: ImageId;
 }
+export interface ImageRemoved {
+  readonly type: 'image.removed';
+  readonly id: ImageId;
 }
 
 export type JournalRecord =
@@ -151,11 +154,11 @@ export type JournalRecord =
   | ContainerUpdated
   | ContainerExited
   | ContainerRemoved
+  | ImageFetching
+  | ImageGivenUp
   | ImagePresent
   | ImageRemoved;
 
-  | ImageFetching
-  | ImageGivenUp
 export interface JournalPort {
   /**
    * Appends the records as one group, in order. With `sync` the promise settles

@@ -83,7 +83,10 @@ export interface RuntimePort {
   update(input: ContainerInput & { readonly resources: Resources; readonly from: Resources }, fx: EffectContext): Promise<void>;
   /** One signal to init; succeeds when it is gone already. */
   kill(input: ContainerInput & { readonly signal: string; readonly init: ProcessIdentity }, fx: EffectContext): Promise<void>;
-  /** SIGKILL to everything in the container's cgroup; returns when signalled, not when gone. */
+  /**
+   * SIGKILL to everything in the container's cgroup; returns when signalled, not when gone. Of one that has no process
+   * (it was not restored yet, or that failed) whatever works for it is ended, and its exit is told.
+   */
   killAll(input: ContainerInput & { readonly init: ProcessIdentity | undefined }, fx: EffectContext): Promise<void>;
   /** The runtime's state of an ended container; succeeds when there is none. */
   delete(input: ContainerInput, fx: EffectContext): Promise<void>;

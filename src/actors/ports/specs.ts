@@ -213,8 +213,18 @@ export interface EnvVar {
   readonly value: string;
 }
 
+/** What a container is restored from. It decides what the processes are, and nothing outside of them (S08). */
+export interface RestoreSource {
+  /** Absolute path of an archive, or the one layer of an image that holds the same. */
+  readonly from: { readonly archive: string } | { readonly image: ImageId; readonly layer: Digest };
+  /** Of the descriptions in it (`sha256:…`), so that what is restored is what the request was held against. */
+  readonly digest: string;
+}
+
 export interface ContainerSpec {
   readonly key: ContainerKey;
+  /** Left out for one that begins at its program's start. */
+  readonly restore?: RestoreSource | undefined;
   /** ImageSpec.image as given, for echo. */
   readonly imageRequested: string;
   /** ImageSpec.user_specified_image, for echo. */
@@ -259,6 +269,8 @@ export interface ImageConfig {
   readonly labels: StringMap;
   readonly architecture: string;
   readonly os: string;
+  /** Name of the container whose checkpoint the image is, by its manifest; left out for an image of programs. */
+  readonly checkpointOf?: string;
 }
 
 export interface Layer {

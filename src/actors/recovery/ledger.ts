@@ -4,9 +4,10 @@ import type {
   ContainerCreated,
   ContainerExited,
   ContainerIntent,
+  ContainerStarted,
   ContainerUpdating,
-  JournalFold,
   ImageFetching,
+  JournalFold,
   JournalRecord,
   SandboxIntent,
   SandboxReady,
@@ -39,9 +40,9 @@ export interface Ledger {
   readonly sandboxes: Map<SandboxId, SandboxFacts>;
   readonly containers: Map<ContainerId, ContainerFacts>;
   readonly images: Map<ImageId, ImageRecord>;
-}
   /** Pulls that were begun and have come to no end: under way, or interrupted. */
   readonly fetching: Map<ImageId, ImageFetching>;
+}
 
 /** An empty ledger. */
 export function emptyLedger(): Ledger {
@@ -104,7 +105,7 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
       change(record.id, { created: record, resources: record.effective.limits });
       break;
     case 'container.started':
-      change(record.id, { startedAtNs: record.startedAtNs });
+      change(record.id, { startedAtNs: record.startedAtNs, ...withInit(ledger.containers.get(record.id)?.created, record) });
       break;
     case 'container.stopping':
       change(record.id, { killAtNs: record.killAtNs });
@@ -126,6 +127,11 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
   }
 }
 
+/** One that was restored has its process since its start. */
+function withInit(created: ContainerCreated | undefined, { init }: ContainerStarted): Pick<ContainerFacts, 'created'> | undefined {
+  return created === undefined || init === undefined ? undefined : { created: { ...created, init } };
+}
+
 /** Names are merged into an image that is here; a tag that moves leaves the image that had it. */
 function applyImage(ledger: Ledger, record: JournalRecord): void {
   if (record.type === 'image.fetching') ledger.fetching.set(record.id, record);
@@ -133,13 +139,13 @@ function applyImage(ledger: Ledger, record: JournalRecord): void {
   if (record.type === 'image.removed') ledger.images.delete(record.id);
   if (record.type !== 'image.present') return;
   const { image } = record;
+  ledger.fetching.delete(image.id);
   const taken = new Set(image.repoTags);
   for (const other of ledger.images.values()) {
     if (other.id === image.id || !other.repoTags.some((tag) => taken.has(tag))) continue;
     ledger.images.set(other.id, { ...other, repoTags: other.repoTags.filter((tag) => !taken.has(tag)) });
   }
   const old = ledger.images.get(image.id);
-  ledger.fetching.delete(image.id);
   ledger.images.set(image.id, {
     ...image,
     repoTags: union(old?.repoTags, image.repoTags),
@@ -155,13 +161,13 @@ function union(old: readonly string[] | undefined, added: readonly string[]): re
 function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
   const records: JournalRecord[] = [];
   for (const image of ledger.images.values()) records.push({ type: 'image.present', image });
+  records.push(...ledger.fetching.values());
   for (const facts of ledger.sandboxes.values()) {
     const { id } = facts.intent;
     records.push(facts.intent);
     if (facts.ready !== undefined) records.push(facts.ready);
     if (facts.stopped) records.push({ type: 'sandbox.stopped', id, owed: facts.owed });
     else if (facts.stopping) records.push({ type: 'sandbox.stopping', id });
-  records.push(...ledger.fetching.values());
   }
   for (const facts of ledger.containers.values()) {
     const { id } = facts.intent;

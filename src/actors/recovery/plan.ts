@@ -15,6 +15,7 @@
  * | intent                    | anything                      | unwinding, every step          |
  * | created (not exited)      | exit file                     | finishing with its fact        |
  * | created (not exited)      | waits for start               | created                        |
+ * | created, to be restored   | does not run                  | created: a restore that was cut off is undone |
  * | created (not exited)      | runs                          | running, or stopping with the rest of its grace |
  * | created (not exited)      | gone, monitor lives           | as it was; the watch tells     |
  * | created (not exited)      | gone, no monitor, or rebooted | finishing, 255 Unknown         |
@@ -107,7 +108,8 @@ export function planContainer(ledger: Ledger, world: World, id: ContainerId): Co
     handler: sandbox === undefined ? '' : handlerOf(sandbox.intent.spec),
     making: undefined,
     begun: CONTAINER_STEPS,
-    init: facts.created?.init,
+    // a restore whose record the crash has taken
+    init: facts.created?.init ?? (facts.created === undefined ? undefined : seen?.init),
     effective: facts.created?.effective,
     claimed: facts.created !== undefined,
     graceMs: graceLeft(facts, world),
@@ -127,7 +129,12 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
     return { entry: left ? 'unreleased' : 'exited', startedAtNs: exited.startedAtNs, exit: exited.exit };
   }
   if (seen?.exitFile !== undefined) return ended(facts, seen.exitFile);
-  if (created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));
+  if (created.init === undefined && seen?.process !== 'running') {
+    // its bundle goes with the boot, and nothing says when it was made but that it is there
+    if (seen?.leftovers !== true) return ended(facts, lost(world, 'the machine was restarted before it was restored'));
+    return { entry: 'created', startedAtNs: undefined, exit: undefined };
+  }
+  if (created.init !== undefined && created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));
   if (seen?.process === 'created') return { entry: 'created', startedAtNs: undefined, exit: undefined };
   if (seen?.process === 'running') {
     const entry = facts.killAtNs === undefined ? 'running' : 'stopping';

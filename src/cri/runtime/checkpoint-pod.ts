@@ -4,10 +4,9 @@ import type { RpcHandler } from '../edge.ts';
 import { listedContainer, listedSandbox } from '../lookup.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { absolutePath, each, quoted, refuse } from '../validate/check.ts';
+import { archiveOf } from '../validate/restore.ts';
 
 const RPC = 'CheckpointPod';
-/** A container's name becomes a file's: the kubelet's are DNS labels. */
-const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/u;
 
 /**
  * CheckpointPod: an archive `<name>.tar` of each of the chosen containers in the caller's directory, all of one moment, or
@@ -25,8 +24,7 @@ export function checkpointPod({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHa
       (field, containerId) => {
         const { id: own, spec } = listedContainer(troupe.directory, RPC, containerId);
         if (spec.key.sandboxId !== id) refuse(field, `${quoted(containerId)} is of another pod`);
-        if (!NAME.test(spec.key.name)) refuse(field, `its name ${quoted(spec.key.name)} can't be that of a file`);
-        return { id: own, archive: `${directory}/${spec.key.name}.tar` };
+        return { id: own, archive: archiveOf(field, directory, spec.key.name) };
       },
       checkpointLimits.containers,
     );

@@ -23,10 +23,13 @@ import { freeze, read, thaw, toolCall } from './frozen.ts';
 import type { Job, Reader } from './frozen.ts';
 import { copyFile, packAll } from './tar.ts';
 import type { ToolCall } from './tar.ts';
+import { createRestores, undoRestores } from './restore.ts';
 import { begun, dropWork, makeWork } from './work.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
   readonly criu: Criu;
+  /** Whether containers may be restored: CRIU makes processes with whatever rights an archive says. */
+  readonly restores: boolean;
 }
 
 export interface CheckpointDriver extends CheckpointPort {
@@ -49,13 +52,17 @@ interface Draft {
   isPublished: boolean;
 }
 
-export function createCheckpointDriver({ criu, ...options }: CheckpointOptions): CheckpointDriver {
+export function createCheckpointDriver({ criu, restores, ...options }: CheckpointOptions): CheckpointDriver {
   const { layout, clock, toolPath } = options.parts;
   const ability = new Ability(criu, toolPath, clock);
   const stage: Stage = { reader: { ...options, layout, clock, toolPath: ability.path }, ability, directory: layout.checkpointsDir };
   const gate = new Semaphore('checkpoints', checkpointLimits.atOnce, checkpointLimits.waiting);
   return {
-    open: () => undoBegun(stage),
+    open: async () => {
+      await undoBegun(stage);
+      await undoRestores(options.parts);
+    },
+    ...createRestores({ ...options, ability, allowed: restores }),
     checkpoint: async (input, fx) => {
       const endMonoMs = clock.monoMs() + fx.timeoutMs;
       fx.note({ on: 'another checkpoint' });

@@ -34,9 +34,11 @@ export interface CreateCommand extends MonitorCommand {
   readonly stdinOnce: boolean;
   /** The runtime is not to use pivot_root. */
   readonly noPivot?: boolean;
+  /** For a restore in the place of a create: the directory of CRIU's images, and options of the runtime's restore. */
+  readonly restore?: { readonly images: string; readonly options: readonly string[] };
 }
 
-/** The monitor of a container: runs the runtime's create, then keeps stdio, log and exit code. */
+/** The monitor of a container: runs the runtime's create or restore, then keeps stdio, log and exit code. */
 export function createArgv(command: CreateCommand): string[] {
   return [
     ...common(command),
@@ -53,6 +55,7 @@ export function createArgv(command: CreateCommand): string[] {
     command.logPath === '' ? 'none' : `k8s-file:${command.logPath}`,
     ...(command.logBytesMax === undefined ? [] : ['--log-size-max', String(command.logBytesMax)]),
     ...(command.noPivot === true ? ['--no-pivot'] : []),
+    ...(command.restore === undefined ? [] : ['--restore', command.restore.images, ...command.restore.options.flatMap((option) => ['--runtime-opt', option])]),
     ...(command.tty ? ['-t'] : []),
     ...(command.stdin ? ['-i'] : []),
     ...(command.stdin && !command.stdinOnce ? ['--leave-stdin-open'] : []),

@@ -28,26 +28,40 @@ export async function writeBundle(parts: DriverParts, input: BundleInput, fx: Ef
   return parts.bundles.writeBundle(input, fx);
 }
 
-/** Launches the monitor and returns init once the runtime's create has succeeded. A failure leaves no process. */
+/** What the monitor has the runtime restore, in the place of a create. */
+export interface Restore {
+  /** Directory of CRIU's images. */
+  readonly images: string;
+  /** PATH of conmon and the runtime, with CRIU's directory in it. */
+  readonly toolPath: string;
+}
+
+/**
+ * Launches the monitor and returns init once the runtime's create has succeeded, or its restore: then init runs. A failure
+ * leaves no process.
+ */
 export async function create(
   parts: DriverParts,
   input: ContainerInput & { readonly effective: EffectiveContainer },
   fx: EffectContext,
   movesAreCheap: Promise<void>,
+  restore?: Restore,
 ): Promise<ProcessIdentity> {
   const { layout } = parts;
   const handler = parts.table.resolve(input.handler);
-  const attempted = `create container ${input.id}`;
+  const verb = restore === undefined ? 'create' : 'restore';
+  const attempted = `${verb} container ${input.id}`;
   const note = await readNote(layout, input.id);
   if (note === undefined) fail('notFound', `${attempted}: no bundle was written for it`, { subject: input.id });
   await Promise.all([handler.root, layout.exitsDir].map((directory) => makeOwnDirectory(directory, 0o700)));
-  const argv = monitorArgv(parts, handler, input);
-  fx.note({ on: `${handler.name} create`, argv });
+  const argv = monitorArgv(parts, handler, input, restore);
+  const on = `${handler.name} ${verb}`;
+  fx.note({ on, argv });
   let launched: Launched | undefined;
   try {
     launched = await launchMonitor({
       argv,
-      env: monitorEnv(parts.toolPath, true),
+      env: monitorEnv(restore?.toolPath ?? parts.toolPath, true),
       // conmon writes its oom file where it stands
       cwd: layout.bundleDir(input.id),
       // the monitor must not die with the daemon's cgroup, nor its memory count to the daemon's
@@ -57,8 +71,8 @@ export async function create(
       },
       clock: parts.clock,
     });
-    noteMonitor(parts, input.id, launched, (pid) => fx.note({ on: `${handler.name} create`, argv, pid }));
-    return await hearInit(parts, { launched, handler, input, attempted, fx });
+    noteMonitor(parts, input.id, launched, (pid) => fx.note({ on, argv, pid }));
+    return await hearInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
   } catch (error) {
     await killWorkers(parts, handler, input.id, note.cgroup);
     throw error;
@@ -84,6 +98,7 @@ function monitorArgv(
   parts: DriverParts,
   handler: Handler,
   input: ContainerInput & { readonly effective: EffectiveContainer },
+  restore: Restore | undefined,
 ): string[] {
   const { layout } = parts;
   const { spec } = input;
@@ -102,7 +117,14 @@ function monitorArgv(
     tty: spec.tty,
     stdin: spec.stdin,
     stdinOnce: spec.stdinOnce,
+    ...(restore === undefined ? {} : { restore: { images: restore.images, options: restoreOptions(spec) } }),
   });
+}
+
+/** As the dump was asked for; and the request's labels in the place of those that the archive tells. */
+function restoreOptions({ selinuxLabels, security: { apparmorProfile } }: ContainerInput['spec']): readonly string[] {
+  if (selinuxLabels !== undefined) return ['--file-locks', `--lsm-profile=selinux:${selinuxLabels.process}`, `--lsm-mount-context=${selinuxLabels.mount}`];
+  return ['--file-locks', ...(apparmorProfile === '' ? [] : [`--lsm-profile=apparmor:${apparmorProfile}`])];
 }
 
 function runtimeLog(parts: DriverParts, input: ContainerInput): string {
@@ -113,13 +135,13 @@ interface Hearing {
   readonly launched: Launched;
   readonly handler: Handler;
   readonly input: ContainerInput;
-  readonly attempted: string;
+  /** Such as `create container <id>: runc create`. */
+  readonly stage: string;
   readonly fx: EffectContext;
 }
 
 async function hearInit(parts: DriverParts, hearing: Hearing): Promise<ProcessIdentity> {
-  const { launched, handler, input, fx } = hearing;
-  const stage = `${hearing.attempted}: ${handler.name} create`;
+  const { launched, handler, input, stage, fx } = hearing;
   const answer = await launched.sync.next({ clock: parts.clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
   const subject = { subject: input.id };
   if (answer === 'cancelled') fail('cancelled', `${stage}: the result is no longer wanted`, subject);

@@ -47,6 +47,7 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   // a scope goes by itself, but not from the hierarchies of v1, of which systemd manages one
   if (note !== undefined) await dropCgroup(parts, id, scopeOf(note.cgroup) ?? note.cgroup, fx);
   await removeTree(layout.containerDir(id), id);
+  if (input.spec.restore !== undefined) await removeDirectory(layout.restoreDir(id));
   await forgetExit(parts, id);
 }
 

@@ -1,6 +1,6 @@
 /** Signals: to init by its pidfd, to all of a container by its cgroup, to monitors and runtime calls by their trees. */
 import type { EffectContext } from '../../actors/ports/effect.ts';
-import type { ProcessIdentity } from '../../actors/ports/journal.ts';
+import type { ExitFact, ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
@@ -8,12 +8,14 @@ import { driverLimits } from '../../base/limits.ts';
 import { isForkedOnly, killProcess, processExists } from '../../host/process-identity.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
+import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
 import { processesFor } from '../monitor/monitor-process.ts';
 import { poll } from '../monitor/wait.ts';
 import { emptyCgroup, refuseSurvivors, signalCgroup } from './driver-cgroup.ts';
 import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
+import { exists } from './driver-state.ts';
 import type { Handler } from './handlers.ts';
 import { signalNumber } from './spec/signals.ts';
 
@@ -39,6 +41,18 @@ export async function kill(parts: DriverParts, input: ContainerInput & { readonl
     await poll(bound, () => (isForkedOnly(init) ? undefined : true));
   }
   killProcess(init, number);
+}
+
+/**
+ * Ends whatever works for a container that has no process, as one that is to be restored before its start. Undefined when
+ * the monitor has told its exit after all.
+ */
+export async function endUnborn(parts: DriverParts, input: ContainerInput): Promise<ExitFact | undefined> {
+  const { layout, table, clock } = parts;
+  const note = await readNote(layout, input.id);
+  await killWorkers(parts, table.resolve(input.handler), input.id, note?.cgroup);
+  if (await exists(layout.exitFile(input.id))) return undefined;
+  return { exitCode: KILLED_EXIT_CODE, finishedAtNs: clock.nowNs(), oomKilled: false, reason: 'Error', message: 'it was ended before it was restored', observedBy: 'process' };
 }
 
 /** SIGKILL to init and to everything in the container's cgroup. */

@@ -23,7 +23,7 @@ import { deleteState, destroy, forgetExit } from './driver-destroy.ts';
 import { Exits } from './driver-exits.ts';
 import { stepsByKind } from './driver-kinds.ts';
 import type { KindSteps } from './driver-kinds.ts';
-import { kill, killAll } from './driver-kill.ts';
+import { endUnborn, kill, killAll } from './driver-kill.ts';
 import { isAlive, marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
 import { destroyPause, startPause } from './driver-pause.ts';
@@ -80,7 +80,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     start: (input, fx) => start(parts, input, fx),
     update: (input, fx) => update(parts, input, fx),
     kill: (input, fx) => kill(parts, input, fx),
-    killAll: (input) => killAll(parts, input),
+    killAll: (input) => (input.init === undefined && input.spec.restore !== undefined ? endRestore(parts, exits, input) : killAll(parts, input)),
     delete: (input, fx) => deleteState(parts, input, fx),
     destroy: (input, fx) => {
       // its end is no news any more
@@ -144,6 +144,12 @@ async function keepHandlers({ layout, log, table }: DriverParts): Promise<void> 
   } catch (error) {
     log.warn({ fault: toFault(error) }, 'handlers could not be recorded for a later start');
   }
+}
+
+/** No file will tell the end of what never ran. */
+async function endRestore(parts: DriverParts, exits: Exits, input: ContainerInput): Promise<void> {
+  const exit = await endUnborn(parts, input);
+  if (exit !== undefined) exits.report(input.id, exit);
 }
 
 async function start(parts: DriverParts, input: ContainerInput, fx: EffectContext): Promise<void> {

@@ -1,69 +1,23 @@
-// Checkpoints of the running daemon. CRIU does not run on every machine: the runtime of these tests is the real one, but for
-// its checkpoint, which tells what it saw and does what a test asks for.
+// Checkpoints taken by the running daemon; CRIU's part is a fake.
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { describePods } from '../../e2e/support/crictl.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { containerConfig } from '../../e2e/support/pods.ts';
+import { code, fakeCriu, refusalOf, RUNC } from './fake-criu.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 import type { Made } from './pod.ts';
 
-/** Codes of gRPC. */
-const INVALID_ARGUMENT = 3;
-const DEADLINE_EXCEEDED = 4;
-const ALREADY_EXISTS = 6;
-const UNKNOWN = 2;
-const UNIMPLEMENTED = 12;
-
-const RUNC = '/usr/sbin/runc';
-
-/** A runtime that says in its image whether the container was frozen; `how` in its directory holds what it does then. */
-const runtimeText = (directory: string): string => `#!/bin/sh
-verb= images= work= last=
-for word; do
-  [ "$last" = --image-path ] && images=$word
-  [ "$last" = --work-path ] && work=$word
-  [ "$word" = checkpoint ] && verb=checkpoint
-  last=$word
-done
-[ "$verb" = checkpoint ] || exec ${RUNC} "$@"
-mkdir "$images" || exit 1
-${RUNC} "$1" state "$last" > "$images/inventory.img"
-echo "$*" > "$work/dump.log"
-read how < ${directory}/how
-case "$how" in
-  fail) echo '{"level":"error","msg":"criu failed: type DUMP errno 22"}' >&2; exit 1;;
-  hang) echo > ${directory}/hangs; sleep 3600;;
-esac
-`;
-
-interface Refusal {
-  readonly code: number;
-  readonly details: string;
-}
-
-const refusalOf = (call: Promise<unknown>): Promise<Refusal> =>
-  call.then(
-    () => ({ code: 0, details: '' }),
-    ({ code, details }: Refusal) => ({ code, details }),
-  );
-
 describePods('checkpoints', () => {
-  const tools = mkdtempSync(join(tmpdir(), 'troupe-checkpoint-'));
-  const how = (what: 'work' | 'fail' | 'hang'): void => writeFileSync(join(tools, 'how'), `${what}\n`);
+  const fake = fakeCriu();
   let world: World;
   let made: Made;
   let archives: string;
 
   beforeAll(async () => {
-    writeFileSync(join(tools, 'runtime'), runtimeText(tools), { mode: 0o700 });
-    writeFileSync(join(tools, 'criu'), `#!/bin/sh\n[ ! -e ${tools}/no-criu ] || { echo 'vdso: not found' >&2; exit 1; }\n`, { mode: 0o700 });
-    execFileSync('mkfifo', [join(tools, 'hangs')]);
-    world = await hostOnlyWorld('ckpt', { handlers: { fake: join(tools, 'runtime') }, config: `[runtime]\ncriu = "${join(tools, 'criu')}"` });
+    world = await hostOnlyWorld('ckpt', { handlers: { fake: fake.runtime }, config: `[runtime]\ncriu = "${fake.criu}"` });
     made = await makePod(world, 'read', {
       runtimeHandler: 'fake',
       command: ['sh', '-c', 'rm -r /etc; mkdir /etc; echo new > /etc/new; rm /bin/yes; printf x > "/odd name"; echo ready; exec sleep 3600'],
@@ -73,8 +27,8 @@ describePods('checkpoints', () => {
   });
 
   beforeEach(() => {
-    how('work');
-    archives = mkdtempSync(join(tools, 'archives-'));
+    fake.does('work');
+    archives = mkdtempSync(join(fake.directory, 'archives-'));
   });
 
   afterAll(async () => {
@@ -82,7 +36,7 @@ describePods('checkpoints', () => {
       await removePod(world, made.sandboxId);
       expect(await closeWorld(world)).toEqual([]);
     } finally {
-      rmSync(tools, { recursive: true });
+      fake.remove();
     }
   });
 
@@ -140,35 +94,35 @@ describePods('checkpoints', () => {
     const target = join(archives, 'target');
     writeFileSync(target, 'kept');
     symlinkSync(target, join(archives, 'link.tar'));
-    for (const name of ['link.tar', 'target']) expect((await refusalOf(checkpoint(join(archives, name)))).code).toBe(ALREADY_EXISTS);
+    for (const name of ['link.tar', 'target']) expect((await refusalOf(checkpoint(join(archives, name)))).code).toBe(code.alreadyExists);
     symlinkSync(target, join(archives, 'other.tar.partial'));
-    expect((await refusalOf(checkpoint(join(archives, 'other.tar')))).code).toBe(ALREADY_EXISTS);
+    expect((await refusalOf(checkpoint(join(archives, 'other.tar')))).code).toBe(code.alreadyExists);
     expect(readFileSync(target, 'utf8')).toBe('kept');
     for (const location of ['relative.tar', '', `${archives}/`, join(archives, 'none/c.tar'), `${archives}/../c.tar`]) {
-      expect((await refusalOf(checkpoint(location))).code, location).toBe(INVALID_ARGUMENT);
+      expect((await refusalOf(checkpoint(location))).code, location).toBe(code.invalidArgument);
     }
     await runs();
   });
 
   it('CheckpointContainer: a runtime that fails is quoted, and leaves nothing; one that hangs is killed at the timeout', async () => {
-    how('fail');
+    fake.does('fail');
     const refusal = await refusalOf(checkpoint(join(archives, 'c.tar')));
-    expect(refusal.code).toBe(UNKNOWN);
+    expect(refusal.code).toBe(code.unknown);
     expect(refusal.details).toContain('criu failed: type DUMP errno 22');
     await runs();
     leftNothing();
-    how('hang');
+    fake.does('hang');
     const hung = refusalOf(checkpoint(join(archives, 'c.tar'), 1n));
-    await readFile(join(tools, 'hangs'));
-    expect((await hung).code).toBe(DEADLINE_EXCEEDED);
+    await fake.untilItHangs();
+    expect((await hung).code).toBe(code.deadlineExceeded);
     await runs();
     leftNothing();
   });
 
   it('CheckpointContainer: a daemon that was killed meanwhile lets the container go and clears up when it starts again', async () => {
-    how('hang');
+    fake.does('hang');
     const cut = refusalOf(checkpoint(join(archives, 'c.tar')));
-    await readFile(join(tools, 'hangs'));
+    await fake.untilItHangs();
     await world.instance.kill();
     expect((await cut).code).not.toBe(0);
     expect(existsSync(join(archives, 'c.tar.partial'))).toBe(true);
@@ -179,17 +133,17 @@ describePods('checkpoints', () => {
   });
 
   it('CheckpointContainer: without a CRIU that works Unimplemented says what lacks', async () => {
-    const other = await hostOnlyWorld('cknn', { config: `[runtime]\ncriu = "${join(tools, 'criu')}"` });
+    const other = await hostOnlyWorld('cknn', { config: `[runtime]\ncriu = "${fake.criu}"` });
     try {
       const { sandboxId, containerId } = await makePod(other, 'none');
       await other.client.runtime.startContainer({ containerId });
-      writeFileSync(join(tools, 'no-criu'), '');
+      fake.breakCriu(true);
       const refusal = await refusalOf(other.client.runtime.checkpointContainer({ containerId, location: join(archives, 'c.tar') }));
-      expect(refusal.code).toBe(UNIMPLEMENTED);
+      expect(refusal.code).toBe(code.unimplemented);
       expect(refusal.details).toContain('criu check: exit code 1: vdso: not found');
       await removePod(other, sandboxId);
     } finally {
-      rmSync(join(tools, 'no-criu'), { force: true });
+      fake.breakCriu(false);
       expect(await closeWorld(other)).toEqual([]);
     }
   });
@@ -200,10 +154,10 @@ describePods('checkpoints', () => {
     await world.client.runtime.startContainer({ containerId: second });
     const pod = (more: object): Promise<unknown> =>
       world.client.runtime.checkpointPod({ podSandboxId: made.sandboxId, outputPath: archives, containerIds: [made.containerId, second], ...more });
-    how('fail');
-    expect((await refusalOf(pod({}))).code).toBe(UNKNOWN);
+    fake.does('fail');
+    expect((await refusalOf(pod({}))).code).toBe(code.unknown);
     leftNothing();
-    how('work');
+    fake.does('work');
     await pod({});
     expect(readdirSync(archives).toSorted()).toEqual(['main.tar', 'second.tar']);
     for (const name of ['main', 'second']) expect(content(join(archives, `${name}.tar`), 'checkpoint/inventory.img')).toContain('"status": "paused"');
@@ -211,14 +165,14 @@ describePods('checkpoints', () => {
     const empty = join(archives, 'empty');
     mkdirSync(empty);
     const wrong = [{}, { outputPath: join(archives, 'none') }, { outputPath: empty, containerIds: [] }, { outputPath: empty, containerIds: [second, second] }, { outputPath: empty, options: { fast: '1' } }];
-    for (const more of wrong) expect((await refusalOf(pod(more))).code, JSON.stringify(more)).toBe(INVALID_ARGUMENT);
+    for (const more of wrong) expect((await refusalOf(pod(more))).code, JSON.stringify(more)).toBe(code.invalidArgument);
     await world.client.runtime.removeContainer({ containerId: second });
   });
 
   it('StopContainer ends a checkpoint under way: the container gets its signal, and no archive is left', async () => {
-    how('hang');
+    fake.does('hang');
     const cut = refusalOf(checkpoint(join(archives, 'c.tar')));
-    await readFile(join(tools, 'hangs'));
+    await fake.untilItHangs();
     await world.client.runtime.stopContainer({ containerId: made.containerId, timeout: 0n });
     expect((await cut).code).not.toBe(0);
     leftNothing();

@@ -158,6 +158,22 @@ describe('container begins', () => {
     expect(planContainer(ledgerOf(...created, started), now, id)).toMatchObject({ entry: 'ended', exit: { exitCode: 255, message: 'exit code unknown: the machine was restarted' } });
   });
 
+  it('created, to be restored: created while it does not run, with what the restore has made of it once that is on record', () => {
+    const restore = { from: { archive: '/c.tar' }, digest: 'sha256:0' };
+    const intent = containerIntent();
+    const made: readonly JournalRecord[] = [sandboxIntent(), { ...intent, spec: { ...intent.spec, restore } }, { ...containerCreated(), init: undefined }];
+    // also with a monitor that is about to end: the driver has undone what was cut off
+    for (const monitorAlive of [true, false]) {
+      expect(planContainer(ledgerOf(...made), seen({ ...gone, monitorAlive }), id)).toMatchObject({ entry: 'created', init: undefined, startedAtNs: undefined, claimed: true });
+    }
+    expect(planContainer(ledgerOf(...made), world(), id)).toMatchObject({ entry: 'ended', exit: { message: 'exit code unknown: the machine was restarted before it was restored' } });
+    expect(planContainer(ledgerOf(...made), seen({}), id)).toMatchObject({ entry: 'running', init: process, startedAtNs: NOW_NS });
+    const restored = ledgerOf(...made, { ...started, init: process });
+    expect(planContainer(restored, seen({}), id)).toMatchObject({ entry: 'running', init: process, startedAtNs: 300n });
+    expect(planContainer(restored, seen({ ...gone, monitorAlive: false }), id)).toMatchObject({ entry: 'ended', init: process });
+    expect(ledgerOf(...ledgerFold.records(restored))).toEqual(restored);
+  });
+
   it('exited, leftovers: finishing again, with the recorded fact', () => {
     const ledger = ledgerOf(...created, { type: 'container.exited', id, exit, startedAtNs: 300n });
     const other = { ...exit, exitCode: 9 };

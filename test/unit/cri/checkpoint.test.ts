@@ -1,10 +1,12 @@
-// What the requests for checkpoints are translated to, and that nothing is ever restored.
+// What the requests for checkpoints are translated to, and what of a checkpoint's word is held against a request.
 import { describe, expect, it } from 'vitest';
 import { noCheckpoints } from '../../../src/actors/ports/checkpoint.ts';
+import type { CheckpointFacts } from '../../../src/actors/ports/checkpoint.ts';
+import type { ImageRecord } from '../../../src/actors/ports/specs.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { containerId, containerView, hex, sandboxId, sandboxView, stage } from './stage.ts';
+import { containerId, containerView, hex, image, sandboxId, sandboxView, stage } from './stage.ts';
 
-const { checkpointContainer, checkpointPod, createContainer } = RuntimeService.method;
+const { checkpointContainer, checkpointPod, createContainer, restorePod } = RuntimeService.method;
 const pod = hex('a');
 const id = hex('c');
 
@@ -54,12 +56,92 @@ describe('CheckpointPod', () => {
   });
 });
 
+/** A pod, images by name, and what a checkpoint says. */
+function restoring(facts: Partial<CheckpointFacts> = {}, images: Readonly<Record<string, ImageRecord>> = {}) {
+  const made = stage({
+    findImage: (name) => ({ busybox: image('1'), ...images })[name],
+    describeCheckpoint: (wish) => {
+      described.push(wish);
+      return Promise.resolve({ digest: 'sha256:d', images: ['gone', 'busybox'], mounts: [], tty: false, ...facts });
+    },
+  });
+  const described: unknown[] = [];
+  made.put(sandboxView(sandboxId('a')));
+  return { ...made, described };
+}
+
+const restoreOf = (asked: readonly (readonly unknown[])[]): unknown => asked.find(([what]) => what === 'createContainer')?.[1];
+
 describe('CreateContainer', () => {
-  it('S08: an archive in the place of the image is refused, so that nothing of it decides anything', async () => {
-    const { asked, fails, put } = stage();
-    put(sandboxView(sandboxId('a')));
-    const refusal = await fails(createContainer, { podSandboxId: pod, config: { metadata: { name: 'main' }, image: { image: '/var/c.tar' } } });
-    expect(refusal.code).toBe('unimplemented');
+  const request = (name: string, more: object = {}) => ({ podSandboxId: pod, config: { metadata: { name: 'main' }, image: { image: name }, ...more } });
+  const checkpoint = (layers: number): ImageRecord => {
+    const plain = image('9');
+    return { ...plain, config: { ...plain.config, checkpointOf: 'main' }, layers: Array.from({ length: layers }, () => plain.layers[0]).filter((layer) => layer !== undefined) };
+  };
+
+  it('a path in the image’s place is an archive, of which the image is the first that is here', async () => {
+    const { asked, described, send } = restoring();
+    await send(createContainer, request('/var/c.tar'));
+    expect(described).toEqual([{ attempted: 'CreateContainer from /var/c.tar', sandboxId: pod, from: { archive: '/var/c.tar' } }]);
+    expect(restoreOf(asked)).toMatchObject({ imageId: image('1').id, imageRequested: '/var/c.tar', restore: { from: { archive: '/var/c.tar' }, digest: 'sha256:d' } });
+  });
+
+  it('an image that is a checkpoint is restored from its one layer; one of several is refused', async () => {
+    const { asked, send } = restoring({}, { saved: checkpoint(1) });
+    await send(createContainer, request('saved'));
+    expect(restoreOf(asked)).toMatchObject({ imageId: image('1').id, restore: { from: { image: image('9').id, layer: image('9').layers[0]?.diffId } } });
+    expect((await restoring({}, { saved: checkpoint(2) }).fails(createContainer, request('saved'))).code).toBe('invalidArgument');
+  });
+
+  it('an image of programs is not looked into', async () => {
+    const { asked, described, send } = restoring();
+    await send(createContainer, request('busybox'));
+    expect(described).toEqual([]);
+    expect(restoreOf(asked)).not.toHaveProperty('restore');
+  });
+
+  it('S08: mounts that the checkpoint had and the request does not bring are refused, and none of them is taken over', async () => {
+    const facts = { mounts: ['/etc/hosts', '/dev/shm', '/data', '/cache'] };
+    const { asked, fails, send } = restoring(facts);
+    const mounts = [{ containerPath: '/data/', hostPath: '/srv' }];
+    const refusal = await fails(createContainer, request('/c.tar', { mounts }));
+    expect(refusal.code).toBe('invalidArgument');
+    expect(refusal.message).toContain('the checkpoint had mounts at "/cache", which the request must bring');
+    expect(restoreOf(asked)).toBeUndefined();
+    await send(createContainer, request('/c.tar', { mounts: [...mounts, { containerPath: '/cache', hostPath: '/srv' }] }));
+    expect(restoreOf(asked)).toMatchObject({ mounts: [{ containerPath: '/data/', hostPath: '/srv' }, { containerPath: '/cache', hostPath: '/srv' }] });
+  });
+
+  it('S08: another terminal than the checkpoint’s, a path that climbs, and an image that is not here are refused', async () => {
+    expect((await restoring({ tty: true }).fails(createContainer, request('/c.tar'))).code).toBe('invalidArgument');
+    expect((await restoring().fails(createContainer, request('/var/../c.tar'))).code).toBe('invalidArgument');
+    expect((await restoring({ images: ['gone', 'other'] }).fails(createContainer, request('/c.tar'))).code).toBe('notFound');
+  });
+});
+
+describe('RestorePod', () => {
+  const container = (name: string, from = 'busybox') => ({ metadata: { name }, image: { image: from } });
+  const request = (...containerConfigs: object[]) => ({ checkpointPath: '/var/pod', config: { metadata: { name: 'p', namespace: 'n', uid: 'u' } }, containerConfigs });
+
+  it('makes the pod and each container from its archive, of the image that the request names', async () => {
+    const { asked, described, send } = restoring();
+    const { podSandboxId, restoredContainers } = await send(restorePod, request(container('a'), container('b')));
+    expect(podSandboxId).toBe(pod);
+    expect(restoredContainers.map(({ name }) => name)).toEqual(['a', 'b']);
+    expect(described).toMatchObject([{ from: { archive: '/var/pod/a.tar' } }, { from: { archive: '/var/pod/b.tar' } }]);
+    expect(restoreOf(asked)).toMatchObject({ imageRequested: 'busybox', restore: { from: { archive: '/var/pod/a.tar' } } });
+  });
+
+  it('takes the pod away again when one can’t be made; an image that is not the checkpoint’s is such a reason', async () => {
+    const { asked, fails } = restoring({}, { other: image('2') });
+    expect((await fails(restorePod, request(container('a'), container('b', 'other')))).code).toBe('invalidArgument');
+    expect(asked.at(-1)).toEqual(['removeSandbox', pod]);
+  });
+
+  it('refuses what it can before it makes anything', async () => {
+    const { asked, fails } = restoring();
+    const wrong = [request(), request(container('a'), container('a')), request(container('../a')), { ...request(container('a')), options: { fast: '1' } }, { ...request(container('a')), checkpointPath: 'pod' }];
+    for (const one of wrong) expect((await fails(restorePod, one)).code).toBe('invalidArgument');
     expect(asked).toEqual([]);
   });
 });

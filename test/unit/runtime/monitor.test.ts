@@ -52,6 +52,11 @@ describe('S65 the monitor’s argv', () => {
     expect(argv.slice(argv.indexOf('k8s-file:/log/-c') + 1)).toEqual(words);
   });
 
+  it('has the runtime restore in the place of its create, with these options', () => {
+    const argv = createArgv({ ...create, restore: { images: '/r/checkpoint', options: ['--file-locks', '--lsm-profile=selinux:a'] } });
+    expect(argv.slice(createArgv(create).length)).toEqual(['--restore', '/r/checkpoint', '--runtime-opt', '--file-locks', '--runtime-opt', '--lsm-profile=selinux:a']);
+  });
+
   it('knows systemd only when told', () => {
     expect(createArgv(create)).not.toContain('-s');
   });

@@ -1,0 +1,69 @@
+import type { Call } from '../../actors/ask.ts';
+import { FaultError, toFault } from '../../base/fault.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
+import { checkpointLimits } from '../../base/limits.ts';
+import type { ContainerConfig, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
+import type { RpcHandler } from '../edge.ts';
+import { makeContainer } from '../make-container.ts';
+import type { ServiceOptions } from '../service-options.ts';
+import { absolutePath, each, quoted, refuse, translated } from '../validate/check.ts';
+import { archiveOf } from '../validate/restore.ts';
+import { sandboxSpec } from '../validate/sandbox.ts';
+
+const RPC = 'RestorePod';
+
+/**
+ * RestorePod: a pod with a created container for each config, restored by its start from the archive `<name>.tar` that
+ * CheckpointPod wrote into the directory. All of it, or the pod is removed again. There are no options.
+ */
+export function restorePod(options: ServiceOptions): RpcHandler<typeof RuntimeService.method.restorePod> {
+  const { troupe } = options;
+  return async ({ checkpointPath, config, runtimeHandler, options: more, containerConfigs }, context) => {
+    const wanted = wantedOf(checkpointPath, more, containerConfigs);
+    const userNamespaces = troupe.handlers().find(({ name }) => name === runtimeHandler)?.userNamespaces ?? false;
+    const spec = translated(RPC, () => sandboxSpec(config, runtimeHandler, { ...options, userNamespaces }));
+    const podSandboxId = await troupe.runSandbox(spec, context);
+    try {
+      const restoredContainers: { name: string; containerId: ContainerId }[] = [];
+      for (const { name, ...own } of wanted) restoredContainers.push({ name, containerId: await makeContainer(options, { rpc: RPC, sandboxId: podSandboxId, ...own }, context) });
+      return { podSandboxId, restoredContainers };
+    } catch (error) {
+      return takeBack(options, podSandboxId, error, context);
+    }
+  };
+}
+
+interface Wanted {
+  readonly name: string;
+  readonly config: ContainerConfig;
+  readonly archive: string;
+}
+
+function wantedOf(checkpointPath: string, more: Readonly<Record<string, string>>, configs: readonly ContainerConfig[]): readonly Wanted[] {
+  const directory = absolutePath(`${RPC}: checkpoint_path`, checkpointPath);
+  const [unknown] = Object.keys(more);
+  if (unknown !== undefined) refuse(`${RPC}: options`, `there is no option ${quoted(unknown)}`);
+  const wanted = each(
+    `${RPC}: container_configs`,
+    configs,
+    (field, config) => {
+      const name = config.metadata?.name ?? '';
+      return { name, config, archive: archiveOf(`${field}.metadata.name`, directory, name) };
+    },
+    checkpointLimits.containers,
+  );
+  if (wanted.length === 0) refuse(`${RPC}: container_configs`, 'names none');
+  if (new Set(wanted.map(({ name }) => name)).size < wanted.length) refuse(`${RPC}: container_configs`, 'names one twice');
+  return wanted;
+}
+
+/** Whoever called may be gone by now; each step of a removal has its own bound. Throws what was thrown. */
+async function takeBack({ troupe }: ServiceOptions, id: SandboxId, thrown: unknown, { cause }: Pick<Call, 'cause'>): Promise<never> {
+  try {
+    await troupe.removeSandbox(id, { cause, signal: new AbortController().signal, deadlineMonoMs: undefined });
+  } catch (error) {
+    const why = toFault(thrown);
+    throw new FaultError({ ...why, message: `${why.message}; the pod ${id} stays: ${toFault(error).message}`, cause: why });
+  }
+  throw thrown;
+}

@@ -1,0 +1,149 @@
+// What is taken of a checkpoint's archive, and what a hostile one can do: nothing but fail. In this process, without CRIU.
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { checkpointLimits } from '../../../src/base/limits.ts';
+import { describe as describeArchive, factsOf } from '../../../src/oci/checkpoint/restore/describe.ts';
+import { importArchive } from '../../../src/oci/checkpoint/restore/import.ts';
+import type { Place } from '../../../src/oci/checkpoint/restore/protocol.ts';
+import { archive, entry } from '../../unit/unpack/tar-builder.ts';
+import { describeAsRoot } from '../unpack/support.ts';
+import { checkpointTar, CONFIG, coreImage, members, SPEC } from './archives.ts';
+import type { Parts } from './archives.ts';
+
+describeAsRoot('archives of checkpoints', () => {
+  let directory: string;
+  let outside: string;
+  let rootfs: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-import-'));
+    outside = join(directory, 'outside');
+    rootfs = join(directory, 'rootfs');
+    mkdirSync(join(rootfs, 'etc'), { recursive: true });
+    mkdirSync(outside);
+    writeFileSync(join(outside, 'secret'), 'secret');
+    writeFileSync(join(rootfs, 'etc/passwd'), 'root');
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  const placed = (bytes: Uint8Array): Place => {
+    writeFileSync(join(directory, 'c.tar'), bytes);
+    return { archive: join(directory, 'c.tar') };
+  };
+  const inDirectory = (parts: Parts = {}): Place & { readonly directory: string } => {
+    const image = mkdtempSync(join(directory, 'image-'));
+    for (const [name, body] of Object.entries(members(parts))) {
+      mkdirSync(dirname(join(image, name)), { recursive: true });
+      writeFileSync(join(image, name), body);
+    }
+    return { directory: image };
+  };
+  const digest = factsOf({ config: JSON.stringify(CONFIG), spec: JSON.stringify(SPEC) }).digest;
+  const brought = async (place: Place, expected = digest): Promise<string> => {
+    const into = mkdtempSync(join(directory, 'into-'));
+    await importArchive({ kind: 'import', place, digest: expected, into, rootfs });
+    return into;
+  };
+  const refused = async (place: Place, message: RegExp, kind = 'invalidRequest'): Promise<void> => {
+    await expect(brought(place)).rejects.toMatchObject({ fault: { kind, message: expect.stringMatching(message) } });
+    expect(readdirSync(outside)).toEqual(['secret']);
+    expect(readFileSync(join(outside, 'secret'), 'utf8')).toBe('secret');
+  };
+
+  it('S08: its descriptions tell the image, the places of mounts and the terminal, and nothing else is taken', async () => {
+    const facts = { digest, images: [CONFIG.rootfsImageRef, CONFIG.rootfsImageName, CONFIG.rootfsImage], mounts: ['/etc/hosts', '/data', '/cache'], tty: false };
+    expect(await describeArchive(placed(checkpointTar()))).toEqual(facts);
+    expect(await describeArchive(placed(gzipSync(checkpointTar())))).toEqual(facts);
+    expect(await describeArchive(inDirectory())).toEqual(facts);
+  });
+
+  it('what is no archive, and descriptions that are none, are refused', async () => {
+    const refusal = (place: Place, message: RegExp): Promise<void> =>
+      expect(describeArchive(place)).rejects.toMatchObject({ fault: { kind: 'invalidRequest', message: expect.stringMatching(message) } });
+    const parts: readonly (readonly [Parts, RegExp])[] = [
+      [{ 'config.dump': null }, /no config\.dump/u],
+      [{ 'config.dump': '{"rootfsImage":"a\\nb"}' }, /names no image/u],
+      [{ 'spec.dump': '7' }, /spec\.dump is no JSON object/u],
+      [{ 'spec.dump': '{"mounts":{"length":1e9}}' }, /no list of mounts/u],
+      [{ 'spec.dump': '{"mounts":[{"type":"bind","destination":"data"}]}' }, /a mount without a place/u],
+    ];
+    for (const [changed, message] of parts) await refusal(placed(checkpointTar(changed)), message);
+    await refusal(placed(Buffer.from('no tar at all'.repeat(100))), /read tar/u);
+    await refusal({ archive: join(directory, 'none.tar') }, /ENOENT/u);
+    for (const path of [directory, '/dev/zero']) await refusal({ archive: path }, /no plain file/u);
+    // refused before a byte of it is kept
+    await refusal(placed(archive(entry({ name: 'config.dump', size: checkpointLimits.documentBytes + 1 }))), /config\.dump has \d+ bytes, more than/u);
+  });
+
+  it('CRIU’s files are brought in for root alone, from an archive and from an image', async () => {
+    for (const place of [placed(checkpointTar()), inDirectory()]) {
+      const into = await brought(place);
+      expect(readdirSync(into)).toEqual(['checkpoint']);
+      expect(readdirSync(join(into, 'checkpoint')).toSorted()).toEqual(['core-1.img', 'inventory.img']);
+      expect(lstatSync(join(into, 'checkpoint/core-1.img')).mode & 0o7777).toBe(0o600);
+      expect(readFileSync(join(into, 'checkpoint/core-1.img'))).toEqual(coreImage());
+    }
+  });
+
+  it('S08: another archive than the one that was held against the request is not restored', async () => {
+    await refused(placed(checkpointTar({ 'spec.dump': JSON.stringify({ ...SPEC, mounts: [] }) })), /not the one/u);
+  });
+
+  it('processes of another machine, and what is no whole dump, are refused', async () => {
+    await refused(placed(checkpointTar({ 'checkpoint/core-2.img': coreImage(8) })), /core-2\.img is of another machine/u);
+    await refused(placed(checkpointTar({ 'checkpoint/core-2.img': 'short' })), /no image of CRIU/u);
+    await refused(placed(checkpointTar({ 'checkpoint/inventory.img': null })), /no checkpoint\/inventory\.img/u);
+    await refused(placed(checkpointTar().subarray(0, 4000)), /cut short/u);
+  });
+
+  it('S08: a link, a device or a second file in the place of one that counts is refused, and none is followed', async () => {
+    const secret = join(outside, 'secret');
+    await refused(placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '2', linkName: secret }))), /pages-1\.img is no plain file/u);
+    await refused(placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '1', linkName: secret }))), /no plain file/u);
+    await refused(placed(checkpointTar({}, entry({ name: 'checkpoint/pages-1.img', flag: '3', major: 1, minor: 5 }))), /no plain file/u);
+    await refused(placed(checkpointTar({}, entry({ name: './checkpoint//core-1.img', body: coreImage() }))), /twice/u);
+    await refused(placed(checkpointTar({}, entry({ name: '../outside/x', body: 'x' }))), /holds \.\./u);
+    const image = inDirectory();
+    symlinkSync(secret, join(image.directory, 'checkpoint/pages-1.img'));
+    await refused(image, /pages-1\.img can't be opened/u);
+    const linked = inDirectory();
+    rmSync(join(linked.directory, 'checkpoint'), { recursive: true });
+    symlinkSync(outside, join(linked.directory, 'checkpoint'));
+    await refused(linked, /checkpoint can't be opened/u);
+    // names that mean nothing are passed over, wherever they would lead
+    const into = await brought(placed(checkpointTar({}, entry({ name: 'elsewhere', flag: '2', linkName: outside }), entry({ name: 'elsewhere/x', body: 'x' }), entry({ name: 'checkpoint/.hidden', body: 'x' }))));
+    expect(readdirSync(join(into, 'checkpoint')).toSorted()).toEqual(['core-1.img', 'inventory.img']);
+  });
+
+  const changes = (...entries: readonly Buffer[]): Place => placed(checkpointTar({ 'rootfs-diff.tar': archive(...entries) }));
+
+  it('what was written comes into the root file system, and what was deleted goes; directories keep what they are', async () => {
+    chmodSync(join(rootfs, 'etc'), 0o700);
+    writeFileSync(join(rootfs, 'etc/old'), '');
+    mkdirSync(join(rootfs, 'var/deep'), { recursive: true });
+    const diff = archive(entry({ name: 'etc/new', body: 'new', uid: 7, mode: 0o640 }), entry({ name: 'etc/passwd', body: 'other' }), entry({ name: 'etc/.wh.old' }));
+    const into = await brought(placed(checkpointTar({ 'rootfs-diff.tar': diff, 'deleted.files': '["/var","/not/there"]' })));
+    expect(readdirSync(join(rootfs, 'etc')).toSorted()).toEqual(['new', 'passwd']);
+    expect(readFileSync(join(rootfs, 'etc/passwd'), 'utf8')).toBe('other');
+    expect(statSync(join(rootfs, 'etc/new'))).toMatchObject({ uid: 7, mode: 0o100640 });
+    expect(lstatSync(join(rootfs, 'etc')).mode & 0o777).toBe(0o700);
+    expect(existsSync(join(rootfs, 'var'))).toBe(false);
+    expect(existsSync(join(into, 'rootfs-diff.tar'))).toBe(false);
+  });
+
+  it('S08: files and deletions stay in the root file system, whatever its links and theirs say', async () => {
+    symlinkSync(outside, join(rootfs, 'out'));
+    symlinkSync('../../../../../../..', join(rootfs, 'up'));
+    await brought(changes(entry({ name: `up${outside}/planted`, body: 'x' }), entry({ name: 'link', flag: '2', linkName: outside }), entry({ name: 'link/planted', body: 'x' })));
+    expect(readdirSync(outside)).toEqual(['secret']);
+    await refused(changes(entry({ name: '../outside/planted', body: 'x' })), /holds \.\./u);
+    await refused(changes(entry({ name: 'hard', flag: '1', linkName: 'link/secret' })), /which this layer does not have/u);
+    for (const list of ['["/out/secret"]', '["/up/../outside/secret"]', '["/"]', '[7]', '{}', 'none', '["../outside/secret"]']) {
+      await brought(placed(checkpointTar({ 'deleted.files': list }))).catch(() => undefined);
+      expect(readdirSync(outside), list).toEqual(['secret']);
+    }
+  });
+});
