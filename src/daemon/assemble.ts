@@ -41,6 +41,7 @@ import { defaultNetwork } from '../network/default-conflist.ts';
 import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
 import type { NriDriver } from '../nri/driver.ts';
+import type { LiveRegistries } from '../oci/distribution/live-registries.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { Ingests } from '../oci/distribution/ingest.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
@@ -64,7 +65,7 @@ import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
 import { policyDriver } from './policy.ts';
-import { namespacedCredentials, registriesOf, registryClient } from './registry.ts';
+import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
 import { changesOf, openStore, storageDriver } from './storage.ts';
 import { systemdOf } from './systemd.ts';
 import { transitionLog } from './transition-log.ts';
@@ -103,17 +104,17 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const apparmor = setUpApparmor(clock, log);
   const nri = await createNri(config, layout, clock, log);
   const store = await openStore(config, { clock, random, log, cgroups });
-  const [opened, runtime, network, loaded] = await Promise.all([
+  const [opened, runtime, network, live] = await Promise.all([
     journalOf(layout, clock, log, (ms, isOk) => metrics.journalSync(ms, isOk)),
     runtimeDriver(config, layout, cgroups, clock, log, apparmor, nri),
     networkDriver(config, layout, clock, log),
-    registriesOf(config),
+    liveRegistries(config, clock, log),
     preparePinRoot(layout.pinsDir),
   ]);
   const written = new Written(store, clock);
   const streams = await runtime.streams();
-  const live: Live = { registries: loaded };
-  const client = registryClient(config, () => live.registries, clock, random);
+  const registries = (): RegistriesConf => live.current;
+  const client = registryClient(config, registries, clock, random);
   const ports = around({
     clock,
     random,
@@ -126,7 +127,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: storageDriver(store, layout, opened.state, clock),
     stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
-    policy: policyDriver(config, layout, { client, registries: () => live.registries, clock, random }),
+    policy: policyDriver(config, layout, { client, registries, clock, random }),
     images: createImagesDriver({ client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log }), clock, platform: platformOfArch(process.arch), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
@@ -142,7 +143,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     reload: (fresh) => reload(fresh, runtime, live),
     release: async () => {
       await observability.close();
-      for (const one of [streams, runtime, store]) one.close();
+      for (const one of [streams, runtime, store, live]) one.close();
       await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
@@ -150,15 +151,10 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   };
 }
 
-/** What a reload replaces beside what the drivers keep themselves. */
-interface Live {
-  registries: RegistriesConf;
-}
-
-async function reload(fresh: Config, runtime: RuntimeDriver, live: Live): Promise<void> {
-  const registries = await registriesOf(fresh);
+async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistries): Promise<void> {
+  const apply = await live.prepare(registriesPaths(fresh));
   await runtime.reload(await handlersOf(fresh), fresh.runtime.default_handler);
-  live.registries = registries;
+  apply();
 }
 
 async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync: (ms: number, isOk: boolean) => void): Promise<OpenJournal<Ledger>> {

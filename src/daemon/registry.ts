@@ -2,10 +2,12 @@
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
 import { distributionLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
 import { runTool } from '../host/process-tool.ts';
 import { RegistryClient } from '../oci/distribution/client.ts';
 import { HostCertificates } from '../oci/distribution/host-certificates.ts';
 import { loadRegistries } from '../oci/distribution/load-registries.ts';
+import { LiveRegistries, type RegistriesPaths } from '../oci/distribution/live-registries.ts';
 import { offeredImport } from '../oci/distribution/local-imports.ts';
 import { takeNamespaced } from '../oci/distribution/namespaced-credentials.ts';
 import { NodeCredentials } from '../oci/distribution/node-credentials.ts';
@@ -62,6 +64,19 @@ function connecting(images: Config['images']): Pick<TransportOptions, 'certifica
 }
 
 /** registries.conf and its drop-ins, as they are now. */
-export function registriesOf({ images }: Config): Promise<RegistriesConf> {
-  return loadRegistries({ file: images.registries_conf, directory: images.registries_conf_dir });
+export function registriesOf(config: Config): Promise<RegistriesConf> {
+  return loadRegistries(registriesPaths(config));
+}
+
+/** Where they are. */
+export function registriesPaths({ images }: Config): RegistriesPaths {
+  return { file: images.registries_conf, directory: images.registries_conf_dir };
+}
+
+/** The same, looked at as long as it is not closed. */
+export async function liveRegistries(config: Config, clock: ClockPort, log: Log): Promise<LiveRegistries> {
+  const live = new LiveRegistries(clock, log);
+  const apply = await live.prepare(registriesPaths(config));
+  apply();
+  return live;
 }
