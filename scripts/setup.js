@@ -67,6 +67,9 @@ const unpacked = {
   'docker-registry': { packages: ['docker-registry'], withLibraries: false },
   // what images of the node e2e suite have beside busybox
   'image-programs': { packages: ['bash', 'curl', 'hostname', 'util-linux'], withLibraries: true },
+  // who fills and reads layouts and archives, and builds images, in the tests of formats
+  skopeo: { packages: ['skopeo'], withLibraries: true },
+  buildah: { packages: ['buildah'], withLibraries: true },
   // what the storage drivers are tested with
   'fuse-overlayfs': { packages: ['fuse-overlayfs'], withLibraries: true },
   'btrfs-progs': { packages: ['btrfs-progs'], withLibraries: true },

@@ -2,8 +2,8 @@
  * Every form of an image against Debian's docker-registry, over plain http, TLS, with a password and by a mirror: what
  * the layers hold lies in the store in the end. skopeo pushes what it can make.
  */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -16,12 +16,12 @@ import { digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, tarOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
 import { writeOciLayout } from '../../support/registry/oci-layout.ts';
 import { amd64, faultOf, insecure, noAuth, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
+import { debianTree, inTree } from '../../support/tools/debian.ts';
+import { ContainersTools, noContainersTools } from '../../support/tools/skopeo.ts';
 import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
-const SKOPEO = '/usr/bin/skopeo';
-const REGISTRY = '/usr/bin/docker-registry';
-const missing = [REGISTRY, SKOPEO, '/usr/bin/openssl'].filter((tool) => !existsSync(tool));
-if (missing.length > 0) process.stdout.write(`skipped: formats: ${missing.join(', ')} not installed\n`);
+const missing = noContainersTools();
+if (missing !== undefined) process.stdout.write(`skipped: formats: ${missing}\n`);
 
 /** bcrypt of "secret". */
 const HTPASSWD = 'user:$2b$04$H0nEXr2srisKUkQqoo2PSOHRXkdSBNNcnU3O0QPGSycF2Wq7s8xIC\n';
@@ -36,17 +36,19 @@ interface Pushed {
 /** What a fixture has to unpack to: the texts of `f0`, `f1` … in its layers, or of an artifact's files. */
 type Fixture = () => Promise<Readonly<Record<string, string>>>;
 
-describe.skipIf(missing.length > 0)('every form of an image', () => {
+describe.skipIf(missing !== undefined)('every form of an image', () => {
   describeAsRoot('RPC PullImage: by every way', () => {
     const root = scratch('formats');
     const store = openStore(join(root, 'store'));
     const tls = selfSigned(['IP:127.0.0.1']);
     const servers: ChildProcess[] = [];
+    let tools: ContainersTools;
     let plain = '';
     let secure = '';
     let closed = '';
 
     beforeAll(async () => {
+      tools = new ContainersTools(join(root, 'tools'));
       writeFileSync(join(root, 'key.pem'), tls.key);
       writeFileSync(join(root, 'cert.pem'), tls.cert);
       writeFileSync(join(root, 'htpasswd'), HTPASSWD);
@@ -73,7 +75,7 @@ describe.skipIf(missing.length > 0)('every form of an image', () => {
       };
       // JSON is YAML
       writeFileSync(file, JSON.stringify(settings));
-      const child = spawn(REGISTRY, ['serve', file], { stdio: ['ignore', 'ignore', 'pipe'], env: { OTEL_TRACES_EXPORTER: 'none' } });
+      const child = spawn(inTree(debianTree('docker-registry'), 'usr/bin/docker-registry'), ['serve', file], { stdio: ['ignore', 'ignore', 'pipe'], env: { OTEL_TRACES_EXPORTER: 'none' } });
       servers.push(child);
       return new Promise((resolve, reject) => {
         child.once('error', reject);
@@ -138,7 +140,7 @@ describe.skipIf(missing.length > 0)('every form of an image', () => {
         const contents = texts(name, 2);
         const layout = join(root, `layout-${name}`);
         writeOciLayout(layout, 'v', imageOf(await layersOf(contents, 'gzip'), { top: { created: '2020-01-02T03:04:05Z', history: [{ created_by: 'a & b' }, { created_by: 'c' }] } }));
-        execFileSync(SKOPEO, ['copy', '-q', '--insecure-policy', '--dest-tls-verify=false', '--format', format, `oci:${layout}:v`, `docker://${plain}/${name}:v`]);
+        await tools.copy(`oci:${layout}:v`, `docker://${plain}/${name}:v`, '--format', format);
         return expected(contents);
       };
     }
@@ -252,9 +254,9 @@ describe.skipIf(missing.length > 0)('every form of an image', () => {
     it('schema 1: id, digest and layers are those that skopeo makes of it', async () => {
       await fixture('docker-schema1');
       const target = join(root, 'schema1-converted');
-      execFileSync(SKOPEO, ['copy', '-q', '--insecure-policy', '--src-tls-verify=false', '--format', 'v2s2', `docker://${plain}/docker-schema1:v`, `dir:${target}`]);
+      await tools.copy(`docker://${plain}/docker-schema1:v`, `dir:${target}`, '--format', 'v2s2');
       const converted = JSON.parse(readFileSync(join(target, 'manifest.json'), 'utf8')) as { config: { digest: string }; layers: { digest: string }[] };
-      const inspected = JSON.parse(execFileSync(SKOPEO, ['inspect', '--tls-verify=false', `docker://${plain}/docker-schema1:v`], { encoding: 'utf8' })) as { Digest: string };
+      const inspected = JSON.parse(await tools.inspect(`docker://${plain}/docker-schema1:v`)) as { Digest: string };
       const rig = rigOf(insecure(plain));
       const resolved = await rig.resolve(`${plain}/docker-schema1:v`);
       expect(resolved.manifest.mediaType).toContain('manifest.v1+');
