@@ -4,12 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll } from 'vitest';
-import { btrfsDriver } from '../../src/oci/storage/drivers/btrfs.ts';
-import { erofsDriver } from '../../src/oci/storage/drivers/erofs.ts';
-import { fuseOverlayDriver } from '../../src/oci/storage/drivers/fuse-overlayfs.ts';
-import { overlayDriver } from '../../src/oci/storage/drivers/overlay.ts';
 import type { DriverHost, DriverName, RootfsDriver } from '../../src/oci/storage/drivers/rootfs-driver.ts';
-import { vfsDriver } from '../../src/oci/storage/drivers/vfs.ts';
+import { driverWith } from './storage-drivers-of.ts';
 import { debianTree, inTree } from './tools/debian.ts';
 
 export interface Place {
@@ -22,6 +18,8 @@ export interface DriverTrial {
   readonly name: DriverName;
   /** Why it can't be tried here; empty when it can. */
   readonly whyNot: string;
+  /** Empty where it needs none. */
+  readonly program: string;
   readonly make: (host: DriverHost) => RootfsDriver;
   /** A directory on a file system that the driver works on. */
   readonly place: (purpose: string) => Place;
@@ -91,18 +89,18 @@ function btrfsPlace(purpose: string): Place {
 export function storageDrivers(): readonly DriverTrial[] {
   const tools = mkdtempSync(join(tmpdir(), 'troupe-tools-'));
   afterAll(() => rmSync(tools, { recursive: true, force: true }));
-  const overlay = { metacopy: false, isVolatile: true };
   const noFuse = lacks(notRoot, !existsSync('/dev/fuse') && 'needs /dev/fuse', lacksTree('fuse-overlayfs'));
   const noErofs = lacks(notRoot, !kernelHas('erofs') && 'the kernel has no erofs', lacksTree('erofs-utils'));
   const noBtrfs = lacks(notRoot, !kernelHas('btrfs') && 'the kernel has no btrfs', lacksTree('btrfs-progs'));
   const program = (whyNot: string, tree: Parameters<typeof debianTree>[0], name: string): string => (whyNot === '' ? unpackedProgram(tree, tools, `usr/bin/${name}`) : '');
   const fuse = program(noFuse, 'fuse-overlayfs', 'fuse-overlayfs');
   const erofs = program(noErofs, 'erofs-utils', 'mkfs.erofs');
+  const trial = (name: DriverName, whyNot: string, program = '', place = ordinaryPlace): DriverTrial => ({ name, whyNot, program, make: driverWith(name, program), place });
   return [
-    { name: 'overlay', whyNot: lacks(notRoot), make: () => overlayDriver(overlay), place: ordinaryPlace },
-    { name: 'vfs', whyNot: lacks(notRoot), make: vfsDriver, place: ordinaryPlace },
-    { name: 'fuse-overlayfs', whyNot: noFuse, make: (host) => fuseOverlayDriver(host, { program: fuse, isVolatile: true, place: () => Promise.resolve() }), place: ordinaryPlace },
-    { name: 'btrfs', whyNot: noBtrfs, make: btrfsDriver, place: btrfsPlace },
-    { name: 'erofs', whyNot: noErofs, make: (host) => erofsDriver(host, { ...overlay, program: erofs }), place: ordinaryPlace },
+    trial('overlay', lacks(notRoot)),
+    trial('vfs', lacks(notRoot)),
+    trial('fuse-overlayfs', noFuse, fuse),
+    trial('btrfs', noBtrfs, '', btrfsPlace),
+    trial('erofs', noErofs, erofs),
   ];
 }

@@ -7,13 +7,13 @@ import { lstat, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { fail, printable, toFault } from '../../../base/fault.ts';
-import { hexOf } from '../../../base/ids.ts';
+import { hexOf, parseDigest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { isOtherDevice } from '../../../host/mount-point.ts';
 import { mountFilesystem, unmount } from '../../../host/mounts.ts';
 import { runTool } from '../../../host/process-tool.ts';
-import { DIFF, IMAGE } from '../layer-layout.ts';
-import { rewriteLayerRecord } from '../layer-record.ts';
+import { DIFF, IMAGE, RECORD } from '../layer-layout.ts';
+import { readLayerRecord, rewriteLayerRecord } from '../layer-record.ts';
 import { namesIn } from '../names-in.ts';
 import { isThere } from './copied-tree.ts';
 import { PRIVATE_MODE } from './modes.ts';
@@ -51,6 +51,7 @@ export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriv
     },
     mountRoot: async (request) => mountOverlayRoot(request, await lower(request.layers), options),
     mountVolume: async (request) => mountOverlayVolume(request, await lower(request.layers)),
+    recover: () => images.finishOrUndo(),
     // the directories alone: what is mounted there is another device
     imageTrees: async () => ((await namesIn(host.paths.chains)).length === 0 ? [] : [host.paths.chains]),
     close: () => images.unmountAll(),
@@ -114,12 +115,26 @@ class Images {
   async mounted(layer: StoredLayer): Promise<LowerTree> {
     return this.#locks.with(layer.diffId, async () => {
       const image = join(layer.dir, IMAGE);
-      if (!(await isThere(image))) return unpackedTree(layer);
+      if ((await isThere(join(layer.dir, DIFF))) || !(await isThere(image))) return unpackedTree(layer);
       const place = this.#placeOf(layer);
       await mkdir(place, { recursive: true, mode: PRIVATE_MODE });
       if (!(await isOtherDevice(place))) await mountImage(image, place);
       return { tree: place, below: '' };
     });
+  }
+
+  /** Of layers that a daemon was making images of when it died: those that their records name replace the files, others go. */
+  async finishOrUndo(): Promise<void> {
+    const { layers } = this.#host.paths;
+    for (const name of await namesIn(layers)) {
+      const dir = join(layers, name);
+      const diffId = parseDigest(`sha256:${name}`);
+      if (diffId === undefined || !(await isThere(join(dir, DIFF)))) continue;
+      const record = await readLayerRecord(dir, diffId, (call) => call());
+      if (record?.imageBytes === undefined) await rm(join(dir, IMAGE), { force: true });
+      else await this.#host.discard(join(dir, DIFF));
+      for (const other of await namesIn(dir)) if (![DIFF, RECORD, IMAGE].includes(other)) await rm(join(dir, other), { force: true });
+    }
   }
 
   async unmount(layer: StoredLayer): Promise<void> {
