@@ -43,7 +43,7 @@ function nameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: Image
   return isId(imageRequested, id) ? '' : imageRequested;
 }
 
-/** Whole or shortened, with or without its algorithm, as findImage takes it. */
-function isId(text: string, id: ImageId): boolean {
+/** Whether a text names the image by its id: whole or shortened, with or without its algorithm, as findImage takes it. */
+export function isId(text: string, id: ImageId): boolean {
   return id.startsWith(text) || id.slice('sha256:'.length).startsWith(text);
 }

@@ -1,9 +1,11 @@
 /** ContainerView → CRI messages. Pure. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, toBinary } from '@bufbuild/protobuf';
+import { isId } from '../../actors/images/admission.ts';
 import type { ExitFact } from '../../actors/ports/journal.ts';
-import type { Mount, Resources } from '../../actors/ports/specs.ts';
+import type { ImageRecord, Mount, Resources } from '../../actors/ports/specs.ts';
 import type { ContainerView } from '../../actors/views.ts';
+import type { ImageId } from '../../base/ids.ts';
 import type { ContainerStatusSchema, LinuxContainerResourcesSchema, MountSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerSchema, ContainerState, MountPropagation } from '../../gen/runtime/v1/api_pb.ts';
 import { signalNumber } from '../validate/signals.ts';
@@ -21,6 +23,10 @@ const PROPAGATION = {
   bidirectional: MountPropagation.PROPAGATION_BIDIRECTIONAL,
 } as const;
 
+type ImageNames = Pick<ImageRecord, 'repoTags' | 'repoDigests'>;
+/** Undefined for an image that is gone. */
+export type ImageOf = (id: ImageId) => ImageNames | undefined;
+
 /** Exit code where nobody can tell it any more, as containerd has it. */
 const UNKNOWN_EXIT_CODE = 255;
 
@@ -33,7 +39,7 @@ export function containerState(view: ContainerView): ContainerState {
   return STATE[view.criState];
 }
 
-/** The same fields in list and status: the kubelet compares them. */
+/** The same fields in list and status, but for an image that was asked for by its id: lists have the id, as containerd's. */
 function shared(view: ContainerView) {
   const { key, labels, annotations, imageRequested, imageUserSpecified } = view.spec;
   return {
@@ -49,13 +55,26 @@ function shared(view: ContainerView) {
   };
 }
 
-export function containerStatus(view: ContainerView): MessageInitShape<typeof ContainerStatusSchema> {
+/**
+ * The name by which a pod's owner knows the image, which the kubelet copies into the pod's status: it asks for an image by its id. Then a
+ * name of the image that ends as the pod's does (short names), else its first tag or digest, as containerd.
+ */
+function imageName({ spec: { imageRequested, imageUserSpecified: wished }, image: { id } }: ContainerView, imageOf: ImageOf): string {
+  if (!isId(imageRequested, id)) return imageRequested;
+  const image = imageOf(id);
+  const names = [...(image?.repoTags ?? []), ...(image?.repoDigests ?? [])];
+  const ends = [wished, `${wished}:latest`].map((end) => `/${end}`);
+  return names.find((name) => name === wished) ?? names.find((name) => ends.some((end) => name.endsWith(end))) ?? names[0] ?? (wished || imageRequested);
+}
+
+export function containerStatus(view: ContainerView, imageOf: ImageOf): MessageInitShape<typeof ContainerStatusSchema> {
   const { spec, effective } = view;
   const exit = exitOf(view);
   // what was asked for is echoed as it was (SIGCLD is SIGCHLD to the kernel); else the one that will be sent
   const stopSignal = spec.stopSignal === '' ? (effective?.stopSignal ?? '') : spec.stopSignal;
   return {
     ...shared(view),
+    image: { image: imageName(view, imageOf), userSpecifiedImage: spec.imageUserSpecified },
     startedAt: view.startedAtNs ?? 0n,
     finishedAt: exit?.finishedAtNs ?? 0n,
     exitCode: exit?.exitCode ?? 0,

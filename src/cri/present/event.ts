@@ -3,7 +3,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ContainerEventResponseSchema } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerEventType } from '../../gen/runtime/v1/api_pb.ts';
 import type { PodEvent } from '../event-feed.ts';
-import { containerStatus } from './container.ts';
+import { containerStatus, type ImageOf } from './container.ts';
 import { sandboxStatus } from './sandbox.ts';
 
 const TYPE = {
@@ -13,7 +13,7 @@ const TYPE = {
   deleted: ContainerEventType.CONTAINER_DELETED_EVENT,
 } as const;
 
-export function podEvent(event: PodEvent): MessageInitShape<typeof ContainerEventResponseSchema> {
+export function podEvent(event: PodEvent, imageOf: ImageOf): MessageInitShape<typeof ContainerEventResponseSchema> {
   const { id, type, createdAtNs, sandbox, containers } = event;
   return {
     containerId: id,
@@ -21,6 +21,6 @@ export function podEvent(event: PodEvent): MessageInitShape<typeof ContainerEven
     createdAt: createdAtNs,
     // without one the kubelet drops the event: that of the sandbox's own end says all there is
     ...(sandbox === undefined ? {} : { podSandboxStatus: sandboxStatus(sandbox) }),
-    containersStatuses: containers.map(containerStatus),
+    containersStatuses: containers.map((one) => containerStatus(one, imageOf)),
   };
 }

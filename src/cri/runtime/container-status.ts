@@ -9,6 +9,6 @@ import type { ServiceOptions } from '../service-options.ts';
 export function containerStatus({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.containerStatus> {
   return async ({ containerId, verbose }) => {
     const view = listedContainer(troupe.directory, 'ContainerStatus', containerId);
-    return { status: present(view), info: verbose ? containerInfo(view, troupe.activity) : {} };
+    return { status: present(view, (id) => troupe.findImage(id)), info: verbose ? containerInfo(view, troupe.activity) : {} };
   };
 }

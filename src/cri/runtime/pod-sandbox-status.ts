@@ -20,6 +20,6 @@ export function podSandboxStatus(
     const answer = { status: sandboxStatus(view), info: verbose ? sandboxInfo(view, troupe.activity) : {} };
     if (!feed.isWatched) return answer;
     const containers = troupe.directory.containersOf(view.id).filter((one) => one.listed);
-    return { ...answer, containersStatuses: containers.map(containerStatus), timestamp: feed.stampNs() };
+    return { ...answer, containersStatuses: containers.map((one) => containerStatus(one, (id) => troupe.findImage(id))), timestamp: feed.stampNs() };
   };
 }

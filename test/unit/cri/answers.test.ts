@@ -17,7 +17,7 @@ import { ListBytes } from '../../../src/cri/present/list-bytes.ts';
 import { containerList } from '../../../src/cri/present/container.ts';
 import { sandboxList } from '../../../src/cri/present/sandbox.ts';
 import type { Fields } from './stage.ts';
-import { containerId, containerSpec, containerView, handlers, hex, podSpec, sandboxId, sandboxView, stage, strange } from './stage.ts';
+import { containerId, containerSpec, containerView, handlers, hex, image, imageId, podSpec, sandboxId, sandboxView, stage, strange } from './stage.ts';
 
 const { method } = RuntimeService;
 
@@ -198,6 +198,27 @@ describe('containers', () => {
     });
     expect(Object.entries(status?.labels ?? {})).toEqual(Object.entries(strangeLabels));
     expect(info).toEqual({});
+  });
+
+  test.each([
+    ['the tag that was asked for', 'registry.k8s.io/e2e/busybox:2', 'registry.k8s.io/e2e/busybox:2'],
+    ['the whole form of a short name', 'busybox:1', 'docker.io/library/busybox:1'],
+    ['the whole form of a short name without a tag', 'library/busybox', 'docker.io/library/busybox:latest'],
+    ['the digest that was asked for', `docker.io/library/busybox@sha256:${hex('9')}`, `docker.io/library/busybox@sha256:${hex('9')}`],
+    ['its first tag where the name means another image by now', 'example.test/other:1', 'docker.io/library/busybox:latest'],
+    ['its first tag where only the id was told', '', 'docker.io/library/busybox:latest'],
+  ])('ContainerStatus names the image, though the kubelet asks by id: %s', async (_, imageUserSpecified, shown) => {
+    const repoTags = ['docker.io/library/busybox:latest', 'docker.io/library/busybox:1', 'registry.k8s.io/e2e/busybox:2'];
+    const { send, put } = stage({ findImage: () => image('1', { repoTags }) });
+    put(containerView(containerId('1'), { spec: { ...containerSpec, imageRequested: imageId('1'), imageUserSpecified } }));
+    const { status } = await send(method.containerStatus, { containerId: '1' });
+    expect(status?.image).toMatchObject({ image: shown, userSpecifiedImage: imageUserSpecified });
+  });
+
+  test('ContainerStatus of a container whose image is gone names it as it was asked for', async () => {
+    const { send, put } = stage({ findImage: () => undefined });
+    put(containerView(containerId('1'), { spec: { ...containerSpec, imageRequested: imageId('1'), imageUserSpecified: 'example.test/a:1' } }));
+    expect((await send(method.containerStatus, { containerId: '1' })).status?.image).toMatchObject({ image: 'example.test/a:1' });
   });
 
   test('ContainerStatus of a created one: not started, not finished; the asked signal is echoed', async () => {

@@ -88,7 +88,7 @@ describe('an event', () => {
     directory.drop(containerView(C, { listed: false }));
     const events = await stream.take(never);
     expect(events.slice(2).map(({ sandbox, containers }) => [sandbox, containers])).toEqual([[pod, [running]], [pod, [running]], [pod, []]]);
-    expect(podEvent(events[2] as never)).toMatchObject({
+    expect(podEvent(events[2] as never, () => undefined)).toMatchObject({
       containerId: C,
       containerEventType: ContainerEventType.CONTAINER_CREATED_EVENT,
       podSandboxStatus: { id: S },
@@ -101,7 +101,7 @@ describe('an event', () => {
     const stream = feedAt(directory, 5n).open();
     directory.put(created, ref);
     const [event] = await stream.take(never);
-    expect(podEvent(event as never)).not.toHaveProperty('podSandboxStatus');
+    expect(podEvent(event as never, () => undefined)).not.toHaveProperty('podSandboxStatus');
   });
 
   test('F86: has a later time than the one before, also when the wall clock is set back', async () => {
