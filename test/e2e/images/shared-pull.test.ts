@@ -1,0 +1,119 @@
+// Many callers and a registry with troubles: what they share comes once, who leaves takes nobody along, the last one
+// ends it; what stalls is asked for elsewhere; a registries.conf that is written anew counts.
+import type * as http from 'node:http';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { distributionLimits, ingestLimits } from '../../../src/base/limits.ts';
+import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
+import { type Instance, makeInstance } from '../../support/instance.ts';
+import { FakeRegistry, stall } from '../../support/registry/fake-registry.ts';
+import { imageOf, layerOf, type TestLayer } from '../../support/registry/images.ts';
+import { insecure } from '../../support/registry/rig.ts';
+import { describePods } from '../support/crictl.ts';
+
+const MIB = 1024 * 1024;
+const CALLERS = 100;
+const IMAGES = 20;
+/** Short, since a test waits for it to pass; the trickle below is faster. */
+const PROGRESS_TIMEOUT_MS = 1000;
+/** Nothing listens there. */
+const NOWHERE = '127.0.0.1:1';
+
+describePods('pulls that share', () => {
+  let registry: FakeRegistry;
+  let mirror: FakeRegistry;
+  let instance: Instance;
+  let client: CriClient;
+  let base: TestLayer;
+  let big: TestLayer;
+
+  const moved = (from: string, to: string, through?: string): string =>
+    `[[registry]]\nprefix = "${from}"\nlocation = "${to}"\ninsecure = true\n${through === undefined ? '' : `[[registry.mirror]]\nlocation = "${through}"\ninsecure = true\n`}`;
+  const pull = async (image: string, signal?: AbortSignal): Promise<string> =>
+    (await client.image.pullImage({ image: { image } }, signal === undefined ? {} : { signal })).imageRef;
+  const asked = (at: FakeRegistry, { digest }: TestLayer): readonly (string | undefined)[] =>
+    at.seen.filter(({ path }) => path.endsWith(`/blobs/${digest}`)).map(({ range }) => range);
+
+  beforeAll(async () => {
+    [registry, mirror] = [await FakeRegistry.start(), await FakeRegistry.start()];
+    base = await layerOf([{ name: 'base', content: Buffer.alloc(MIB, 'base') }], 'none');
+    big = await layerOf([{ name: 'big', content: Buffer.alloc(ingestLimits.leastBytes + MIB, 'big') }], 'none');
+    for (let at = 0; at < IMAGES; at += 1) {
+      registry.push(`shared/${at}`, 'v', imageOf([base, await layerOf([{ name: `own${at}`, content: String(at) }], 'gzip')]));
+    }
+    for (const one of [registry, mirror]) one.push('big', 'v', imageOf([base, big]));
+    instance = await makeInstance({
+      name: 'share', network: 'host-only',
+      registriesConf: insecure(registry.host) + moved('mirrored.example', registry.host, mirror.host),
+      imageSettings: () => ['signature_policy = ""', `progress_timeout_ms = ${PROGRESS_TIMEOUT_MS}`],
+    });
+    await instance.start();
+    client = criClient(instance.socket);
+  });
+  afterAll(async () => {
+    client?.close();
+    await instance?.remove();
+    for (const one of [registry, mirror]) await one?.close();
+  });
+  beforeEach(async () => {
+    for (const { id } of (await client.image.listImages({})).images) await client.image.removeImage({ image: { image: id } });
+    for (const one of [registry, mirror]) one.seen.length = 0;
+  });
+
+  test('F65 a hundred calls for one image are one pull', async () => {
+    const ids = await Promise.all(Array.from({ length: CALLERS }, () => pull(`${registry.host}/big:v`)));
+    expect(new Set(ids).size).toBe(1);
+    const paths = registry.seen.map(({ path }) => path);
+    expect(paths.toSorted()).toEqual([...new Set(paths)].toSorted());
+    expect([asked(registry, base), asked(registry, big)]).toEqual([[undefined], [undefined]]);
+  });
+
+  test('F65 images that share a layer bring it once', async () => {
+    const ids = await Promise.all(Array.from({ length: IMAGES }, (_, at) => pull(`${registry.host}/shared/${at}:v`)));
+    expect(new Set(ids).size).toBe(IMAGES);
+    expect(asked(registry, base)).toEqual([undefined]);
+  });
+
+  test('F65 one who leaves takes nobody along, the last one ends the download; the next has only the rest to fetch', async () => {
+    const half = ingestLimits.batchBytes * 4;
+    const served = Promise.withResolvers<http.ServerResponse>();
+    registry.on(new RegExp(`/blobs/${big.digest}$`, 'u'), (_request, response) => {
+      response.writeHead(200, { 'content-length': big.bytes.byteLength });
+      response.write(big.bytes.subarray(0, half), () => served.resolve(response));
+      let at = half;
+      // a little now and then, so that it is no stall
+      const timer = setInterval(() => response.write(big.bytes.subarray(at, (at += 2 * distributionLimits.progressBytes))), 100);
+      response.once('close', () => clearInterval(timer));
+    }, 1);
+    const callers = [new AbortController(), new AbortController()] as const;
+    const [one, two] = callers.map(({ signal }) => pull(`${registry.host}/big:v`, signal).then(() => 'pulled', () => 'left'));
+    const response = await served.promise;
+    const closed = new Promise<string>((resolve) => response.once('close', () => resolve('closed')));
+    callers[0].abort();
+    expect([await one, response.destroyed]).toEqual(['left', false]);
+    callers[1].abort();
+    expect([await two, await closed]).toEqual(['left', 'closed']);
+    expect((await client.image.listImages({})).images).toEqual([]);
+    await pull(`${registry.host}/big:v`);
+    expect(asked(registry, big)).toEqual([undefined, expect.stringMatching(/^bytes=[1-9][0-9]*-$/u)]);
+  });
+
+  test('F60 F66 a mirror that stalls is left for the registry, which is asked for the rest', async () => {
+    mirror.on(new RegExp(`/blobs/${big.digest}$`, 'u'), (...exchange) => stall(big.bytes, 3 * MIB, () => undefined)(...exchange));
+    await pull('mirrored.example/big:v');
+    expect(asked(mirror, big).length).toBe(distributionLimits.mirrorAttempts);
+    expect(asked(registry, big)).toEqual([expect.stringMatching(/^bytes=[1-9][0-9]*-$/u)]);
+    expect(asked(registry, base)).toEqual([]);
+  });
+
+  test('a registries.conf that is written anew counts without a signal', async () => {
+    await expect(pull(`${NOWHERE}/big:v`)).rejects.toThrow('RegistryUnavailable');
+    await writeFile(join(instance.directory, 'registries.conf'), insecure(registry.host) + moved(NOWHERE, registry.host));
+    const names = async (): Promise<readonly string[]> => {
+      await pull(`${NOWHERE}/big:v`).catch(() => '');
+      return (await client.image.listImages({})).images.flatMap(({ repoTags }) => repoTags);
+    };
+    await expect.poll(names, { timeout: 60_000, interval: 200 }).toEqual([`${NOWHERE}/big:v`]);
+  });
+});
