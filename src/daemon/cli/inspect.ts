@@ -25,7 +25,9 @@ export async function inspect({ line, screen, clock, config, signal }: Command):
       id: found.imageId,
       sizeBytes: found.manifest.layers.reduce((sum, { size }) => sum + size, found.manifest.config.size),
       manifest: found.manifest,
-      config: JSON.parse(Buffer.from(found.configBytes).toString('utf8')) as unknown,
+      // an artifact has none
+      config: found.files === undefined ? (JSON.parse(Buffer.from(found.configBytes).toString('utf8')) as unknown) : null,
+      ...(found.files === undefined ? {} : { files: found.files }),
     });
     return EXIT.ok;
   } finally {

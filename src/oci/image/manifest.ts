@@ -99,6 +99,9 @@ const LAYERS: ReadonlyMap<string, Compression> = new Map([
   ['application/vnd.oci.image.layer.v1.tar+zstd', 'zstd'],
 ]);
 
+/** Files of one artifact: each is a layer where it is mounted. */
+const FILES: number = imageLimits.layers;
+
 /** Content types of servers that don't know what they serve (a plain web server, an object store). */
 const SAYS_NOTHING = new Set(['', 'application/json', 'application/octet-stream', 'text/plain']);
 
@@ -191,7 +194,7 @@ function readManifest(fields: Fields, mediaType: string, what: string): ImageMan
 }
 
 function readArtifact(fields: Fields, head: Pick<ArtifactManifest, 'mediaType' | 'config'>, what: string): ArtifactManifest {
-  const files = fields.objects('layers', imageLimits.layers).map((blob): ArtifactFile => {
+  const files = fields.objects('layers', FILES).map((blob): ArtifactFile => {
     const descriptor = readDescriptor(blob, imageLimits.layerBytes);
     refuseEncrypted(descriptor, what);
     return Object.freeze({ ...descriptor, path: pathOfBlob(blob.textMap('annotations'), descriptor.digest, (reason) => blob.refuse('annotations', reason)) });
