@@ -122,7 +122,9 @@ function time(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): bigint | un
 }
 
 function pathOf(pax: ReadonlyMap<ByteString, PaxRecord>, key: string): ByteString | undefined {
-  return pax.get(key)?.value.toString('latin1');
+  const path = pax.get(key)?.value.toString('latin1');
+  if (path?.includes('\0') === true) refuseTar(`PAX record ${JSON.stringify(key)} holds a NUL byte`);
+  return path;
 }
 
 function idOf(value: number, name: ByteString, what: string): number {

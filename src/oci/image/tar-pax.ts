@@ -20,7 +20,9 @@ export function parsePax(body: Buffer): PaxRecord[] {
     if (end <= space + 1 || end > body.length || body[end - 1] !== 0x0a) refuseTar('a PAX record has a wrong length');
     const equals = body.indexOf(0x3d, space + 1);
     if (equals < 0 || equals >= end - 1 || equals === space + 1) refuseTar('a PAX record has no key');
-    records.push({ key: body.toString('latin1', space + 1, equals), value: body.subarray(equals + 1, end - 1) });
+    const key = body.toString('latin1', space + 1, equals);
+    if (key.includes('\0')) refuseTar('a PAX record has a NUL byte in its key');
+    records.push({ key, value: body.subarray(equals + 1, end - 1) });
     at = end;
   }
   return records;
