@@ -66,7 +66,7 @@ const unpacked = {
   nginx: { packages: ['nginx'], withLibraries: true },
   'docker-registry': { packages: ['docker-registry'], withLibraries: false },
   // what images of the node e2e suite have beside busybox
-  'image-programs': { packages: ['bash', 'curl', 'hostname', 'util-linux'], withLibraries: true },
+  'image-programs': { packages: ['bash', 'curl', 'hostname', 'netcat-openbsd', 'util-linux'], withLibraries: true },
   // who fills and reads layouts and archives, and builds images, in the tests of formats
   skopeo: { packages: ['skopeo'], withLibraries: true },
   buildah: { packages: ['buildah'], withLibraries: true },

@@ -15,18 +15,32 @@ const E2E = 'e2e-test-images';
 const directory = (path: string, mode = 0o755): TarEntry => ({ type: 'directory', path, mode });
 const file = (path: string, content: Uint8Array | string, mode = 0o644): TarEntry => ({ type: 'file', path, mode, content });
 
+/** Programs whose file has another name in Debian's package. */
+const PACKAGED: Readonly<Record<string, string>> = { nc: 'nc.openbsd' };
+
 /** Programs of Debian with their libraries, where scripts look for them, above a layer with busybox. */
-async function programsLayer(names: readonly string[]): Promise<Layer> {
+async function programsLayer(names: readonly string[], more: readonly TarEntry[] = []): Promise<Layer> {
   const tree = debianTree('image-programs');
   const libraries = new Map<string, Library>();
   const programs: TarEntry[] = [];
   for (const name of names) {
-    const path = inTree(tree, `usr/bin/${name}`, `bin/${name}`);
+    const packaged = PACKAGED[name] ?? name;
+    const path = inTree(tree, `usr/bin/${packaged}`, `bin/${packaged}`);
     for (const library of await librariesOf(tree, path)) libraries.set(library.path, library);
     programs.push(file(`bin/${name}`, readFileSync(path), 0o755));
   }
-  return layerOf([...libraryEntries([...libraries.values()]), directory('bin'), ...programs]);
+  return layerOf([...libraryEntries([...libraries.values()]), directory('bin'), ...programs, ...more]);
 }
+
+/**
+ * Busybox with what a specs' shell needs beyond Debian 12's: one that hands on variables whose names it could not have (since busybox
+ * 1.36), and `nmeter`.
+ */
+async function busyboxLayers(): Promise<Layer[]> {
+  const shell = await programsLayer(['bash'], [{ type: 'symlink', path: 'bin/sh', target: 'bash' }, file('bin/nmeter', await compiled('nmeter'), 0o755)]);
+  return [layerOf(busyboxEntries(staticBusybox(), ['sh'])), shell];
+}
+
 
 /**
  * What agnhost's fake registry serves: our pause image under the one name that specs pull from it, in the layout that it reads (a
@@ -57,7 +71,7 @@ function fakeRegistryEntries(pause: Image): TarEntry[] {
 }
 
 /** Agnhost in its two versions: one program, images that differ. */
-async function agnhostImages(programs: Programs, busybox: Layer, pause: Image): Promise<[string, Image][]> {
+async function agnhostImages(programs: Programs, busybox: readonly Layer[], pause: Image): Promise<[string, Image][]> {
   const sources = await testImageSources();
   const own = layerOf([
     file('agnhost', readFileSync(programs.agnhost), 0o755),
@@ -70,7 +84,7 @@ async function agnhostImages(programs: Programs, busybox: Layer, pause: Image): 
       group: ['user-defined-in-image:x:1000:', 'group-defined-in-image:x:50000:user-defined-in-image'],
     }),
   ]);
-  const layers = [busybox, await programsLayer(['bash', 'curl']), own];
+  const layers = [...busybox, await programsLayer(['curl', 'nc']), own];
   const config = { Entrypoint: ['/agnhost'], Cmd: ['pause'], ExposedPorts: { '80/tcp': {}, '8080/tcp': {}, '8081/tcp': {}, '9376/tcp': {}, '5000/tcp': {} } };
   return ['2.63.0', '2.55'].map((version) => [`${E2E}/agnhost:${version}`, imageOf({ ...config, Labels: { version } }, layers)]);
 }
@@ -78,7 +92,7 @@ async function agnhostImages(programs: Programs, busybox: Layer, pause: Image): 
 /** By `repository:tag`, without the host. */
 export async function nodeImages(programs: Programs): Promise<Map<string, Image>> {
   const sources = await testImageSources();
-  const busybox = layerOf(busyboxEntries(staticBusybox()));
+  const busybox = await busyboxLayers();
   const shells = await busyboxLayerForCritest();
   const pauseProgram = await compiled('pause');
   const pause = imageOf({ User: '65535:65535', Entrypoint: ['/pause'], Labels: { version: '3.10.2' } }, [layerOf([file('pause', pauseProgram, 0o755)])]);
@@ -93,28 +107,18 @@ export async function nodeImages(programs: Programs): Promise<Map<string, Image>
   ]);
   return new Map<string, Image>([
     ...agnhosts,
-    [`${E2E}/busybox:1.37.0-1`, imageOf({ Cmd: ['sh'] }, [busybox])],
+    [`${E2E}/busybox:1.37.0-1`, imageOf({ Cmd: ['sh'] }, busybox)],
     [`${E2E}/nginx:1.15-4`, web],
     [`${E2E}/nginx:1.27-0`, web],
     [`${E2E}/nonewprivs:1.4`, imageOf({ Cmd: ['nnp'] }, [
-      busybox,
+      ...busybox,
       layerOf([directory('usr'), directory('usr/local'), directory('usr/local/bin'), file('usr/local/bin/nnp', readFileSync(programs.nonewprivs), 0o6755)]),
     ])],
-    [`${E2E}/nonroot:1.5`, imageOf({ User: '1234', Cmd: ['sh'] }, [busybox])],
-    [`${E2E}/ipc-utils:1.4`, imageOf({ Cmd: ['sh'] }, [busybox, await programsLayer(['ipcs', 'ipcmk'])])],
-    [`${E2E}/glibc-dns-testing:2.0.0`, imageOf({ Cmd: ['bash'] }, [busybox, await programsLayer(['bash', 'hostname']), glibc])],
+    [`${E2E}/nonroot:1.5`, imageOf({ User: '1234', Cmd: ['sh'] }, busybox)],
+    [`${E2E}/ipc-utils:1.4`, imageOf({ Cmd: ['sh'] }, [...busybox, await programsLayer(['ipcs', 'ipcmk'])])],
+    [`${E2E}/glibc-dns-testing:2.0.0`, imageOf({ Cmd: ['bash'] }, [...busybox, await programsLayer(['hostname']), glibc])],
     [`${E2E}/kitten:1.8`, animal('kitten')],
     [`${E2E}/nautilus:1.8`, animal('nautilus')],
     ['pause:3.10.2', pause],
   ]);
 }
-
-/** Specs whose image can't be made of such parts, by their names; and why. */
-export const WITHOUT_IMAGE: readonly { readonly specs: RegExp; readonly reason: string }[] = [
-  { specs: /\[sig-node\] LSCIQuota/, reason: 'needs the image perl' },
-  { specs: /Node Performance Testing/, reason: 'needs the images node-perf' },
-  { specs: /SRIOV|Device Plugin|Device Manager/i, reason: 'needs the image sample-device-plugin' },
-  { specs: /NodeProblemDetector/, reason: 'needs the image node-problem-detector' },
-  { specs: /NFS/, reason: 'needs the image volume/nfs and NFS in the kernel' },
-  { specs: /image from docker hub|should be able to pull from private registry with secret|able to pull image from (?:gcr\.io|docker hub)/i, reason: 'needs a public registry' },
-];

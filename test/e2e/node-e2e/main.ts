@@ -1,15 +1,18 @@
-// `sudo npm run node-e2e [-- --focus RE --skip RE --procs N --report FILE --keep]`: Kubernetes' own node e2e suite with a kubelet on an
+// `sudo npm run node-e2e [-- --focus RE --skip RE --files NAMES --gates NAMES --procs N --minutes N --report FILE --keep]`: Kubernetes' own node e2e suite with a kubelet on an
 // instance of its own. This part builds the programs, which takes very long once and needs the network; the rest runs in private mount and
 // network namespaces: the suite's kubelet has fixed directories, ports and an unprotected API, and what it leaves goes with them.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { keepHost } from '../kubelet/host.ts';
-import { keepDirectories } from './places.ts';
+import { keepDirectories, mountNamespace, OUTER_MOUNTS } from './places.ts';
 import { buildPrograms } from './programs.ts';
 
 /** Runs node.ts in namespaces of its own and answers its exit code. */
 async function inNamespaces(args: readonly string[]): Promise<number> {
-  const child = spawn('unshare', ['--mount', '--net', '--propagation', 'private', process.execPath, join(import.meta.dirname, 'node.ts'), ...args], { stdio: 'inherit' });
+  const child = spawn('unshare', ['--mount', '--net', '--propagation', 'private', process.execPath, join(import.meta.dirname, 'node.ts'), ...args], {
+    stdio: 'inherit',
+    env: { ...process.env, [OUTER_MOUNTS]: mountNamespace() },
+  });
   // A terminal sends its interrupt to both; a supervisor's SIGTERM comes to this process only.
   process.on('SIGTERM', () => child.kill('SIGTERM'));
   process.on('SIGINT', () => undefined);

@@ -1,11 +1,16 @@
 // The directories and the address that a kubelet has whatever its configuration says: a private one of each.
-import { existsSync, mkdirSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { runOrThrow } from '../../support/run.ts';
 
 /** Named in the suite's own code, each of which gets a directory of the run mounted over it. */
 const FIXED = ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'] as const;
+
+/** A process may fork while we look at the others, and takes a moment to be gone. */
+const KILL_ROUNDS = 20;
+const KILL_WAIT_MS = 100;
 
 /** A kubelet refuses a loopback address for its node, and the new namespace has no other. */
 export const NODE_ADDRESS = '10.77.0.2';
@@ -44,4 +49,34 @@ export async function privateNetwork(): Promise<void> {
   await ip('link', 'set', 'node0', 'up');
   await ip('link', 'set', 'node1', 'up');
   await ip('route', 'add', 'default', 'via', '10.77.0.1', 'dev', 'node0');
+}
+
+/** The variable in which the outer process hands its mount namespace to the inner one. */
+export const OUTER_MOUNTS = 'TROUPE_NODE_E2E_OUTER_MOUNTS';
+
+export const mountNamespace = (): string => readlinkSync('/proc/self/ns/mnt');
+
+/** Throws in a process that was not started in a mount namespace of its own. */
+export function assertPrivate(): void {
+  const outer = process.env[OUTER_MOUNTS];
+  if (outer === undefined || outer === mountNamespace()) throw new Error('the run needs a mount namespace of its own: start it with npm run node-e2e');
+}
+
+/** Kills every process but this one that shares its mount namespace: nobody but the run is in it. */
+export async function killNamespace(): Promise<void> {
+  assertPrivate();
+  const own = mountNamespace();
+  for (let round = 0, killed = 1; killed > 0 && round < KILL_ROUNDS; round += 1) {
+    killed = 0;
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)) {
+      try {
+        if (readlinkSync(`/proc/${pid}/ns/mnt`) !== own) continue;
+        process.kill(Number(pid), 'SIGKILL');
+        killed += 1;
+      } catch {
+        // It ended meanwhile, or is a zombie, which has no namespaces.
+      }
+    }
+    await delay(KILL_WAIT_MS);
+  }
 }

@@ -13,6 +13,8 @@ const GRACE_MS = 5 * 60_000;
 export interface Selection {
   readonly focus: string;
   readonly skip: string;
+  /** Only specs of these source files; all without one. */
+  readonly files: readonly string[];
   readonly processes: number;
   readonly timeoutMs: number;
   /** Feature gates of the kubelet and, where they have any there, of the API server. */
@@ -72,6 +74,7 @@ export async function runSuite(programs: Programs, instance: Instance, directory
   const argv = [
     programs.ginkgo, 'run', '--no-color', '--procs', String(selection.processes), '--timeout', `${selection.timeoutMs / 1000}s`,
     '--json-report', 'report.json', '--output-dir', reports, '--focus', selection.focus, '--silence-skips',
+    ...selection.files.flatMap((name) => ['--focus-file', name]),
     ...(selection.skip === '' ? [] : ['--skip', selection.skip]),
     suite, '--',
     '--container-runtime-endpoint', instance.endpoint, '--image-service-endpoint', instance.endpoint,

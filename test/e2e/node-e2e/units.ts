@@ -2,10 +2,11 @@
 // specs that change the kubelet's configuration restart that unit. This machine may have no systemd. First on the suite's PATH only.
 // Called as `units.ts DIRECTORY PROGRAM ARGS…` by the scripts that `writeUnitTools` makes.
 import { spawn, spawnSync } from 'node:child_process';
-import { closeSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { hierarchies } from '../kubelet/kubelet.ts';
 
 const STOP_TIMEOUT_MS = 30_000;
 const LOOK_AGAIN_MS = 50;
@@ -42,6 +43,20 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** Where the suite tells its kubelet to be, and looks for its statistics. */
+const SLICE = 'kubelet.slice';
+
+/** Where the hierarchy has one that processes can be put into. */
+function joinCgroup(path: string, pid: number): void {
+  try {
+    mkdirSync(path, { recursive: true });
+    for (const name of ['cpuset.cpus', 'cpuset.mems']) if (existsSync(join(path, name))) writeFileSync(join(path, name), readFileSync(join(dirname(path), name)));
+    writeFileSync(join(path, 'cgroup.procs'), String(pid));
+  } catch (error) {
+    console.error(`${path}: ${String(error)}`);
+  }
+}
+
 class Units {
   readonly #directory: string;
 
@@ -54,7 +69,9 @@ class Units {
   }
 
   all(): Unit[] {
-    return readdirSync(join(this.#directory, 'units')).map((name) => JSON.parse(readFileSync(this.#file(name), 'utf8')) as Unit);
+    const directory = join(this.#directory, 'units');
+    if (!existsSync(directory)) return [];
+    return readdirSync(directory).map((name) => JSON.parse(readFileSync(this.#file(name), 'utf8')) as Unit);
   }
 
   /** By its name, with or without `.service`. */
@@ -64,7 +81,7 @@ class Units {
     return found;
   }
 
-  start(unit: Unit): void {
+  async start(unit: Unit): Promise<void> {
     const [program, ...args] = unit.argv;
     const output = openSync(unit.log, 'a');
     // The unit gets the machine's PATH: it is not to find these stand-ins.
@@ -74,6 +91,8 @@ class Units {
     child.unref();
     if (child.pid === undefined) throw new Error(`${program} could not be started`);
     unit.pid = child.pid;
+    // The kubelet would make this cgroup and go into it, but only where it may read the namespaces of the machine's first process.
+    if (unit.name.startsWith('kubelet-')) for (const hierarchy of await hierarchies()) joinCgroup(join(hierarchy, SLICE), child.pid);
     writeFileSync(this.#file(unit.name), JSON.stringify(unit));
   }
 
@@ -90,8 +109,11 @@ class Units {
   }
 }
 
-function systemdRun(units: Units, args: readonly string[]): void {
-  if (args.includes('--version')) return console.log(VERSION);
+async function systemdRun(units: Units, args: readonly string[]): Promise<void> {
+  if (args.includes('--version')) {
+    console.log(VERSION);
+    return;
+  }
   const options = new Map<string, string>();
   let index = 0;
   for (; args[index]?.startsWith('-') === true; index += 1) {
@@ -105,7 +127,7 @@ function systemdRun(units: Units, args: readonly string[]): void {
   const log = (options.get('StandardError') ?? '').replace(/^(?:file|append):/, '') || '/dev/null';
   // systemd undoes the escapes that the suite makes for it
   const words = rest.map((word) => word.replaceAll('%%', '%').replaceAll('$$', '$'));
-  units.start({ name, argv: [program, ...words], log, cwd: '/', pid: 0 });
+  await units.start({ name, argv: [program, ...words], log, cwd: '/', pid: 0 });
 }
 
 async function systemctl(units: Units, args: readonly string[]): Promise<void> {
@@ -122,10 +144,10 @@ async function systemctl(units: Units, args: readonly string[]): Promise<void> {
   const unit = units.find(name);
   if (verb === 'kill') units.kill(unit, 'SIGTERM');
   else if (verb === 'stop') await units.stop(unit);
-  else if (verb === 'start') units.start(unit);
+  else if (verb === 'start') await units.start(unit);
   else if (verb === 'restart') {
     await units.stop(unit);
-    units.start(unit);
+    await units.start(unit);
   } else throw new Error(`systemctl ${args.join(' ')}: the stand-in has no such verb`);
 }
 
@@ -137,7 +159,7 @@ async function main(): Promise<void> {
     return;
   }
   const units = new Units(directory);
-  if (program === 'systemd-run') systemdRun(units, args);
+  if (program === 'systemd-run') await systemdRun(units, args);
   else await systemctl(units, args);
 }
 

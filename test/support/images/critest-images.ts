@@ -36,7 +36,7 @@ export const libraryEntries = (libraries: readonly Library[]): TarEntry[] => [
 ];
 
 /** Compiles one of the C files beside this one, statically, and keeps the result by its source's digest. */
-export async function compiled(name: 'pause' | 'effective-uid'): Promise<Buffer> {
+export async function compiled(name: 'pause' | 'effective-uid' | 'nmeter'): Promise<Buffer> {
   const source = join(import.meta.dirname, `${name}.c`);
   const digest = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 16);
   const tree = await cached(join('images', `${name}-${process.arch}-${digest}`), async (work) => {
