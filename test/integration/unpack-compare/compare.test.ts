@@ -51,7 +51,7 @@ describeAsRoot('generated layers', () => {
     return layer;
   }
 
-  test(`${SINGLE_LAYERS} layers are what GNU tar makes of them, entry by entry`, async () => {
+  test(`S58: ${SINGLE_LAYERS} layers are what GNU tar makes of them, entry by entry`, async () => {
     for (let seed = 1; seed <= SINGLE_LAYERS; seed += 1) {
       const layer = generate(seed);
       const theirs = join(root, `tmpfs/gnu-${seed}`);
@@ -65,7 +65,7 @@ describeAsRoot('generated layers', () => {
 
   const missing = noSkopeo();
   if (missing !== undefined) process.stdout.write(`skipped: images against containers/storage: ${missing}\n`);
-  test.skipIf(missing !== undefined)(`${IMAGES} images of ${LAYERS_PER_IMAGE} layers show what containers/storage makes of them, at each layer`, async () => {
+  test.skipIf(missing !== undefined)(`S58: ${IMAGES} images of ${LAYERS_PER_IMAGE} layers show what containers/storage makes of them, at each layer`, async () => {
     for (let at = 1; at <= IMAGES; at += 1) {
       const layers: GeneratedLayer[] = [];
       const merged: Tree[] = [];

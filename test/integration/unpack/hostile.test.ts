@@ -87,6 +87,41 @@ describeAsRoot('hostile layers', () => {
     expect(readFileSync(join(layer, 'etc/absolute-name'), 'utf8')).toBe('three');
   });
 
+  test('S58: a hard link to a link is the link: what is written through it, or over it, stays inside', async () => {
+    const layer = await put(
+      store,
+      archive(
+        entry({ name: 'link', flag: '2', linkName: `${outside}/dir` }),
+        entry({ name: 'hard', flag: '1', linkName: 'link' }),
+        entry({ name: 'hard/x', body: 'inside' }),
+        entry({ name: 'file', flag: '2', linkName: join(outside, 'canary') }),
+        entry({ name: 'second', flag: '1', linkName: 'file', mode: 0o4777, uid: 7 }),
+        entry({ name: 'second', body: 'over it' }),
+      ),
+    );
+    expect(stateOfOutside()).toEqual(before);
+    expect(readFileSync(join(layer, outside, 'dir/x'), 'utf8')).toBe('inside');
+    expect(lstatSync(join(layer, 'file')).isSymbolicLink()).toBe(true);
+    expect(readFileSync(join(layer, 'second'), 'utf8')).toBe('over it');
+  });
+
+  test('S58: whiteouts of a parent hide what is below, whether before or after what the layer itself has there', async () => {
+    const layer = await put(store, archive(entry({ name: 'a/b/own' }), entry({ name: '.wh.a' }), entry({ name: '.wh.c' }), entry({ name: 'c/d/own' }), entry({ name: 'a/.wh.b' })));
+    expect(treeOf(layer, { times: false })).toEqual([
+      'a 40755 0:0 trusted.overlay.opaque=79',
+      'a/b 40755 0:0 trusted.overlay.opaque=79',
+      expect.stringMatching(/^a\/b\/own 100644 /u),
+      'c 40755 0:0 trusted.overlay.opaque=79',
+      'c/d 40755 0:0',
+      expect.stringMatching(/^c\/d\/own 100644 /u),
+    ]);
+  });
+
+  test('S58: a hard link to what only a lower layer has is refused, as by containers/storage on overlayfs', async () => {
+    await put(store, archive(entry({ name: 'lower', body: 'x' })));
+    expect((await refused(archive(entry({ name: 'upper', flag: '1', linkName: 'lower' })))).message).toContain('which this layer does not have');
+  });
+
   test.each([
     ['a file', [{ flag: '0', body: 'evil', mode: 0o4777 }]],
     ['a directory', [{ flag: '5', mode: 0o4777 }]],
@@ -146,6 +181,22 @@ describeAsRoot('hostile layers', () => {
     expect(readdirSync(store.paths.trash)).toEqual([]);
     const replaced = archive(paxEntry({ path }, { name: 'd', flag: '5', mode: 0o700 }), entry({ name: 'd', body: 'file' }));
     expect(treeOf(await put(store, replaced), { times: false })).toEqual([expect.stringMatching(/^d 100644 0:0 4 /u)]);
+  });
+
+  test('S59: directories deeper than a path can say, made through links, are measured and deleted', async () => {
+    const path = 'd/'.repeat(1500);
+    const bytes = archive(
+      paxEntry({ path }, { name: 'd', flag: '5', mode: 0o700 }),
+      paxEntry({ linkpath: path }, { name: 'l', flag: '2', linkName: 'd' }),
+      paxEntry({ path: `l/${path}` }, { name: 'd', flag: '5', mode: 0o700 }),
+      paxEntry({ path: `l/${path}f` }, { name: 'd', body: 'deep' }),
+    );
+    await put(store, bytes).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(FaultError);
+    });
+    await store.remove(digestOf(bytes));
+    await store.settled();
+    expect([...readdirSync(store.paths.trash), ...readdirSync(store.paths.partial)]).toEqual([]);
   });
 
   test('F67: names of 4096 bytes are refused', async () => {

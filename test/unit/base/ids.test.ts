@@ -13,12 +13,12 @@ describe('ids', () => {
     expect(parseContainerId(text)).toBeUndefined();
   });
 
-  it('of images and layers are sha256 digests and nothing else', () => {
+  it('S47: of images and layers are sha256 digests and nothing else', () => {
     const digest = `sha256:${HEX}`;
     expect(parseDigest(digest)).toBe(digest);
     expect(parseImageId(digest)).toBe(digest);
     expect(hexOf(parseDigest(digest) ?? expect.fail('not parsed'))).toBe(HEX);
-    for (const text of [HEX, `sha512:${HEX}`, `SHA256:${HEX}`, `sha256:${HEX}0`, `sha256:${HEX}\n`, 'sha256:']) {
+    for (const text of [HEX, `sha512:${HEX}`, `SHA256:${HEX}`, `sha256:${HEX}0`, `sha256:${HEX}\n`, 'sha256:', 'sha256:../../x', `sha256:${HEX.toUpperCase()}`, '']) {
       expect(parseDigest(text)).toBeUndefined();
       expect(parseImageId(text)).toBeUndefined();
     }

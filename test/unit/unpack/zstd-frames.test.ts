@@ -76,6 +76,13 @@ describe('layers decompressed', () => {
     await expect(unpack(blob, 65_536, 1024 * 1024)).rejects.toMatchObject({ fault: { kind: 'exhausted', retryable: false } });
   });
 
+  test('S59: a zstd frame that wants a dictionary is refused', async () => {
+    const blob = Buffer.from(zstdCompressSync(Buffer.alloc(4096), { dictionary: Buffer.from('words of a dictionary '.repeat(100)) }));
+    // a dictionary without a header has no id; this one is asked for by its number
+    const asked = Buffer.concat([blob.subarray(0, 4), Buffer.from([(blob[4] ?? 0) | 1]), blob.subarray(5, 6), Buffer.from([9]), blob.subarray(6)]);
+    await expect(unpack(asked, 1000)).rejects.toThrow(/decompress|zstd/u);
+  });
+
   test('S59: a zstd window of 2 GiB is refused', async () => {
     // magic, descriptor without single segment, window descriptor 0xa8 (2^31), one raw block
     const frame = Buffer.from('28b52ffd00a8090000ff', 'hex');
