@@ -1,7 +1,7 @@
 /** Credentials that are good for one pull in one namespace. */
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
 import { takeNamespaced, namespacedFile } from '../../../src/oci/distribution/namespaced-credentials.ts';
@@ -67,8 +67,11 @@ describe('credentials of a namespace', () => {
 
   it.each(['../team', 'team/..', 'Team', '', '-a', 'a'.repeat(64)])('S66 the namespace %j leads to no file', async (namespace) => {
     const directory = place();
-    writeFileSync(join(directory, 'x.json'), auth('r.example'));
+    const file = join(directory, namespacedFile(namespace, parseReference('r.example/a')));
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, auth('r.example'));
     expect(await take(directory, namespace, 'r.example/a')).toBeUndefined();
+    expect(existsSync(file)).toBe(true);
   });
 
   it('what can not be read is told with the file, and with no word of its content', async () => {

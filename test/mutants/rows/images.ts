@@ -18,6 +18,21 @@ export const ofImages: readonly Mutant[] = [
     test: { file: manifest, named: 'S17 one document, one meaning' },
   },
   {
+    row: 'S17', title: 'a manifest of schema 1 with layers of schema 2 is taken', file: 'src/oci/image/schema1.ts',
+    find: "for (const foreign of ['config', 'layers', 'manifests', SIGNATURES]) {", replace: "for (const foreign of [] as string[]) {",
+    test: { file: 'test/unit/image/schema1.test.ts', named: 'S17 (layers of schema 2|a config) beside' },
+  },
+  {
+    row: 'S18', title: 'a title leads out of an artifact', file: 'src/oci/image/artifact.ts',
+    find: 'if (!isPlain || Buffer', replace: 'if (Buffer',
+    test: { file: 'test/unit/image/artifact.test.ts', named: 'S18 the title' },
+  },
+  {
+    row: 'S66', title: 'a namespace leads out of its directory', file: 'src/oci/distribution/namespaced-credentials.ts',
+    find: "if (directory === '' || !NAMESPACE.test(namespace)) return undefined;", replace: "if (directory === '') return undefined;",
+    test: { file: 'test/integration/distribution/namespaced.test.ts', named: 'S66 the namespace' },
+  },
+  {
     row: 'S47', title: 'a digest can be any text', file: 'src/base/ids.ts',
     find: 'const DIGEST = /^sha256:[0-9a-f]{64}$/u;', replace: 'const DIGEST = /^sha(?:256|512):.+$/u;',
     test: { file: manifest, named: 'S47 (digest|sha512|upper)' },
