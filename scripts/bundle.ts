@@ -47,6 +47,16 @@ await build({
   banner: { js: "import { createRequire as troupeRequire } from 'node:module'; const require = troupeRequire(import.meta.url);" },
 });
 
+// small, and alone: it reads the bundle by itself
+await build({
+  ...shared,
+  entryPoints: { launch: 'src/daemon/launch.ts' },
+  format: 'cjs',
+  outExtension: { '.js': '.cjs' },
+  banner: { js: "const launchUrl = require('node:url').pathToFileURL(__filename).href;" },
+  define: { 'import.meta.url': 'launchUrl' },
+});
+
 // last: its age is what the launcher looks at
 await build({
   ...shared,

@@ -908,6 +908,16 @@ export const memoryLimits = {
   muchMovedBytes: 16 * 1024 * 1024,
 } as const;
 
+/** What V8 has compiled, kept for the next start: see src/daemon/launch.ts. */
+export const launchLimits = {
+  /** Bytes in which the file's first line ends: some 120. */
+  cacheHeaderBytes: 1024,
+  /** ms after a start within which the first pod's end is waited for: functions not called for longer are forgotten. */
+  podsWithinMs: 5 * 60_000,
+  /** ms from the first pod's end until it is kept: nobody waits for anything then. */
+  afterPodMs: 2000,
+} as const;
+
 /** Shims of containerd's runtime v2: see src/oci/shim. */
 export const shimLimits = {
   /** Bytes that a shim's `start` or `delete` may print: an address, or a message of a few fields. */

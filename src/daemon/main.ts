@@ -1,11 +1,11 @@
 /** The program: command line, log, signals. */
-import { flushCompileCache } from 'node:module';
 import { pino } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
 import { realClock } from '../host/clock.ts';
 import { preferSmallHeap, trimMemory } from '../host/memory.ts';
 import { notify } from '../host/sd-notify.ts';
 import { EXIT } from './cli/exit-codes.ts';
+import { keepCommand, keepStart } from './compiled.ts';
 import { parseCommandLine, USAGE } from './command-line.ts';
 import type { CommandLine } from './command-line.ts';
 import { notifySocket, terminalWishes } from './config.ts';
@@ -25,7 +25,10 @@ async function main(argv: readonly string[]): Promise<void> {
     isDaemon = line.command === 'serve' || line.command === 'start';
     if (line.command === 'help') process.stdout.write(USAGE);
     else if (isDaemon) await serve(line);
-    else process.exitCode = await look(line);
+    else {
+      process.exitCode = await look(line);
+      keepCommand();
+    }
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
     process.stderr.write(`troupe: ${message}\n`);
@@ -62,8 +65,8 @@ async function serve(line: CommandLine): Promise<void> {
   });
   log.info({ socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) }, 'serving');
   await tellSystemd('READY=1', log);
-  // what was compiled for this start is there for the next one, which may follow a SIGKILL
-  flushCompileCache();
+  // before anything else changes V8's flags, and before the next SIGKILL
+  keepStart(daemon.troupe, realClock());
   preferSmallHeap();
   trimMemory(realClock());
   if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));

@@ -15,6 +15,16 @@ export function preferSmallHeap(): void {
   heap.isKeptSmall = true;
 }
 
+/** Runs `work` under the flags that Node was started with. */
+export function withFlagsOfStart(work: () => void): void {
+  setFlagsFromString('--no-optimize-for-size');
+  try {
+    work();
+  } finally {
+    if (heap.isKeptSmall && !heap.isLent) setFlagsFromString('--optimize-for-size');
+  }
+}
+
 /** Bytes that went through sockets and pipes lately, and whether the heap is kept small now; untouched where nobody asked for it. */
 const heap = { isKeptSmall: false, isLent: false, movedBytes: 0 };
 

@@ -82,7 +82,7 @@ const manyPods = (): Promise<Pods> =>
     await instance.start();
     // ended in the daemon's own way: what it leaves would be the next run's
     while (pods.length > 0) await Promise.all(pods.splice(0, AT_ONCE).map((pod) => pod.stop()));
-    const program = readFileSync(`/proc/${instance.pid()}/cmdline`, 'utf8').includes('dist/troupe.cjs') ? 'the bundle' : 'its sources, since the bundle is older than they are';
+    const program = readFileSync(`/proc/${instance.pid()}/cmdline`, 'utf8').includes('dist/launch.cjs') ? 'the bundle' : 'its sources, since the bundle is older than they are';
     return { program, empty, full, later, lag, recovered };
   });
 

@@ -46,7 +46,8 @@ describe('the launcher', () => {
 
   it('prefers the bundle where there is one', async () => {
     mkdirSync(join(directory, 'dist'));
-    writeFileSync(join(directory, 'dist/troupe.cjs'), tell.replace('WHICH', 'bundle'));
+    writeFileSync(join(directory, 'dist/launch.cjs'), tell.replace('WHICH', 'bundle'));
+    writeFileSync(join(directory, 'dist/troupe.cjs'), '');
     expect(await launch('bin/troupe')).toMatchObject({ which: 'bundle' });
     rmSync(join(directory, 'dist'), { recursive: true });
   });

@@ -1,0 +1,66 @@
+// src/daemon/launch.ts with a bundle of three lines: when what V8 compiled is kept, and when it is not believed.
+import { build } from 'esbuild';
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { checkout } from '../../support/tools/cache.ts';
+import { run } from '../../support/run.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'troupe-launch-'));
+const cache = join(directory, 'code-cache/daemon.bin');
+const bundle = join(directory, 'troupe.cjs');
+const TEXT = "const late = () => require('node:path').basename(__filename);\nconsole.log(late(), __dirname === require('node:path').dirname(__filename));\nif (process.argv[3] !== undefined) troupeCompiled(process.argv[3]);\n";
+
+beforeAll(async () => {
+  await build({
+    entryPoints: { launch: join(checkout, 'src/daemon/launch.ts') }, outdir: directory, bundle: true, platform: 'node', format: 'cjs', outExtension: { '.js': '.cjs' },
+    banner: { js: "const launchUrl = require('node:url').pathToFileURL(__filename).href;" }, define: { 'import.meta.url': 'launchUrl' },
+  });
+  writeFileSync(bundle, TEXT);
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+/** Runs the bundle as the daemon; `kept` is what it keeps. */
+async function launch(...kept: string[]): Promise<void> {
+  const ended = await run([process.execPath, join(directory, 'launch.cjs'), 'serve', ...kept]);
+  expect(ended).toMatchObject({ code: 0, stdout: 'troupe.cjs true\n', stderr: '' });
+}
+
+const runs = (): unknown => (JSON.parse(readFileSync(cache, 'latin1').split('\n')[0] ?? '') as { runs: unknown }).runs;
+
+it('keeps what is asked for, each kind of run once and beside the others', async () => {
+  await launch();
+  expect(existsSync(cache)).toBe(false);
+  await launch('start');
+  expect(runs()).toEqual(['start']);
+  expect(statSync(cache).mode & 0o777).toBe(0o600);
+  const { ino } = statSync(cache);
+  await launch('start');
+  expect(statSync(cache).ino).toBe(ino);
+  await launch('recovery');
+  expect(runs()).toEqual(['start', 'recovery']);
+});
+
+it('believes nothing that is not whole, and nothing of another bundle', async () => {
+  await launch('start');
+  const whole = readFileSync(cache);
+  for (const spoil of [
+    () => truncateSync(cache, whole.length - 1),
+    () => truncateSync(cache, 20),
+    () => truncateSync(cache, 0),
+    () => appendFileSync(cache, 'x'),
+    () => writeFileSync(cache, Buffer.from(whole).fill(1, whole.length - 8)),
+    () => writeFileSync(cache, 'no line at all'.repeat(1000)),
+  ]) {
+    spoil();
+    // were it believed, a start would be in it already and nothing written
+    await launch('pods');
+    expect(runs()).toEqual(['pods']);
+  }
+  // another text of the same length, which V8 would take for the same
+  writeFileSync(bundle, TEXT.replaceAll('late', 'last'));
+  utimesSync(bundle, 1, 1);
+  await launch('start');
+  expect(runs()).toEqual(['start']);
+});
