@@ -1011,7 +1011,7 @@ export const signatureLimits = {
   /** Characters of the reasons of all signatures in one message. */
   reasonChars: 1024,
   /** Images whose signatures are kept for later containers; those longest unused go first. */
-  keptImages: 1024,
-  /** Bytes of one image's kept signatures: one has some KiB; in base64 they have to fit into a document. */
-  keptBytes: 2 * 1024 * 1024,
+  keptImages: 512,
+  /** Bytes of one image's kept signatures: one has some KiB, with a certificate and an entry of a log 10 KiB. */
+  keptBytes: 256 * 1024,
 } as const;

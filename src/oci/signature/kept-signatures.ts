@@ -47,7 +47,7 @@ export class KeptSignatures {
     const turn = this.#last.then(async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       const old = await this.of(id);
-      await writeWhole(this.#path(id), encode(old === undefined ? fresh : merged(fresh, old)), 0o600);
+      await writeWhole(this.#path(id), encode(merged(fresh, old)), 0o600);
       await this.#clearUp();
     });
     this.#last = turn.catch(() => undefined);
@@ -72,13 +72,14 @@ export class KeptSignatures {
   }
 }
 
-function merged(fresh: Evidence, old: Evidence): Evidence {
+function merged(fresh: Evidence, old: Evidence = { digests: [], signatures: [] }): Evidence {
   const digests = [...new Set([...fresh.digests, ...old.digests])];
   const seen = new Map([...fresh.signatures, ...old.signatures].map((one) => [JSON.stringify(plain(one)), one]));
   let bytes = 0;
   const signatures = [...seen.values()].filter((one) => {
-    bytes += sizeOf(one);
-    return bytes <= signatureLimits.keptBytes;
+    const fits = bytes + sizeOf(one) <= signatureLimits.keptBytes;
+    if (fits) bytes += sizeOf(one);
+    return fits;
   });
   return { digests: digests.slice(0, signatureLimits.signatures), signatures: signatures.slice(0, signatureLimits.signatures) };
 }

@@ -1,0 +1,79 @@
+// The signature policy decides between manifest and layers, and again before a container is made.
+import { describe, expect, it } from 'vitest';
+import type { Mount } from '../../../src/actors/ports/specs.ts';
+import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
+import type { ImageId } from '../../../src/base/ids.ts';
+import { EasyWorld } from './easy-ports.ts';
+import { containerSpec, digest, imageRecord, sandboxSpec, turns } from './fixtures.ts';
+
+describe('a pull', () => {
+  const wish = (namespace: string) => ({ reference: 'nginx:1', auth: undefined, namespace });
+
+  it('fetches nothing of an image that is refused, and leaves no record', async () => {
+    const world = await EasyWorld.serving();
+    world.fail('policy.admit');
+    await expect(world.troupe.pullImage(wish(''), world.call())).rejects.toMatchObject({ fault: { message: expect.stringContaining('policy.admit: refused') as string } });
+    expect(world.asked.filter((name) => /^images\.resolve|^policy|fetchLayer|image\.present/u.test(name))).toEqual(['images.resolve', 'policy.admit']);
+  });
+
+  it('is joined under the same policy only', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('policy.admit');
+    const pulls = ['', 'a', 'a', 'b'].map((namespace) => world.troupe.pullImage(wish(namespace), world.call()));
+    await turns();
+    expect(world.count('policy.admit')).toBe(3);
+    await go();
+    expect(new Set(await Promise.all(pulls)).size).toBe(1);
+  });
+
+  it('that everybody has left while the policy is asked ends', async () => {
+    const world = await EasyWorld.serving();
+    world.hold('policy.admit');
+    const caller = new AbortController();
+    const pull = world.troupe.pullImage(wish(''), world.call(undefined, caller.signal));
+    await turns();
+    caller.abort();
+    await expect(pull).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+    await turns();
+    expect([world.troupe.directory.pulls(), world.count('images.fetchLayer')]).toEqual([[], 0]);
+  });
+});
+
+describe('a container', () => {
+  const volume = imageRecord({ id: `sha256:${'7'.repeat(64)}` as ImageId, repoTags: ['models:1'], layers: [{ digest: digest('7'), diffId: digest('7'), mediaType: 'tar', sizeBytes: 1 }] });
+  const mount: Mount = { containerPath: '/a', hostPath: '', readonly: true, recursiveReadOnly: false, propagation: 'private', selinuxRelabel: false, image: { id: volume.id, subPath: '' } };
+
+  async function withSandbox(mounts: readonly Mount[] = []) {
+    const world = await EasyWorld.serving();
+    ledgerFold.apply(world.ledger, { type: 'image.present', image: volume });
+    const sandboxId = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    world.asked.length = 0;
+    const create = () => world.troupe.createContainer(containerSpec({ key: { sandboxId, name: 'app', attempt: 0 }, mounts }), world.call());
+    return { world, create };
+  }
+
+  it('of a refused image is not begun, and says for whom; accepted later it is', async () => {
+    const { world, create } = await withSandbox();
+    world.fail('policy.admitAgain');
+    await expect(create()).rejects.toMatchObject({ fault: { message: expect.stringMatching(/^CreateContainer app .*policy\.admitAgain: refused/u) as string } });
+    expect([world.asked, world.troupe.directory.containers()]).toEqual([['policy.admitAgain'], []]);
+    world.mend('policy.admitAgain');
+    expect(await create()).toMatch(/^[0-9a-f]{64}$/u);
+  });
+
+  it('is asked of each image that it shows, once', async () => {
+    const { world, create } = await withSandbox([mount, { ...mount, containerPath: '/b' }]);
+    await create();
+    expect(world.count('policy.admitAgain')).toBe(2);
+  });
+
+  it('two calls for one name that wait for the policy make one', async () => {
+    const { world, create } = await withSandbox();
+    const go = world.hold('policy.admitAgain');
+    const [one, other] = [create(), create()];
+    await turns();
+    await go();
+    expect(await one).toBe(await other);
+    expect(world.count('journal container.intent')).toBe(1);
+  });
+});
