@@ -19,11 +19,11 @@ export interface DeadMount {
 }
 
 /**
- * Mounts one at the path, which must be an empty directory, or at a new one below the directory for temporary files. Never
+ * Mounts one at the path, a directory, or at a new one below the directory for temporary files. Never
  * touch what lies below `path` in this process: it would wait for itself. With the end of this process it answers all
- * with an error.
+ * with an error. With `keepsWhatIsBelow`, the directory and what it holds is there again after `remove`.
  */
-export function makeDeadMount(at?: string): DeadMount {
+export function makeDeadMount(at?: string, keepsWhatIsBelow = false): DeadMount {
   const own = at === undefined ? mkdtempSync(join(tmpdir(), 'troupe-dead-')) : undefined;
   const path = at ?? join(own ?? '', 'mount');
   mkdirSync(path, { recursive: true });
@@ -42,7 +42,7 @@ export function makeDeadMount(at?: string): DeadMount {
       closeSync(fd);
       must(callSync(libc.umount, path, MNT_DETACH), 'unmount', path);
       // whoever waited may have gone on in the directory below by now
-      rmSync(own ?? path, { recursive: true });
+      if (!keepsWhatIsBelow) rmSync(own ?? path, { recursive: true });
     },
   };
 }

@@ -1,0 +1,55 @@
+// Which driver a store gets, and when it gets none.
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { btrfsDriver } from '../../../src/oci/storage/drivers/btrfs.ts';
+import { overlayDriver } from '../../../src/oci/storage/drivers/overlay.ts';
+import { checkOtherStores, claimStore, parseDriverName } from '../../../src/oci/storage/drivers/select.ts';
+import { vfsDriver } from '../../../src/oci/storage/drivers/vfs.ts';
+import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
+
+describeAsRoot('the driver of a store', () => {
+  const root = scratch('select');
+  const overlay = (at: string) => openStore(join(root, at), { driver: () => overlayDriver({ metacopy: false, isVolatile: true }) });
+  const vfs = (at: string) => openStore(join(root, at), { driver: vfsDriver });
+  const claim = (store: ReturnType<typeof overlay>): Promise<void> => claimStore(store.paths, store.driver);
+
+  test.each([
+    ['devicemapper', 'containers/storage and Docker have dropped it'],
+    ['aufs', 'aufs was never part of Linux'],
+    ['zfs', 'troupe has no driver for it'],
+    ['overlay2', 'it is called overlay here'],
+    ['constructor', 'there are overlay, fuse-overlayfs, vfs, btrfs, erofs'],
+  ])('%s is refused with the reason', (name, reason) => {
+    expect(() => parseDriverName(name)).toThrow(reason);
+  });
+
+  test('an empty store takes any; one with layers or containers only its own; one of before there was a choice is overlay’s', async () => {
+    await claim(vfs('one'));
+    await claim(overlay('one'));
+    expect(readFileSync(join(root, 'one/storage-driver'), 'utf8')).toBe('overlay\n');
+    const container = join(root, 'one/containers', 'c'.repeat(64));
+    mkdirSync(container, { recursive: true });
+    await claim(overlay('one'));
+    await expect(claim(vfs('one'))).rejects.toThrow(/holds images or containers that were made with overlay; remove them first/u);
+    rmSync(container, { recursive: true });
+    await claim(vfs('one'));
+    mkdirSync(join(root, 'old/layers', 'a'.repeat(64)), { recursive: true });
+    await expect(claim(vfs('old'))).rejects.toThrow('made with overlay');
+    await claim(overlay('old'));
+  });
+
+  test('btrfs wants a btrfs, and the images on it', async () => {
+    await expect(claim(openStore(join(root, 'ext'), { driver: btrfsDriver }))).rejects.toThrow('this is no btrfs');
+    await expect(claim(openStore(join(root, 'images'), { containersRoot: join(root, 'containers'), driver: btrfsDriver }))).rejects.toThrow('storage.image_store must be empty');
+  });
+
+  test('a further store that is none, or that the driver can not read, is refused', async () => {
+    await expect(checkOtherStores([join(root, 'nowhere')], 'overlay')).rejects.toThrow('there are no layers');
+    mkdirSync(join(root, 'other/layers'), { recursive: true });
+    await checkOtherStores([join(root, 'other')], 'overlay');
+    writeFileSync(join(root, 'other/storage-driver'), 'erofs\n');
+    await expect(checkOtherStores([join(root, 'other')], 'overlay')).rejects.toThrow('made with the driver erofs');
+    await checkOtherStores([join(root, 'other')], 'erofs');
+  });
+});
