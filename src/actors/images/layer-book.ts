@@ -6,6 +6,7 @@
 import type { Digest } from '../../base/ids.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { ImageFetching } from '../ports/journal.ts';
+import type { ImageRecord } from '../ports/specs.ts';
 import type { StoragePort } from '../ports/storage.ts';
 import type { Ledger } from '../recovery/ledger.ts';
 
@@ -41,6 +42,11 @@ export class LayerBook {
     }
     for (const { layers } of this.#ledger.fetching.values()) if (layers.some((one) => one.diffId === layer)) return false;
     return true;
+  }
+
+  /** Records of the images that are here. */
+  images(): readonly ImageRecord[] {
+    return [...this.#ledger.images.values()];
   }
 
   /** Pulls that have come to no end, whether they are under way or were interrupted. */

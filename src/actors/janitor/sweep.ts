@@ -8,6 +8,7 @@ import type { HostFacts } from '../ports/host.ts';
 import type { Ports } from '../ports/ports.ts';
 import { pinsOf } from '../recovery/plan.ts';
 import type { SandboxView } from '../views.ts';
+import { sweepImages } from './sweep-images.ts';
 
 export interface Sweeping {
   readonly ports: Ports;
@@ -29,49 +30,6 @@ export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<
   const results = await Promise.allSettled([stopBroken(sweeping, fx), sweepImages(sweeping, fx)]);
   const failed = results.find((one) => one.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
-}
-
-/** Layers are looked at even where no record can be written. */
-async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promise<void> {
-  const [given] = await Promise.allSettled([giveUpPulls(sweeping)]);
-  await deleteLayers(sweeping, fx);
-  if (given.status === 'rejected') throw given.reason;
-}
-
-/**
- * What an interrupted pull has fetched waits for its client to ask again: so long, and for so many images. The time
- * begins anew with the daemon, since it is the restart that a pull is to outlive (F07).
- */
-async function giveUpPulls(sweeping: Sweeping): Promise<void> {
-  const { directory, layers, interrupted, ports } = sweeping;
-  const now = ports.clock.monoMs();
-  const pulled = new Set(directory.pulls().map(({ imageId }) => imageId));
-  const waiting = layers.unfinished().filter(({ id }) => !pulled.has(id));
-  const ids = new Set(waiting.map(({ id }) => id));
-  for (const id of interrupted.keys()) if (!ids.has(id)) interrupted.delete(id);
-  for (const id of ids) if (!interrupted.has(id)) interrupted.set(id, now);
-  // a map keeps the order in which they came
-  const tooMany = interrupted.size - actorLimits.interruptedMax;
-  const over = [...interrupted].filter(([, since], at) => at < tooMany || now - since >= actorLimits.interruptedMs).map(([id]) => id);
-  if (over.length === 0) return;
-  await ports.journal.append(over.map((id) => ({ type: 'image.givenUp' as const, id })), { sync: true });
-  sweeping.layersChanged = true;
-}
-
-async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void> {
-  if (!sweeping.layersChanged) return;
-  sweeping.layersChanged = false;
-  fx.note({ on: 'layers that nobody uses' });
-  try {
-    const { layers } = await sweeping.ports.storage.observe(fx);
-    await sweeping.layers.collect(layers, fx);
-    const kept = sweeping.layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
-    await sweeping.ports.images.dropPartials({ keep: kept }, fx);
-  } catch (thrown) {
-    // the next round looks again
-    sweeping.layersChanged = true;
-    throw thrown;
-  }
 }
 
 function retryOwed(directory: Directory): void {

@@ -1,8 +1,8 @@
 /** The start: every fact of the ledger gets its actor, then what belongs to nobody is told or deleted. */
-import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../../base/limits.ts';
 import type { ContainerInput } from '../container/container.context.ts';
 import type { Directory } from '../directory.ts';
+import { forgetBroken } from '../images/broken.ts';
 import type { ClockPort } from '../ports/clock.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { Ports } from '../ports/ports.ts';
@@ -40,24 +40,8 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
     watchAgain(stage, input);
   }
   tellStrangers(ports, ledger, world);
-  await forgetBrokenImages(ports, ledger, world);
+  await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
   await ports.storage.removePartials(fx);
-}
-
-/**
- * An image without one of its layers is not here (F27): its name goes, so that the kubelet pulls it again, which
- * repairs it. Containers made of it keep what they have.
- */
-async function forgetBrokenImages(ports: Ports, ledger: Ledger, world: World): Promise<void> {
-  const there = new Set(world.storage.layers);
-  const broken = [...ledger.images.values()].filter((image) => !image.layers.every((layer) => there.has(layer.diffId)));
-  if (broken.length === 0) return;
-  ports.log.warn({ images: broken.map((image) => image.id) }, 'images without all of their layers are forgotten');
-  try {
-    await ports.journal.append(broken.map(({ id }) => ({ type: 'image.removed' as const, id })), { sync: true });
-  } catch (thrown) {
-    ports.log.warn({ reason: toFault(thrown).message }, 'broken images stay listed, since no record could be written');
-  }
 }
 
 function watchAgain(stage: RecoveryStage, input: ContainerInput): void {

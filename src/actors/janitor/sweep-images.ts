@@ -1,0 +1,59 @@
+/** The janitor's round over images: layers that nobody uses, images that have lost one, what is left of pulls. */
+import { actorLimits } from '../../base/limits.ts';
+import { forgetBroken } from '../images/broken.ts';
+import type { EffectContext } from '../ports/effect.ts';
+import type { ImageRecord } from '../ports/specs.ts';
+import type { Sweeping } from './sweep.ts';
+
+/** Layers are looked at even where no record can be written. */
+export async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promise<void> {
+  const [given] = await Promise.allSettled([giveUpPulls(sweeping)]);
+  await deleteLayers(sweeping, fx);
+  if (given.status === 'rejected') throw given.reason;
+}
+
+/**
+ * What an interrupted pull has fetched waits for its client to ask again: so long, and for so many images. The time
+ * begins anew with the daemon, since it is the restart that a pull is to outlive (F07).
+ */
+async function giveUpPulls(sweeping: Sweeping): Promise<void> {
+  const { directory, layers, interrupted, ports } = sweeping;
+  const now = ports.clock.monoMs();
+  const pulled = new Set(directory.pulls().map(({ imageId }) => imageId));
+  const waiting = layers.unfinished().filter(({ id }) => !pulled.has(id));
+  const ids = new Set(waiting.map(({ id }) => id));
+  for (const id of interrupted.keys()) if (!ids.has(id)) interrupted.delete(id);
+  for (const id of ids) if (!interrupted.has(id)) interrupted.set(id, now);
+  // a map keeps the order in which they came
+  const tooMany = interrupted.size - actorLimits.interruptedMax;
+  const over = [...interrupted].filter(([, since], at) => at < tooMany || now - since >= actorLimits.interruptedMs).map(([id]) => id);
+  if (over.length === 0) return;
+  await ports.journal.append(over.map((id) => ({ type: 'image.givenUp' as const, id })), { sync: true });
+  sweeping.layersChanged = true;
+}
+
+async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void> {
+  if (!sweeping.layersChanged) return;
+  sweeping.layersChanged = false;
+  fx.note({ on: 'layers that nobody uses, and that images have lost' });
+  try {
+    // of those that were here before the look: one that comes meanwhile has layers that the look has not seen
+    const images = sweeping.layers.images();
+    const { layers } = await sweeping.ports.storage.observe(fx);
+    await forgetBroken(sweeping.ports, stillThere(sweeping, images), layers);
+    await sweeping.layers.collect(layers, fx);
+    const kept = sweeping.layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
+    await sweeping.ports.images.dropPartials({ keep: kept }, fx);
+  } catch (thrown) {
+    // the next round looks again
+    sweeping.layersChanged = true;
+    throw thrown;
+  }
+}
+
+/** Of these images those that nobody has removed or pulled again since, nor pulls now: such a pull mends them. */
+function stillThere({ layers, directory }: Sweeping, images: readonly ImageRecord[]): readonly ImageRecord[] {
+  const now = new Set(layers.images());
+  const pulled = new Set(directory.pulls().map(({ imageId }) => imageId));
+  return images.filter((image) => now.has(image) && !pulled.has(image.id));
+}
