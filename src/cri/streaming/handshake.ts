@@ -27,14 +27,16 @@ export function parsePath(url: string): { readonly kind: string; readonly token:
 /**
  * Why the request's Host or Origin is refused, or undefined (S68). A page in a browser on this machine can point a name
  * of its own at 127.0.0.1; it can't make a Host of an address, of localhost, or of this machine's name. A kubelet
- * passes on the Host that its own client used: its node's address or name. An Origin, which only browsers send, must
- * be the Host itself or be allowed by the configuration.
+ * passes on the Host that its own client used: its node's address or name with its own port, which no browser that connects to us
+ * sends. What comes that way may have any Origin: the API server has let it in, and a console in a browser is where it began. Else
+ * an Origin must be the Host itself or be allowed by the configuration.
+ * @param port ours; undefined when the connection has just gone
  */
-export function refuseHost(headers: IncomingHttpHeaders, allowedHosts: readonly string[]): Refusal | undefined {
+export function refuseHost(headers: IncomingHttpHeaders, allowedHosts: readonly string[], port: number | undefined): Refusal | undefined {
   const host = hostName(headers.host ?? '');
   const isKnown = host !== '' && (isIP(host) !== 0 || host === 'localhost' || allowedHosts.includes(host));
   if (!isKnown) return { status: 403, text: 'the Host of the request is not one of this node: streaming.allowed_hosts can name more' };
-  if (headers.origin === undefined) return undefined;
+  if (headers.origin === undefined || isKubelets(headers.host ?? '', port)) return undefined;
   const origin = originHost(headers.origin);
   if (origin.whole === (headers.host ?? '').toLowerCase() || allowedHosts.includes(origin.name)) return undefined;
   return { status: 403, text: 'the Origin of the request is not allowed: streaming.allowed_hosts can name more' };
@@ -44,6 +46,12 @@ export function refuseHost(headers: IncomingHttpHeaders, allowedHosts: readonly 
 function hostName(host: string): string {
   const match = /^(?:\[([0-9a-f:.]+)\]|([^\s:[\]/@]+))(?::\d{1,5})?$/iu.exec(host);
   return (match?.[1] ?? match?.[2] ?? '').toLowerCase();
+}
+
+/** Whether a Host names a port that is not ours: then somebody else was called by it. */
+function isKubelets(host: string, port: number | undefined): boolean {
+  const digits = /:(\d{1,5})$/u.exec(host)?.[1];
+  return digits !== undefined && port !== undefined && Number(digits) !== port;
 }
 
 function originHost(origin: string): { readonly whole: string; readonly name: string } {

@@ -121,7 +121,7 @@ class Streaming implements StreamingServer {
   }
 
   #refusePlain(request: IncomingMessage, response: ServerResponse): void {
-    const refusal = refuseHost(request.headers, this.#options.allowedHosts);
+    const refusal = refuseHost(request.headers, this.#options.allowedHosts, request.socket.localPort);
     const { status, text } = refusal ?? { status: parsePath(request.url ?? '') === undefined ? 404 : 400, text: 'upgrade to SPDY/3.1 or websocket' };
     response.writeHead(status, { 'Content-Type': 'text/plain; charset=utf-8', Connection: 'close' });
     response.end(`${text}\n`);
@@ -129,7 +129,7 @@ class Streaming implements StreamingServer {
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
-    const refusal = refuseHost(request.headers, this.#options.allowedHosts);
+    const refusal = refuseHost(request.headers, this.#options.allowedHosts, request.socket.localPort);
     if (refusal !== undefined) {
       // a node that is called by another name must be able to find out
       const { host = '', origin = '' } = request.headers;

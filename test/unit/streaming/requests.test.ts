@@ -81,20 +81,37 @@ describe('Host and Origin (S68)', () => {
   it.each([
     ['127.0.0.1:1234'], ['10.0.0.5:10250'], ['[::1]:80'], ['localhost:7'], ['LOCALHOST'], ['node-1:10250'],
   ])('Host %s passes', (host) => {
-    expect(refuseHost({ host }, ['node-1'])).toBeUndefined();
+    expect(refuseHost({ host }, ['node-1'], 1234)).toBeUndefined();
   });
 
   it.each([['evil.example:1234'], [''], ['127.0.0.1.evil.example'], ['a@127.0.0.1'], ['127.0.0.1:x'], ['localhost.evil.example']])('Host %s does not', (host) => {
-    expect(refuseHost({ host }, ['node-1'])).toMatchObject({ status: 403 });
+    expect(refuseHost({ host }, ['node-1'], 1234)).toMatchObject({ status: 403 });
   });
 
   it('an Origin must be the Host, or allowed', () => {
     const host = '127.0.0.1:1234';
-    expect(refuseHost({ host, origin: 'http://127.0.0.1:1234' }, [])).toBeUndefined();
-    expect(refuseHost({ host, origin: 'https://console.example' }, ['console.example'])).toBeUndefined();
+    expect(refuseHost({ host, origin: 'http://127.0.0.1:1234' }, [], 1234)).toBeUndefined();
+    expect(refuseHost({ host, origin: 'https://console.example' }, ['console.example'], 1234)).toBeUndefined();
     for (const origin of ['http://evil.example', 'null', '', 'http://127.0.0.1:99', 'file:///x']) {
-      expect(refuseHost({ host, origin }, [])).toMatchObject({ status: 403 });
+      expect(refuseHost({ host, origin }, [], 1234)).toMatchObject({ status: 403 });
     }
+  });
+});
+
+describe('Host and Origin (S68) through a kubelet, which passes both on', () => {
+  const origin = 'https://console.example';
+
+  it('any Origin passes: it is the page that asked the API server', () => {
+    for (const host of ['10.0.0.5:10250', 'node-1:10250', '[::1]:10250']) expect(refuseHost({ host, origin }, ['node-1'], 1234)).toBeUndefined();
+  });
+
+  it.each([['10.0.0.5'], ['10.0.0.5:1234'], ['[::1]'], ['[::1]:1234']])('not where the Host %s can be that of a browser which came to us', (host) => {
+    expect(refuseHost({ host, origin }, [], 1234)).toMatchObject({ status: 403 });
+    expect(refuseHost({ host: '10.0.0.5:10250', origin }, [], undefined)).toMatchObject({ status: 403 });
+  });
+
+  it('a strange Host does not, whatever its port', () => {
+    expect(refuseHost({ host: 'evil.example:10250', origin }, [], 1234)).toMatchObject({ status: 403 });
   });
 });
 
