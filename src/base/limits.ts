@@ -332,6 +332,12 @@ export const hostLimits = {
   procEntriesPerTurn: 200,
   /** ms that a reading of a cgroup stands: probes and dashboards ask more often than anything changes. */
   usageAgeMs: 1000,
+  /** Bytes of an accounting file: memory.stat of a cgroup, the largest, has some 2 KiB. */
+  kernelFileBytes: 64 * 1024,
+  /** Accounting files that stay open: ten each of 400 containers, a quarter of which is what the kernel gives a process at least. */
+  kernelFilesKept: 4096,
+  /** ms until one that nobody asks for is closed: three rounds of the kubelet. */
+  kernelFileIdleMs: 30_000,
   /** Readings kept for the rate of CPU use. */
   usageKept: 4096,
   /** Open files of one container that are counted for the metrics; each costs one readlink. */
@@ -558,6 +564,8 @@ export const storageLimits = {
   countsKept: 4096,
   /** ms that a measurement of the containers stands: the kubelet asks each 10 s. */
   measureAgeMs: 15_000,
+  /** ms that an older one is told while a new one is made: the kubelet sees it once more. */
+  measureStaleMs: 30_000,
   /** Mounts stacked on one root file system that are taken off. */
   stackedMounts: 8,
   /** Lower directories of one overlay: the kernel's OVL_MAX_STACK. */
@@ -577,8 +585,8 @@ export const storageLimits = {
   fuseEndMs: 1000,
   /** Bytes of what fuse-overlayfs says that are quoted. */
   fuseSaidBytes: 4096,
-  /** ms that stores may take to be looked at when the daemon starts; then it starts without. */
-  claimMs: 10_000,
+  /** ms that images on a disk of their own may take to be listed, cleared and looked at when the daemon starts; then it goes on without. */
+  imagesAnswerMs: 10_000,
   /** ms that a look into an image store that is only read may take; it then counts as empty. */
   otherStoreMs: 10_000,
 } as const;

@@ -46,7 +46,7 @@ export async function openStore(config: Pick<Config, 'root' | 'storage' | 'image
     transfersPerSource: images.parallel_downloads_per_registry,
     driver, clock, random, log,
   });
-  const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.claimMs };
+  const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };
   const check = async (): Promise<void> => {
     await claimStore(store.paths, store.driver);
     await checkOtherStores(storage.additional_stores, store.driver.name);

@@ -26,6 +26,8 @@ export interface FilesystemUsage {
 export interface StorageFacts {
   /** Layers that are whole. */
   readonly layers: readonly Digest[];
+  /** The images' own disk does not answer: of layers nothing is known. Left out where it does. */
+  readonly imagesUnknown?: true;
   /** Containers that have a directory, and whether the root file system is mounted. */
   readonly rootfs: readonly { readonly id: ContainerId; readonly mounted: boolean }[];
 }

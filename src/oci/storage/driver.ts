@@ -5,7 +5,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { FilesystemUsage, RootfsInput, StorageFacts, StoragePort } from '../../actors/ports/storage.ts';
 import { KeyedMutex } from '../../base/bounded.ts';
-import { fail } from '../../base/fault.ts';
+import { FaultError, fail } from '../../base/fault.ts';
 import { parseContainerId } from '../../base/ids.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
@@ -49,7 +49,9 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
     removeLayer: ({ diffId }, fx) => within(clock, fx, `remove layer ${diffId}`, () => store.remove(diffId)),
     removePartials: (fx) => {
       fx.note({ on: 'deleting half-unpacked layers' });
-      return within(clock, fx, 'remove half-unpacked layers', () => store.removePartials());
+      return within(clock, fx, 'remove half-unpacked layers', async () => {
+        await answered(store, 'removing half-unpacked layers', () => store.removePartials());
+      });
     },
     observe: (fx) => within(clock, fx, 'observe storage', () => observe(store)),
     usage: (fx) =>
@@ -74,7 +76,7 @@ function ownersOf({ usernsPin }: StorageDriverOptions, { id, userNamespace }: Ro
 async function observe(store: LayerStore): Promise<StorageFacts> {
   const { containers } = store.paths;
   const [records, others, entries, mounts] = await Promise.all([
-    store.list(), store.listOthers(), store.onContainers(() => namesIn(containers)), readMountInfo(),
+    answered(store, 'looking for layers', () => store.list()), store.listOthers(), store.onContainers(() => namesIn(containers)), readMountInfo(),
   ]);
   const mounted = new Set(mounts.map((mount) => mount.mountPoint));
   // the kernel tells real paths, the store's own may lead through a link
@@ -83,7 +85,24 @@ async function observe(store: LayerStore): Promise<StorageFacts> {
     const id = parseContainerId(entry);
     return id === undefined ? [] : [{ id, mounted: mounted.has(join(root, relative(containers, rootfsPaths(store.paths, id).rootfs))) }];
   });
+  if (records === undefined) return { layers: others, imagesUnknown: true, rootfs };
   return { layers: [...new Set([...records.map((record) => record.diffId), ...others])], rootfs };
+}
+
+/**
+ * What the images' disk says, or undefined when it is another one than the containers' and says nothing for a while (a
+ * server that is gone): whoever has no need of images shall not wait for it.
+ */
+async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T>): Promise<T | undefined> {
+  const { root, containersRoot } = store.paths;
+  if (root === containersRoot) return ask();
+  try {
+    return await within(store.clock, { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs }, `${what} in ${root}`, ask);
+  } catch (error) {
+    if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
+    store.log.error({ fault: error.fault }, 'the disk of the images does not answer');
+    return undefined;
+  }
 }
 
 async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {

@@ -102,7 +102,7 @@ describePods('stores beside the own root', () => {
       // far more calls than the pool has threads
       const stuck = await Promise.allSettled(Array.from({ length: 24 }, (_, at) => (at % 2 === 0 ? create(at) : imageService.imageFsInfo({}, { deadlineMs: 2000 }))));
       expect(stuck.map((one) => (one.status === 'rejected' ? (one.reason as { code: number }).code : 'done'))).toEqual(stuck.map(() => DEADLINE));
-      // files of the running container's image are not there any more, but its program runs and what is in memory works
+      expect((await runtime.execSync({ containerId: other.containerId, cmd: ['true'] })).exitCode).toBe(0);
       expect((await runtime.listContainers({})).containers.map(({ id }) => id)).toContain(other.containerId);
       expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(1);
       expect((await runtime.status({})).status?.conditions.every(({ status }) => status)).toBe(true);
@@ -111,6 +111,10 @@ describePods('stores beside the own root', () => {
       await runtime.stopPodSandbox({ podSandboxId: thirdId });
       await runtime.removePodSandbox({ podSandboxId: thirdId });
       await runtime.stopContainer({ containerId: other.containerId, timeout: 5n });
+      expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
+      // the next daemon comes up as well, and knows its containers
+      await world.instance.kill();
+      await world.instance.start();
       expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
     } finally {
       dead.remove();
