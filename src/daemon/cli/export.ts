@@ -4,7 +4,8 @@ import { fail } from '../../base/fault.ts';
 import { candidates } from '../../oci/distribution/endpoints.ts';
 import { formatReference } from '../../oci/image/reference.ts';
 import { parseTarget, writeTarget } from '../../oci/archive/write-target.ts';
-import { storePaths } from '../../oci/storage/layer-layout.ts';
+import { storePaths, type StorePaths } from '../../oci/storage/layer-layout.ts';
+import type { Config } from '../config-schema.ts';
 import { registriesOf } from '../registry.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
@@ -21,11 +22,15 @@ export async function exportImage({ line, screen, config, json, signal }: Comman
   const names = (text: string): readonly string[] => candidates(text, registries).map(formatReference);
   const image = findImage(ledger.images.values(), wanted, names) ?? fail('notFound', `export ${wanted}: there is no such image; pull it first`);
   const name = image.repoTags.find((tag) => tag === wanted || isAmong(wanted, tag, names)) ?? image.repoTags[0] ?? '';
-  const written = await writeTarget({ image, name, target, layers: storePaths(settings.root), signal });
+  const written = await writeTarget({ image, name, target, stores: storesOf(settings), signal });
   const { config: copy, manifest, diffIds } = written;
   if (json) writeJson(screen, { image: image.id, reference: name, target: `${target.transport}:${target.path}`, id: copy.digest, manifestDigest: manifest.digest, diffIds });
   else screen.line(copy.digest);
   return EXIT.ok;
+}
+
+function storesOf({ root, storage }: Config): readonly StorePaths[] {
+  return [storage.image_store === '' ? root : storage.image_store, ...storage.additional_stores].map((one) => storePaths(one));
 }
 
 function isAmong(wanted: string, tag: string, names: (text: string) => readonly string[]): boolean {

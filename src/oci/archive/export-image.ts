@@ -1,20 +1,18 @@
 /** An image of the layer store written as a layout or an archive: config, manifest and layers made anew, see layer-tar.ts. */
 import { createHash } from 'node:crypto';
 import { closeSync, createWriteStream } from 'node:fs';
-import { lstat, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import type { ImageRecord } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
-import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
-import { storageLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { parseDigest, type Digest } from '../../base/ids.ts';
 import { mediaTypes } from '../image/manifest.ts';
-import { layerDiff, layerDir, RECORD } from '../storage/layer-layout.ts';
+import { layerDiff, layerDir } from '../storage/layer-layout.ts';
 import type { StorePaths } from '../storage/layer-layout.ts';
-import { parseLayerRecord } from '../storage/layer-record.ts';
+import { readLayerRecord, type LayerRecord } from '../storage/layer-record.ts';
 import { openOwnDirectory } from '../storage/tree.ts';
 import { layerTar } from './layer-tar.ts';
 
@@ -32,7 +30,8 @@ export interface ExportedImage {
 }
 
 export interface ExportOptions {
-  readonly layers: Pick<StorePaths, 'layers'>;
+  /** Where layers lie, the node's own store first. */
+  readonly stores: readonly Pick<StorePaths, 'layers'>[];
   /** An empty directory, into which each blob is written under the name that `nameOf` gives it. */
   readonly directory: string;
   readonly nameOf: (digest: Digest) => string;
@@ -94,14 +93,13 @@ interface WrittenLayer {
   readonly size: number;
 }
 
-async function writeLayer(diffId: Digest, { layers, directory, nameOf, compress, signal }: ExportOptions): Promise<WrittenLayer> {
-  const attempted = `export layer ${diffId}`;
-  const isOpaque = await opaqueRoot(layers, diffId, attempted);
-  const root = openOwnDirectory(layerDiff(layers, diffId));
+async function writeLayer(diffId: Digest, { stores, directory, nameOf, compress, signal }: ExportOptions): Promise<WrittenLayer> {
+  const found = await whole(stores, diffId);
+  const root = openOwnDirectory(layerDiff(found.paths, diffId));
   const partial = join(directory, 'layer.partial');
   const [inner, outer] = [createHash('sha256'), createHash('sha256')];
   try {
-    const tar = Readable.from(tapped(layerTar(root, isOpaque), inner));
+    const tar = Readable.from(tapped(layerTar(root, found.record.rootOpaque), inner));
     const blob = new Transform({
       transform: (piece: Buffer, _encoding, done) => {
         outer.update(piece);
@@ -114,7 +112,7 @@ async function writeLayer(diffId: Digest, { layers, directory, nameOf, compress,
     closeSync(root);
   }
   // a removal renames the layer first and deletes its files then: one that still has its name was whole all the time
-  await opaqueRoot(layers, diffId, attempted);
+  await whole([found.paths], diffId);
   const digest = digestOf(outer.digest('hex'));
   const { size } = await stat(partial);
   await rename(partial, join(directory, nameOf(digest)));
@@ -128,19 +126,16 @@ function* tapped(pieces: Iterable<Buffer>, hash: ReturnType<typeof createHash>):
   }
 }
 
-/** Whether the layer hides all below; throws when the layer is not here whole. */
-async function opaqueRoot(layers: Pick<StorePaths, 'layers'>, diffId: Digest, attempted: string): Promise<boolean> {
-  const gone = (): never => fail('notFound', `${attempted}: the layer ${hexOf(diffId)} is not here, or not whole; pull the image again`, { subject: diffId });
-  try {
-    const directory = layerDir(layers, diffId);
-    const text = await readFile(join(directory, RECORD), 'utf8');
-    const record = text.length > storageLimits.recordBytes ? undefined : parseLayerRecord(text, diffId);
-    if (record === undefined) return gone();
-    if ((await lstat(layerDiff(layers, diffId))).isDirectory()) return record.rootOpaque;
-    return gone();
-  } catch (error) {
-    return codeOf(error) === 'ENOENT' ? gone() : Promise.reject(error);
+/** The layer in the first store that has it; throws when none has it whole. */
+async function whole(stores: ExportOptions['stores'], diffId: Digest): Promise<{ readonly paths: Pick<StorePaths, 'layers'>; readonly record: LayerRecord }> {
+  const attempted = `export layer ${diffId}`;
+  for (const paths of stores) {
+    const record = await readLayerRecord(layerDir(paths, diffId), diffId, (call) => call());
+    if (record === undefined) continue;
+    if (record.imageBytes !== undefined) fail('unsupported', `${attempted}: the storage driver erofs keeps it as a file system, which is not read`, { subject: diffId });
+    return { paths, record };
   }
+  return fail('notFound', `${attempted}: it is not here, or not whole; pull the image again`, { subject: diffId });
 }
 
 function digestOf(hex: string): Digest {

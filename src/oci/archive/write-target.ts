@@ -18,7 +18,8 @@ export interface Export {
   /** Full reference that the copy carries; empty for none. */
   readonly name: string;
   readonly target: Location;
-  readonly layers: Pick<StorePaths, 'layers'>;
+  /** Where layers lie. */
+  readonly stores: readonly Pick<StorePaths, 'layers'>[];
   readonly signal: AbortSignal;
 }
 
@@ -50,10 +51,10 @@ type Writer = (wanted: Export, stage: string) => Promise<ExportedImage>;
 const WRITERS: Readonly<Record<Transport, Writer>> = { oci: writeLayout, 'oci-archive': writeLayout, 'docker-archive': writeDocker, dir: writeDir };
 
 /** OCI image layout 1.0.0. The short name is the tag, the long one is what containerd and Docker read. */
-async function writeLayout({ image, name, target, layers, signal }: Export, stage: string): Promise<ExportedImage> {
+async function writeLayout({ image, name, target, stores, signal }: Export, stage: string): Promise<ExportedImage> {
   const directory = join(stage, 'blobs', 'sha256');
   await mkdir(directory, { recursive: true, mode: 0o755 });
-  const written = await exportImage(image, { layers, directory, nameOf: hexOf, compress: true, flavour: 'oci', signal });
+  const written = await exportImage(image, { stores, directory, nameOf: hexOf, compress: true, flavour: 'oci', signal });
   const short = target.choice !== '' ? target.choice : tagOf(name);
   const annotations = {
     ...(name === '' ? {} : { 'io.containerd.image.name': name }),
@@ -67,9 +68,9 @@ async function writeLayout({ image, name, target, layers, signal }: Export, stag
 }
 
 /** As `docker save` has it. */
-async function writeDocker({ image, name, target, layers, signal }: Export, stage: string): Promise<ExportedImage> {
+async function writeDocker({ image, name, target, stores, signal }: Export, stage: string): Promise<ExportedImage> {
   const fileOf = (digest: Digest): string => `${hexOf(digest)}.tar`;
-  const written = await exportImage(image, { layers, directory: stage, nameOf: fileOf, compress: false, flavour: 'docker', signal });
+  const written = await exportImage(image, { stores, directory: stage, nameOf: fileOf, compress: false, flavour: 'docker', signal });
   const config = `${hexOf(written.config.digest)}.json`;
   await rename(join(stage, fileOf(written.config.digest)), join(stage, config));
   await rm(join(stage, fileOf(written.manifest.digest)));
@@ -80,8 +81,8 @@ async function writeDocker({ image, name, target, layers, signal }: Export, stag
 }
 
 /** skopeo's `dir:`. */
-async function writeDir({ image, layers, signal }: Export, stage: string): Promise<ExportedImage> {
-  const written = await exportImage(image, { layers, directory: stage, nameOf: hexOf, compress: true, flavour: 'oci', signal });
+async function writeDir({ image, stores, signal }: Export, stage: string): Promise<ExportedImage> {
+  const written = await exportImage(image, { stores, directory: stage, nameOf: hexOf, compress: true, flavour: 'oci', signal });
   await rename(join(stage, hexOf(written.manifest.digest)), join(stage, 'manifest.json'));
   await writeFile(join(stage, 'version'), 'Directory Transport Version: 1.1\n');
   return written;
