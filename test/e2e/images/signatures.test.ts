@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { busyboxEntries } from '../../../scripts/support/busybox-image.ts';
 import { imageOf, layerOf, type Blob, type Image } from '../../../scripts/support/image.ts';
+import { GpgHome, missingGpg, simplePayload } from '../../support/signature/gpg.ts';
 import { base64, cosignPayload, keyPairs, signedBy, type KeyPair } from '../../support/signature/sigstore.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
@@ -12,6 +13,7 @@ import { makeWorld, type World } from '../support/world.ts';
 
 const missing = process.getuid?.() === 0 ? noBusybox() : 'needs root';
 if (missing !== undefined) console.log(`skipped: signature policies: ${missing}`);
+if (missingGpg.length > 0) console.log(`skipped: signedBy: ${missingGpg.join(', ')} not installed`);
 
 /** gRPC's Unknown, the only code whose text the kubelet looks into. */
 const UNKNOWN = 2;
@@ -49,15 +51,17 @@ function imagesOf(): Map<string, Image> {
 
 describe.skipIf(missing !== undefined)('signature policies', () => {
   let world: World;
+  let images: Map<string, Image>;
   let pods = 0;
   const place = (name: string): string => join(world.instance.directory, name);
   const write = (name: string, policy: object | string): Promise<void> => writeFile(place(name), typeof policy === 'string' ? policy : JSON.stringify(policy));
   const name = (repository: string): string => `${world.registry}/box/${repository}:1`;
 
   beforeAll(async () => {
+    images = imagesOf();
     world = await makeWorld({
       name: 'sign',
-      images: imagesOf(),
+      images,
       imageSettings: (directory) => [
         `signature_policy = "${join(directory, 'policy.json')}"`, `signature_policy_dir = "${join(directory, 'policies')}"`, `registries_d = "${join(directory, 'registries.d')}"`,
       ],
@@ -114,6 +118,29 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     const good = await pull('good');
     expect(await here()).toBe(1);
     expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
+  });
+
+  it.skipIf(missingGpg.length > 0)('signedBy: an OpenPGP signature of a lookaside store lets its image in, and no other', async () => {
+    const home = new GpgHome();
+    try {
+      const signer = home.key('signer');
+      const digest = images.get('box/good:1')?.manifest.digest ?? '';
+      const store = `lookaside/box/good@${digest.replace(':', '=')}`;
+      await mkdir(place(store), { recursive: true });
+      await writeFile(place(`${store}/signature-1`), home.sign(simplePayload(digest, name('good')), signer));
+      await write('registries.d/y.yaml', `default-docker: {lookaside: "file://${place('lookaside')}"}\n`);
+      const signedBy_ = { type: 'signedBy', keyType: 'GPGKeys', keyData: home.publicKey(signer).toString('base64') };
+      await write('policy.json', { default: [signedBy_] });
+      const good = await pull('good');
+      await expect(pull('bare')).rejects.toEqual(refused(/a simple signature is required, and there is none/u));
+      expect(await run(good, { userSpecifiedImage: name('good') })).toBe('running');
+      home.revoke(signer);
+      await write('policy.json', { default: [{ ...signedBy_, keyData: home.publicKey(signer).toString('base64') }] });
+      expect(await run(good, { userSpecifiedImage: name('good') })).toEqual(refused(/the key was revoked/u));
+      expect(await readdir(join(world.instance.state, 'key-rings'))).toEqual([]);
+    } finally {
+      home.close();
+    }
   });
 
   it('a policy that is wrong lets nothing through, and says why; mended it counts at once', async () => {

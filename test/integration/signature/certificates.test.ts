@@ -99,6 +99,7 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       ['that is none', ['basicConstraints=critical,CA:FALSE']],
       ['that may sign no certificates', ['basicConstraints=critical,CA:TRUE', 'keyUsage=critical,digitalSignature']],
       ['for another use', [...authorityLines, 'extendedKeyUsage=serverAuth']],
+      ['restricted to names, though it is not said to be critical', [...authorityLines, 'nameConstraints=permitted;email:example.test']],
       ['restricted to names', [...authorityLines, 'nameConstraints=critical,permitted;email:example.test']],
     ] as const)('an authority %s is refused', async (_what, lines) => {
       const between = authority.certify('between', lines, root);

@@ -1,6 +1,6 @@
 /** sigstore signatures by key, with and without Rekor's word: each part that is altered refuses. */
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
+import { fault, FaultError } from '../../../src/base/fault.ts';
 import type { Digest } from '../../../src/base/ids.ts';
 import { parseReference } from '../../../src/oci/image/reference.ts';
 import { refusalOf } from '../../../src/oci/signature/judge.ts';
@@ -109,6 +109,15 @@ describe('a signature by key in Rekor', () => {
 
   it('a key of the log that is not ECDSA is a wrong policy', async () => {
     await expect(judge(byKey({ rekorKeys: pemData(keyPairs.ed25519()) }), [withBundle('{}')])).rejects.toBeInstanceOf(FaultError);
+  });
+});
+
+describe('what is no matter of the signature', () => {
+  it.each(['timedOut', 'cancelled', 'invalidRequest', 'exhausted'] as const)('%s while it is verified is no refusal of the image', async (kind) => {
+    const requirement = { type: 'signedBy', keys: pemData(key), identity: { type: 'matchExact' } } as const;
+    const tools = { gpgv: { open: () => Promise.reject(new FaultError(fault(kind, 'gpgv'))) }, clock: new TestClock(), signal: new AbortController().signal };
+    const work = refusalOf([requirement], { reference: parseReference(NAME), digests: [DIGEST] }, [{ kind: 'simple', message: Buffer.from('x') }], tools);
+    await expect(work).rejects.toMatchObject({ fault: { kind } });
   });
 });
 
