@@ -2,21 +2,19 @@
  * Every form of an image against Debian's docker-registry, over plain http, TLS, with a password and by a mirror: what
  * the layers hold lies in the store in the end. skopeo pushes what it can make.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/base/ids.ts';
 import { hexOf } from '../../../src/base/ids.ts';
 import type { Resolved } from '../../../src/oci/distribution/client.ts';
+import { startRegistry, type DockerRegistry, type RegistryOptions } from '../../support/docker-registry/start.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 import { digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, tarOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
 import { writeOciLayout } from '../../support/registry/oci-layout.ts';
 import { amd64, faultOf, insecure, noAuth, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
-import { debianTree, inTree } from '../../support/tools/debian.ts';
 import { ContainersTools, noContainersTools } from '../../support/tools/skopeo.ts';
 import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
@@ -41,7 +39,7 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
     const root = scratch('formats');
     const store = openStore(join(root, 'store'));
     const tls = selfSigned(['IP:127.0.0.1']);
-    const servers: ChildProcess[] = [];
+    const servers: DockerRegistry[] = [];
     let tools: ContainersTools;
     let plain = '';
     let secure = '';
@@ -52,39 +50,19 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
       writeFileSync(join(root, 'key.pem'), tls.key);
       writeFileSync(join(root, 'cert.pem'), tls.cert);
       writeFileSync(join(root, 'htpasswd'), HTPASSWD);
-      mkdirSync(join(root, 'storage'));
-      plain = await serve('plain', {});
-      secure = await serve('secure', { tls: { certificate: join(root, 'cert.pem'), key: join(root, 'key.pem') } });
-      closed = await serve('closed', {}, { htpasswd: { realm: 'test', path: join(root, 'htpasswd') } });
+      // all serve the same storage: what is pushed to one is at all
+      const serve = async (name: string, more: Pick<RegistryOptions, 'http' | 'sections'>): Promise<string> => {
+        const server = await startRegistry({ root: join(root, name), storage: join(root, 'storage'), ...more });
+        servers.push(server);
+        return server.address;
+      };
+      plain = await serve('plain', { sections: { compatibility: { schema1: { enabled: true } } } });
+      secure = await serve('secure', { http: { tls: { certificate: join(root, 'cert.pem'), key: join(root, 'key.pem') } } });
+      closed = await serve('closed', { sections: { auth: { htpasswd: { realm: 'test', path: join(root, 'htpasswd') } } } });
     });
     afterAll(async () => {
-      for (const child of servers) {
-        const gone = new Promise((resolve) => child.once('exit', resolve));
-        child.kill('SIGKILL');
-        await gone;
-      }
+      for (const server of servers) await server.stop();
     });
-
-    /** All serve the same storage: what is pushed to one is at all. */
-    async function serve(name: string, http: object, auth?: object): Promise<string> {
-      const file = join(root, `${name}.yml`);
-      const settings = {
-        version: '0.1', log: { level: 'info' }, compatibility: { schema1: { enabled: true } },
-        storage: { filesystem: { rootdirectory: join(root, 'storage') } }, http: { addr: '127.0.0.1:0', ...http },
-        ...(auth === undefined ? {} : { auth }),
-      };
-      // JSON is YAML
-      writeFileSync(file, JSON.stringify(settings));
-      const child = spawn(inTree(debianTree('docker-registry'), 'usr/bin/docker-registry'), ['serve', file], { stdio: ['ignore', 'ignore', 'pipe'], env: { OTEL_TRACES_EXPORTER: 'none' } });
-      servers.push(child);
-      return new Promise((resolve, reject) => {
-        child.once('error', reject);
-        createInterface({ input: child.stderr }).on('line', (line) => {
-          const port = /listening on 127\.0\.0\.1:([0-9]+)/u.exec(line)?.[1];
-          if (port !== undefined) resolve(`127.0.0.1:${port}`);
-        });
-      });
-    }
 
     async function send(method: string, url: string, type: string, bytes: Uint8Array): Promise<Response> {
       const response = await fetch(url, { method, headers: { 'content-type': type }, body: method === 'POST' ? null : Buffer.from(bytes) });

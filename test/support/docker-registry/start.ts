@@ -17,20 +17,27 @@ export interface RegistryOptions {
   readonly root: string;
   /** 0, or nothing, takes a free one. */
   readonly port?: number;
+  /** Where its images are, when they are another's, too; below `root` otherwise. */
+  readonly storage?: string;
+  /** More of the section `http`, such as `tls`. */
+  readonly http?: object;
+  /** Other sections of its configuration. */
+  readonly sections?: object;
 }
 
 /** It listens after 50 ms or so; a machine under load takes longer, an emulator more. */
 const START_TIMEOUT_MS = 300_000;
 
 /** Starts an empty registry on loopback. */
-export async function startRegistry({ root, port = 0 }: RegistryOptions): Promise<DockerRegistry> {
-  await mkdir(join(root, 'storage'), { recursive: true });
+export async function startRegistry({ root, port = 0, storage = join(root, 'storage'), http = {}, sections = {} }: RegistryOptions): Promise<DockerRegistry> {
+  for (const directory of [root, storage]) await mkdir(directory, { recursive: true });
   const config = join(root, 'config.yml');
   const settings = {
     version: '0.1',
     log: { level: 'info', formatter: 'json' },
-    storage: { filesystem: { rootdirectory: join(root, 'storage') }, delete: { enabled: true } },
-    http: { addr: `127.0.0.1:${port}` },
+    storage: { filesystem: { rootdirectory: storage }, delete: { enabled: true } },
+    http: { addr: `127.0.0.1:${port}`, ...http },
+    ...sections,
   };
   // JSON is YAML.
   await writeFile(config, JSON.stringify(settings));
