@@ -98,6 +98,9 @@ function kindOfErrno(code: string): FaultKind {
     case 'ENOMEM':
     case 'EAGAIN':
       return 'exhausted';
+    // a disk that the kernel has taken from writing: nobody outside refused, and what is there can still be read (F25)
+    case 'EROFS':
+      return 'wrongState';
     case 'ABORT_ERR':
       return 'cancelled';
     case '':

@@ -1,5 +1,5 @@
 /** One layer unpacked by a worker: written aside, measured, synced, and only then given its name (F07, F20). */
-import { closeSync, fchmodSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, fchmodSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../../base/fault.ts';
 import { codeOf, must } from '../../host/errno.ts';
@@ -128,10 +128,17 @@ export class LayerUnpack {
     try {
       return await work();
     } catch (error) {
-      const named = toFault(error, `unpack layer ${this.#job.diffId}`);
+      const isFull = toFault(error).kind === 'exhausted' && hasNoInodes(this.#paths.root);
+      const named = toFault(error, `unpack layer ${this.#job.diffId}${isFull ? ': the disk has no inode left' : ''}`);
       throw new FaultError({ ...named, subject: this.#job.diffId });
     }
   }
+}
+
+/** ENOSPC says the same of blocks and of inodes; whoever has to make room must know of which (F24). */
+function hasNoInodes(path: string): boolean {
+  const { files, ffree } = statfsSync(path);
+  return files > 0 && ffree === 0;
 }
 
 /** Deletes a tree by its path; succeeds when it, or the directory it is in, is gone. */

@@ -87,8 +87,13 @@ export class FakeRegistry {
     return `${this.#scheme}://${this.host}`;
   }
 
-  async close(): Promise<void> {
+  /** Those that a client keeps for its next request, too. */
+  dropConnections(): void {
     for (const socket of this.#sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.dropConnections();
     await new Promise((resolve) => {
       this.#server.close(resolve);
     });

@@ -1,0 +1,113 @@
+// Pulls on a store that is full, out of inodes, read-only or damaged, and in a daemon without descriptors: told as what it
+// is, nothing half made stays, and the next pull heals it.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { mkdir, readFile, readdir, rm, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
+import { status } from '@grpc/grpc-js';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type CriClient, criClient } from '../../../scripts/support/cri-client.ts';
+import { type Instance, makeInstance } from '../../support/instance.ts';
+import { FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { imageOf, layerOf } from '../../support/registry/images.ts';
+import { insecure } from '../../support/registry/rig.ts';
+import { staticBusybox } from '../../support/tools/debian.ts';
+import { describePods } from '../support/crictl.ts';
+import { containerConfig, sandboxConfig } from '../support/pods.ts';
+
+const MIB = 1024 * 1024;
+/** Room for the small image and the journal's reserve, not for the large one; inodes for the small one, not for the many files. */
+const STORE = { size: '24m', inodes: 600 };
+
+describePods('pulls on a store in trouble', () => {
+  let registry: FakeRegistry;
+  let instance: Instance;
+  let client: CriClient;
+  let reference: (name: string) => string;
+
+  beforeEach(async () => {
+    registry = await FakeRegistry.start();
+    reference = (name) => `${registry.host}/${name}:v`;
+    const small = await layerOf([{ name: 'small', mode: 0o755, content: readFileSync(staticBusybox()) }], 'gzip');
+    const other = await layerOf([{ name: 'other', content: Buffer.alloc(MIB, 'o') }], 'gzip');
+    const large = await layerOf([{ name: 'large', content: Buffer.alloc(32 * MIB, 'l') }], 'none');
+    const many = await layerOf(Array.from({ length: 2000 }, (_, at) => ({ name: `many${at}`, content: '' })), 'gzip');
+    registry.push('small', 'v', imageOf([small]));
+    registry.push('other', 'v', imageOf([other]));
+    registry.push('large', 'v', imageOf([small, large]));
+    registry.push('many', 'v', imageOf([many]));
+    instance = await makeInstance({ name: 'full', network: 'host-only', registriesConf: insecure(registry.host) });
+    await mkdir(instance.root, { mode: 0o700 });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `mode=700,size=${STORE.size},nr_inodes=${STORE.inodes}`, instance.words[0] ?? '', instance.root]);
+    await instance.start();
+    client = criClient(instance.socket);
+  });
+  afterEach(async () => {
+    client?.close();
+    await instance?.remove();
+    await registry?.close();
+  });
+
+  const pull = async (name: string): Promise<string> => (await client.image.pullImage({ image: { image: reference(name) } })).imageRef;
+  const isHere = async (name: string): Promise<boolean> => (await client.image.imageStatus({ image: { image: reference(name) } })).image !== undefined;
+  const below = (name: string): Promise<string[]> => readdir(join(instance.root, name)).catch(() => []);
+  /** What pulls leave while they work. */
+  const underWay = async (): Promise<string[]> => [...(await below('partial')), ...(await below('ingest'))];
+
+  test.each([
+    ['F22 a full disk', 'large', /no space left/iu],
+    ['F24 a disk without inodes', 'many', /no inode left.*no space left/iu],
+  ])('%s: exhausted and why, nothing of it stays, other images do, and there is room again', async (_row, name, reason) => {
+    await pull('small');
+    const error = await pull(name).then(() => new Error('it was pulled'), (thrown: Error) => thrown);
+    expect(error).toMatchObject({ code: status.RESOURCE_EXHAUSTED, details: expect.stringMatching(reason) as string });
+    expect([await isHere('small'), await isHere(name), await underWay(), (await below('layers')).length]).toEqual([true, false, [], 1]);
+    const { imageFilesystems } = await client.image.imageFsInfo({});
+    expect(Number(imageFilesystems[0]?.usedBytes?.value ?? 0n)).toBeGreaterThan(MIB);
+    await client.image.removeImage({ image: { image: reference('small') } });
+    expect(await pull('small')).toMatch(/^sha256:/u);
+  });
+
+  test('F25 a store that became read-only: a pull says so, lists go on, and it heals', async () => {
+    await pull('small');
+    const place = join(instance.root, 'partial');
+    execFileSync('mount', ['--bind', place, place]);
+    execFileSync('mount', ['-o', 'remount,bind,ro', place]);
+    await expect(pull('other')).rejects.toMatchObject({ code: status.FAILED_PRECONDITION, details: expect.stringContaining('read-only') as string });
+    expect([await isHere('small'), (await client.image.listImages({})).images.length]).toEqual([true, 1]);
+    execFileSync('umount', [place]);
+    await pull('other');
+  });
+
+  test('F26 a daemon without descriptors: a pull fails as exhausted, and goes well once there are some', async () => {
+    const pid = String(instance.pid());
+    await pull('small');
+    const before = /Max open files +([0-9]+)/u.exec(await readFile(`/proc/${pid}/limits`, 'utf8'))?.[1] ?? '';
+    const used = (await readdir(`/proc/${pid}/fd`)).length;
+    // the connection to the registry is kept for the next request
+    registry.dropConnections();
+    execFileSync('prlimit', ['--pid', pid, `--nofile=${used - 4}:`]);
+    await expect(pull('other')).rejects.toMatchObject({ code: status.RESOURCE_EXHAUSTED });
+    execFileSync('prlimit', ['--pid', pid, `--nofile=${before}:`]);
+    await pull('other');
+    expect(await isHere('small')).toBe(true);
+  });
+
+  test.each([
+    ['F27 a layer that is gone', (layer: string) => rm(layer, { recursive: true })],
+    ['F28 a layer whose record is cut short', (layer: string) => truncate(join(layer, 'layer.json'), 20)],
+  ])('%s: CreateContainer names it, the image is not present any more, a pull repairs it', async (_row, damage) => {
+    const image = await pull('small');
+    const config = sandboxConfig({ name: 'web', logDirectory: join(instance.directory, 'logs'), hostNetwork: true });
+    const { podSandboxId } = await client.runtime.runPodSandbox({ config });
+    const create = () => client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: containerConfig({ name: 'app', image, command: ['/small'], hostNetwork: true }) });
+    const [hex = ''] = await below('layers');
+    await damage(join(instance.root, 'layers', hex));
+    await expect(create()).rejects.toMatchObject({ details: expect.stringContaining(hex) as string });
+    await expect.poll(() => isHere('small'), { timeout: 30_000 }).toBe(false);
+    expect(await pull('small')).toBe(image);
+    const { containerId } = await create();
+    await client.runtime.removeContainer({ containerId });
+    await client.runtime.removePodSandbox({ podSandboxId });
+  });
+});
