@@ -6,6 +6,7 @@
  * Names are text, or bytes for names that are not UTF-8 (tar allows them); bytes come without the final NUL.
  */
 import { fail } from '../base/fault.ts';
+import { hostLimits } from '../base/limits.ts';
 import { codeOf, errnoName, must } from './errno.ts';
 import {
   AT_EMPTY_PATH,
@@ -65,7 +66,12 @@ function done(outcome: Outcome, attempted: string, name: FileName): void {
 /** Opens a path that the kernel keeps below the directory (openat2(2)). The caller closes the descriptor. */
 export function openBeneath(directory: number, path: FileName, flags: number, mode = 0, resolve: Resolve = 'noLinks'): number {
   const how = howBeneath(flags, mode, resolve);
-  return must(callSync(libc.openat2, directory, cName(path), how, how.length), 'open', show(path));
+  for (let attempt = 1; ; attempt += 1) {
+    const outcome = callSync(libc.openat2, directory, cName(path), how, how.length);
+    // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere; it asks to try again
+    const mayRetry = outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttemptsAtOnce;
+    if (!mayRetry) return must(outcome, 'open', show(path));
+  }
 }
 
 /** Opens one component; add O_NOFOLLOW when it could be a link. The caller closes the descriptor. */

@@ -1,10 +1,10 @@
 /**
- * One process of a fuzz run: does cases until their number or the time is over. What it is doing stands in a file, so that
- * its parent knows the case when it dies. Arguments: a JSON object (`Orders`).
+ * One process of a fuzz run: does cases until their number or the time is over. It says what it begins, so that its parent
+ * knows the case when it dies. Arguments: a JSON object (`Orders`).
  */
-import { closeSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { readFileSync, writeSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { mountFilesystem } from '../../src/host/mounts.ts';
+import { mountFilesystem, remountReadOnly } from '../../src/host/mounts.ts';
 import { caseOf, corpusOf, targets } from './cases.ts';
 import { minimise } from './minimise.ts';
 import type { Stage, Target, TargetName } from './target.ts';
@@ -19,13 +19,11 @@ export interface Orders {
   readonly to: number;
   /** Milliseconds. */
   readonly forMs: number;
-  /** File that says which case is under way. */
-  readonly progress: string;
   /** An input of its own instead of cases. */
   readonly input?: string;
 }
 
-/** What the child says at its end, or when a case fails, as one line of JSON. */
+/** What the child says at its end, or when a case fails, as one line of JSON; before each case it says its number. */
 export type Said =
   | { readonly kind: 'failed'; readonly number: number; readonly reason: string; readonly input: string }
   | { readonly kind: 'done'; readonly next: number; readonly accepted: number; readonly refused: number; readonly slowestMs: number; readonly slowest: number; readonly peakMiB: number };
@@ -61,19 +59,19 @@ async function report(stage: Stage, number: number, input: Buffer, reason: strin
 
 async function work(target: Target, orders: Orders): Promise<void> {
   if (target.needsRoot) {
-    mkdirSync(stageDirectory, { recursive: true });
+    // what escapes meets a machine on which nothing can be written
+    await remountReadOnly('/', { recursive: true });
     await mountFilesystem({ type: 'tmpfs', source: 'tmpfs', target: stageDirectory, options: [['size', `${TMPFS_MIB}m`]] });
   }
   const stage = await target.open();
   const corpus = corpusOf(target.name).map(({ bytes }) => bytes);
-  const progress = openSync(orders.progress, 'w');
   const begun = performance.now();
   const count = { accepted: 0, refused: 0 };
   let slowestMs = 0;
   let slowest = orders.from;
   let number = orders.from;
   for (; number < orders.to && performance.now() - begun < orders.forMs; number += 1) {
-    writeSync(progress, String(number).padEnd(16), 0);
+    writeSync(1, `${number}\n`);
     const input = orders.input === undefined ? caseOf(target, corpus, orders.seed, number) : readFileSync(orders.input);
     const started = performance.now();
     const result = await attempt(stage, input);
@@ -86,7 +84,6 @@ async function work(target: Target, orders: Orders): Promise<void> {
       break;
     }
   }
-  closeSync(progress);
   await stage.close();
   say({ kind: 'done', next: number, ...count, slowestMs, slowest, peakMiB: peakMiB() });
 }

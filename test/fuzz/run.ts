@@ -1,12 +1,12 @@
 /** A fuzz run: children do the cases, one after the other; a child that dies or hangs is a failure of the case it was at. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { cacheDirectory } from '../support/tools/cache.ts';
 import { run } from '../support/run.ts';
 import type { Orders, Said } from './child.ts';
 import { targets } from './cases.ts';
 import type { TargetName } from './target.ts';
+import { stageDirectory } from './target.ts';
 
 /** Cases that one process does: a new one begins with fresh memory. */
 const CASES_PER_CHILD = 20_000;
@@ -74,25 +74,24 @@ interface Batch extends Omit<FuzzResult, 'cases'> {
 
 async function child(options: FuzzOptions, from: number, to: number, leftMs: number): Promise<Batch> {
   const { target, seed } = options;
-  const directory = mkdtempSync(join(tmpdir(), 'troupe-fuzz-run-'));
-  const progress = join(directory, 'case');
   // a child's own time is bounded, so that a hanging one is found
   const forMs = Math.min(leftMs, 300_000);
-  const orders: Orders = { target, seed, from, to, forMs, progress, ...(options.input === undefined ? {} : { input: options.input }) };
+  const orders: Orders = { target, seed, from, to, forMs, ...(options.input === undefined ? {} : { input: options.input }) };
   const program = [process.execPath, '--unhandled-rejections=strict', '--disable-proto=throw', join(import.meta.dirname, 'child.ts'), JSON.stringify(orders)];
-  try {
-    const ended = await run(targets[target].needsRoot ? ['unshare', '--mount', '--propagation', 'private', ...program] : program, { timeoutMs: forMs + GRACE_MS });
-    const said = ended.stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Said);
-    const failures = said.flatMap((one): Failure[] => (one.kind === 'failed' ? [{ number: one.number, reason: one.reason, file: keep(target, seed, one.number, Buffer.from(one.input, 'base64')) }] : []));
-    const done = said.find((one) => one.kind === 'done');
-    if (done?.kind === 'done' && ended.code === 0) return { ...done, failures };
-    const number = Number(readFileSync(progress, 'utf8').trim() || from);
-    const how = ended.signal === undefined ? `ended with code ${ended.code}` : `was ended by ${ended.signal}`;
-    const died: Failure = { number, reason: `the process ${how}: ${ended.stderr.slice(-3000)}`, file: undefined };
-    return { next: number + 1, accepted: 0, refused: 0, failures: [...failures, died], slowestMs: 0, slowest: number, peakMiB: 0 };
-  } finally {
-    rmSync(directory, { recursive: true, force: true });
+  if (targets[target].needsRoot) {
+    mkdirSync(stageDirectory, { recursive: true });
+    program.unshift('unshare', '--mount', '--propagation', 'private');
   }
+  const ended = await run(program, { timeoutMs: forMs + GRACE_MS });
+  const lines = ended.stdout.split('\n');
+  const said = lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Said);
+  const failures = said.flatMap((one): Failure[] => (one.kind === 'failed' ? [{ number: one.number, reason: one.reason, file: keep(target, seed, one.number, Buffer.from(one.input, 'base64')) }] : []));
+  const done = said.find((one) => one.kind === 'done');
+  if (done?.kind === 'done' && ended.code === 0) return { ...done, failures };
+  const number = Number(lines.findLast((line) => /^[0-9]+$/u.test(line)) ?? from);
+  const how = ended.signal === undefined ? `ended with code ${ended.code}` : `was ended by ${ended.signal}`;
+  const died: Failure = { number, reason: `the process ${how}: ${ended.stderr.slice(-3000)}`, file: undefined };
+  return { next: number + 1, accepted: 0, refused: 0, failures: [...failures, died], slowestMs: 0, slowest: number, peakMiB: 0 };
 }
 
 function keep(target: TargetName, seed: number, number: number, input: Buffer): string {

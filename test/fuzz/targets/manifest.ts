@@ -1,6 +1,7 @@
 /** Manifests, indexes and image configs: one document has one meaning or none (S15, S17, S47, S48, S61). */
 import { parseImageConfig } from '../../../src/oci/image/image-config.ts';
 import { parseManifest } from '../../../src/oci/image/manifest.ts';
+import { schema1Config, signedPayload } from '../../../src/oci/image/schema1.ts';
 import { imageOf, indexOf, layerOfTar } from '../../support/registry/images.ts';
 import { mutateBytes } from '../mutate.ts';
 import type { Stage, Target, Verdict } from '../target.ts';
@@ -40,6 +41,8 @@ function seeds(): { name: string; bytes: Buffer }[] {
   const platform = { os: 'linux', architecture: 'arm', variant: 'v7', 'os.features': ['x'] };
   const index = indexOf([{ bytes: oci.manifest, mediaType: oci.mediaType, platform }, { bytes: docker.manifest, mediaType: docker.mediaType }]);
   const schema1 = { schemaVersion: 1, name: 'a/b', tag: 't', architecture: 'amd64', fsLayers: [{ blobSum: layers[0]?.digest }], history: [{ v1Compatibility: JSON.stringify({ id: 'a'.repeat(64), architecture: 'amd64', os: 'linux', config: { Cmd: ['x'] } }) }] };
+  const titled = { mediaType: 'a/b', digest: layers[0]?.digest, size: 3, annotations: { 'org.opencontainers.image.title': 'dir/a.bin' } };
+  const artifact = { schemaVersion: 2, config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: layers[0]?.digest, size: 2 }, layers: [titled] };
   const of = (first: number, document: Uint8Array): Buffer => Buffer.concat([Buffer.from([first]), document]);
   return [
     { name: 'oci', bytes: of(1, oci.manifest) },
@@ -47,6 +50,7 @@ function seeds(): { name: string; bytes: Buffer }[] {
     { name: 'docker', bytes: of(2, docker.manifest) },
     { name: 'index', bytes: of(3, index.bytes) },
     { name: 'schema1', bytes: of(6, Buffer.from(JSON.stringify(schema1))) },
+    { name: 'artifact', bytes: of(0, Buffer.from(JSON.stringify(artifact))) },
     { name: 'config', bytes: of(CONFIG, oci.config) },
   ];
 }
@@ -75,8 +79,9 @@ function usual(document: Buffer): Record<string, unknown> {
 }
 
 function checkManifest(document: Buffer, stated: string): void {
-  const parsed = parseManifest(document, stated, 'fuzz');
-  const plain = usual(document);
+  const content = Buffer.from(signedPayload(document, 'fuzz'));
+  const parsed = parseManifest(content, stated, 'fuzz');
+  const plain = usual(content);
   if (!Object.isFrozen(parsed)) violated('the result can be changed');
   if (parsed.kind === 'manifest') {
     const layers = plain['layers'];
@@ -89,6 +94,16 @@ function checkManifest(document: Buffer, stated: string): void {
   } else if (parsed.kind === 'index') {
     if (plain['layers'] !== undefined || plain['config'] !== undefined) violated('a manifest is taken as an index');
     if (parsed.entries.some((entry) => !DIGEST.test(entry.digest))) violated('an entry without a digest');
+  } else if (parsed.kind === 'schema1') {
+    if (plain['layers'] !== undefined || plain['config'] !== undefined) violated('a manifest of schema 2 is taken as one of schema 1');
+    // its own config is refused, or it is of these layers
+    const made = parseImageConfig(schema1Config(parsed, parsed.blobs, 'fuzz'), 'fuzz');
+    if (made.diffIds.join() !== parsed.blobs.join()) violated('layers are lost or made up');
+  } else {
+    const paths = parsed.files.map(({ path }) => path);
+    if (new Set(paths).size < paths.length) violated('two files of one path');
+    const leaves = (path: string): boolean => path.startsWith('/') || path.split('/').some((part) => ['', '.', '..'].includes(part) || part.startsWith('.wh.'));
+    if (paths.some(leaves)) violated('a file outside of the mount');
   }
 }
 

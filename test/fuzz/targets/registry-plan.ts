@@ -61,6 +61,8 @@ function randomFault(random: Random): Fault {
   const fault: { -readonly [K in keyof Fault]: Fault[K] } = {};
   if (random.chance(0.35)) fault.status = random.chance(0.9) ? random.pick(STATUSES) : random.int(1100) - 50;
   if (random.chance(0.45)) fault.headers = Array.from({ length: 1 + random.int(3) }, () => random.pick(HEADERS));
+  // most headers mean something with some status only
+  for (const [name] of fault.headers ?? []) if (random.chance(0.8)) fault.status = fittingStatus(name, random) ?? fault.status ?? 200;
   if (random.chance(0.15)) fault.drop = [random.pick(['content-length', 'content-type', 'docker-content-digest', 'content-range'])];
   if (random.chance(0.35)) fault.body = random.pick(BODIES);
   if (random.chance(0.08)) fault.raw = random.pick(RAW);
@@ -72,6 +74,13 @@ function randomFault(random: Random): Fault {
   if (random.chance(0.12)) fault.chunked = random.pick(['good', 'good', 'bad', 'endless']);
   if (random.chance(0.04)) fault.slow = true;
   return fault;
+}
+
+function fittingStatus(header: string, random: Random): number | undefined {
+  if (header === 'www-authenticate') return 401;
+  if (header === 'location') return random.pick([301, 302, 303, 307, 308]);
+  if (header === 'retry-after') return random.pick([429, 503]);
+  return header === 'content-range' ? random.pick([206, 416]) : undefined;
 }
 
 /** What a text says of a plan; whatever of it is none is left out. */

@@ -14,10 +14,13 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
+import { once } from 'node:events';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { describe, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
 import { lockDirectory, filesystemType, filesystemUsage, parseLocks } from '../../../src/host/directory-lock.ts';
+import { O_PATH } from '../../../src/host/ffi-constants.ts';
 import * as at from '../../../src/host/files-at.ts';
 import {
   mkdirInRoot,
@@ -247,7 +250,32 @@ describeAsRoot('file calls relative to a directory', () => {
     closeSync(at.openBeneath(directory, '/alias', constants.O_RDONLY, 0, 'inRoot'));
     closeSync(directory);
   });
+
+  test('S58: a path with .. is opened while others rename without end: the kernel says EAGAIN then, and is asked again', async () => {
+    const directory = open();
+    mkdirSync(join(scratch, 'climb/down'), { recursive: true });
+    const renamer = new Worker(RENAMER, { eval: true, workerData: join(scratch, 'renamed') });
+    await once(renamer, 'message');
+    try {
+      for (let round = 0; round < 20_000; round += 1) closeSync(at.openBeneath(directory, 'climb/down/../down/../down/..', O_PATH, 0, 'inRoot'));
+    } finally {
+      await renamer.terminate();
+      closeSync(directory);
+    }
+  });
 });
+
+/** Until it is ended; its argument is a path of its own. */
+const RENAMER = `
+const { renameSync, writeFileSync } = require('node:fs');
+const { parentPort, workerData } = require('node:worker_threads');
+writeFileSync(workerData, '');
+parentPort.postMessage('begun');
+for (;;) {
+  renameSync(workerData, workerData + '2');
+  renameSync(workerData + '2', workerData);
+}
+`;
 
 describeAsRoot('a locked directory', () => {
   const scratch = scratchDirectory('lock');
