@@ -3,6 +3,7 @@ import { diskConformance } from '../conformance/disk.ts';
 import { hostConformance } from '../conformance/host.ts';
 import { imagesConformance } from '../conformance/images.ts';
 import { networkConformance } from '../conformance/network.ts';
+import { policyConformance } from '../conformance/policy.ts';
 import { runtimeConformance } from '../conformance/runtime.ts';
 import { storageConformance } from '../conformance/storage.ts';
 import { machine } from './conformance-machine.ts';
@@ -10,6 +11,7 @@ import { DiskModel } from './disk-model.ts';
 import { diskTwin } from './disk-twin.ts';
 import { hostTwin, networkTwin } from './host-network-twins.ts';
 import { runtimeTwinStage } from './runtime-twin-stage.ts';
+import { imageOf, policyTwin, REFERENCES } from './storage-images-twins.ts';
 import { storeTwinStage } from './store-twin-stage.ts';
 
 const done = (): Promise<void> => Promise.resolve();
@@ -49,3 +51,14 @@ runtimeConformance('the twin', runtimeTwinStage);
 
 storageConformance('the twin', storeTwinStage);
 imagesConformance('the twin', storeTwinStage);
+
+policyConformance('the twin', async () => {
+  const { scheduler, outside, driven } = machine();
+  let refuses = false;
+  return {
+    policy: driven(policyTwin(outside, scheduler.epoch, () => refuses)),
+    image: imageOf(REFERENCES[0] ?? ''),
+    decide: (word) => void (refuses = word === 'refuse'),
+    close: done,
+  };
+});

@@ -98,13 +98,16 @@ function imageAt(reference: string, at: number): ResolvedImage {
   };
 }
 
-/** A policy that accepts everything, in its time. */
-export function policyTwin(outside: Outside, epoch: number): PolicyPort {
+/** The signature policy: one for all namespaces. */
+export function policyTwin(outside: Outside, epoch: number, refuses: () => boolean = () => false): PolicyPort {
   const call = outside.life(epoch);
+  const word = (id: ImageId) => (): void => {
+    if (refuses()) fail('denied', `SignatureValidationFailed: verify ${id}: the policy rejects it`);
+  };
   return {
     scope: () => '',
-    admit: (_input, fx) => call('policy.admit', fx, [], () => undefined),
-    admitAgain: (_input, fx) => call('policy.admitAgain', fx, [], () => undefined),
+    admit: ({ image }, fx) => call('policy.admit', fx, [], word(image.id)),
+    admitAgain: ({ image }, fx) => call('policy.admitAgain', fx, [], word(image.id)),
   };
 }
 

@@ -1,0 +1,65 @@
+/** What every PolicyPort does, the real one as its twin. */
+import { beforeEach, expect, it } from 'vitest';
+import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import type { ResolvedImage } from '../../src/actors/ports/images.ts';
+import type { PolicyPort } from '../../src/actors/ports/policy.ts';
+import type { ImageRecord } from '../../src/actors/ports/specs.ts';
+import { FaultError } from '../../src/base/fault.ts';
+import { describeSuite } from './suite.ts';
+
+export interface PolicyStage {
+  readonly policy: PolicyPort;
+  /** What a registry has, and nothing speaks for. */
+  readonly image: ResolvedImage;
+  /** From now on everything is accepted, or nothing. */
+  decide(word: 'accept' | 'refuse'): void;
+  close(): Promise<void>;
+}
+
+/** Kind and message of what it rejects with; `accepted` otherwise. */
+async function word(work: Promise<void>): Promise<string> {
+  try {
+    await work;
+    return 'accepted';
+  } catch (error) {
+    if (error instanceof FaultError) return `${error.fault.kind}: ${error.message}`;
+    throw error;
+  }
+}
+
+const REFUSED = /^denied: .*SignatureValidationFailed: /u;
+
+/** The suite; a stage accepts everything at first. */
+export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
+  let stage: PolicyStage;
+  beforeEach(() => {
+    stage = of();
+  });
+  const fx = (signal = new AbortController().signal): EffectContext => ({ signal, timeoutMs: 30_000, note: () => undefined });
+  const record = (): ImageRecord => ({ ...stage.image, repoTags: [stage.image.repoTag], repoDigests: [stage.image.repoDigest], pulledAtNs: 0n });
+  const both = (effect = fx()): Promise<readonly string[]> =>
+    Promise.all([
+      word(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),
+      word(stage.policy.admitAgain({ namespace: '', reference: stage.image.repoTag, image: record() }, effect)),
+      word(stage.policy.admitAgain({ namespace: '', reference: '', image: record() }, effect)),
+    ]);
+
+  it('the scope of a namespace is always the same text', () => {
+    for (const namespace of ['', 'default', 'team']) expect(stage.policy.scope(namespace)).toBe(stage.policy.scope(namespace));
+  });
+
+  it('what is accepted is accepted before its layers and after; what is refused is denied with the word of the kubelet; each time anew', async () => {
+    expect(await both()).toEqual(['accepted', 'accepted', 'accepted']);
+    stage.decide('refuse');
+    const refused = expect.stringMatching(REFUSED) as string;
+    expect(await both()).toEqual([refused, refused, refused]);
+    stage.decide('accept');
+    expect(await both()).toEqual(['accepted', 'accepted', 'accepted']);
+  });
+
+  it('nobody who has gone is answered', async () => {
+    const gone = new AbortController();
+    gone.abort();
+    for (const said of await both(fx(gone.signal))) expect(said).toMatch(/^cancelled: /u);
+  });
+});
