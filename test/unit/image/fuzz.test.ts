@@ -6,6 +6,7 @@ import { parseChallenges } from '../../../src/oci/distribution/challenge.ts';
 import { parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
 import { parseImageConfig } from '../../../src/oci/image/image-config.ts';
 import { parseManifest } from '../../../src/oci/image/manifest.ts';
+import { schema1Config, signedPayload } from '../../../src/oci/image/schema1.ts';
 import { formatReference, parseReference } from '../../../src/oci/image/reference.ts';
 
 const ROUNDS = 3000;
@@ -19,6 +20,17 @@ const SEEDS = {
     layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', digest: DIGEST, size: 3 }],
     annotations: { a: 'b' },
   }),
+  artifact: JSON.stringify({
+    schemaVersion: 2,
+    config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: DIGEST, size: 2 },
+    layers: [{ mediaType: 'a/b', digest: DIGEST, size: 3, annotations: { 'org.opencontainers.image.title': 'dir/a.bin' } }],
+  }),
+  schema1: signed(JSON.stringify({
+    schemaVersion: 1,
+    architecture: 'amd64',
+    fsLayers: [{ blobSum: DIGEST }, { blobSum: DIGEST }],
+    history: [{ v1Compatibility: JSON.stringify({ id: 'b'.repeat(64), parent: 'a'.repeat(64), os: 'linux', config: { Cmd: ['x'] } }) }, { v1Compatibility: JSON.stringify({ id: 'a'.repeat(64), created: '2015-01-01T00:00:00Z', container_config: { Cmd: ['y'] } }) }],
+  })),
   config: JSON.stringify({
     os: 'linux',
     architecture: 'amd64',
@@ -30,6 +42,19 @@ const SEEDS = {
   token: '{"token":"abc","expires_in":60}',
   conf: '[[registry]]\nprefix = "*.a.example"\nlocation = "b.example/x"\nmirror = [{ location = "m.example:5000", insecure = true }]\n',
 };
+
+/** With a signature in the form that Docker's tools give it. */
+function signed(payload: string): string {
+  const claim = JSON.stringify({ formatLength: payload.length - 1, formatTail: Buffer.from('}').toString('base64url') });
+  const signature = { header: { alg: 'ES256' }, signature: 'AAAA', protected: Buffer.from(claim).toString('base64url') };
+  return `${payload.slice(0, -1)},"signatures":[${JSON.stringify(signature)}]}`;
+}
+
+/** As a pull does: what is read of a signed manifest is its payload, and its config must be one that we read ourselves. */
+function readSchema1(bytes: Uint8Array): void {
+  const manifest = parseManifest(signedPayload(bytes, 'm'), '', 'm');
+  if (manifest.kind === 'schema1') parseImageConfig(schema1Config(manifest, manifest.blobs, 'm'), 'm');
+}
 
 /** Park and Miller's generator: enough to damage texts, and the same everywhere. */
 function generator(seed: number): (below: number) => number {
@@ -74,6 +99,8 @@ describe('S61 S15 damaged input', () => {
 
   it.each<[string, string, (bytes: Uint8Array) => unknown]>([
     ['manifests', SEEDS.manifest, (bytes) => parseManifest(bytes, '', 'm')],
+    ['artifacts', SEEDS.artifact, (bytes) => parseManifest(bytes, '', 'm')],
+    ['manifests of schema 1, signed', SEEDS.schema1, readSchema1],
     ['configs', SEEDS.config, (bytes) => parseImageConfig(bytes, 'c')],
     ['registries.conf', SEEDS.conf, (bytes) => parseRegistriesConf(text(bytes), 'r.conf')],
     ['references', SEEDS.reference, (bytes) => parseReference(text(bytes))],
