@@ -2,7 +2,6 @@
 import { parseImageConfig } from '../../../src/oci/image/image-config.ts';
 import { parseManifest } from '../../../src/oci/image/manifest.ts';
 import { schema1Config, signedPayload } from '../../../src/oci/image/schema1.ts';
-import { schema1Config, signedPayload } from '../../../src/oci/image/schema1.ts';
 import { imageOf, indexOf, layerOfTar } from '../../support/registry/images.ts';
 import { mutateBytes } from '../mutate.ts';
 import type { Stage, Target, Verdict } from '../target.ts';
@@ -44,8 +43,6 @@ function seeds(): { name: string; bytes: Buffer }[] {
   const schema1 = { schemaVersion: 1, name: 'a/b', tag: 't', architecture: 'amd64', fsLayers: [{ blobSum: layers[0]?.digest }], history: [{ v1Compatibility: JSON.stringify({ id: 'a'.repeat(64), architecture: 'amd64', os: 'linux', config: { Cmd: ['x'] } }) }] };
   const titled = { mediaType: 'a/b', digest: layers[0]?.digest, size: 3, annotations: { 'org.opencontainers.image.title': 'dir/a.bin' } };
   const artifact = { schemaVersion: 2, config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: layers[0]?.digest, size: 2 }, layers: [titled] };
-  const titled = { mediaType: 'a/b', digest: layers[0]?.digest, size: 3, annotations: { 'org.opencontainers.image.title': 'dir/a.bin' } };
-  const artifact = { schemaVersion: 2, config: { mediaType: 'application/vnd.oci.empty.v1+json', digest: layers[0]?.digest, size: 2 }, layers: [titled] };
   const of = (first: number, document: Uint8Array): Buffer => Buffer.concat([Buffer.from([first]), document]);
   return [
     { name: 'oci', bytes: of(1, oci.manifest) },
@@ -53,7 +50,6 @@ function seeds(): { name: string; bytes: Buffer }[] {
     { name: 'docker', bytes: of(2, docker.manifest) },
     { name: 'index', bytes: of(3, index.bytes) },
     { name: 'schema1', bytes: of(6, Buffer.from(JSON.stringify(schema1))) },
-    { name: 'artifact', bytes: of(0, Buffer.from(JSON.stringify(artifact))) },
     { name: 'artifact', bytes: of(0, Buffer.from(JSON.stringify(artifact))) },
     { name: 'config', bytes: of(CONFIG, oci.config) },
   ];
