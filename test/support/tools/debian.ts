@@ -5,7 +5,7 @@ import { runOrThrow } from '../run.ts';
 import { cacheDirectory } from './cache.ts';
 
 /** The tree of an unpacked package; says how to get it when it isn't there. */
-export function debianTree(name: 'busybox-static' | 'busybox' | 'nginx' | 'docker-registry' | 'fuse-overlayfs' | 'btrfs-progs' | 'erofs-utils' | 'skopeo' | 'buildah' | 'skopeo' | 'buildah' | 'image-programs'): string {
+export function debianTree(name: 'busybox-static' | 'busybox' | 'nginx' | 'docker-registry' | 'fuse-overlayfs' | 'btrfs-progs' | 'erofs-utils' | 'skopeo' | 'buildah' | 'image-programs'): string {
   const tree = join(cacheDirectory, 'debian', name);
   if (!existsSync(tree)) throw new Error(`${tree} is missing: run "sudo node scripts/setup.js test" first`);
   return tree;
