@@ -1,14 +1,14 @@
+import type { Troupe } from '../../actors/troupe.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../edge.ts';
 import type { EventFeed } from '../event-feed.ts';
 import { podEvent } from '../present/event.ts';
-import type { ServiceOptions } from '../service-options.ts';
 
 /**
  * GetContainerEvents: every change from now on, until the client goes or the server ends. A client that does not keep
  * up is told `exhausted`: it has lost some, and has to list anew (F86).
  */
-export function getContainerEvents({ troupe }: Pick<ServiceOptions, 'troupe'>, feed: EventFeed): StreamRpcHandler<typeof RuntimeService.method.getContainerEvents> {
+export function getContainerEvents({ troupe }: { readonly troupe: Pick<Troupe, 'findImage'> }, feed: EventFeed): StreamRpcHandler<typeof RuntimeService.method.getContainerEvents> {
   return async (_request, { signal }, write) => {
     const stream = feed.open();
     try {

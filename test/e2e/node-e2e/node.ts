@@ -20,7 +20,7 @@ import { type Asked, figuresOf, nodeSpecs } from './report.ts';
 import { runSuite, type Selection } from './suite.ts';
 
 /** What upstream's own job for node conformance runs. */
-const CONFORMANCE = { focus: String.raw`\[NodeConformance\]`, skip: String.raw`\[Serial\]|\[Flaky\]` } as const;
+const CONFORMANCE = { focus: String.raw`\[NodeConformance\]`, skip: String.raw`\[Serial\]|\[Flaky\]|\[Slow\]` } as const;
 const CLEAN_WITHIN_MS = 20_000;
 
 const { values: options } = parseArgs({
@@ -110,9 +110,12 @@ async function main(): Promise<void> {
       await rm(directory, { recursive: true, force: true });
     },
   ];
-  const cleanUp = async (): Promise<void> => {
+  const undoAll = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) await step();
   };
+  // An interrupt ends the suite, and with it `validate`: whoever comes second waits for the first.
+  let cleaned: Promise<void> | undefined;
+  const cleanUp = async (): Promise<void> => await (cleaned ??= undoAll());
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void cleanUp().finally(() => process.exit(130)));
   try {
     await mkdir(join(directory, 'registry'));

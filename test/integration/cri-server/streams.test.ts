@@ -132,7 +132,7 @@ describe('GetContainerEvents', () => {
     const feed = new EventFeed(directory, clock);
     const streams = edgeStreams({
       clock, random: { token: () => 'r' }, log: silentLog, notReadyReason: () => undefined,
-      runtimeStreams: { getContainerEvents: getContainerEvents(feed) },
+      runtimeStreams: { getContainerEvents: getContainerEvents({ troupe: { findImage: () => undefined } }, feed) },
     });
     const { open } = await serve(streams[NAME] ?? (() => Promise.reject(new FaultError(fault('bug', 'no stream')))));
     const ref = createEmptyActor();
