@@ -1,6 +1,5 @@
 /** Images that skopeo, and the library of the peers, have signed in Debian's docker-registry; and what that library says of them. */
-import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startRegistry, type DockerRegistry } from '../../support/docker-registry/start.ts';
@@ -9,25 +8,24 @@ import { writeOciLayout } from '../../support/registry/oci-layout.ts';
 import { GpgHome, missingGpg } from '../../support/signature/gpg.ts';
 import { keyPairs } from '../../support/signature/sigstore.ts';
 import { generateKey, judgeImage, signImage, type SigningKey } from '../../support/tools/image-policy.ts';
+import { ContainersTools, noContainersTools } from '../../support/tools/skopeo.ts';
 import { PolicyRig } from './rig.ts';
 
-const SKOPEO = '/usr/bin/skopeo';
-const missing = [...missingGpg, ...[SKOPEO].filter((path) => !existsSync(path))];
-if (missing.length > 0) console.warn(`skipped: ${missing.join(', ')} not installed`);
+const missing = missingGpg.length > 0 ? `${missingGpg.join(', ')} not installed` : noContainersTools();
+if (missing !== undefined) console.warn(`skipped: images that skopeo has signed: ${missing}`);
 
-describe.skipIf(missing.length > 0)('images that skopeo has signed', () => {
+describe.skipIf(missing !== undefined)('images that skopeo has signed', () => {
   let home: GpgHome;
   let registry: DockerRegistry;
   let rig: PolicyRig;
   let signer: string;
   let stranger: string;
   let cosign: SigningKey;
+  let skopeo: ContainersTools;
 
   /** `skopeo copy` of one of two images to a name, with these options. */
-  const copy = (image: 'one' | 'two', to: string, ...options: readonly string[]): void => {
-    const argv = ['--registries.d', rig.path('registries.d'), 'copy', '-q', '--insecure-policy', '--dest-tls-verify=false', ...options, `oci:${rig.path('layout')}/${image}:x`, `docker://${to}`];
-    execFileSync(SKOPEO, argv, { env: home.env, stdio: ['ignore', 'ignore', 'pipe'] });
-  };
+  const copy = (image: 'one' | 'two', to: string, ...options: readonly string[]): Promise<void> =>
+    skopeo.copy(`oci:${rig.path('layout')}/${image}:x`, `docker://${to}`, ...options);
   const name = (repository: string): string => `${registry.address}/${repository}:1`;
   const signedBy = (fingerprint: string, more: object = {}): object => ({ type: 'signedBy', keyType: 'GPGKeys', keyPath: rig.write(`${fingerprint}.gpg`, home.publicKey(fingerprint, 'binary')), ...more });
   const byCosign = (pem = cosign.public, more: object = {}): object => ({ type: 'sigstoreSigned', keyData: Buffer.from(pem).toString('base64'), ...more });
@@ -44,6 +42,12 @@ describe.skipIf(missing.length > 0)('images that skopeo has signed', () => {
       mkdirSync(rig.path(`layout/${image}`), { recursive: true });
       writeOciLayout(rig.path(`layout/${image}`), 'x', imageOf([await layerOf([{ name: image, content: image }])]));
     }
+    const own = join(home.directory, 'tools');
+    skopeo = new ContainersTools(own);
+    // where it looks in its home
+    mkdirSync(join(own, '.config/containers'), { recursive: true });
+    symlinkSync(rig.path('registries.d'), join(own, '.config/containers/registries.d'));
+    symlinkSync(home.directory, join(own, '.gnupg'));
     cosign = await generateKey('secret');
     rig.write('cosign.key', cosign.private);
   });
@@ -55,7 +59,7 @@ describe.skipIf(missing.length > 0)('images that skopeo has signed', () => {
 
   it('by GPG: accepted by tag and digest; refused for another key, name, tag and when it is not signed', async () => {
     const app = name('team/app');
-    copy('one', app, '--sign-by', signer);
+    await copy('one', app, '--sign-by', signer);
     rig.policy(registry.address, signedBy(signer));
     expect(await rig.admit(app)).toBe('accepted');
     const { repoDigest } = await rig.resolve(app);
@@ -67,21 +71,21 @@ describe.skipIf(missing.length > 0)('images that skopeo has signed', () => {
     rig.policy(registry.address, signedBy(signer, { signedIdentity: { type: 'exactReference', dockerReference: `${registry.address}/team/app:2` } }));
     expect(await rig.admit(app)).toMatch(/it is for the identity/u);
     rig.policy(registry.address, signedBy(signer));
-    copy('two', name('team/unsigned'));
+    await copy('two', name('team/unsigned'));
     expect(await rig.admit(name('team/unsigned'))).toMatch(/a simple signature is required, and there is none/u);
   });
 
   it('by GPG: a tag that was moved to another image, and a signature that was put beside another image, are refused', async () => {
     const app = name('team/moved');
-    copy('one', app, '--sign-by', signer);
+    await copy('one', app, '--sign-by', signer);
     rig.policy(registry.address, signedBy(signer));
     const good = await rig.resolve(app);
     expect(await rig.admit(app)).toBe('accepted');
-    copy('two', app);
+    await copy('two', app);
     expect(await rig.admit(app)).toMatch(/there is none/u);
     const moved = await rig.resolve(app);
     const store = (digest: string): string => `lookaside/team/moved@${digest.replace(':', '=')}/signature-1`;
-    const signature = execFileSync('/usr/bin/cat', [rig.path(store(good.manifestDigest))]);
+    const signature = readFileSync(rig.path(store(good.manifestDigest)));
     rig.write(store(moved.manifestDigest), signature);
     expect(await rig.admit(app)).toMatch(new RegExp(`it is for the digest ${good.manifestDigest}`, 'u'));
     rig.write(store(moved.manifestDigest), signature.map((byte, at) => (at === signature.length - 20 ? byte ^ 1 : byte)));
@@ -90,7 +94,7 @@ describe.skipIf(missing.length > 0)('images that skopeo has signed', () => {
 
   it('by GPG: signed for a vendor, accepted of a mirror by its remapped name', async () => {
     const app = name('mirror/app');
-    copy('one', app, '--sign-by', signer, '--sign-identity', 'vendor.example/app:1');
+    await copy('one', app, '--sign-by', signer, '--sign-identity', 'vendor.example/app:1');
     rig.policy(registry.address, signedBy(signer));
     expect(await rig.admit(app)).toMatch(/it is for the identity "vendor\.example\/app:1"/u);
     rig.policy(registry.address, signedBy(signer, { signedIdentity: { type: 'remapIdentity', prefix: `${registry.address}/mirror`, signedPrefix: 'vendor.example' } }));
@@ -99,7 +103,7 @@ describe.skipIf(missing.length > 0)('images that skopeo has signed', () => {
 
   it('as sigstore attachment: accepted, refused for another key, and again judged by what is kept', async () => {
     const app = name('team/cosigned');
-    copy('one', app);
+    await copy('one', app);
     await signImage({ registriesD: rig.path('registries.d'), keyFile: rig.path('cosign.key'), passphrase: 'secret', image: app });
     rig.policy(registry.address, byCosign());
     expect(await rig.admit(app)).toBe('accepted');

@@ -1,6 +1,6 @@
 /** A GNUPGHOME of a test's own, with keys that can be used without a passphrase. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -42,7 +42,7 @@ export class GpgHome {
   /** With its revocation. */
   revoke(fingerprint: string): void {
     // made with the key; gpg puts a colon before the first line so that nobody imports it by mistake
-    const certificate = execFileSync('/usr/bin/cat', [join(this.directory, 'openpgp-revocs.d', `${fingerprint}.rev`)]).toString().replace(/^:/mu, '');
+    const certificate = readFileSync(join(this.directory, 'openpgp-revocs.d', `${fingerprint}.rev`), 'utf8').replace(/^:/mu, '');
     this.gpg(['--import'], certificate);
   }
 
