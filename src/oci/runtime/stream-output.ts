@@ -52,11 +52,15 @@ export class OutputPump {
  * for only as long as it writes, and not for ever; a slow client is waited for.
  */
 export async function drain(pumps: readonly OutputPump[], clock: ClockPort, signal: AbortSignal): Promise<void> {
-  const deadline = clock.monoMs() + streamLimits.drainMs;
+  const startedAtMs = clock.monoMs();
   const all = Promise.all(pumps.map((pump) => pump.ended)).then(() => 'ended' as const);
   for (;;) {
     const met = await within({ clock, timeoutMs: streamLimits.drainLookMs, signal }, all);
-    if (met !== 'timedOut' || clock.monoMs() >= deadline) return;
-    if (pumps.every((pump) => pump.quietMs() >= streamLimits.drainQuietMs)) return;
+    const forMs = clock.monoMs() - startedAtMs;
+    if (met !== 'timedOut' || forMs >= streamLimits.drainMs) return;
+    // timers come before pipes: after a stall of the event loop there may lie what was written long ago
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    // and how long the process itself was silent says nothing of its last words
+    if (pumps.every((pump) => Math.min(pump.quietMs(), forMs) >= streamLimits.drainQuietMs)) return;
   }
 }
