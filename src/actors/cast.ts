@@ -241,7 +241,8 @@ function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }:
     imageUsage: (call) =>
       activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),
     stats: ports.stats,
-    written: (id, call) =>
+    written: async (id, call) =>
+      ports.stats.writtenLately(id) ??
       activity
         .run('images', 'written', actorLimits.writtenMs, call.signal, (fx) => ports.stats.written(id, fx))
         // a tree that is being changed or is too large to count in time: the other figures are still told

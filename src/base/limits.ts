@@ -529,6 +529,8 @@ export const storageLimits = {
   workerYoungMb: 16,
   /** Bytes of a layer that are on their way to a worker: four batches; times `transfers` in all. */
   windowBytes: 1024 * 1024,
+  /** The same of all layers together while they are few: on a busy machine the next thread may be late by 20 ms, some 4 MiB. */
+  sharedWindowBytes: 6 * 1024 * 1024,
   /** Bytes that go to a worker at once: waking it and libuv's pool for each socket read of 64 KiB costs as much as inflating that. */
   batchBytes: 256 * 1024,
   /** ms that a cancelled or failed unpacking gets to delete what it wrote before its caller goes on without it. */
@@ -564,10 +566,12 @@ export const storageLimits = {
   measuredEntries: 4_194_304,
   /** Counts of what single containers wrote that are kept. */
   countsKept: 4096,
-  /** ms that a measurement of the containers stands: the kubelet asks each 10 s. */
-  measureAgeMs: 15_000,
+  /** ms that a measurement of the containers stands: the kubelet asks each 10 s, and cAdvisor, whose place this is, counts each minute. */
+  measureAgeMs: 30_000,
   /** ms that an older one is told while a new one is made: the kubelet sees it once more. */
-  measureStaleMs: 30_000,
+  measureStaleMs: 60_000,
+  /** ms for which one look at the file system itself serves all of its containers. */
+  capacityAgeMs: 1_000,
   /** Mounts stacked on one root file system that are taken off. */
   stackedMounts: 8,
   /** Lower directories of one overlay: the kernel's OVL_MAX_STACK. */
@@ -916,6 +920,11 @@ export const memoryLimits = {
   trimEveryMs: 10_000,
   /** Bytes through sockets within that time from which on collections cost more than the memory is worth: a terminal never comes near. */
   muchMovedBytes: 16 * 1024 * 1024,
+  /**
+   * By how much heap and buffers may grow between two collections while bytes move so: by 32 MiB for a main heap of 16. With
+   * V8's own choice a pull of 110 MB has 22 of them, with this 5, which is a tenth of its CPU.
+   */
+  lentGrowthPercent: 200,
 } as const;
 
 /** What V8 has compiled, kept for the next start: see src/daemon/launch.ts. */

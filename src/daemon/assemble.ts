@@ -45,7 +45,6 @@ import type { LiveRegistries } from '../oci/distribution/live-registries.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { Ingests } from '../oci/distribution/ingest.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
-import { platformOfArch } from '../oci/image/platform.ts';
 import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
 import { createBundleWriter } from '../oci/runtime/bundle.ts';
 import { CdiRegistry } from '../oci/runtime/cdi/registry.ts';
@@ -61,6 +60,7 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
 import { handlersOf } from './handlers.ts';
+import { machinePlatform } from './machine-platform.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
@@ -111,7 +111,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     liveRegistries(config, clock, log),
     preparePinRoot(layout.pinsDir),
   ]);
-  const written = new Written(store, clock);
+  const stats = createStatsDriver({ cgroups, clock, written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
   const streams = await runtime.streams();
   const registries = (): RegistriesConf => live.current;
   const client = registryClient(config, registries, clock, random);
@@ -126,9 +126,9 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     nri: nri ?? noPlugins,
     host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
     storage: storageDriver(store, layout, opened.state, clock),
-    stats: createStatsDriver({ cgroups, clock, written: (id, fx) => written.of(id, fx), guest: (id) => runtime.guestUsage(id) }),
+    stats,
     policy: policyDriver(config, layout, { client, registries, clock, random }),
-    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: join(store.paths.root, 'ingest'), log }), clock, platform: platformOfArch(process.arch), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
+    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: store.paths.ingest, log }), clock, platform: await machinePlatform(), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {
@@ -143,7 +143,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     reload: (fresh) => reload(fresh, runtime, live),
     release: async () => {
       await observability.close();
-      for (const one of [streams, runtime, store, live]) one.close();
+      for (const one of [streams, runtime, store, live, stats]) one.close();
       await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();

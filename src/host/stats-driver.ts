@@ -1,8 +1,6 @@
 /** The stats port: accounting files of cgroups v1 and v2. */
-import { join } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
-import type { EffectContext } from '../actors/ports/effect.ts';
-import type { GuestUsage, InterfaceUsage, StatsPort, Usage, WrittenUsage } from '../actors/ports/stats.ts';
+import type { GuestUsage, InterfaceUsage, StatsPort, Usage } from '../actors/ports/stats.ts';
 import type { SandboxSpec } from '../actors/ports/specs.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
@@ -10,8 +8,9 @@ import { cgroupDirectory } from './cgroup-layout.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { cgroupParentOf, containerCgroup } from './layout.ts';
 import type { ReadControl } from './usage-details.ts';
-import { hugepageSizes, readDetails, readKernelFile } from './usage-details.ts';
-import { parseFlat, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
+import { KernelFiles, readKernelFile } from './kernel-files.ts';
+import { hugepageSizes, readDetails } from './usage-details.ts';
+import { parseChosen, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
 
 export interface StatsDriverOptions {
   readonly cgroups: CgroupLayout;
@@ -19,7 +18,12 @@ export interface StatsDriverOptions {
   /** Of a container in a virtual machine, by its shim; undefined when it has ended. */
   readonly guest?: (id: ContainerId) => Promise<GuestUsage | undefined>;
   /** What a container wrote; the storage driver's business. */
-  readonly written: (id: ContainerId, fx: EffectContext) => Promise<WrittenUsage | undefined>;
+  readonly written: Pick<StatsPort, 'written' | 'writtenLately'>;
+}
+
+export interface StatsDriver extends StatsPort {
+  /** Closes files of the kernel. */
+  close(): void;
 }
 
 interface Kept {
@@ -28,7 +32,7 @@ interface Kept {
 }
 
 /** The driver; keeps the last reading of each cgroup for the rate and against callers that ask all the time. */
-export function createStatsDriver(options: StatsDriverOptions): StatsPort {
+export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
   const last = new Map<string, Kept>();
   const pageSizes = hugepageSizes();
   // a hundred containers' at once would hold up every other call: each gets a turn of the loop of its own
@@ -38,14 +42,17 @@ export function createStatsDriver(options: StatsDriverOptions): StatsPort {
     before = turn.catch(() => undefined);
     return turn;
   };
-  const usageOf = (path: string): Usage | undefined => readKept(options, last, path);
+  const files = new KernelFiles(options.clock);
+  const usageOf = (path: string): Usage | undefined => readKept(options, files, last, path);
   return {
     container: ({ id, sandbox }) => (sandbox.runtime?.needsPause === true && options.guest !== undefined ? askGuest(options, last, id) : usageOf(containerCgroup(sandbox.cgroupParent, id))),
     details: ({ id, sandbox, pid }) =>
-      inTurn(() => readDetails(options.cgroups.version, controlsOf(options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid)),
+      inTurn(() => readDetails(options.cgroups.version, controlsOf(files, options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid)),
     sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined),
     interfaces: readInterfaces,
-    written: options.written,
+    written: (id, fx) => options.written.written(id, fx),
+    writtenLately: (id) => options.written.writtenLately(id),
+    close: () => files.close(),
   };
 }
 
@@ -55,11 +62,11 @@ function isPodCgroup({ cgroupParent, key }: SandboxSpec): boolean {
   return cgroupParent.includes(key.uid) || cgroupParent.includes(key.uid.replaceAll('-', '_'));
 }
 
-function readKept({ cgroups, clock }: StatsDriverOptions, last: Map<string, Kept>, path: string): Usage | undefined {
+function readKept({ cgroups, clock }: StatsDriverOptions, files: KernelFiles, last: Map<string, Kept>, path: string): Usage | undefined {
   const now = clock.monoMs();
   const before = last.get(path);
   if (before !== undefined && now - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
-  const usage = readUsage(cgroups, path, clock.nowNs(), before?.usage);
+  const usage = readUsage(controlsOf(files, cgroups, path), cgroups.version, clock.nowNs(), before?.usage);
   last.delete(path);
   if (usage !== undefined) keep(last, path, { usage, atMonoMs: now });
   return usage;
@@ -84,9 +91,8 @@ async function askGuest({ clock, guest }: StatsDriverOptions, last: Map<string, 
   return usage;
 }
 
-function readUsage(cgroups: CgroupLayout, path: string, atNs: bigint, before: Usage | undefined): Usage | undefined {
-  const read = controlsOf(cgroups, path);
-  const isV2 = cgroups.version === 2;
+function readUsage(read: ReadControl, version: 1 | 2, atNs: bigint, before: Usage | undefined): Usage | undefined {
+  const isV2 = version === 2;
   const cpuNs = isV2 ? microseconds(read('cpu', 'cpu.stat')) : parseNumber(read('cpuacct', 'cpuacct.usage'));
   const memory = isV2 ? memoryV2(read) : memoryV1(read);
   if (cpuNs === undefined && memory.memoryBytes === undefined) return undefined;
@@ -102,10 +108,10 @@ function readUsage(cgroups: CgroupLayout, path: string, atNs: bigint, before: Us
   };
 }
 
-function controlsOf(cgroups: CgroupLayout, path: string): ReadControl {
+function controlsOf(files: KernelFiles, cgroups: CgroupLayout, path: string): ReadControl {
   return (controller, file) => {
     const directory = cgroupDirectory(cgroups, path, controller);
-    return directory === undefined ? undefined : readKernelFile(join(directory, file));
+    return directory === undefined ? undefined : files.read(`${directory}/${file}`);
   };
 }
 
@@ -117,8 +123,12 @@ type MemoryUsage = Pick<
 /** v1 says "no limit" with the largest number of pages; above this nobody means a limit. */
 const NO_LIMIT = 1n << 60n;
 
+/** Of some forty lines of memory.stat. */
+const V1_MEMORY = ['total_inactive_file', 'total_rss', 'total_pgfault', 'total_pgmajfault', 'total_swap'] as const;
+const V2_MEMORY = ['inactive_file', 'anon', 'pgfault', 'pgmajfault'] as const;
+
 function memoryV1(read: ReadControl): MemoryUsage {
-  const stat = parseFlat(read('memory', 'memory.stat') ?? '');
+  const stat = parseChosen(read('memory', 'memory.stat') ?? '', V1_MEMORY);
   const usage = parseNumber(read('memory', 'memory.usage_in_bytes'));
   const withSwap = parseNumber(read('memory', 'memory.memsw.usage_in_bytes'));
   const limit = parseNumber(read('memory', 'memory.limit_in_bytes'));
@@ -133,7 +143,7 @@ function memoryV1(read: ReadControl): MemoryUsage {
 }
 
 function memoryV2(read: ReadControl): MemoryUsage {
-  const stat = parseFlat(read('memory', 'memory.stat') ?? '');
+  const stat = parseChosen(read('memory', 'memory.stat') ?? '', V2_MEMORY);
   const usage = parseNumber(read('memory', 'memory.current'));
   const swapBytes = parseNumber(read('memory', 'memory.swap.current'));
   const swapMax = parseNumber(read('memory', 'memory.swap.max'));
@@ -163,7 +173,7 @@ function positive(value: bigint): bigint {
 }
 
 function microseconds(cpuStat: string | undefined): bigint | undefined {
-  const usec = parseFlat(cpuStat ?? '').get('usage_usec');
+  const usec = parseChosen(cpuStat ?? '', ['usage_usec']).get('usage_usec');
   return usec === undefined ? undefined : usec * 1000n;
 }
 

@@ -11,6 +11,20 @@ export function parseFlat(text: string): ReadonlyMap<string, bigint> {
   return values;
 }
 
+/** As `parseFlat`, of these names alone: a reading of a hundred containers has thousands of lines that nobody wants. */
+export function parseChosen<N extends string>(text: string, names: readonly N[]): ReadonlyMap<N, bigint> {
+  const values = new Map<N, bigint>();
+  for (const name of names) {
+    const at = text.startsWith(`${name} `) ? 0 : text.indexOf(`\n${name} `) + 1;
+    if (at === 0 && !text.startsWith(`${name} `)) continue;
+    const from = at + name.length + 1;
+    const end = text.indexOf('\n', from);
+    const value = parseNumber(text.slice(from, end < 0 ? undefined : end));
+    if (value !== undefined) values.set(name, value);
+  }
+  return values;
+}
+
 /** A file with one number; undefined for `max` and for anything else. */
 export function parseNumber(text: string | undefined): bigint | undefined {
   const trimmed = text?.trim() ?? '';

@@ -140,7 +140,7 @@ export class World {
       nri: noPlugins,
       checkpoints: noCheckpoints,
       // readings change nothing, so their twin has nothing to tell
-      stats: { container: () => undefined, details: () => fail('bug', 'no details in the simulation'), sandbox: () => undefined, interfaces: () => [], written: async () => undefined },
+      stats: { container: () => undefined, details: () => fail('bug', 'no details in the simulation'), sandbox: () => undefined, interfaces: () => [], writtenLately: () => undefined, written: async () => undefined },
       log: silentLog,
     };
     const troupe = createTroupe({

@@ -119,6 +119,8 @@ export interface StatsPort {
   sandbox(input: { readonly id: SandboxId; readonly sandbox: SandboxSpec }): Usage | undefined;
   /** Interfaces of the network namespace that this process is in, loopback left out; empty when it is gone. */
   interfaces(pid: number): readonly InterfaceUsage[];
+  /** What was counted lately; a new count is begun where that grows old. Undefined when it has to be counted. */
+  writtenLately(id: ContainerId): WrittenUsage | undefined;
   /** What a container wrote into its root file system; undefined when there is none. */
   written(id: ContainerId, fx: EffectContext): Promise<WrittenUsage | undefined>;
 }

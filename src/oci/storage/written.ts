@@ -19,6 +19,7 @@ export class Written {
   readonly #store: LayerStore;
   readonly #clock: ClockPort;
   readonly #last = new Map<ContainerId, Count>();
+  #filesystem: { readonly atMonoMs: number; readonly looked: ReturnType<typeof filesystemUsage> } | undefined;
   readonly #counting = new Map<ContainerId, Promise<WrittenUsage>>();
 
   constructor(store: LayerStore, clock: ClockPort) {
@@ -26,20 +27,45 @@ export class Written {
     this.#clock = clock;
   }
 
+  /** As `StatsPort.writtenLately`: nobody waits for a tree to be walked who was told of it a moment ago. */
+  writtenLately(id: ContainerId): WrittenUsage | undefined {
+    const last = this.#last.get(id);
+    if (last === undefined) return undefined;
+    const ageMs = this.#clock.monoMs() - last.atMonoMs;
+    if (ageMs > storageLimits.measureStaleMs) return undefined;
+    // one that fails is told by the next call that waits for it
+    if (ageMs >= storageLimits.measureAgeMs) this.#counted(id).catch(() => undefined);
+    return last.usage;
+  }
+
   /** At most `storageLimits.measureAgeMs` old. Callers for the same container share one count. */
-  async of(id: ContainerId, fx: EffectContext): Promise<WrittenUsage> {
+  async written(id: ContainerId, fx: EffectContext): Promise<WrittenUsage> {
     const last = this.#last.get(id);
     if (last !== undefined && this.#clock.monoMs() - last.atMonoMs < storageLimits.measureAgeMs) return last.usage;
+    return within(this.#clock, fx, `measure what container ${id} wrote`, () => this.#counted(id));
+  }
+
+  #counted(id: ContainerId): Promise<WrittenUsage> {
     const counting = this.#counting.get(id) ?? this.#count(id);
     this.#counting.set(id, counting);
-    return within(this.#clock, fx, `measure what container ${id} wrote`, () => counting);
+    return counting;
+  }
+
+  /** Of the file system that all of them write to; a hundred are counted at once. */
+  #capacity(): ReturnType<typeof filesystemUsage> {
+    const now = this.#clock.monoMs();
+    const last = this.#filesystem;
+    if (last !== undefined && now - last.atMonoMs < storageLimits.capacityAgeMs) return last.looked;
+    const looked = filesystemUsage(this.#store.paths.containersRoot);
+    this.#filesystem = { atMonoMs: now, looked };
+    return looked;
   }
 
   async #count(id: ContainerId): Promise<WrittenUsage> {
     const atMonoMs = this.#clock.monoMs();
     try {
       const size = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
-      const { capacityBytes, inodes, inodesUsed } = await filesystemUsage(this.#store.paths.containersRoot);
+      const { capacityBytes, inodes, inodesUsed } = await this.#capacity();
       const usage = {
         usedBytes: BigInt(size.usedBytes),
         inodesUsed: BigInt(size.inodes),

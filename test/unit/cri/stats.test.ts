@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { InterfaceUsage, Usage, WrittenUsage } from '../../../src/actors/ports/stats.ts';
 import { sandboxStats } from '../../../src/cri/present/stats.ts';
-import { parseFlat, parseNetDev, parseNumber, parsePressure } from '../../../src/host/usage-files.ts';
+import { parseChosen, parseFlat, parseNetDev, parseNumber, parsePressure } from '../../../src/host/usage-files.ts';
 import { containerId, containerView, sandboxId, sandboxView } from './stage.ts';
 
 const usage: Usage = {
@@ -35,6 +35,13 @@ const written: WrittenUsage = {
 };
 
 describe('accounting files', () => {
+  it('some lines of a file: by their whole names, wherever they stand', () => {
+    const text = 'file 1\ninactive_file 18446744073709551615\ntotal_inactive_file 3\nbad x\nlast 4';
+    const names = ['inactive_file', 'file', 'last', 'bad', 'tive_file', 'missing'] as const;
+    expect(parseChosen(text, names)).toEqual(new Map([['inactive_file', 18_446_744_073_709_551_615n], ['file', 1n], ['last', 4n]]));
+    expect(parseChosen('', names)).toEqual(new Map());
+  });
+
   it('memory.stat and cpu.stat: names with numbers, the rest left out', () => {
     expect(parseFlat('cache 1\ninactive_file 18446744073709551615\nbad x\n\n')).toEqual(
       new Map([['cache', 1n], ['inactive_file', 18446744073709551615n]]),

@@ -1,6 +1,7 @@
 // A client as the kubelet is one: grpc-go and the published CRI. Times calls of a daemon for the bench.
 //
 //	cri-timer list SOCKET CALLS    ListContainers again and again: nanoseconds of each call
+//	cri-timer stats SOCKET CALLS PAUSE  the same of ListContainerStats, so many ms apart
 //	cri-timer await SOCKET         waits for a daemon that is about to start: until its first whole lists
 package main
 
@@ -51,10 +52,20 @@ func run(args []string) error {
 			return err
 		}
 		return timeLists(args[1], calls)
+	case len(args) == 4 && args[0] == "stats":
+		calls, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		pause, err := strconv.Atoi(args[3])
+		if err != nil {
+			return err
+		}
+		return timeStats(args[1], calls, time.Duration(pause)*time.Millisecond)
 	case len(args) == 2 && args[0] == "await":
 		return awaitLists(args[1])
 	default:
-		return fmt.Errorf("usage: cri-timer list SOCKET CALLS | cri-timer await SOCKET")
+		return fmt.Errorf("usage: cri-timer list SOCKET CALLS | cri-timer stats SOCKET CALLS PAUSE | cri-timer await SOCKET")
 	}
 }
 
@@ -66,6 +77,30 @@ func connect(socket string) (*grpc.ClientConn, cri.RuntimeServiceClient, error) 
 		return nil, nil, err
 	}
 	return connection, cri.NewRuntimeServiceClient(connection), nil
+}
+
+func timeStats(socket string, calls int, pause time.Duration) error {
+	connection, client, err := connect(socket)
+	if err != nil {
+		return err
+	}
+	defer connection.Close()
+	result := listed{}
+	for call := -warmUp; call < calls; call++ {
+		if call >= 0 {
+			time.Sleep(pause)
+		}
+		startedAt := time.Now()
+		answer, err := client.ListContainerStats(context.Background(), &cri.ListContainerStatsRequest{})
+		if err != nil {
+			return err
+		}
+		if call >= 0 {
+			result.Nanoseconds = append(result.Nanoseconds, time.Since(startedAt).Nanoseconds())
+		}
+		result.Containers = len(answer.Stats)
+	}
+	return json.NewEncoder(os.Stdout).Encode(result)
 }
 
 func timeLists(socket string, calls int) error {
