@@ -65,6 +65,8 @@ export async function prepareLog(logDirectory: string, path: string): Promise<vo
  */
 export async function prepareNewLog(path: string): Promise<void> {
   await prepareLog(posix.dirname(path), path);
+  // by this name conmon makes the new one, and follows what has it (S32)
+  await prepareLog(posix.dirname(path), `${path}.tmp`);
   // as long as conmon's own `.tmp`, beside which it must not be mistaken
   const trial = `${path}.try`;
   const file = await open(trial, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
