@@ -67,6 +67,8 @@ export class Kernel {
   readonly partials = new Set<string>();
   /** Bytes that the registry has sent, by digest. */
   readonly served = new Map<string, number>();
+  /** The next download that has so many bytes of its blob is broken off by the registry. */
+  breaksOffAt: number | undefined;
   /** Bytes of blobs that downloads have left, by digest. */
   readonly ingests = new Map<string, number>();
   /** Layers that were asked of the registry. */

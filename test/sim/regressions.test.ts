@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fault, FaultError } from '../../src/base/fault.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { Failure } from './run.ts';
+import { LAYER_BYTES } from './storage-images-twins.ts';
 import { die, runScenario } from './sweep.ts';
 import type { Hook } from './sweep.ts';
 
@@ -115,6 +116,18 @@ describe('bugs found by the simulation', () => {
     });
     const { failure, world } = await runScenario(0, hook);
     expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+  });
+
+  const bytes = Array.from({ length: LAYER_BYTES + 1 }, (_, byte) => byte);
+  it.each(bytes.flatMap((byte) => [[byte, 'lives on'], [byte, 'dies']] as const))('F07 F60 a registry that breaks off after %i bytes of a layer, and a daemon that %s: no byte is sent twice', async (byte, then) => {
+    const hook = first(
+      at('PullImage images.fetchLayer', 'before', 1, (_number, _when, _pair, world) => void (world.kernel.breaksOffAt = byte)),
+      at('PullImage images.fetchLayer', 'after', 1, (_number, _when, _pair, world) => (then === 'dies' ? die(world) : undefined)),
+    );
+    const { failure, world } = await runScenario(0, hook);
+    expect([world.crashes, told(failure), world.kernel.breaksOffAt]).toStrictEqual([then === 'dies' ? 1 : 0, '', undefined]);
+    // an image that was removed is fetched again, as a whole
+    expect([...world.kernel.served.values()].filter((sent) => sent % LAYER_BYTES !== 0)).toStrictEqual([]);
   });
 
   it.each([

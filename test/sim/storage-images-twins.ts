@@ -64,7 +64,7 @@ const CONFIG: ImageConfig = {
 };
 
 /** Bytes of each layer: enough to be broken off in. */
-const LAYER_BYTES = 4;
+export const LAYER_BYTES = 4;
 
 /** Reference to the letters of its layers: a base shared by all, one shared by two. */
 const REGISTRY: Readonly<Record<string, string>> = { 'sim/one:1': 'ab', 'sim/two:1': 'abc', 'sim/three:1': 'ad' };
@@ -131,10 +131,15 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
         ask('layers', attempted)();
         kernel.partials.add(layer.diffId);
       };
-      // one part for each byte, so that a fault or a death may come after any of them
+      // one part for each byte: a fault, or the end of the call, comes after any of them, and a death may follow
       const receive = (): void => {
         const there = kernel.ingests.get(layer.digest) ?? 0;
-        if (isHere() || there === layer.sizeBytes) return;
+        if (isHere()) return;
+        if (there === kernel.breaksOffAt) {
+          kernel.breaksOffAt = undefined;
+          fail('outside', `${attempted}: the registry broke off after ${there} bytes`, { retryable: true });
+        }
+        if (there === layer.sizeBytes) return;
         kernel.ingests.set(layer.digest, there + 1);
         kernel.served.set(layer.digest, (kernel.served.get(layer.digest) ?? 0) + 1);
       };
@@ -147,7 +152,8 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
         kernel.partials.delete(layer.diffId);
       };
       const drop = (): void => void kernel.ingests.delete(layer.digest);
-      const bytes = Array.from({ length: layer.sizeBytes }, () => receive);
+      // the last one finds that nothing is missing
+      const bytes = Array.from({ length: layer.sizeBytes + 1 }, () => receive);
       return call('images.fetchLayer', fx, [begin, ...bytes, commit, drop], () => undefined, () => kernel.partials.delete(layer.diffId));
     },
     dropPartials: ({ keep }, fx) => {

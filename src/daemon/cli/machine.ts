@@ -82,6 +82,8 @@ export interface Machine {
   readonly rules: readonly Rule[];
   readonly layers: readonly SeenLayer[];
   readonly partials: readonly string[];
+  /** Files with what downloads have left, by hex of the blob's digest. */
+  readonly ingests: readonly string[];
   readonly trash: readonly string[];
 }
 
@@ -104,7 +106,7 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
     seenNetworks(place),
     seenLayers(place),
   ]);
-  const { partial, trash, containersTrash } = placesOfStore(place);
+  const { partial, ingest, trash, containersTrash } = placesOfStore(place);
   return {
     bootId: bootId(),
     startTicks: new Map(stats.map(({ pid, startTicks }) => [pid, startTicks])),
@@ -116,6 +118,7 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
     ...network,
     layers,
     partials: (await namesIn(partial)).map((name) => join(partial, name)),
+    ingests: (await namesIn(ingest)).map((name) => join(ingest, name)),
     trash: (await Promise.all([...new Set([trash, containersTrash])].map(async (path) => (await namesIn(path)).map((name) => join(path, name))))).flat(),
   };
 }

@@ -24,12 +24,6 @@ export interface IngestsOptions {
   readonly mostBytes?: number;
 }
 
-export interface IngestUsage {
-  /** On disk, as du counts it. */
-  readonly usedBytes: number;
-  readonly inodes: number;
-}
-
 /** The files of one directory; one object per directory. */
 export class Ingests {
   readonly #options: IngestsOptions;
@@ -73,29 +67,25 @@ export class Ingests {
     }
   }
 
-  async usage(): Promise<IngestUsage> {
-    const sizes = await this.#sizes();
-    return { usedBytes: [...sizes.values()].reduce((sum, { usedBytes }) => sum + usedBytes, 0), inodes: sizes.size };
-  }
-
   /** What is kept must neither crowd out the layers that it is for nor grow without an end. */
   async #hasRoom(digest: Digest, size: number): Promise<boolean> {
     const { directory, mostBytes = ingestLimits.mostBytes } = this.#options;
     const sizes = await this.#sizes();
     const own = sizes.get(hexOf(digest));
-    const others = [...sizes.values()].reduce((sum, { bytes }) => sum + bytes, 0) - (own?.bytes ?? 0);
+    const others = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0) - (own ?? 0);
     if (own === undefined && sizes.size >= ingestLimits.files) return false;
     if (others + size > mostBytes) return false;
     const { bavail, bsize } = await statfs(directory);
-    return bavail * bsize >= (size - (own?.bytes ?? 0)) * ingestLimits.roomFactor;
+    return bavail * bsize >= (size - (own ?? 0)) * ingestLimits.roomFactor;
   }
 
-  async #sizes(): Promise<ReadonlyMap<string, { readonly bytes: number; readonly usedBytes: number }>> {
-    const sizes = new Map<string, { readonly bytes: number; readonly usedBytes: number }>();
+  /** Bytes by file name. */
+  async #sizes(): Promise<ReadonlyMap<string, number>> {
+    const sizes = new Map<string, number>();
     for (const name of await this.#names()) {
       // one that has just been deleted counts nothing
-      const { size, blocks } = await stat(join(this.#options.directory, name)).catch(() => ({ size: 0, blocks: 0 }));
-      sizes.set(name, { bytes: size, usedBytes: blocks * 512 });
+      const { size } = await stat(join(this.#options.directory, name)).catch(() => ({ size: 0 }));
+      sizes.set(name, size);
     }
     return sizes;
   }

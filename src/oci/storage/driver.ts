@@ -108,7 +108,9 @@ async function answered<T>(store: LayerStore, what: string, ask: () => Promise<T
 async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {
   let usedBytes = 0;
   let inodes = 0;
-  const trees = (await store.driver.imageTrees?.()) ?? [];
+  const { ingest } = store.paths;
+  const left = (await store.onImages(() => namesIn(ingest))).length === 0 ? [] : [ingest];
+  const trees = [...((await store.driver.imageTrees?.()) ?? []), ...left];
   const made = trees.length === 0 ? [] : [await store.measure(trees)];
   for (const size of [...(await store.list()), ...made]) {
     usedBytes += size.usedBytes;

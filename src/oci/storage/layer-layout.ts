@@ -4,6 +4,7 @@
  *   layers/<hex of diff-id>/{diff/, layer.json}   whole and durable; the record is written before the name appears
  *   chains/<name>/                                trees that a driver made of several layers (btrfs)
  *   partial/<random>/{diff/, layer.json}          being unpacked, by this process or one that died
+ *   ingest/<hex of blob's digest>                 the beginning of a blob that is or was being downloaded; not synced
  *   trash/<random>                                renamed away, being deleted
  *   storage-driver                                the name of the driver whose store it is
  *
@@ -20,6 +21,7 @@ export interface StorePaths {
   readonly layers: string;
   readonly chains: string;
   readonly partial: string;
+  readonly ingest: string;
   readonly trash: string;
   /** Of the containers; the same as `root` where the images have no root of their own. */
   readonly containersRoot: string;
@@ -34,6 +36,7 @@ export function storePaths(root: string, containersRoot: string = root): StorePa
     layers: join(root, 'layers'),
     chains: join(root, 'chains'),
     partial: join(root, 'partial'),
+    ingest: join(root, 'ingest'),
     trash: join(root, 'trash'),
     containersRoot,
     containers: join(containersRoot, 'containers'),

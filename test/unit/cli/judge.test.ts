@@ -6,7 +6,7 @@ import { judge } from '../../../src/daemon/cli/judge.ts';
 import type { Evidence, LiveActor } from '../../../src/daemon/cli/judge.ts';
 import type { Machine, SeenProcess } from '../../../src/daemon/cli/machine.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
-import { containerCreated, containerId, containerIntent, digest, exit, imageRecord, process, sandboxId, sandboxIntent, sandboxReady } from '../actors/fixtures.ts';
+import { containerCreated, containerId, containerIntent, digest, exit, imageId, imageRecord, process, sandboxId, sandboxIntent, sandboxReady } from '../actors/fixtures.ts';
 
 const POD = sandboxId('a');
 const APP = containerId('c');
@@ -34,6 +34,7 @@ const MACHINE: Machine = {
   rules: [{ family: 4, id: POD, network: 'net' }],
   layers: [{ diffId: digest('5'), path: '/layers/5', isWhole: true }],
   partials: [],
+  ingests: [],
   trash: [],
 };
 const LIVE: NonNullable<Evidence['live']> = {
@@ -187,14 +188,21 @@ describe('I14, I15: images', () => {
   });
 
   it('layers, halves and rubbish that nobody uses, while no pull works; the next start clears what a stopped daemon has left', () => {
-    const machine = { layers: [...MACHINE.layers, extra], partials: ['/partial/x'], trash: ['/trash/y'] };
+    const machine = { layers: [...MACHINE.layers, extra], partials: ['/partial/x'], ingests: [`/ingest/${digest('8').slice(7)}`], trash: ['/trash/y'] };
     expect(findings({ machine }).map(({ invariant, object, leak }) => [invariant, object, leak])).toEqual([
       ['I15', `layer ${digest('6')}`, undefined],
       ['I15', '/partial/x', undefined],
+      ['I15', `/ingest/${digest('8').slice(7)}`, undefined],
       ['I15', '/trash/y', undefined],
     ]);
     expect(told({ machine, live: { ...LIVE, pulls: 1 } })).toEqual([]);
     expect(told({ machine, live: undefined })).toEqual([]);
+  });
+
+  it('what a pull that was interrupted has fetched waits for its client', () => {
+    const machine = { layers: [...MACHINE.layers, extra], ingests: [`/ingest/${digest('8').slice(7)}`] };
+    const fetching: JournalRecord = { type: 'image.fetching', id: imageId('2'), layers: [{ digest: digest('8'), diffId: digest('6') }] };
+    expect(told({ machine, records: [...RECORDS, fetching] })).toEqual([]);
   });
 
   it('a container keeps the layers of an image that was removed', () => {
