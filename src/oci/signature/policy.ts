@@ -79,8 +79,7 @@ export function parsePolicy(bytes: Uint8Array, file: string): Policy {
 }
 
 function scopesIn(transports: Fields, transport: string): Policy['scopes'] {
-  const fields = transports.object(transport);
-  if (fields === undefined) return new Map();
+  const fields = transports.object(transport) ?? transports.refuse(transport, 'is null');
   return new Map(transports.keys(transport).map((scope) => [scope, requirements(fields, scope)]));
 }
 

@@ -128,6 +128,19 @@ describe.skipIf(missing !== undefined)('signatures by certificate', () => {
       expect(await judge(fulcio(), { leaf: mixed, chain: [middle, root] })).toMatch(/not made with a key/u);
     });
 
+    it('each single altered byte of a certificate, its own or of the authority between, is refused and breaks nothing', async () => {
+      const own = named(...both);
+      const altered = ({ key, pem }: Certified, at: number): Certified => {
+        const der = Buffer.from(pem.replaceAll(/-----[^-]*-----|\s/gu, ''), 'base64');
+        der[at % der.length] = (der[at % der.length] ?? 0) ^ (1 << (at % 8));
+        return { key, pem: `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n` };
+      };
+      for (let at = 0; at < 800; at += 1) {
+        expect(await judge(fulcio(), { leaf: altered(own, at), chain: [middle, root] }), `leaf ${at}`).toBeTypeOf('string');
+        expect(await judge(fulcio(), { leaf: own, chain: [altered(middle, at), root] }), `middle ${at}`).toBeTypeOf('string');
+      }
+    });
+
     it('authorities that are no certificates are a wrong policy', async () => {
       await expect(judge({ fulcio: { ca: data('nothing'), oidcIssuer: ISSUER, subjectEmail: EMAIL } }, { leaf: named(...both) })).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
     });

@@ -57,6 +57,8 @@ describe('policy.json', () => {
     ['no default', { transports: {} }, /default is missing/u],
     ['an empty default', { default: [] }, /default names no requirement/u],
     ['an unknown key', { default: accept, defaults: [] }, /"defaults" is no field/u],
+    ['null for a transport', { default: accept, transports: { docker: null } }, /transports\.docker is null/u],
+    ['null for a scope', { default: accept, transports: { docker: { 'r.example': null } } }, /r\.example names no requirement/u],
     ['an empty scope', { default: accept, transports: { docker: { 'r.example': [] } } }, /r\.example names no requirement/u],
     ['a wrong requirement of a transport that is not asked for', { default: accept, transports: { atomic: { 'x:': [{ type: 'trustMe' }] } } }, /transports\.atomic\.x:\[0\]\.type is "trustMe"/u],
     ['a further key of insecureAcceptAnything', { default: [{ type: 'insecureAcceptAnything', keyPath: '/k' }] }, /"keyPath" is no field/u],
