@@ -3,6 +3,7 @@ import { cliLimits } from '../../base/limits.ts';
 import { formatReference } from '../../oci/image/reference.ts';
 import { platformOfArch } from '../../oci/image/platform.ts';
 import { realRandom } from '../../host/random.ts';
+import { machinePlatform } from '../machine-platform.ts';
 import { registriesOf, registryClient } from '../registry.ts';
 import type { Command } from './context.ts';
 import { writeJson } from './context.ts';
@@ -17,7 +18,7 @@ export async function inspect({ line, screen, clock, config, signal }: Command):
   const ended = new AbortController();
   const timer = clock.setTimeout(() => ended.abort(new Error(`no answer within ${cliLimits.inspectMs} ms`)), cliLimits.inspectMs);
   try {
-    const found = await client.resolve({ reference, auth: undefined, platform: platformOfArch(process.arch) }, AbortSignal.any([signal, ended.signal]));
+    const found = await client.resolve({ reference, auth: undefined, platform: await machinePlatform() }, AbortSignal.any([signal, ended.signal]));
     writeJson(screen, {
       reference: formatReference(found.reference),
       digest: found.manifestDigest,

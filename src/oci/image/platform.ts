@@ -6,6 +6,11 @@ export interface Platform {
   readonly os: string;
   readonly architecture: string;
   readonly variant: string;
+  /**
+   * The newest variant that this very machine runs, where it is newer than `variant`: taken when nothing for `variant` is
+   * offered. What is built for the older one comes first, so that all nodes of a kind have the same image.
+   */
+  readonly upTo?: string;
 }
 
 /** Node's `process.arch` in the words of the spec, with the variant that every such machine has at least. */
@@ -26,6 +31,27 @@ export function platformOfArch(nodeArch: string): Platform {
   return { os: 'linux', architecture, variant };
 }
 
+/** What each level of x86-64 adds, in the words of /proc/cpuinfo (x86-64 psABI, "Micro-Architecture Levels"). */
+const AMD64_LEVELS: readonly (readonly [string, readonly string[]])[] = [
+  ['v2', ['cx16', 'lahf_lm', 'popcnt', 'pni', 'sse4_1', 'sse4_2', 'ssse3']],
+  ['v3', ['abm', 'avx', 'avx2', 'bmi1', 'bmi2', 'f16c', 'fma', 'movbe', 'xsave']],
+  ['v4', ['avx512bw', 'avx512cd', 'avx512dq', 'avx512f', 'avx512vl']],
+];
+
+/** The platform of a machine, with what its processors can do beyond it. `cpuinfo`: text of /proc/cpuinfo. */
+export function platformOfMachine(nodeArch: string, cpuinfo: string): Platform {
+  const platform = platformOfArch(nodeArch);
+  if (platform.architecture !== 'amd64') return platform;
+  // the kernel gives a guest's processors what all of them have; the first stands for the others
+  const flags = new Set(/^flags\s*:(.*)$/mu.exec(cpuinfo)?.[1]?.trim().split(/\s+/u));
+  let upTo = '';
+  for (const [level, adds] of AMD64_LEVELS) {
+    if (!adds.every((flag) => flags.has(flag))) break;
+    upTo = level;
+  }
+  return upTo === '' ? platform : { ...platform, upTo };
+}
+
 /** For messages: `linux/arm/v7`. */
 export function formatPlatform(platform: Platform): string {
   return [platform.os, platform.architecture, platform.variant].filter((part) => part !== '').join('/');
@@ -33,7 +59,8 @@ export function formatPlatform(platform: Platform): string {
 
 /**
  * How well an image for `offered` runs on `wanted`: 0 is exact, greater is an older variant, undefined is not at all.
- * A newer variant than the machine's never fits; a missing one means the architecture's baseline.
+ * A newer variant than the machine's never fits, one up to `upTo` as a last resort; a missing one means the architecture's
+ * baseline.
  */
 export function platformRank(offered: Platform, wanted: Platform): number | undefined {
   if (offered.os !== wanted.os || offered.architecture !== wanted.architecture) return undefined;
@@ -41,8 +68,13 @@ export function platformRank(offered: Platform, wanted: Platform): number | unde
   const asks = variantNumber(offered);
   // a variant that is not `v` and a number has no order: only the same word fits
   if (has === undefined || asks === undefined) return offered.variant === wanted.variant ? 0 : undefined;
-  return asks <= has ? has - asks : undefined;
+  if (asks <= has) return has - asks;
+  const most = wanted.upTo === undefined ? undefined : variantNumber({ ...wanted, variant: wanted.upTo });
+  return most !== undefined && asks <= most ? NEWER + asks : undefined;
 }
+
+/** Any older variant is better than one that only this machine runs; of those the oldest. */
+const NEWER = 1000;
 
 const BASELINE: ReadonlyMap<string, number> = new Map([
   ['amd64', 1],

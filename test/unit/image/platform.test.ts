@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseManifest, mediaTypes, type ImageIndex } from '../../../src/oci/image/manifest.ts';
-import { choosePlatform, formatPlatform, platformOfArch, type Platform } from '../../../src/oci/image/platform.ts';
+import { choosePlatform, formatPlatform, platformOfArch, platformOfMachine, type Platform } from '../../../src/oci/image/platform.ts';
 
 function parsePlatform(text: string): Platform {
   const [os = '', architecture = '', variant = ''] = text.split('/');
@@ -8,7 +8,7 @@ function parsePlatform(text: string): Platform {
 }
 
 /** The number of the entry chosen; platforms as `os/arch/variant`, '' for an entry that states none. */
-function chosen(offered: readonly string[], wanted: string): number | undefined {
+function chosen(offered: readonly string[], wanted: string, upTo?: string): number | undefined {
   const manifests = offered.map((text, index) => ({
     mediaType: mediaTypes.ociManifest,
     digest: `sha256:${index.toString(16).padStart(64, '0')}`,
@@ -16,7 +16,7 @@ function chosen(offered: readonly string[], wanted: string): number | undefined 
     ...(text === '' ? {} : { platform: parsePlatform(text) }),
   }));
   const index = parseManifest(Buffer.from(JSON.stringify({ schemaVersion: 2, manifests })), '', 'i') as ImageIndex;
-  return choosePlatform(index.entries, parsePlatform(wanted))?.size;
+  return choosePlatform(index.entries, { ...parsePlatform(wanted), ...(upTo === undefined ? {} : { upTo }) })?.size;
 }
 
 describe('the platform of an index', () => {
@@ -44,6 +44,28 @@ describe('the platform of an index', () => {
     [['', 'linux/arm64'], 'linux/amd64', 0],
   ])('of %j for %s: %s', (offered, wanted, expected) => {
     expect(chosen(offered, wanted)).toBe(expected);
+  });
+
+  it.each<[readonly string[], string, number | undefined]>([
+    [['linux/amd64/v2', 'linux/amd64'], 'v3', 1],
+    [['linux/amd64/v3', 'linux/amd64/v2'], 'v3', 1],
+    [['linux/amd64/v4', 'linux/amd64/v3'], 'v3', 1],
+    [['linux/amd64/v3'], 'v2', undefined],
+    // an entry that says nothing may be anything
+    [['', 'linux/amd64/v2'], 'v2', 1],
+  ])('of %j for a machine of baseline that runs up to %s: %s', (offered, upTo, expected) => {
+    expect(chosen(offered, 'linux/amd64', upTo)).toBe(expected);
+  });
+
+  it('levels of x86-64 by the flags of the processor', () => {
+    const v2 = 'fpu cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3';
+    const v3 = `${v2} abm avx avx2 bmi1 bmi2 f16c fma movbe xsave`;
+    const of = (flags: string, arch = 'x64'): string | undefined => platformOfMachine(arch, `processor\t: 0\nflags\t\t: ${flags}\nbugs\t\t: x\n`).upTo;
+    expect([of('fpu'), of(v2), of(v2.replace('ssse3', '')), of(v3), of(`${v3} avx512bw avx512cd avx512dq avx512f avx512vl`)]).toEqual([undefined, 'v2', undefined, 'v3', 'v4']);
+    // without the level below, what is above counts nothing
+    expect(of(v3.replace('popcnt', ''))).toBeUndefined();
+    expect(of(v3, 'arm64')).toBeUndefined();
+    expect(platformOfMachine('x64', '')).toEqual(platformOfArch('x64'));
   });
 
   it('Node’s names of architectures in the words of the spec', () => {

@@ -1,0 +1,27 @@
+/** Which images this machine runs. */
+import { open } from 'node:fs/promises';
+import { codeOf } from '../host/errno.ts';
+import { platformOfMachine, type Platform } from '../oci/image/platform.ts';
+
+/** Bytes of /proc/cpuinfo that are read: the first processor, whose longest line is its 2 KiB of flags. The kernel writes the others only when they are read. */
+const CPUINFO_BYTES = 8192;
+
+/** The platform of this machine, with the level of its processors. */
+export async function machinePlatform(): Promise<Platform> {
+  return platformOfMachine(process.arch, await cpuinfo());
+}
+
+async function cpuinfo(): Promise<string> {
+  try {
+    const file = await open('/proc/cpuinfo');
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(CPUINFO_BYTES), 0, CPUINFO_BYTES, 0);
+      return buffer.toString('latin1', 0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return '';
+    throw error;
+  }
+}
