@@ -529,8 +529,6 @@ export const storageLimits = {
   workerYoungMb: 16,
   /** Bytes of a layer that are on their way to a worker: four batches; times `transfers` in all. */
   windowBytes: 1024 * 1024,
-  /** The same of all layers together while they are few: on a busy machine the next thread may be late by 20 ms, some 4 MiB. */
-  sharedWindowBytes: 6 * 1024 * 1024,
   /** Bytes that go to a worker at once: waking it and libuv's pool for each socket read of 64 KiB costs as much as inflating that. */
   batchBytes: 256 * 1024,
   /** ms that a cancelled or failed unpacking gets to delete what it wrote before its caller goes on without it. */

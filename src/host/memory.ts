@@ -38,11 +38,13 @@ export function noteMoved(bytes: number): void {
   if (!heap.isKeptSmall || heap.isLent || heap.movedBytes < memoryLimits.muchMovedBytes) return;
   heap.isLent = true;
   setFlagsFromString('--no-optimize-for-size');
+  setFlagsFromString(`--heap-growing-percent=${memoryLimits.lentGrowthPercent}`);
 }
 
 function lookAtMoved(): void {
   if (heap.isLent && heap.movedBytes < memoryLimits.muchMovedBytes) {
     heap.isLent = false;
+    setFlagsFromString('--heap-growing-percent=0');
     setFlagsFromString('--optimize-for-size');
   }
   heap.movedBytes = 0;

@@ -5,6 +5,7 @@ import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
+import { noteMoved } from '../../host/memory.ts';
 import type { FromJob, Job, JobResult, ToJob, ToWorker } from './worker-protocol.ts';
 
 export interface PoolOptions {
@@ -157,6 +158,7 @@ export class RunningJob {
    * the window is full. After the job's end it does nothing.
    */
   async write(bytes: Uint8Array): Promise<void> {
+    noteMoved(bytes.length);
     for (let done = 0; done < bytes.length; ) {
       while (this.#inFlight >= storageLimits.windowBytes && !this.#isOver) {
         if (this.#wake !== undefined) fail('bug', 'write to a storage worker: a write waits already');
