@@ -236,7 +236,7 @@ function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }:
     findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
     images: () => [...ledger.images.values()],
     isPinned,
-    keptImages: () => keepersOf([...ledger.images.values()], directory.containers(), directory.pulls()),
+    keptImages: () => keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [...ledger.fetching.values()]),
     pullLayers: (address) => stage.progress.of(address),
     imageUsage: (call) =>
       activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),

@@ -1,11 +1,12 @@
 /** Why an image and its layers are kept: who has a use for them, by address. Pure. */
 import type { Digest } from '../../base/ids.ts';
+import type { ImageFetching } from '../ports/journal.ts';
 import type { ImageRecord } from '../ports/specs.ts';
 import type { ContainerView, PullView } from '../views.ts';
 
 export interface KeptLayer {
   readonly diffId: Digest;
-  /** Addresses: `image/<id>`, `container/<id>`. */
+  /** Addresses: `image/<id>`, `container/<id>`, `unfinished/<image id>` for a pull that is under way or was interrupted. */
   readonly keepers: readonly string[];
 }
 
@@ -19,11 +20,11 @@ export interface KeptImage {
 
 export interface Kept {
   readonly images: readonly KeptImage[];
-  /** Layers of images that were removed, in use by containers all the same. */
+  /** Layers of images that are not here: in use by containers all the same, or those that an unfinished pull wants. */
   readonly others: readonly KeptLayer[];
 }
 
-export function keepersOf(images: readonly ImageRecord[], containers: readonly ContainerView[], pulls: readonly PullView[]): Kept {
+export function keepersOf(images: readonly ImageRecord[], containers: readonly ContainerView[], pulls: readonly PullView[], unfinished: readonly ImageFetching[]): Kept {
   const ofImage = new Map<string, string[]>();
   const ofLayer = new Map<Digest, string[]>();
   const imageLayers = new Set(images.flatMap(({ layers }) => layers.map(({ diffId }) => diffId)));
@@ -34,6 +35,7 @@ export function keepersOf(images: readonly ImageRecord[], containers: readonly C
       for (const diffId of layers) add(ofLayer, diffId, address);
     }
   }
+  for (const { id, layers } of unfinished) for (const { diffId } of layers) add(ofLayer, diffId, `unfinished/${id}`);
   for (const { address, imageId } of pulls) add(ofImage, imageId, address);
   const layer = (diffId: Digest): KeptLayer => ({ diffId, keepers: ofLayer.get(diffId) ?? [] });
   return {

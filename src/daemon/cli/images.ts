@@ -26,7 +26,7 @@ export function imageLines(answer: ImagesResponse, nowNs: bigint, screen: Screen
   ]);
   const others = answer.otherLayers.map((layer) => layerRow(layer, undefined));
   const columns = [{ title: 'IMAGE', least: 20 }, { title: 'ID' }, { title: 'SIZE' }, { title: 'PULLED' }, { title: 'KEPT BY', least: 10 }];
-  return table(columns, [...rows, ...(others.length === 0 ? [] : [['of removed images', '', '', '', ''], ...others])], screen.columns, (row, _column, text) =>
+  return table(columns, [...rows, ...(others.length === 0 ? [] : [['of images that are not here', '', '', '', ''], ...others])], screen.columns, (row, _column, text) =>
     row < 0 ? screen.tone('dim', text) : text);
 }
 
@@ -45,7 +45,8 @@ function whyImage({ pinned, keepers }: Image): string {
 }
 
 function shortKeeper(address: string): string {
-  return address.startsWith('image/') ? `image/${shortDigest(address.slice('image/'.length))}` : shortAddress(address);
+  const [kind = '', id = ''] = address.split('/', 2);
+  return kind === 'image' || kind === 'unfinished' ? `${kind}/${shortDigest(id)}` : shortAddress(address);
 }
 
 function shortDigest(digest: string): string {

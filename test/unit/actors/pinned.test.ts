@@ -41,7 +41,7 @@ describe('keepersOf', () => {
       address: `container/${containerId()}`,
       image: { id: one.id, ref: 'x', layers: [digest('a'), digest('b')], volumes: [{ id: one.id, layers: [digest('a'), digest('b')] }, { id: imageId('7'), layers: [digest('f')] }] } as never,
     });
-    const kept = keepersOf([one, two], [user], []);
+    const kept = keepersOf([one, two], [user], [], []);
     expect(kept.images.map(({ keepers }) => keepers)).toEqual([[user.address], []]);
     expect(kept.images[0]?.layers.map(({ keepers }) => keepers)).toEqual([
       [`image/${one.id}`, `image/${two.id}`, user.address],

@@ -18,7 +18,7 @@ describe('troupe images', () => {
       },
       { id: id('2'), digests: [`quay.io/a/b@${id('9')}`], sizeBytes: 1n, layers: [] },
     ],
-    otherLayers: [{ diffId: id('6'), keepers: [`container/${'d'.repeat(64)}`] }],
+    otherLayers: [{ diffId: id('6'), keepers: [`container/${'d'.repeat(64)}`] }, { diffId: id('7'), keepers: [`unfinished/${id('8')}`] }],
   });
 
   it('tells each image with what keeps it, and on demand its layers with what else keeps those', () => {
@@ -28,8 +28,9 @@ describe('troupe images', () => {
       'quay.io/a/b:1 1111111111111 2.0 KiB 60s pinned, container/ccccccccccccc',
       ' layer 5555555555555 image/2222222222222',
       expect.stringMatching(/^quay\.io\/a\/b@sha256:9+…? 2222222222222 1 B 60s$/u),
-      'of removed images',
+      'of images that are not here',
       ' layer 6666666666666 container/ddddddddddddd',
+      ' layer 7777777777777 unfinished/8888888888888',
     ]);
   });
 

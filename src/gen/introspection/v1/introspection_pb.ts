@@ -666,7 +666,7 @@ export type ImagesResponse = Message<"introspection.v1.ImagesResponse"> & {
   images: Image[];
 
   /**
-   * Of images that were removed, in use by containers all the same.
+   * Of images that are not here: removed and in use by containers all the same, or of pulls that have come to no end.
    *
    * @generated from field: repeated introspection.v1.ImageLayer other_layers = 2;
    */
