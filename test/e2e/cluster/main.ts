@@ -7,26 +7,13 @@ import { writeFigures } from '../../../scripts/support/figures.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
 import { keepHost } from '../kubelet/host.ts';
 import { type Kubelet, startKubelet } from '../kubelet/kubelet.ts';
-import { type Row, tableText, totals } from '../kubelet/report.ts';
+import { tableText, totals } from '../kubelet/report.ts';
+import { playPart, type Row } from '../support/parts.ts';
 import { makeWorld } from '../support/world.ts';
 import { buildPrograms, type ControlPlane, startControlPlane } from './control-plane.ts';
 import { scenarios } from './scenarios.ts';
 
 const { values: options } = parseArgs({ options: { only: { type: 'string' }, keep: { type: 'boolean', default: false } } });
-
-async function part(rows: Row[], title: string, play: () => Promise<string | undefined>): Promise<void> {
-  const startedAt = performance.now();
-  const note = (row: Omit<Row, 'title' | 'seconds'>): void => {
-    const seconds = (performance.now() - startedAt) / 1000;
-    rows.push({ title, seconds, ...row });
-    console.log(`${row.state}: ${title} (${seconds.toFixed(1)} s)${row.note === '' ? '' : `: ${row.note}`}`);
-  };
-  try {
-    note({ state: 'passed', note: (await play()) ?? '' });
-  } catch (error) {
-    note({ state: 'failed', note: error instanceof Error ? error.message : String(error) });
-  }
-}
 
 async function main(): Promise<void> {
   const programs = await buildPrograms();
@@ -49,8 +36,8 @@ async function main(): Promise<void> {
     const cluster = { plane, world };
     const [ready, ...rest] = scenarios;
     const chosen = rest.filter(({ title }) => title.includes(options.only ?? '') || title === 'a pod' || title.startsWith('everything'));
-    for (const { title, play } of ready === undefined ? chosen : [ready, ...chosen]) await part(rows, title, async () => await play(cluster));
-    await part(rows, 'the machine is as before', async () => {
+    for (const { title, play } of ready === undefined ? chosen : [ready, ...chosen]) await playPart(rows, title, async () => await play(cluster));
+    await playPart(rows, 'the machine is as before', async () => {
       await kubelet?.stop();
       await plane?.stop();
       const changed = restore();

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
+import { same, untilFound } from '../support/parts.ts';
 import { endServer, freePort } from '../support/servers.ts';
 import type { World } from '../support/world.ts';
 import type { ControlPlane } from './control-plane.ts';
@@ -15,7 +16,6 @@ const REPLICAS = 30;
 const COMPLETIONS = 5;
 const WAIT = '--timeout=300s';
 const WAIT_MS = 310_000;
-const LOOK_AGAIN_MS = 200;
 /** Between two kills of the daemon. */
 const KILL_EVERY_MS = 5000;
 /** Of the file that is copied: more than one message of any protocol on the way. */
@@ -34,23 +34,7 @@ export interface Scenario {
   readonly play: (cluster: Cluster) => Promise<string | undefined>;
 }
 
-function same(what: string, seen: unknown, wanted: unknown): void {
-  if (seen !== wanted) throw new Error(`${what} is ${JSON.stringify(seen)} and not ${JSON.stringify(wanted)}`);
-}
-
-async function until<T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> {
-  const deadline = performance.now() + WAIT_MS;
-  for (let reason: unknown = ''; ; ) {
-    try {
-      const found = await look();
-      if (found !== undefined && found !== false) return found;
-    } catch (error) {
-      reason = error;
-    }
-    if (performance.now() > deadline) throw new Error(`not within ${WAIT_MS / 1000} s: ${what} ${String(reason)}`);
-    await delay(LOOK_AGAIN_MS);
-  }
-}
+const until = <T>(what: string, look: () => Promise<T | undefined | false>): Promise<T> => untilFound({ what, withinMs: WAIT_MS }, look);
 
 const apply = async ({ plane }: Cluster, object: object): Promise<void> => void (await plane.kubectl(['apply', '-f', '-'], { stdin: JSON.stringify(object) }));
 

@@ -4,12 +4,13 @@
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
 import { kubernetes } from '../../support/tools/kubernetes.ts';
+import { playPart, type Row } from '../support/parts.ts';
 import { makeWorld, type World } from '../support/world.ts';
 import { checkAfterKills, figuresText, killDaemon } from './kills.ts';
 import { type Kubelet, startKubelet } from './kubelet.ts';
-import { type Row, tableText, totals } from './report.ts';
+import { tableText, totals } from './report.ts';
 import { type Outcome, type Scenario, scenarios } from './scenarios.ts';
-import { type Remains, Skipped, Stage, tracesOf } from './stage.ts';
+import { type Remains, Stage, tracesOf } from './stage.ts';
 import { checkCounter, endAll, lifeOf, startSteady } from './steady.ts';
 import { keepHost } from './host.ts';
 import { tools } from './tools.ts';
@@ -42,17 +43,7 @@ class Run {
 
   /** Plays one part and notes how it went. */
   async part(title: string, play: () => Promise<string | undefined>): Promise<void> {
-    const startedAt = performance.now();
-    const seconds = (): number => (performance.now() - startedAt) / 1000;
-    const note = (row: Omit<Row, 'title' | 'seconds'>): void => {
-      this.rows.push({ title, seconds: seconds(), ...row });
-      console.log(`${row.state}: ${title} (${seconds().toFixed(1)} s)${row.note === '' ? '' : `: ${row.note}`}`);
-    };
-    try {
-      note({ state: 'passed', note: (await play()) ?? '' });
-    } catch (error) {
-      note({ state: error instanceof Skipped ? 'skipped' : 'failed', note: error instanceof Error ? error.message : String(error) });
-    }
+    await playPart(this.rows, title, play);
   }
 
   /** All at once: so it is on a node, too. */

@@ -1,14 +1,6 @@
 // The table of a run.
 
-export type State = 'passed' | 'failed' | 'skipped';
-
-export interface Row {
-  readonly title: string;
-  readonly state: State;
-  readonly seconds: number;
-  /** Reason of a failure or a skip, or a figure. */
-  readonly note: string;
-}
+import type { Row, State } from '../support/parts.ts';
 
 /** One line of at most this many characters per note in the table; the whole of it is printed above. */
 const NOTE_CHARACTERS = 300;

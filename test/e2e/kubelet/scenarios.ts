@@ -5,7 +5,8 @@ import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { freePort } from '../support/servers.ts';
 import { staticName } from './kubelet.ts';
 import { eachSecond, fileExists, podManifest, shell, UNTIL_TERM } from './manifests.ts';
-import { containerOf, holds, isReady, type Remains, same, type Stage } from './stage.ts';
+import { same } from '../support/parts.ts';
+import { containerOf, holds, isReady, type Remains, type Stage } from './stage.ts';
 
 export interface Scenario {
   readonly title: string;

@@ -1,8 +1,8 @@
 // What a scenario works with: the kubelet's view of its pod and the runtime's, and waiting for either.
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Container, ContainerStatus as CriStatus, PodSandbox } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { same, untilFound } from '../support/parts.ts';
 import type { World } from '../support/world.ts';
 import { type Kubelet, staticName } from './kubelet.ts';
 import { livesFile } from './manifests.ts';
@@ -12,10 +12,6 @@ import type { ContainerStatus, Pod, PodManifest } from './shapes.ts';
 const WAIT_MS = 120_000;
 /** While the daemon is killed: the kubelet tries again after 10 s and more, and a kill can meet each try. */
 const WAIT_UNDER_KILLS_MS = 300_000;
-const LOOK_AGAIN_MS = 200;
-
-/** A scenario that this machine or this version of the runtime can't play. */
-export class Skipped extends Error {}
 
 export class Stage {
   readonly kubelet: Kubelet;
@@ -40,19 +36,7 @@ export class Stage {
   /** Waits until `look` answers something; what it throws counts as nothing. */
   async until<T>(what: string, look: () => Promise<T | undefined | false | 0>, about?: string): Promise<T> {
     const withinMs = this.isUnderKills ? WAIT_UNDER_KILLS_MS : WAIT_MS;
-    const deadline = performance.now() + withinMs;
-    let reason = '';
-    for (;;) {
-      try {
-        const found = await look();
-        if (found !== undefined && found !== false && found !== 0) return found;
-        reason = '';
-      } catch (error) {
-        reason = `; ${error instanceof Error ? error.message : String(error)}`;
-      }
-      if (performance.now() > deadline) throw new Error(`not within ${withinMs / 1000} s: ${what}${reason}${about === undefined ? '' : `; ${await this.describe(about)}`}`);
-      await delay(LOOK_AGAIN_MS);
-    }
+    return await untilFound({ what, withinMs, ...(about === undefined ? {} : { about: async () => await this.describe(about) }) }, look);
   }
 
   /** A pod of one scenario, put into the kubelet's directory. */
@@ -149,11 +133,6 @@ export const isReady = (pod: Pod): boolean => pod.status.conditions?.some(({ typ
 
 export function containerOf(pod: Pod, name = 'main'): ContainerStatus | undefined {
   return [...(pod.status.containerStatuses ?? []), ...(pod.status.initContainerStatuses ?? [])].find((status) => status.name === name);
-}
-
-/** Fails with both values. */
-export function same(what: string, actual: unknown, wanted: unknown): void {
-  if (actual !== wanted) throw new Error(`${what}: ${String(actual)}, expected ${String(wanted)}`);
 }
 
 export function holds(what: string, text: string, part: string): void {

@@ -1,7 +1,8 @@
 // What people ask the kubelet for with kubectl: logs, exec, attach, port-forward, top. On the pods that stay.
 import { staticName } from './kubelet.ts';
 import type { Outcome, Scenario } from './scenarios.ts';
-import { holds, same, Skipped, type Stage } from './stage.ts';
+import { same, Skipped } from '../support/parts.ts';
+import { holds, type Stage } from './stage.ts';
 
 const passed = (note?: string): Outcome => ({ ...(note === undefined ? {} : { note }), remains: [] });
 
