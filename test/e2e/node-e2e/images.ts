@@ -103,7 +103,8 @@ export async function nodeImages(programs: Programs): Promise<Map<string, Image>
   const glibc = layerOf([directory('etc'), file('etc/nsswitch.conf', 'passwd: files\ngroup: files\nhosts: files dns\n'), file('etc/host.conf', 'multi on\n')]);
   const animal = (name: string): Image => imageOf({ Entrypoint: ['/agnhost'], Cmd: ['test-webserver'] }, [
     ...agnhost.layers,
-    layerOf([file('data.json', readFileSync(join(sources, name, 'html/data.json'))), file(`${name}.jpg`, name)]),
+    // what the specs of image volumes read; the second is that of upstream's base image
+    layerOf([directory('etc'), file('etc/os-release', 'NAME="Alpine Linux"\n'), file('data.json', readFileSync(join(sources, name, 'html/data.json'))), file(`${name}.jpg`, name)]),
   ]);
   return new Map<string, Image>([
     ...agnhosts,
