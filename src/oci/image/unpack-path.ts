@@ -47,10 +47,8 @@ export function splitPath(path: LayerPath): { readonly parent: LayerPath; readon
 /** Tells where an entry with this name goes; throws on names that mean nothing good. */
 export function placeOf(entryName: ByteString): Place {
   const path = plainPath(entryName);
-  if (path === '') {
-    if (entryName === '') refuseTar('an entry has no name');
-    return { kind: 'root' };
-  }
+  // an empty name is the root's, too, as GNU tar and containers/storage have it: what is left when a builder cuts its own root off
+  if (path === '') return { kind: 'root' };
   const { parent, name } = splitPath(path);
   if (path.includes(WHITEOUT)) {
     for (const part of parent.split('/')) {

@@ -2,7 +2,8 @@
  * Layers made from seeds (test/support/layers), unpacked by our store and by others: GNU tar for each layer by itself,
  * containers/storage for images of several, whose merged trees are compared with what overlayfs shows of ours.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { beforeAll, expect, test } from 'vitest';
 import { mountFilesystem } from '../../../src/host/mounts.ts';
@@ -30,6 +31,11 @@ function comparable(root: string, untimed: ReadonlySet<string>): readonly string
     if (found === null || !untimed.has(line.slice(0, found.index))) return line;
     return line.replace(ATTRIBUTES, (all, time: string) => `${all.slice(0, -time.length)} (any time)`);
   });
+}
+
+function attributesOf(path: string): Pick<BigIntStats, 'mode' | 'uid' | 'gid' | 'mtimeNs'> {
+  const { mode, uid, gid, mtimeNs } = lstatSync(path, { bigint: true });
+  return { mode, uid, gid, mtimeNs };
 }
 
 /** A parent that no entry describes has the time at which it was made. */
@@ -64,6 +70,7 @@ describeAsRoot('generated layers', () => {
       const ours = await put(store, layer.tar);
       const untimed = new Set([...undescribed(layer.tree), ...withLateLinks(layer.tree)]);
       expect(comparable(ours, untimed), `seed ${seed}`).toEqual(comparable(theirs, untimed));
+      if (layer.tree.has('')) expect(attributesOf(ours), `root of seed ${seed}`).toEqual(attributesOf(theirs));
       expect(await store.record(digestOf(layer.tar)), `seed ${seed}`).toMatchObject(measureTrees([dirname(ours)]));
       rmSync(theirs, { recursive: true });
     }

@@ -20,7 +20,7 @@ export async function byGnuTar(tar: Buffer, directory: string, replacesTrees = f
     '--delay-directory-restore',
   ], { env: { LC_ALL: 'C' } });
   // what it says of a directory that a later entry has replaced
-  const gone = /: Cannot (?:utime|stat|change (?:ownership|mode)|set '[^']*' extended attribute)|: Directory renamed before|due to previous errors$|Removing leading|Extracting contiguous files as regular/u;
+  const gone = /: Cannot (?:utime|stat|change (?:ownership|mode)|set '[^']*' extended attribute)|: Directory renamed before|due to previous errors$|Removing leading|Substituting|Extracting contiguous files as regular/u;
   const wrong = stderr.split('\n').filter((line) => line !== '' && !gone.test(line));
   if (wrong.length > 0 || ![0, 2].includes(code)) throw new Error(`tar -x of ${file} ended with ${code}: ${wrong.join('\n')}`);
   rmSync(file);

@@ -217,7 +217,7 @@ export class LayerGenerator {
   }
 
   #root(): void {
-    const it: LayerEntry = { flag: '5', name: this.#random.pick(['./', '.', '/', './.']), ...this.#attributes(), mode: this.#random.pick(DIRECTORY_MODES) };
+    const it: LayerEntry = { flag: '5', name: this.#random.pick(['./', '.', '/', './.', '']), ...this.#attributes(), mode: this.#random.pick(DIRECTORY_MODES) };
     this.#tree.set('', { kind: 'directory', described: true, entry: it });
     // in the oldest form only a slash at the end tells a directory
     this.#add(encodeEntry(it, this.#random.pick(FORMS.slice(1))), 'the root');
