@@ -25,9 +25,9 @@ export async function serveImage(socketPath: string, source: ImageSource, image:
     const { kind, what = '' } = PATH.exec(request.url ?? '')?.groups ?? {};
     wasAsked ||= kind === 'manifests';
     const answer = kind === 'manifests' ? manifest(source, image, what, response) : blob(source, what, request, response);
-    answer.catch((error: unknown) => {
-      // a reader that has gone, or a file that can't be read: the connection's end tells the peer
-      response.destroy(error instanceof Error ? error : undefined);
+    answer.catch(() => {
+      // a reader that has gone, or a file that can't be read: the end of the connection tells the peer
+      response.destroy();
     });
   });
   await new Promise<void>((resolve, reject) => {
