@@ -72,15 +72,17 @@ export function storageDriver(store: LayerStore, layout: Layout, { sandboxes }: 
 
 async function driverOf(storage: Config['storage'], cgroups: CgroupLayout): Promise<(host: DriverHost) => RootfsDriver> {
   const name = parseDriverName(storage.driver);
-  const overlay = { metacopy: storage.overlay_metacopy, isVolatile: storage.overlay_volatile };
-  if (storage.container_size !== 'unlimited') fail('invalidRequest', `use storage.container_size: the driver ${name} has no quotas`, { subject: 'storage.container_size' });
+  const limitBytes = storage.container_size === 'unlimited' ? undefined : storage.container_size;
+  const overlay = { metacopy: storage.overlay_metacopy, isVolatile: storage.overlay_volatile, limitBytes };
   switch (name) {
     case 'overlay':
-      return () => overlayDriver(overlay);
+      return (host) => overlayDriver(host, overlay);
     case 'vfs':
+      // each copy would count with the image that it is of
+      if (limitBytes !== undefined) fail('invalidRequest', 'use storage.container_size: the storage driver vfs has no quotas', { subject: 'storage.container_size' });
       return vfsDriver;
     case 'btrfs':
-      return btrfsDriver;
+      return (host) => btrfsDriver(host, { limitBytes });
     case 'erofs': {
       const program = await findProgram(storage.erofs_program, 'storage driver erofs');
       return (host) => erofsDriver(host, { ...overlay, program });
@@ -91,7 +93,7 @@ async function driverOf(storage: Config['storage'], cgroups: CgroupLayout): Prom
         await createCgroup(cgroups, cgroup);
         await moveProcess(cgroups, cgroup, pid);
       };
-      return (host) => fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, place });
+      return (host) => fuseOverlayDriver(host, { program, isVolatile: storage.overlay_volatile, limitBytes, place });
     }
   }
 }

@@ -16,6 +16,12 @@ export const SUBVOLUME_INODE = 256;
 const SNAP_CREATE = 0x50009401;
 const SUBVOL_CREATE = 0x5000940e;
 const SNAP_DESTROY = 0x5000940f;
+const QUOTA_CTL = 0xc0109428;
+const QUOTA_CTL_ENABLE = 1n;
+const QGROUP_LIMIT = 0x8030942b;
+/** struct btrfs_ioctl_qgroup_limit_args: the group (0: the subvolume's own), flags, referenced, exclusive, two more. */
+const QGROUP_LIMIT_BYTES = 48;
+const QGROUP_LIMIT_MAX_EXCL = 2n;
 const GET_SUBVOL_ROOTREF = 0xd000943d;
 const INO_LOOKUP_USER = 0xd000943e;
 /** struct btrfs_ioctl_vol_args: fd, name; that of root references: the lowest id, 255 pairs of ids, their number. */
@@ -51,6 +57,21 @@ export async function deleteSubvolume(directory: string, name: string): Promise<
   } catch (error) {
     if (!(error instanceof KernelError && error.code === 'ENOENT')) throw error;
   }
+}
+
+/** Has the file system at a path count what subvolumes have; it can be repeated. */
+export async function enableQuotas(path: string): Promise<void> {
+  const args = Buffer.alloc(16);
+  args.writeBigUInt64LE(QUOTA_CTL_ENABLE, 0);
+  await withDirectory(path, async (fd) => void must(await order(fd, QUOTA_CTL, args), 'enable quotas of', path));
+}
+
+/** Bytes that a subvolume may have for itself alone, beside what it shares. */
+export async function limitSubvolume(path: string, bytes: number): Promise<void> {
+  const args = Buffer.alloc(QGROUP_LIMIT_BYTES);
+  args.writeBigUInt64LE(QGROUP_LIMIT_MAX_EXCL, 8);
+  args.writeBigUInt64LE(BigInt(bytes), 24);
+  await withDirectory(path, async (fd) => void must(await order(fd, QGROUP_LIMIT, args), `limit to ${bytes} bytes the subvolume`, path));
 }
 
 async function deleteAt(parent: number, name: string, shown: string, depth: number): Promise<void> {

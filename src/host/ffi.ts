@@ -55,6 +55,7 @@ const NUMBERS = {
   pidfdOpen: 434,
   openat2: 437,
   mountSetattr: 442,
+  quotactlFd: 443,
 } as const;
 
 function syscall<A extends unknown[]>(number: number, args: string[]): Native<A> {
@@ -274,6 +275,7 @@ export const libc = {
     'size_t',
     'int',
   ]),
+  quotactlFd: syscall<[fd: number, command: number, id: number, argument: Uint8Array]>(NUMBERS.quotactlFd, ['int', 'unsigned int', 'unsigned int', 'void *']),
   lseek: native<[fd: number, offset: number, whence: number]>('lseek', ['int', 'long', 'int'], 'long'),
   syncfs: native<[fd: number]>('syncfs', ['int']),
   lsetxattr: native<[path: Pointer, name: Pointer, value: Uint8Array, size: number, flags: number]>('lsetxattr', [

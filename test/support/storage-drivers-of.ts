@@ -12,11 +12,11 @@ export function driverWith(name: string, program: string, onStarted: () => void 
   const overlay = { metacopy: false, isVolatile: true };
   switch (parseDriverName(name)) {
     case 'overlay':
-      return () => overlayDriver(overlay);
+      return (host) => overlayDriver(host, overlay);
     case 'vfs':
       return vfsDriver;
     case 'btrfs':
-      return btrfsDriver;
+      return (host) => btrfsDriver(host);
     case 'erofs':
       return (host) => erofsDriver(host, { ...overlay, program });
     case 'fuse-overlayfs':

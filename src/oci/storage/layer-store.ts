@@ -89,7 +89,7 @@ export class LayerStore {
     const newPool = (): WorkerPool => new WorkerPool({ clock, ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }) });
     this.#pool = newPool();
     this.#containersPool = paths.containersRoot === paths.root ? this.#pool : newPool();
-    const make = options.driver ?? (() => overlayDriver({ metacopy: false, isVolatile: true }));
+    const make = options.driver ?? ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: true }));
     this.driver = make({
       paths, clock, log,
       flatten: async (request) => void (await this.#containersPool.start({ kind: 'flatten', ...request }).result),

@@ -128,7 +128,7 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
   const { driver } = store;
   await unmountRootfs(store, id);
   const paths = rootfsPaths(store.paths, id);
-  if (driver.removing !== undefined && (await store.onContainers(() => isThere(paths.dir)))) await driver.removing(paths);
+  if (driver.removing !== undefined && (await store.onContainers(() => isThere(paths.dir)))) await driver.removing(paths, id);
   await store.discard(paths.dir);
 }
 

@@ -13,8 +13,8 @@ import { pinNamespaces, preparePinRoot, releasePinRoot, unpinNamespaces } from '
 import { realRandom } from '../../../src/host/random.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { storageDrivers } from '../../support/storage-drivers.ts';
-import type { DriverTrial, Place } from '../../support/storage-drivers.ts';
+import { storageDrivers, unpackedProgram } from '../../support/storage-drivers.ts';
+import type { Place } from '../../support/storage-drivers.ts';
 import { run } from '../../support/run.ts';
 import { archive, digestOf, entry, paxEntry } from '../../unit/unpack/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, treeOf } from '../unpack/support.ts';
@@ -46,167 +46,179 @@ const UPPER = archive(
 );
 
 describeAsRoot('storage drivers', () => {
+  /** What overlayfs shows, which is tried first: the others show the same. */
   let whole: readonly string[] = [];
-  for (const trial of storageDrivers()) {
-    if (trial.whyNot === '') describe(trial.name, () => suite(trial, () => whole, (tree) => (whole = tree)));
-    else process.stdout.write(`skipped: storage driver ${trial.name}: ${trial.whyNot}\n`);
-  }
-});
-
-function suite({ name, make, place, program }: DriverTrial, whole: () => readonly string[], learn: (tree: readonly string[]) => void): void {
-  let disk: Place;
-  let store: LayerStore;
-  let driver: StoragePort;
-  let layers: readonly Digest[];
-  let stores = 0;
-  const nextStore = (): LayerStore => openStore(join(disk.path, `store-${(stores += 1)}`), { driver: make });
-  const layoutOf = (of: LayerStore) => createLayout({ root: of.paths.root, state: join(disk.path, 'state') });
-  const filled = async (of: LayerStore): Promise<readonly Digest[]> => {
-    for (const tar of [LOWER, UPPER]) await put(of, tar);
-    return [LOWER, UPPER].map((tar) => digestOf(tar));
-  };
-  const mountsBelow = (path: string): string[] =>
-    readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map((line) => line.split(' ')[4] ?? '').filter((point) => point.startsWith(`${path}/`));
-
-  beforeAll(async () => {
-    disk = place(`driver-${name}`);
-    store = nextStore();
-    driver = createStorageDriver({ store, clock, measureAgeMs: 0, usernsPin: (id) => layoutOf(store).pin(id, 'user') });
-    layers = await filled(store);
-  });
-  afterAll(async () => {
-    await store.settled();
-    await store.driver.close?.();
-    disk.remove();
-  });
-
-  test('layers over each other: whiteouts, opaque directories, hard links, modes, owners, xattrs, times, as overlayfs has them', async () => {
-    const id = newId();
-    await driver.mountRootfs({ id, layers }, context());
-    const rootfs = layoutOf(store).rootfs(id);
-    const tree = [`${lstatSync(rootfs).mode.toString(8)}`, ...treeOf(rootfs, { times: false })];
-    if (name === 'overlay') learn(tree);
-    expect(tree).toEqual(whole());
-    expect(tree).toContain('fifo 10644 0:0');
-    expect(lstatSync(join(rootfs, 'noted'), { bigint: true }).mtimeNs).toBe(1_700_000_000_123_456_789n);
-    // a container's own changes
-    writeFileSync(join(rootfs, 'etc/passwd'), 'mine');
-    execFileSync('rm', ['-r', join(rootfs, 'todirectory')]);
-    execFileSync('chown', ['5:6', join(rootfs, 'large')]);
-    expect([readFileSync(join(rootfs, 'etc/passwd'), 'utf8'), existsSync(join(rootfs, 'todirectory')), lstatSync(join(rootfs, 'large')).uid]).toEqual(['mine', false, 5]);
-    await driver.removeRootfs({ id, layers }, context());
-    expect(mountsBelow(store.paths.containers)).toEqual([]);
-  });
-
-  test('an image as a volume is read-only, and goes with its container', async () => {
-    const id = newId();
-    const image = `sha256:${'7'.repeat(64)}` as ImageId;
-    const input = { id, layers, volumes: [{ id: image, layers }] };
-    await driver.mountRootfs(input, context());
-    const at = layoutOf(store).imageVolume(id, image);
-    expect([`${lstatSync(at).mode.toString(8)}`, ...treeOf(at, { times: false })]).toEqual(whole());
-    expect(() => writeFileSync(join(at, 'changed'), 'x')).toThrow(/EROFS/u);
-    await driver.removeRootfs(input, context());
-    expect(mountsBelow(store.paths.containers)).toEqual([]);
-    expect(existsSync(layoutOf(store).storageDir(id))).toBe(false);
-  });
-
-  test('S52: in a user namespace the files belong to the pod, and what it writes belongs to it as well', async () => {
-    const layout = layoutOf(store);
-    const sandboxId = parseSandboxId(random.id()) ?? expect.fail('no sandbox id');
-    mkdirSync(layout.state, { recursive: true });
-    await preparePinRoot(layout.pinsDir);
-    await pinNamespaces({ directory: layout.pinDir(sandboxId), net: false, ipc: false, uts: false, sysctls: [], user: { program: layout.usernsProgram, mappings } }, clock);
-    try {
-      const id = newId();
-      await driver.mountRootfs({ id, layers, userNamespace: { sandboxId, mappings } }, context());
-      const owner = (path: string): readonly number[] => [lstatSync(join(layout.rootfs(id), path)).uid, lstatSync(join(layout.rootfs(id), path)).gid];
-      expect([owner(''), owner('etc/passwd'), owner('far')[0]]).toEqual([[70_000, 140_000], [70_000, 140_042], 65_534]);
-      execFileSync('setpriv', ['--reuid=70000', '--regid=140000', '--clear-groups', 'sh', '-c', 'echo mine > etc/passwd && echo new > new'], { cwd: layout.rootfs(id) });
-      expect([owner('etc/passwd'), owner('new'), readFileSync(join(layout.rootfs(id), 'etc/passwd'), 'utf8')]).toEqual([[70_000, 140_042], [70_000, 140_000], 'mine\n']);
-      await driver.removeRootfs({ id, layers }, context());
-    } finally {
-      await unpinNamespaces(layout.pinDir(sandboxId));
-      await stopKernelThread();
-      await releasePinRoot(layout.pinsDir);
+  for (const { name, whyNot, make, place, program } of storageDrivers()) {
+    if (whyNot !== '') {
+      process.stdout.write(`skipped: storage driver ${name}: ${whyNot}\n`);
+      continue;
     }
-  });
+    describe(name, () => {
+      let disk: Place;
+      let store: LayerStore;
+      let driver: StoragePort;
+      let layers: readonly Digest[];
+      let stores = 0;
+      const nextStore = (): LayerStore => openStore(join(disk.path, `store-${(stores += 1)}`), { driver: make });
+      const layoutOf = (of: LayerStore) => createLayout({ root: of.paths.root, state: join(disk.path, 'state') });
+      const filled = async (of: LayerStore): Promise<readonly Digest[]> => {
+        for (const tar of [LOWER, UPPER]) await put(of, tar);
+        return [LOWER, UPPER].map((tar) => digestOf(tar));
+      };
+      const mountsBelow = (path: string): string[] =>
+        readFileSync('/proc/self/mountinfo', 'utf8').split('\n').map((line) => line.split(' ')[4] ?? '').filter((point) => point.startsWith(`${path}/`));
 
-  test('I15: ImageFsInfo is what du counts, to 1 %', async () => {
-    const own = nextStore();
-    const port = createStorageDriver({ store: own, clock, measureAgeMs: 0 });
-    const bodies = Array.from({ length: 60 }, (_, at) => entry({ name: `f${at}`, body: `${at} `.repeat(20_000 + at * 500) }));
-    const tar = archive(...bodies);
-    await put(own, tar);
-    const both = [...(await filled(own)), digestOf(tar)];
-    const ids = [newId(), newId()];
-    for (const id of ids) await port.mountRootfs({ id, layers: both }, context());
-    writeFileSync(join(layoutOf(own).rootfs(ids[0] ?? newId()), 'written'), 'w'.repeat(3_000_000));
-    for (const id of ids) await port.unmountRootfs({ id, layers: both }, context());
-    await own.settled();
-    execFileSync('sync', ['-f', own.paths.root]);
-    const { images, containers } = await port.usage(context());
-    await own.driver.close?.();
-    const du = (...paths: string[]): number => Number(execFileSync('du', ['-s', '-c', '--block-size=1', ...paths], { encoding: 'utf8' }).trim().split('\n').at(-1)?.split('\t')[0]);
-    const close = (told: bigint, counted: number): void => expect(Math.abs(Number(told) / counted - 1)).toBeLessThan(0.01);
-    close(images.usedBytes, du(own.paths.layers, own.paths.chains));
-    close(containers.usedBytes, du(own.paths.containers));
-    for (const id of ids) await port.removeRootfs({ id, layers: both }, context());
-  });
+      beforeAll(async () => {
+        disk = place(`driver-${name}`);
+        store = nextStore();
+        driver = createStorageDriver({ store, clock, measureAgeMs: 0, usernsPin: (id) => layoutOf(store).pin(id, 'user') });
+        layers = await filled(store);
+      });
+      afterAll(async () => {
+        await store.settled();
+        await store.driver.close?.();
+        disk.remove();
+      });
 
-  test.skipIf(name !== 'erofs' || !existsSync(strace))('F07: killed while the image of a layer is made, the layer is whole, and the next pull of it needs nothing', async () => {
-    const own = nextStore();
-    const file = join(disk.path, 'layer.tar');
-    writeFileSync(file, UPPER);
-    const diffId = digestOf(UPPER);
-    const killed = [strace, '-f', '-qq', '-o', '/dev/null', '-e', 'trace=renameat', '-e', 'inject=renameat:signal=KILL:when=1'];
-    const ended = await run([...killed, process.execPath, unpackOnce, own.paths.root, file, diffId, name, program]);
-    expect(ended.stdout).toBe('');
-    // image and files are there, and the record knows the files alone
-    expect(readdirSync(join(own.paths.layers, diffId.slice(7)))).toEqual(expect.arrayContaining(['diff', 'layer.erofs', 'layer.json']));
-    await put(own, LOWER);
-    await put(own, UPPER);
-    const port = createStorageDriver({ store: own, clock });
-    await port.removePartials(context());
-    expect(readdirSync(join(own.paths.layers, diffId.slice(7))).toSorted()).toEqual(['diff', 'layer.json']);
-    const id = newId();
-    await port.mountRootfs({ id, layers: [digestOf(LOWER), diffId] }, context());
-    expect(treeOf(layoutOf(own).rootfs(id), { times: false })).toEqual(whole().slice(1));
-    await port.removeRootfs({ id, layers: [] }, context());
-    await own.driver.close?.();
-  });
+      test('layers over each other: whiteouts, opaque directories, hard links, modes, owners, xattrs, times, as overlayfs has them', async () => {
+        const id = newId();
+        await driver.mountRootfs({ id, layers }, context());
+        const rootfs = layoutOf(store).rootfs(id);
+        const tree = [`${lstatSync(rootfs).mode.toString(8)}`, ...treeOf(rootfs, { times: false })];
+        if (name === 'overlay') whole = tree;
+        expect(tree).toEqual(whole);
+        expect(tree).toContain('fifo 10644 0:0');
+        expect(lstatSync(join(rootfs, 'noted'), { bigint: true }).mtimeNs).toBe(1_700_000_000_123_456_789n);
+        // a container's own changes
+        writeFileSync(join(rootfs, 'etc/passwd'), 'mine');
+        execFileSync('rm', ['-r', join(rootfs, 'todirectory')]);
+        execFileSync('chown', ['5:6', join(rootfs, 'large')]);
+        expect([readFileSync(join(rootfs, 'etc/passwd'), 'utf8'), existsSync(join(rootfs, 'todirectory')), lstatSync(join(rootfs, 'large')).uid]).toEqual(['mine', false, 5]);
+        await driver.removeRootfs({ id, layers }, context());
+        expect(mountsBelow(store.paths.containers)).toEqual([]);
+      });
 
-  const calls: Readonly<Record<string, readonly (readonly [call: string, count: number])[]>> = {
-    overlay: [['mkdir', 1], ['fsconfig', 2], ['move_mount', 1]],
-    vfs: [['mkdir', 3], ['mkdirat', 2], ['fchownat', 3], ['rename', 1], ['open_tree', 1], ['move_mount', 1]],
-    'fuse-overlayfs': [['mkdir', 3], [ONCE_STARTED, 0]],
-    btrfs: [['mkdirat', 2], ['fchownat', 3], ['syncfs', 1], ['rename', 1], ['ioctl', 6], ['open_tree', 1]],
-    erofs: [['fsmount', 1], ['move_mount', 1]],
-  };
-  test.skipIf(!existsSync(strace))('F02: killed in the middle of a mount, the next try succeeds, and nothing is left when the container goes', async () => {
-    for (const [call, count] of calls[name] ?? []) {
-      const point = `${call} ${count}`;
-      const own = nextStore();
-      const ids = await filled(own);
-      const id = newId();
-      // one that dies and goes, one that dies and is made again
-      for (const isMadeAgain of [false, true]) {
-        const killed = [strace, '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${count}`];
-        // strace would go on with the program that it leaves
-        const ended = await run([...(call === ONCE_STARTED ? [] : killed), process.execPath, mountOnce, name, program, own.paths.root, id, ...ids]);
-        expect([point, ended.stdout]).toEqual([point, '']);
+      test('an image as a volume is read-only, and goes with its container', async () => {
+        const id = newId();
+        const image = `sha256:${'7'.repeat(64)}` as ImageId;
+        const input = { id, layers, volumes: [{ id: image, layers }] };
+        await driver.mountRootfs(input, context());
+        const at = layoutOf(store).imageVolume(id, image);
+        expect([`${lstatSync(at).mode.toString(8)}`, ...treeOf(at, { times: false })]).toEqual(whole);
+        expect(() => writeFileSync(join(at, 'changed'), 'x')).toThrow(/EROFS/u);
+        await driver.removeRootfs(input, context());
+        expect(mountsBelow(store.paths.containers)).toEqual([]);
+        expect(existsSync(layoutOf(store).storageDir(id))).toBe(false);
+      });
+
+      test('S52: in a user namespace the files belong to the pod, and what it writes belongs to it as well', async () => {
+        const layout = layoutOf(store);
+        const sandboxId = parseSandboxId(random.id()) ?? expect.fail('no sandbox id');
+        mkdirSync(layout.state, { recursive: true });
+        await preparePinRoot(layout.pinsDir);
+        await pinNamespaces({ directory: layout.pinDir(sandboxId), net: false, ipc: false, uts: false, sysctls: [], user: { program: layout.usernsProgram, mappings } }, clock);
+        try {
+          const id = newId();
+          await driver.mountRootfs({ id, layers, userNamespace: { sandboxId, mappings } }, context());
+          const owner = (path: string): readonly number[] => [lstatSync(join(layout.rootfs(id), path)).uid, lstatSync(join(layout.rootfs(id), path)).gid];
+          expect([owner(''), owner('etc/passwd'), owner('far')[0]]).toEqual([[70_000, 140_000], [70_000, 140_042], 65_534]);
+          execFileSync('setpriv', ['--reuid=70000', '--regid=140000', '--clear-groups', 'sh', '-c', 'echo mine > etc/passwd && echo new > new'], { cwd: layout.rootfs(id) });
+          expect([owner('etc/passwd'), owner('new'), readFileSync(join(layout.rootfs(id), 'etc/passwd'), 'utf8')]).toEqual([[70_000, 140_042], [70_000, 140_000], 'mine\n']);
+          await driver.removeRootfs({ id, layers }, context());
+        } finally {
+          await unpinNamespaces(layout.pinDir(sandboxId));
+          await stopKernelThread();
+          await releasePinRoot(layout.pinsDir);
+        }
+      });
+
+      test('I15: ImageFsInfo is what du counts, to 1 %', async () => {
+        const own = nextStore();
+        const port = createStorageDriver({ store: own, clock, measureAgeMs: 0 });
+        const bodies = Array.from({ length: 60 }, (_, at) => entry({ name: `f${at}`, body: `${at} `.repeat(20_000 + at * 500) }));
+        const tar = archive(...bodies);
+        await put(own, tar);
+        const both = [...(await filled(own)), digestOf(tar)];
+        const ids = [newId(), newId()];
+        for (const id of ids) await port.mountRootfs({ id, layers: both }, context());
+        writeFileSync(join(layoutOf(own).rootfs(ids[0] ?? newId()), 'written'), 'w'.repeat(3_000_000));
+        for (const id of ids) await port.unmountRootfs({ id, layers: both }, context());
+        await own.settled();
+        execFileSync('sync', ['-f', own.paths.root]);
+        const { images, containers } = await port.usage(context());
+        await own.driver.close?.();
+        const du = (...paths: string[]): number => Number(execFileSync('du', ['-s', '-c', '--block-size=1', ...paths], { encoding: 'utf8' }).trim().split('\n').at(-1)?.split('\t')[0]);
+        const close = (told: bigint, counted: number): void => expect(Math.abs(Number(told) / counted - 1)).toBeLessThan(0.01);
+        close(images.usedBytes, du(own.paths.layers, own.paths.chains));
+        close(containers.usedBytes, du(own.paths.containers));
+        for (const id of ids) await port.removeRootfs({ id, layers: both }, context());
+      });
+
+      test.skipIf(name !== 'btrfs')('I16: subvolumes that a container made in its root, also in each other, go with it', async () => {
+        const id = newId();
+        await driver.mountRootfs({ id, layers }, context());
+        const btrfs = unpackedProgram('btrfs-progs', join(disk.path, 'bin'), 'bin/btrfs', 'usr/bin/btrfs');
+        for (const path of ['one', 'etc/two', 'etc/two/three', 'etc/two/three/four']) execFileSync(btrfs, ['-q', 'subvolume', 'create', join(layoutOf(store).rootfs(id), path)]);
+        await driver.removeRootfs({ id, layers }, context());
+        expect(existsSync(layoutOf(store).storageDir(id))).toBe(false);
+        expect(execFileSync(btrfs, ['subvolume', 'list', disk.path], { encoding: 'utf8' })).not.toMatch(/one|two|three|four/u);
+      });
+
+      test.skipIf(name !== 'erofs' || !existsSync(strace))('F07: killed while the image of a layer is made, the layer is whole, and the next pull of it needs nothing', async () => {
+        const own = nextStore();
+        const file = join(disk.path, 'layer.tar');
+        writeFileSync(file, UPPER);
+        const diffId = digestOf(UPPER);
+        const killed = [strace, '-f', '-qq', '-o', '/dev/null', '-e', 'trace=renameat', '-e', 'inject=renameat:signal=KILL:when=1'];
+        const ended = await run([...killed, process.execPath, unpackOnce, own.paths.root, file, diffId, name, program]);
+        expect(ended.stdout).toBe('');
+        // image and files are there, and the record knows the files alone
+        expect(readdirSync(join(own.paths.layers, diffId.slice(7)))).toEqual(expect.arrayContaining(['diff', 'layer.erofs', 'layer.json']));
+        await put(own, LOWER);
+        await put(own, UPPER);
         const port = createStorageDriver({ store: own, clock });
         await port.removePartials(context());
-        if (isMadeAgain) {
-          await port.mountRootfs({ id, layers: ids }, context());
-          expect(treeOf(layoutOf(own).rootfs(id), { times: false }), point).toEqual(whole().slice(1));
+        expect(readdirSync(join(own.paths.layers, diffId.slice(7))).toSorted()).toEqual(['diff', 'layer.json']);
+        const id = newId();
+        await port.mountRootfs({ id, layers: [digestOf(LOWER), diffId] }, context());
+        expect(treeOf(layoutOf(own).rootfs(id), { times: false })).toEqual(whole.slice(1));
+        await port.removeRootfs({ id, layers: [] }, context());
+        await own.driver.close?.();
+      });
+
+      const calls: Readonly<Record<string, readonly (readonly [call: string, count: number])[]>> = {
+        overlay: [['mkdir', 1], ['fsconfig', 2], ['move_mount', 1]],
+        vfs: [['mkdir', 3], ['mkdirat', 2], ['fchownat', 3], ['rename', 1], ['open_tree', 1], ['move_mount', 1]],
+        'fuse-overlayfs': [['mkdir', 3], [ONCE_STARTED, 0]],
+        btrfs: [['mkdirat', 2], ['fchownat', 3], ['syncfs', 1], ['rename', 1], ['ioctl', 6], ['open_tree', 1]],
+        erofs: [['fsmount', 1], ['move_mount', 1]],
+      };
+      test.skipIf(!existsSync(strace))('F02: killed in the middle of a mount, the next try succeeds, and nothing is left when the container goes', async () => {
+        for (const [call, count] of calls[name] ?? []) {
+          const point = `${call} ${count}`;
+          const own = nextStore();
+          const ids = await filled(own);
+          const id = newId();
+          // one that dies and goes, one that dies and is made again
+          for (const isMadeAgain of [false, true]) {
+            const killed = [strace, '-f', '-qq', '-o', '/dev/null', '-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${count}`];
+            // strace would go on with the program that it leaves
+            const ended = await run([...(call === ONCE_STARTED ? [] : killed), process.execPath, mountOnce, name, program, own.paths.root, id, ...ids]);
+            expect([point, ended.stdout]).toEqual([point, '']);
+            const port = createStorageDriver({ store: own, clock });
+            await port.removePartials(context());
+            if (isMadeAgain) {
+              await port.mountRootfs({ id, layers: ids }, context());
+              expect(treeOf(layoutOf(own).rootfs(id), { times: false }), point).toEqual(whole.slice(1));
+            }
+            await port.removeRootfs({ id, layers: ids }, context());
+            if (isMadeAgain) for (const diffId of ids) await port.removeLayer({ diffId }, context());
+          }
+          await own.settled();
+          const left = Object.entries(own.paths).flatMap(([what, path]) => (['layers', 'partial', 'trash', 'containers', 'chains'].includes(what) ? readdirSync(path) : []));
+          expect([point, left, mountsBelow(own.paths.root)]).toEqual([point, [], []]);
         }
-        await port.removeRootfs({ id, layers: ids }, context());
-        if (isMadeAgain) for (const diffId of ids) await port.removeLayer({ diffId }, context());
-      }
-      await own.settled();
-      const left = Object.entries(own.paths).flatMap(([what, path]) => (['layers', 'partial', 'trash', 'containers', 'chains'].includes(what) ? readdirSync(path) : []));
-      expect([point, left, mountsBelow(own.paths.root)]).toEqual([point, [], []]);
-    }
-  });
-}
+      });
+    });
+  }
+});

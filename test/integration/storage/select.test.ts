@@ -10,7 +10,7 @@ import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
 describeAsRoot('the driver of a store', () => {
   const root = scratch('select');
-  const overlay = (at: string) => openStore(join(root, at), { driver: () => overlayDriver({ metacopy: false, isVolatile: true }) });
+  const overlay = (at: string) => openStore(join(root, at), { driver: (host) => overlayDriver(host, { metacopy: false, isVolatile: true }) });
   const vfs = (at: string) => openStore(join(root, at), { driver: vfsDriver });
   const claim = (store: ReturnType<typeof overlay>): Promise<void> => claimStore(store.paths, store.driver);
 

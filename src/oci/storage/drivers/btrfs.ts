@@ -10,7 +10,7 @@ import { KeyedMutex } from '../../../base/bounded.ts';
 import { fail } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
-import { BTRFS_MAGIC, createSubvolume, deleteSubvolume, snapshotSubvolume, syncFilesystemOf } from '../../../host/btrfs.ts';
+import { BTRFS_MAGIC, createSubvolume, deleteSubvolume, enableQuotas, limitSubvolume, snapshotSubvolume, syncFilesystemOf } from '../../../host/btrfs.ts';
 import { filesystemType } from '../../../host/directory-lock.ts';
 import { codeOf } from '../../../host/errno.ts';
 import { namesIn } from '../names-in.ts';
@@ -24,7 +24,7 @@ const UNFINISHED = 'tree.new';
 const LAYERS = 'layers';
 
 /** The driver. */
-export function btrfsDriver(host: DriverHost): RootfsDriver {
+export function btrfsDriver(host: DriverHost, { limitBytes }: { readonly limitBytes?: number | undefined } = {}): RootfsDriver {
   const chains = new Chains(host);
   return {
     name: 'btrfs',
@@ -34,6 +34,7 @@ export function btrfsDriver(host: DriverHost): RootfsDriver {
       if (root !== containersRoot) fail('invalidRequest', `${attempted}: containers are snapshots of images and need them on the same file system: storage.image_store must be empty`);
       await mkdir(root, { recursive: true, mode: PRIVATE_MODE });
       if ((await filesystemType(root)) !== BTRFS_MAGIC) fail('invalidRequest', `${attempted}: this is no btrfs`, { subject: root });
+      if (limitBytes !== undefined) await enableQuotas(root);
     },
     layerGoing: ({ diffId }) => chains.dropAllOf(diffId),
     mountRoot: async (request) => {
@@ -41,6 +42,8 @@ export function btrfsDriver(host: DriverHost): RootfsDriver {
       const { paths, owners } = request;
       await chains.with(request, async (tree) => {
         if (!(await isThere(paths.upper))) await snapshotSubvolume(tree, paths.dir, 'upper');
+        // blocks of its own alone: those of the image are the image's
+        if (limitBytes !== undefined) await limitSubvolume(paths.upper, limitBytes);
       });
       await showTree(paths.upper, paths.rootfs, owners, false);
     },

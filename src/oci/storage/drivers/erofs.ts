@@ -15,6 +15,7 @@ import { runTool } from '../../../host/process-tool.ts';
 import { DIFF, IMAGE, RECORD } from '../layer-layout.ts';
 import { readLayerRecord, rewriteLayerRecord } from '../layer-record.ts';
 import { namesIn } from '../names-in.ts';
+import { ContainerLimit } from './container-limit.ts';
 import { isThere } from './copied-tree.ts';
 import { PRIVATE_MODE } from './modes.ts';
 import { mountOverlayRoot, mountOverlayVolume, unpackedTree } from './overlay.ts';
@@ -35,6 +36,7 @@ const OWN_BYTES = 2 * 4096;
 /** The driver. */
 export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriver {
   const images = new Images(host, options.program);
+  const limit = new ContainerLimit(options.limitBytes);
   const lower = async (layers: readonly StoredLayer[]): Promise<LowerTree[]> => {
     const trees: LowerTree[] = [];
     for (const layer of layers) trees.push(await images.mounted(layer));
@@ -42,15 +44,19 @@ export function erofsDriver(host: DriverHost, options: ErofsOptions): RootfsDriv
   };
   return {
     name: 'erofs',
-    check: () => images.check(),
+    check: async () => {
+      await limit.check(host.paths.containersRoot);
+      await images.check();
+    },
     layerAdded: (layer) => images.make(layer),
     layerGoing: (layer) => images.unmount(layer),
     treeOf: async (layer) => {
       const { tree, below } = await images.mounted(layer);
       return join(tree, below);
     },
-    mountRoot: async (request) => mountOverlayRoot(request, await lower(request.layers), options),
+    mountRoot: async (request) => mountOverlayRoot(request, await lower(request.layers), options, limit),
     mountVolume: async (request) => mountOverlayVolume(request, await lower(request.layers)),
+    removing: (paths, id) => limit.release(id, paths.dir),
     recover: () => images.finishOrUndo(),
     // the directories alone: what is mounted there is another device
     imageTrees: async () => ((await namesIn(host.paths.chains)).length === 0 ? [] : [host.paths.chains]),

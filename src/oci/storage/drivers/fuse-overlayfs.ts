@@ -21,6 +21,7 @@ import { watchProcess } from '../../../host/watch.ts';
 import { writeWhole } from '../../../host/whole-file.ts';
 import type { RootfsPaths } from '../layer-layout.ts';
 import { namesIn } from '../names-in.ts';
+import { ContainerLimit } from './container-limit.ts';
 import { isThere, unpackedLayers } from './copied-tree.ts';
 import { PRIVATE_MODE } from './modes.ts';
 import { makeUpper, unpackedTree } from './overlay.ts';
@@ -31,6 +32,8 @@ export interface FuseOptions {
   readonly program: string;
   /** Nothing is synced to the disk. */
   readonly isVolatile: boolean;
+  /** Bytes that one container may write to its root; left out for no limit. */
+  readonly limitBytes?: number | undefined;
   /** Puts a process into a cgroup, which is made where it is missing. */
   readonly place: (pid: number, cgroup: string) => Promise<void>;
 }
@@ -41,21 +44,26 @@ const ROOT = 'rootfs';
 /** The driver. */
 export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): RootfsDriver {
   const helpers = new Helpers(host, options);
+  const limit = new ContainerLimit(options.limitBytes);
   return {
     name: 'fuse-overlayfs',
     check: async () => {
       if (!(await isThere('/dev/fuse'))) fail('invalidRequest', 'use storage driver fuse-overlayfs: there is no /dev/fuse', { subject: '/dev/fuse' });
+      await limit.check(host.paths.containersRoot);
     },
     mountRoot: async (request) => {
       const { paths, layers } = request;
       // the program stores what belongs to id n of the pod as n: the owners on the disk are those of the image
-      await makeUpper({ ...request, owners: undefined }, layers[0] === undefined ? undefined : unpackedTree(layers[0]));
+      await makeUpper({ ...request, owners: undefined }, layers[0] === undefined ? undefined : unpackedTree(layers[0]), limit);
       const written = [`upperdir=${optionPath(paths.upper)}`, `workdir=${optionPath(paths.work)}`, ...(options.isVolatile ? ['volatile'] : [])];
       await helpers.serve(request, ROOT, paths.rootfs, [...lowerOption(request), ...written, 'suid', 'dev']);
     },
     mountVolume: (request) => helpers.serve(request, request.name, request.target, [...lowerOption(request), 'ro', 'nosuid', 'nodev', 'noexec']),
     unmounted: (paths) => helpers.ended(paths),
-    removing: (paths) => helpers.kill(paths),
+    removing: async (paths, id) => {
+      await helpers.kill(paths);
+      await limit.release(id, paths.dir);
+    },
     recover: () => helpers.watchAgain(),
   };
 }

@@ -8,13 +8,16 @@ import type { OverlayRequest } from '../../../host/mounts.ts';
 import { DIFF } from '../layer-layout.ts';
 import { withMappedTrees } from './mapped-layers.ts';
 import { PRIVATE_MODE, ROOT_MODE } from './modes.ts';
-import type { RootRequest, RootfsDriver, StoredLayer } from './rootfs-driver.ts';
+import { ContainerLimit } from './container-limit.ts';
+import type { DriverHost, RootRequest, RootfsDriver, StoredLayer } from './rootfs-driver.ts';
 
 export interface OverlayOptions {
   /** A file whose owner or mode alone is changed is not copied up. */
   readonly metacopy: boolean;
   /** Nothing is synced to the disk: what a container wrote does not survive a power loss, as no container does. */
   readonly isVolatile: boolean;
+  /** Bytes that one container may write to its root; left out for no limit. */
+  readonly limitBytes?: number | undefined;
 }
 
 /** A tree that overlayfs may have as a lower directory: what is to be mapped for other owners, and where below it the layer lies. */
@@ -29,19 +32,21 @@ export function unpackedTree(layer: StoredLayer): LowerTree {
 }
 
 /** The driver. */
-export function overlayDriver(options: OverlayOptions): RootfsDriver {
+export function overlayDriver(host: Pick<DriverHost, 'paths'>, options: OverlayOptions): RootfsDriver {
+  const limit = new ContainerLimit(options.limitBytes);
   return {
     name: 'overlay',
-    check: () => Promise.resolve(),
-    mountRoot: (request) => mountOverlayRoot(request, request.layers.map(unpackedTree), options),
+    check: () => limit.check(host.paths.containersRoot),
+    mountRoot: (request) => mountOverlayRoot(request, request.layers.map(unpackedTree), options, limit),
     mountVolume: (request) => mountOverlayVolume(request, request.layers.map(unpackedTree)),
+    removing: (paths, id) => limit.release(id, paths.dir),
   };
 }
 
 /** A writable root over `lower`. */
-export async function mountOverlayRoot(request: RootRequest, lower: readonly LowerTree[], options: OverlayOptions): Promise<void> {
+export async function mountOverlayRoot(request: RootRequest, lower: readonly LowerTree[], options: OverlayOptions, limit: ContainerLimit): Promise<void> {
   const { paths } = request;
-  await makeUpper(request, lower[0]);
+  await makeUpper(request, lower[0], limit);
   await withDirectories(request, lower, paths, (directories) =>
     mountOverlay({
       target: paths.rootfs,
@@ -88,7 +93,7 @@ function labelOption({ label }: RootRequest): NonNullable<OverlayRequest['option
 }
 
 /** The upper directory with the attributes that `/` shall have, and an empty work directory. */
-export async function makeUpper({ paths, owners, attempted }: RootRequest, top: LowerTree | undefined): Promise<void> {
+export async function makeUpper({ id, paths, owners, attempted }: RootRequest, top: LowerTree | undefined, limit: ContainerLimit): Promise<void> {
   // overlayfs refuses the work directory of an earlier volatile mount (work/incompat/volatile); it holds nothing of use
   await rm(paths.work, { recursive: true, force: true });
   // side by side: each is a hop through the pool
@@ -96,6 +101,7 @@ export async function makeUpper({ paths, owners, attempted }: RootRequest, top: 
     top === undefined ? undefined : lstat(join(top.tree, top.below)),
     ...[paths.upper, paths.work].map((path) => mkdir(path, { recursive: true, mode: PRIVATE_MODE })),
   ]);
+  await limit.apply(id, [paths.upper, paths.work]);
   // the merged root has the attributes of the uppermost directory: without this `/` would be closed to all but root
   await chown(paths.upper, onHost(root?.uid ?? 0, owners?.mappings.uids, attempted), onHost(root?.gid ?? 0, owners?.mappings.gids, attempted));
   await chmod(paths.upper, root === undefined ? ROOT_MODE : root.mode & 0o7777);

@@ -94,7 +94,7 @@ export interface RootfsDriver {
   /** After all of a container's mounts were taken off. */
   unmounted?(paths: RootfsPaths): Promise<void>;
   /** Before the container's directory is taken away; nothing of it is mounted. */
-  removing?(paths: RootfsPaths): Promise<void>;
+  removing?(paths: RootfsPaths, id: ContainerId): Promise<void>;
   /** What an earlier process left half made outside layers and containers. */
   recover?(): Promise<void>;
   /** Ends what only a running daemon needs. Containers go on. */

@@ -1,0 +1,58 @@
+// Layers copied over each other, where the names and sizes are the difficulty.
+import { closeSync, ftruncateSync, linkSync, lstatSync, mkdirSync, openSync, readFileSync, readSync, readdirSync, statSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { flattenLayers } from '../../../src/oci/storage/drivers/flatten.ts';
+import { describeAsRoot, scratch } from '../unpack/support.ts';
+
+describeAsRoot('layers copied over each other', () => {
+  const root = scratch('flatten');
+  let count = 0;
+  const fresh = (): { readonly layer: string; readonly target: string; readonly copy: (...lower: string[]) => void } => {
+    const dir = join(root, String((count += 1)));
+    const [layer, target, links] = ['layer', 'target', 'links'].map((name) => join(dir, name)) as [string, string, string];
+    for (const path of [dir, layer, target]) mkdirSync(path);
+    return { layer, target, copy: (...lower) => flattenLayers({ layers: [...lower, layer], target, scratch: links }) };
+  };
+
+  test('S14: a file with holes keeps them', () => {
+    const { layer, target, copy } = fresh();
+    const fd = openSync(join(layer, 'sparse'), 'w');
+    ftruncateSync(fd, 2 ** 40);
+    writeSync(fd, 'in the middle', 2 ** 39);
+    closeSync(fd);
+    copy();
+    const { size, blocks } = statSync(join(target, 'sparse'));
+    expect([size, blocks * 512 <= 65_536]).toEqual([2 ** 40, true]);
+    const copied = openSync(join(target, 'sparse'), 'r');
+    const words = Buffer.alloc(13);
+    readSync(copied, words, 0, words.length, 2 ** 39);
+    closeSync(copied);
+    expect(words.toString()).toBe('in the middle');
+  });
+
+  test('S48: links are copied and never followed, in the layer and where it goes', () => {
+    const { layer, target, copy } = fresh();
+    writeFileSync(join(root, 'host'), 'the host’s');
+    symlinkSync(join(root, 'host'), join(layer, 'link'));
+    symlinkSync(root, join(target, 'directory'));
+    mkdirSync(join(layer, 'directory'));
+    writeFileSync(join(layer, 'directory/host'), 'the layer’s');
+    copy();
+    expect([lstatSync(join(target, 'link')).isSymbolicLink(), readFileSync(join(root, 'host'), 'utf8')]).toEqual([true, 'the host’s']);
+    expect([lstatSync(join(target, 'directory')).isDirectory(), readFileSync(join(target, 'directory/host'), 'utf8')]).toEqual([true, 'the layer’s']);
+  });
+
+  test('names that are no UTF-8, hard links over directories, and nothing of the work is left', () => {
+    const { layer, target, copy } = fresh();
+    const name = Buffer.concat([Buffer.from(`${layer}/`), Buffer.from([0xff, 0xfe, 0x0a])]);
+    writeFileSync(name, 'odd');
+    mkdirSync(join(layer, 'a/b'), { recursive: true });
+    writeFileSync(join(layer, 'a/b/first'), 'one');
+    for (const other of ['second', 'a/third']) linkSync(join(layer, 'a/b/first'), join(layer, other));
+    copy();
+    expect(readdirSync(target, { encoding: 'buffer' }).some((one) => one.equals(Buffer.from([0xff, 0xfe, 0x0a])))).toBe(true);
+    expect(new Set(['a/b/first', 'second', 'a/third'].map((one) => statSync(join(target, one)).ino)).size).toBe(1);
+    expect(statSync(join(target, 'second')).nlink).toBe(3);
+  });
+});
