@@ -1,4 +1,5 @@
 /** The janitor's round over images: layers that nobody uses, images that have lost one, what is left of pulls. */
+import { fail } from '../../base/fault.ts';
 import { actorLimits } from '../../base/limits.ts';
 import { forgetBroken } from '../images/broken.ts';
 import type { EffectContext } from '../ports/effect.ts';
@@ -39,7 +40,8 @@ async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void
   try {
     // of those that were here before the look: one that comes meanwhile has layers that the look has not seen
     const images = sweeping.layers.images();
-    const { layers } = await sweeping.ports.storage.observe(fx);
+    const { layers, imagesUnknown } = await sweeping.ports.storage.observe(fx);
+    if (imagesUnknown === true) fail('timedOut', 'look for layers that nobody uses: the disk of the images does not answer');
     await forgetBroken(sweeping.ports, stillThere(sweeping, images), layers);
     await sweeping.layers.collect(layers, fx);
     const kept = sweeping.layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));

@@ -40,7 +40,7 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
     watchAgain(stage, input);
   }
   tellStrangers(ports, ledger, world);
-  await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
+  if (world.storage.imagesUnknown !== true) await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
   await ports.storage.removePartials(fx);
 }
 
