@@ -17,7 +17,7 @@ export interface PolicyStage {
 }
 
 /** Kind and message of what it rejects with; `accepted` otherwise. */
-async function word(work: Promise<void>): Promise<string> {
+export async function outcome(work: Promise<void>): Promise<string> {
   try {
     await work;
     return 'accepted';
@@ -39,9 +39,9 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
   const record = (): ImageRecord => ({ ...stage.image, repoTags: [stage.image.repoTag], repoDigests: [stage.image.repoDigest], pulledAtNs: 0n });
   const both = (effect = fx()): Promise<readonly string[]> =>
     Promise.all([
-      word(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),
-      word(stage.policy.admitAgain({ namespace: '', reference: stage.image.repoTag, image: record() }, effect)),
-      word(stage.policy.admitAgain({ namespace: '', reference: '', image: record() }, effect)),
+      outcome(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),
+      outcome(stage.policy.admitAgain({ namespace: '', reference: stage.image.repoTag, image: record() }, effect)),
+      outcome(stage.policy.admitAgain({ namespace: '', reference: '', image: record() }, effect)),
     ]);
 
   it('the scope of a namespace is always the same text', () => {

@@ -3,10 +3,11 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readdirSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { outcome } from '../../conformance/policy.ts';
 import { digestOf, FakeRegistry, refuse } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf } from '../../support/registry/images.ts';
 import { base64, cosignPayload, keyPairs, signedBy } from '../../support/signature/sigstore.ts';
-import { fx, outcome, PolicyRig } from './rig.ts';
+import { fx, PolicyRig } from './rig.ts';
 
 const key = keyPairs.p256();
 const stranger = keyPairs.p256();

@@ -6,7 +6,6 @@ import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import type { RegistryAuth, ResolvedImage } from '../../../src/actors/ports/images.ts';
 import type { PolicyPort } from '../../../src/actors/ports/policy.ts';
 import type { ImageRecord } from '../../../src/actors/ports/specs.ts';
-import { FaultError } from '../../../src/base/fault.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import { realRandom } from '../../../src/host/random.ts';
@@ -19,21 +18,11 @@ import { createPolicyDriver } from '../../../src/oci/signature/driver.ts';
 import { Gpgv } from '../../../src/oci/signature/gpgv.ts';
 import { KeptSignatures } from '../../../src/oci/signature/kept-signatures.ts';
 import { PolicyFiles } from '../../../src/oci/signature/policy-files.ts';
+import { outcome } from '../../conformance/policy.ts';
 import { amd64 } from '../../support/registry/rig.ts';
 import { TestClock, testRandom, testTimeouts } from '../../support/registry/test-clock.ts';
 
 export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined };
-
-/** The fault's kind and message; `accepted` where there is none. */
-export async function outcome(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-    return 'accepted';
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind}: ${error.message}`;
-    throw error;
-  }
-}
 
 export class PolicyRig {
   readonly directory = mkdtempSync(join(tmpdir(), 'troupe-policy-'));
