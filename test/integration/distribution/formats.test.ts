@@ -2,6 +2,7 @@
  * Every form of an image against Debian's docker-registry, over plain http, TLS, with a password and by a mirror: what
  * the layers hold lies in the store in the end. skopeo pushes what it can make.
  */
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
@@ -218,6 +219,32 @@ describe.skipIf(missing !== undefined)('every form of an image', () => {
           rig.client.close();
         }
       });
+    });
+
+    it('what is not there is notFound, in the registry’s own words', async () => {
+      const rig = rigOf(insecure(plain));
+      await fixture('oci-gzip');
+      const fault = await faultOf(rig.resolve(`${plain}/oci-gzip:none`));
+      expect(fault).toMatchObject({ kind: 'notFound' });
+      expect(fault.message).toContain('MANIFEST_UNKNOWN');
+      rig.client.close();
+    });
+
+    it('a download goes on by Range', async () => {
+      await fixture('oci-plain');
+      const rig = rigOf(insecure(plain));
+      const resolved = await rig.resolve(`${plain}/oci-plain:v`);
+      const descriptor = resolved.manifest.layers[0] ?? expect.fail('no layer');
+      const have = (await rig.fetch(resolved, descriptor)).subarray(0, descriptor.size - 100);
+      let rest = 0;
+      await rig.client.fetchBlob(resolved.handle, {
+        descriptor,
+        sink: { write: (piece) => void (rest += piece.byteLength) },
+        signal: new AbortController().signal,
+        partial: { bytes: have.byteLength, hash: createHash('sha256').update(have) },
+      });
+      expect(rest).toBe(100);
+      rig.client.close();
     });
 
     it('a password that is missing or wrong is told as such', async () => {
