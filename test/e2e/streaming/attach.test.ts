@@ -73,13 +73,13 @@ describePods('crictl attach', () => {
     three.client.socket.destroy();
   });
 
-  it('stdin_once: the first client\'s end is the container\'s, also after clients without stdin; the exit ends all', async () => {
-    const id = await container('once', 'cat; echo over', { stdin: true, stdin_once: true });
+  it.each([['spdy'], ['websocket']])('%s: stdin_once: the first client\'s end is the container\'s, also after clients without stdin; the exit ends all', async (transport) => {
+    const id = await container(`once-${transport}`, 'cat; echo over', { stdin: true, stdin_once: true });
     const { url } = await world.client.runtime.attach({ containerId: id, stdout: true });
     const looker = await connectSpdy(url, 'v4.channel.k8s.io');
     await openCommand(looker.client, 'stdout');
     looker.client.socket.destroy();
-    const started = await crictlStarted(world, ['attach', '-i', id]);
+    const started = await crictlStarted(world, ['attach', '-i', '--transport', transport, id]);
     started.child.stdin?.end('all of it\n');
     const ended = await started.ended;
     expect(ended.stdout.toString()).toBe('all of it\nover\n');
@@ -87,11 +87,11 @@ describePods('crictl attach', () => {
     await until(async () => (await crictl.container(id)).status.state === 'CONTAINER_EXITED');
   });
 
-  it('a terminal with its size', async () => {
+  it.each([['spdy'], ['websocket']])('%s: a terminal with its size', async (transport) => {
     // the size comes on a stream of its own: what is typed may be there before it
     const script = 'until stty size 2>/dev/null | grep -q 111; do sleep 0.05; done; stty size; read line; echo "got <$line>"';
-    const id = await container('tty', script, { stdin: true, tty: true });
-    const said = await inTerminal(world, ['attach', '-it', id], 'typed\n');
+    const id = await container(`tty-${transport}`, script, { stdin: true, tty: true });
+    const said = await inTerminal(world, ['attach', '-it', '--transport', transport, id], 'typed\n');
     expect(said).toContain('33 111');
     expect(said).toContain('got <typed>');
   });

@@ -104,6 +104,16 @@ const CASES: readonly Case[] = [
     check: ({ stdout, error }) => expect([stdout.bytes, error]).toEqual([MUCH, '']),
   },
   {
+    title: '100 MB of stderr',
+    session: { script: `head -c ${MUCH} /dev/zero >&2; echo out`, flags: [], streams: {} },
+    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.bytes, error]).toEqual(['out\n', MUCH, '']),
+  },
+  {
+    title: 'one output ends before the other',
+    session: { script: 'echo out; exec >&-; echo late >&2', flags: [], streams: {} },
+    check: ({ stdout, stderr, error }) => expect([stdout.text, stderr.text, error]).toEqual(['out\n', 'late\n', '']),
+  },
+  {
     title: '100 MB in and out',
     lacks: noHalfClose,
     session: { script: 'cat', flags: ['-stdin-bytes', String(MUCH)], streams: { stdin: true } },
@@ -124,6 +134,19 @@ const CASES: readonly Case[] = [
     },
   },
   {
+    title: 'terminal with stdin',
+    session: { script: 'stty -echo; echo up; read line; echo "got $line"', flags: ['-stdin-text', 'a line\n', '-keep-stdin'], streams: { stdin: true, tty: true } },
+    check: ({ stdout, error }) => {
+      expect(stdout.text).toContain('got a line\r\n');
+      expect(error).toBe('');
+    },
+  },
+  {
+    title: 'slow reader of a terminal',
+    session: { script: `stty -opost; head -c ${SLOW} /dev/zero`, flags: ['-slow'], streams: { tty: true } },
+    check: ({ stdout, error }) => expect([stdout.bytes, error]).toEqual([SLOW, '']),
+  },
+  {
     title: 'resize',
     lacks: ({ resize }) => (resize ? undefined : 'has no resize'),
     session: { script: 'echo up; until stty size | grep -q "40 120"; do sleep 0.05; done; stty size', flags: ['-sizes', '80x25,120x40'], streams: { tty: true } },
@@ -135,6 +158,18 @@ const CASES: readonly Case[] = [
   {
     title: 'client goes in the middle',
     session: { script: 'exec yes marked-to-be-gone', flags: ['-abort-after', '1000000'], streams: {} },
+    check: ({ stdout, error }) => {
+      expect(stdout.bytes).toBeGreaterThanOrEqual(1_000_000);
+      expect(error).toContain('context canceled');
+    },
+  },
+];
+
+/** Of a container that repeats each line, and one that says something all the time. */
+const ATTACHES: readonly Pick<Case, 'title' | 'check'>[] = [
+  { title: 'stdin and stdout', check: ({ stdout }, { transport, name }) => expect(stdout.text).toContain(`got ${transport} ${name}\n`) },
+  {
+    title: 'client goes in the middle',
     check: ({ stdout, error }) => {
       expect(stdout.bytes).toBeGreaterThanOrEqual(1_000_000);
       expect(error).toContain('context canceled');
@@ -187,6 +222,8 @@ describePods('sessions with the client library of Kubernetes', () => {
   let world: World;
   let client: string;
   let containerId: string;
+  let repeating: string;
+  let talking: string;
   let podSandboxId: string;
   let servers: ChildProcess;
 
@@ -197,6 +234,8 @@ describePods('sessions with the client library of Kubernetes', () => {
     const pod = await crictl.runPod('table');
     podSandboxId = pod.id;
     containerId = await crictl.runContainer(pod, containerJson('main', await world.pull(), ['sleep', '3600']));
+    repeating = await crictl.runContainer(pod, { ...containerJson('repeating', await world.pull(), ['sh', '-c', 'while read line; do echo "got $line"; done']), stdin: true });
+    talking = await crictl.runContainer(pod, { ...containerJson('talking', await world.pull(), ['sh', '-c', 'while :; do head -c 200000 /dev/zero; sleep 0.05; done']), log_path: '' });
     const netns = join(world.instance.state, 'ns', pod.id, 'net');
     servers = spawn('nsenter', [`--net=${netns}`, process.execPath, join(import.meta.dirname, 'pod-servers.ts')], { stdio: ['ignore', 'pipe', 'inherit'] });
     await new Promise<void>((resolve, reject) => {
@@ -210,6 +249,7 @@ describePods('sessions with the client library of Kubernetes', () => {
     const left = await world.leftovers();
     await world.close();
     print('exec', CASES.map(({ title }) => title));
+    print('attach', ATTACHES.map(({ title }) => title));
     print('port-forward', FORWARDS.map(({ title }) => title));
     expect(left).toEqual([]);
   });
@@ -234,6 +274,19 @@ describePods('sessions with the client library of Kubernetes', () => {
     check(await seen(['-url', url, '-transport', one.transport, '-protocol', one.name, ...streams, ...session.flags]), one);
     await until(async () => !(await commandLines()).some((line) => line.includes('marked-to-be-gone')));
     note(`exec ${row}`, column, 'pass');
+  });
+
+  const attaches = PROTOCOLS.flatMap((one) => ATTACHES.map(({ title, check }) => ({ row: `${one.transport} ${one.name}`, column: title, one, check })));
+
+  test.each(attaches)('attach, $row: $column', { timeout: 120_000 }, async ({ row, column, one, check }) => {
+    const isTyping = column === ATTACHES[0]?.title;
+    const { url } = await world.client.runtime.attach({ containerId: isTyping ? repeating : talking, stdin: isTyping, tty: false, stdout: true, stderr: true });
+    // it goes once it has heard the answer
+    const line = `${one.transport} ${one.name}\n`;
+    const flags = isTyping ? ['-stdin', '-stdin-text', line, '-keep-stdin', '-abort-after', String(`got ${line}`.length)] : ['-abort-after', '1000000'];
+    note(`attach ${row}`, column, 'FAILED');
+    check(await seen(['-url', url, '-transport', one.transport, '-protocol', one.name, '-stdout', '-stderr', ...flags]), one);
+    note(`attach ${row}`, column, 'pass');
   });
 
   const forwards = ['spdy', 'websocket'].flatMap((transport) => FORWARDS.map((wanted) => ({ transport, column: wanted.title, ...wanted })));
