@@ -218,7 +218,7 @@ export class LayerApplier implements TarSink {
       if (stats !== undefined) this.#remove(fd, name);
       mkdirAt(fd, name, 0o700);
       // the lower directory was hidden by this layer: nothing of it may shine through the new one
-      if (stats !== undefined && isWhiteout(stats)) this.#root.makeOpaque(path, fd, name);
+      if ((stats !== undefined && isWhiteout(stats)) || this.#whiteouts.has(path) || this.#root.isOpaque(path)) this.#root.makeOpaque(path, fd, name);
     }
     this.#directoryAttributes(entry, path, fd, name);
   }

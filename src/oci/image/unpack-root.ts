@@ -74,6 +74,11 @@ export class LayerRoot {
     this.#opaque.add(path);
   }
 
+  /** The layer has said so, though what stood there then may have been replaced since. */
+  isOpaque(path: LayerPath): boolean {
+    return this.#opaque.has(path);
+  }
+
   /** True when a directory on the way to the entry is opaque, so that nothing of lower layers can show there. */
   isBelowOpaque(path: LayerPath): boolean {
     if (this.#opaque.size === 0) return false;
@@ -153,7 +158,8 @@ export class LayerRoot {
     chownAt(fd, name, 0, 0);
     chmodAt(fd, name, IMPLIED_MODE);
     // hidden and made anew in the same layer: nothing of the lower one may shine through
-    if (stats !== undefined) this.makeOpaque(parent === '' ? name : `${parent}/${name}`, fd, name);
+    const path = parent === '' ? name : `${parent}/${name}`;
+    if (stats !== undefined || this.#opaque.has(path)) this.makeOpaque(path, fd, name);
     return openDirectoryAt(fd, name);
   }
 

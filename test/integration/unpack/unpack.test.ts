@@ -181,6 +181,25 @@ describeAsRoot('layers unpacked, against GNU tar', () => {
     expect(treeOf(whole, { times: false }).map((line) => line.split(' ')[0])).toEqual(['d']);
   });
 
+  test('what hides a lower directory hides it also from one that takes its place within the layer', async () => {
+    const layer = await put(
+      store,
+      archive(
+        entry({ name: 'a/.wh..wh..opq' }),
+        entry({ name: 'a', body: 'in between' }),
+        entry({ name: 'a/', flag: '5', mode: 0o755 }),
+        entry({ name: 'b/own' }),
+        entry({ name: '.wh.b' }),
+        entry({ name: 'b', flag: '2', linkName: 'a' }),
+        entry({ name: 'b/', flag: '5', mode: 0o755 }),
+        entry({ name: '.wh.c' }),
+        entry({ name: 'c', body: 'in between' }),
+        entry({ name: 'c/', flag: '5', mode: 0o755 }),
+      ),
+    );
+    expect(treeOf(layer, { times: false })).toEqual(['a', 'b', 'c'].map((name) => `${name} 40755 0:0 trusted.overlay.opaque=79`));
+  });
+
   test('a symlink in place of a directory gets none of the times that were meant for what the directory held', async () => {
     const layer = await put(
       store,
