@@ -22,6 +22,7 @@ import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
+import { adoptImages } from './other-images.ts';
 import { serveStreams } from './streaming.ts';
 import { VERSION } from './version.ts';
 
@@ -59,6 +60,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     await Promise.all([server.close(), introspection.close(), web?.close()]);
     await release();
   };
+  await adoptImages(config, assembly.ports);
   await troupe.start();
   // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
   await assembly.nri?.start().catch(async (thrown: unknown) => {

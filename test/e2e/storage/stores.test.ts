@@ -59,6 +59,16 @@ describePods('stores beside the own root', () => {
     await giver?.close();
   });
 
+  it('images of a further store are listed from the start, and run without a pull', async () => {
+    const [image, ...others] = (await world.client.image.listImages({})).images;
+    expect([image?.repoTags, others]).toEqual([[giver.imageName], []]);
+    const { podSandboxId, containerId } = await running(world, 'unpulled', giver.imageName);
+    expect((await world.client.runtime.execSync({ containerId, cmd: ['true'] })).exitCode).toBe(0);
+    await world.client.runtime.removePodSandbox({ podSandboxId });
+    await world.client.image.removeImage({ image: { image: giver.imageName } });
+    expect((await world.client.image.listImages({})).images).toEqual([]);
+  });
+
   it('a layer of a further store is not fetched, and that store is not written to; images and containers are told apart', async () => {
     const before = stateOf(join(giver.instance.root, 'layers'));
     // the same content under the taker's own registry
