@@ -10,8 +10,8 @@ import { serveImage, type ServedImage } from '../../../src/oci/archive/serve-ima
 import { memoryFile } from '../../../src/oci/archive/source-files.ts';
 import { importsDirectory, importSocketPath, offeredImport } from '../../../src/oci/distribution/local-imports.ts';
 import { parseReference } from '../../../src/oci/image/reference.ts';
-import { FakeRegistry } from '../../support/registry/fake-registry.ts';
-import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
+import { digestOf, FakeRegistry } from '../../support/registry/fake-registry.ts';
+import { imageOf, indexOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { faultOf, insecure, rigOf } from '../../support/registry/rig.ts';
 import { scratch } from '../unpack/support.ts';
 
@@ -73,6 +73,24 @@ describe('imports', () => {
     } finally {
       await registry.close();
     }
+  });
+
+  it('an index is followed to the image of this platform, whatever its documents leave unsaid', async () => {
+    const state = stateDirectory();
+    const image = imageOf([await layerOf([{ name: 'f', content: 'x' }])], { manifest: { mediaType: undefined } });
+    const other = imageOf([await layerOf([{ name: 'f', content: 'y' }])], { top: { architecture: 'arm64' } });
+    const entry = (one: TestImage, architecture: string): Parameters<typeof indexOf>[0][number] => ({ bytes: one.manifest, mediaType: one.mediaType, platform: { os: 'linux', architecture } });
+    const index = indexOf([entry(other, 'arm64'), entry(image, 'amd64')]);
+    const parts = sourceOf(image);
+    const source: ImageSource = {
+      ...parts,
+      blob: (digest) => (digest === digestOf(image.manifest) ? Promise.resolve(memoryFile(image.manifest)) : parts.blob(digest)),
+    };
+    served.push(await serveImage(importSocketPath(state, parseReference('r.example/a:1')), source, { names: [], choices: [], ...index }));
+    const rig = rigOf('', { importSocket: (wanted) => offeredImport(state, wanted) });
+    const resolved = await rig.resolve('r.example/a:1');
+    expect([resolved.manifestDigest, resolved.platformManifestDigest]).toEqual([digestOf(index.bytes), digestOf(image.manifest)]);
+    rig.client.close();
   });
 
   it('S60 a source that lies about a blob is not believed', async () => {
