@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { parseContainerId } from '../../../src/base/ids.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { createLayout } from '../../../src/host/layout.ts';
@@ -67,7 +67,7 @@ describeAsRoot('what a container may write', () => {
   const btrfs = storageDrivers().find(({ name }) => name === 'btrfs');
   test.skipIf(btrfs === undefined || btrfs.whyNot !== '')('btrfs', async () => {
     const disk = btrfs?.place('limits');
-    afterAll(() => disk?.remove());
+    onTestFinished(() => disk?.remove());
     await expectLimited(openStore(join(disk?.path ?? root, 'store'), { driver: (host) => btrfsDriver(host, { limitBytes: LIMIT }) }));
   });
 });

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { chownSync, readFileSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { parseContainerId } from '../../../src/base/ids.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
@@ -46,7 +46,7 @@ describeAsRoot('options of storage drivers', () => {
   if (btrfs?.whyNot !== '') process.stdout.write(`skipped: vfs on a file system that shares blocks: ${btrfs?.whyNot}\n`);
   test.skipIf(btrfs?.whyNot !== '')('vfs shares the blocks of its copies where the file system can', async () => {
     const disk = btrfs?.place('reflink');
-    afterAll(() => disk?.remove());
+    onTestFinished(() => disk?.remove());
     const path = disk?.path ?? root;
     const store = openStore(join(path, 'store'), { driver: vfsDriver });
     const tar = archive(...Array.from({ length: 10 }, (_, at) => entry({ name: `f${at}`, body: `${at}`.repeat(4 * MIB) })));
