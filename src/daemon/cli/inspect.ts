@@ -1,7 +1,6 @@
 /** `troupe inspect`: manifest and config of a remote image, asked of its registry by this very process; nothing is pulled. */
 import { cliLimits } from '../../base/limits.ts';
 import { formatReference } from '../../oci/image/reference.ts';
-import { platformOfArch } from '../../oci/image/platform.ts';
 import { realRandom } from '../../host/random.ts';
 import { machinePlatform } from '../machine-platform.ts';
 import { registriesOf, registryClient } from '../registry.ts';
