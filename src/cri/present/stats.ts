@@ -1,8 +1,10 @@
 /** Usage → CRI messages. Pure. Every part carries its time; what the machine does not tell is left out, not zero. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
 import type { InterfaceUsage, Pressure, PressureLine, Usage, WrittenUsage } from '../../actors/ports/stats.ts';
 import type { ContainerView, SandboxView } from '../../actors/views.ts';
-import type { ContainerStatsSchema, PodSandboxStatsSchema } from '../../gen/runtime/v1/api_pb.ts';
+import { ContainerAttributesSchema } from '../../gen/runtime/v1/api_pb.ts';
+import type { ContainerAttributes, ContainerStatsSchema, PodSandboxStatsSchema } from '../../gen/runtime/v1/api_pb.ts';
 
 export interface ContainerParts {
   readonly view: ContainerView;
@@ -10,11 +12,20 @@ export interface ContainerParts {
   readonly written: WrittenUsage | undefined;
 }
 
+/** What never changes of a view is made once: labels are the larger part of each answer, and most of what a list leaves to be collected. */
+const attributes = new WeakMap<ContainerView, ContainerAttributes>();
+
+function attributesOf(view: ContainerView): ContainerAttributes {
+  const { key, labels, annotations } = view.spec;
+  const made = attributes.get(view) ?? create(ContainerAttributesSchema, { id: view.id, metadata: { name: key.name, attempt: key.attempt }, labels, annotations });
+  attributes.set(view, made);
+  return made;
+}
+
 /** One container's statistics. */
 export function containerStats({ view, usage, written }: ContainerParts): MessageInitShape<typeof ContainerStatsSchema> {
-  const { key, labels, annotations } = view.spec;
   return {
-    attributes: { id: view.id, metadata: { name: key.name, attempt: key.attempt }, labels, annotations },
+    attributes: attributesOf(view),
     ...shared(usage),
     swap: {
       timestamp: usage.atNs,
