@@ -15,6 +15,8 @@ class Raw {
   }
 }
 
+/** What a list of one item many times may come to; above the 4 MiB that a document may have, several of them in one. */
+const MOST_CHARS = 1024 * 1024;
 const HEX = '0123456789abcdef'.repeat(4);
 const RAW = ['1e999', '-0', '1.0', '9007199254740993', '-1', '1'.repeat(400), '1e-400', '0x10', 'NaN', '[', '{}', '"', 'tru', '"\\ud800"', '"\\u0000"', '\uFEFF', '[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]', '2', '1', '4294967296'];
 const TEXTS = ['', '__proto__', 'constructor', '../../x', `sha256:${HEX}`, `sha256:${HEX.toUpperCase()}`, 'sha256:../../etc', `sha512:${HEX}${HEX}`, HEX, 'application/vnd.oci.image.index.v1+json', 'application/vnd.docker.distribution.manifest.v2+json', 'application/vnd.oci.image.manifest.v1+json', 'application/vnd.docker.distribution.manifest.v1+prettyjws', 'application/vnd.oci.image.layer.v1.tar+gzip+encrypted', 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', '\u0000', '\ud83d\ude00', '%s%n', 'A=b', '=x', '/../..', '0:0', '4294967296', '-1', 'layers'];
@@ -75,7 +77,7 @@ function changedList(list: readonly unknown[], random: Random): unknown {
     case 1:
       return [...list, item];
     case 2:
-      return Array.from({ length: 1 + random.int(3000) }, () => item);
+      return Array.from({ length: 1 + random.int(Math.min(3000, Math.floor(MOST_CHARS / (written(item).length + 1)))) }, () => item);
     case 3:
       return list.slice(1);
     default:
