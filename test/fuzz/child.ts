@@ -85,6 +85,10 @@ async function work(target: Target, orders: Orders): Promise<void> {
     const started = performance.now();
     const result = await attempt(stage, input);
     const tookMs = performance.now() - started;
+    // promises that nobody looks at are found when all others have been served
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
     if (tookMs > slowestMs) [slowestMs, slowest] = [tookMs, number];
     if (tookMs > CASE_MS) sayFailed(number, `it took ${tookMs.toFixed(0)} ms, the bound is ${CASE_MS}`, input);
     if ('verdict' in result) count[result.verdict] += 1;
