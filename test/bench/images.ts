@@ -32,6 +32,12 @@ export async function imagesBench(args: readonly string[]): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-bench-images-'));
   const disk = await BenchDisk.make(directory);
   const registry = await startRegistry({ root: directory });
+  // what is mounted goes with the mount namespace, once the last process in it has ended
+  const stop = async (): Promise<void> => {
+    await registry.stop();
+    await rm(directory, { recursive: true, force: true });
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void stop().finally(() => process.exit(130)));
   const world: World = { disk, registry: registry.address, counting: await countingProxy(registry.address), rounds };
   try {
     const rows: ImageRow[] = [];
@@ -42,8 +48,7 @@ export async function imagesBench(args: readonly string[]): Promise<void> {
     if (values.only === '') writeFigures('bench images', 'Bench: images', text);
   } finally {
     world.counting.server.close();
-    await registry.stop();
-    await rm(directory, { recursive: true, force: true });
+    await stop();
   }
 }
 
