@@ -25,7 +25,10 @@ export interface Target {
   open(): Promise<Stage>;
 }
 
-/** The same in every run, so that inputs can name it: what is mounted there is seen by one process only. */
+/**
+ * The same in every run, so that inputs can name it: what is mounted there is seen by one process only. The empty directory
+ * stays afterwards, since its removal would take the mount from a run beside.
+ */
 export const stageDirectory = '/tmp/troupe-fuzz';
 
 export const targetNames = ['unpack', 'manifest', 'reference', 'registry'] as const;
