@@ -32,7 +32,7 @@ describe('dependencies', () => {
 });
 
 describe('commands', () => {
-  const told = pages.flatMap((file) => [...textOf(file).matchAll(/(?:`|sudo |^)npm (?:run )?([a-z][a-z-]*)/gmu)].map((match) => ({ file, name: match[1] ?? '' })));
+  const told = pages.flatMap((file) => [...textOf(file).matchAll(/(?:`|sudo |^)npm (?:run )?([a-z][a-z0-9-]*)/gmu)].map((match) => ({ file, name: match[1] ?? '' })));
   // npm's own
   const OWN = ['install'];
 
