@@ -1,5 +1,5 @@
 // The directories and the address that a kubelet has whatever its configuration says: a private one of each.
-import { existsSync, mkdirSync, readdirSync, readlinkSync, rmdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,11 +15,18 @@ const KILL_WAIT_MS = 100;
 /** A kubelet refuses a loopback address for its node, and the new namespace has no other. */
 export const NODE_ADDRESS = '10.77.0.2';
 
+/** In each mount point while a run lasts: an empty directory could be removed by others, which takes what is mounted on it elsewhere away. */
+const MARK = '.node-e2e';
+
 /** Makes the mount points where they are missing; the answer removes those that were. */
 export function keepDirectories(): () => void {
   const missing = FIXED.filter((path) => !existsSync(path));
-  for (const path of missing) mkdirSync(path, { recursive: true });
+  for (const path of FIXED) {
+    mkdirSync(path, { recursive: true });
+    writeFileSync(`${path}/${MARK}`, '');
+  }
   return () => {
+    for (const path of FIXED) rmSync(`${path}/${MARK}`, { force: true });
     for (const path of missing.filter((one) => existsSync(one))) {
       try {
         rmdirSync(path);
