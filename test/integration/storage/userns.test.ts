@@ -84,6 +84,10 @@ describeAsRoot('root file systems of pods with a user namespace', () => {
     await driver.mountRootfs(one, context());
     const rootfs = layout.rootfs(one.id);
     expectMapped(rootfs);
+    // the container sees this line, and Kubernetes' e2e of /proc mounts counts those that name it
+    const table = readFileSync('/proc/self/mounts', 'utf8').split('\n').filter((line) => line.includes(` ${rootfs} `));
+    expect(table).toHaveLength(1);
+    expect(table[0]).not.toContain('/proc');
     writeFileSync(join(rootfs, 'etc/passwd'), 'changed');
     expect(ownerOf(join(layout.storageDir(one.id), 'upper/etc/passwd'))).toEqual([70_000, 140_042]);
     const other = { id: parseContainerId(random.id()) ?? fail(), layers };

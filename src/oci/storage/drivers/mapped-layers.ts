@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fail } from '../../../base/fault.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { codeOf } from '../../../host/errno.ts';
-import { attach, unmount } from '../../../host/mounts.ts';
+import { attach, descriptorPath, unmount } from '../../../host/mounts.ts';
 import { idmappedTree } from '../../../host/userns-idmap.ts';
 import { PRIVATE_MODE } from './modes.ts';
 
@@ -31,7 +31,7 @@ export async function withMappedTrees(trees: readonly string[], scratch: Scratch
     for (const tree of trees) {
       const fd = await idmappedTree(tree, pin);
       held.push(fd);
-      mapped.set(tree, `/proc/self/fd/${fd}`);
+      mapped.set(tree, descriptorPath(fd));
     }
     return await mount(mapped);
   } catch (error) {
