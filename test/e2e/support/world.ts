@@ -73,9 +73,9 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
 
 /**
  * The bridge stays: no CNI plugin takes it away. And once the daemon has ended, a zombie is one that the machine's first
- * process has not reaped yet.
+ * process has not reaped yet, of this world or of the one before.
  */
-const isOthers = (line: string): boolean => /^\+ links: tr\w+$/.test(line) || /^\+ processes: \S+ \(zombie\)/.test(line);
+const isOthers = (line: string): boolean => /^\+ links: tr\w+$/.test(line) || /^[-+] processes: \S+ \(zombie\)/.test(line);
 
 /** Directories of which each entry belongs to a pod or a container. */
 async function fileLeftovers(instance: Instance): Promise<string[]> {
