@@ -2,6 +2,7 @@
 import { pino } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
 import { realClock } from '../host/clock.ts';
+import { startKernelThread } from '../host/kernel-thread.ts';
 import { preferSmallHeap, trimMemory } from '../host/memory.ts';
 import { notify } from '../host/sd-notify.ts';
 import { EXIT } from './cli/exit-codes.ts';
@@ -50,6 +51,8 @@ async function look(line: CommandLine): Promise<number> {
 }
 
 async function serve(line: CommandLine): Promise<void> {
+  // beside the loading of all else, which takes as long; the first thing that the start asks for are the mounts
+  await startKernelThread();
   const [{ startDaemon }, { configOf }] = await Promise.all([import('./wire.ts'), import('./cli/config-of.ts')]);
   const config = await configOf(line, DEFAULT_CONFIG);
   // synchronous: the last lines before a crash are the ones that matter

@@ -26,6 +26,14 @@ let thread: Promise<Thread> | undefined;
 let live: Thread | undefined;
 let orders = 0;
 
+/**
+ * Starts the thread before it is needed: 60 ms until its first answer, in which the caller can do something else. One that
+ * can't be started is no failure here: the first order says so.
+ */
+export async function startKernelThread(): Promise<void> {
+  await theThread().catch(() => undefined);
+}
+
 /** Ends the thread; the next order starts a new one. */
 export async function stopKernelThread(): Promise<void> {
   // one that could not be started has nothing to end
