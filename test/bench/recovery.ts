@@ -1,8 +1,12 @@
 // From the exec of a daemon that was killed to its first whole lists in a Go client, while its pods run on.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { criTimer } from '../support/tools/cri-timer.ts';
 import type { Instance } from '../support/instance.ts';
+
+/** ms that a daemon lives on after its first lists. */
+const LIVES_MS = 500;
 
 export interface Recovered {
   /** From the exec to the lists. */
@@ -36,6 +40,8 @@ async function recoverOnce({ argv, socket }: Instance, client: string): Promise<
   const daemon = spawn(program, args, { stdio: 'ignore', cwd: '/' });
   const ended = once(daemon, 'exit');
   await closed;
+  // no node's daemon dies with its first answer, and what V8 compiled is kept right after it
+  await delay(LIVES_MS);
   daemon.kill('SIGKILL');
   await ended;
   const { containers, sandboxes } = JSON.parse(said.split('\n')[1] ?? '') as Recovered;

@@ -54,7 +54,7 @@ export async function scaleBench(): Promise<void> {
 }
 
 async function inWorld<T>(work: (world: World, image: string) => Promise<T>): Promise<T> {
-  const world = await makeWorld({ name: 'bench', runtimePath: await runc14(), config: LAG_CONFIG });
+  const world = await makeWorld({ name: 'bench', runtimePath: await runc14(), config: LAG_CONFIG, stateInMemory: true });
   const onSignal = (): void => void world.close().finally(() => process.exit(130));
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, onSignal);
   try {
