@@ -17,7 +17,7 @@ import { codeOf } from './errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
 import type { Layout } from './layout.ts';
 import { makeDirectories } from './make-directories.ts';
-import { makeOwnDirectory, writeOwnFile } from './own-files.ts';
+import { makeOwnDirectory, statOwn, writeOwnFile } from './own-files.ts';
 import { removeDirectory } from './remove-tree.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
@@ -187,10 +187,14 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const directories = await idsIn(layout.sandboxesDir);
   const pinned = await idsIn(layout.pinsDir);
   const ids = [...new Set([...directories, ...pinned])];
+  // one look at all mounts in the place of four at each pod
+  const mounted = new Set((await readMountInfo()).filter(({ fsType }) => fsType === 'nsfs').map(({ mountPoint }) => mountPoint));
+  // the kernel tells real paths, and the state directory may be reached by a link: then each is looked at
+  const isHeld = async (path: string): Promise<boolean> => mounted.has(path) || ((await statOwn(path)) !== undefined && isNamespacePin(path));
   const sandboxes = await Promise.all(
     ids.map(async (id): Promise<SandboxFacts> => {
       const kinds = ['net', 'ipc', 'uts', 'user'] as const;
-      const held = await Promise.all(kinds.map((kind) => isNamespacePin(layout.pin(id, kind))));
+      const held = await Promise.all(kinds.map((kind) => isHeld(layout.pin(id, kind))));
       return { id, pins: kinds.filter((_kind, at) => held[at]), files: directories.includes(id) };
     }),
   );
