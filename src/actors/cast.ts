@@ -215,6 +215,7 @@ function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }:
     start: () => untilServing(root),
     onFailed: (listener) => tellFailure(root, listener),
     notReadyReason: () => notReadyReason(root),
+    writeRefusal: () => ports.host.writeRefusal?.(),
     drain: () => untilDrained(root),
     runSandbox: (spec, call) =>
       runSandbox(stage, spec.cgroupParent === '' ? { ...spec, cgroupParent } : spec, call),

@@ -27,6 +27,8 @@ export interface Troupe {
   onFailed(listener: (reason: string) => void): void;
   /** Undefined once commands are served; otherwise why not (`recovering`, `draining`). */
   notReadyReason(): string | undefined;
+  /** Why nothing can be recorded on this node (a read-only disk); calls are taken all the same: a stop needs no record. */
+  writeRefusal(): string | undefined;
   /** Ends taking commands and waits, bounded, for what is under way. Containers are left running. */
   drain(): Promise<void>;
 

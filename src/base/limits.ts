@@ -268,6 +268,8 @@ export const actorLimits = {
 
 /** The kernel: processes, mounts, namespaces, cgroups, files. */
 export const hostLimits = {
+  /** ms between two looks whether our directories take writes: within two of them the kubelet hears of a read-only disk. */
+  writableLookMs: 2500,
   /** ms for apparmor_parser to compile and load one profile: 50 ms usual. */
   apparmorLoadMs: 30_000,
   /** Characters quoted of what apparmor_parser said. */

@@ -5,6 +5,7 @@ import { createTroupe } from '../actors/cast.ts';
 import { noCheckpoints } from '../actors/ports/checkpoint.ts';
 import type { CheckpointPort } from '../actors/ports/checkpoint.ts';
 import { noPlugins } from '../actors/ports/nri.ts';
+import type { HostPort } from '../actors/ports/host.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
@@ -20,6 +21,7 @@ import { checkFfi } from '../host/ffi-check.ts';
 import { createLayout } from '../host/layout.ts';
 import { recogniseMemory } from '../host/own-files.ts';
 import type { Layout } from '../host/layout.ts';
+import { WritableWatch } from '../host/writable-watch.ts';
 import { stopKernelThread } from '../host/kernel-thread.ts';
 import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
@@ -100,17 +102,17 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const cgroups = await detectCgroups();
   const charts = troupeCharts();
   const observability = createObservability(config, charts, { clock, random, log });
-  const { metrics } = observability;
   const apparmor = setUpApparmor(clock, log);
   const nri = await createNri(config, layout, clock, log);
   const store = await openStore(config, { clock, random, log, cgroups });
   const [opened, runtime, network, live] = await Promise.all([
-    journalOf(layout, clock, log, (ms, isOk) => metrics.journalSync(ms, isOk)),
+    journalOf(layout, clock, log, (ms, isOk) => observability.metrics.journalSync(ms, isOk)),
     runtimeDriver(config, layout, cgroups, clock, log, apparmor, nri),
     networkDriver(config, layout, clock, log),
     liveRegistries(config, clock, log),
     preparePinRoot(layout.pinsDir),
   ]);
+  const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
   const stats = createStatsDriver({ cgroups, clock, written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
   const streams = await runtime.streams();
   const registries = (): RegistriesConf => live.current;
@@ -124,11 +126,11 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     checkpoints: await checkpointDriver(config, runtime, store),
     network,
     nri: nri ?? noPlugins,
-    host: createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' }),
+    host,
     storage: storageDriver(store, layout, opened.state, clock),
     stats,
     policy: policyDriver(config, layout, { client, registries, clock, random }),
-    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: store.paths.ingest, log }), clock, platform: await machinePlatform(), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => metrics.pulledBytes(bytes) }),
+    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: store.paths.ingest, log }), clock, platform: await machinePlatform(), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {
@@ -143,7 +145,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     reload: (fresh) => reload(fresh, runtime, live),
     release: async () => {
       await observability.close();
-      for (const one of [streams, runtime, store, live, stats]) one.close();
+      for (const one of [streams, runtime, store, live, stats, host]) one.close();
       await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
@@ -205,6 +207,14 @@ async function makeDirectories(layout: Layout): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o700 });
   }
   await recogniseMemory(layout.state);
+}
+
+/** The host driver, which also knows whether our directories take writes. */
+function watchedHost(layout: Layout, cgroups: CgroupLayout, imagesRoot: string, clock: Ports['clock'], log: Log): HostPort & { readonly close: () => void } {
+  const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
+  writable.start();
+  const driver = createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' });
+  return { ...driver, writeRefusal: () => writable.refusal, close: () => writable.close() };
 }
 
 async function runtimeDriver(

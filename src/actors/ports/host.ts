@@ -34,4 +34,6 @@ export interface HostPort {
   pinNamespaces(input: SandboxInput, fx: EffectContext): Promise<void>;
   unpinNamespaces(input: SandboxInput, fx: EffectContext): Promise<void>;
   observe(fx: EffectContext): Promise<HostFacts>;
+  /** Why nothing can be recorded on this node, as of a moment ago; from memory. */
+  writeRefusal?(): string | undefined;
 }

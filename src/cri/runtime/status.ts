@@ -25,12 +25,12 @@ function handlerInfo({ name, target = name, ready, reason, recursiveReadOnlyMoun
   return { name, target, ready, reason, features: { recursiveReadOnlyMounts, userNamespaces } };
 }
 
-/** Ready when commands are taken and the default handler works. */
+/** Ready when commands are taken, can be recorded, and the default handler works. */
 function runtimeCondition({ troupe }: Options) {
   const standard = troupe.handlers().find(({ name }) => name === '');
   const handlerReason = standard === undefined ? 'there is no default runtime handler' : standard.reason;
   const isHandlerReady = standard?.ready ?? false;
-  const notReady = troupe.notReadyReason() ?? (isHandlerReady ? undefined : handlerReason);
+  const notReady = troupe.notReadyReason() ?? troupe.writeRefusal() ?? (isHandlerReady ? undefined : handlerReason);
   return condition('RuntimeReady', notReady === undefined, 'RuntimeNotReady', notReady ?? '');
 }
 

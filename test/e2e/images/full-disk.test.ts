@@ -79,6 +79,21 @@ describePods('pulls on a store in trouble', () => {
     await pull('other');
   });
 
+  test('F25 a root that became read-only: the node is not ready and says why, lists and stops go on, and it heals', async () => {
+    const config = sandboxConfig({ name: 'web', logDirectory: join(instance.directory, 'logs'), hostNetwork: true });
+    const { podSandboxId } = await client.runtime.runPodSandbox({ config });
+    const condition = async () => (await client.runtime.status({})).status?.conditions.find(({ type }) => type === 'RuntimeReady');
+    expect(await condition()).toMatchObject({ status: true });
+    execFileSync('mount', ['--bind', instance.root, instance.root]);
+    execFileSync('mount', ['-o', 'remount,bind,ro', instance.root]);
+    await expect.poll(condition, { timeout: 30_000 }).toMatchObject({ status: false, message: `${instance.root} cannot be written: its file system is read-only` });
+    expect((await client.runtime.listPodSandbox({})).items).toHaveLength(1);
+    await client.runtime.stopPodSandbox({ podSandboxId });
+    execFileSync('umount', [instance.root]);
+    await expect.poll(condition, { timeout: 30_000 }).toMatchObject({ status: true });
+    await client.runtime.removePodSandbox({ podSandboxId });
+  });
+
   test('F26 a daemon without descriptors: a pull fails as exhausted, and goes well once there are some', async () => {
     const pid = String(instance.pid());
     await pull('small');

@@ -69,7 +69,7 @@ describePods('logs', () => {
     }
   };
 
-  it('F12 a full disk neither blocks nor ends the container; what it writes meanwhile is lost, and the log goes on once there is room', async () => {
+  it('F12 F23 a full disk neither blocks nor ends the container; what it writes meanwhile is lost, and the log goes on once there is room', async () => {
     await withSmallDisk('full', 'size=256k,mode=755', async (made) => {
       const filler = join(world.logs, 'full/filler');
       await made.say(1, 100);
@@ -94,7 +94,7 @@ describePods('logs', () => {
     });
   });
 
-  it('F12 where no file can be made any more a reopen is refused, and the monitor goes on with the one it has', async () => {
+  it('F12 F23 where no file can be made any more a reopen is refused, and the monitor goes on with the one it has', async () => {
     await withSmallDisk('files', 'size=1m,nr_inodes=16,mode=755', async (made) => {
       await made.say(1, 10);
       renameSync(made.log, `${made.log}.old`);

@@ -52,6 +52,7 @@ describe('the runtime itself', () => {
 
   test.each([
     ['recovering', { notReadyReason: () => 'recovering' }, 'recovering'],
+    ['on a read-only disk', { writeRefusal: () => '/var/lib/troupe cannot be written' }, '/var/lib/troupe cannot be written'],
     ['no default handler', { handlers: () => handlers.slice(1) }, 'there is no default runtime handler'],
     [
       'a default handler that does not work',

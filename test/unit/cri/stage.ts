@@ -220,6 +220,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     start: () => Promise.resolve(),
     onFailed: () => undefined,
     notReadyReason: () => undefined,
+    writeRefusal: () => undefined,
     drain: () => Promise.resolve(),
     runSandbox: remember('runSandbox', sandboxId('a')),
     stopSandbox: remember('stopSandbox', undefined),
