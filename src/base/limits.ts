@@ -268,6 +268,8 @@ export const actorLimits = {
 
 /** The kernel: processes, mounts, namespaces, cgroups, files. */
 export const hostLimits = {
+  /** Further tries to start a program whose file another child has open for writing (ETXTBSY): each takes about a millisecond. */
+  busyStarts: 50,
   /** ms between two looks whether our directories take writes: within two of them the kubelet hears of a read-only disk. */
   writableLookMs: 2500,
   /** ms for apparmor_parser to compile and load one profile: 50 ms usual. */

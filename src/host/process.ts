@@ -12,7 +12,7 @@ import { constants } from 'node:os';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { duplicateFrom, makePipe, memoryFile, readEnd } from './descriptors.ts';
-import { KernelError } from './errno.ts';
+import { KernelError, errnoName } from './errno.ts';
 import { O_RDONLY, O_RDWR, SIGSET_BYTES, SPAWN_FLAGS, SPAWN_STRUCT_BYTES } from './ffi-constants.ts';
 import { addressOf, callAsync, callSync, libc } from './ffi.ts';
 import type { Native } from './ffi.ts';
@@ -199,10 +199,10 @@ async function start(
     set(libc.spawnattrSetsigdefault, attributes, everySignal);
     set(libc.spawnattrSetsigmask, attributes, noSignal);
     addActions(actions, cwd, table, set);
-    const errno = await inPool(binary, async () => {
-      const outcome = await callAsync(libc.posixSpawn, pid, binary, actions, attributes, argv, env);
-      return outcome.result;
-    });
+    const once = async (): Promise<number> => (await callAsync(libc.posixSpawn, pid, binary, actions, attributes, argv, env)).result;
+    let errno = await inPool(binary, once);
+    // a program that was written a moment ago: a child that was started meanwhile has its descriptor until its own execve
+    for (let again = 0; errno !== 0 && errnoName(errno) === 'ETXTBSY' && again < hostLimits.busyStarts; again += 1) errno = await inPool(binary, once);
     if (errno !== 0) throw new KernelError(`start ${binary}`, errno, binary);
     return pid.readInt32LE(0);
   } finally {

@@ -170,7 +170,9 @@ describePods('logs', () => {
   });
 
   it('S09 S32 S75 a log that is a link when the container is made is refused, and the mounts of the host stay as they were', async () => {
-    const before = readFileSync('/proc/self/mountinfo', 'utf8');
+    // other tests mount, too
+    const mounts = (): string[] => readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter((line) => line.includes(`${world.instance.directory}/`));
+    const before = mounts();
     const target = join(world.logs, 'other-secret');
     writeFileSync(target, 'kept');
     mkdirSync(join(world.logs, 'made/main'), { recursive: true });
@@ -181,7 +183,7 @@ describePods('logs', () => {
     const { items } = await world.client.runtime.listPodSandbox({});
     expect(items.length).toBe(pods + 1);
     for (const { id, metadata } of items) if (metadata?.name === 'made') await removePod(world, id);
-    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toBe(before);
+    expect(mounts()).toEqual(before);
   });
 
   it('a log that is emptied in its place is written on', async () => {

@@ -27,6 +27,22 @@ async function membersOfSession(session: number): Promise<number[]> {
   return stats.filter((stat) => stat.session === session && stat.state !== 'Z').map((stat) => stat.pid);
 }
 
+describe('a program that was just written', () => {
+  test('starts although somebody has it open for writing still, and is refused when that never ends', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'troupe-busy-'));
+    const program = join(directory, 'program');
+    writeFileSync(program, '#!/bin/sh\nexit 3\n', { mode: 0o755 });
+    const fd = openSync(program, 'r+');
+    const refused = run([program]);
+    await expect(refused).rejects.toMatchObject({ code: 'ETXTBSY' });
+    const started = run([program]);
+    // the first try is on its way, or was refused: the ones after it succeed
+    closeSync(fd);
+    expect((await started).exitCode).toBe(3);
+    rmSync(directory, { recursive: true });
+  });
+});
+
 describe('what a child gets', () => {
   test('S38: a child has descriptors 0, 1, 2 and the declared ones only', async () => {
     // not close-on-exec here: the child must not have them all the same
