@@ -41,6 +41,18 @@ export function codeOf(thrown: unknown): string | undefined {
   return typeof thrown.code === 'string' ? thrown.code : undefined;
 }
 
+/** Whether a call failed since nothing is at its path: no such name, or a part of the way is no directory. */
+export function isAbsent(thrown: unknown): boolean {
+  const code = codeOf(thrown);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** For a promise's `catch`: undefined when nothing is at the path; anything else is thrown on. */
+export function onlyAbsent(thrown: unknown): undefined {
+  if (isAbsent(thrown)) return undefined;
+  throw thrown;
+}
+
 /** An error of node:fs as a KernelError that reads "<attempted> <subject>: <reason>"; any other value as it is. */
 export function fromNode(thrown: unknown, attempted: string, subject: string): unknown {
   const errno = thrown instanceof Error && 'errno' in thrown ? thrown.errno : undefined;

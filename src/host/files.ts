@@ -8,7 +8,7 @@ import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
-import { codeOf, errnoName, must } from './errno.ts';
+import { errnoName, isAbsent, must } from './errno.ts';
 import {
   AT_FDCWD,
   AT_SYMLINK_NOFOLLOW,
@@ -254,7 +254,7 @@ export async function resolveInRoot(root: Root, path: string): Promise<string | 
     const fd = await openInRoot(root, path, O_PATH);
     return await withFd(fd, () => readlink(`/proc/self/fd/${fd}`));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }

@@ -15,7 +15,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import { Semaphore } from '../base/bounded.ts';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
-import { codeOf, fromNode } from './errno.ts';
+import { codeOf, fromNode, isAbsent } from './errno.ts';
 import { NSFS_MAGIC } from './ffi-constants.ts';
 import { askKernelThread } from './kernel-thread.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
@@ -107,7 +107,7 @@ export async function isNamespacePin(path: string): Promise<boolean> {
   try {
     return (await statfs(path)).type === NSFS_MAGIC;
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return false;
+    if (isAbsent(error)) return false;
     throw error;
   }
 }

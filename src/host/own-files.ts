@@ -9,7 +9,7 @@
 import { chmodSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { BigIntStats, Dirent, Stats } from 'node:fs';
 import { chmod, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
-import { codeOf } from './errno.ts';
+import { codeOf, isAbsent } from './errno.ts';
 import { filesystemType } from './directory-lock.ts';
 
 /** statfs(2): f_type of tmpfs and of ramfs. */
@@ -141,8 +141,4 @@ export async function readOwnFile(path: string, bytesMax: number): Promise<OwnFi
     if (isAbsent(error)) return undefined;
     throw error;
   }
-}
-
-function isAbsent(error: unknown): boolean {
-  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
 }

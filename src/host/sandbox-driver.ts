@@ -13,7 +13,7 @@ import { onUserPath } from './answering.ts';
 import { killCgroup } from './cgroup-kill.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { createCgroup, removeCgroup } from './cgroups.ts';
-import { codeOf } from './errno.ts';
+import { codeOf, onlyAbsent } from './errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
 import type { Layout } from './layout.ts';
 import { makeDirectories } from './make-directories.ts';
@@ -106,13 +106,8 @@ async function checkProfile({ clock }: HostDriverOptions, { seccomp, privileged 
   if (seccomp.type !== 'localhost' || privileged) return;
   const { path } = seccomp;
   const attempted = `read seccomp profile ${path}`;
-  const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () => stat(path).catch(onlyMissing));
+  const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () => stat(path).catch(onlyAbsent));
   if (found?.isFile() !== true) fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, { subject: 'seccomp.localhost_ref' });
-}
-
-function onlyMissing(error: unknown): undefined {
-  if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
-  throw error;
 }
 
 /** The name points at the loopback: the pod's address is not known yet, and the kubelet mounts its own file over it. */

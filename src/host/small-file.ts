@@ -1,7 +1,7 @@
 /** Reading small files with two calls of the pool: Node's own readFile takes four or five, and a pod's life has some twenty. */
 import { closeSync, open, read } from 'node:fs';
 import { promisify } from 'node:util';
-import { codeOf } from './errno.ts';
+import { isAbsent } from './errno.ts';
 import { isInMemory, readAtOnce } from './own-files.ts';
 
 const openLater = promisify(open);
@@ -40,7 +40,7 @@ async function openThere(path: string): Promise<number | undefined> {
   try {
     return await openLater(path, 'r');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }

@@ -10,6 +10,7 @@ import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import { networkLimits } from '../base/limits.ts';
+import { codeOf } from '../host/errno.ts';
 import type { CniResult } from './result.ts';
 import { parseResult } from './result.ts';
 import type { CniVersion, Network } from './conflist.ts';
@@ -198,9 +199,4 @@ function attachmentOf(id: SandboxId, object: JsonObject): Attachment | undefined
   if (runtimeConfig === undefined || pluginDirs === undefined) return undefined;
   const isText = (value: Json): value is string => typeof value === 'string';
   return { id, ifName, network: parsed.network, pluginDirs: pluginDirs.filter(isText), cniArgs, runtimeConfig };
-}
-
-function codeOf(error: unknown): string {
-  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
-  return typeof code === 'string' ? code : '';
 }

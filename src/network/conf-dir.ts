@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { open, opendir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { networkLimits } from '../base/limits.ts';
+import { codeOf } from '../host/errno.ts';
 import type { ConfFile, LoadedNetworks, SkippedFile } from './conflist.ts';
 import { isConfFile, parseNetworks } from './conflist.ts';
 
@@ -43,7 +44,7 @@ async function confNames(confDir: string): Promise<string[] | string> {
       if (isConfFile(entry.name)) names.push(entry.name);
     }
   } catch (error) {
-    return codeOf(error) === 'ENOENT' ? [] : `${confDir} can't be read: ${codeOf(error)}`;
+    return codeOf(error) === 'ENOENT' ? [] : `${confDir} can't be read: ${codeOf(error) ?? String(error)}`;
   }
   return names.toSorted();
 }
@@ -65,11 +66,6 @@ async function readConf(path: string, bytesLeft: number): Promise<{ text: string
       await handle.close();
     }
   } catch (error) {
-    return { reason: codeOf(error) };
+    return { reason: codeOf(error) ?? String(error) };
   }
-}
-
-function codeOf(error: unknown): string {
-  const code = error instanceof Error ? (error as { code?: unknown }).code : undefined;
-  return typeof code === 'string' ? code : String(error);
 }

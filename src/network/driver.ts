@@ -6,6 +6,7 @@ import type { NetworkInput, NetworkPort } from '../actors/ports/network.ts';
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
+import { isAbsent } from '../host/errno.ts';
 import type { Attachment } from './attachment-cache.ts';
 import { AttachmentCache } from './attachment-cache.ts';
 import type { ChainContext } from './attachments.ts';
@@ -181,8 +182,7 @@ class CniDriver implements NetworkDriver {
     try {
       return (await statfs(path)).type === NSFS_MAGIC ? path : '';
     } catch (error) {
-      const code = (error as { code?: unknown }).code;
-      if (code === 'ENOENT' || code === 'ENOTDIR') return '';
+      if (isAbsent(error)) return '';
       throw new FaultError(toFault(error, `network namespace of sandbox ${id}`));
     }
   }

@@ -5,7 +5,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { cliLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { runTool } from '../../host/process-tool.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { loadConfDir } from '../../network/conf-dir.ts';
@@ -101,7 +101,7 @@ async function namesOf(directory: string): Promise<readonly string[]> {
   try {
     return await readdir(directory);
   } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'ENOTDIR') return [];
+    if (isAbsent(thrown)) return [];
     throw thrown;
   }
 }

@@ -9,7 +9,7 @@ import { parseDigest, parseSandboxId } from '../../base/ids.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { listProcesses } from '../../host/cgroups.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, isAbsent } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { isNamespacePin } from '../../host/namespaces.ts';
@@ -128,7 +128,7 @@ export async function namesIn(path: string): Promise<readonly string[]> {
   try {
     return await readdir(path);
   } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'ENOTDIR') return [];
+    if (isAbsent(thrown)) return [];
     throw thrown;
   }
 }

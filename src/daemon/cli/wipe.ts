@@ -3,7 +3,7 @@ import { lstat, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fail, toFault } from '../../base/fault.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { releasePinRoot } from '../../host/namespaces.ts';
 import { isSlice } from '../../host/slices.ts';
 import { problemOf } from '../../introspection/client.ts';
@@ -116,7 +116,7 @@ async function isSocket(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isSocket();
   } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT' || codeOf(thrown) === 'ENOTDIR') return false;
+    if (isAbsent(thrown)) return false;
     throw thrown;
   }
 }

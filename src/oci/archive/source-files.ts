@@ -3,7 +3,7 @@ import { constants, createReadStream } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { plainPath } from '../image/unpack-path.ts';
 import { indexTar, type TarIndex } from './tar-index.ts';
 
@@ -35,7 +35,7 @@ export function directoryFiles(directory: string): SourceFiles {
         const stats = await lstat(name);
         return stats.isFile() ? part(name, 0, stats.size) : undefined;
       } catch (error) {
-        if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+        if (isAbsent(error)) return undefined;
         throw error;
       }
     },

@@ -10,7 +10,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import { fail } from '../../base/fault.ts';
 import { onUserPath } from '../../host/answering.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, isAbsent } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 
 const SUFFIX = '.partial';
@@ -87,7 +87,7 @@ export async function removePlain(path: string): Promise<void> {
   try {
     if ((await lstat(path)).isFile()) await unlink(path);
   } catch (error) {
-    if (!['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error;
+    if (!isAbsent(error)) throw error;
   }
 }
 

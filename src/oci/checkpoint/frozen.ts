@@ -9,7 +9,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { checkpointLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../host/ffi-constants.ts';
 import { isEscape, openBeneath } from '../../host/files-at.ts';
 import type { Layout } from '../../host/layout.ts';
@@ -114,7 +114,7 @@ function placeOf(root: number, path: string): Stats | undefined {
   try {
     place = openBeneath(root, path, O_PATH, 0, 'inRoot');
   } catch (error) {
-    if (isEscape(error) || ['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
+    if (isEscape(error) || isAbsent(error)) return undefined;
     throw error;
   }
   try {

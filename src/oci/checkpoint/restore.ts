@@ -9,7 +9,7 @@ import type { RestoreSource } from '../../actors/ports/specs.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { create } from '../runtime/driver-create.ts';
 import { forgetExit } from '../runtime/driver-destroy.ts';
@@ -100,7 +100,7 @@ async function isThere(path: string): Promise<boolean> {
     await stat(path);
     return true;
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return false;
+    if (isAbsent(error)) return false;
     throw error;
   }
 }

@@ -6,7 +6,7 @@ import type { Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { checkpointLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { AT_FDCWD } from '../../host/ffi-constants.ts';
 import { getXattrAt } from '../../host/files-at.ts';
 
@@ -75,7 +75,7 @@ async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<s
       for (const name of await readdir(at(lower, directory), { encoding: 'buffer' })) hidden.add(name.toString('latin1'));
     } catch (error) {
       // this layer has no such directory, or a file of that name
-      if (!['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) throw error;
+      if (!isAbsent(error)) throw error;
     }
     refuseMany(search, hidden.size);
   }

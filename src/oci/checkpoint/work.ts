@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { checkpointLimits } from '../../base/limits.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 
 export interface Note {
@@ -52,7 +52,7 @@ async function readNote(path: string): Promise<Note | undefined> {
     if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string') return undefined;
     return { version, id: known, handler, archive };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR' || error instanceof SyntaxError) return undefined;
+    if (isAbsent(error) || error instanceof SyntaxError) return undefined;
     throw error;
   }
 }

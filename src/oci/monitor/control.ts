@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, isAbsent } from '../../host/errno.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { openFiles } from './monitor-process.ts';
 import type { OpenFile } from './monitor-process.ts';
@@ -60,7 +60,7 @@ export async function writesTo(monitor: ProcessIdentity, logPath: string): Promi
     // the link follows a rename: a file of that name and number is the one at the path
     return openFiles(monitor.pid).some((file) => file.inode === inode && basename(file.path) === basename(logPath));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return false;
+    if (isAbsent(error)) return false;
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import type { Device } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, isAbsent } from '../../host/errno.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import type { ResolvedDevice } from './spec/input.ts';
 
@@ -71,7 +71,7 @@ async function requested(from: string, to: string, permissions: string, remote: 
     if (one !== undefined) return [one];
     if (!(await stat(from)).isDirectory()) return refuse('neither a device nor a directory of devices');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return refuse('it is not there');
+    if (isAbsent(error)) return refuse('it is not there');
     throw error;
   }
   const found = await nodesBelow(from, to, permissions, { names: new Set(), paths: remote });

@@ -2,7 +2,7 @@
 import { open, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorLimits, driverLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { unmount } from '../../host/mounts.ts';
 import { statOwn } from '../../host/own-files.ts';
@@ -75,8 +75,4 @@ export async function readTail(path: string, bytesMax: number): Promise<string> 
     if (isAbsent(error)) return '';
     throw error;
   }
-}
-
-function isAbsent(error: unknown): boolean {
-  return codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
 }

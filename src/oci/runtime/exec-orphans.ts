@@ -6,7 +6,7 @@ import { parseContainerId } from '../../base/ids.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits, monitorLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, isAbsent } from '../../host/errno.ts';
 import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
@@ -51,7 +51,7 @@ async function names(directory: string): Promise<string[]> {
   try {
     return (await readdir(directory)).slice(0, monitorLimits.dirEntries);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return [];
+    if (isAbsent(error)) return [];
     throw error;
   }
 }

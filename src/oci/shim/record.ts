@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits, shimLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isAbsent } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { writeWhole } from '../../host/whole-file.ts';
@@ -38,7 +38,7 @@ export async function readShimRecord(layout: Layout, id: SandboxId): Promise<Shi
   try {
     return parseShimRecord(await readFile(recordPath(layout, id), 'utf8'));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { storageLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, isAbsent } from '../../host/errno.ts';
 import { writeAtomic } from '../../host/files.ts';
 import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
 
@@ -70,8 +70,7 @@ export async function readLayerRecord(dir: string, diffId: Digest, gate: <T>(cal
     const image = await gate(() => lstat(join(dir, IMAGE)));
     return image.isFile() && image.size === record.imageBytes ? record : undefined;
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    if (isAbsent(error)) return undefined;
     throw error;
   }
 }

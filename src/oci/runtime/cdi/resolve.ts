@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { IdMappings } from '../../../actors/ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
-import { codeOf } from '../../../host/errno.ts';
+import { onlyAbsent } from '../../../host/errno.ts';
 import { nodeOf } from '../bundle-devices.ts';
 import type { OnPath } from '../bundle-mounts.ts';
 import type { Edits } from '../spec/edits.ts';
@@ -35,7 +35,7 @@ async function resolveNode(node: CdiDeviceNode, { user, mappings, onPath }: CdiP
   const refuse = (reason: string): never => fail('invalidRequest', `${attempted}: ${reason}`, { subject: hostPath });
   // runtimes bind the host's node there, since none can be made
   if (mappings !== undefined && path !== hostPath) fail('unsupported', `${attempted} as ${path}: in a user namespace both paths must be the same`, { subject: hostPath });
-  const found = await onPath(hostPath, attempted, () => nodeOf(hostPath, path, permissions).catch(onlyMissing));
+  const found = await onPath(hostPath, attempted, () => nodeOf(hostPath, path, permissions).catch(onlyAbsent));
   // a vendor may say all of it by itself, of a node that is not there yet
   const type = node.type ?? found?.type ?? refuse('it is no device of this machine');
   const isSaid = node.type !== undefined && (node.type === 'p' || (node.major ?? 0) !== 0);
@@ -54,18 +54,13 @@ async function resolveNode(node: CdiDeviceNode, { user, mappings, onPath }: CdiP
   };
 }
 
-function onlyMissing(error: unknown): undefined {
-  if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return undefined;
-  throw error;
-}
-
 /** Volumes of a user namespace show their owners only when they are mapped. */
 async function resolveMount(mount: OciMount, { mappings, onPath }: CdiPlace): Promise<OciMount> {
   const { source, options } = mount;
   const kind = options.includes('rbind') ? 'ridmap' : options.includes('bind') ? 'idmap' : undefined;
   if (kind === undefined) return mount;
   const attempted = `mount ${source} of a CDI device at ${mount.destination}`;
-  const isThere = await onPath(source, attempted, () => stat(source).then(() => true, onlyMissing));
+  const isThere = await onPath(source, attempted, () => stat(source).then(() => true, onlyAbsent));
   if (isThere === undefined) fail('invalidRequest', `${attempted}: the source is not there`, { subject: source });
   const isMapped = options.includes('idmap') || options.includes('ridmap');
   return mappings === undefined || isMapped ? mount : { ...mount, options: [...options, kind], ...idMappings(mappings) };
