@@ -1,13 +1,13 @@
 /** Where an image is exported to. What is written gets its name when it is whole; what is there already is never replaced. */
 import { createReadStream, createWriteStream } from 'node:fs';
-import { chmod, lstat, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, open, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { ImageRecord } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { hexOf, type Digest } from '../../base/ids.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isThere } from '../../host/is-there.ts';
 import type { StorePaths } from '../storage/layer-layout.ts';
 import { exportImage, type ExportedImage } from './export-image.ts';
 import { parseLocation, type Location, type Transport } from './image-source.ts';
@@ -126,14 +126,4 @@ async function* packed(stage: string, prefix: string): AsyncGenerator<Buffer, vo
     yield paddingAfter(size);
   }
   if (prefix === '') yield endOfArchive();
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
 }

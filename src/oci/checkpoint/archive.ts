@@ -11,6 +11,7 @@ import type { EffectContext } from '../../actors/ports/effect.ts';
 import { fail } from '../../base/fault.ts';
 import { onUserPath } from '../../host/answering.ts';
 import { codeOf, isAbsent } from '../../host/errno.ts';
+import { isThere } from '../../host/is-there.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 
 const SUFFIX = '.partial';
@@ -93,16 +94,6 @@ export async function removePlain(path: string): Promise<void> {
 
 async function onPlace<T>({ archive, attempted, clock, fx }: Place, what: string, work: () => Promise<T>): Promise<T> {
   return onUserPath({ path: dirname(archive), attempted: `${attempted}: ${what} ${archive}`, mounts: await readMountInfo(), clock, fx }, work);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
 }
 
 function taken(attempted: string, path: string): never {

@@ -2,21 +2,20 @@
  * Restores: an archive is described, then brought in, then its processes are made by the runtime and CRIU under a monitor.
  * Of what the archive says, the runtime sees CRIU's images alone; its configuration is made from the request (S08).
  */
-import { mkdir, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckpointPort } from '../../actors/ports/checkpoint.ts';
 import type { RestoreSource } from '../../actors/ports/specs.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
-import { isAbsent } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { create } from '../runtime/driver-create.ts';
 import { forgetExit } from '../runtime/driver-destroy.ts';
 import { killWorkers } from '../runtime/driver-kill.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
 import { readNote } from '../runtime/driver-record.ts';
-import { dropRuntimeState } from '../runtime/driver-state.ts';
+import { dropRuntimeState, exists } from '../runtime/driver-state.ts';
 import type { Ability } from './ability.ts';
 import { FILES } from './documents.ts';
 import type { Place } from './restore/protocol.ts';
@@ -51,7 +50,7 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
     restore: async (input, fx) => {
       const directory = layout.restoreDir(input.id);
       const images = join(directory, FILES.images);
-      if (!(await isThere(images))) fail('notFound', `restore container ${input.id}: its checkpoint is not there any more`, { subject: input.id });
+      if (!(await exists(images))) fail('notFound', `restore container ${input.id}: its checkpoint is not there any more`, { subject: input.id });
       await ability.demand(table.resolve(input.handler), `restore container ${input.id}`);
       await writeFile(join(directory, MARK), '', { mode: 0o600 });
       try {
@@ -73,7 +72,7 @@ export async function undoRestores(parts: DriverParts): Promise<void> {
   const { layout, log } = parts;
   for (const name of await namesOf(layout.restoresDir)) {
     const id = parseContainerId(name);
-    if (id === undefined || !(await isThere(join(layout.restoreDir(id), MARK)))) continue;
+    if (id === undefined || !(await exists(join(layout.restoreDir(id), MARK)))) continue;
     try {
       await undoRestore(parts, id);
     } catch (error) {
@@ -93,14 +92,4 @@ async function undoRestore(parts: DriverParts, id: ContainerId): Promise<void> {
   // the monitor's last word on processes that nobody was told of
   await forgetExit(parts, id);
   await unlink(join(layout.restoreDir(id), MARK));
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (isAbsent(error)) return false;
-    throw error;
-  }
 }

@@ -1,5 +1,5 @@
 /** Root file systems of containers: what is the same for every storage driver. The driver itself makes the mounts (drivers/). */
-import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
+import { chmod, chown, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VolumeUse } from '../../actors/ports/specs.ts';
 import type { RootfsInput } from '../../actors/ports/storage.ts';
@@ -7,6 +7,7 @@ import { fail } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import { isThere } from '../../host/is-there.ts';
 import { isMountPoint, isOtherDevice } from '../../host/mount-point.ts';
 import { unmount } from '../../host/mounts.ts';
 import { layerDir, rootfsPaths } from './layer-layout.ts';
@@ -130,16 +131,6 @@ export async function removeRootfs(store: LayerStore, id: ContainerId): Promise<
   const paths = rootfsPaths(store.paths, id);
   if (driver.removing !== undefined && (await store.onContainers(() => isThere(paths.dir)))) await driver.removing(paths, id);
   await store.discard(paths.dir);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
 }
 
 function isMounted(store: LayerStore, path: string): Promise<boolean> {

@@ -13,8 +13,9 @@ import { storageLimits } from '../../../base/limits.ts';
 import { BTRFS_MAGIC, createSubvolume, deleteSubvolume, enableQuotas, limitSubvolume, snapshotSubvolume, syncFilesystemOf } from '../../../host/btrfs.ts';
 import { filesystemType } from '../../../host/directory-lock.ts';
 import { codeOf } from '../../../host/errno.ts';
+import { isThere } from '../../../host/is-there.ts';
 import { namesIn } from '../names-in.ts';
-import { isThere, showTree, unpackedLayers } from './copied-tree.ts';
+import { showTree, unpackedLayers } from './copied-tree.ts';
 import { PRIVATE_MODE } from './modes.ts';
 import type { DriverHost, RootRequest, RootfsDriver } from './rootfs-driver.ts';
 

@@ -1,8 +1,8 @@
 /** Trees that are whole when they have their name, and how they are shown as a container's root or an image. */
-import { chmod, lstat, mkdir, rename } from 'node:fs/promises';
+import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf } from '../../../host/errno.ts';
 import { MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY } from '../../../host/ffi-constants.ts';
+import { isThere } from '../../../host/is-there.ts';
 import { attach, mountBind } from '../../../host/mounts.ts';
 import { idmappedTree } from '../../../host/userns-idmap.ts';
 import { DIFF } from '../layer-layout.ts';
@@ -37,15 +37,4 @@ export async function showTree(tree: string, target: string, owners: RootfsOwner
   }
   const attributes = isImage ? MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC : 0;
   await attach(await idmappedTree(tree, owners.pin, attributes), 'show the tree at', target);
-}
-
-/** Whether a path of ours is there. */
-export async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
 }
