@@ -1,9 +1,10 @@
 /** Reads the configuration: defaults, the file, its drop-ins in the order of their names, then the command line. */
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { fail } from '../base/fault.ts';
 import { codeOf } from '../host/errno.ts';
+import { namesOf } from '../host/names-of.ts';
 import { isSlice } from '../host/slices.ts';
 import { lineOfKey } from '../oci/distribution/toml-lines.ts';
 import { DEFAULT_SLICE, defaultConfig, schema } from './config-schema.ts';
@@ -153,13 +154,7 @@ function withOverrides(config: Config, overrides: Overrides): Config {
 }
 
 async function dropIns(directory: string): Promise<readonly string[]> {
-  try {
-    const names = await readdir(directory);
-    return names.filter((name) => name.endsWith('.toml')).toSorted().map((name) => join(directory, name));
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return [];
-    throw thrown;
-  }
+  return (await namesOf(directory)).filter((name) => name.endsWith('.toml')).toSorted().map((name) => join(directory, name));
 }
 
 async function readIfThere(file: string): Promise<string | undefined> {

@@ -1,12 +1,23 @@
+/** The names in a directory, as a list that may be empty. */
 import { readdir } from 'node:fs/promises';
-import { codeOf } from './errno.ts';
+import { codeOf, isAbsent } from './errno.ts';
 
-/** The names in a directory; none when there is no such directory. */
+/** None when nothing is at the path. Of a directory of ours: a file in its place is an error. */
 export async function namesOf(directory: string): Promise<readonly string[]> {
   try {
     return await readdir(directory);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** None when nothing is at the path, or no directory. */
+export async function namesIfDirectory(path: string): Promise<readonly string[]> {
+  try {
+    return await readdir(path);
+  } catch (error) {
+    if (isAbsent(error)) return [];
     throw error;
   }
 }

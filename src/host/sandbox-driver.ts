@@ -1,5 +1,5 @@
 /** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
-import { readFile, readdir, stat } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { hostname as hostNameOfMachine } from 'node:os';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
@@ -21,6 +21,7 @@ import { makeOwnDirectory, statOwn, writeOwnFile } from './own-files.ts';
 import { removeDirectory } from './remove-tree.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
+import { namesOf } from './names-of.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
 import { labelFile } from './selinux.ts';
 import { sysctlOfMapped } from './userns-sysctl.ts';
@@ -197,10 +198,5 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
 }
 
 async function idsIn(directory: string): Promise<SandboxId[]> {
-  try {
-    return (await readdir(directory)).flatMap((name) => parseSandboxId(name) ?? []);
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return [];
-    throw thrown;
-  }
+  return (await namesOf(directory)).flatMap((name) => parseSandboxId(name) ?? []);
 }

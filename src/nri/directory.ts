@@ -1,5 +1,5 @@
 /** Plugins that are started by us: which there are, and their start. */
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Socket } from 'node:net';
 import { fail } from '../base/fault.ts';
@@ -8,6 +8,7 @@ import type { Log } from '../base/log.ts';
 import { closeFd, makeSocketPair } from '../host/descriptors.ts';
 import { codeOf } from '../host/errno.ts';
 import { readFileInRoot } from '../host/files.ts';
+import { namesOf } from '../host/names-of.ts';
 import { spawnProcess } from '../host/process.ts';
 import type { Child } from '../host/process.ts';
 import { isIndex, isName } from './plugin.ts';
@@ -27,10 +28,7 @@ const PLUGIN_FD = 3;
  * the log and left out: one stray file must not keep the node's plugins from working.
  */
 export async function findPlugins(directory: string, configDirectory: string, log: Log): Promise<readonly FoundPlugin[]> {
-  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return [];
-    throw error;
-  });
+  const names = await namesOf(directory);
   if (names.length > nriLimits.directoryEntries) {
     fail('exhausted', `look for nri plugins in ${directory}: more than ${nriLimits.directoryEntries} entries`, { subject: directory });
   }

@@ -1,11 +1,11 @@
 /** What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container. */
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { cliLimits } from '../../base/limits.ts';
-import { isAbsent } from '../../host/errno.ts';
+import { namesIfDirectory } from '../../host/names-of.ts';
 import { runTool } from '../../host/process-tool.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { loadConfDir } from '../../network/conf-dir.ts';
@@ -65,7 +65,7 @@ export async function seenNetworks(place: NetworkPlace): Promise<SeenNetworks> {
   }
   const leaseDirectories = new Set([...networks.values()].flatMap((network) => leaseDirectoriesOf(network)));
   const own = ownLeaseDirectory(config);
-  for (const name of await namesOf(own)) leaseDirectories.add(join(own, name));
+  for (const name of await namesIfDirectory(own)) leaseDirectories.add(join(own, name));
   const names = new Set([...networks.keys(), config.network.default_bridge]);
   const [leases, rules] = await Promise.all([
     Promise.all([...leaseDirectories].map((directory) => leasesIn(directory, own))),
@@ -87,7 +87,7 @@ function leaseDirectoriesOf(network: Network): readonly string[] {
 /** A file per address, whose first line is the container's id (host-local's disk backend). */
 async function leasesIn(directory: string, own: string): Promise<Lease[]> {
   const leases: Lease[] = [];
-  for (const name of await namesOf(directory)) {
+  for (const name of await namesIfDirectory(directory)) {
     if (!/^[0-9a-f.:]+$/u.test(name) || !/[.:]/u.test(name)) continue;
     const path = join(directory, name);
     const text = await readFile(path, 'utf8').catch(() => '');
@@ -95,15 +95,6 @@ async function leasesIn(directory: string, own: string): Promise<Lease[]> {
     leases.push({ path, ip: basename(path), id: parseSandboxId(first.trim()), isOwn: path.startsWith(`${own}/`) });
   }
   return leases;
-}
-
-async function namesOf(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (thrown) {
-    if (isAbsent(thrown)) return [];
-    throw thrown;
-  }
 }
 
 /** bridge, ptp and portmap write network and container into a rule's comment. */

@@ -2,16 +2,17 @@
  * What the machine has of one instance: everything with its owner mark, which is a place below its two directories,
  * a cgroup's name below its parents, its state root on a command line, or its network's name in a rule.
  */
-import { readdir, realpath } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ContainerId, Digest, SandboxId } from '../../base/ids.ts';
 import { parseDigest, parseSandboxId } from '../../base/ids.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { listProcesses } from '../../host/cgroups.ts';
-import { codeOf, isAbsent } from '../../host/errno.ts';
+import { codeOf } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
+import { namesIfDirectory } from '../../host/names-of.ts';
 import { isNamespacePin } from '../../host/namespaces.ts';
 import { bootId, listProcessStats } from '../../host/process-identity.ts';
 import type { ProcessStat } from '../../host/process-identity.ts';
@@ -117,20 +118,10 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
     pins,
     ...network,
     layers,
-    partials: (await namesIn(partial)).map((name) => join(partial, name)),
-    ingests: (await namesIn(ingest)).map((name) => join(ingest, name)),
-    trash: (await Promise.all([...new Set([trash, containersTrash])].map(async (path) => (await namesIn(path)).map((name) => join(path, name))))).flat(),
+    partials: (await namesIfDirectory(partial)).map((name) => join(partial, name)),
+    ingests: (await namesIfDirectory(ingest)).map((name) => join(ingest, name)),
+    trash: (await Promise.all([...new Set([trash, containersTrash])].map(async (path) => (await namesIfDirectory(path)).map((name) => join(path, name))))).flat(),
   };
-}
-
-/** Names in a directory; none when it is not there. */
-export async function namesIn(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (thrown) {
-    if (isAbsent(thrown)) return [];
-    throw thrown;
-  }
 }
 
 /** The first id in a text. */
@@ -175,7 +166,7 @@ async function seenCgroups({ cgroups, cgroupParents }: Place): Promise<SeenCgrou
   const found = new Map<string, SeenCgroup>();
   for (const parent of new Set(cgroupParents)) {
     for (const directory of cgroupDirectories(cgroups, parent)) {
-      for (const name of await namesIn(directory)) {
+      for (const name of await namesIfDirectory(directory)) {
         const [, plain, scope] = CGROUP.exec(name) ?? [];
         const id = parseSandboxId(plain ?? scope ?? '');
         const path = join(parent, name);
@@ -214,7 +205,7 @@ async function real(path: string): Promise<string> {
 }
 
 async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
-  const runtimes = (await namesIn(layout.runtimesDir)).map((name) => join(layout.runtimesDir, name));
+  const runtimes = (await namesIfDirectory(layout.runtimesDir)).map((name) => join(layout.runtimesDir, name));
   const places: readonly (readonly [string, string])[] = [
     [layout.containersDir, 'bundle'],
     [layout.exitsDir, 'exit file'],
@@ -226,15 +217,15 @@ async function seenEntries(layout: Layout): Promise<SeenEntry[]> {
   ];
   const found: SeenEntry[] = [];
   for (const [directory, kind] of places) {
-    for (const name of await namesIn(directory)) found.push({ path: join(directory, name), kind, id: parseSandboxId(name) });
+    for (const name of await namesIfDirectory(directory)) found.push({ path: join(directory, name), kind, id: parseSandboxId(name) });
   }
   return found;
 }
 
 async function seenPins(layout: Layout): Promise<ReadonlySet<string>> {
   const held = new Set<string>();
-  for (const id of await namesIn(layout.pinsDir)) {
-    for (const kind of await namesIn(join(layout.pinsDir, id))) {
+  for (const id of await namesIfDirectory(layout.pinsDir)) {
+    for (const kind of await namesIfDirectory(join(layout.pinsDir, id))) {
       if (await isNamespacePin(join(layout.pinsDir, id, kind))) held.add(`${id}/${kind}`);
     }
   }
@@ -249,7 +240,7 @@ async function seenLayers(place: Place): Promise<SeenLayer[]> {
 
 async function layersIn(paths: StorePaths): Promise<SeenLayer[]> {
   const layers: SeenLayer[] = [];
-  for (const name of await namesIn(paths.layers)) {
+  for (const name of await namesIfDirectory(paths.layers)) {
     const diffId = parseDigest(`sha256:${name}`);
     if (diffId === undefined) continue;
     const path = layerDir(paths, diffId);

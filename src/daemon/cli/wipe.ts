@@ -4,6 +4,7 @@ import { basename, join } from 'node:path';
 import { fail, toFault } from '../../base/fault.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
 import { isAbsent } from '../../host/errno.ts';
+import { namesIfDirectory } from '../../host/names-of.ts';
 import { releasePinRoot } from '../../host/namespaces.ts';
 import { isSlice } from '../../host/slices.ts';
 import { problemOf } from '../../introspection/client.ts';
@@ -14,7 +15,7 @@ import { writeJson } from './context.ts';
 import { EXIT } from './exit-codes.ts';
 import type { Leak } from './findings.ts';
 import type { Machine, Place } from './machine.ts';
-import { namesIn, placesOfStore } from './machine.ts';
+import { placesOfStore } from './machine.ts';
 import { lookAround } from './place.ts';
 import type { Look } from './place.ts';
 import { nameOfLeak, removeFiles, takeAway } from './take-away.ts';
@@ -102,8 +103,8 @@ async function removeContents(place: Place, taken: readonly Taken[], isForced: b
       done.push({ leak: { kind: 'files', path }, problem: toFault(thrown).message });
     }
   };
-  if ((await namesIn(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
-  const there = new Set((await Promise.all([layout.root, layout.state, images].map(async (directory) => (await namesIn(directory)).map((name) => join(directory, name))))).flat());
+  if ((await namesIfDirectory(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
+  const there = new Set((await Promise.all([layout.root, layout.state, images].map(async (directory) => (await namesIfDirectory(directory)).map((name) => join(directory, name))))).flat());
   for (const path of paths) if (there.has(path)) await attempt(path, () => removeFiles(path));
   for (const socket of [config.socket, introspectionSocket(config)]) if (await isSocket(socket)) await attempt(socket, () => unlink(socket));
   // busy where somebody else's are below it: then it is not ours alone

@@ -4,13 +4,13 @@
  * where an operator puts the company's.
  */
 import { createHash } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createSecureContext, getCACertificates, setDefaultCACertificates } from 'node:tls';
 import type { SecureContext } from 'node:tls';
 import { fail } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
-import { missingAs, readCapped } from './read-capped.ts';
+import { namesOf } from '../../host/names-of.ts';
+import { readCapped } from './read-capped.ts';
 
 interface Kept {
   readonly hash: string;
@@ -32,7 +32,7 @@ export class HostCertificates {
     this.#useSystem();
     for (const directory of this.#directories()) {
       const place = join(directory, host);
-      const names = (await missingAs(readdir(place), [])).filter((name) => /\.(?:crt|cert|key)$/u.test(name)).toSorted();
+      const names = (await namesOf(place)).filter((name) => /\.(?:crt|cert|key)$/u.test(name)).toSorted();
       if (names.length > 0) return this.#context(host, place, names);
     }
     return undefined;

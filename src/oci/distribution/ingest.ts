@@ -4,7 +4,7 @@
  * It is never synced and never believed: whoever goes on with it hashes it with the rest, and a wrong digest starts anew.
  */
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, stat, statfs, unlink } from 'node:fs/promises';
+import { mkdir, open, stat, statfs, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toFault } from '../../base/fault.ts';
@@ -12,6 +12,7 @@ import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
 import { ingestLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf } from '../../host/errno.ts';
+import { namesOf } from '../../host/names-of.ts';
 import { inPool } from '../../host/pool.ts';
 
 export interface IngestsOptions {
@@ -60,7 +61,7 @@ export class Ingests {
 
   /** Deletes the files of all other blobs but those that are being written. */
   async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
-    for (const name of await this.#names()) {
+    for (const name of await namesOf(this.#options.directory)) {
       const digest = parseDigest(`sha256:${name}`);
       if (digest === undefined) await unlinkIfThere(join(this.#options.directory, name));
       else if (!keep.has(digest)) await this.drop(digest);
@@ -82,21 +83,12 @@ export class Ingests {
   /** Bytes by file name. */
   async #sizes(): Promise<ReadonlyMap<string, number>> {
     const sizes = new Map<string, number>();
-    for (const name of await this.#names()) {
+    for (const name of await namesOf(this.#options.directory)) {
       // one that has just been deleted counts nothing
       const { size } = await stat(join(this.#options.directory, name)).catch(() => ({ size: 0 }));
       sizes.set(name, size);
     }
     return sizes;
-  }
-
-  async #names(): Promise<readonly string[]> {
-    try {
-      return await readdir(this.#options.directory);
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') return [];
-      throw error;
-    }
   }
 
   #path(digest: Digest): string {

@@ -2,12 +2,13 @@
  * registries.conf as it is now: its files are looked at every few seconds, so that a mirror that an operator adds counts
  * without a signal. What can't be read is told once and changes nothing.
  */
-import { readdir, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { namesOf } from '../../host/names-of.ts';
 import { loadRegistries } from './load-registries.ts';
 import { missingAs } from './read-capped.ts';
 import { emptyRegistriesConf, type RegistriesConf } from './registries-conf.ts';
@@ -87,7 +88,7 @@ export class LiveRegistries {
 }
 
 async function marksOf({ file, directory }: RegistriesPaths): Promise<string> {
-  const names = directory === '' ? [] : await missingAs(readdir(directory), []);
+  const names = directory === '' ? [] : await namesOf(directory);
   const files = [file, ...names.filter((name) => name.endsWith('.conf')).toSorted().map((name) => join(directory, name))];
   const marks = files.filter((path) => path !== '').slice(0, distributionLimits.confFiles + 1).map(async (path) => {
     const seen = await missingAs(stat(path, { bigint: true }), undefined);

@@ -1,15 +1,15 @@
 /** Reads registries.conf and its drop-in directory. */
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
+import { namesOf } from '../../host/names-of.ts';
 import {
   emptyRegistriesConf,
   mergeRegistriesConf,
   parseRegistriesConf,
   type RegistriesConf,
 } from './registries-conf.ts';
-import { missingAs, readCapped } from './read-capped.ts';
+import { readCapped } from './read-capped.ts';
 
 /**
  * The file, then `*.conf` of the directory in the order of their names. Either may be missing, or '' for none.
@@ -27,7 +27,7 @@ export async function loadRegistries(paths: { readonly file: string; readonly di
 }
 
 async function namesIn(directory: string): Promise<readonly string[]> {
-  const names = await missingAs(readdir(directory), []);
+  const names = await namesOf(directory);
   const confs = names.filter((name) => name.endsWith('.conf')).toSorted();
   if (confs.length > distributionLimits.confFiles) {
     fail('invalidRequest', `read ${directory}: ${confs.length} files, more than the ${distributionLimits.confFiles} allowed`);

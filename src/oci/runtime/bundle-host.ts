@@ -1,11 +1,11 @@
 /** What spec generation has to know of this machine, read once at start. */
-import { access, readFile, readdir } from 'node:fs/promises';
+import { access, readFile } from 'node:fs/promises';
 import { hostname, release } from 'node:os';
 import { fail } from '../../base/fault.ts';
 import type { Log } from '../../base/log.ts';
-import { codeOf } from '../../host/errno.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
+import { namesOf } from '../../host/names-of.ts';
 import { rlimitsFor } from './rlimits.ts';
 import type { RlimitWish } from './rlimits.ts';
 import { capabilitiesOfMask } from './spec/capabilities.ts';
@@ -80,11 +80,7 @@ async function hasHugetlb(version: 1 | 2, mounts: readonly MountInfo[]): Promise
 
 /** In the form of the cgroup files: `hugepages-2048kB` is 2MB, `hugepages-1048576kB` 1GB, `hugepages-64kB` 64KB. */
 async function pageSizes(): Promise<readonly string[]> {
-  const names = await readdir(HUGEPAGES).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  });
-  return names.map(pageSizeOf).filter((size) => size !== undefined).sort();
+  return (await namesOf(HUGEPAGES)).map(pageSizeOf).filter((size) => size !== undefined).sort();
 }
 
 /** The kernel's short form of a directory name in /sys/kernel/mm/hugepages (mm/hugetlb_cgroup.c, mem_fmt). */

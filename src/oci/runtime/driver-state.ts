@@ -1,10 +1,11 @@
 /** The runtime's state directory, read without the runtime: who init is, and whether it was started (F36). */
-import { open, readdir, rm } from 'node:fs/promises';
+import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { monitorLimits, driverLimits } from '../../base/limits.ts';
 import { isAbsent } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { unmount } from '../../host/mounts.ts';
+import { namesIfDirectory } from '../../host/names-of.ts';
 import { statOwn } from '../../host/own-files.ts';
 import { readSmallFile } from '../../host/small-file.ts';
 import { dropNotedState, readNotedState } from './foreign-state.ts';
@@ -46,12 +47,7 @@ export async function dropRuntimeState(root: string, id: string): Promise<void> 
 
 /** Names in a directory that is ours, bounded; empty when there is none. */
 export async function namesIn(path: string): Promise<readonly string[]> {
-  try {
-    return (await readdir(path)).slice(0, monitorLimits.dirEntries);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw error;
-  }
+  return (await namesIfDirectory(path)).slice(0, monitorLimits.dirEntries);
 }
 
 /** True when something is at the path. */

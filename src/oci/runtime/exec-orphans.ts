@@ -1,12 +1,12 @@
 /** Execs that a daemon was waiting for when it was killed: nobody hears their answer any more (F11). */
 import { readFileSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { parseContainerId } from '../../base/ids.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
-import { driverLimits, monitorLimits } from '../../base/limits.ts';
-import { codeOf, isAbsent } from '../../host/errno.ts';
+import { driverLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
 import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
@@ -15,6 +15,7 @@ import { dissolveExecLeaf, emptyCgroup, execLeafAt } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import type { ContainerNote } from './driver-record.ts';
+import { namesIn } from './driver-state.ts';
 import { EXEC_PREFIX, execPidFile, execProcessFile } from './exec-files.ts';
 
 interface OrphanExec {
@@ -35,25 +36,16 @@ export async function endOrphanExecs(parts: DriverParts): Promise<void> {
 }
 
 async function orphanExecs(parts: DriverParts): Promise<OrphanExec[]> {
-  const ids = (await names(parts.layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
+  const ids = (await namesIn(parts.layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
   const found: OrphanExec[] = [];
   for (let at = 0; at < ids.length; at += driverLimits.observedAtOnce) {
     const some = ids.slice(at, at + driverLimits.observedAtOnce).map(async (id) => {
       const own = parts.layout.containerDir(id);
-      return (await names(own)).filter((name) => name.startsWith(EXEC_PREFIX)).map((name) => ({ id, directory: join(own, name) }));
+      return (await namesIn(own)).filter((name) => name.startsWith(EXEC_PREFIX)).map((name) => ({ id, directory: join(own, name) }));
     });
     found.push(...(await Promise.all(some)).flat());
   }
   return found;
-}
-
-async function names(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory)).slice(0, monitorLimits.dirEntries);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw error;
-  }
 }
 
 async function end(parts: DriverParts, { id, directory }: OrphanExec): Promise<void> {

@@ -1,9 +1,9 @@
 /** Where signatures lie: containers-registries.d(5). */
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, FaultError } from '../../base/fault.ts';
 import { signatureLimits } from '../../base/limits.ts';
-import { missingAs, readCapped } from '../distribution/read-capped.ts';
+import { namesOf } from '../../host/names-of.ts';
+import { readCapped } from '../distribution/read-capped.ts';
 import type { Fields } from '../image/fields.ts';
 import type { ImageReference } from '../image/reference.ts';
 import { parseYaml } from '../image/yaml-fields.ts';
@@ -40,7 +40,7 @@ export function placesOf(conf: RegistriesD, reference: ImageReference): Signatur
 
 /** All `*.yaml` of the directory, which may be missing. Throws `invalidRequest` with the file, also for a namespace that two of them have. */
 export async function loadRegistriesD(directory: string): Promise<RegistriesD> {
-  const names = directory === '' ? [] : await missingAs(readdir(directory), []);
+  const names = directory === '' ? [] : await namesOf(directory);
   const files = names.filter((name) => name.endsWith('.yaml')).toSorted();
   if (files.length > signatureLimits.confFiles) fail('invalidRequest', `read ${directory}: ${files.length} files, more than the ${signatureLimits.confFiles} allowed`);
   let fallback: Entry | undefined;

@@ -1,14 +1,8 @@
 /** Names in a directory of a store. */
-import { readdir } from 'node:fs/promises';
 import { storageLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { namesOf } from '../../host/names-of.ts';
 
 /** Bounded; none when the directory is not there. */
-export async function namesIn(path: string): Promise<string[]> {
-  try {
-    return (await readdir(path)).slice(0, storageLimits.dirEntries);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
+export async function namesIn(path: string): Promise<readonly string[]> {
+  return (await namesOf(path)).slice(0, storageLimits.dirEntries);
 }
