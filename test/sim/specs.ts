@@ -1,17 +1,12 @@
 /** Wishes as a kubelet sends them: never the same twice under one name. */
-import type { ContainerKey, ContainerSpec, Namespaces, Resources, SandboxKey, SandboxSpec } from '../../src/actors/ports/specs.ts';
+import { NO_LIMITS } from '../../src/actors/ports/resources.ts';
+import type { ContainerKey, ContainerSpec, Namespaces, SandboxKey, SandboxSpec } from '../../src/actors/ports/specs.ts';
 import type { ImageId } from '../../src/base/ids.ts';
 
 const USER = {
   runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge',
 } as const;
 const SECCOMP = { type: 'runtimeDefault', path: '' } as const;
-
-/** Nothing is limited. */
-export const NO_LIMITS: Resources = {
-  cpuPeriod: undefined, cpuQuota: undefined, cpuShares: undefined, memoryLimitBytes: undefined, memorySwapLimitBytes: undefined,
-  oomScoreAdj: 0, cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
-};
 
 export interface PodShape {
   readonly sharedPid: boolean;

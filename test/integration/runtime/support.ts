@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import type { EffectiveContainer, ExitFact, ProcessIdentity } from '../../../src/actors/ports/journal.ts';
+import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
 import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
 import type { ContainerSpec, ImageConfig, SandboxSpec } from '../../../src/actors/ports/specs.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../../src/base/ids.ts';
@@ -264,10 +265,7 @@ export function specOf(sandboxId: SandboxId, argv: readonly string[]): Container
     stdin: false,
     stdinOnce: false,
     tty: false,
-    resources: {
-      cpuPeriod: undefined, cpuQuota: undefined, cpuShares: undefined, memoryLimitBytes: undefined, memorySwapLimitBytes: undefined,
-      oomScoreAdj: 0, cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
-    },
+    resources: NO_LIMITS,
     security: {
       privileged: false, capabilities: { add: [], drop: [], addAmbient: [] }, namespaces,
       user: { runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge' },

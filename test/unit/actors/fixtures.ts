@@ -3,6 +3,7 @@ import type { AnyActorRef } from 'xstate';
 import type { ContainerView } from '../../../src/actors/views.ts';
 import type { ClockPort, TimerHandle } from '../../../src/actors/ports/clock.ts';
 import type { ContainerCreated, ContainerIntent, ExitFact, ProcessIdentity, SandboxIntent, SandboxReady } from '../../../src/actors/ports/journal.ts';
+import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
 import type { ContainerSecurity, ContainerSpec, ImageRecord, Namespaces, SandboxSpec, UserChoice } from '../../../src/actors/ports/specs.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { parseContainerId, parseDigest, parseImageId, parseSandboxId } from '../../../src/base/ids.ts';
@@ -44,10 +45,7 @@ export function containerSpec(part: Partial<ContainerSpec> = {}): ContainerSpec 
       { containerPath: '/dev/termination-log', hostPath: '/pods/u1/containers/nginx/1f3a', readonly: false, recursiveReadOnly: false, propagation: 'private', selinuxRelabel: false },
     ],
     devices: [], labels: { tier: 'front' }, annotations: { 'io.kubernetes.container.restartCount': '0' }, logPath: 'nginx/0.log', stdin: false, stdinOnce: false, tty: false,
-    resources: {
-      cpuPeriod: undefined, cpuQuota: undefined, cpuShares: 2n, memoryLimitBytes: undefined, memorySwapLimitBytes: undefined, oomScoreAdj: 0,
-      cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
-    },
+    resources: { ...NO_LIMITS, cpuShares: 2n },
     security, stopSignal: '',
     ...part,
   };

@@ -4,7 +4,7 @@ import type { Resources } from '../../../src/actors/ports/specs.ts';
 import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import { planContainer } from '../../../src/actors/recovery/plan.ts';
 import type { World } from '../../../src/actors/recovery/plan.ts';
-import { mergeResources } from '../../../src/actors/ports/resources.ts';
+import { NO_LIMITS, mergeResources } from '../../../src/actors/ports/resources.ts';
 import { back, endHead, forward, queue } from '../../../src/actors/container/container.updates.ts';
 import { containerContext } from '../../../src/actors/container/container.context.ts';
 import { actorLimits } from '../../../src/base/limits.ts';
@@ -12,24 +12,20 @@ import { fault } from '../../../src/base/fault.ts';
 import { containerCreated, containerId, containerIntent, containerSpec, process } from './fixtures.ts';
 
 const id = containerId();
-const none: Resources = {
-  cpuPeriod: undefined, cpuQuota: undefined, cpuShares: undefined, memoryLimitBytes: undefined, memorySwapLimitBytes: undefined,
-  oomScoreAdj: 0, cpusetCpus: '', cpusetMems: '', hugepageLimits: [], unified: {},
-};
 const old: Resources = {
-  ...none, cpuShares: 2n, memoryLimitBytes: 100n, oomScoreAdj: 7, cpusetCpus: '0-1',
+  ...NO_LIMITS, cpuShares: 2n, memoryLimitBytes: 100n, oomScoreAdj: 7, cpusetCpus: '0-1',
   hugepageLimits: [{ pageSize: '2MB', limitBytes: 4n }], unified: { 'memory.high': '90' },
 };
 
 describe('limits after an update', () => {
   it('are those before where it says nothing; the score of the OOM killer stays', () => {
-    expect(mergeResources(old, none)).toEqual(old);
-    expect(mergeResources(old, { ...none, oomScoreAdj: 900 }).oomScoreAdj).toBe(7);
+    expect(mergeResources(old, NO_LIMITS)).toEqual(old);
+    expect(mergeResources(old, { ...NO_LIMITS, oomScoreAdj: 900 }).oomScoreAdj).toBe(7);
   });
 
   it('are those stated, each for itself', () => {
     const change: Resources = {
-      ...none, cpuQuota: -1n, memoryLimitBytes: 50n, cpusetCpus: '1',
+      ...NO_LIMITS, cpuQuota: -1n, memoryLimitBytes: 50n, cpusetCpus: '1',
       hugepageLimits: [{ pageSize: '1GB', limitBytes: 1n }, { pageSize: '2MB', limitBytes: 8n }], unified: { 'memory.low': '1' },
     };
     expect(mergeResources(old, change)).toEqual({
@@ -46,7 +42,7 @@ describe('limits after an update', () => {
     ['stays without limit', -1n, 300n, -1n],
     ['stays unset', undefined, 300n, undefined],
   ])('memory and swap together %s', (_what, swap, memory, then) => {
-    expect(mergeResources({ ...old, memorySwapLimitBytes: swap }, { ...none, memoryLimitBytes: memory }).memorySwapLimitBytes).toBe(then);
+    expect(mergeResources({ ...old, memorySwapLimitBytes: swap }, { ...NO_LIMITS, memoryLimitBytes: memory }).memorySwapLimitBytes).toBe(then);
   });
 });
 
@@ -55,7 +51,7 @@ describe('updates in line', () => {
     id, spec: { ...containerSpec(), resources: old }, handler: '', image: { id: containerIntent().image.id, ref: '', layers: [] }, createdAtNs: 1n,
     entry: 'running', making: undefined, begun: [], init: process, effective: undefined, startedAtNs: 2n, exit: undefined, graceMs: 0, claimed: true,
   });
-  const update = (opId: string) => ({ opId, change: { ...none, memoryLimitBytes: 64n } });
+  const update = (opId: string) => ({ opId, change: { ...NO_LIMITS, memoryLimitBytes: 64n } });
 
   it('are bounded: one too many is told so, and the others stay', () => {
     let full = context;

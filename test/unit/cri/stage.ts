@@ -6,6 +6,7 @@ import { Activity } from '../../../src/actors/activity.ts';
 import { containerAddress } from '../../../src/actors/container/container.context.ts';
 import { Directory } from '../../../src/actors/directory.ts';
 import type { ClockPort } from '../../../src/actors/ports/clock.ts';
+import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
 import type { HandlerStatus } from '../../../src/actors/ports/runtime.ts';
 import type { ContainerSpec, ImageRecord, SandboxSpec } from '../../../src/actors/ports/specs.ts';
 import { sandboxAddress } from '../../../src/actors/sandbox/sandbox.context.ts';
@@ -78,18 +79,7 @@ export const containerSpec: ContainerSpec = {
   stdin: false,
   stdinOnce: false,
   tty: false,
-  resources: {
-    cpuPeriod: undefined,
-    cpuQuota: undefined,
-    cpuShares: undefined,
-    memoryLimitBytes: undefined,
-    memorySwapLimitBytes: undefined,
-    oomScoreAdj: 0,
-    cpusetCpus: '',
-    cpusetMems: '',
-    hugepageLimits: [],
-    unified: {},
-  },
+  resources: NO_LIMITS,
   security: {
     privileged: false,
     capabilities: { add: [], drop: [], addAmbient: [] },

@@ -1,4 +1,5 @@
 /** A plain pod with a plain container, from which each test changes what it is about. */
+import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
 import type { ContainerSecurity, ContainerSpec, ImageConfig, Mount, SandboxSpec } from '../../../src/actors/ports/specs.ts';
 import { parseContainerId, parseImageId, parseSandboxId } from '../../../src/base/ids.ts';
 import { containerCgroup, createLayout } from '../../../src/host/layout.ts';
@@ -87,18 +88,7 @@ export const container: ContainerSpec = {
   stdin: false,
   stdinOnce: false,
   tty: false,
-  resources: {
-    cpuPeriod: undefined,
-    cpuQuota: undefined,
-    cpuShares: undefined,
-    memoryLimitBytes: undefined,
-    memorySwapLimitBytes: undefined,
-    oomScoreAdj: 0,
-    cpusetCpus: '',
-    cpusetMems: '',
-    hugepageLimits: [],
-    unified: {},
-  },
+  resources: NO_LIMITS,
   security,
   stopSignal: '',
 };
