@@ -2,11 +2,12 @@
 import { closeSync } from 'node:fs';
 import { hostLimits } from '../base/limits.ts';
 import { KernelError, errnoName, must } from './errno.ts';
-import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from './ffi-constants.ts';
+import { O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from './ffi-constants.ts';
 import { libc } from './ffi.ts';
 import type { Outcome } from './ffi.ts';
 import { openBeneath } from './files-at.ts';
 import { callInPool } from './pool.ts';
+import { withDirectory } from './with-directory.ts';
 
 /** statfs(2). */
 export const BTRFS_MAGIC = 0x9123683e;
@@ -36,15 +37,15 @@ const LOOKUP_PATH_OFFSET = 272;
 
 /** A new, empty subvolume `name` in a directory. */
 export async function createSubvolume(directory: string, name: string): Promise<void> {
-  await withDirectory(directory, async (fd) => {
+  await withDirectory('btrfs', directory, async (fd) => {
     must(await order(fd, SUBVOL_CREATE, volumeArguments(0, name)), `make subvolume ${name} in`, directory);
   });
 }
 
 /** A writable copy of a subvolume that shares all its blocks. */
 export async function snapshotSubvolume(source: string, directory: string, name: string): Promise<void> {
-  await withDirectory(source, (from) =>
-    withDirectory(directory, async (fd) => {
+  await withDirectory('btrfs', source, (from) =>
+    withDirectory('btrfs', directory, async (fd) => {
       must(await order(fd, SNAP_CREATE, volumeArguments(from, name)), `make snapshot ${name} of ${source} in`, directory);
     }),
   );
@@ -53,7 +54,7 @@ export async function snapshotSubvolume(source: string, directory: string, name:
 /** Deletes a subvolume with those that somebody made in it. Succeeds when there is none; a plain directory is left alone. */
 export async function deleteSubvolume(directory: string, name: string): Promise<void> {
   try {
-    await withDirectory(directory, (fd) => deleteAt(fd, name, `${directory}/${name}`, 0));
+    await withDirectory('btrfs', directory, (fd) => deleteAt(fd, name, `${directory}/${name}`, 0));
   } catch (error) {
     if (!(error instanceof KernelError && error.code === 'ENOENT')) throw error;
   }
@@ -63,7 +64,7 @@ export async function deleteSubvolume(directory: string, name: string): Promise<
 export async function enableQuotas(path: string): Promise<void> {
   const args = Buffer.alloc(16);
   args.writeBigUInt64LE(QUOTA_CTL_ENABLE, 0);
-  await withDirectory(path, async (fd) => void must(await order(fd, QUOTA_CTL, args), 'enable quotas of', path));
+  await withDirectory('btrfs', path, async (fd) => void must(await order(fd, QUOTA_CTL, args), 'enable quotas of', path));
 }
 
 /** Bytes that a subvolume may have for itself alone, beside what it shares. */
@@ -71,7 +72,7 @@ export async function limitSubvolume(path: string, bytes: number): Promise<void>
   const args = Buffer.alloc(QGROUP_LIMIT_BYTES);
   args.writeBigUInt64LE(QGROUP_LIMIT_MAX_EXCL, 8);
   args.writeBigUInt64LE(BigInt(bytes), 24);
-  await withDirectory(path, async (fd) => void must(await order(fd, QGROUP_LIMIT, args), `limit to ${bytes} bytes the subvolume`, path));
+  await withDirectory('btrfs', path, async (fd) => void must(await order(fd, QGROUP_LIMIT, args), `limit to ${bytes} bytes the subvolume`, path));
 }
 
 async function deleteAt(parent: number, name: string, shown: string, depth: number): Promise<void> {
@@ -133,16 +134,7 @@ function order(fd: number, request: number, args: Buffer): Promise<Outcome> {
   return callInPool('btrfs', libc.ioctl, fd, request, args);
 }
 
-async function withDirectory<T>(path: string, work: (fd: number) => Promise<T>): Promise<T> {
-  const fd = must(await callInPool('btrfs', libc.openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0), 'open', path);
-  try {
-    return await work(fd);
-  } finally {
-    closeSync(fd);
-  }
-}
-
 /** All that was written to the file system of a directory is on the disk. */
 export async function syncFilesystemOf(path: string): Promise<void> {
-  await withDirectory(path, async (fd) => void must(await callInPool('btrfs', libc.syncfs, fd), 'sync the file system of', path));
+  await withDirectory('btrfs', path, async (fd) => void must(await callInPool('btrfs', libc.syncfs, fd), 'sync the file system of', path));
 }

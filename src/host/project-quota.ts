@@ -2,12 +2,11 @@
  * Project quotas: a bound on what lies below a directory, kept by the file system (ext4, xfs, f2fs; mounted with
  * prjquota). Linux: include/uapi/linux/fs.h (struct fsxattr), include/uapi/linux/quota.h (struct if_dqblk), quotactl_fd(2).
  */
-import { closeSync } from 'node:fs';
 import { fail } from '../base/fault.ts';
 import { KernelError, must } from './errno.ts';
-import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from './ffi-constants.ts';
 import { libc } from './ffi.ts';
 import { callInPool } from './pool.ts';
+import { withDirectory } from './with-directory.ts';
 
 const FS_IOC_FSGETXATTR = 0x801c581f;
 const FS_IOC_FSSETXATTR = 0x401c5820;
@@ -30,7 +29,7 @@ const QUOTA_BLOCK_BYTES = 1024;
 
 /** Rejects with `invalidRequest` and the reason where the file system of the directory keeps none. */
 export async function checkProjectQuota(directory: string): Promise<void> {
-  await withDirectory(directory, async (fd) => {
+  await withDirectory('quota', directory, async (fd) => {
     const asked = await callInPool('quota', libc.quotactlFd, fd, quotaCommand(Q_GETINFO), 0, Buffer.alloc(DQBLK_BYTES));
     if (asked.result === 0) return;
     const { message } = new KernelError('ask for project quotas', asked.errno, directory);
@@ -40,7 +39,7 @@ export async function checkProjectQuota(directory: string): Promise<void> {
 
 /** Puts empty directories into a project, with all that is made below. */
 export async function joinProject(directory: string, project: number): Promise<void> {
-  await withDirectory(directory, async (fd) => {
+  await withDirectory('quota', directory, async (fd) => {
     const attributes = Buffer.alloc(FSXATTR_BYTES);
     must(await callInPool('quota', libc.ioctl, fd, FS_IOC_FSGETXATTR, attributes), 'read the project of', directory);
     attributes.writeUInt32LE((attributes.readUInt32LE(XFLAGS_OFFSET) | FS_XFLAG_PROJINHERIT) >>> 0, XFLAGS_OFFSET);
@@ -51,7 +50,7 @@ export async function joinProject(directory: string, project: number): Promise<v
 
 /** Sets how many bytes a project may have on the file system of the directory; 0 for no limit. */
 export async function limitProject(directory: string, project: number, bytes: number): Promise<void> {
-  await withDirectory(directory, async (fd) => {
+  await withDirectory('quota', directory, async (fd) => {
     const limits = Buffer.alloc(DQBLK_BYTES);
     const blocks = BigInt(Math.ceil(bytes / QUOTA_BLOCK_BYTES));
     limits.writeBigUInt64LE(blocks, 0);
@@ -64,13 +63,4 @@ export async function limitProject(directory: string, project: number, bytes: nu
 /** QCMD of quota.h. */
 function quotaCommand(command: number): number {
   return ((command << 8) | PRJQUOTA) >>> 0;
-}
-
-async function withDirectory<T>(path: string, work: (fd: number) => Promise<T>): Promise<T> {
-  const fd = must(await callInPool('quota', libc.openat, AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0), 'open', path);
-  try {
-    return await work(fd);
-  } finally {
-    closeSync(fd);
-  }
 }
