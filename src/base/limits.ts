@@ -13,6 +13,10 @@ export const journalLimits = {
   reserveBytes: 512 * 1024,
   /** Appends waiting for the sync in flight; beyond it the caller is told `exhausted`. */
   pendingAppends: 4096,
+  /** Milliseconds between two tries to write or take back a record of which nobody knows whether it stands: short beside a client's deadline, long beside a disk's answer. */
+  doubtPauseMs: 1000,
+  /** Such tries: ten minutes, more than any client's deadline; then the record is told as refused although a power loss may bring it back. */
+  doubtTries: 600,
   /** Damaged files that are kept as evidence; older ones are deleted. */
   damagedKept: 4,
 } as const;

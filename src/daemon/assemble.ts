@@ -161,7 +161,7 @@ async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistrie
 
 async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync: (ms: number, isOk: boolean) => void): Promise<OpenJournal<Ledger>> {
   const disk = await openDisk(join(layout.root, 'journal'));
-  return openJournal({ disk: meteredDisk(disk, clock, onSync), fold: ledgerFold, log });
+  return openJournal({ disk: meteredDisk(disk, clock, onSync), fold: ledgerFold, log, clock });
 }
 
 /** The policy's labels for containers; undefined where there is no SELinux. */

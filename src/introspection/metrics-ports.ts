@@ -6,6 +6,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 export function meteredDisk(disk: DiskPort, clock: Pick<ClockPort, 'monoMs'>, told: (ms: number, isOk: boolean) => void): DiskPort {
   const metered = (file: DiskFile): DiskFile => ({
     append: (bytes) => file.append(bytes),
+    size: () => file.size(),
     close: () => file.close(),
     sync: async () => {
       const since = clock.monoMs();

@@ -28,6 +28,7 @@ function diskFile(file: FileHandle): DiskFile {
       await file.appendFile(bytes);
     },
     sync: () => file.datasync(),
+    size: async () => (await file.stat()).size,
     close: () => file.close(),
   };
 }

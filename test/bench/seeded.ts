@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { type ContainerFacts, ledgerFold, type SandboxFacts } from '../../src/actors/recovery/ledger.ts';
 import type { JournalRecord } from '../../src/actors/ports/journal.ts';
 import { type ContainerId, parseContainerId, parseSandboxId, type SandboxId } from '../../src/base/ids.ts';
+import { realClock } from '../../src/host/clock.ts';
 import { openDisk } from '../../src/journal/disk.ts';
 import { openJournal } from '../../src/journal/journal.ts';
 import type { World } from '../e2e/support/world.ts';
@@ -21,7 +22,7 @@ export async function seedContainers(world: World, image: string, count: number)
   await client.runtime.stopPodSandbox({ podSandboxId });
   await instance.terminate();
   const disk = await openDisk(join(instance.root, 'journal'));
-  const { journal, state, close } = await openJournal({ disk, fold: ledgerFold, log: pino({ level: 'silent' }) });
+  const { journal, state, close } = await openJournal({ disk, fold: ledgerFold, log: pino({ level: 'silent' }), clock: realClock() });
   const [pod] = state.sandboxes.values();
   const [container] = state.containers.values();
   if (pod === undefined || container === undefined) throw new Error('the journal has no pod to copy');

@@ -25,6 +25,7 @@ export function diskConformance(name: string, make: () => Promise<DiskStage>): v
       const file = await disk.create('a');
       await file.append(bytes('one'));
       await file.append(bytes('two'));
+      expect(await file.size()).toBe(6);
       await file.sync();
       await file.close();
       expect([text(await disk.read('a')), await disk.read('b')]).toStrictEqual(['onetwo', undefined]);
@@ -49,6 +50,7 @@ export function diskConformance(name: string, make: () => Promise<DiskStage>): v
       await first.append(bytes('abcdef'));
       await first.close();
       const second = await disk.openAt('a', 2);
+      expect(await second.size()).toBe(2);
       await second.append(bytes('X'));
       await second.sync();
       await second.close();

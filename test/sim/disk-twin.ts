@@ -14,6 +14,7 @@ export function diskTwin(model: DiskModel, via: DiskVia): DiskPort {
       return via('append', () => model.append(inode, copy));
     },
     sync: () => via('sync', () => model.sync(inode), () => model.failSync(inode)),
+    size: () => via('size', () => inode.cache.length),
     close: () => via('close', () => undefined),
   });
   return {

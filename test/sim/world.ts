@@ -126,7 +126,7 @@ export class World {
       const run = fails && failed !== undefined ? failed : effect;
       return aroundEffect(around, `disk.${operation}`, () => this.outside.call(epoch, `disk.${operation}`, undefined, [], run));
     });
-    const opened = await openJournal<Ledger>({ disk, fold: ledgerFold, log: silentLog });
+    const opened = await openJournal<Ledger>({ disk, fold: ledgerFold, log: silentLog, clock: this.scheduler.clock(epoch) });
     const ports: Ports = {
       clock: this.scheduler.clock(epoch),
       random: { id: () => this.#hex(64), token: (bytes) => this.#hex(bytes * 2) },

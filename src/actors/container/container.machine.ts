@@ -84,7 +84,7 @@ export function containerMachine(effects: ContainerEffects) {
       claim: assign(({ context }) => claim(context)),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
-      // also one that is refused: where the disk refuses the cut as well, the next start reads it
+      // also one that is refused: where the disk refuses the cut for `doubtTries`, the next start may read it
       beginCommit: assign({ committed: true }),
       noteWithdrawn: assign({ committed: false }),
       beginRootfs: assign({ begun: ({ context }) => [...context.begun, 'rootfs' as const] }),

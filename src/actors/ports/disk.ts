@@ -9,6 +9,8 @@ export interface DiskFile {
   append(bytes: Uint8Array): Promise<void>;
   /** fdatasync. After a rejection the file must not be trusted again (the kernel may have dropped the pages). */
   sync(): Promise<void>;
+  /** Bytes that readers see. */
+  size(): Promise<number>;
   close(): Promise<void>;
 }
 

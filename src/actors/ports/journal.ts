@@ -164,9 +164,9 @@ export interface JournalPort {
    * Appends the records as one group, in order. With `sync` the promise settles
    * once they are durable; without, once they stand in the queue (they reach the
    * kernel with the next write, which is started at once). A rejected append
-   * leaves no trace: its records are cut off, at the latest by the next append
-   * that succeeds (F19). Only where the disk refuses the cut as well, and the
-   * daemon is killed before such an append, may the next start read them.
+   * leaves no trace (F19): it is told only once its records are cut off for
+   * certain, so it may take as long as the disk refuses that (at most
+   * `journalLimits.doubtTries`; what comes after it is refused at once).
    */
   append(records: readonly JournalRecord[], options: { readonly sync: boolean }): Promise<void>;
 }

@@ -54,7 +54,7 @@ export function sandboxMachine(effects: SandboxEffects) {
       claim: assign({ claimed: true }),
       wantRemoval: assign({ removal: true }),
       notWanted: assign({ unwanted: true }),
-      // also one that is refused: where the disk refuses the cut as well, the next start reads it
+      // also one that is refused: where the disk refuses the cut for `doubtTries`, the next start may read it
       beginCommit: assign({ committed: true }),
       noteWithdrawn: assign({ committed: false }),
       beginAll: assign({ begun: ({ context }) => stepsOf(context.spec) }),

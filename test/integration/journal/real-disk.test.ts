@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
 import { silentLog } from '../../../src/base/log.ts';
+import { realClock } from '../../../src/host/clock.ts';
 import { openDisk } from '../../../src/journal/disk.ts';
 import { openJournal } from '../../../src/journal/journal.ts';
 import { prefixTexts, records, textOf } from '../../unit/journal/support.ts';
@@ -15,7 +16,7 @@ const texts = prefixTexts(all);
 
 describe('journal on a real disk', () => {
   let root = '';
-  const open = async () => openJournal<Ledger>({ disk: await openDisk(join(root, 'journal')), fold: ledgerFold, log: silentLog });
+  const open = async () => openJournal<Ledger>({ disk: await openDisk(join(root, 'journal')), fold: ledgerFold, log: silentLog, clock: realClock() });
 
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'troupe-journal-'));

@@ -142,6 +142,7 @@ describe('what is measured', () => {
     let isBroken = false;
     const file: DiskFile = {
       append: () => Promise.resolve(),
+      size: () => Promise.resolve(0),
       close: () => Promise.resolve(),
       sync: async () => {
         await clock.advance(5);

@@ -48,6 +48,22 @@ async function sweep(trouble: Trouble, each: (rig: Rig, durable: number, at: num
   return calm.operations.length;
 }
 
+/** Lets the journal go on until it pauses; a microtask at a time, since the disk answers at once. */
+async function untilPause(rig: Rig): Promise<void> {
+  for (let hops = 0; rig.pauses === 0 && hops < 10_000; hops += 1) await Promise.resolve();
+  expect(rig.pauses).toBe(1);
+}
+
+/** The next life finds the state after `count` records, whatever a power loss keeps. */
+async function expectPrefix(rig: Rig, count: number): Promise<void> {
+  for (let draw = 0; draw < 20; draw += 1) {
+    const copy = rig.model.clone();
+    copy.losePower(randomStream(draw, 'power'));
+    expect(textOf((await new Rig(copy).open()).state)).toBe(texts[count]);
+  }
+  expect(textOf((await rig.next().open()).state)).toBe(texts[count]);
+}
+
 describe('journal on a bad disk', () => {
   for (const trouble of ['dieBefore', 'dieAfter'] as const) {
     it(`F20 ${trouble} each disk operation, then a power loss: all that was said to be durable, nothing but a prefix`, async () => {
@@ -174,10 +190,99 @@ describe('journal on a bad disk', () => {
     rig.trouble = (now, operation) => {
       if (now <= from) return undefined;
       // the append's own sync, then the directory's after the rename, then each close
-      return now === from + 1 || operation === 'syncDirectory' || operation === 'close' ? 'EIO' : undefined;
+      const renamed = rig.operations.slice(from).includes('rename') && !rig.operations.slice(from).includes('syncDirectory');
+      return now === from + 1 || (operation === 'syncDirectory' && renamed) || operation === 'close' ? 'EIO' : undefined;
     };
     await expect(journal.append([recordNumber(1)], { sync: true })).rejects.toThrow('EIO');
-    expect(textOf((await rig.next().open()).state)).toBe(texts[1]);
+    await expectPrefix(rig, 1);
+  });
+
+  it('F19 a record that is neither written nor taken back is not told as refused, and what comes after it is', async () => {
+    const rig = new Rig();
+    const { journal, state } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    rig.trouble = (_now, operation) => (operation === 'sync' || operation === 'openAt' ? 'EIO' : undefined);
+    const outcomes: string[] = [];
+    const first = journal.append([recordNumber(1)], { sync: true }).then(() => outcomes.push('first is written'));
+    await untilPause(rig);
+    const later = expect(journal.append([intentNumber(10)], { sync: true })).rejects.toThrow('EIO');
+    rig.tick();
+    await later;
+    await untilPause(rig);
+    expect([outcomes, textOf(state)]).toStrictEqual([[], texts[1]]);
+    rig.trouble = () => undefined;
+    rig.tick();
+    await first;
+    expect([outcomes, textOf(state)]).toStrictEqual([['first is written'], texts[2]]);
+    await expectPrefix(rig, 2);
+  });
+
+  it('F19 a record that could be taken back at last is told as refused and never read again', async () => {
+    const rig = new Rig();
+    const { journal } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    rig.trouble = (_now, operation) => (operation === 'sync' || operation === 'openAt' ? 'EIO' : undefined);
+    const refused = expect(journal.append([recordNumber(1)], { sync: true })).rejects.toThrow('EIO');
+    await untilPause(rig);
+    // no new file yet, but the old one can be cut
+    rig.trouble = (_now, operation) => (operation === 'create' ? 'EIO' : undefined);
+    rig.tick();
+    await refused;
+    await expectPrefix(rig, 1);
+  });
+
+  it('F19 a refused new file that may come back is waited for as well, also when the start fell back to the old one', async () => {
+    const rig = new Rig();
+    const { journal } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    let syncs = 0;
+    rig.trouble = (_now, operation) => {
+      if (operation === 'sync') syncs += 1;
+      return operation === 'syncDirectory' || (operation === 'sync' && syncs === 1) ? 'EIO' : undefined;
+    };
+    const refused = expect(journal.append([recordNumber(1)], { sync: true })).rejects.toThrow('EIO');
+    await untilPause(rig);
+    rig.trouble = (_now, operation) => (operation === 'create' ? 'EIO' : undefined);
+    rig.tick();
+    await refused;
+    await expectPrefix(rig, 1);
+    const full = rig.next();
+    full.trouble = (_now, operation) => (operation === 'syncDirectory' ? 'ENOSPC' : undefined);
+    await expect(full.open()).rejects.toMatchObject({ code: 'ENOSPC' });
+  });
+
+  it('F12 F19 close ends the wait for a record in doubt; so does its bound', async () => {
+    const badDisk = async () => {
+      const rig = new Rig();
+      const opened = await rig.open();
+      rig.trouble = (_now, operation) => (operation === 'sync' || operation === 'openAt' ? 'EIO' : undefined);
+      return { rig, close: opened.close, refused: expect(opened.journal.append([recordNumber(0)], { sync: true })).rejects.toThrow('EIO') };
+    };
+    const closed = await badDisk();
+    await untilPause(closed.rig);
+    await closed.close();
+    await closed.refused;
+    const bounded = await badDisk();
+    for (let tries = 1; tries < journalLimits.doubtTries; tries += 1) {
+      await untilPause(bounded.rig);
+      bounded.rig.tick();
+    }
+    await bounded.refused;
+    expect(bounded.rig.pauses).toBe(0);
+  });
+
+  it('F25 a disk turned read-only refuses at once: nothing of the record stands', async () => {
+    const rig = new Rig();
+    const { journal } = await rig.open();
+    await journal.append([recordNumber(0)], { sync: true });
+    rig.trouble = (_now, operation) => (['append', 'openAt', 'create', 'rename', 'unlink'].includes(operation) ? 'EROFS' : undefined);
+    for (const record of [recordNumber(1), recordNumber(1)]) {
+      await expect(journal.append([record], { sync: true })).rejects.toThrow('EROFS');
+    }
+    expect(rig.pauses).toBe(0);
+    rig.trouble = () => undefined;
+    await journal.append([recordNumber(1)], { sync: true });
+    await expectPrefix(rig, 2);
   });
 
   it('F21 a full disk: the reserve lets the ends of things be recorded, then appends are refused and leave nothing', async () => {

@@ -11,7 +11,7 @@ import { diskTwin } from '../../sim/disk-twin.ts';
 import type { DiskVia } from '../../sim/disk-twin.ts';
 
 /** What happens at one disk operation instead of, or after, its effect. */
-export type Trouble = 'EIO' | 'ENOSPC' | 'dieBefore' | 'dieAfter';
+export type Trouble = 'EIO' | 'ENOSPC' | 'EROFS' | 'dieBefore' | 'dieAfter';
 
 export class Rig {
   readonly model: DiskModel;
@@ -20,6 +20,16 @@ export class Rig {
   /** Decides by the number of the operation (from 0) and its name. */
   trouble: (at: number, operation: string) => Trouble | undefined = () => undefined;
   dead = false;
+  #timers: (() => void)[] = [];
+  readonly #clock = {
+    setTimeout: (fn: () => void) => {
+      this.#timers.push(fn);
+      return fn;
+    },
+    clearTimeout: (handle: object | number) => {
+      this.#timers = this.#timers.filter((timer) => timer !== handle);
+    },
+  };
 
   constructor(model = new DiskModel()) {
     this.model = model;
@@ -33,7 +43,7 @@ export class Rig {
     if (trouble === 'dieBefore') this.dead = true;
     if (this.dead) return never;
     if (trouble === 'EIO' && failed !== undefined) return failed();
-    if (trouble === 'EIO' || trouble === 'ENOSPC') throw new DiskError(trouble, operation);
+    if (trouble === 'EIO' || trouble === 'ENOSPC' || trouble === 'EROFS') throw new DiskError(trouble, operation);
     const value = effect();
     if (trouble === 'dieAfter') {
       this.dead = true;
@@ -43,7 +53,17 @@ export class Rig {
   };
 
   open() {
-    return openJournal<Ledger>({ disk: diskTwin(this.model, this.#via), fold: ledgerFold, log: silentLog });
+    return openJournal<Ledger>({ disk: diskTwin(this.model, this.#via), fold: ledgerFold, log: silentLog, clock: this.#clock });
+  }
+
+  /** Ends the pauses that are waited for. */
+  tick(): void {
+    for (const timer of this.#timers.splice(0)) timer();
+  }
+
+  /** Pauses that are waited for. */
+  get pauses(): number {
+    return this.#timers.length;
   }
 
   /** A later life of the daemon on the same disk. */

@@ -1,0 +1,329 @@
+/**
+ * The files that the journal is written to. `write` and `settle` together tell one of three ends of a group of
+ * records: it is durable; it was refused and no later life will read it; or nobody knows yet, since the disk refused
+ * the taking back as well.
+ */
+import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
+import type { JournalFold, JournalRecord } from '../actors/ports/journal.ts';
+import { toFault } from '../base/fault.ts';
+import { journalLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { frame, header } from './format.ts';
+
+export const RESERVE = 'journal.reserve';
+export const NAME = /^journal\.(\d{1,15})$/u;
+const DAMAGED = /^journal\.(\d{1,15})\.damaged$/u;
+
+/** Records that are written together. */
+export interface Group {
+  readonly records: readonly JournalRecord[];
+  /** The same, framed. */
+  readonly bytes: Uint8Array;
+  /** Whether they must be durable; others only reach the kernel. */
+  readonly sync: boolean;
+}
+
+/** What a file set is opened over. */
+export interface FilesOptions<S> {
+  readonly disk: DiskPort;
+  readonly fold: JournalFold<S>;
+  readonly log: Log;
+}
+
+export class JournalFiles<S> {
+  readonly #disk: DiskPort;
+  readonly #fold: JournalFold<S>;
+  readonly #log: Log;
+  readonly #state: S;
+  #number: number;
+  /** Undefined: none that can be trusted; the next write makes a new one. */
+  #file: DiskFile | undefined;
+  /** Bytes of the file that are known to be good. */
+  #length = 0;
+  /** How many of them the snapshot at its head has; 0 when that is not known. */
+  #snapshotLength = 0;
+  #reserved: boolean;
+  /** Refused bytes may stand after the good ones. */
+  #tailInDoubt = false;
+  /** Whether the file, once cut back, may be written to again: not after a failed sync (F19). */
+  #cutIsGood = false;
+  /** A refused file of the next number may be there, or come back with a power loss. */
+  #nextInDoubt = false;
+
+  /** `number`: the newest file there is, 0 for none. */
+  constructor({ disk, fold, log }: FilesOptions<S>, state: S, number: number, reserved: boolean) {
+    this.#disk = disk;
+    this.#fold = fold;
+    this.#log = log;
+    this.#state = state;
+    this.#number = number;
+    this.#reserved = reserved;
+  }
+
+  /** Syncs and closes. */
+  async close(): Promise<void> {
+    await this.#file?.sync();
+    await this.#file?.close();
+    this.#file = undefined;
+  }
+
+  /**
+   * Begins a new file with the state, as long as the newest one has a good part of `length` bytes to fall back to.
+   * What was read may stand in the kernel's memory only: unsynced by a life that was killed, or dropped by a sync that
+   * failed in it, after which a sync of the same file succeeds (F19). It will be believed, so it is written again.
+   */
+  async begin(length: number): Promise<void> {
+    if (length === 0) {
+      await this.#moveOn([], { dropOld: false });
+      return;
+    }
+    this.#length = length;
+    try {
+      await this.#rewrite([], true);
+    } catch (thrown) {
+      // a refused newer file that comes back would hide what is written to this one
+      if (!isFull(thrown) || !(await this.settle())) throw thrown;
+      // a full disk stops no start, and the reserve is for Stop and Remove (F21)
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: no space for a new file, going on with the old one');
+      this.#file = await this.#disk.openAt(`journal.${this.#number}`, length);
+      await this.#file.sync();
+      await this.#disk.syncDirectory();
+    }
+  }
+
+  /** Deletes older files and half-written ones, and keeps some space back for a full disk (F21). Never rejects. */
+  async tidy(names: readonly string[]): Promise<void> {
+    const damaged = names.filter((name) => DAMAGED.test(name)).toSorted((a, b) => numberIn(a) - numberIn(b));
+    const tooMany = new Set(damaged.slice(0, Math.max(0, damaged.length - journalLimits.damagedKept)));
+    for (const name of names) {
+      const number = NAME.exec(name)?.[1];
+      const old = number !== undefined && Number(number) < this.#number;
+      if (!old && !name.endsWith('.new') && !tooMany.has(name)) continue;
+      try {
+        await this.#disk.unlink(name);
+      } catch (thrown) {
+        this.#log.warn({ name, reason: toFault(thrown).message }, 'journal: a left-over file could not be deleted');
+      }
+    }
+    await this.#keepReserve();
+  }
+
+  /** Written beside and renamed, so that a file of this name is always whole. */
+  async #keepReserve(): Promise<void> {
+    if (this.#reserved) return;
+    const name = `${RESERVE}.new`;
+    try {
+      await this.#disk.unlink(name);
+      const file = await this.#disk.create(name);
+      await file.append(new Uint8Array(journalLimits.reserveBytes));
+      await file.sync();
+      await file.close();
+      await this.#disk.rename(name, RESERVE);
+      this.#reserved = true;
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: no space can be kept back');
+      await this.#disk.unlink(name).catch(() => undefined);
+    }
+  }
+
+  async #freeReserve(): Promise<void> {
+    await this.#disk.unlink(RESERVE);
+    this.#reserved = false;
+  }
+
+  /**
+   * Durable, then applied: nobody sees a fact that a power loss could take back. A rejection says nothing of what
+   * stands on the disk before `settle` has said yes.
+   */
+  async write({ records, bytes, sync }: Group): Promise<void> {
+    const compact = this.#length - this.#snapshotLength > journalLimits.compactAfterBytes;
+    if (this.#file !== undefined && !compact) {
+      if (await this.#appended(this.#file, bytes, sync)) {
+        this.#apply(records);
+        return;
+      }
+    }
+    await this.#moveOn(records, { dropOld: true });
+    if (compact) await this.#keepReserve();
+  }
+
+  /**
+   * Takes back what the last rejected write may have left. False: the disk does not obey, and neither a later life nor
+   * we can know whether those records stand; the same group is to be written or settled again.
+   */
+  async settle(): Promise<boolean> {
+    try {
+      if (this.#nextInDoubt) {
+        await this.#disk.unlink(`journal.${this.#number + 1}`);
+        await this.#disk.syncDirectory();
+        this.#nextInDoubt = false;
+      }
+      if (this.#tailInDoubt) await this.#cutBack();
+      return true;
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: a refused record could not be taken back');
+      return false;
+    }
+  }
+
+  /** False when the bytes do not stand in the file; it is then cut back to what did, or not used any more. */
+  async #appended(file: DiskFile, bytes: Uint8Array, sync: boolean): Promise<boolean> {
+    const written = (await this.#written(file, bytes)) ?? (await this.#writtenWithReserve(bytes));
+    if (written === undefined) return false;
+    try {
+      if (sync) await written.sync();
+    } catch (thrown) {
+      // says nothing about what is on the disk, and a second sync of the same file would succeed without it (F19)
+      await this.#refused(file, thrown, { cutIsGood: false, mayStand: true });
+      return false;
+    }
+    this.#length += bytes.length;
+    return true;
+  }
+
+  /** A short write on a full disk is known and cut off; what stood before it is as good as it was. */
+  async #written(file: DiskFile, bytes: Uint8Array): Promise<DiskFile | undefined> {
+    try {
+      await file.append(bytes);
+      return file;
+    } catch (thrown) {
+      await this.#refused(file, thrown, { cutIsGood: isFull(thrown), mayStand: await this.#hasGrown(file) });
+      return undefined;
+    }
+  }
+
+  /** Whether anything of a refused write stands: a disk turned read-only takes none, and could not be cut either (F25). */
+  async #hasGrown(file: DiskFile): Promise<boolean> {
+    try {
+      return (await file.size()) > this.#length;
+    } catch {
+      return true;
+    }
+  }
+
+  /** A second try in the same file, since a state larger than the reserve fits nowhere else (F21). */
+  async #writtenWithReserve(bytes: Uint8Array): Promise<DiskFile | undefined> {
+    if (!this.#reserved || this.#file === undefined) return undefined;
+    try {
+      await this.#freeReserve();
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: the reserve could not be freed');
+      return undefined;
+    }
+    return this.#written(this.#file, bytes);
+  }
+
+  /** What was refused is cut off at once where the disk obeys. */
+  async #refused(file: DiskFile, why: unknown, { cutIsGood, mayStand }: { readonly cutIsGood: boolean; readonly mayStand: boolean }): Promise<void> {
+    this.#log.error({ reason: toFault(why).message }, 'journal: write failed');
+    if (!mayStand && cutIsGood) return;
+    this.#file = undefined;
+    this.#tailInDoubt = mayStand;
+    this.#cutIsGood = cutIsGood;
+    await this.settle();
+    await this.#closed(file);
+  }
+
+  async #cutBack(): Promise<void> {
+    const cut = await this.#disk.openAt(`journal.${this.#number}`, this.#length);
+    try {
+      // a power loss must not bring the refused part back
+      await cut.sync();
+      this.#tailInDoubt = false;
+      if (this.#cutIsGood) this.#file = cut;
+    } finally {
+      if (this.#file !== cut) await this.#closed(cut);
+    }
+  }
+
+  /** The state and further records into a new file, with the reserve where the disk is full. */
+  async #moveOn(records: readonly JournalRecord[], options: { readonly dropOld: boolean }): Promise<void> {
+    try {
+      await this.#rewrite(records, options.dropOld);
+    } catch (thrown) {
+      if (!this.#reserved || !isFull(thrown)) throw thrown;
+      await this.#freeReserve();
+      await this.#rewrite(records, options.dropOld);
+    }
+  }
+
+  /** The state and further records into file n+1. */
+  async #rewrite(records: readonly JournalRecord[], dropOld: boolean): Promise<void> {
+    const name = `journal.${this.#number + 1}`;
+    const snapshot = Buffer.concat([header(), ...this.#fold.records(this.#state).map(frame)]);
+    const bytes = Buffer.concat([snapshot, ...records.map(frame)]);
+    const file = await this.#prepared(`${name}.new`, bytes);
+    const old = this.#file;
+    // between the rename and its sync either file may be the one that the next life finds: none is written to
+    this.#file = undefined;
+    try {
+      await this.#disk.rename(`${name}.new`, name);
+      await this.#disk.syncDirectory();
+    } catch (thrown) {
+      // taken back by `settle`: only the directory's sync makes that certain
+      this.#nextInDoubt = true;
+      await this.#closed(file);
+      await this.#closed(old);
+      throw thrown;
+    }
+    this.#number += 1;
+    this.#file = file;
+    this.#tailInDoubt = false;
+    this.#nextInDoubt = false;
+    this.#length = bytes.length;
+    this.#snapshotLength = snapshot.length;
+    this.#apply(records);
+    if (dropOld) await this.#dropOld(this.#number - 1, old);
+  }
+
+  /** A new file with these bytes, synced; on failure nothing has changed. */
+  async #prepared(name: string, bytes: Uint8Array): Promise<DiskFile> {
+    await this.#disk.unlink(name);
+    const file = await this.#disk.create(name);
+    try {
+      await file.append(bytes);
+      await file.sync();
+      return file;
+    } catch (thrown) {
+      await this.#closed(file);
+      await this.#disk.unlink(name).catch((also: unknown) => this.#left(name, also));
+      throw thrown;
+    }
+  }
+
+  /** Of a file that is not used any more: what a close says is of no use. */
+  async #closed(file: DiskFile | undefined): Promise<void> {
+    try {
+      await file?.close();
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: a file could not be closed');
+    }
+  }
+
+  /** The new file is the truth already: what fails here costs space, no facts. */
+  async #dropOld(number: number, file: DiskFile | undefined): Promise<void> {
+    await this.#closed(file);
+    try {
+      if (number > 0) await this.#disk.unlink(`journal.${number}`);
+    } catch (thrown) {
+      this.#left(`journal.${number}`, thrown);
+    }
+  }
+
+  #left(name: string, why: unknown): void {
+    this.#log.warn({ name, reason: toFault(why).message }, 'journal: a file that is not needed could not be deleted');
+  }
+
+  #apply(records: readonly JournalRecord[]): void {
+    for (const record of records) this.#fold.apply(this.#state, record);
+  }
+}
+
+function isFull(thrown: unknown): boolean {
+  const code = (thrown as { code?: unknown } | undefined)?.code;
+  return code === 'ENOSPC' || code === 'EDQUOT';
+}
+
+function numberIn(name: string): number {
+  return Number(DAMAGED.exec(name)?.[1] ?? 0);
+}
