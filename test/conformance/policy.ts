@@ -4,8 +4,8 @@ import type { EffectContext } from '../../src/actors/ports/effect.ts';
 import type { ResolvedImage } from '../../src/actors/ports/images.ts';
 import type { PolicyPort } from '../../src/actors/ports/policy.ts';
 import type { ImageRecord } from '../../src/actors/ports/specs.ts';
-import { FaultError } from '../../src/base/fault.ts';
 import { describeSuite } from './suite.ts';
+import { refusalOf } from '../support/fault-of.ts';
 
 export interface PolicyStage {
   readonly policy: PolicyPort;
@@ -14,17 +14,6 @@ export interface PolicyStage {
   /** From now on everything is accepted, or nothing. */
   decide(word: 'accept' | 'refuse'): void;
   close(): Promise<void>;
-}
-
-/** Kind and message of what it rejects with; `accepted` otherwise. */
-export async function outcome(work: Promise<void>): Promise<string> {
-  try {
-    await work;
-    return 'accepted';
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind}: ${error.message}`;
-    throw error;
-  }
 }
 
 const REFUSED = /^denied: .*SignatureValidationFailed: /u;
@@ -39,9 +28,9 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
   const record = (): ImageRecord => ({ ...stage.image, repoTags: [stage.image.repoTag], repoDigests: [stage.image.repoDigest], pulledAtNs: 0n });
   const both = (effect = fx()): Promise<readonly string[]> =>
     Promise.all([
-      outcome(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),
-      outcome(stage.policy.admitAgain({ namespace: '', reference: stage.image.repoTag, image: record() }, effect)),
-      outcome(stage.policy.admitAgain({ namespace: '', reference: '', image: record() }, effect)),
+      refusalOf(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),
+      refusalOf(stage.policy.admitAgain({ namespace: '', reference: stage.image.repoTag, image: record() }, effect)),
+      refusalOf(stage.policy.admitAgain({ namespace: '', reference: '', image: record() }, effect)),
     ]);
 
   it('the scope of a namespace is always the same text', () => {

@@ -12,7 +12,8 @@ import { importsDirectory, importSocketPath, offeredImport } from '../../../src/
 import { parseReference } from '../../../src/oci/image/reference.ts';
 import { digestOf, FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, type TestImage } from '../../support/registry/images.ts';
-import { faultOf, insecure, rigOf } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { insecure, rigOf } from '../../support/registry/rig.ts';
 import { scratch } from '../unpack/support.ts';
 
 describe('imports', () => {

@@ -3,10 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
+import type { Fault } from '../../../src/base/fault.ts';
 import { SANDBOX_ID, mountOf } from '../../unit/oci-spec/fixtures.ts';
 import { bundleInput, fx, makeMachine, readConfig, whyNot } from './machine.ts';
 import type { Machine } from './machine.ts';
+import { faultOf } from '../../support/fault-of.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, files of bundles: ${reason}\n`);
@@ -27,15 +28,7 @@ function write(changes: Changes = {}): ReturnType<Machine['writer']['writeBundle
   return machine.writer.writeBundle(bundleInput(machine, changes), fx);
 }
 
-async function faultOf(changes: Changes): Promise<{ kind: string; subject: string; message: string }> {
-  try {
-    await write(changes);
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault;
-    throw error;
-  }
-  throw new Error('nothing was refused');
-}
+const faultWith = (changes: Changes): Promise<Fault> => faultOf(write(changes));
 
 interface Config {
   readonly mounts: readonly { readonly destination: string; readonly source: string; readonly options: readonly string[] }[];
@@ -55,7 +48,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
 
   test('a source below a file is refused by its field, and nothing is made of a missing /etc/hostname-like one', async () => {
     writeFileSync(join(machine.dir, 'file'), '');
-    const fault = await faultOf({ spec: { mounts: [mountOf('/x', { hostPath: join(machine.dir, 'file/below') })] } });
+    const fault = await faultWith({ spec: { mounts: [mountOf('/x', { hostPath: join(machine.dir, 'file/below') })] } });
     expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
   });
 
@@ -69,7 +62,7 @@ describe.skipIf(reason !== undefined)('host paths', () => {
       ['/linked', file, 'the source is no directory, but the image has a directory there'],
       ['/etc/passwd', directory, 'the source is a directory, but the image has a file there'],
     ] as const) {
-      const fault = await faultOf({ spec: { mounts: [mountOf(place, { hostPath })] } });
+      const fault = await faultWith({ spec: { mounts: [mountOf(place, { hostPath })] } });
       expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.container_path', message: `mount ${hostPath} at ${place}: ${words}` });
     }
     const inOther = [mountOf('/etc', { hostPath: directory }), mountOf('/etc/passwd', { hostPath: file }), mountOf('/dev/shm', { hostPath: directory })];
@@ -92,20 +85,20 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(statSync(join(machine.rootfs, 'data/a')).isDirectory()).toBe(true);
     await write({ image: { volumes: ['/out/made'] } }).catch(() => undefined);
     expect(existsSync(join(canary, 'made'))).toBe(false);
-    expect(await faultOf({ image: { volumes: ['/etc/passwd/x'] } })).toMatchObject({ kind: 'invalidRequest', message: expect.stringContaining('make volume /etc/passwd/x of the image') as string });
+    expect(await faultWith({ image: { volumes: ['/etc/passwd/x'] } })).toMatchObject({ kind: 'invalidRequest', message: expect.stringContaining('make volume /etc/passwd/x of the image') as string });
   });
 
   test('a wish that is refused makes no directory', async () => {
     const missing = join(machine.dir, 'never');
     const capabilities = { add: ['CAP_NO_SUCH'], drop: [], addAmbient: [] };
     const changes = { spec: { mounts: [mountOf('/x', { hostPath: missing })] }, security: { capabilities, namespaces: nodeNamespaces } };
-    expect((await faultOf(changes)).kind).toBe('invalidRequest');
+    expect((await faultWith(changes)).kind).toBe('invalidRequest');
     expect(existsSync(missing)).toBe(false);
     expect(existsSync(join(machine.dir, 'logs'))).toBe(false);
   });
 
   test.each(['relative', '', '/with\0nul'])('source %j is refused', async (hostPath) => {
-    expect(await faultOf({ spec: { mounts: [mountOf('/x', { hostPath })] } })).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
+    expect(await faultWith({ spec: { mounts: [mountOf('/x', { hostPath })] } })).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.host_path' });
   });
 
   test('S71: shared propagation needs a shared source', async () => {
@@ -118,8 +111,8 @@ describe.skipIf(reason !== undefined)('host paths', () => {
       const asked = (propagation: 'bidirectional' | 'hostToContainer'): Changes => ({
         spec: { mounts: [mountOf('/v', { hostPath: volume, propagation })] },
       });
-      expect(await faultOf(asked('bidirectional'))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.propagation' });
-      expect(await faultOf(asked('hostToContainer'))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.propagation' });
+      expect(await faultWith(asked('bidirectional'))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.propagation' });
+      expect(await faultWith(asked('hostToContainer'))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts.propagation' });
       spawnSync('mount', ['--make-shared', volume]);
       await write(asked('bidirectional'));
       expect(config().mounts.find(({ destination }) => destination === '/v')?.options).toContain('rshared');
@@ -159,24 +152,24 @@ describe.skipIf(reason !== undefined)('inside the root file system', () => {
   });
 
   test('a working directory in whose place the image has a file is refused by its field', async () => {
-    const fault = await faultOf({ spec: { workingDir: '/etc/passwd/below' } });
+    const fault = await faultWith({ spec: { workingDir: '/etc/passwd/below' } });
     expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'working_dir', message: expect.stringContaining('/etc/passwd/below') as string });
   });
 
   test('S10, S28: a passwd that is huge, a FIFO, a device or a link out of the root is refused or not followed', async () => {
     const passwd = join(machine.rootfs, 'etc/passwd');
     truncateSync(passwd, 20 * 1024 ** 3);
-    expect((await faultOf({ image: { user: 'alice' } })).kind).toBe('invalidRequest');
+    expect((await faultWith({ image: { user: 'alice' } })).kind).toBe('invalidRequest');
     spawnSync('rm', [passwd]);
     spawnSync('mkfifo', [passwd]);
-    expect((await faultOf({ image: { user: 'alice' } })).kind).toBe('invalidRequest');
+    expect((await faultWith({ image: { user: 'alice' } })).kind).toBe('invalidRequest');
     spawnSync('rm', [passwd]);
     spawnSync('mknod', [passwd, 'c', '1', '5']);
-    expect((await faultOf({ image: { user: 'alice' } })).kind).toBe('invalidRequest');
+    expect((await faultWith({ image: { user: 'alice' } })).kind).toBe('invalidRequest');
     spawnSync('rm', [passwd]);
     symlinkSync('/../../../../../../../etc/passwd', passwd);
     // inside the root the link names itself
-    expect((await faultOf({ image: { user: 'daemon' } })).message).toMatch(/passwd/u);
+    expect((await faultWith({ image: { user: 'daemon' } })).message).toMatch(/passwd/u);
   });
 });
 
@@ -203,13 +196,13 @@ describe.skipIf(reason !== undefined)('S09, S32, S75: the log path', () => {
     if (what === 'fifo') spawnSync('mkfifo', [path]);
     if (what === 'device') spawnSync('mknod', [path, 'c', '1', '3']);
     if (what === 'directory') mkdirSync(path);
-    expect(await faultOf({ spec: { logPath: 'app/0.log' } })).toMatchObject({ kind: 'invalidRequest', subject: 'log_path' });
+    expect(await faultWith({ spec: { logPath: 'app/0.log' } })).toMatchObject({ kind: 'invalidRequest', subject: 'log_path' });
   });
 
   test('a link among its directories is refused', async () => {
     mkdirSync(logs());
     symlinkSync(machine.dir, join(logs(), 'app'));
-    expect(await faultOf({ spec: { logPath: 'app/0.log' } })).toMatchObject({ kind: 'invalidRequest', subject: 'log_path' });
+    expect(await faultWith({ spec: { logPath: 'app/0.log' } })).toMatchObject({ kind: 'invalidRequest', subject: 'log_path' });
     expect(lstatSync(join(logs(), 'app')).isSymbolicLink()).toBe(true);
   });
 });
@@ -247,7 +240,7 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
     ['/dev/null', '/', 'rw', 'devices.container_path'],
     ['/dev/null', '', 'rwx', 'devices.permissions'],
   ])('%s at %j with %s is refused by its field', async (hostPath, containerPath, permissions, subject) => {
-    expect(await faultOf(device(hostPath, containerPath, permissions))).toMatchObject({ kind: 'invalidRequest', subject });
+    expect(await faultWith(device(hostPath, containerPath, permissions))).toMatchObject({ kind: 'invalidRequest', subject });
   });
 
   test('a privileged container has the host devices; another node in the place of one is refused', async () => {
@@ -260,7 +253,7 @@ describe.skipIf(reason !== undefined)('S74: devices', () => {
     const paths = config().linux.devices.map(({ path }) => path);
     expect(paths).toContain('/dev/zero');
     expect(paths.some((path) => path.startsWith('/dev/pts/') || path === '/dev/ptmx' || path === '/dev/console')).toBe(false);
-    expect(await faultOf(changes('/dev/zero'))).toMatchObject({ kind: 'invalidRequest', subject: 'devices.container_path' });
+    expect(await faultWith(changes('/dev/zero'))).toMatchObject({ kind: 'invalidRequest', subject: 'devices.container_path' });
   });
 });
 
@@ -281,13 +274,13 @@ describe.skipIf(reason !== undefined)('S73: a seccomp profile of the node', () =
 
   test('missing, too large, no file, broken: refused, never unconfined', async () => {
     const path = join(machine.dir, 'profile.json');
-    expect((await faultOf(local(path))).kind).toBe('invalidRequest');
-    expect((await faultOf(local(machine.dir))).kind).toBe('invalidRequest');
-    expect((await faultOf(local('relative.json'))).kind).toBe('invalidRequest');
+    expect((await faultWith(local(path))).kind).toBe('invalidRequest');
+    expect((await faultWith(local(machine.dir))).kind).toBe('invalidRequest');
+    expect((await faultWith(local('relative.json'))).kind).toBe('invalidRequest');
     writeFileSync(path, '{');
-    expect((await faultOf(local(path))).kind).toBe('invalidRequest');
+    expect((await faultWith(local(path))).kind).toBe('invalidRequest');
     truncateSync(path, 100 * 1024 ** 2);
-    expect((await faultOf(local(path))).kind).toBe('invalidRequest');
+    expect((await faultWith(local(path))).kind).toBe('invalidRequest');
     expect(existsSync(machine.layout.bundleDir(bundleInput(machine).id))).toBe(false);
   });
 });

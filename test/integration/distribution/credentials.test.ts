@@ -4,7 +4,8 @@ import { distributionLimits } from '../../../src/base/limits.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
-import { everyNameIs, faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { everyNameIs, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 import { guard, tokenService } from '../../support/registry/tokens.ts';
 
 const PASSWORD = 'correct horse';

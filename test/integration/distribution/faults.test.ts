@@ -6,7 +6,8 @@ import type { Resolved } from '../../../src/oci/distribution/client.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
-import { faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 
 let registry: FakeRegistry;
 let rig: Rig;

@@ -15,7 +15,8 @@ import { selfSigned } from '../../support/registry/certificates.ts';
 import { digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf, tarOf, type TestImage, type TestLayer } from '../../support/registry/images.ts';
 import { writeOciLayout } from '../../support/registry/oci-layout.ts';
-import { amd64, faultOf, insecure, noAuth, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { amd64, insecure, noAuth, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
 import { ContainersTools, noContainersTools } from '../../support/tools/skopeo.ts';
 import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 

@@ -8,7 +8,8 @@ import { takeNamespaced, namespacedFile } from '../../../src/oci/distribution/na
 import { NodeCredentials } from '../../../src/oci/distribution/node-credentials.ts';
 import { parseReference } from '../../../src/oci/image/reference.ts';
 import { scratch } from '../unpack/support.ts';
-import { faultOf, noAuth } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { noAuth } from '../../support/registry/rig.ts';
 
 describe('credentials of a namespace', () => {
   const root = scratch('namespaced');

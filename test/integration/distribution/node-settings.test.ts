@@ -14,7 +14,8 @@ import type { ClientOptions } from '../../../src/oci/distribution/client.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 import { FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
-import { everyNameIs, faultOf, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { everyNameIs, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
 import { guard } from '../../support/registry/tokens.ts';
 
 const basic = (user: string): string => `Basic ${Buffer.from(`${user}:secret`).toString('base64')}`;

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf } from '../../support/registry/images.ts';
-import { faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 
 let registry: FakeRegistry;
 let rig: Rig;

@@ -13,7 +13,8 @@ import type { Descriptor } from '../../../src/oci/image/manifest.ts';
 import * as fake from '../../support/registry/fake-registry.ts';
 import { FakeRegistry, digestOf, type Handler } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, type TestLayer } from '../../support/registry/images.ts';
-import { faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 
 /** A whole number of batches, so that all of it is in the file whenever the process dies. */
 const HALF = 2 * ingestLimits.batchBytes;

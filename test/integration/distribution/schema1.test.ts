@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { schema1Types } from '../../../src/oci/image/schema1.ts';
 import { answer, digestOf, FakeRegistry } from '../../support/registry/fake-registry.ts';
 import { layerOf, type TestLayer } from '../../support/registry/images.ts';
-import { faultOf, insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 
 const EMPTY = 'throwaway';
 

@@ -6,7 +6,8 @@ import * as fake from '../../support/registry/fake-registry.ts';
 import { FakeRegistry, type TlsMaterial } from '../../support/registry/fake-registry.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 import { imageOf, layerOf, type TestImage } from '../../support/registry/images.ts';
-import { everyNameIs, faultOf, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { everyNameIs, insecure, rigOf, trusting, type Rig } from '../../support/registry/rig.ts';
 import { guard, tokenService } from '../../support/registry/tokens.ts';
 
 function hasOpenssl(): boolean {

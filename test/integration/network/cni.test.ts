@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { defaultNetwork, removeBridge } from '../../../src/network/default-conflist.ts';
-import { faultOf, sandboxInput } from '../../unit/network/fake-plugins.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { sandboxInput } from '../../unit/network/fake-plugins.ts';
 import { BenchNet, effect, whyNot } from './bench-net.ts';
 
 const why = whyNot();

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readdirSync, rmSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { outcome } from '../../conformance/policy.ts';
+import { refusalOf } from '../../support/fault-of.ts';
 import { digestOf, FakeRegistry, refuse } from '../../support/registry/fake-registry.ts';
 import { imageOf, indexOf, layerOf } from '../../support/registry/images.ts';
 import { base64, cosignPayload, keyPairs, signedBy } from '../../support/signature/sigstore.ts';
@@ -243,6 +243,6 @@ describe('an image that is here', () => {
     const image = await rig.resolve(name);
     const gone = new AbortController();
     registry.on(/\.sig$/u, () => gone.abort());
-    expect(await outcome(rig.driver().admit({ namespace: '', auth: undefined, image }, { ...fx, signal: gone.signal }))).toMatch(/^cancelled: /u);
+    expect(await refusalOf(rig.driver().admit({ namespace: '', auth: undefined, image }, { ...fx, signal: gone.signal }))).toMatch(/^cancelled: /u);
   });
 });

@@ -18,7 +18,7 @@ import { createPolicyDriver } from '../../../src/oci/signature/driver.ts';
 import { Gpgv } from '../../../src/oci/signature/gpgv.ts';
 import { KeptSignatures } from '../../../src/oci/signature/kept-signatures.ts';
 import { PolicyFiles } from '../../../src/oci/signature/policy-files.ts';
-import { outcome } from '../../conformance/policy.ts';
+import { refusalOf } from '../../support/fault-of.ts';
 import { amd64 } from '../../support/registry/rig.ts';
 import { TestClock, testRandom, testTimeouts } from '../../support/registry/test-clock.ts';
 
@@ -88,13 +88,13 @@ export class PolicyRig {
   /** A pull up to the policy's word. */
   async admit(reference: string, namespace = '', auth?: RegistryAuth): Promise<string> {
     const image = await this.resolve(reference);
-    return outcome(this.driver().admit({ namespace, auth, image }, fx));
+    return refusalOf(this.driver().admit({ namespace, auth, image }, fx));
   }
 
   /** The word for an image that is here under these names. */
   async admitAgain(image: ResolvedImage, { reference = '', namespace = '', repoDigests = [image.repoDigest] }: { readonly reference?: string; readonly namespace?: string; readonly repoDigests?: readonly string[] } = {}): Promise<string> {
     const record: ImageRecord = { ...image, repoTags: image.repoTag === '' ? [] : [image.repoTag], repoDigests, pulledAtNs: 0n };
-    return outcome(this.driver().admitAgain({ namespace, reference, image: record }, fx));
+    return refusalOf(this.driver().admitAgain({ namespace, reference, image: record }, fx));
   }
 
   close(): void {

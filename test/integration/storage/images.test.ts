@@ -9,7 +9,8 @@ import { createImagesDriver } from '../../../src/oci/image/driver.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
 import { FakeRegistry, answer, refuse } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf, layerOfTar } from '../../support/registry/images.ts';
-import { amd64, faultOf, insecure, rigOf } from '../../support/registry/rig.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { amd64, insecure, rigOf } from '../../support/registry/rig.ts';
 import type { Rig } from '../../support/registry/rig.ts';
 import { clock, context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 

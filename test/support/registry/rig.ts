@@ -1,7 +1,6 @@
 /** A client over scripted registries, with what a test wants to know of a pull. */
 import type { lookup as dnsLookup } from 'node:dns';
 import { createSecureContext } from 'node:tls';
-import { FaultError, type Fault } from '../../../src/base/fault.ts';
 import type { RegistryAuth } from '../../../src/actors/ports/images.ts';
 import { RegistryClient, type ClientOptions, type Resolved } from '../../../src/oci/distribution/client.ts';
 import { parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
@@ -67,17 +66,6 @@ export function rigOf(conf: string, options: Partial<ClientOptions> = {}): Rig {
 /** A registries.conf that calls these hosts insecure. */
 export function insecure(...hosts: readonly string[]): string {
   return hosts.map((host) => `[[registry]]\nlocation = "${host}"\ninsecure = true\n`).join('');
-}
-
-/** The Fault that `work` ends with. */
-export async function faultOf(work: Promise<unknown>): Promise<Fault> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault;
-    throw error;
-  }
-  throw new Error('no fault: it went well');
 }
 
 /** A resolver in which every name leads to `address`. */

@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { archiveLimits } from '../../../src/base/limits.ts';
 import type { Digest } from '../../../src/base/ids.ts';
 import { chosen, openSource, parseLocation, parseSource } from '../../../src/oci/archive/image-source.ts';
 import { tarFiles } from '../../../src/oci/archive/source-files.ts';
 import { indexTar } from '../../../src/oci/archive/tar-index.ts';
 import { archive, entry, paxEntry } from '../unpack/tar-builder.ts';
+import { refusalOf } from '../../support/fault-of.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'troupe-source-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -34,16 +34,6 @@ function tar(...parts: readonly Buffer[]): string {
   const path = join(root, `archive-${(made += 1)}.tar`);
   writeFileSync(path, archive(...parts));
   return path;
-}
-
-async function refusal(work: Promise<unknown>): Promise<string> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind}: ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
 }
 
 const manifest = '{"schemaVersion":2}';
@@ -70,8 +60,8 @@ describe('locations', () => {
     expect(await parseSource(directory({ 'manifest.json': '{}', version: '1' }))).toMatchObject({ transport: 'dir' });
     expect(await parseSource(tar(entry({ name: 'manifest.json', body: '[]' })))).toMatchObject({ transport: 'docker-archive' });
     expect(await parseSource(tar(entry({ name: './oci-layout', body: '{}' })))).toMatchObject({ transport: 'oci-archive' });
-    expect(await refusal(parseSource(directory({ x: '' })))).toMatch(/^invalidRequest: .*neither an OCI layout/u);
-    expect(await refusal(parseSource(join(root, 'none')))).toMatch(/^notFound: /u);
+    expect(await refusalOf(parseSource(directory({ x: '' })))).toMatch(/^invalidRequest: .*neither an OCI layout/u);
+    expect(await refusalOf(parseSource(join(root, 'none')))).toMatch(/^notFound: /u);
   });
 });
 
@@ -101,7 +91,7 @@ describe('an OCI layout', () => {
     ['S59 too many images', { ...layout([]), 'index.json': JSON.stringify({ manifests: Array.from({ length: archiveLimits.images + 1 }, () => null) }) }, 'more than'],
     ['S48 an index of 5 MiB', { ...layout([]), 'index.json': ' '.repeat(5 * 1024 ** 2) }, 'more than the'],
   ])('%s is refused', async (_name, files, words) => {
-    expect(await refusal(openSource({ transport: 'oci', path: directory(files), choice: '' }))).toContain(words);
+    expect(await refusalOf(openSource({ transport: 'oci', path: directory(files), choice: '' }))).toContain(words);
   });
 
   it('S18 a blob that is a link is none', async () => {
@@ -151,19 +141,19 @@ describe('an archive of Docker', () => {
     ['a name with ..', [entry({ name: '../manifest.json', body: '[]' })], 'holds ..'],
     ['a negative size', [entry({ name: 'x', patch: (header) => void header.fill(0xff, 124, 136) })], 'negative size'],
   ])('%s is refused', async (_name, parts, words) => {
-    expect(await refusal(openSource({ transport: 'docker-archive', path: tar(...parts), choice: '' }))).toContain(words);
+    expect(await refusalOf(openSource({ transport: 'docker-archive', path: tar(...parts), choice: '' }))).toContain(words);
   });
 
   it('S59 what is compressed as a whole, cut short or endless is refused at once', async () => {
     const whole = archive(document([]));
     const [zipped, cut, many] = [join(root, 'zipped'), join(root, 'cut'), join(root, 'many')];
     writeFileSync(zipped, gzipSync(Buffer.alloc(100_000, 'x'), { level: 0 }));
-    expect(await refusal(tarFiles(zipped))).toContain('compressed as a whole');
+    expect(await refusalOf(tarFiles(zipped))).toContain('compressed as a whole');
     writeFileSync(cut, whole.subarray(0, 600));
-    expect(await refusal(tarFiles(cut))).toContain('cut short');
+    expect(await refusalOf(tarFiles(cut))).toContain('cut short');
     writeFileSync(many, Buffer.concat(Array.from({ length: archiveLimits.entries + 1 }, () => entry({ name: 'x' }))));
     const handle = await open(many);
-    expect(await refusal(indexTar(handle, many))).toMatch(/^exhausted: /u);
+    expect(await refusalOf(indexTar(handle, many))).toMatch(/^exhausted: /u);
     await handle.close();
   });
 });

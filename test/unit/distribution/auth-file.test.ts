@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { findIn, parseAuthFile, parseHelperReply } from '../../../src/oci/distribution/auth-file.ts';
 import { distributionLimits } from '../../../src/base/limits.ts';
-import { FaultError } from '../../../src/base/fault.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const bytes = (content: unknown): Uint8Array => Buffer.from(typeof content === 'string' ? content : JSON.stringify(content));
 const parse = (content: unknown) => parseAuthFile(bytes(content), '/etc/a.json');
@@ -14,15 +14,7 @@ function found(content: unknown, host: string, repository: string): string | und
   return 'auth' in one ? (Buffer.from(one.auth.auth, 'base64').toString().split(':')[0] ?? '') : `${one.helper} for ${one.server}`;
 }
 
-function refusal(content: unknown): string {
-  try {
-    parse(content);
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind} ${error.message}`;
-    throw error;
-  }
-  return 'taken';
-}
+const refusal = (content: unknown): string => refusalBy(() => parse(content));
 
 describe('a file of credentials', () => {
   const auths = {
@@ -60,10 +52,10 @@ describe('a file of credentials', () => {
   });
 
   it('S15 what is none is refused by file and entry, and no secret is told', () => {
-    expect(refusal('{')).toMatch(/^invalidRequest read \/etc\/a\.json: /u);
-    expect(refusal('{"auths":{},"auths":{}}')).toMatch(/^invalidRequest read \/etc\/a\.json: /u);
+    expect(refusal('{')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
+    expect(refusal('{"auths":{},"auths":{}}')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
     expect(refusal([])).toContain('/etc/a.json: it is no object');
-    expect(refusal({ auths: { 'r.example': { auth: 7 } } })).toBe('invalidRequest read /etc/a.json: auths of r.example: auth is no text');
+    expect(refusal({ auths: { 'r.example': { auth: 7 } } })).toBe('invalidRequest: read /etc/a.json: auths of r.example: auth is no text');
     expect(refusal({ auths: { 'r.example': 'sesame' } })).not.toContain('sesame');
     expect(refusal({ credsStore: '../../bin/sh' })).toContain("helper's name is not one");
     expect(refusal({ credHelpers: { 'r.example': '-x' } })).toContain("helper's name is not one");

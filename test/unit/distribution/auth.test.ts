@@ -1,23 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import type { RegistryAuth } from '../../../src/actors/ports/images.ts';
 import { belongTo, ownedCredentials, parseTokenReply, secretsOf } from '../../../src/oci/distribution/auth.ts';
 import { parseChallenges } from '../../../src/oci/distribution/challenge.ts';
 import { addressIsPrivateToHost, isLoopback } from '../../../src/oci/distribution/host-policy.ts';
 import { retryAfterMs, waitMs } from '../../../src/oci/distribution/retry.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const none: RegistryAuth = { username: '', password: '', auth: '', identityToken: '', registryToken: '', serverAddress: '' };
 const owned = (auth: Partial<RegistryAuth>, host = 'r.example') => ownedCredentials({ ...none, ...auth }, host);
-
-function messageOf(work: () => unknown): string {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault.message;
-    throw error;
-  }
-  return 'accepted';
-}
 
 describe('RPC PullImage: credentials of AuthConfig', () => {
   it('empty means anonymous', () => {
@@ -48,7 +38,7 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
     ['a newline in a token', { identityToken: 'secret\n' }],
     ['a server address that is none', { username: 'u', password: 'p', serverAddress: 'http://secret@r/' }],
   ])('S79 %s is refused without telling it', (_name, auth) => {
-    const message = messageOf(() => owned(auth));
+    const message = refusalBy(() => owned(auth));
     expect(message).toContain('pull image: auth.');
     expect(message).not.toContain('secret');
   });

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { parseReference } from '../../../src/oci/image/reference.ts';
 import { candidates, endpointsOf, insecureHosts, type Endpoint } from '../../../src/oci/distribution/endpoints.ts';
 import {
@@ -9,19 +8,10 @@ import {
   type RegistriesConf,
 } from '../../../src/oci/distribution/registries-conf.ts';
 import { formatReference } from '../../../src/oci/image/reference.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const DIGEST = `sha256:${'a'.repeat(64)}`;
 const conf = (text: string): RegistriesConf => parseRegistriesConf(text, 'r.conf');
-
-function messageOf(work: () => unknown): string {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind}: ${error.fault.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
 
 const show = ({ host, repository, insecure, mirror }: Endpoint): string =>
   `${mirror ? 'mirror ' : ''}${host}/${repository}${insecure ? ' insecure' : ''}`;
@@ -65,7 +55,7 @@ describe('endpoints of a reference', () => {
     expect(endpoints('r.example/foobar', text)).toEqual(['r.example/foobar insecure']);
     expect(endpoints('r.example:5000/foo/bar', text)).toEqual(['r.example:5000/foo/bar']);
     expect(endpoints('r.example.evil/foo', text)).toEqual(['r.example.evil/foo']);
-    expect(messageOf(() => endpoints('r.example/foo/bar', text))).toContain('without a repository');
+    expect(refusalBy(() => endpoints('r.example/foo/bar', text))).toContain('without a repository');
   });
 
   it('wildcards match any depth of subdomain, not the domain', () => {
@@ -104,7 +94,7 @@ describe('endpoints of a reference', () => {
 
   it('a blocked registry is refused by its rule', () => {
     const text = '[[registry]]\nprefix = "r.example/bad"\nblocked = true';
-    expect(messageOf(() => endpoints('r.example/bad/x', text))).toBe(
+    expect(refusalBy(() => endpoints('r.example/bad/x', text))).toBe(
       'denied: pull r.example/bad/x:latest: registries.conf blocks r.example/bad',
     );
     expect(endpoints('r.example/good', text)).toEqual(['r.example/good']);
@@ -129,9 +119,9 @@ describe('short names', () => {
   });
 
   it('are refused where there is nothing to search, or nobody to ask', () => {
-    expect(messageOf(() => names('busybox', 'unqualified-search-registries = []'))).toContain('is empty');
+    expect(refusalBy(() => names('busybox', 'unqualified-search-registries = []'))).toContain('is empty');
     const enforcing = 'unqualified-search-registries = ["a.example", "b.example"]\nshort-name-mode = "enforcing"';
-    expect(messageOf(() => names('busybox', enforcing))).toContain('enforcing');
+    expect(refusalBy(() => names('busybox', enforcing))).toContain('enforcing');
   });
 
   it('aliases come first and keep tag and digest', () => {
@@ -185,7 +175,7 @@ describe('wrong files are refused with file and line', () => {
     ['an alias for a name with a host', '[aliases]\n"a.example/x" = "b.example/x"', 'r.conf:2: a.example/x:'],
     ['S61 __proto__', '[[registry]]\nlocation = "a.example"\n__proto__ = 1', 'r.conf:3: __proto__:'],
   ])('%s', (_name, text, words) => {
-    const message = messageOf(() => conf(text));
+    const message = refusalBy(() => conf(text));
     expect(message).toContain('invalidRequest: read r.conf');
     expect(message).toContain(words);
   });

@@ -1,9 +1,9 @@
 // OCI artifacts: what their blobs are called, and what is refused before a byte is fetched.
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { parseDigest, type Digest } from '../../../src/base/ids.ts';
 import { fileLayerId } from '../../../src/oci/image/artifact.ts';
 import { parseManifest, type ArtifactManifest } from '../../../src/oci/image/manifest.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const digest = (digit: string): Digest => parseDigest(`sha256:${digit.repeat(64)}`) ?? ('' as Digest);
 const config = { mediaType: 'application/vnd.oci.empty.v1+json', digest: digest('c'), size: 2 };
@@ -16,15 +16,7 @@ function artifact(...layers: readonly object[]): ArtifactManifest {
   return parseManifest(Buffer.from(JSON.stringify(document)), '', 'manifest m') as ArtifactManifest;
 }
 
-function refusal(...layers: readonly object[]): string {
-  try {
-    artifact(...layers);
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind}: ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
+const refusal = (...layers: readonly object[]): string => refusalBy(() => artifact(...layers));
 
 describe('artifacts', () => {
   it('each blob is a file: of its title, else of its digest', () => {

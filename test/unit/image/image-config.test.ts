@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { checkLayerCount, parseImageConfig, parseImageUser, type ParsedImageConfig } from '../../../src/oci/image/image-config.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const DIFF = `sha256:${'d'.repeat(64)}`;
 const base = { architecture: 'amd64', os: 'linux', rootfs: { type: 'layers', diff_ids: [DIFF] } };
@@ -9,17 +9,7 @@ function parse(document: object | string): ParsedImageConfig {
   return parseImageConfig(Buffer.from(typeof document === 'string' ? document : JSON.stringify(document)), 'config c');
 }
 
-function messageOf(work: () => unknown): string {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault.message;
-    throw error;
-  }
-  return 'accepted';
-}
-
-const withConfig = (config: object): string => messageOf(() => parse({ ...base, config }));
+const withConfig = (config: object): string => refusalBy(() => parse({ ...base, config }));
 
 describe('image configs', () => {
   it('are read whole', () => {
@@ -95,7 +85,7 @@ describe('image configs', () => {
     ['S47 with a bad diff-id', { ...base, rootfs: { type: 'layers', diff_ids: ['sha256:../x'] } }, 'rootfs.diff_ids[0]'],
     ['S59 with 10000 layers', { ...base, rootfs: { type: 'layers', diff_ids: Array.from({ length: 10_000 }, () => DIFF) } }, 'has 10000'],
   ])('refuses one %s', (_name, document, words) => {
-    expect(messageOf(() => parse(document))).toContain(words);
+    expect(refusalBy(() => parse(document))).toContain(words);
   });
 
   it('S61 labels __proto__ and constructor are labels', () => {
@@ -109,8 +99,8 @@ describe('image configs', () => {
   });
 
   it('F67 the number of diff-ids must be that of the layers', () => {
-    expect(messageOf(() => checkLayerCount(parse(base), 2, 'config c'))).toContain('names 1 layers, the manifest 2');
-    expect(messageOf(() => checkLayerCount(parse(base), 1, 'config c'))).toBe('accepted');
+    expect(refusalBy(() => checkLayerCount(parse(base), 2, 'config c'))).toContain('names 1 layers, the manifest 2');
+    expect(refusalBy(() => checkLayerCount(parse(base), 1, 'config c'))).toBe('accepted');
   });
 });
 

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { FaultError, type Fault } from '../../../src/base/fault.ts';
+import { type Fault } from '../../../src/base/fault.ts';
 import { imageLimits } from '../../../src/base/limits.ts';
 import { mediaTypes, parseManifest, type ImageIndex, type ImageManifest, type Manifest } from '../../../src/oci/image/manifest.ts';
+import { faultBy } from '../../support/fault-of.ts';
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
 const OCI_LAYER = 'application/vnd.oci.image.layer.v1.tar+gzip';
@@ -16,15 +17,7 @@ function parse(document: object | string, contentType = ''): Manifest | ImageInd
   return parseManifest(Buffer.from(text), contentType, 'manifest m');
 }
 
-function faultOf(document: object | string, contentType = ''): Fault {
-  try {
-    parse(document, contentType);
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault;
-    throw error;
-  }
-  throw new Error('accepted');
-}
+const faultOf = (document: object | string, contentType = ''): Fault => faultBy(() => parse(document, contentType));
 
 describe('manifests', () => {
   it('reads an OCI manifest', () => {

@@ -1,10 +1,10 @@
 // Docker's schema 1: the payload of a signed document, the steps, and the config that they imply.
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { parseDigest, type Digest } from '../../../src/base/ids.ts';
 import { parseImageConfig } from '../../../src/oci/image/image-config.ts';
 import { parseManifest } from '../../../src/oci/image/manifest.ts';
 import { schema1Config, schema1Types, signedPayload, type Schema1Manifest } from '../../../src/oci/image/schema1.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const digest = (digit: string): Digest => parseDigest(`sha256:${digit.repeat(64)}`) ?? ('' as Digest);
 const id = (digit: string): string => digit.repeat(64);
@@ -23,16 +23,6 @@ const document = {
 
 const read = (value: object, type: string = schema1Types.plain): Schema1Manifest =>
   parseManifest(Buffer.from(JSON.stringify(value)), type, 'manifest m') as Schema1Manifest;
-
-function refusal(work: () => unknown): string {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind}: ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
 
 describe('schema 1', () => {
   it('layers lowest first, without those that hold no files', () => {
@@ -74,7 +64,7 @@ describe('schema 1', () => {
     ['a mediaType of schema 2', { ...document, mediaType: 'application/vnd.oci.image.manifest.v1+json' }, 'mediaType'],
     ['S59 1000 layers', { ...document, fsLayers: Array.from({ length: 1000 }, () => null) }, 'fsLayers has 1000 entries'],
   ])('%s is refused', (_name, value, words) => {
-    const said = refusal(() => read(value));
+    const said = refusalBy(() => read(value));
     expect(said).toMatch(/^outside: manifest m: /u);
     expect(said).toContain(words);
   });
@@ -111,12 +101,12 @@ describe('S17 signatures', () => {
     ['a protected part that is no JSON', [{ ...good, protected: b64('x') }], 'not acceptable JSON'],
     ['a negative length', [signature(-1, '}')], 'formatLength'],
   ])('refuses %s', (_name, signatures, words) => {
-    const said = refusal(() => signedPayload(signed(...signatures), 'm'));
+    const said = refusalBy(() => signedPayload(signed(...signatures), 'm'));
     expect(said).toMatch(/^outside: m: /u);
     expect(said).toContain(words);
   });
 
   it('a payload that still has signatures is no manifest', () => {
-    expect(refusal(() => read({ ...document, signatures: [good] }))).toContain('two things at once');
+    expect(refusalBy(() => read({ ...document, signatures: [good] }))).toContain('two things at once');
   });
 });

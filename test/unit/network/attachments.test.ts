@@ -8,7 +8,8 @@ import type { Network } from '../../../src/network/conflist.ts';
 import { parseList } from '../../../src/network/conflist.ts';
 import { chainName, Firewall } from '../../../src/network/firewall.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
-import { fakePlugins, faultOf, pluginFailure, result, sandboxId } from './fake-plugins.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { fakePlugins, pluginFailure, result, sandboxId } from './fake-plugins.ts';
 
 const id = sandboxId('b');
 const context = { timeoutMs: 60_000 };

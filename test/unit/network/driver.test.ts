@@ -6,7 +6,8 @@ import { silentLog } from '../../../src/base/log.ts';
 import type { NetworkDriver } from '../../../src/network/driver.ts';
 import { createNetworkDriver } from '../../../src/network/driver.ts';
 import type { Answer, FakePlugins, Seen } from './fake-plugins.ts';
-import { fakePlugins, faultOf, result, sandboxId, sandboxInput } from './fake-plugins.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { fakePlugins, result, sandboxId, sandboxInput } from './fake-plugins.ts';
 
 const id = sandboxId('f');
 /** A namespace that is there without root: this process's own. */

@@ -6,8 +6,6 @@ import type { SandboxInput } from '../../../src/actors/ports/host.ts';
 import type { SandboxSpec } from '../../../src/actors/ports/specs.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { parseSandboxId } from '../../../src/base/ids.ts';
-import { FaultError } from '../../../src/base/fault.ts';
-import type { Fault } from '../../../src/base/fault.ts';
 import type { RunTool, ToolCall, ToolResult } from '../../../src/network/plugin.ts';
 
 export interface Seen {
@@ -95,17 +93,6 @@ export function sandboxId(digit: string): SandboxId {
   const id = parseSandboxId(digit.repeat(64));
   if (id === undefined) throw new Error(`no hex digit: ${digit}`);
   return id;
-}
-
-/** The fault that the promise rejects with. */
-export async function faultOf(work: Promise<unknown>): Promise<Fault> {
-  try {
-    await work;
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault;
-    throw error;
-  }
-  throw new Error('it did not fail');
 }
 
 export function sandboxInput(id: SandboxId, extra: Partial<SandboxSpec> = {}): SandboxInput {

@@ -5,7 +5,8 @@ import { networkLimits } from '../../../src/base/limits.ts';
 import type { PluginCall } from '../../../src/network/plugin.ts';
 import { cniArgs, findExecutable, pluginRequest, runPlugin, supportedVersions } from '../../../src/network/plugin.ts';
 import type { Answer, FakePlugins } from './fake-plugins.ts';
-import { fakePlugins, faultOf, pluginFailure, sandboxId } from './fake-plugins.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { fakePlugins, pluginFailure, sandboxId } from './fake-plugins.ts';
 
 let plugins: FakePlugins | undefined;
 afterEach(() => plugins?.close());

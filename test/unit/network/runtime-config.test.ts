@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { declaredValues, runtimeValues } from '../../../src/network/runtime-config.ts';
-import { faultOf, sandboxId, sandboxInput } from './fake-plugins.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { sandboxId, sandboxInput } from './fake-plugins.ts';
 
 const id = sandboxId('d');
 

@@ -1,6 +1,5 @@
 /** The small pure parts: signals, seccomp profiles, log paths, mounts above a path, layout, the ELF file. */
 import { describe, expect, test } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { cgroupParentOf, containerCgroup, createLayout, pauseCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
 import { parseMountInfo } from '../../../src/host/mountinfo.ts';
 import { effectiveLogPath } from '../../../src/oci/runtime/bundle-log.ts';
@@ -13,16 +12,7 @@ import { defaultSeccomp } from '../../../src/oci/runtime/spec/seccomp.ts';
 import { parseSeccompProfile } from '../../../src/oci/runtime/spec/seccomp-profile.ts';
 import { signalName, signalNames, signalNumber } from '../../../src/oci/runtime/spec/signals.ts';
 import { CONTAINER_ID, SANDBOX_ID, mountOf } from './fixtures.ts';
-
-function faultOf(work: () => unknown): { kind: string; subject: string } {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault;
-    throw error;
-  }
-  throw new Error('nothing was refused');
-}
+import { faultBy } from '../../support/fault-of.ts';
 
 describe('signals', () => {
   test.each([
@@ -109,12 +99,12 @@ describe('a seccomp profile of the node', () => {
     '{"defaultAction":"SCMP_ACT_ALLOW","defaultAction":"SCMP_ACT_ERRNO"}',
     '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["x"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"new"}}]}',
     `{"defaultAction":"SCMP_ACT_ALLOW","x":${'['.repeat(100_000)}`,
-  ])('S61, S73: refused case %#', (text) => expect(faultOf(() => parse(text))).toMatchObject({ kind: 'invalidRequest', subject: '/p' }));
+  ])('S61, S73: refused case %#', (text) => expect(faultBy(() => parse(text))).toMatchObject({ kind: 'invalidRequest', subject: '/p' }));
 
   test('more rules than the kernel could take are refused', () => {
     const rule = { names: ['x'], action: 'SCMP_ACT_ALLOW' };
     const text = JSON.stringify({ defaultAction: 'SCMP_ACT_ERRNO', syscalls: Array.from({ length: 4097 }, () => rule) });
-    expect(faultOf(() => parse(text)).kind).toBe('invalidRequest');
+    expect(faultBy(() => parse(text)).kind).toBe('invalidRequest');
   });
 });
 
@@ -134,7 +124,7 @@ describe('S09, S75: the log path', () => {
     ['/a', './x', 'log_path'],
     ['/a', 'x'.repeat(4096), 'log_path'],
   ])('%j and %j', (directory, path, subject) => {
-    expect(faultOf(() => effectiveLogPath(directory, path))).toMatchObject({ kind: 'invalidRequest', subject });
+    expect(faultBy(() => effectiveLogPath(directory, path))).toMatchObject({ kind: 'invalidRequest', subject });
   });
 });
 
@@ -147,7 +137,7 @@ describe('mounts of the host', () => {
     expect(mountOver('/x', [])).toBeUndefined();
   });
   test('too many are refused before any is looked at', () => {
-    expect(faultOf(() => checkMounts(Array.from({ length: 1025 }, () => mountOf('/x'))))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts' });
+    expect(faultBy(() => checkMounts(Array.from({ length: 1025 }, () => mountOf('/x'))))).toMatchObject({ kind: 'invalidRequest', subject: 'mounts' });
   });
 });
 
@@ -160,11 +150,11 @@ describe('layout', () => {
     expect(layout.runtimeRoot('runc')).toBe('/s/runtimes/runc');
   });
   test.each(['', '..', '../x', 'a/b', '-x', 'x'.repeat(64)])('handler %j gets no directory', (name) => {
-    expect(faultOf(() => layout.runtimeRoot(name)).kind).toBe('invalidRequest');
+    expect(faultBy(() => layout.runtimeRoot(name)).kind).toBe('invalidRequest');
   });
   test('relative roots and parents with .. are refused', () => {
-    expect(faultOf(() => createLayout({ root: 'r', state: '/s' })).kind).toBe('invalidRequest');
-    expect(faultOf(() => cgroupParentOf('/kubepods/../x')).subject).toBe('linux.cgroup_parent');
+    expect(faultBy(() => createLayout({ root: 'r', state: '/s' })).kind).toBe('invalidRequest');
+    expect(faultBy(() => cgroupParentOf('/kubepods/../x')).subject).toBe('linux.cgroup_parent');
   });
   test('cgroups', () => {
     expect(containerCgroup('', CONTAINER_ID)).toBe(`/troupe/troupe-${CONTAINER_ID}`);

@@ -1,21 +1,14 @@
 /** Wishes that cannot be a document: each refused by the field's name. */
 import { describe, expect, test } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
+import type { Fault } from '../../../src/base/fault.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
 import { resourceConditions } from '../../../src/oci/runtime/spec/resources.ts';
 import type { SpecInput } from '../../../src/oci/runtime/spec/input.ts';
 import { encodeSpec } from '../../../src/oci/runtime/spec/types.ts';
 import { inputOf, mountOf } from './fixtures.ts';
+import { faultBy } from '../../support/fault-of.ts';
 
-function faultOf(input: SpecInput): { kind: string; subject: string } {
-  try {
-    generateSpec(input);
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault;
-    throw error;
-  }
-  throw new Error('nothing was refused');
-}
+const faultOf = (input: SpecInput): Fault => faultBy(() => generateSpec(input));
 
 const caps = (change: { add?: string[]; addAmbient?: string[] }) => ({ security: { capabilities: { add: [], drop: [], addAmbient: [], ...change } } });
 const mount = (at: string, change: Parameters<typeof mountOf>[1] = {}) => ({ input: { mounts: [{ mount: mountOf(at, change), source: '/host' }] } });

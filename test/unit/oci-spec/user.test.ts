@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import type { UserChoice } from '../../../src/actors/ports/specs.ts';
-import { FaultError } from '../../../src/base/fault.ts';
+import type { FaultKind } from '../../../src/base/fault.ts';
 import { specLimits } from '../../../src/base/limits.ts';
 import { pauseUser, resolveUser, resolveUserIn } from '../../../src/oci/runtime/user.ts';
+import { faultBy } from '../../support/fault-of.ts';
 
 const nobody: UserChoice = { runAsUser: undefined, runAsUsername: '', runAsGroup: undefined, supplementalGroups: [], supplementalGroupsPolicy: 'merge' };
 
@@ -23,15 +24,7 @@ const files = {
   group: ['root:x:0:root,alice', 'users:x:1001:', 'wheel:x:2000:alice,bob', 'audio:x:2001:alice', 'wrap:x:4294967296:alice', 'broken', 'staff:x:50'].join('\n'),
 };
 
-function kindOf(work: () => unknown): string {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof FaultError) return error.fault.kind;
-    throw error;
-  }
-  return 'none';
-}
+const kindOf = (work: () => unknown): FaultKind => faultBy(work).kind;
 
 describe('forms of the image USER (S24)', () => {
   test.each([

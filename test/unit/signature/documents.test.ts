@@ -1,6 +1,5 @@
 /** Small documents around signatures: payloads, status lines, key rings, places, signature manifests. */
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { parseReference } from '../../../src/oci/image/reference.ts';
 import { keyRing } from '../../../src/oci/signature/armor.ts';
 import { entriesIn } from '../../../src/oci/signature/attachments.ts';
@@ -8,19 +7,10 @@ import { decodeBase64 } from '../../../src/oci/signature/base64.ts';
 import { refusalIn } from '../../../src/oci/signature/gpgv-status.ts';
 import { parsePayload, payloadTypes } from '../../../src/oci/signature/payload.ts';
 import { parseRegistriesD, placesOf } from '../../../src/oci/signature/registries-d.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const DIGEST = `sha256:${'a'.repeat(64)}`;
 const bytes = (value: unknown): Uint8Array => Buffer.from(typeof value === 'string' ? value : JSON.stringify(value));
-const refusal = (work: () => unknown): string => {
-  try {
-    work();
-  } catch (error) {
-    if (error instanceof FaultError) return error.message;
-    throw error;
-  }
-  return 'accepted';
-};
-
 describe('payloads', () => {
   const critical = { type: payloadTypes.simple, image: { 'docker-manifest-digest': DIGEST }, identity: { 'docker-reference': 'r.example/a:1' } };
   const parse = (value: unknown) => parsePayload(bytes(value), payloadTypes.simple, 'test');
@@ -42,7 +32,7 @@ describe('payloads', () => {
     ['the digest twice', `{"critical":{"type":"${payloadTypes.simple}","image":{"docker-manifest-digest":"${DIGEST}","docker-manifest-digest":"${DIGEST}"},"identity":{"docker-reference":"a:1"}},"optional":{}}`],
     ['optional that is a text', { critical, optional: 'x' }],
   ])('%s refuses it', (_what, value) => {
-    expect(refusal(() => parse(value))).not.toBe('accepted');
+    expect(refusalBy(() => parse(value))).not.toBe('accepted');
   });
 });
 
@@ -136,10 +126,10 @@ describe('signature manifests', () => {
   it.each([
     ['a size beyond all bounds', { ...layer, size: 5 * 1024 * 1024 }], ['a digest that is none', { ...layer, digest: '../x' }],
   ])('%s is refused', (_what, bad) => {
-    expect(refusal(() => entriesIn(bytes({ layers: [bad] }), 'test'))).not.toBe('accepted');
+    expect(refusalBy(() => entriesIn(bytes({ layers: [bad] }), 'test'))).not.toBe('accepted');
   });
 
   it('more signatures than are looked at are refused', () => {
-    expect(refusal(() => entriesIn(bytes({ layers: Array.from({ length: 129 }, () => layer) }), 'test'))).toMatch(/129 entries/u);
+    expect(refusalBy(() => entriesIn(bytes({ layers: Array.from({ length: 129 }, () => layer) }), 'test'))).toMatch(/129 entries/u);
   });
 });

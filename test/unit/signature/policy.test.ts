@@ -1,8 +1,8 @@
 /** policy.json: what is read, and that nothing is read leniently. */
 import { describe, expect, it } from 'vitest';
-import { FaultError } from '../../../src/base/fault.ts';
 import { parsePolicy, type Policy } from '../../../src/oci/signature/policy.ts';
 import { decidedBy } from '../../../src/oci/signature/judge.ts';
+import { refusalBy } from '../../support/fault-of.ts';
 
 const KEY = Buffer.from('a key').toString('base64');
 const accept = [{ type: 'insecureAcceptAnything' }];
@@ -12,15 +12,7 @@ const parse = (policy: unknown): Policy => parsePolicy(Buffer.from(typeof policy
 const scope = (requirement: object): Policy => parse({ default: accept, transports: { docker: { 'r.example': [requirement] } } });
 const first = (policy: Policy) => policy.scopes.get('r.example')?.[0];
 
-function refusalOf(policy: unknown): string {
-  try {
-    parse(policy);
-  } catch (error) {
-    if (error instanceof FaultError) return `${error.fault.kind} ${error.message}`;
-    throw error;
-  }
-  return 'accepted';
-}
+const refusalOf = (policy: unknown): string => refusalBy(() => parse(policy));
 
 describe('policy.json', () => {
   it('default, and scopes of the transport docker alone; the others are checked and not kept', () => {
@@ -63,7 +55,7 @@ describe('policy.json', () => {
     ['a wrong requirement of a transport that is not asked for', { default: accept, transports: { atomic: { 'x:': [{ type: 'trustMe' }] } } }, /transports\.atomic\.x:\[0\]\.type is "trustMe"/u],
     ['a further key of insecureAcceptAnything', { default: [{ type: 'insecureAcceptAnything', keyPath: '/k' }] }, /"keyPath" is no field/u],
   ])('%s refuses the file, by its name', (_what, policy, reason) => {
-    expect(refusalOf(policy)).toMatch(/^invalidRequest signature policy \/etc\/p\.json: /u);
+    expect(refusalOf(policy)).toMatch(/^invalidRequest: signature policy \/etc\/p\.json: /u);
     expect(refusalOf(policy)).toMatch(reason);
   });
 
