@@ -599,6 +599,8 @@ export const storageLimits = {
   fuseMountMs: 30_000,
   /** ms that fuse-overlayfs has to end once its mount is gone: it writes back nothing. */
   fuseEndMs: 1000,
+  /** Looks at all processes for what an earlier daemon was starting of fuse-overlayfs: the last finds none, each other one what a script has forked meanwhile. */
+  fuseScans: 4,
   /** Bytes of what fuse-overlayfs says that are quoted. */
   fuseSaidBytes: 4096,
   /** ms that images on a disk of their own may take to be listed, cleared and looked at when the daemon starts; then it goes on without. */

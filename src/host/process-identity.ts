@@ -2,7 +2,7 @@
  * Who a process is. A pid alone is a number that the kernel hands out again; a pid with its start time is one
  * process of one boot (F43). Signals go through a pidfd that was checked against the start time after it was opened.
  */
-import { closeSync, readFileSync, readdirSync } from 'node:fs';
+import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { hostLimits } from '../base/limits.ts';
 import { KernelError, codeOf, errnoName, must } from './errno.ts';
@@ -71,6 +71,24 @@ export function processExists(identity: ProcessIdentity): boolean {
 export function isForkedOnly(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
   return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && (stat.flags & FORKED_ONLY) !== 0;
+}
+
+/** What follows the path of an open file that has been deleted (d_path in fs/d_path.c). */
+const DELETED = / \(deleted\)$/u;
+
+/**
+ * The file that a process writes its stdout to, as the kernel names it now, also after a rename or its deletion. Undefined
+ * when there is none, when the process has ended, or when it may do what this one may not (ptrace(2), "access mode
+ * checking"): one that we started may do no more than we.
+ */
+export function standardOutput(pid: number): string | undefined {
+  try {
+    // procfs: the name alone, the file's own file system is not asked
+    return readlinkSync(`/proc/${pid}/fd/1`).replace(DELETED, '');
+  } catch (error) {
+    if (['ENOENT', 'ESRCH', 'EACCES'].includes(codeOf(error) ?? '')) return undefined;
+    throw error;
+  }
 }
 
 /** A pidfd of that very process, which the caller closes; undefined when it is gone. Zombies have one. */

@@ -8,6 +8,7 @@ import { namesIfDirectory } from '../../host/names-of.ts';
 import { releasePinRoot } from '../../host/namespaces.ts';
 import { isSlice } from '../../host/slices.ts';
 import { problemOf } from '../../introspection/client.ts';
+import { endStarts } from '../../oci/storage/drivers/fuse-starts.ts';
 import { introspectionSocket } from '../config.ts';
 import { lockIfThere } from './check.ts';
 import type { Command } from './context.ts';
@@ -37,6 +38,8 @@ export async function wipe(command: Command): Promise<number> {
   try {
     const look = await lookAround(config, command.clock);
     if (!command.line.flags.has('force')) refusePods(look);
+    // of a daemon that was killed: it could mount what has been taken off
+    await endStarts(placesOfStore(look.place), command.clock);
     const taken = await takeAway(look.place, everything(look.machine));
     // rules that a DEL has left, or that a cut-off one did
     const rest = (await lookAround(config, command.clock)).machine;

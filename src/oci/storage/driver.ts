@@ -75,6 +75,8 @@ function ownersOf({ usernsPin }: StorageDriverOptions, { id, userNamespace }: Ro
 
 async function observe(store: LayerStore): Promise<StorageFacts> {
   const { containers } = store.paths;
+  // nothing of an earlier daemon makes a mount after this look
+  await store.takeOver();
   const [records, others, entries, mounts] = await Promise.all([
     answered(store, 'looking for layers', () => store.list()), store.listOthers(), store.onContainers(() => namesIn(containers)), readMountInfo(),
   ]);

@@ -1,5 +1,5 @@
 /** Layers by diff-id: taken in whole and durable or not at all, listed, deleted, repaired. */
-import { chmod, mkdir, rename } from 'node:fs/promises';
+import { chmod, mkdir, realpath, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
@@ -26,6 +26,7 @@ import { OtherStores } from './other-stores.ts';
 import type { FoundLayer } from './other-stores.ts';
 import { removeSmallTree } from './small-tree.ts';
 import type { TreeSize } from './tree.ts';
+import { unmountBelow } from './unmount-below.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
@@ -77,6 +78,7 @@ export class LayerStore {
   /** Names below partial that belong to unpackings of this process. */
   readonly #active = new Set<string>();
   #prepared: Promise<void> | undefined;
+  #takenOver: Promise<void> | undefined;
 
   constructor(options: LayerStoreOptions) {
     this.#options = options;
@@ -124,6 +126,18 @@ export class LayerStore {
       throw error;
     });
     return this.#prepared;
+  }
+
+  /**
+   * Ends what an earlier process was making mounts with; called before each look at mounts, and at work once. Whoever has
+   * a store has the lock of its root.
+   */
+  takeOver(): Promise<void> {
+    this.#takenOver ??= (this.driver.takeOver?.() ?? Promise.resolve()).catch((error: unknown) => {
+      this.#takenOver = undefined;
+      throw error;
+    });
+    return this.#takenOver;
   }
 
   /** The layer's record in our own store, or undefined when it is not there whole (F27, F28). */
@@ -186,8 +200,10 @@ export class LayerStore {
         if ((await this.record(diffId)) === undefined) await this.onImages(() => rename(layerDir(this.paths, diffId), this.#trashName(this.paths.trash)));
       });
     });
+    await this.takeOver();
     await this.driver.recover?.();
     const { partial, trash, containersTrash } = this.paths;
+    await unmountBelow(await this.onContainers(() => realpath(containersTrash)));
     const partials = (await this.onImages(() => namesIn(partial))).filter((name) => !this.#active.has(name));
     await this.#removeNow(this.#pool, [
       ...partials.map((name) => join(partial, name)),

@@ -30,6 +30,7 @@ export interface RootfsPlace {
 /** Mounts it; succeeds when it is mounted already. With `owners`, the image's files belong to their ids on the host. */
 export async function mountRootfs(store: LayerStore, input: RootfsInput, place: RootfsPlace = {}): Promise<void> {
   await store.prepare();
+  await store.takeOver();
   const paths = rootfsPaths(store.paths, input.id);
   const { owners } = place;
   // its root is nobody on the host and must pass, here and through its own directory below (S19)
@@ -99,6 +100,7 @@ async function layersOf(store: LayerStore, layers: readonly Digest[], attempted:
 
 /** Unmounts it; succeeds when it is not mounted. */
 export async function unmountRootfs(store: LayerStore, id: ContainerId): Promise<void> {
+  await store.takeOver();
   const paths = rootfsPaths(store.paths, id);
   for (const name of await store.onContainers(() => namesIn(paths.volumes))) await unmountAll(join(paths.volumes, name));
   // before anything below is deleted: these are the layers (and read-only, should it ever be forgotten)

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { gatedProgram, isRunning } from '../../support/gated-program.ts';
 import { run } from '../../support/run.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
 import type { DriverTrial } from '../../support/storage-drivers.ts';
@@ -78,6 +79,32 @@ describePods('storage drivers with pods', () => {
 
 const fuse = storageDrivers().find(({ name }) => name === 'fuse-overlayfs');
 describePods('fuse-overlayfs', () => {
+  it.skipIf(fuse === undefined || fuse.whyNot !== '')('F02: killed while its program had not mounted yet: the next daemon ends that, and it mounts nothing later', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'troupe-late-'));
+    const late = gatedProgram(directory, fuse?.program ?? '');
+    const world = await makeWorld({ name: 'late', config: settings({ name: 'fuse-overlayfs', program: late.path }) });
+    try {
+      const image = await world.pull();
+      const cut = aPod(world, 'cut', image).catch(() => 'cut');
+      const pid = await late.started();
+      await world.instance.kill();
+      expect([await cut, isRunning(pid)]).toEqual(['cut', true]);
+      await world.instance.start();
+      expect([isRunning(pid), (await world.instance.log()).includes('ended a fuse-overlayfs that an earlier daemon was starting')]).toEqual([false, true]);
+      // nobody is left to take this; the next container's program does
+      late.open();
+      const { containerId } = await aPod(world, 'next', image);
+      expect(await inContainer(world, containerId, 'echo', 'well')).toEqual([0, 'well\n']);
+      for (const { id } of (await world.client.runtime.listPodSandbox({})).items) await world.client.runtime.removePodSandbox({ podSandboxId: id });
+      expect(await world.leftovers()).toEqual([]);
+      expect([readdirSync(join(world.instance.root, 'trash')), servers(world)]).toEqual([[], []]);
+    } finally {
+      await world.close();
+      late.close();
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
   it.skipIf(fuse === undefined || fuse.whyNot !== '')('its process lives with the pod’s monitors; one that died is told, and its container goes', async () => {
     const world = await makeWorld({ name: 'fuse', config: settings(fuse ?? { name: 'fuse-overlayfs', program: '' }) });
     try {

@@ -95,6 +95,11 @@ export interface RootfsDriver {
   unmounted?(paths: RootfsPaths): Promise<void>;
   /** Before the container's directory is taken away; nothing of it is mounted. */
   removing?(paths: RootfsPaths, id: ContainerId): Promise<void>;
+  /**
+   * Ends what a killed daemon was starting and could still make a mount. Called once, before the first look at mounts
+   * and the first mount of this process, by the holder of the root's lock.
+   */
+  takeOver?(): Promise<void>;
   /** What an earlier process left half made outside layers and containers. */
   recover?(): Promise<void>;
   /** Ends what only a running daemon needs. Containers go on. */
