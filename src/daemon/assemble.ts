@@ -117,6 +117,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const streams = await runtime.streams();
   const registries = (): RegistriesConf => live.current;
   const client = registryClient(config, registries, clock, random);
+  const platform = await machinePlatform();
   const ports = around({
     clock,
     random,
@@ -129,8 +130,8 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     host,
     storage: storageDriver(store, layout, opened.state, clock),
     stats,
-    policy: policyDriver(config, layout, { client, registries, clock, random }),
-    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: store.paths.ingest, log }), clock, platform: await machinePlatform(), takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
+    policy: policyDriver(config, layout, { client, registries, clock, random, platform }),
+    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: store.paths.ingest, log }), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {

@@ -8,7 +8,7 @@ import { runTool } from '../host/process-tool.ts';
 import type { RegistryClient } from '../oci/distribution/client.ts';
 import { insecureHosts } from '../oci/distribution/endpoints.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
-import { platformOfArch } from '../oci/image/platform.ts';
+import type { Platform } from '../oci/image/platform.ts';
 import { createPolicyDriver } from '../oci/signature/driver.ts';
 import { Gpgv } from '../oci/signature/gpgv.ts';
 import { KeptSignatures } from '../oci/signature/kept-signatures.ts';
@@ -22,10 +22,12 @@ export interface PolicyParts {
   readonly registries: () => RegistriesConf;
   readonly clock: ClockPort;
   readonly random: RandomPort;
+  /** The one that images are pulled for: of an index, both must take the same entry. */
+  readonly platform: Platform;
 }
 
 /** Its files are read when an image is looked at; nothing is opened here. */
-export function policyDriver(config: Config, layout: Layout, { client, registries, clock, random }: PolicyParts): PolicyPort {
+export function policyDriver(config: Config, layout: Layout, { client, registries, clock, random, platform }: PolicyParts): PolicyPort {
   const { images } = config;
   return createPolicyDriver({
     files: new PolicyFiles({ file: images.signature_policy, directory: images.signature_policy_dir }),
@@ -41,7 +43,7 @@ export function policyDriver(config: Config, layout: Layout, { client, registrie
     transport: webTransport(config, clock),
     isInsecure: (host) => insecureHosts(registries()).has(host),
     places: images.registries_d,
-    platform: platformOfArch(process.arch),
+    platform,
     clock,
   });
 }

@@ -1,10 +1,12 @@
 // Signature policies as a kubelet meets them: at PullImage by the pod's namespace, and again at CreateContainer.
 import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { busyboxEntries } from '../../../scripts/support/busybox-image.ts';
 import { imageOf, layerOf, type Blob, type Image } from '../../../scripts/support/image.ts';
+import { platformOfMachine } from '../../../src/oci/image/platform.ts';
 import { GpgHome, missingGpg, simplePayload } from '../../support/signature/gpg.ts';
 import { base64, cosignPayload, keyPairs, signedBy, type KeyPair } from '../../support/signature/sigstore.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
@@ -37,15 +39,27 @@ function signatureOf(image: Image, by: KeyPair): Image {
   return { manifest, config, layers: [{ blob: payload, diffId: payload.digest }] };
 }
 
+/** An index whose first entry says nothing of a platform, and whose second is for processors newer than the oldest of the kind. */
+function indexOf(unsaid: Image, newer: Image): Image {
+  const type = 'application/vnd.oci.image.index.v1+json';
+  const entry = ({ manifest: { mediaType, digest, bytes } }: Image, more: object): object => ({ mediaType, digest, size: bytes.length, ...more });
+  const manifests = [entry(unsaid, {}), entry(newer, { platform: { os: 'linux', architecture: 'amd64', variant: 'v2' } })];
+  return { ...newer, manifest: blobOf(type, Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: type, manifests }))) };
+}
+
+const runsNewer = platformOfMachine(process.arch, readFileSync('/proc/cpuinfo', 'latin1')).upTo !== undefined;
+if (!runsNewer) console.log('skipped: the policy and the pull take the same entry of an index: this machine runs no newer variant than its oldest');
+
 function imagesOf(): Map<string, Image> {
   const entries = busyboxEntries(staticBusybox());
   const made = (name: string): Image => imageOf({ Cmd: untilTermed(0), Labels: { name } }, [layerOf([...entries, { type: 'file', path: `etc/${name}`, mode: 0o644, content: name }])]);
-  const [good, bare, forged] = [made('good'), made('bare'), made('forged')];
+  const [good, bare, forged, newer] = [made('good'), made('bare'), made('forged'), made('newer')];
   const tagOf = ({ manifest }: Image): string => `${manifest.digest.replace(':', '-')}.sig`;
   return new Map([
     ['box/good:1', good], [`box/good:${tagOf(good)}`, signatureOf(good, key)],
     ['box/bare:1', bare],
     ['box/forged:1', forged], [`box/forged:${tagOf(forged)}`, signatureOf(forged, stranger)],
+    ['box/many:1', indexOf(bare, newer)], ['box/many:bare', bare], ['box/many:newer', newer], [`box/many:${tagOf(newer)}`, signatureOf(newer, key)],
   ]);
 }
 
@@ -163,6 +177,12 @@ describe.skipIf(missing !== undefined)('signature policies', () => {
     expect(await run(good, { namespace: 'strict', userSpecifiedImage: name('good') })).toBe('running');
     // an image that is mounted is no way round
     expect(await run(good, { namespace: 'strict', userSpecifiedImage: name('good'), volume: bare })).toEqual(refused(/there is none/u));
+  });
+
+  it.skipIf(!runsNewer)('a policy that was changed after the pull looks at the entry of the index that the pull took', async () => {
+    const many = await pull('many');
+    await write('policy.json', { default: [signed] });
+    expect(await run(many, { userSpecifiedImage: name('many') })).toBe('running');
   });
 
   it('a policy that was changed after the pull counts for the next container, also after a restart', async () => {
