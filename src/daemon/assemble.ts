@@ -99,7 +99,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const layout = createLayout(config);
   await makeDirectories(layout);
   const lock = await lockDirectory(layout.root);
-  const cgroups = await detectCgroups();
+  const [cgroups, platform] = await Promise.all([detectCgroups(), machinePlatform()]);
   const charts = troupeCharts();
   const observability = createObservability(config, charts, { clock, random, log });
   const apparmor = setUpApparmor(clock, log);
@@ -117,7 +117,6 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const streams = await runtime.streams();
   const registries = (): RegistriesConf => live.current;
   const client = registryClient(config, registries, clock, random);
-  const platform = await machinePlatform();
   const ports = around({
     clock,
     random,
