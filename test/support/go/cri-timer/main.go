@@ -51,7 +51,7 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
-		return timeLists(args[1], calls)
+		return timeCalls(args[1], calls, 0, listContainers)
 	case len(args) == 4 && args[0] == "stats":
 		calls, err := strconv.Atoi(args[2])
 		if err != nil {
@@ -61,7 +61,7 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
-		return timeStats(args[1], calls, time.Duration(pause)*time.Millisecond)
+		return timeCalls(args[1], calls, time.Duration(pause)*time.Millisecond, listStats)
 	case len(args) == 2 && args[0] == "await":
 		return awaitLists(args[1])
 	default:
@@ -79,46 +79,35 @@ func connect(socket string) (*grpc.ClientConn, cri.RuntimeServiceClient, error) 
 	return connection, cri.NewRuntimeServiceClient(connection), nil
 }
 
-func timeStats(socket string, calls int, pause time.Duration) error {
+func listContainers(client cri.RuntimeServiceClient) (int, error) {
+	answer, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{})
+	return len(answer.GetContainers()), err
+}
+
+func listStats(client cri.RuntimeServiceClient) (int, error) {
+	answer, err := client.ListContainerStats(context.Background(), &cri.ListContainerStatsRequest{})
+	return len(answer.GetStats()), err
+}
+
+// Prints how long each call took, and how many containers the last one told.
+func timeCalls(socket string, calls int, pause time.Duration, call func(cri.RuntimeServiceClient) (int, error)) error {
 	connection, client, err := connect(socket)
 	if err != nil {
 		return err
 	}
 	defer connection.Close()
 	result := listed{}
-	for call := -warmUp; call < calls; call++ {
-		if call >= 0 {
+	for at := -warmUp; at < calls; at++ {
+		if at >= 0 {
 			time.Sleep(pause)
 		}
 		startedAt := time.Now()
-		answer, err := client.ListContainerStats(context.Background(), &cri.ListContainerStatsRequest{})
-		if err != nil {
-			return err
-		}
-		if call >= 0 {
-			result.Nanoseconds = append(result.Nanoseconds, time.Since(startedAt).Nanoseconds())
-		}
-		result.Containers = len(answer.Stats)
-	}
-	return json.NewEncoder(os.Stdout).Encode(result)
-}
-
-func timeLists(socket string, calls int) error {
-	connection, client, err := connect(socket)
-	if err != nil {
-		return err
-	}
-	defer connection.Close()
-	result := listed{}
-	for call := -warmUp; call < calls; call++ {
-		startedAt := time.Now()
-		answer, err := client.ListContainers(context.Background(), &cri.ListContainersRequest{})
+		result.Containers, err = call(client)
 		took := time.Since(startedAt)
 		if err != nil {
 			return err
 		}
-		result.Containers = len(answer.Containers)
-		if call >= 0 {
+		if at >= 0 {
 			result.Nanoseconds = append(result.Nanoseconds, took.Nanoseconds())
 		}
 	}
