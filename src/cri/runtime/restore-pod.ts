@@ -1,13 +1,12 @@
 import type { Call } from '../../actors/ask.ts';
 import { FaultError, toFault } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import { checkpointLimits } from '../../base/limits.ts';
 import type { ContainerConfig, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { makeContainer } from '../make-container.ts';
 import type { ServiceOptions } from '../service-options.ts';
-import { absolutePath, each, quoted, refuse, translated } from '../validate/check.ts';
-import { archiveOf } from '../validate/restore.ts';
+import { absolutePath, translated } from '../validate/check.ts';
+import { archiveOf, eachArchive, noOptions } from '../validate/restore.ts';
 import { sandboxSpec } from '../validate/sandbox.ts';
 
 const RPC = 'RestorePod';
@@ -41,20 +40,11 @@ interface Wanted {
 
 function wantedOf(checkpointPath: string, more: Readonly<Record<string, string>>, configs: readonly ContainerConfig[]): readonly Wanted[] {
   const directory = absolutePath(`${RPC}: checkpoint_path`, checkpointPath);
-  const [unknown] = Object.keys(more);
-  if (unknown !== undefined) refuse(`${RPC}: options`, `there is no option ${quoted(unknown)}`);
-  const wanted = each(
-    `${RPC}: container_configs`,
-    configs,
-    (field, config) => {
-      const name = config.metadata?.name ?? '';
-      return { name, config, archive: archiveOf(`${field}.metadata.name`, directory, name) };
-    },
-    checkpointLimits.containers,
-  );
-  if (wanted.length === 0) refuse(`${RPC}: container_configs`, 'names none');
-  if (new Set(wanted.map(({ name }) => name)).size < wanted.length) refuse(`${RPC}: container_configs`, 'names one twice');
-  return wanted;
+  noOptions(RPC, more);
+  return eachArchive(`${RPC}: container_configs`, configs, (field, config) => {
+    const name = config.metadata?.name ?? '';
+    return { name, config, archive: archiveOf(`${field}.metadata.name`, directory, name) };
+  });
 }
 
 /** Whoever called may be gone by now; each step of a removal has its own bound. Throws what was thrown. */

@@ -2,7 +2,8 @@
 import type { CheckpointFacts } from '../../actors/ports/checkpoint.ts';
 import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
-import { quoted, refuse } from './check.ts';
+import { checkpointLimits } from '../../base/limits.ts';
+import { each, quoted, refuse } from './check.ts';
 
 /** What every container gets from its runtime, of ours and of the peers: the new one gets its own. */
 const OWN: ReadonlySet<string> = new Set([
@@ -34,6 +35,20 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/u;
 /** The archive of a container in the directory of its pod's checkpoint. */
 export function archiveOf(field: string, directory: string, name: string): string {
   return NAME.test(name) ? `${directory}/${name}.tar` : refuse(field, `the name ${quoted(name)} can't be that of a file`);
+}
+
+/** The containers of a pod's checkpoint that a call names, each with its archive: one at least, none twice. */
+export function eachArchive<T, R extends { readonly archive: string }>(field: string, items: readonly T[], check: (field: string, item: T) => R): readonly R[] {
+  const wanted = each(field, items, check, checkpointLimits.containers);
+  if (wanted.length === 0) refuse(field, 'names none');
+  if (new Set(wanted.map(({ archive }) => archive)).size < wanted.length) refuse(field, 'names one twice');
+  return wanted;
+}
+
+/** CheckpointPod and RestorePod have none. */
+export function noOptions(rpc: string, options: Readonly<Record<string, string>>): void {
+  const [unknown] = Object.keys(options);
+  if (unknown !== undefined) refuse(`${rpc}: options`, `there is no option ${quoted(unknown)}`);
 }
 
 function withoutSlash(path: string): string {
