@@ -10,19 +10,18 @@ import type { ProcessIdentity } from '../../actors/ports/journal.ts';
 import type { ContainerInput, ExecResult } from '../../actors/ports/runtime.ts';
 import { fail, printable } from '../../base/fault.ts';
 import { driverLimits, monitorLimits } from '../../base/limits.ts';
-import { processIdentity } from '../../host/process-identity.ts';
-import { killTree } from '../../host/process-kill.ts';
-import { expectOrphan, holdZombie } from '../../host/process-reaper.ts';
-import type { ExitStatus, ExpectedOrphan } from '../../host/process-reaper.ts';
+import { expectOrphan } from '../../host/process-reaper.ts';
+import type { ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import { removeDirectory } from '../../host/remove-tree.ts';
-import type { Child } from '../../host/process.ts';
 import { within } from '../monitor/wait.ts';
-import { dissolveExecLeaf, emptyCgroup } from './driver-cgroup.ts';
+import { dissolveExecLeaf } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
 import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readTail } from './driver-state.ts';
+import { exitCodeOf, killExec } from './exec-end.ts';
+import type { BegunExec } from './exec-end.ts';
 import { EXEC_PREFIX, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
 import { CappedOutput } from './exec-output.ts';
 import { checkArgv, execProcess, readConfig } from './exec-process.ts';
@@ -70,10 +69,7 @@ interface ExecRun {
   readonly leaf: ExecLeaf | undefined;
 }
 
-interface Started {
-  /** The runtime's exec. */
-  readonly child: Child;
-  readonly orphan: ExpectedOrphan;
+interface Started extends BegunExec {
   readonly stdout: CappedOutput;
   readonly stderr: CappedOutput;
 }
@@ -93,14 +89,14 @@ class Exec {
   }
 
   async toEnd(): Promise<ExecResult> {
-    const { parts, fx } = this.#run;
+    const { parts, input, leaf, fx } = this.#run;
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;
     try {
       await this.#begun(started);
       process = started.orphan.take(started.child.identity);
-      if (process === undefined) return this.#fail('outside', 'the runtime has ended without telling which process it started');
+      if (process === undefined) return this.#fail('the runtime has ended without telling which process it started');
       fx.note({ on: 'the exec process', pid: process.pid });
       const status = await this.#bounded(process.exited);
       hasEnded = true;
@@ -109,9 +105,9 @@ class Exec {
       const met = await within({ clock: parts.clock, timeoutMs: driverLimits.execDrainMs }, drained);
       // timers come before pipes: after a stall of the event loop there may lie what was written long ago
       if (met === 'timedOut') await new Promise<void>((resolve) => setImmediate(resolve));
-      return { exitCode: this.#codeOf(status), stdout: started.stdout.bytes(), stderr: started.stderr.bytes() };
+      return { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.bytes(), stderr: started.stderr.bytes() };
     } finally {
-      if (!hasEnded) await this.#kill(started, process?.pid);
+      if (!hasEnded) await killExec(parts, started, { id: input.id, leaf, pid: process?.pid, emptyMs: driverLimits.killMs });
       started.orphan.forget();
       started.stdout.close();
       started.stderr.close();
@@ -145,7 +141,7 @@ class Exec {
   /** The runtime has ended well: the process runs or ran. */
   async #begun(started: Started): Promise<void> {
     const { exitCode } = await this.#bounded(started.child.exited);
-    if (exitCode !== 0) this.#fail('outside', await this.#complaint(started));
+    if (exitCode !== 0) this.#fail(await this.#complaint(started));
   }
 
   async #bounded<T>(promise: Promise<T>): Promise<T> {
@@ -158,15 +154,9 @@ class Exec {
     return fail('timedOut', `${attempted}: the command has not ended within ${this.#limitMs} ms`, { subject: input.id });
   }
 
-  #fail(kind: 'outside', reason: string): never {
+  #fail(reason: string): never {
     const { input, handler } = this.#run;
-    return fail(kind, `exec in container ${input.id}: ${handler.name} exec: ${reason}`, { subject: input.id });
-  }
-
-  /** As shells and both peers tell a signal. */
-  #codeOf({ exitCode, signal }: ExitStatus): number {
-    if (exitCode !== null) return exitCode;
-    return signal === null ? this.#fail('outside', 'the exit code of the process was taken by another') : 128 + signal;
+    return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, { subject: input.id });
   }
 
   /** The runtime's reason, from its log or from the stderr that it shares with the process. */
@@ -176,23 +166,5 @@ class Exec {
     await within({ clock: this.#run.parts.clock, timeoutMs: driverLimits.execDrainMs }, started.stderr.ended);
     const said = Buffer.from(started.stderr.bytes()).toString('utf8').slice(-monitorLimits.quotedChars);
     return printable(said) || 'it said nothing';
-  }
-
-  /** Kills the runtime's exec, the process with its tree and session, and its cgroup; returns when they are gone. */
-  async #kill(started: Started, known: number | undefined): Promise<void> {
-    const { parts, input, leaf } = this.#run;
-    const releases = [holdZombie(started.child.pid)];
-    try {
-      const left = await killTree(started.child.identity, parts.clock);
-      // killed between the start of the process and its own end, the runtime leaves it to us all the same
-      const pid = known ?? started.orphan.take(started.child.identity)?.pid;
-      if (pid !== undefined) releases.push(holdZombie(pid));
-      const process = pid === undefined ? undefined : processIdentity(pid);
-      if (process !== undefined) left.push(...(await killTree(process, parts.clock)));
-      if (leaf !== undefined) await emptyCgroup(parts, input.id, leaf.path, driverLimits.killMs);
-      if (left.length > 0) parts.log.warn({ id: input.id, pids: left.map((one) => one.pid) }, 'processes of an exec do not end');
-    } finally {
-      for (const release of releases) release();
-    }
   }
 }

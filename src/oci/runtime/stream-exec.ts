@@ -13,19 +13,19 @@ import { fail } from '../../base/fault.ts';
 import { monitorLimits, streamLimits } from '../../base/limits.ts';
 import { makePipe, writeEnd } from '../../host/descriptors.ts';
 import { PolledDescriptor } from '../../host/polled-descriptor.ts';
-import { processIdentity } from '../../host/process-identity.ts';
-import { killTree } from '../../host/process-kill.ts';
-import { expectOrphan, holdZombie } from '../../host/process-reaper.ts';
-import type { ExitStatus, ExpectedOrphan } from '../../host/process-reaper.ts';
+import { expectOrphan } from '../../host/process-reaper.ts';
+import type { ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import type { Child } from '../../host/process.ts';
 import { socketSink, socketSource } from '../../host/socket-bytes.ts';
 import { within } from '../monitor/wait.ts';
-import { dissolveExecLeaf, emptyCgroup } from './driver-cgroup.ts';
+import { dissolveExecLeaf } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
 import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readTail } from './driver-state.ts';
+import { exitCodeOf, killExec } from './exec-end.ts';
+import type { BegunExec } from './exec-end.ts';
 import { EXEC_PREFIX, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
 import { checkArgv, execProcess, readConfig } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
@@ -90,10 +90,7 @@ interface Run {
   readonly console: ConsoleSocket | undefined;
 }
 
-interface Started {
-  /** The runtime's exec. */
-  readonly child: Child;
-  readonly orphan: ExpectedOrphan;
+interface Started extends BegunExec {
   readonly stdin: Socket | undefined;
 }
 
@@ -111,7 +108,7 @@ class StreamedExec {
   }
 
   async toEnd(): Promise<number> {
-    const { parts, fx, client, console } = this.#run;
+    const { parts, input, leaf, fx, client, console } = this.#run;
     client.onResize((size) => this.#resize(size));
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
@@ -130,9 +127,9 @@ class StreamedExec {
       const status = await this.#within(process.exited, fx.timeoutMs);
       hasEnded = true;
       await drain(this.#pumps, parts.clock, fx.signal);
-      return this.#codeOf(status);
+      return exitCodeOf(status, (reason) => this.#fail(reason));
     } finally {
-      if (!hasEnded) await this.#kill(started, process?.pid);
+      if (!hasEnded) await killExec(parts, started, { id: input.id, leaf, pid: process?.pid, emptyMs: streamLimits.closeMs });
       this.#close(started);
     }
   }
@@ -218,32 +215,8 @@ class StreamedExec {
     return fail('outside', `exec in container ${input.id}: ${handler.name} exec: ${reason}`, { subject: input.id });
   }
 
-  /** As shells and both peers tell a signal. */
-  #codeOf({ exitCode, signal }: ExitStatus): number {
-    if (exitCode !== null) return exitCode;
-    return signal === null ? this.#fail('the exit code of the process was taken by another') : 128 + signal;
-  }
-
   async #complaint(): Promise<string> {
     return lastError(await readTail(this.#logFile, monitorLimits.logTailBytes)) || 'it said nothing';
-  }
-
-  /** Kills the runtime's exec, the process with its tree and session, and its cgroup; returns when they are gone. */
-  async #kill(started: Started, known: number | undefined): Promise<void> {
-    const { parts, input, leaf } = this.#run;
-    const releases = [holdZombie(started.child.pid)];
-    try {
-      const left = await killTree(started.child.identity, parts.clock);
-      // killed between the start of the process and its own end, the runtime leaves it to us all the same
-      const pid = known ?? started.orphan.take(started.child.identity)?.pid;
-      if (pid !== undefined) releases.push(holdZombie(pid));
-      const process = pid === undefined ? undefined : processIdentity(pid);
-      if (process !== undefined) left.push(...(await killTree(process, parts.clock)));
-      if (leaf !== undefined) await emptyCgroup(parts, input.id, leaf.path, streamLimits.closeMs);
-      if (left.length > 0) parts.log.warn({ id: input.id, pids: left.map((one) => one.pid) }, 'processes of an exec do not end');
-    } finally {
-      for (const release of releases) release();
-    }
   }
 
   #close(started: Started): void {
