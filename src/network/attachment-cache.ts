@@ -11,6 +11,7 @@ import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import { networkLimits } from '../base/limits.ts';
 import { codeOf } from '../host/errno.ts';
+import { syncPath } from '../host/sync-path.ts';
 import type { CniResult } from './result.ts';
 import { parseResult } from './result.ts';
 import type { CniVersion, Network } from './conflist.ts';
@@ -65,7 +66,7 @@ export class AttachmentCache {
       });
     }
     await this.#write(attachment.id, `${attachment.id}.json`, text);
-    await this.#syncDir();
+    await syncPath(this.#dir);
   }
 
   /** Keeps the answer of ADD. Its name is not waited for: without it DEL has no `prevResult`, which plugins must take. */
@@ -151,15 +152,6 @@ export class AttachmentCache {
     } catch (error) {
       await unlink(temporary).catch(() => undefined);
       this.#throw(id, error);
-    }
-  }
-
-  async #syncDir(): Promise<void> {
-    const handle = await open(this.#dir, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
     }
   }
 

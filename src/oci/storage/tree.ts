@@ -29,6 +29,23 @@ export function openOwnDirectory(path: string): number {
   return openSync(path, O_RDONLY | O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
+/** Runs `work` with the directory that a path of ours is in, and its name there; nothing is done when that directory is gone. */
+export function inOwnParent(path: string, work: (parent: number, name: ByteString) => void): void {
+  const slash = path.lastIndexOf('/');
+  let parent: number;
+  try {
+    parent = openOwnDirectory(path.slice(0, slash));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    throw error;
+  }
+  try {
+    work(parent, Buffer.from(path.slice(slash + 1)).toString('latin1'));
+  } finally {
+    closeSync(parent);
+  }
+}
+
 /** Deletes the entry `name` of the directory `fd` with all below it; succeeds when it is gone. */
 export function removeTreeAt(fd: number, name: ByteString): void {
   try {
@@ -90,21 +107,7 @@ function emptyDirectory(
  */
 export function measureTrees(paths: readonly string[], maxEntries: number = storageLimits.measuredEntries): TreeSize {
   const sum = { usedBytes: 0, inodes: 0, entries: 0, linked: new Set<string>() };
-  for (const path of paths) {
-    const slash = path.lastIndexOf('/');
-    let parent: number;
-    try {
-      parent = openOwnDirectory(path.slice(0, slash));
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') continue;
-      throw error;
-    }
-    try {
-      measureEntry(parent, Buffer.from(path.slice(slash + 1)).toString('latin1'), 0, undefined, sum, maxEntries);
-    } finally {
-      closeSync(parent);
-    }
-  }
+  for (const path of paths) inOwnParent(path, (parent, name) => measureEntry(parent, name, 0, undefined, sum, maxEntries));
   return { usedBytes: sum.usedBytes, inodes: sum.inodes };
 }
 

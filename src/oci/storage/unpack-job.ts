@@ -2,7 +2,7 @@
 import { closeSync, fchmodSync, fstatSync, fsyncSync, mkdirSync, openSync, renameSync, statSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../../base/fault.ts';
-import { codeOf, must } from '../../host/errno.ts';
+import { must } from '../../host/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
 import { LayerApplier } from '../image/unpack-apply.ts';
@@ -12,7 +12,7 @@ import { encodeLayerRecord } from './layer-record.ts';
 import type { LayerRecord } from './layer-record.ts';
 import { DIFF, RECORD, layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
-import { STAT_BLOCK_BYTES, measureTrees, openOwnDirectory, removeTreeAt } from './tree.ts';
+import { STAT_BLOCK_BYTES, inOwnParent, measureTrees, removeTreeAt } from './tree.ts';
 import type { TreeSize } from './tree.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
@@ -143,17 +143,5 @@ function hasNoInodes(path: string): boolean {
 
 /** Deletes a tree by its path; succeeds when it, or the directory it is in, is gone. */
 export function removePath(path: string): void {
-  const slash = path.lastIndexOf('/');
-  let parent: number;
-  try {
-    parent = openOwnDirectory(path.slice(0, slash));
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return;
-    throw error;
-  }
-  try {
-    removeTreeAt(parent, Buffer.from(path.slice(slash + 1)).toString('latin1'));
-  } finally {
-    closeSync(parent);
-  }
+  inOwnParent(path, removeTreeAt);
 }

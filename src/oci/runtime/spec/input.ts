@@ -2,7 +2,7 @@
 import type { ContainerId, SandboxId } from '../../../base/ids.ts';
 import type { SandboxFiles } from '../../../host/layout.ts';
 import type { ContainerSpec, ImageConfig, Mount, SandboxSpec } from '../../../actors/ports/specs.ts';
-import type { OciRlimit, OciSeccomp } from './types.ts';
+import type { OciDevice, OciRlimit, OciSeccomp } from './types.ts';
 
 export type KernelArch = 'x64' | 'arm64';
 
@@ -65,15 +65,7 @@ export interface ResolvedMount {
 }
 
 /** A device node of the host, as it shall be in the container. */
-export interface ResolvedDevice {
-  readonly path: string;
-  readonly type: 'c' | 'b' | 'p';
-  readonly major: number;
-  readonly minor: number;
-  /** Permission bits only. */
-  readonly fileMode: number;
-  readonly uid: number;
-  readonly gid: number;
+export interface ResolvedDevice extends OciDevice {
   /** A subset of `rwm`; the node is made in any case. */
   readonly permissions: string;
 }

@@ -89,6 +89,7 @@ export interface OciDevice {
   readonly type: 'c' | 'b' | 'p';
   readonly major: number;
   readonly minor: number;
+  /** Permission bits only. */
   readonly fileMode: number;
   readonly uid: number;
   readonly gid: number;

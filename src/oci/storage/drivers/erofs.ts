@@ -3,7 +3,7 @@
  * through overlayfs, with nothing copied and none of its files on the disk. The mounts are shared by all containers, at
  * `chains/<hex of diff-id>`, and go with the layer or with the daemon (an overlay keeps what it is made of).
  */
-import { lstat, mkdir, open, rename, rm, rmdir } from 'node:fs/promises';
+import { lstat, mkdir, rename, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { fail, printable, toFault } from '../../../base/fault.ts';
@@ -13,6 +13,7 @@ import { isThere } from '../../../host/is-there.ts';
 import { isOtherDevice } from '../../../host/mount-point.ts';
 import { mountFilesystem, unmount } from '../../../host/mounts.ts';
 import { runTool } from '../../../host/process-tool.ts';
+import { syncPath } from '../../../host/sync-path.ts';
 import { DIFF, IMAGE, RECORD } from '../layer-layout.ts';
 import { readLayerRecord, rewriteLayerRecord } from '../layer-record.ts';
 import { namesIn } from '../names-in.ts';
@@ -110,7 +111,7 @@ class Images {
     const unfinished = `${image}.new`;
     await rm(unfinished, { force: true });
     await this.#run(tree, unfinished, `make the image of layer ${diffId}`);
-    await syncFile(unfinished);
+    await syncPath(unfinished);
     await rename(unfinished, image);
     const { size, blocks } = await lstat(image);
     await rewriteLayerRecord(dir, diffId, (record) => ({ ...record, imageBytes: size, usedBytes: blocks * STAT_BLOCK_BYTES + OWN_BYTES, inodes: OWN_INODES }));
@@ -163,15 +164,6 @@ class Images {
     if (ended.exitCode === 0 && !ended.timedOut) return;
     const said = printable(Buffer.from(ended.stderr).toString('utf8'));
     fail('outside', `${attempted}: ${this.#program} ended with ${ended.timedOut ? 'its time' : `code ${ended.exitCode}`}: ${said}`);
-  }
-}
-
-async function syncFile(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
