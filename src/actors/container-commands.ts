@@ -16,6 +16,7 @@ import type { ContainerView, SandboxView } from './views.ts';
 import { handlerOf } from './sandbox/sandbox.context.ts';
 import { containerLabels } from './selinux.ts';
 import { sameContainerWish } from './wish.ts';
+import { creationNs } from './times.ts';
 
 export interface ContainerStage extends Asker {
   readonly ports: Ports;
@@ -116,7 +117,7 @@ function begin(
     spec: { ...spec, selinuxLabels: containerLabels(spec, sandbox.spec.selinuxLabels) },
     handler: handlerOf(sandbox.spec),
     image: { id: image.id, ref: imageRef(image), layers: diffIds(image), ...volumesOf(stage, spec, attempted) },
-    createdAtNs: stage.ports.clock.nowNs(),
+    createdAtNs: creationNs(stage.ports.clock, stage.directory.containers()),
     entry: 'new',
     making: {
       sandbox: sandbox.spec,

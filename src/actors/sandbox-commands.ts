@@ -11,6 +11,7 @@ import type { SandboxInput } from './sandbox/sandbox.context.ts';
 import type { SandboxView, View } from './views.ts';
 import { freeLevel, levelOf, podLabels } from './selinux.ts';
 import { sameSandboxWish } from './wish.ts';
+import { creationNs } from './times.ts';
 
 /** Bytes of the number from which a free pair of categories is looked for: there are half a million. */
 const LEVEL_BYTES = 4;
@@ -118,7 +119,7 @@ function begin(stage: SandboxStage, spec: SandboxSpec, { cause }: Call): Sandbox
   stage.startSandbox({
     id,
     spec,
-    createdAtNs: stage.ports.clock.nowNs(),
+    createdAtNs: creationNs(stage.ports.clock, stage.directory.sandboxes()),
     entry: 'new',
     begun: [],
     ips: [],

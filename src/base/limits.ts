@@ -1046,3 +1046,23 @@ export const signatureLimits = {
   /** Bytes of one image's kept signatures: one has some KiB, with a certificate and an entry of a log 10 KiB. */
   keptBytes: 256 * 1024,
 } as const;
+
+/** The real clock and stalls of the event loop: see src/host/clock.ts. */
+export const clockLimits = {
+  /** ms by which wall time may step back and be counted on from: what NTP corrects at once; more is somebody setting the clock. */
+  setBackMs: 1000,
+  /** ms by which a timer comes late where the process did not run: a busy machine delays it by tens of them, not by thousands. */
+  stallMs: 1000,
+  /** ms for what came in meanwhile: some turns of the loop, and the reading of exit files. */
+  afterStallMs: 1000,
+  /** ms between two looks at the time: one wake-up of some microseconds. */
+  stallLookMs: 1000,
+} as const;
+
+/** The configuration: see src/daemon/config.ts and reload.ts. */
+export const configLimits = {
+  /** Bytes of one file: one that names a hundred handlers has some 20 KiB. */
+  fileBytes: 1024 * 1024,
+  /** ms between two reloads: a storm of signals makes a few of them, an administrator waits for none (F32). */
+  reloadEveryMs: 250,
+} as const;

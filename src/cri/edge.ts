@@ -56,7 +56,7 @@ export type ServiceStreams<S extends { readonly method: Record<string, DescMetho
 };
 
 export interface EdgeOptions {
-  readonly clock: Pick<ClockPort, 'nowNs' | 'monoMs'>;
+  readonly clock: Pick<ClockPort, 'monoMs'>;
   readonly random: Pick<RandomPort, 'token'>;
   readonly log: Log;
   /** Why calls can't be taken now (such as "recovering"), or undefined when they can. */
@@ -145,7 +145,7 @@ class Edge {
     if (counted) this.#inFlight += 1;
     try {
       if (counted) this.#admit(rpc.name);
-      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineAtMs);
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       const answer = await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs });
       const bytes = encode(rpc, answer);
       this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
@@ -171,7 +171,7 @@ class Edge {
     try {
       this.#refuseWhileNotReady(rpc.name);
       if (this.#streams > edgeLimits.streams) fail('exhausted', `${rpc.name}: ${edgeLimits.streams} streams are open already`);
-      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineAtMs);
+      const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs }, (message) => {
         const encoded = encode(rpc, message);
         bytes += encoded.length;
@@ -210,12 +210,12 @@ class Edge {
     }
   }
 
-  /** The client's deadline is wall time made from a relative timeout a moment ago, so it is turned back at once. */
-  #deadline(rpc: string, nowMonoMs: number, deadlineAtMs: number | undefined): number | undefined {
-    if (deadlineAtMs === undefined) return undefined;
-    const leftMs = deadlineAtMs - Number(this.#options.clock.nowNs() / 1_000_000n);
+  /** The client's deadline less the margin. */
+  #deadline(rpc: string, nowMonoMs: number, deadlineMonoMs: number | undefined): number | undefined {
+    if (deadlineMonoMs === undefined) return undefined;
+    const leftMs = deadlineMonoMs - nowMonoMs;
     if (leftMs <= 0) fail('timedOut', `${rpc}: the caller's deadline had passed when the call arrived`);
-    return nowMonoMs + leftMs - deadlineMarginMs(leftMs);
+    return deadlineMonoMs - deadlineMarginMs(leftMs);
   }
 
   #logAnswer(rpc: string, cause: Cause, startedMonoMs: number, bytes: number): void {

@@ -15,6 +15,7 @@ import { fail, fault, FaultError } from '../base/fault.ts';
 import { edgeLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
+import { DEADLINE_HEADER, noteDeadline } from './call-deadline.ts';
 import type { Status } from './status.ts';
 import { grpcCode, RpcError, toStatus } from './status.ts';
 
@@ -25,8 +26,8 @@ export interface CallContext {
    * (`notReady`), with a FaultError as reason; never after the handler has settled.
    */
   readonly signal: AbortSignal;
-  /** The client's deadline, in milliseconds of wall time since the epoch. */
-  readonly deadlineAtMs?: number;
+  /** The client's deadline (ClockPort.monoMs). */
+  readonly deadlineMonoMs?: number;
   /** The header `traceparent` as it came, unchecked. */
   readonly traceparent?: string;
 }
@@ -99,7 +100,7 @@ class GrpcOverSocket implements CriServer {
     });
     this.#register();
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    cutLongDeadlines(this.#grpc);
+    readDeadlines(this.#grpc, options.clock);
     this.#listener = createServer((socket) => this.#accept(socket));
     this.#listener.maxConnections = edgeLimits.connections;
     this.#listener.on('drop', () => options.log.warn({ connections: edgeLimits.connections }, 'CRI connection dropped: too many'));
@@ -228,16 +229,15 @@ class GrpcOverSocket implements CriServer {
     const context = callContext(call, abort.signal);
     // the library says "cancelled" after a good end too
     call.on('cancelled', () => {
-      if (calls.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineAtMs)));
+      if (calls.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineMonoMs)));
     });
     calls.add(abort);
     return { abort, context };
   }
 
-  #gone(rpc: string, deadlineAtMs: number | undefined): ReturnType<typeof fault> {
-    const nowMs = Number(this.#options.clock.nowNs() / 1_000_000n);
+  #gone(rpc: string, deadlineMonoMs: number | undefined): ReturnType<typeof fault> {
     // the client's own timer and ours end the call in either order, some milliseconds apart
-    if (deadlineAtMs !== undefined && nowMs >= deadlineAtMs - edgeLimits.deadlineMarginMinMs) {
+    if (deadlineMonoMs !== undefined && this.#options.clock.monoMs() >= deadlineMonoMs - edgeLimits.deadlineMarginMinMs) {
       return fault('timedOut', `${rpc}: the caller's deadline has passed`);
     }
     return fault('cancelled', `${rpc}: the caller has gone`);
@@ -284,10 +284,10 @@ function written(call: Writable, message: Uint8Array, signal: AbortSignal): Prom
 }
 
 function callContext(call: UnaryCall | Writable, signal: AbortSignal): CallContext {
-  const deadline = Number(call.getDeadline());
+  const deadline = call.metadata.get(DEADLINE_HEADER)[0];
   const traceparent = call.metadata.get('traceparent')[0];
   const told = typeof traceparent === 'string' ? { traceparent } : {};
-  return { signal, ...told, ...(Number.isFinite(deadline) ? { deadlineAtMs: deadline } : {}) };
+  return { signal, ...told, ...(deadline === undefined ? {} : { deadlineMonoMs: Number(deadline) }) };
 }
 
 /** The library percent-encodes the text with encodeURI, which throws on lone surrogates. */
@@ -300,26 +300,14 @@ function wireStatus(status: Status): { code: number; details: string } {
   return { code: grpcCode[status.code], details: `${cut}…` };
 }
 
-/**
- * grpc-js 1.14.7 keeps a call's timeout in 32 bits: 25 days or more (a StopContainer with a grace time of
- * a month) overflow and the call ends at once with DeadlineExceeded. The header is cut before the library
- * reads it; its HTTP/2 server is reachable by a private field only, and a test breaks when that goes.
- */
-function cutLongDeadlines(grpc: Server): void {
+/** Before the library reads the headers of a call. Its HTTP/2 server is reachable by a private field only; a test breaks when that goes. */
+function readDeadlines(grpc: Server, clock: Pick<ClockPort, 'monoMs'>): void {
   const servers: unknown = Reflect.get(grpc, 'http2Servers');
   assert(servers instanceof Map && servers.size === 1, 'grpc-js has no HTTP/2 server where it used to be');
   for (const http2 of (servers as Map<Http2Server, unknown>).keys()) {
-    http2.prependListener('stream', (_stream, headers: IncomingHttpHeaders) => {
-      const timeout = headers['grpc-timeout'];
-      if (typeof timeout !== 'string') return;
-      const match = /^(\d{1,8})([HMS])$/u.exec(timeout);
-      const seconds = Number(match?.[1] ?? 0) * (SECONDS[match?.[2] ?? ''] ?? 0);
-      if (seconds > edgeLimits.longestDeadlineS) headers['grpc-timeout'] = `${edgeLimits.longestDeadlineS}S`;
-    });
+    http2.prependListener('stream', (_stream, headers: IncomingHttpHeaders) => noteDeadline(headers, clock));
   }
 }
-
-const SECONDS: Readonly<Record<string, number>> = { H: 3600, M: 60, S: 1 };
 
 /**
  * Listens on `path` such that nobody else can connect at any moment: the socket is bound in a directory of

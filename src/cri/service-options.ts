@@ -24,6 +24,8 @@ export interface ServiceOptions extends HostPolicy {
   readonly version: string;
   /** The effective configuration for `crictl info`; must hold no secrets. */
   readonly configView: () => object;
+  /** Why the configuration's files can't be used since the last reload; undefined when they can. */
+  readonly configRefusal: () => string | undefined;
   /** Makes the URLs of Exec, Attach and PortForward; without it these are Unimplemented. */
   readonly urls?: UrlIssuer;
 }

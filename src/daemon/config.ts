@@ -1,9 +1,11 @@
 /** Reads the configuration: defaults, the file, its drop-ins in the order of their names, then the command line. */
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { fail } from '../base/fault.ts';
-import { codeOf } from '../host/errno.ts';
+import { configLimits } from '../base/limits.ts';
+import { codeOf, isAbsent } from '../host/errno.ts';
 import { namesOf } from '../host/names-of.ts';
 import { isSlice } from '../host/slices.ts';
 import { lineOfKey } from '../oci/distribution/toml-lines.ts';
@@ -25,11 +27,11 @@ export interface Overrides {
  */
 export async function loadConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<Config> {
   let config = defaultConfig;
-  const text = await readIfThere(file);
-  if (text === undefined && isRequired) fail('invalidRequest', `read configuration ${file}: there is no such file`, { subject: file });
+  const text = await readText(file);
+  if (text === undefined && isRequired) missing(file);
   if (text !== undefined) config = applyFile(config, text, file);
   for (const dropIn of await dropIns(`${file}.d`)) {
-    config = applyFile(config, (await readIfThere(dropIn)) ?? '', dropIn);
+    config = applyFile(config, (await readText(dropIn)) ?? missing(dropIn), dropIn);
   }
   return withOverrides(withCgroupParent(config, file), overrides);
 }
@@ -157,12 +159,24 @@ async function dropIns(directory: string): Promise<readonly string[]> {
   return (await namesOf(directory)).filter((name) => name.endsWith('.toml')).toSorted().map((name) => join(directory, name));
 }
 
-async function readIfThere(file: string): Promise<string | undefined> {
+function missing(file: string): never {
+  return fail('invalidRequest', `read configuration ${file}: there is no such file`, { subject: file });
+}
+
+/** Of a regular file; undefined when there is none. What lies in its place must neither block a reload nor fill the memory (F32). */
+async function readText(file: string): Promise<string | undefined> {
+  const refuse = (reason: string): never => fail('invalidRequest', `read configuration ${file}: ${reason}`, { subject: file });
+  const { O_RDONLY, O_NONBLOCK, O_NOCTTY } = constants;
+  const handle = await open(file, O_RDONLY | O_NONBLOCK | O_NOCTTY).catch((thrown: unknown) =>
+    isAbsent(thrown) ? undefined : refuse(`it can't be read (${codeOf(thrown)})`));
+  if (handle === undefined) return undefined;
   try {
-    return await readFile(file, 'utf8');
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return undefined;
-    throw thrown;
+    const stat = await handle.stat();
+    if (!stat.isFile()) refuse('it is no regular file');
+    if (stat.size > configLimits.fileBytes) refuse(`it has ${stat.size} bytes, more than ${configLimits.fileBytes}`);
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
   }
 }
 

@@ -1,7 +1,8 @@
 /** The program: command line, log, signals. */
+import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
-import { realClock } from '../host/clock.ts';
+import { pause, realClock, watchForStalls } from '../host/clock.ts';
 import { startKernelThread } from '../host/kernel-thread.ts';
 import { preferSmallHeap, trimMemory } from '../host/memory.ts';
 import { notify } from '../host/sd-notify.ts';
@@ -55,10 +56,15 @@ async function serve(line: CommandLine): Promise<void> {
   await startKernelThread();
   const [{ startDaemon }, { configOf }] = await Promise.all([import('./wire.ts'), import('./cli/config-of.ts')]);
   const config = await configOf(line, DEFAULT_CONFIG);
+  const hasFile = existsSync(DEFAULT_CONFIG);
   // synchronous: the last lines before a crash are the ones that matter
   const log = pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true }));
   process.on('unhandledRejection', (reason) => log.error({ reason: toFault(reason).message }, 'unhandled rejection'));
   process.on('uncaughtException', (error) => log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'));
+  // without a listener it would end the process; what it asks for is done once there is something to reload
+  let isHungUp = false;
+  const hungUp = (): void => void (isHungUp = true);
+  process.on('SIGHUP', hungUp);
   const started = performance.now();
   const daemon = await startDaemon(config, log);
   daemon.troupe.onFailed((reason) => {
@@ -69,9 +75,12 @@ async function serve(line: CommandLine): Promise<void> {
   log.info({ socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) }, 'serving');
   await tellSystemd('READY=1', log);
   // before anything else changes V8's flags, and before the next SIGKILL
-  keepStart(daemon.troupe, realClock());
+  const clock = realClock();
+  keepStart(daemon.troupe, clock);
   preferSmallHeap();
-  trimMemory(realClock());
+  trimMemory(clock);
+  // much CPU time: our own work was too long; little: the process was stopped, or had no processor
+  watchForStalls((stall) => log.warn(stall, 'the event loop stood still'));
   if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));
   const stop = (signal: NodeJS.Signals): void => {
     log.info({ signal }, 'draining; containers are left running');
@@ -87,15 +96,20 @@ async function serve(line: CommandLine): Promise<void> {
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
-  process.on('SIGHUP', reloader({
+  const onHangUp = reloader({
     log,
-    load: () => configOf(line, DEFAULT_CONFIG),
+    load: () => configOf(line, DEFAULT_CONFIG, line.options['config'] === undefined && hasFile),
     apply: (fresh) => daemon.reload(fresh),
     tell: (state) => tellSystemd(state, log),
     setLogLevel: (level) => {
       log.level = level;
     },
-  }));
+    noteRefusal: (reason) => daemon.noteRefusal(reason),
+    pause: (ms) => pause(clock, ms),
+  });
+  process.on('SIGHUP', onHangUp);
+  process.off('SIGHUP', hungUp);
+  if (isHungUp) onHangUp();
 }
 
 async function tellSystemd(state: string, log: { warn(fields: object, message: string): void }): Promise<void> {

@@ -1,5 +1,6 @@
 /** A new configuration for the daemon that runs: which keys take effect without a restart, and SIGHUP. */
 import { toFault } from '../base/fault.ts';
+import { configLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import type { Config } from './config-schema.ts';
 
@@ -54,23 +55,30 @@ export interface Reloading {
   /** Before and after, for systemd. */
   tell(state: 'RELOADING=1' | 'READY=1'): Promise<void>;
   setLogLevel(level: string): void;
+  /** Why the files can't be used, for Status; undefined once they can. */
+  noteRefusal(reason: string | undefined): void;
+  /** Until the next one may begin. */
+  pause(ms: number): Promise<void>;
   readonly log: Log;
 }
 
 /**
- * What to do at SIGHUP. One reload at a time; signals that come meanwhile make one more after it, since the files may
- * have changed after they were read. A configuration that can't be used is logged and changes nothing.
+ * What to do at SIGHUP. One reload at a time and a few in a second; signals that come meanwhile make one more after it, since
+ * the files may have changed after they were read. A configuration that can't be used is told, in the log once for all
+ * signals of a storm, and changes nothing.
  */
 export function reloader(reloading: Reloading): () => void {
   let isAtWork = false;
   let isWanted = false;
   const run = async (): Promise<void> => {
     isAtWork = true;
+    let told: string | undefined;
     while (isWanted) {
       isWanted = false;
       await reloading.tell('RELOADING=1');
-      await reloadOnce(reloading);
+      told = await reloadOnce(reloading, told);
       await reloading.tell('READY=1');
+      await reloading.pause(configLimits.reloadEveryMs);
     }
     isAtWork = false;
   };
@@ -80,13 +88,19 @@ export function reloader(reloading: Reloading): () => void {
   };
 }
 
-async function reloadOnce({ load, apply, setLogLevel, log }: Reloading): Promise<void> {
+/** Gives why it failed, which is not logged again where `told` says the same. */
+async function reloadOnce({ load, apply, setLogLevel, noteRefusal, log }: Reloading, told: string | undefined): Promise<string | undefined> {
   try {
     const { config, changed, waiting } = await apply(await load());
     setLogLevel(config.log.level);
     log.info({ changed }, 'the configuration was read again');
     if (waiting.length > 0) log.warn({ keys: waiting }, 'these keys have changed and count from the next start on');
+    noteRefusal(undefined);
+    return undefined;
   } catch (thrown) {
-    log.error({ reason: toFault(thrown).message }, 'the configuration was not reloaded; the one before stays in effect');
+    const reason = toFault(thrown).message;
+    if (reason !== told) log.error({ reason }, 'the configuration was not reloaded; the one before stays in effect');
+    noteRefusal(reason);
+    return reason;
   }
 }

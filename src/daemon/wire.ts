@@ -5,6 +5,7 @@ import type { Log } from '../base/log.ts';
 import { edgeMethods, edgeStreams } from '../cri/edge.ts';
 import { listenPrivately, startCriServer } from '../cri/server.ts';
 import type { CriServer } from '../cri/server.ts';
+import type { ServiceOptions } from '../cri/service-options.ts';
 import { createServices } from '../cri/services.ts';
 import type { UrlIssuer } from '../cri/streaming/server.ts';
 import { selinuxIsEnabled } from '../host/selinux.ts';
@@ -32,20 +33,25 @@ export interface Daemon {
   readonly pageUrl: string | undefined;
   /** Puts another configuration into effect as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
   reload(fresh: Config): Promise<ReloadPlan>;
+  /** Why the files can't be reloaded, for Status; undefined once they can. */
+  noteRefusal(reason: string | undefined): void;
   /** New calls are refused, those at work are waited for; containers are left running. */
   stop(): Promise<void>;
 }
+
+type ConfigViews = Pick<ServiceOptions, 'configView' | 'configRefusal'>;
 
 /** Starts everything; the socket answers (with Unavailable) while the recovery is still at work. */
 export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
   const assembly = await assemble(config, log, around);
   const { troupe, release } = assembly;
   let inEffect = config;
-  const configView = (): Config => inEffect;
-  const options = introspectionOptions(config, assembly, configView);
+  let refusal: string | undefined;
+  const views: ConfigViews = { configView: () => inEffect, configRefusal: () => refusal };
+  const options = introspectionOptions(config, assembly, views);
   const urls = serveStreams(config, assembly);
   const [server, streaming, introspection, web] = await Promise.all([
-    urls.then((issuer) => serve(config, assembly, issuer, configView)),
+    urls.then((issuer) => serve(config, assembly, issuer, views)),
     urls,
     introspect(config, options),
     servePage(config, assembly, options),
@@ -76,12 +82,15 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
       inEffect = plan.config;
       return plan;
     },
+    noteRefusal: (reason) => {
+      refusal = reason;
+    },
     stop,
   };
 }
 
 async function serve(
-  config: Config, { ports, troupe, observability, apparmor }: Assembly, urls: UrlIssuer, configView: () => Config,
+  config: Config, { ports, troupe, observability, apparmor }: Assembly, urls: UrlIssuer, views: ConfigViews,
 ): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
@@ -95,7 +104,7 @@ async function serve(
     capabilityNames: CAPABILITY_NAMES,
     defaultMaskedPaths: DEFAULT_MASKED_PATHS,
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
-    configView,
+    ...views,
     urls,
   });
   const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), observer: observability.rpc, ...services };
@@ -107,7 +116,7 @@ function introspect(config: Config, options: IntrospectionOptions): Promise<Intr
 }
 
 function introspectionOptions(
-  config: Config, { ports, troupe, recorder, charts }: Assembly, configView: () => Config,
+  config: Config, { ports, troupe, recorder, charts }: Assembly, { configView }: ConfigViews,
 ): IntrospectionOptions {
   const { clock } = ports;
   return {

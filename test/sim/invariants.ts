@@ -31,6 +31,8 @@ export class Invariants {
   readonly #notReady = new Set<string>();
   /** The life of the daemon in which a sandbox was last seen ready. */
   readonly #readyIn = new Map<string, number>();
+  /** When each was made, as told. */
+  readonly #madeAtNs = new Map<string, bigint>();
   readonly #exits = new Map<string, number>();
   readonly #goneIds = new Set<string>();
   #present = new Set<string>();
@@ -64,8 +66,21 @@ export class Invariants {
       this.#transitions(sandboxes, containers, ledger) ??
       belonging(sandboxes, containers) ??
       this.#durability(troupe) ??
-      this.#exitFacts(containers, ledger)
+      this.#exitFacts(containers, ledger) ??
+      this.#creations(sandboxes) ??
+      this.#creations(containers)
     );
+  }
+
+  /** I8, F78: what is made later is told as made later, wherever the wall clock was set. */
+  #creations(views: readonly (SandboxView | ContainerView)[]): Broken | undefined {
+    const fresh = views.filter(({ id }) => !this.#madeAtNs.has(id));
+    for (const { id, createdAtNs } of fresh) {
+      const later = views.find((other) => (this.#madeAtNs.get(other.id) ?? -1n) >= createdAtNs);
+      if (later !== undefined) return { invariant: 'I8', detail: `${id} was made after ${later.id} and is told as made before it` };
+    }
+    for (const { id, createdAtNs } of fresh) this.#madeAtNs.set(id, createdAtNs);
+    return undefined;
   }
 
   /** I1: what a ready sandbox and a living container have. */

@@ -89,6 +89,8 @@ export class Scheduler {
   #items: Item[] = [];
   readonly #timers = new Set<Timer>();
   #ticks = 0n;
+  /** Nanoseconds by which somebody has set the wall clock. */
+  #wallOffsetNs = 0n;
 
   constructor(seed: number, mode: Mode = 'random') {
     this.#random = randomStream(seed, 'scheduler');
@@ -136,10 +138,15 @@ export class Scheduler {
     };
   }
 
-  /** Strictly increasing. */
+  /** Somebody sets the wall clock ahead or back; of what daemon and kernel call monotonic nothing changes (F78). */
+  setWall(byNs: bigint): void {
+    this.#wallOffsetNs += byNs;
+  }
+
+  /** Strictly increasing where nobody sets it. */
   nowNs(): bigint {
     this.#ticks += 1n;
-    return WALL_START_NS + BigInt(Math.round(this.nowMs * 1000)) * 1000n + this.#ticks;
+    return WALL_START_NS + this.#wallOffsetNs + BigInt(Math.round(this.nowMs * 1000)) * 1000n + this.#ticks;
   }
 
   /** Lets one thing happen; false when nothing is left that could. */

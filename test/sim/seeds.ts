@@ -24,6 +24,7 @@ interface Troubles {
 }
 
 const STEPS = 1500;
+const YEAR_S = 31_536_000;
 
 export type SeedOptions = Pick<RunOptions, 'mutant' | 'inspect' | 'mode'>;
 
@@ -38,6 +39,8 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   const troubles = drawTroubles(random, mutant);
   const dice = randomStream(seed, 'trouble');
   const deadlines = randomStream(seed, 'deadlines');
+  const wall = randomStream(seed, 'wall clock');
+  const clockSet = wall.chance(0.3) ? wall.next() * 0.01 : 0;
   const impatient = random.chance(0.5);
   let begun = false;
   return {
@@ -57,6 +60,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
         begin(world, seed, troubles);
       }
       disturb(world, troubles, dice);
+      if (wall.chance(clockSet)) setClock(world, wall);
     },
   };
 }
@@ -136,6 +140,12 @@ function disturb(world: World, troubles: Troubles, dice: Random): void {
       world.kernel.endInit(dice.pick(inits).owner, 137);
     }
   }
+}
+
+/** By up to a year, either way (F78). */
+function setClock(world: World, dice: Random): void {
+  world.made.clockSet += 1;
+  world.scheduler.setWall(BigInt(dice.int(2 * YEAR_S) - YEAR_S) * 1_000_000_000n);
 }
 
 function fillDisk(world: World, dice: Random): void {

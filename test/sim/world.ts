@@ -64,7 +64,7 @@ export class World {
   servingSinceMs = Infinity;
   quietSinceMs = Infinity;
   /** Faults that were made, beside those of the port calls. */
-  readonly made = { syncError: 0, diskFull: 0, initKilled: 0, monitorKilled: 0, sandboxBroken: 0, drained: 0, stuck: 0 };
+  readonly made = { syncError: 0, diskFull: 0, initKilled: 0, monitorKilled: 0, sandboxBroken: 0, drained: 0, stuck: 0, clockSet: 0 };
   crashes = 0;
   powerLosses = 0;
   /** Operation that a client waits for, for the naming of effects; `start` until the first call of a life, then `idle` between calls. */

@@ -124,10 +124,12 @@ export function containerEffects(ports: Ports, activity: Activity) {
     >(activity, 'terminate', limits.runtimeEndMs, async (input, fx) => {
       const { init } = input;
       assert(init !== undefined, 'stop without a process');
-      const killAtNs = clock.nowNs() + BigInt(Math.round(input.graceLeftMs)) * 1_000_000n;
+      const graceMs = Math.round(input.graceLeftMs);
+      const killAtNs = clock.nowNs() + BigInt(graceMs) * 1_000_000n;
+      const killAtMonoMs = Math.round(clock.monoMs()) + graceMs;
       // so that a crash within the grace neither forgets the stop nor restarts the grace (F04); not synced: a
       // lost one costs nothing but the client's retry
-      await journal.append([{ type: 'container.stopping', id: input.id, killAtNs }], { sync: false });
+      await journal.append([{ type: 'container.stopping', id: input.id, killAtNs, killAtMonoMs }], { sync: false });
       await runtime.kill({ ...input, init, signal: input.signal }, fx);
     }),
     recordUpdating: effectLogic<UpdateInput, void>(activity, 'recordUpdating', limits.journalMs, ({ id, opId, resources }) =>

@@ -37,6 +37,7 @@ import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import type { ExitFact } from '../ports/journal.ts';
+import { endedAfter, latest } from '../times.ts';
 import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
@@ -107,12 +108,12 @@ export function containerMachine(effects: ContainerEffects) {
       }),
       keepEffective: assign({ effective: ({ event }) => outputOf<NonNullable<ContainerContext['effective']>>(event) }),
       keepInit: assign({ init: ({ event }) => outputOf<NonNullable<ContainerContext['init']>>(event) }),
-      keepRestored: assign(({ event }) => ({ ...outputOf<Pick<ContainerContext, 'startedAtNs' | 'init'>>(event) })),
-      keepStart: assign({ startedAtNs: ({ event }) => outputOf<{ startedAtNs: bigint }>(event)?.startedAtNs }),
+      keepRestored: assign(({ context, event }) => ({ init: outputOf<Pick<ContainerContext, 'init'>>(event)?.init, startedAtNs: startOf(context, event) })),
+      keepStart: assign({ startedAtNs: ({ context, event }) => startOf(context, event) }),
       keepStartAsk: assign({ startAskedAtNs: ({ event }) => (event.type === 'container.start' ? event.nowNs : 0n) }),
       keepExit: assign({ exit: ({ context, event }) => exitOf(context, event) }),
-      // two clocks tell them: the exit file's is the kernel's coarse one (I8)
-      orderTimes: assign({ exit: ({ context }) => notBefore(context.exit, context.startedAtNs) }),
+      // two clocks tell them: the exit file's is the kernel's coarse one (I8); and either may have been set back (F78)
+      orderTimes: assign({ exit: ({ context: { exit, createdAtNs, startedAtNs } }) => exit && endedAfter(exit, createdAtNs, startedAtNs) }),
       keepGrace: assign({
         askedAtMonoMs: ({ event }) => ('nowMonoMs' in event ? event.nowMonoMs : 0),
         killAtMonoMs: ({ event }) =>
@@ -551,16 +552,15 @@ function outputOf<T>(event: object): T | undefined {
   return 'output' in event ? (event.output as T) : undefined;
 }
 
+/** Not before its creation, wherever somebody has set the clock (F78). */
+function startOf({ createdAtNs }: ContainerContext, event: object): bigint {
+  return latest(createdAtNs, outputOf<{ readonly startedAtNs: bigint }>(event)?.startedAtNs);
+}
+
 /** The first fact stands; the end of a failed start is told as such. */
 function exitOf(context: ContainerContext, event: ContainerEvent): ExitFact | undefined {
   if (context.exit !== undefined || event.type !== 'container.exited') return context.exit;
   return context.startFault === undefined ? event.exit : startError(context.startFault, event.exit);
-}
-
-/** The fact with its time moved to the start's where it would stand before it. */
-function notBefore(exit: ExitFact | undefined, startedAtNs: bigint | undefined): ExitFact | undefined {
-  if (exit === undefined || startedAtNs === undefined || exit.finishedAtNs >= startedAtNs) return exit;
-  return { ...exit, finishedAtNs: startedAtNs };
 }
 
 /** Exit of a container whose start failed, whatever the kill left (containerd answers 128 and StartError as well). */

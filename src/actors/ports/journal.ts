@@ -76,7 +76,10 @@ export interface ContainerStarted {
 export interface ContainerStopping {
   readonly type: 'container.stopping';
   readonly id: ContainerId;
+  /** Wall clock, for whoever reads the journal. */
   readonly killAtNs: bigint;
+  /** The same of `ClockPort.monoMs`, which counts: nobody sets that clock (F78). Missing in records of older versions. */
+  readonly killAtMonoMs?: number;
 }
 /**
  * An update of limits is about to reach the kernel. After a crash it goes on: what the cgroup has by then is

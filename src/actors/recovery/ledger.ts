@@ -5,6 +5,7 @@ import type {
   ContainerExited,
   ContainerIntent,
   ContainerStarted,
+  ContainerStopping,
   ContainerUpdating,
   ImageFetching,
   JournalFold,
@@ -28,7 +29,8 @@ export interface ContainerFacts {
   readonly intent: ContainerIntent;
   readonly created: ContainerCreated | undefined;
   readonly startedAtNs: bigint | undefined;
-  readonly killAtNs: bigint | undefined;
+  /** A stop that is under way. */
+  readonly stopping: ContainerStopping | undefined;
   readonly exited: ContainerExited | undefined;
   /** Limits that an update has set; undefined while those of the intent stand. */
   readonly resources: Resources | undefined;
@@ -95,7 +97,7 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
         intent: record,
         created: undefined,
         startedAtNs: undefined,
-        killAtNs: undefined,
+        stopping: undefined,
         exited: undefined,
         resources: undefined,
         updating: undefined,
@@ -108,7 +110,7 @@ function applyContainer(ledger: Ledger, record: JournalRecord): void {
       change(record.id, { startedAtNs: record.startedAtNs, ...withInit(ledger.containers.get(record.id)?.created, record) });
       break;
     case 'container.stopping':
-      change(record.id, { killAtNs: record.killAtNs });
+      change(record.id, { stopping: record });
       break;
     case 'container.updating':
       change(record.id, { updating: record });
@@ -178,7 +180,7 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
     }
     if (facts.resources !== undefined) records.push({ type: 'container.updated', id, resources: facts.resources });
     if (facts.updating !== undefined) records.push(facts.updating);
-    if (facts.killAtNs !== undefined) records.push({ type: 'container.stopping', id, killAtNs: facts.killAtNs });
+    if (facts.stopping !== undefined) records.push(facts.stopping);
     if (facts.exited !== undefined) records.push(facts.exited);
   }
   return records;

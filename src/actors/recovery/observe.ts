@@ -12,6 +12,7 @@ export async function observeWorld(ports: Ports, fx: EffectContext): Promise<Wor
   ]);
   return {
     nowNs: ports.clock.nowNs(),
+    nowMonoMs: ports.clock.monoMs(),
     host,
     containers: new Map(runtime.containers.map((facts) => [facts.id, facts])),
     pauses: new Map(runtime.pauses.map((facts) => [facts.id, facts])),

@@ -33,11 +33,13 @@ import type { PauseFacts, RuntimeFacts } from '../ports/runtime.ts';
 import type { StorageFacts } from '../ports/storage.ts';
 import type { SandboxInput, SandboxStep } from '../sandbox/sandbox.context.ts';
 import { SANDBOX_STEPS, handlerOf, stepsOf } from '../sandbox/sandbox.context.ts';
+import { latest } from '../times.ts';
 import type { ContainerFacts, Ledger, SandboxFacts } from './ledger.ts';
 
 /** What the ports observed. */
 export interface World {
   readonly nowNs: bigint;
+  readonly nowMonoMs: number;
   readonly host: HostFacts;
   readonly containers: ReadonlyMap<ContainerId, RuntimeFacts>;
   readonly pauses: ReadonlyMap<SandboxId, PauseFacts>;
@@ -137,9 +139,9 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
   if (created.init !== undefined && created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));
   if (seen?.process === 'created') return { entry: 'created', startedAtNs: undefined, exit: undefined };
   if (seen?.process === 'running') {
-    const entry = facts.killAtNs === undefined ? 'running' : 'stopping';
+    const entry = facts.stopping === undefined ? 'running' : 'stopping';
     // killed between the runtime's start and its record: the time of the record is lost, it ran before now
-    return { entry, startedAtNs: startedAtNs ?? world.nowNs, exit: undefined };
+    return { entry, startedAtNs: startedAtNs ?? latest(world.nowNs, facts.intent.createdAtNs), exit: undefined };
   }
   if (seen?.monitorAlive === true) {
     return { entry: startedAtNs === undefined ? 'created' : 'running', startedAtNs, exit: undefined };
@@ -148,7 +150,7 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
 }
 
 function ended(facts: ContainerFacts, exit: ExitFact): Beginning {
-  return { entry: 'ended', startedAtNs: facts.startedAtNs ?? exit.finishedAtNs, exit };
+  return { entry: 'ended', startedAtNs: facts.startedAtNs ?? latest(exit.finishedAtNs, facts.intent.createdAtNs), exit };
 }
 
 function lost(world: World, why: string): ExitFact {
@@ -162,8 +164,9 @@ function lost(world: World, why: string): ExitFact {
   };
 }
 
-function graceLeft(facts: ContainerFacts, world: World): number {
-  if (facts.killAtNs === undefined) return 0;
-  const left = facts.killAtNs - world.nowNs;
-  return left > 0n ? Number(left / MS) : 0;
+/** Of the clock that nobody sets (F78); the process it is for runs, so it is the boot of the record. */
+function graceLeft({ stopping }: ContainerFacts, world: World): number {
+  if (stopping === undefined) return 0;
+  const { killAtNs, killAtMonoMs } = stopping;
+  return Math.max(0, killAtMonoMs === undefined ? Number((killAtNs - world.nowNs) / MS) : killAtMonoMs - world.nowMonoMs);
 }

@@ -3,6 +3,7 @@ import type { EffectContext } from '../ports/effect.ts';
 import type { ExitFact } from '../ports/journal.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { ContainerView, SandboxView } from '../views.ts';
+import { endedAfter } from '../times.ts';
 
 /** Undoes a sandbox; with `remove` its record goes too. Gives what it is afterwards; the first failure is thrown. */
 export async function sweepSandbox(ports: Ports, view: SandboxView, remove: boolean, fx: EffectContext): Promise<SandboxView> {
@@ -28,7 +29,7 @@ export async function sweepContainer(
 ): Promise<ContainerView> {
   const input = { id: view.id, handler: view.handler, spec: view.spec };
   await ports.runtime.killAll({ ...input, init: view.init }, fx);
-  const exit = view.exit ?? (await ports.runtime.readExit(input, fx)) ?? unheard(ports);
+  const exit = view.exit ?? (await ports.runtime.readExit(input, fx)) ?? endedAfter(unheard(ports), view.createdAtNs, view.startedAtNs);
   const ended = { ...view, criState: 'exited' as const, exit };
   if (!remove) {
     // a machine would record it; the next start finds it ended and releases what it had

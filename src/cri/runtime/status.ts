@@ -4,13 +4,13 @@ import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
-type Options = Pick<ServiceOptions, 'troupe' | 'configView'>;
+type Options = Pick<ServiceOptions, 'troupe' | 'configView' | 'configRefusal'>;
 
 /** Status: conditions, handlers, features. Answered while recovering and draining, too. */
 export function status(options: Options): RpcHandler<typeof RuntimeService.method.status> {
   const { troupe, configView } = options;
   return async ({ verbose }) => ({
-    status: { conditions: [runtimeCondition(options), networkCondition(options)] },
+    status: { conditions: [runtimeCondition(options), networkCondition(options), ...configConditions(options)] },
     runtimeHandlers: troupe.handlers().map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
       name,
       features: { recursiveReadOnlyMounts, userNamespaces },
@@ -37,6 +37,12 @@ function runtimeCondition({ troupe }: Options) {
 function networkCondition({ troupe }: Options) {
   const { ready, reason, message } = troupe.networkStatus();
   return condition('NetworkReady', ready, reason === '' ? 'NetworkPluginNotReady' : reason, message);
+}
+
+/** Beside the two that a kubelet asks for, and only while there is something to tell: what runs is not what the files say (F32). */
+function configConditions({ configRefusal }: Options) {
+  const refusal = configRefusal();
+  return refusal === undefined ? [] : [condition('ConfigurationReloaded', false, 'ConfigurationRefused', refusal)];
 }
 
 function condition(type: string, isMet: boolean, reason: string, message: string) {

@@ -22,7 +22,7 @@ const LIFE: readonly JournalRecord[] = [
   { type: 'container.started', id, startedAtNs: 300n },
   { type: 'container.updating', id, opId: 'u1', resources: { ...containerIntent().spec.resources, cpuShares: 4n } },
   { type: 'container.updated', id, resources: { ...containerIntent().spec.resources, cpuShares: 4n } },
-  { type: 'container.stopping', id, killAtNs: 800n },
+  { type: 'container.stopping', id, killAtNs: 800n, killAtMonoMs: 900 },
   { type: 'container.exited', id, exit, startedAtNs: 300n },
   { type: 'sandbox.stopping', id: sid },
   { type: 'sandbox.stopped', id: sid, owed: ['network'] },

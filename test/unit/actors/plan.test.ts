@@ -11,6 +11,7 @@ import { containerCreated, containerId, containerIntent, exit, process, sandboxI
 const sid = sandboxId();
 const id = containerId();
 const NOW_NS = 5_000_000_000n;
+const NOW_MONO_MS = 70_000;
 
 function ledgerOf(...records: readonly JournalRecord[]): Ledger {
   const ledger = emptyLedger();
@@ -22,6 +23,7 @@ function ledgerOf(...records: readonly JournalRecord[]): Ledger {
 function world(part: Partial<World> = {}): World {
   return {
     nowNs: NOW_NS,
+    nowMonoMs: NOW_MONO_MS,
     host: { bootId: process.bootId, sandboxes: [{ id: sid, pins: ['net', 'ipc', 'uts'], files: true }] },
     containers: new Map(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set([sid]),
     ...part,
@@ -138,6 +140,23 @@ describe('container begins', () => {
   ])('created, runs, a stop under way with KILL at %s: stopping with the %s ms that are left (F04)', (killAtNs, graceMs) => {
     const ledger = ledgerOf(...created, started, { type: 'container.stopping', id, killAtNs });
     expect(planContainer(ledger, seen({}), id)).toMatchObject({ entry: 'stopping', graceMs });
+  });
+
+  it.each([
+    [NOW_MONO_MS + 2500, 2500],
+    [NOW_MONO_MS, 0],
+    [NOW_MONO_MS - 1, 0],
+  ])('F78 the grace goes on by the monotonic clock (KILL at %s: %s ms), wherever the wall clock was set', (killAtMonoMs, graceMs) => {
+    for (const killAtNs of [1n, NOW_NS, NOW_NS + 10n ** 18n]) {
+      const ledger = ledgerOf(...created, started, { type: 'container.stopping', id, killAtNs, killAtMonoMs });
+      expect(planContainer(ledger, seen({}), id)).toMatchObject({ entry: 'stopping', graceMs });
+    }
+  });
+
+  it('F78 what is told of a start or an end that nobody recorded is never before the creation', () => {
+    const late = ledgerOf({ ...containerIntent(), createdAtNs: NOW_NS + 7n }, containerCreated());
+    expect(planContainer(late, seen({}), id)).toMatchObject({ entry: 'running', startedAtNs: NOW_NS + 7n });
+    expect(planContainer(late, seen({ ...gone, monitorAlive: false }), id)).toMatchObject({ entry: 'ended', startedAtNs: NOW_NS + 7n });
   });
 
   it('created, gone, monitor lives: as it was; the watch tells', () => {

@@ -64,6 +64,15 @@ describe('the runtime itself', () => {
     expect(status?.conditions[0]).toMatchObject({ type: 'RuntimeReady', status: false, reason: 'RuntimeNotReady', message });
   });
 
+  test('F32 Status tells that the configuration could not be reloaded; the node stays ready', async () => {
+    const { status } = await stage({}, { configRefusal: () => 'read configuration /etc/troupe/troupe.toml, line 3: no such key' }).send(method.status, {});
+    expect(status?.conditions).toMatchObject([
+      { type: 'RuntimeReady', status: true },
+      { type: 'NetworkReady', status: true },
+      { type: 'ConfigurationReloaded', status: false, reason: 'ConfigurationRefused', message: 'read configuration /etc/troupe/troupe.toml, line 3: no such key' },
+    ]);
+  });
+
   test('Status without a network says so with the kubelet’s word', async () => {
     const networkStatus = () => ({ ready: false, reason: '', message: 'no conflist in /etc/cni/net.d' });
     const { status } = await stage({ networkStatus }).send(method.status, {});

@@ -283,4 +283,5 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   defaultMaskedPaths: ['/proc/kcore'],
   defaultReadonlyPaths: ['/proc/sys'],
   configView: () => ({ root: '/var/lib/troupe' }),
+  configRefusal: () => undefined,
 };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { defaultConfig, schema } from '../../../src/daemon/config-schema.ts';
 import type { Config } from '../../../src/daemon/config-schema.ts';
 import { RELOADED, planReload, reloader } from '../../../src/daemon/reload.ts';
-import type { ReloadPlan } from '../../../src/daemon/reload.ts';
+import type { Reloading, ReloadPlan } from '../../../src/daemon/reload.ts';
 import { recordingLog, turns } from './support.ts';
 
 const withHandler: Config = { ...defaultConfig, runtime: { ...defaultConfig.runtime, handlers: { ...defaultConfig.runtime.handlers, kata: { type: 'vm' } } } };
@@ -29,45 +29,75 @@ describe('a reload', () => {
   });
 });
 
+/** A reloader with all that it asks for recorded; nothing happens before the test says so. */
+function rig(parts: Partial<Reloading> = {}) {
+  const { log, lines } = recordingLog();
+  const told: string[] = [];
+  const refusals: (string | undefined)[] = [];
+  const loads: (() => void)[] = [];
+  const pauses: (() => void)[] = [];
+  const onSignal = reloader({
+    log,
+    load: () => new Promise((resolve) => loads.push(() => resolve(defaultConfig))),
+    apply: (config) => Promise.resolve<ReloadPlan>({ config, changed: [], waiting: [] }),
+    tell: (state) => Promise.resolve(void told.push(state)),
+    setLogLevel: (level) => void told.push(level),
+    noteRefusal: (reason) => void refusals.push(reason),
+    pause: () => new Promise((resolve) => pauses.push(resolve)),
+    ...parts,
+  });
+  return { onSignal, lines, told, refusals, loads, pauses };
+}
+
+const broken = (reason: string): Partial<Reloading> => ({ load: () => Promise.reject(new Error(reason)), apply: () => Promise.reject(new Error('not asked')) });
+
 describe('SIGHUP', () => {
-  it('reloads one at a time; signals that come meanwhile make one more', async () => {
-    const { log } = recordingLog();
-    const told: string[] = [];
-    const loads: (() => void)[] = [];
-    const onSignal = reloader({
-      log,
-      load: () => new Promise((resolve) => loads.push(() => resolve(defaultConfig))),
-      apply: (config) => Promise.resolve<ReloadPlan>({ config, changed: [], waiting: [] }),
-      tell: (state) => Promise.resolve(void told.push(state)),
-      setLogLevel: (level) => void told.push(level),
-    });
-    for (let signal = 0; signal < 5; signal += 1) onSignal();
+  it('F32 a storm: one reload at a time, the next after a pause, for all signals that came meanwhile', async () => {
+    const { onSignal, told, loads, pauses } = rig();
+    for (let signal = 0; signal < 100; signal += 1) onSignal();
     await turns();
     expect(loads).toHaveLength(1);
     loads[0]?.();
+    await turns();
+    for (let signal = 0; signal < 100; signal += 1) onSignal();
+    await turns();
+    expect(loads).toHaveLength(1);
+    pauses[0]?.();
     await turns();
     loads[1]?.();
     await turns();
     expect(loads).toHaveLength(2);
     expect(told).toEqual(['RELOADING=1', 'info', 'READY=1', 'RELOADING=1', 'info', 'READY=1']);
+    pauses[1]?.();
+    await turns();
     onSignal();
     await turns();
     expect(loads).toHaveLength(3);
   });
 
-  it('keeps the configuration that is in effect when the new one can\'t be used', async () => {
-    const { log, lines } = recordingLog();
-    const told: string[] = [];
-    const onSignal = reloader({
-      log,
-      load: () => Promise.reject(new Error('line 3: no such key')),
-      apply: () => Promise.reject(new Error('not asked')),
-      tell: (state) => Promise.resolve(void told.push(state)),
-      setLogLevel: (level) => void told.push(level),
-    });
+  it('F32 a configuration that can\'t be used changes nothing, is logged once for a storm, and is told to Status', async () => {
+    const { onSignal, lines, told, refusals, pauses } = rig(broken('line 3: no such key'));
     onSignal();
     await turns();
+    onSignal();
+    pauses[0]?.();
+    await turns();
+    expect(refusals).toEqual(['line 3: no such key', 'line 3: no such key']);
     expect(lines).toEqual(['error: the configuration was not reloaded; the one before stays in effect: line 3: no such key']);
-    expect(told).toEqual(['RELOADING=1', 'READY=1']);
+    expect(told).toEqual(['RELOADING=1', 'READY=1', 'RELOADING=1', 'READY=1']);
+    pauses[1]?.();
+    await turns();
+    onSignal();
+    await turns();
+    expect(lines).toHaveLength(2);
+  });
+
+  it('F32 one that can be used again takes the refusal back', async () => {
+    const { onSignal, refusals, loads } = rig();
+    onSignal();
+    await turns();
+    loads[0]?.();
+    await turns();
+    expect(refusals).toEqual([undefined]);
   });
 });

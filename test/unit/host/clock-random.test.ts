@@ -1,5 +1,8 @@
+import { readFile } from 'node:fs/promises';
+import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { realClock } from '../../../src/host/clock.ts';
+import { clockLimits } from '../../../src/base/limits.ts';
+import { ascending, realClock, watchForStalls } from '../../../src/host/clock.ts';
 import { realRandom } from '../../../src/host/random.ts';
 
 test('wall time increases strictly and agrees with the system', () => {
@@ -14,6 +17,56 @@ test('wall time increases strictly and agrees with the system', () => {
   }
   // a clock that only counted up from milliseconds would stay below the next one
   expect(last).toBeLessThan((BigInt(Date.now()) + 1000n) * 1_000_000n);
+});
+
+test('F78 wall time counts on over a small step back and follows one that somebody set back, or ahead', () => {
+  const MS = 1_000_000n;
+  const YEAR = 31_536_000_000n * MS;
+  const wall = [5n * MS, 5n * MS, 4n * MS, 5n * MS + YEAR, 6n * MS, 6n * MS, 0n];
+  const nowNs = ascending(() => wall.shift() ?? 0n);
+  // a step of a ms, the year ahead and back, and what a clock says that has begun anew within a second
+  expect(Array.from({ length: 7 }, nowNs)).toEqual([5n * MS, 5n * MS + 1n, 5n * MS + 2n, 5n * MS + YEAR, 6n * MS, 6n * MS + 1n, 6n * MS + 2n]);
+});
+
+/** The event loop stands still for a little more than a stall. */
+function stall(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, clockLimits.stallMs + 100);
+}
+
+test('F15 F79 what was ready before the event loop stood still comes before a bound that ran out meanwhile', async () => {
+  const clock = realClock();
+  const order: string[] = [];
+  const bound = new Promise<void>((resolve) => {
+    clock.setTimeout(() => {
+      order.push('bound');
+      resolve();
+    }, 1);
+  });
+  const cleared = clock.setTimeout(() => order.push('cleared'), 1);
+  const work = readFile('/proc/self/stat').then(() => order.push('work'));
+  stall();
+  // its first time is over: it must be as good as any other to be taken back
+  await turn();
+  clock.clearTimeout(cleared);
+  await Promise.all([bound, work]);
+  expect(order).toEqual(['work', 'bound']);
+});
+
+test('F15 a stall is told once, with the time that the process was busy itself', async () => {
+  const told: number[] = [];
+  let stop = (): void => undefined;
+  await new Promise<void>((resolve) => {
+    stop = watchForStalls(({ ms, cpuMs }) => {
+      told.push(ms);
+      expect(cpuMs).toBeGreaterThanOrEqual(0);
+      resolve();
+    });
+    // a whole look late, wherever in its period it begins
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, clockLimits.stallLookMs + clockLimits.stallMs + 100);
+  });
+  stop();
+  expect(told).toHaveLength(1);
+  expect(told[0]).toBeGreaterThanOrEqual(clockLimits.stallMs);
 });
 
 test('a timer fires once, a cleared one never, and a delay over 2^31-1 ms does not fire at once', async () => {

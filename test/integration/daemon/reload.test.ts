@@ -1,0 +1,101 @@
+// F32: configurations that can't be used, while the daemon runs: nothing of them counts, and Status says why.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { World } from '../../e2e/support/world.ts';
+import { closeWorld, hostOnlyWorld } from './pod.ts';
+
+const REFUSED = 'the configuration was not reloaded';
+const TAKEN = 'the configuration was read again';
+
+describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', () => {
+  let world: World;
+  let file: string;
+  let good: string;
+  let dropIn: string;
+
+  beforeAll(async () => {
+    world = await hostOnlyWorld('hup');
+    file = join(world.instance.directory, 'troupe.toml');
+    good = readFileSync(file, 'utf8');
+    mkdirSync(`${file}.d`);
+    dropIn = join(`${file}.d`, '10-more.toml');
+  });
+
+  afterAll(async () => {
+    expect(await closeWorld(world)).toEqual([]);
+  });
+
+  const logged = async (line: string): Promise<number> => (await world.instance.log()).split(line).length - 1;
+
+  async function told(): Promise<{ readonly refusal: string | undefined; readonly names: readonly string[]; readonly config: string }> {
+    const { status, runtimeHandlers, info } = await world.client.runtime.status({ verbose: true });
+    const refusal = status?.conditions.find(({ type }) => type === 'ConfigurationReloaded')?.message;
+    expect(status?.conditions.find(({ type }) => type === 'RuntimeReady')?.status).toBe(true);
+    return { refusal, names: runtimeHandlers.map(({ name }) => name), config: info['config'] ?? '' };
+  }
+
+  /** SIGHUP, until the outcome is in the log. */
+  async function hangUp(outcome: string): Promise<void> {
+    const before = await logged(outcome);
+    process.kill(world.instance.pid(), 'SIGHUP');
+    await expect.poll(() => logged(outcome), { timeout: 30_000 }).toBeGreaterThan(before);
+  }
+
+  it.each([
+    ['malformed TOML', () => writeFileSync(file, `${good}\n[log\n`), /troupe\.toml, line \d+: /u],
+    ['an unknown key', () => writeFileSync(file, `${good}\n[runtime.handlers.other]\npath = "/bin/true"\nflags = 1\n`), /line \d+: runtime\.handlers\.other\.flags: no such key/u],
+    ['a bad value beside a good one', () => {
+      writeFileSync(file, good.replace('level = "debug"', 'level = "error"'));
+      writeFileSync(dropIn, '[streaming]\nport = "none"\n');
+    }, /10-more\.toml, line 2: streaming\.port: must be a number/u],
+    ['a handler that is no table', () => writeFileSync(dropIn, '[runtime]\nhandlers = []\n'), /runtime\.handlers/u],
+    ['no file', () => rmSync(file), /troupe\.toml: there is no such file/u],
+    ['a link to nowhere among the drop-ins', () => symlinkSync('/nowhere/10.toml', dropIn), /10-more\.toml: there is no such file/u],
+    ['a file that can\'t be read', () => {
+      rmSync(file);
+      symlinkSync(file, file);
+    }, /troupe\.toml: it can't be read \(ELOOP\)/u],
+    ['a directory in its place', () => {
+      rmSync(file);
+      mkdirSync(file);
+    }, /troupe\.toml: it is no regular file/u],
+    ['a FIFO in its place', () => {
+      rmSync(file);
+      execFileSync('mkfifo', [file]);
+    }, /troupe\.toml: it is no regular file/u],
+  ])('F32 %s: all of the old one stays, Status says why, and a good one takes it back', async (_what, spoil, reason) => {
+    const before = await told();
+    expect(before.refusal).toBeUndefined();
+    spoil();
+    try {
+      await hangUp(REFUSED);
+      expect(await told()).toEqual({ ...before, refusal: expect.stringMatching(reason) as string });
+    } finally {
+      rmSync(dropIn, { force: true });
+      rmSync(file, { recursive: true, force: true });
+      writeFileSync(file, good);
+    }
+    await hangUp(TAKEN);
+    expect(await told()).toEqual(before);
+  });
+
+  it('F32 a storm of SIGHUP over a broken file is a few reloads, hardly a line in the log, and calls are answered', async () => {
+    const before = await logged(REFUSED);
+    writeFileSync(dropIn, 'what = "none"\n');
+    for (let signal = 0; signal < 200; signal += 1) {
+      process.kill(world.instance.pid(), 'SIGHUP');
+      if (signal % 20 === 0) expect(await world.client.runtime.version({})).toMatchObject({ runtimeName: 'troupe' });
+      await delay(1);
+    }
+    await expect.poll(async () => (await told()).refusal, { timeout: 30_000 }).toContain('what: no such key');
+    rmSync(dropIn);
+    await hangUp(TAKEN);
+    // one, unless the machine left a pause between two signals that is as long as that between two reloads
+    expect(await logged(REFUSED)).toBeGreaterThan(before);
+    expect(await logged(REFUSED)).toBeLessThan(before + 40);
+    expect((await told()).refusal).toBeUndefined();
+  });
+});
