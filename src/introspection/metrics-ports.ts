@@ -26,6 +26,7 @@ export function meteredDisk(disk: DiskPort, clock: Pick<ClockPort, 'monoMs'>, to
     unlink: (name) => disk.unlink(name),
     syncDirectory: () => disk.syncDirectory(),
     create: async (name) => metered(await disk.create(name)),
+    writeAgain: (name, bytes) => disk.writeAgain(name, bytes),
     openAt: async (name, length) => metered(await disk.openAt(name, length)),
   };
 }

@@ -1,5 +1,5 @@
 /** The journal's directory on a real file system. */
-import { mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { constants, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
@@ -11,15 +11,33 @@ export async function openDisk(directory: string): Promise<DiskPort> {
     list: async () => (await readdir(directory)).toSorted(),
     read: async (name) => unlessAbsent(() => readFile(join(directory, name)), undefined),
     create: async (name) => diskFile(await open(join(directory, name), 'ax', 0o600)),
-    openAt: async (name, length) => {
-      const file = await open(join(directory, name), 'a', 0o600);
-      await file.truncate(length);
-      return diskFile(file);
-    },
+    openAt: (name, length) => openAt(join(directory, name), length),
+    writeAgain: (name, bytes) => writeAgain(join(directory, name), bytes),
     rename: (from, to) => rename(join(directory, from), join(directory, to)),
     unlink: (name) => unlessAbsent(() => unlink(join(directory, name)), undefined),
     syncDirectory: () => syncDirectory(directory),
   };
+}
+
+async function openAt(path: string, length: number): Promise<DiskFile> {
+  // not 'a': that would make a file that has gone, and the cut would fill it with zeros
+  const file = await open(path, constants.O_WRONLY | constants.O_APPEND);
+  try {
+    await file.truncate(length);
+  } catch (thrown) {
+    await file.close();
+    throw thrown;
+  }
+  return diskFile(file);
+}
+
+async function writeAgain(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    await file.writeFile(bytes);
+  } finally {
+    await file.close();
+  }
 }
 
 function diskFile(file: FileHandle): DiskFile {

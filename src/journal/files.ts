@@ -40,8 +40,8 @@ export class JournalFiles<S> {
   #file: DiskFile | undefined;
   /** Bytes of the file that are known to be good. */
   #length = 0;
-  /** How many of them the snapshot at its head has; 0 when that is not known. */
-  #snapshotLength = 0;
+  /** The length from which its growth is counted: of the snapshot at its head, or as it was when compacting failed; 0 when that is not known. */
+  #compactFrom = 0;
   #reserved: boolean;
   /** Refused bytes may stand after the good ones. */
   #tailInDoubt = false;
@@ -60,24 +60,29 @@ export class JournalFiles<S> {
     this.#reserved = reserved;
   }
 
-  /** Syncs and closes. */
+  /** Syncs and closes. Never rejects: what was told as durable is so already, and the rest of an orderly stop is to go on (F12). */
   async close(): Promise<void> {
-    await this.#file?.sync();
-    await this.#file?.close();
+    const file = this.#file;
     this.#file = undefined;
+    try {
+      await file?.sync();
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: what no caller waited for could not be synced');
+    }
+    await this.#closed(file);
   }
 
   /**
-   * Begins a new file with the state, as long as the newest one has a good part of `length` bytes to fall back to.
+   * Begins a new file with the state, as long as the newest one has a `good` part to fall back to.
    * What was read may stand in the kernel's memory only: unsynced by a life that was killed, or dropped by a sync that
    * failed in it, after which a sync of the same file succeeds (F19). It will be believed, so it is written again.
    */
-  async begin(length: number): Promise<void> {
-    if (length === 0) {
+  async begin(good: Uint8Array): Promise<void> {
+    if (good.length === 0) {
       await this.#moveOn([], { dropOld: false });
       return;
     }
-    this.#length = length;
+    this.#length = good.length;
     try {
       await this.#rewrite([], true);
     } catch (thrown) {
@@ -85,10 +90,23 @@ export class JournalFiles<S> {
       if (!isFull(thrown) || !(await this.settle())) throw thrown;
       // a full disk stops no start, and the reserve is for Stop and Remove (F21)
       this.#log.warn({ reason: toFault(thrown).message }, 'journal: no space for a new file, going on with the old one');
-      this.#file = await this.#disk.openAt(`journal.${this.#number}`, length);
-      await this.#file.sync();
-      await this.#disk.syncDirectory();
+      await this.#goOnWith(good);
     }
+  }
+
+  /** The newest file once more, made durable as it is read. */
+  async #goOnWith(good: Uint8Array): Promise<void> {
+    const name = `journal.${this.#number}`;
+    this.#file = await this.#disk.openAt(name, good.length);
+    try {
+      await this.#disk.writeAgain(name, good);
+    } catch (thrown) {
+      // a file system that writes nothing in place, and has no space for it elsewhere
+      if (!isFull(thrown)) throw thrown;
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: what was read could not be written again');
+    }
+    await this.#file.sync();
+    await this.#disk.syncDirectory();
   }
 
   /** Deletes older files and half-written ones, and keeps some space back for a full disk (F21). Never rejects. */
@@ -113,11 +131,7 @@ export class JournalFiles<S> {
     if (this.#reserved) return;
     const name = `${RESERVE}.new`;
     try {
-      await this.#disk.unlink(name);
-      const file = await this.#disk.create(name);
-      await file.append(new Uint8Array(journalLimits.reserveBytes));
-      await file.sync();
-      await file.close();
+      await this.#closed(await this.#prepared(name, new Uint8Array(journalLimits.reserveBytes)));
       await this.#disk.rename(name, RESERVE);
       this.#reserved = true;
     } catch (thrown) {
@@ -136,15 +150,24 @@ export class JournalFiles<S> {
    * stands on the disk before `settle` has said yes.
    */
   async write({ records, bytes, sync }: Group): Promise<void> {
-    const compact = this.#length - this.#snapshotLength > journalLimits.compactAfterBytes;
-    if (this.#file !== undefined && !compact) {
-      if (await this.#appended(this.#file, bytes, sync)) {
-        this.#apply(records);
-        return;
-      }
+    if (this.#file !== undefined && this.#length - this.#compactFrom > journalLimits.compactAfterBytes) await this.#compact();
+    if (this.#file !== undefined && (await this.#appended(this.#file, bytes, sync))) {
+      this.#apply(records);
+      return;
     }
     await this.#moveOn(records, { dropOld: true });
-    if (compact) await this.#keepReserve();
+  }
+
+  /** As long as the old file is good, one that can't be made yet stops nobody: on a full disk a record may fit that the whole state does not (F21). */
+  async #compact(): Promise<void> {
+    try {
+      await this.#rewrite([], true);
+    } catch (thrown) {
+      this.#log.warn({ reason: toFault(thrown).message }, 'journal: could not be compacted');
+      this.#compactFrom = this.#length;
+      return;
+    }
+    await this.#keepReserve();
   }
 
   /**
@@ -174,7 +197,7 @@ export class JournalFiles<S> {
       if (sync) await written.sync();
     } catch (thrown) {
       // says nothing about what is on the disk, and a second sync of the same file would succeed without it (F19)
-      await this.#refused(file, thrown, { cutIsGood: false, mayStand: true });
+      await this.#refused(written, thrown, { cutIsGood: false, mayStand: true });
       return false;
     }
     this.#length += bytes.length;
@@ -226,11 +249,14 @@ export class JournalFiles<S> {
 
   async #cutBack(): Promise<void> {
     const cut = await this.#disk.openAt(`journal.${this.#number}`, this.#length);
+    const isGood = this.#cutIsGood;
+    // a sync that fails here may drop unsynced records before the cut: what is appended later would stand behind a hole
+    this.#cutIsGood = false;
     try {
       // a power loss must not bring the refused part back
       await cut.sync();
       this.#tailInDoubt = false;
-      if (this.#cutIsGood) this.#file = cut;
+      if (isGood) this.#file = cut;
     } finally {
       if (this.#file !== cut) await this.#closed(cut);
     }
@@ -271,7 +297,7 @@ export class JournalFiles<S> {
     this.#tailInDoubt = false;
     this.#nextInDoubt = false;
     this.#length = bytes.length;
-    this.#snapshotLength = snapshot.length;
+    this.#compactFrom = snapshot.length;
     this.#apply(records);
     if (dropOld) await this.#dropOld(this.#number - 1, old);
   }

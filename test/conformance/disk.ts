@@ -45,17 +45,7 @@ export function diskConformance(name: string, make: () => Promise<DiskStage>): v
       await expect(disk.create('a')).rejects.toMatchObject({ code: 'EEXIST' });
     });
 
-    it('openAt cuts what stands after the length and appends from there', async () => {
-      const first = await disk.create('a');
-      await first.append(bytes('abcdef'));
-      await first.close();
-      const second = await disk.openAt('a', 2);
-      expect(await second.size()).toBe(2);
-      await second.append(bytes('X'));
-      await second.close();
-      expect(text(await disk.read('a'))).toBe('abX');
-    });
-
+    openedAgain(() => disk);
     it('rename puts a file in place of another; an unlink of nothing succeeds; names are sorted', async () => {
       for (const one of ['c', 'a', 'b']) {
         const file = await disk.create(one);
@@ -69,5 +59,32 @@ export function diskConformance(name: string, make: () => Promise<DiskStage>): v
       expect([await disk.list(), text(await disk.read('a'))]).toStrictEqual([['a'], 'c']);
       await expect(disk.rename('b', 'a')).rejects.toMatchObject({ code: 'ENOENT' });
     });
+  });
+}
+
+function openedAgain(disk: () => DiskPort): void {
+  it('openAt cuts what stands after the length and appends from there', async () => {
+    const first = await disk().create('a');
+    await first.append(bytes('abcdef'));
+    await first.close();
+    const second = await disk().openAt('a', 2);
+    expect(await second.size()).toBe(2);
+    await second.append(bytes('X'));
+    await second.close();
+    expect(text(await disk().read('a'))).toBe('abX');
+  });
+
+  it('openAt refuses a file that is not there, and makes none; so does writeAgain', async () => {
+    await expect(disk().openAt('a', 4)).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(disk().writeAgain('a', bytes('ab'))).rejects.toMatchObject({ code: 'ENOENT' });
+    expect(await disk().list()).toStrictEqual([]);
+  });
+
+  it('writeAgain leaves what readers see, also of what follows', async () => {
+    const file = await disk().create('a');
+    await file.append(bytes('abcdef'));
+    await disk().writeAgain('a', bytes('abc'));
+    expect([text(await disk().read('a')), await file.size()]).toStrictEqual(['abcdef', 6]);
+    await file.close();
   });
 }

@@ -35,6 +35,8 @@ export class DiskModel {
   capacityBytes = Number.MAX_SAFE_INTEGER;
   /** True: sync says yes and does nothing (the mutant of a dropped fsync). */
   syncLies = false;
+  /** How many of a file's unsynced writes reach the platter nevertheless when its sync fails. */
+  failedSyncWrites: (unsynced: number) => number = () => 0;
 
   list(): readonly string[] {
     return [...this.#names.keys()].toSorted();
@@ -69,15 +71,24 @@ export class DiskModel {
     if (fits.length < bytes.length) throw new DiskError('ENOSPC', 'write');
   }
 
+  /** The same bytes once more at the head of the file: dirty again. */
+  writeAgain(name: string, bytes: Uint8Array): void {
+    const inode = this.#existing(name);
+    inode.cache = applied(inode.cache, { kind: 'append', at: 0, bytes });
+    inode.dirty.push({ kind: 'append', at: 0, bytes: new Uint8Array(bytes) });
+  }
+
   sync(inode: Inode): void {
     if (this.syncLies) return;
     for (const write of inode.dirty) inode.platter = applied(inode.platter, write);
     inode.dirty = [];
   }
 
-  /** What a sync that answers EIO leaves behind. */
+  /** What a sync that answers EIO leaves behind: lost pages, but a cut is the file system's own and stays to be done. */
   failSync(inode: Inode): never {
-    inode.dirty = [];
+    const written = this.failedSyncWrites(inode.dirty.length);
+    for (const write of inode.dirty.slice(0, written)) inode.platter = applied(inode.platter, write);
+    inode.dirty = inode.dirty.slice(written).filter((write) => write.kind === 'cut');
     throw new DiskError('EIO', 'fdatasync');
   }
 
@@ -130,6 +141,7 @@ export class DiskModel {
     );
     copy.capacityBytes = this.capacityBytes;
     copy.syncLies = this.syncLies;
+    copy.failedSyncWrites = this.failedSyncWrites;
     return copy;
   }
 

@@ -22,6 +22,10 @@ export function diskTwin(model: DiskModel, via: DiskVia): DiskPort {
     read: (name) => via('read', () => model.read(name)),
     create: (name) => via('create', () => file(model.create(name))),
     openAt: (name, length) => via('openAt', () => file(model.openAt(name, length))),
+    writeAgain: (name, bytes) => {
+      const copy = new Uint8Array(bytes);
+      return via('writeAgain', () => model.writeAgain(name, copy));
+    },
     rename: (from, to) => via('rename', () => model.rename(from, to)),
     unlink: (name) => via('unlink', () => model.unlink(name)),
     syncDirectory: () => via('syncDirectory', () => model.syncDirectory()),

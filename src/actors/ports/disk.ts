@@ -21,8 +21,13 @@ export interface DiskPort {
   read(name: string): Promise<Uint8Array | undefined>;
   /** A new empty file opened for append; rejects when it is there already. */
   create(name: string): Promise<DiskFile>;
-  /** Opens for append at `length` bytes, cutting what stands after it. */
+  /** Opens for append at `length` bytes, cutting what stands after it; rejects when there is no such file. */
   openAt(name: string, length: number): Promise<DiskFile>;
+  /**
+   * Writes what readers see at the head of the file once more, in place, so that the next sync of the file brings it
+   * to the disk although an earlier one has dropped it. Takes no space where the file system writes in place.
+   */
+  writeAgain(name: string, bytes: Uint8Array): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   /** Succeeds when the file is not there. */
   unlink(name: string): Promise<void>;

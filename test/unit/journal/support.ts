@@ -10,8 +10,11 @@ import { DiskError, DiskModel } from '../../sim/disk-model.ts';
 import { diskTwin } from '../../sim/disk-twin.ts';
 import type { DiskVia } from '../../sim/disk-twin.ts';
 
-/** What happens at one disk operation instead of, or after, its effect. */
-export type Trouble = 'EIO' | 'ENOSPC' | 'EROFS' | 'dieBefore' | 'dieAfter';
+/** What happens at one disk operation instead of, or after, its effect. `doneButEIO`: it is refused, and done nevertheless; `short`: of a write a few bytes fit. */
+export type Trouble = 'EIO' | 'ENOSPC' | 'EROFS' | 'doneButEIO' | 'short' | 'dieBefore' | 'dieAfter';
+
+/** Of a write that fits in part: more than a record's frame. */
+const SHORT_BYTES = 10;
 
 export class Rig {
   readonly model: DiskModel;
@@ -44,7 +47,9 @@ export class Rig {
     if (this.dead) return never;
     if (trouble === 'EIO' && failed !== undefined) return failed();
     if (trouble === 'EIO' || trouble === 'ENOSPC' || trouble === 'EROFS') throw new DiskError(trouble, operation);
+    if (trouble === 'short') return this.#whileFull(effect);
     const value = effect();
+    if (trouble === 'doneButEIO') throw new DiskError('EIO', operation);
     if (trouble === 'dieAfter') {
       this.dead = true;
       return never;
@@ -52,8 +57,23 @@ export class Rig {
     return value;
   };
 
+  #whileFull<T>(effect: () => T): T {
+    const { capacityBytes } = this.model;
+    this.model.capacityBytes = this.model.usedBytes() + SHORT_BYTES;
+    try {
+      return effect();
+    } finally {
+      this.model.capacityBytes = capacityBytes;
+    }
+  }
+
   open() {
-    return openJournal<Ledger>({ disk: diskTwin(this.model, this.#via), fold: ledgerFold, log: silentLog, clock: this.#clock });
+    return openJournal<Ledger>({ ...this.ports(), fold: ledgerFold });
+  }
+
+  /** What a journal is opened with beside its fold. */
+  ports() {
+    return { disk: diskTwin(this.model, this.#via), log: silentLog, clock: this.#clock };
   }
 
   /** Ends the pauses that are waited for. */

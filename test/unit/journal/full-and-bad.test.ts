@@ -1,0 +1,92 @@
+/** The journal on a disk that is full and refuses syncs, each in the other's way. Short files, so that they are compacted soon. */
+import { describe, expect, it, vi } from 'vitest';
+import type { OpenJournal } from '../../../src/journal/journal.ts';
+import type * as Limits from '../../../src/base/limits.ts';
+import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
+import { randomStream } from '../../sim/random.ts';
+import { intentNumber, Rig, textOf } from './support.ts';
+
+vi.mock('../../../src/base/limits.ts', async (original) => {
+  const limits = await original<typeof Limits>();
+  return { ...limits, journalLimits: { ...limits.journalLimits, compactAfterBytes: 10_000, reserveBytes: 4000 } };
+});
+
+/** Without a wait for the answer of an unsynced append: the disk of the rig answers within microtasks. */
+async function settled(): Promise<void> {
+  for (let hop = 0; hop < 100; hop += 1) await Promise.resolve();
+}
+
+async function expectSame(rig: Rig, { state }: OpenJournal<Ledger>): Promise<void> {
+  const told = textOf(state);
+  for (let draw = 0; draw < 20; draw += 1) {
+    const copy = rig.model.clone();
+    copy.losePower(randomStream(draw, 'power'));
+    expect(textOf((await new Rig(copy).open()).state)).toBe(told);
+  }
+}
+
+describe('journal on a disk that is full and bad', () => {
+  it('F19 F21 a file whose sync failed at the cut of a short write is not written to again: a durable record would stand behind a hole', async () => {
+    const rig = new Rig();
+    const opened = await rig.open();
+    await opened.journal.append([intentNumber(0)], { sync: true });
+    await opened.journal.append([intentNumber(5)], { sync: false });
+    await settled();
+    const from = rig.operations.length;
+    rig.trouble = (_at, operation) => {
+      const isFirst = !rig.operations.slice(from).includes(operation);
+      if (operation === 'append' && isFirst) return 'short';
+      // drops the pages of the unsynced record
+      if (operation === 'sync' && isFirst) return 'EIO';
+      return operation === 'create' ? 'ENOSPC' : undefined;
+    };
+    await expect(opened.journal.append([intentNumber(10)], { sync: true })).rejects.toThrow('ENOSPC');
+    rig.trouble = () => undefined;
+    await opened.journal.append([intentNumber(15)], { sync: true });
+    await expectSame(rig, opened);
+  });
+
+  it('F19 F21 a start on a full disk writes what it read once more: an earlier life\'s failed sync may have dropped it', async () => {
+    const first = new Rig();
+    const { journal } = await first.open();
+    await journal.append([intentNumber(0)], { sync: true });
+    const from = first.operations.length;
+    first.trouble = (now) => (now === from + 1 ? 'EIO' : now > from + 1 ? 'dieBefore' : undefined);
+    void journal.append([intentNumber(5)], { sync: true });
+    await settled();
+    const second = first.next();
+    second.model.capacityBytes = second.model.usedBytes() + 10;
+    const opened = await second.open();
+    expect(second.model.list()).toContain('journal.1');
+    await expectSame(second, opened);
+    second.model.capacityBytes = Number.MAX_SAFE_INTEGER;
+    await opened.journal.append([intentNumber(10)], { sync: true });
+    await expectSame(second, opened);
+  });
+
+  it('F21 where a compaction has no space, what fits in the old file is still written; with space it is compacted', async () => {
+    const rig = new Rig();
+    const opened = await rig.open();
+    for (let n = 0; n < 20; n += 1) await opened.journal.append([intentNumber(5 * n)], { sync: true });
+    const journals = () => rig.model.list().filter((name) => /\.\d+$/u.test(name));
+    const [before] = journals();
+    rig.model.capacityBytes = rig.model.usedBytes() + 500;
+    for (let n = 0; n < 12; n += 1) await opened.journal.append([{ type: 'sandbox.stopped', id: intentNumber(5 * n).id, owed: [] }], { sync: true });
+    expect(journals()).toStrictEqual([before]);
+    await expectSame(rig, opened);
+    rig.model.capacityBytes = Number.MAX_SAFE_INTEGER;
+    for (let n = 20; n < 45; n += 1) await opened.journal.append([intentNumber(5 * n)], { sync: true });
+    expect(journals()).not.toStrictEqual([before]);
+    expect(rig.model.list()).toContain('journal.reserve');
+    await expectSame(rig, opened);
+  });
+
+  it('F12 F19 close settles although the last sync fails: nobody was told that it would not', async () => {
+    const rig = new Rig();
+    const opened = await rig.open();
+    await opened.journal.append([intentNumber(0)], { sync: false });
+    rig.trouble = (_at, operation) => (operation === 'sync' || operation === 'close' ? 'EIO' : undefined);
+    await opened.close();
+    expect(rig.operations.at(-1)).toBe('close');
+  });
+});
