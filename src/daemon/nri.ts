@@ -4,7 +4,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import type { NriPod } from '../actors/ports/nri.ts';
 import type { Log } from '../base/log.ts';
 import { listenPrivately } from '../cri/server.ts';
-import { codeOf } from '../host/errno.ts';
+import { missingAs } from '../host/errno.ts';
 import type { Layout } from '../host/layout.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import type { OciSpec } from '../oci/runtime/spec/types.ts';
@@ -35,13 +35,9 @@ export async function createNri({ nri }: Config, layout: Layout, clock: ClockPor
 }
 
 async function documentAt(path: string): Promise<OciSpec | undefined> {
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as OciSpec;
-  } catch (error) {
-    // a reboot takes it away, and the removal of its container
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  // a reboot takes it away, and the removal of its container
+  const text = await missingAs(readFile(path, 'utf8'), undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as OciSpec);
 }
 
 function namespacesOf(layout: Layout, { id, spec }: NriPod): readonly { readonly type: string; readonly path: string }[] {

@@ -9,7 +9,7 @@ import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { cgroupDirectories, cgroupDirectory } from './cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
-import { codeOf, fromNode } from './errno.ts';
+import { codeOf, fromNode, isProcessGone } from './errno.ts';
 import { killProcess, processIdentity } from './process-identity.ts';
 import type { CgroupOrder } from './thread-protocol.ts';
 
@@ -232,7 +232,7 @@ function killMember(pid: number, path: string): void {
     const isMember = cgroups.some((line) => isBelow(line.slice(line.indexOf(':', line.indexOf(':') + 1) + 1), path));
     if (isMember) killProcess(identity, constants.signals.SIGKILL);
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ESRCH') throw error;
+    if (!isProcessGone(error)) throw error;
   }
 }
 

@@ -53,6 +53,22 @@ export function onlyAbsent(thrown: unknown): undefined {
   throw thrown;
 }
 
+/** What the work gives, or `missing` when there is nothing of that name. A part of the way that is no directory is an error, other than for `onlyAbsent`. */
+export async function missingAs<T>(work: Promise<T>, missing: T): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return missing;
+    throw error;
+  }
+}
+
+/** Whether /proc or a cgroup's file failed since the process has ended: before it was opened, or while it was read. */
+export function isProcessGone(thrown: unknown): boolean {
+  const code = codeOf(thrown);
+  return code === 'ENOENT' || code === 'ESRCH';
+}
+
 /** An error of node:fs as a KernelError that reads "<attempted> <subject>: <reason>"; any other value as it is. */
 export function fromNode(thrown: unknown, attempted: string, subject: string): unknown {
   const errno = thrown instanceof Error && 'errno' in thrown ? thrown.errno : undefined;

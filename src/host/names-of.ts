@@ -1,23 +1,13 @@
 /** The names in a directory, as a list that may be empty. */
 import { readdir } from 'node:fs/promises';
-import { codeOf, isAbsent } from './errno.ts';
+import { missingAs, onlyAbsent } from './errno.ts';
 
 /** None when nothing is at the path. Of a directory of ours: a file in its place is an error. */
 export async function namesOf(directory: string): Promise<readonly string[]> {
-  try {
-    return await readdir(directory);
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
+  return missingAs(readdir(directory), []);
 }
 
 /** None when nothing is at the path, or no directory. */
 export async function namesIfDirectory(path: string): Promise<readonly string[]> {
-  try {
-    return await readdir(path);
-  } catch (error) {
-    if (isAbsent(error)) return [];
-    throw error;
-  }
+  return (await readdir(path).catch(onlyAbsent)) ?? [];
 }

@@ -15,7 +15,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import { Semaphore } from '../base/bounded.ts';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
-import { codeOf, fromNode, isAbsent } from './errno.ts';
+import { codeOf, fromNode, onlyAbsent } from './errno.ts';
 import { NSFS_MAGIC } from './ffi-constants.ts';
 import { askKernelThread } from './kernel-thread.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
@@ -104,12 +104,7 @@ export async function unpinNamespaces(directory: string): Promise<void> {
 
 /** True when a namespace is pinned at `path`; false for a plain file left by a crash and for nothing. */
 export async function isNamespacePin(path: string): Promise<boolean> {
-  try {
-    return (await statfs(path)).type === NSFS_MAGIC;
-  } catch (error) {
-    if (isAbsent(error)) return false;
-    throw error;
-  }
+  return (await statfs(path).catch(onlyAbsent))?.type === NSFS_MAGIC;
 }
 
 /** A sysctl of another namespace would be set on the host, from inside a pod's request. */

@@ -5,7 +5,7 @@
 import { closeSync, readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { hostLimits } from '../base/limits.ts';
-import { KernelError, codeOf, errnoName, must } from './errno.ts';
+import { KernelError, codeOf, errnoName, isProcessGone, must } from './errno.ts';
 import { callSync, libc } from './ffi.ts';
 
 export interface ProcessIdentity {
@@ -50,7 +50,7 @@ export function processStat(pid: number): ProcessStat | undefined {
     // command has: for that encoding Node reads a file in one call
     return parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;
+    if (isProcessGone(error)) return undefined;
     throw error;
   }
 }

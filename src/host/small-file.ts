@@ -1,7 +1,7 @@
 /** Reading small files with two calls of the pool: Node's own readFile takes four or five, and a pod's life has some twenty. */
 import { closeSync, open, read } from 'node:fs';
 import { promisify } from 'node:util';
-import { isAbsent } from './errno.ts';
+import { onlyAbsent } from './errno.ts';
 import { isInMemory, readAtOnce } from './own-files.ts';
 
 const openLater = promisify(open);
@@ -20,7 +20,7 @@ export interface SmallFileBounds {
  */
 export async function readSmallFile(path: string, { usualBytes, bytesMax }: SmallFileBounds): Promise<string | undefined> {
   if (isInMemory(path)) return readNow(path, usualBytes, bytesMax);
-  const fd = await openThere(path);
+  const fd = await openLater(path, 'r').catch(onlyAbsent);
   if (fd === undefined) return undefined;
   try {
     return (await readAtMost(fd, usualBytes)) ?? (await readAtMost(fd, bytesMax)) ?? '';
@@ -34,15 +34,6 @@ function readNow(path: string, usualBytes: number, bytesMax: number): string | u
   if (usual === undefined || usual.length <= usualBytes) return usual?.toString('utf8');
   const all = readAtOnce(path, bytesMax + 1);
   return all === undefined || all.length <= bytesMax ? all?.toString('utf8') : '';
-}
-
-async function openThere(path: string): Promise<number | undefined> {
-  try {
-    return await openLater(path, 'r');
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
 }
 
 /** The whole file, or undefined when it has more bytes: a read of a regular file is short only at its end. */

@@ -5,7 +5,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import { fail, printable } from '../base/fault.ts';
 import { systemdLimits } from '../base/limits.ts';
 import { pause } from './clock.ts';
-import { codeOf } from './errno.ts';
+import { isProcessGone } from './errno.ts';
 import { runTool } from './process-tool.ts';
 import { sliceOf } from './slices.ts';
 
@@ -80,7 +80,7 @@ async function cgroupOf(pid: number): Promise<string | undefined> {
   try {
     return await readFile(`/proc/${pid}/cgroup`, 'utf8');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return undefined;
+    if (isProcessGone(error)) return undefined;
     throw error;
   }
 }

@@ -7,7 +7,7 @@ import type { IdMapping, IdMappings } from '../actors/ports/specs.ts';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { makePipe } from './descriptors.ts';
-import { codeOf, errnoName, fromNode } from './errno.ts';
+import { errnoName, fromNode, missingAs } from './errno.ts';
 import { killTree } from './process-kill.ts';
 import { spawnProcess } from './process.ts';
 import type { Child } from './process.ts';
@@ -56,10 +56,7 @@ async function writeProgram(path: string): Promise<void> {
   const { arch } = process;
   if (arch !== 'x64' && arch !== 'arm64') return fail('unsupported', `make a user namespace: not on ${arch}`, { subject: arch });
   const program = usernsElf(arch);
-  const there = await readFile(path).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  });
+  const there = await missingAs(readFile(path), undefined);
   if (there !== undefined && Buffer.compare(there, program) === 0) return;
   await mkdir(dirname(path), { recursive: true, mode: 0o711 });
   programs += 1;

@@ -6,7 +6,7 @@ import { fail } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { closeFd, makeSocketPair } from '../host/descriptors.ts';
-import { codeOf } from '../host/errno.ts';
+import { missingAs } from '../host/errno.ts';
 import { readFileInRoot } from '../host/files.ts';
 import { namesOf } from '../host/names-of.ts';
 import { spawnProcess } from '../host/process.ts';
@@ -55,10 +55,7 @@ function split(entry: string): PluginName {
 /** `NN-name.conf`, else `name.conf`, else nothing. */
 async function configOf(directory: string, { name, index }: PluginName): Promise<string> {
   for (const file of [`${index}-${name}.conf`, `${name}.conf`]) {
-    const bytes = await readFileInRoot(directory, file, { bytesMax: nriLimits.configBytes }).catch((error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return undefined;
-      throw error;
-    });
+    const bytes = await missingAs(readFileInRoot(directory, file, { bytesMax: nriLimits.configBytes }), undefined);
     if (bytes !== undefined) return Buffer.from(bytes).toString('utf8');
   }
   return '';

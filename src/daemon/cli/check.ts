@@ -5,7 +5,7 @@ import { fail, toFault } from '../../base/fault.ts';
 import { pause } from '../../host/clock.ts';
 import { lockDirectory } from '../../host/directory-lock.ts';
 import type { DirectoryLock } from '../../host/directory-lock.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 import { problemOf } from '../../introspection/client.ts';
 import type { Config } from '../config-schema.ts';
 import type { Command } from './context.ts';
@@ -67,12 +67,7 @@ async function stageOf(command: Command): Promise<Stage> {
 
 /** The root's lock; undefined when there is no such directory. Throws `conflict` when a daemon has it. */
 export async function lockIfThere(root: string): Promise<DirectoryLock | undefined> {
-  try {
-    return await lockDirectory(root);
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return undefined;
-    throw thrown;
-  }
+  return missingAs(lockDirectory(root), undefined);
 }
 
 async function once({ command, config, isRunning }: Stage): Promise<Judged> {

@@ -9,7 +9,7 @@ import { parseDigest, parseSandboxId } from '../../base/ids.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { listProcesses } from '../../host/cgroups.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { namesIfDirectory } from '../../host/names-of.ts';
@@ -196,12 +196,7 @@ export function placesOfStore({ config, layout }: Pick<Place, 'config' | 'layout
 }
 
 async function real(path: string): Promise<string> {
-  try {
-    return await realpath(path);
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return path;
-    throw thrown;
-  }
+  return missingAs(realpath(path), path);
 }
 
 async function seenEntries(layout: Layout): Promise<SeenEntry[]> {

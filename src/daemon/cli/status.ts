@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { parse, stringify } from 'smol-toml';
 import { plainOf, problemOf } from '../../introspection/client.ts';
 import type { StatusResponse } from '../../gen/introspection/v1/introspection_pb.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 import { defaultConfig } from '../config-schema.ts';
 import type { Config } from '../config-schema.ts';
 import { VERSION } from '../version.ts';
@@ -81,12 +81,7 @@ async function effective(command: Command): Promise<object> {
 /** The commented file of the package; the bundle lies elsewhere than the sources. */
 async function commentedDefault(): Promise<string | undefined> {
   const place = import.meta.url.endsWith('.ts') ? '../../../deploy/troupe.toml' : '../deploy/troupe.toml';
-  try {
-    return await readFile(new URL(place, import.meta.url), 'utf8');
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return undefined;
-    throw thrown;
-  }
+  return missingAs(readFile(new URL(place, import.meta.url), 'utf8'), undefined);
 }
 
 export function version({ screen, json }: Pick<Command, 'screen' | 'json'>): number {

@@ -3,7 +3,7 @@ import { lstat, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fail, toFault } from '../../base/fault.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
-import { isAbsent } from '../../host/errno.ts';
+import { onlyAbsent } from '../../host/errno.ts';
 import { namesIfDirectory } from '../../host/names-of.ts';
 import { releasePinRoot } from '../../host/namespaces.ts';
 import { isSlice } from '../../host/slices.ts';
@@ -117,12 +117,7 @@ async function removeContents(place: Place, taken: readonly Taken[], isForced: b
 }
 
 async function isSocket(path: string): Promise<boolean> {
-  try {
-    return (await lstat(path)).isSocket();
-  } catch (thrown) {
-    if (isAbsent(thrown)) return false;
-    throw thrown;
-  }
+  return (await lstat(path).catch(onlyAbsent))?.isSocket() ?? false;
 }
 
 function report({ screen, json }: Command, taken: readonly Taken[], files: readonly Taken[]): number {

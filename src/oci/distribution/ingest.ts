@@ -4,15 +4,15 @@
  * It is never synced and never believed: whoever goes on with it hashes it with the rest, and a wrong digest starts anew.
  */
 import { constants } from 'node:fs';
-import { mkdir, open, stat, statfs, unlink } from 'node:fs/promises';
+import { mkdir, open, stat, statfs } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { toFault } from '../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
 import { ingestLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import { codeOf } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
+import { removeFile } from '../../host/own-files.ts';
 import { inPool } from '../../host/pool.ts';
 
 export interface IngestsOptions {
@@ -56,14 +56,14 @@ export class Ingests {
   /** The blob is not needed any more. Succeeds when there is no file of it; leaves one that is being written. */
   async drop(digest: Digest): Promise<void> {
     if (this.#active.has(digest)) return;
-    await unlinkIfThere(this.#path(digest));
+    await removeFile(this.#path(digest));
   }
 
   /** Deletes the files of all other blobs but those that are being written. */
   async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
     for (const name of await namesOf(this.#options.directory)) {
       const digest = parseDigest(`sha256:${name}`);
-      if (digest === undefined) await unlinkIfThere(join(this.#options.directory, name));
+      if (digest === undefined) await removeFile(join(this.#options.directory, name));
       else if (!keep.has(digest)) await this.drop(digest);
     }
   }
@@ -179,7 +179,7 @@ export class Ingest {
     this.#flush();
     await this.#writing;
     await this.#file.close().catch(() => undefined);
-    if (this.#isBroken) await unlinkIfThere(this.#place.path).catch(() => undefined);
+    if (this.#isBroken) await removeFile(this.#place.path).catch(() => undefined);
     this.#place.release();
   }
 
@@ -211,13 +211,5 @@ export class Ingest {
     this.#isBroken = true;
     this.#drain();
     this.#place.log.warn({ path: this.#place.path, reason: toFault(error).message }, 'what is downloaded of a layer is not kept any more');
-  }
-}
-
-async function unlinkIfThere(path: string): Promise<void> {
-  try {
-    await unlink(path);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
   }
 }

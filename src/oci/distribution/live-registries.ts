@@ -8,9 +8,9 @@ import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
 import { toFault } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { missingAs } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { loadRegistries } from './load-registries.ts';
-import { missingAs } from './read-capped.ts';
 import { emptyRegistriesConf, type RegistriesConf } from './registries-conf.ts';
 
 export interface RegistriesPaths {

@@ -1,7 +1,7 @@
 /** Files of the operator: a bounded size, and a missing one is none. */
 import { open } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 
 /** The bytes; undefined when there is no such file. Throws `invalidRequest` for one that is larger. */
 export async function readCapped(file: string, bytesMax: number): Promise<Buffer | undefined> {
@@ -15,15 +15,5 @@ export async function readCapped(file: string, bytesMax: number): Promise<Buffer
     return bytes.subarray(0, bytesRead);
   } finally {
     await handle.close();
-  }
-}
-
-/** What the work gives, or `missing` where there is no such file or directory. */
-export async function missingAs<T>(work: Promise<T>, missing: T): Promise<T> {
-  try {
-    return await work;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return missing;
-    throw error;
   }
 }

@@ -5,7 +5,7 @@
 import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { monitorLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isProcessGone } from '../../host/errno.ts';
 import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { readSmallFile } from '../../host/small-file.ts';
@@ -31,7 +31,7 @@ export function commandLine(pid: number): readonly string[] {
     const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8').slice(0, monitorLimits.cmdlineBytes);
     return text.split('\0').filter((word) => word !== '');
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return [];
+    if (isProcessGone(error)) return [];
     throw error;
   }
 }
@@ -88,7 +88,7 @@ export function openFiles(pid: number): readonly OpenFile[] {
       const inode = /^ino:\s*(\d+)$/mu.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))?.[1];
       if (path.startsWith('/') && inode !== undefined) files.push({ path, inode });
     } catch (error) {
-      if (codeOf(error) !== 'ENOENT' && codeOf(error) !== 'ESRCH') throw error;
+      if (!isProcessGone(error)) throw error;
     }
   }
   return files;
@@ -98,7 +98,7 @@ function list(path: string): string[] {
   try {
     return readdirSync(path);
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return [];
+    if (isProcessGone(error)) return [];
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import type { Device } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
-import { codeOf, isAbsent } from '../../host/errno.ts';
+import { isAbsent, missingAs } from '../../host/errno.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import type { ResolvedDevice } from './spec/input.ts';
 
@@ -98,7 +98,8 @@ async function nodesBelow(from: string, to: string, permissions: string, skipped
     if (entry.isDirectory() && depth < specLimits.deviceDepth) {
       found.push(...(await nodesBelow(path, place, permissions, { ...skipped, names: new Set() }, depth + 1)));
     } else if (entry.isCharacterDevice() || entry.isBlockDevice()) {
-      const node = await nodeOf(path, place, permissions).catch(onlyGone);
+      // devices come and go (USB): one that went between the listing and the look is no error
+      const node = await missingAs(nodeOf(path, place, permissions), undefined);
       if (node !== undefined) found.push(node);
     }
     if (found.length > specLimits.devices) fail('exhausted', `list devices below ${from}: more than ${specLimits.devices}`, { subject: from });
@@ -107,14 +108,8 @@ async function nodesBelow(from: string, to: string, permissions: string, skipped
 }
 
 async function entries(directory: string): Promise<readonly Dirent[]> {
-  const found = (await readdir(directory, { withFileTypes: true }).catch(onlyGone)) ?? [];
+  const found = await missingAs(readdir(directory, { withFileTypes: true }), []);
   return [...found].sort((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-/** Devices come and go (USB): one that went between the listing and the look is no error. */
-function onlyGone(error: unknown): undefined {
-  if (codeOf(error) === 'ENOENT') return undefined;
-  throw error;
 }
 
 /** The node at a host path, or undefined when that is no device. */

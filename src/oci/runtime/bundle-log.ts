@@ -4,7 +4,7 @@ import { lstat, mkdir, open, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, missingAs } from '../../host/errno.ts';
 import { makeDirectories } from '../../host/make-directories.ts';
 
 /** The absolute path, or empty for no log. Pure. Throws `invalidRequest` with the field's name. */
@@ -50,10 +50,7 @@ export async function prepareLog(logDirectory: string, path: string): Promise<vo
       fail('invalidRequest', `log to ${path}: ${at} is not a directory but a link or a file`, { subject: 'log_path' });
     }
   }
-  const found = await lstat(posix.join(at, name ?? '')).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  });
+  const found = await missingAs(lstat(posix.join(at, name ?? '')), undefined);
   if (found !== undefined && !found.isFile()) {
     fail('invalidRequest', `log to ${path}: what is there is not a regular file`, { subject: 'log_path' });
   }

@@ -4,7 +4,7 @@ import { fstat } from 'node:fs';
 import { posix } from 'node:path';
 import { promisify } from 'node:util';
 import { fail } from '../../base/fault.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, missingAs } from '../../host/errno.ts';
 import { O_CLOEXEC, O_PATH } from '../../host/ffi-constants.ts';
 import { closeFd } from '../../host/descriptors.ts';
 import { mkdirInRoot, openInRoot } from '../../host/files.ts';
@@ -47,9 +47,7 @@ export async function checkPlaces(rootfs: string, mounts: readonly ResolvedMount
  */
 async function checkOurs(rootfs: string): Promise<void> {
   for (const place of OURS) {
-    const found = await lstat(posix.join(rootfs, place)).catch((error: unknown) => {
-      if (codeOf(error) !== 'ENOENT') throw error;
-    });
+    const found = await missingAs(lstat(posix.join(rootfs, place)), undefined);
     if (found !== undefined && !found.isDirectory()) fail('invalidRequest', `mount ${place}: the image has a link or a file in its place`, { subject: 'image' });
   }
 }

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Resources } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 
 const CPUS = '/sys/devices/system/cpu/online';
 const NODES = '/sys/devices/system/node/online';
@@ -15,10 +15,7 @@ export async function checkCpusets({ cpusetCpus, cpusetMems }: Resources): Promi
 
 /** A kernel without NUMA has one node and no file that says so. */
 async function online(path: string): Promise<string> {
-  return readFile(path, 'utf8').catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return '0';
-    throw error;
-  });
+  return missingAs(readFile(path, 'utf8'), '0');
 }
 
 /** Both in the list format of cpuset(7). Throws `invalidRequest` for what is in `asked` and not in `there`. Pure. */

@@ -8,7 +8,7 @@ import { driverLimits } from '../../base/limits.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
 import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
-import { codeOf } from '../../host/errno.ts';
+import { codeOf, isProcessGone } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { scopeOf } from '../../host/slices.ts';
 import type { Systemd } from '../../host/systemd.ts';
@@ -171,7 +171,7 @@ export async function dissolveExecLeaf(parts: DriverParts, leaf: ExecLeaf): Prom
     }
     for (const pid of await listProcesses(parts.cgroups, leaf.path)) {
       await moveProcess(parts.cgroups, leaf.parent, pid).catch((error: unknown) => {
-        if (codeOf(error) !== 'ESRCH' && codeOf(error) !== 'ENOENT') throw error;
+        if (!isProcessGone(error)) throw error;
       });
     }
   }

@@ -6,7 +6,7 @@ import { parseContainerId } from '../../base/ids.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { isProcessGone } from '../../host/errno.ts';
 import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
@@ -84,7 +84,7 @@ export function isInCgroup(pid: number, name: string): boolean {
     const lines = readFileSync(`/proc/${pid}/cgroup`, 'latin1').split('\n');
     return lines.some((line) => line.split('/').includes(name));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ESRCH') return false;
+    if (isProcessGone(error)) return false;
     throw error;
   }
 }

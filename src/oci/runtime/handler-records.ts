@@ -6,7 +6,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import { namesIn } from './driver-state.ts';
 import type { HandlerConfig } from './handlers.ts';
@@ -25,10 +25,7 @@ export async function readHandlerRecords(directory: string): Promise<readonly Ha
   const files = (await namesIn(directory)).filter((name) => name.endsWith('.json')).slice(0, driverLimits.handlerRecords);
   const found: HandlerConfig[] = [];
   for (const file of files) {
-    const text = await readFile(join(directory, file), 'utf8').catch((error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return '';
-      throw error;
-    });
+    const text = await missingAs(readFile(join(directory, file), 'utf8'), '');
     const record = parseHandlerRecord(text);
     if (record !== undefined && file === `${record.name}.json`) found.push(record);
   }

@@ -2,7 +2,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import { hidingElf } from './hiding-elf.ts';
@@ -12,13 +12,8 @@ const UNIFIED = '/sys/fs/cgroup/unified';
 
 /** Controllers on version 2 beside version 1, which crun calls hybrid; empty when the machine is not so. */
 export async function hybridControllers(): Promise<string> {
-  try {
-    return (await readFile(`${UNIFIED}/cgroup.controllers`, 'latin1')).trim();
-  } catch (error) {
-    // pure version 1 or pure version 2
-    if (codeOf(error) === 'ENOENT') return '';
-    throw error;
-  }
+  // not there on pure version 1 and on pure version 2
+  return (await missingAs(readFile(`${UNIFIED}/cgroup.controllers`, 'latin1'), '')).trim();
 }
 
 /**

@@ -4,7 +4,7 @@ import { open, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { nodeFileLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 import type { OnPath } from './bundle-mounts.ts';
 
 interface Kept<T> {
@@ -24,7 +24,7 @@ export class KeptFiles<T> {
   /** The file's content; undefined when it is gone: such files come and go with what they describe. */
   async read(path: string, onPath: OnPath): Promise<T | undefined> {
     return onPath(path, `read ${path}`, async () => {
-      const found = await stat(path, { bigint: true }).catch(onlyGone);
+      const found = await missingAs(stat(path, { bigint: true }), undefined);
       if (found === undefined) return this.#forget(path);
       const stamp = [found.mtimeNs, found.ctimeNs, found.size, found.ino].join(' ');
       const kept = this.#kept.get(path);
@@ -62,13 +62,8 @@ async function bytesOf(path: string): Promise<Uint8Array> {
 
 /** Paths of what is in the directory and has one of the endings, sorted; none when there is no such directory. */
 export async function filesIn(directory: string, endings: readonly string[], onPath: OnPath): Promise<readonly string[]> {
-  const entries = (await onPath(directory, `list ${directory}`, () => readdir(directory, { withFileTypes: true }).catch(onlyGone))) ?? [];
+  const entries = await onPath(directory, `list ${directory}`, () => missingAs(readdir(directory, { withFileTypes: true }), []));
   const files = entries.filter((entry) => !entry.isDirectory() && endings.some((ending) => entry.name.endsWith(ending)));
   if (files.length > nodeFileLimits.files) fail('exhausted', `list ${directory}: more than ${nodeFileLimits.files} files`, { subject: directory });
   return files.map(({ name }) => join(directory, name)).toSorted();
-}
-
-function onlyGone(error: unknown): undefined {
-  if (codeOf(error) === 'ENOENT') return undefined;
-  throw error;
 }

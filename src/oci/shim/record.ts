@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits, shimLimits } from '../../base/limits.ts';
-import { isAbsent } from '../../host/errno.ts';
+import { onlyAbsent } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { writeWhole } from '../../host/whole-file.ts';
@@ -35,12 +35,8 @@ export async function removeShimRecord(layout: Layout, id: SandboxId): Promise<v
 
 /** The record, or undefined when there is none or it is not whole. */
 export async function readShimRecord(layout: Layout, id: SandboxId): Promise<ShimRecord | undefined> {
-  try {
-    return parseShimRecord(await readFile(recordPath(layout, id), 'utf8'));
-  } catch (error) {
-    if (isAbsent(error)) return undefined;
-    throw error;
-  }
+  const text = await readFile(recordPath(layout, id), 'utf8').catch(onlyAbsent);
+  return text === undefined ? undefined : parseShimRecord(text);
 }
 
 /** The record in a text, or undefined. */

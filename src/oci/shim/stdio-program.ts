@@ -7,7 +7,7 @@
  */
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { codeOf } from '../../host/errno.ts';
+import { missingAs } from '../../host/errno.ts';
 
 const PROGRAM = `#!/bin/sh
 # Called by conmon as: <this> --root=DIR create --bundle DIR --pid-file FILE ... ID
@@ -54,10 +54,7 @@ esac
 /** Writes it where programs may be run, and gives its path; one that is there and the same stays. */
 export async function writeStdioProgram(directory: string): Promise<string> {
   const path = join(directory, 'shim-stdio');
-  const there = await readFile(path, 'utf8').catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return '';
-    throw error;
-  });
+  const there = await missingAs(readFile(path, 'utf8'), '');
   if (there === PROGRAM) return path;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await writeFile(`${path}.new`, PROGRAM, { mode: 0o700 });

@@ -5,7 +5,7 @@ import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { storageLimits } from '../../base/limits.ts';
-import { codeOf, isAbsent } from '../../host/errno.ts';
+import { isAbsent, missingAs } from '../../host/errno.ts';
 import { writeAtomic } from '../../host/files.ts';
 import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
 
@@ -76,12 +76,7 @@ export async function readLayerRecord(dir: string, diffId: Digest, gate: <T>(cal
 }
 
 async function isTree(path: string): Promise<boolean> {
-  try {
-    return (await lstat(path)).isDirectory();
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
+  return (await missingAs(lstat(path), undefined))?.isDirectory() ?? false;
 }
 
 function isCount(value: unknown): value is number {

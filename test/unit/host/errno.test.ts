@@ -2,9 +2,10 @@ import { lstat, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { KernelError, isAbsent, onlyAbsent } from '../../../src/host/errno.ts';
+import { KernelError, isAbsent, isProcessGone, missingAs, onlyAbsent } from '../../../src/host/errno.ts';
 
 const ENOENT = 2;
+const ESRCH = 3;
 const EACCES = 13;
 let dir = '';
 
@@ -32,5 +33,15 @@ describe('absence', () => {
     const refused = new KernelError('open', EACCES, '/x');
     await expect(lstat(join(dir, 'none')).catch(onlyAbsent)).resolves.toBeUndefined();
     expect(() => onlyAbsent(refused)).toThrow(refused);
+  });
+
+  it('gives way to what is to stand for it; a file on the way does not', async () => {
+    await expect(missingAs(lstat(join(dir, 'none')), undefined)).resolves.toBeUndefined();
+    await expect(missingAs(lstat(join(dir, 'file/below')), undefined)).rejects.toMatchObject({ code: 'ENOTDIR' });
+    await expect(missingAs(Promise.resolve(1), 2)).resolves.toBe(1);
+  });
+
+  it('of a process is told by either of two errors', () => {
+    expect([ENOENT, ESRCH, EACCES].map((errno) => isProcessGone(new KernelError('read', errno, '/proc/1/stat')))).toEqual([true, true, false]);
   });
 });

@@ -12,7 +12,7 @@ import type { Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { BTRFS_MAGIC, createSubvolume, deleteSubvolume, enableQuotas, limitSubvolume, snapshotSubvolume, syncFilesystemOf } from '../../../host/btrfs.ts';
 import { filesystemType } from '../../../host/directory-lock.ts';
-import { codeOf } from '../../../host/errno.ts';
+import { missingAs } from '../../../host/errno.ts';
 import { isThere } from '../../../host/is-there.ts';
 import { namesIn } from '../names-in.ts';
 import { showTree, unpackedLayers } from './copied-tree.ts';
@@ -128,10 +128,5 @@ async function drop(dir: string): Promise<void> {
 }
 
 async function layersOf(dir: string): Promise<readonly string[]> {
-  try {
-    return (await readFile(join(dir, LAYERS), 'utf8')).split('\n');
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return [];
-    throw error;
-  }
+  return (await missingAs(readFile(join(dir, LAYERS), 'utf8'), undefined))?.split('\n') ?? [];
 }

@@ -5,7 +5,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jsonObject } from '../../../base/json-object.ts';
-import { codeOf } from '../../../host/errno.ts';
+import { missingAs } from '../../../host/errno.ts';
 import type { ProcessIdentity } from '../../../host/process-identity.ts';
 import { writeWhole } from '../../../host/whole-file.ts';
 import { namesIn } from '../names-in.ts';
@@ -52,14 +52,9 @@ export async function writeNote(dir: Dir, name: string, identity: ProcessIdentit
 
 /** Who mounted it; undefined when nobody has. */
 export async function readNote(dir: Dir, name: string): Promise<ProcessIdentity | undefined> {
-  try {
-    const fields = jsonObject(await readFile(join(dir, HELPERS, `${name}${NOTE}`), 'utf8'));
-    const [pid, startTicks] = [fields?.['pid'], fields?.['startTicks']];
-    return typeof pid === 'number' && typeof startTicks === 'number' ? { pid, startTicks } : undefined;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  const fields = jsonObject(await missingAs(readFile(join(dir, HELPERS, `${name}${NOTE}`), 'utf8'), ''));
+  const [pid, startTicks] = [fields?.['pid'], fields?.['startTicks']];
+  return typeof pid === 'number' && typeof startTicks === 'number' ? { pid, startTicks } : undefined;
 }
 
 /** The programs of a container that have mounted, whether they still run or not. */

@@ -2,7 +2,7 @@
 import { mkdir, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../../base/fault.ts';
-import { codeOf } from '../../../host/errno.ts';
+import { codeOf, missingAs } from '../../../host/errno.ts';
 import { writeAtomic } from '../../../host/files.ts';
 import { DRIVER_MARK, storePaths } from '../layer-layout.ts';
 import type { StorePaths } from '../layer-layout.ts';
@@ -68,10 +68,5 @@ async function isEmpty(paths: StorePaths): Promise<boolean> {
 }
 
 async function markOf(root: string): Promise<string | undefined> {
-  try {
-    return (await readFile(join(root, DRIVER_MARK), 'utf8')).trim();
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
+  return (await missingAs(readFile(join(root, DRIVER_MARK), 'utf8'), undefined))?.trim();
 }
