@@ -14,6 +14,7 @@ import { containerEffects } from './container/container.effects.ts';
 import { containerMachine } from './container/container.machine.ts';
 import { Directory } from './directory.ts';
 import { effectLogic } from './effect-logic.ts';
+import { execSync, reopenLog } from './exec-commands.ts';
 import { findImage } from './images/catalog.ts';
 import { keepersOf } from './images/keepers.ts';
 import { pinnedBy } from './images/pinned.ts';
@@ -43,7 +44,7 @@ import { sandboxMachine } from './sandbox/sandbox.machine.ts';
 import { supervisorLogic } from './supervisor.ts';
 import type { Troupe } from './troupe.ts';
 import { updateContainer, updateSandbox } from './update-commands.ts';
-import { containerView, isAlive, pullView, sandboxView } from './views.ts';
+import { containerView, pullView, sandboxView } from './views.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 
 export interface CastOptions {
@@ -253,33 +254,6 @@ function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }:
     nriPlugins: () => ports.nri.plugins(),
     handlers: () => ports.runtime.handlers(),
   };
-}
-
-function running(stage: Stage, id: ContainerId, attempted: string) {
-  const view = stage.directory.container(id);
-  if (view === undefined || !view.listed) fail('notFound', `${attempted}: no such container`, { subject: id });
-  const { init } = view;
-  if (!isAlive(view) || init === undefined) {
-    fail('wrongState', `${attempted}: the container is ${view.path}, not running`, { subject: id });
-  }
-  return { id, handler: view.handler, spec: view.spec, init, address: view.address };
-}
-
-function execSync(stage: Stage, id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call) {
-  const { address, ...input } = running(stage, id, `ExecSync ${id}`);
-  const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - stage.clock.monoMs();
-  // whole milliseconds: it stands in messages
-  const bound = Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs));
-  return stage.activity.run(address, 'execSync', bound, call.signal, (fx) =>
-    stage.ports.runtime.execSync({ ...input, argv, execTimeoutMs: bound }, fx),
-  );
-}
-
-function reopenLog(stage: Stage, id: ContainerId, call: Call): Promise<void> {
-  const { address, ...input } = running(stage, id, `ReopenContainerLog ${id}`);
-  return stage.activity.run(address, 'reopenLog', actorLimits.runtimeEndMs, call.signal, (fx) =>
-    stage.ports.runtime.reopenLog(input, fx),
-  );
 }
 
 function notReadyReason(root: RootRef): string | undefined {

@@ -5,6 +5,7 @@ import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
+import { orItsEnd } from './ending.ts';
 import { admitImages } from './images/admission.ts';
 import { containerAddress } from './container/container.context.ts';
 import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
@@ -243,8 +244,12 @@ function untilGone(
 }
 
 /** Starts a created container; a call that comes while it is starting joins. */
-export async function startContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
+export function startContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
   const attempted = `StartContainer ${id}`;
+  return orItsEnd(stage, id, attempted, call, () => start(stage, id, attempted, call));
+}
+
+async function start(stage: ContainerStage, id: ContainerId, attempted: string, call: Call): Promise<void> {
   const view = known(stage, id, attempted);
   const isWaiting = view.criState === 'created' && ['created', 'updating'].includes(view.state);
   if (!isWaiting && view.state !== 'starting') {
@@ -257,13 +262,15 @@ export async function startContainer(stage: ContainerStage, id: ContainerId, cal
     attempted,
     ...(isWaiting ? { command: startCommand } : {}),
     answer: (now, gone): Outcome<true> | undefined => {
+      // whatever came of it since: it was started, which others may have seen
+      if (now?.kind === 'container' && now.startedAtNs !== undefined && now.state !== 'starting') return { ok: true };
       if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
       if (now.state === 'exited' && now.startFault !== undefined) {
         return { fault: forCall({ ...now.startFault, message: `${attempted}: ${now.startFault.message}` }, attempted, id) };
       }
-      return now.startedAtNs !== undefined && now.state !== 'starting' && now.settled
-        ? { ok: true }
-        : undefined;
+      // it ended while an update of its limits held the start back
+      if (now.criState === 'exited') return { fault: fault('wrongState', `${attempted}: the container is ${now.path}, not created`, { subject: id }) };
+      return undefined;
     },
   });
 }

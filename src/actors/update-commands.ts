@@ -2,6 +2,7 @@
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import type { Call } from './ask.ts';
+import { orItsEnd } from './ending.ts';
 import { setLimits, updatable } from './container-commands.ts';
 import type { ContainerStage } from './container-commands.ts';
 import type { EffectContext } from './ports/effect.ts';
@@ -12,7 +13,11 @@ import { sandboxAddress } from './sandbox/sandbox.context.ts';
  * As `setLimits`; plugins may refuse, change what is asked for, and change other containers before. They are asked
  * outside of any actor: an actor that waited for a plugin, which waits for another actor, could be what that one waits for.
  */
-export async function updateContainer(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
+export function updateContainer(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
+  return orItsEnd(stage, id, `UpdateContainerResources ${id}`, call, () => update(stage, id, change, call));
+}
+
+async function update(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
   const { nri } = stage.ports;
   if (!nri.isActive()) return setLimits(stage, id, change, call);
   const { address } = updatable(stage, id);

@@ -83,6 +83,25 @@ const ambiguity: Row[] = (['container', 'sandbox'] as const).map((kind) =>
   }),
 );
 
+/** What had the id is gone: as if it had never been. */
+const removed: Row[] = (['container', 'sandbox'] as const).map((kind) =>
+  row(kind === 'container' ? 'container_id' : 'pod_sandbox_id', 'of one that was removed: Stop and Remove succeed, again and again; every other RPC answers NotFound', async (t) => {
+    const id = kind === 'container' ? await t.start() : (await t.pod()).id;
+    if (kind === 'container') await t.runtime.removeContainer({ containerId: id });
+    else {
+      await t.runtime.stopPodSandbox({ podSandboxId: id });
+      await t.runtime.removePodSandbox({ podSandboxId: id });
+    }
+    for (const { call, isIdempotent = false } of kind === 'container' ? ofContainer : ofSandbox) {
+      for (let times = 0; times < 2; times += 1) {
+        if (isIdempotent) await call(t, id);
+        else await refused(call(t, id), 'NOT_FOUND');
+      }
+    }
+    same(await idsBeginning(t, kind, id), []);
+  }),
+);
+
 const prefixCalls: readonly (readonly [rpc: string, call: Call])[] = [
   ['ContainerStatus', (t, containerId) => t.runtime.containerStatus({ containerId })],
   ['ExecSync', (t, containerId) => t.runtime.execSync({ containerId, cmd: ['true'], timeout: 5n })],
@@ -99,6 +118,7 @@ export const ids: Group = {
     ...idRows(ofContainer),
     ...idRows(ofSandbox),
     ...ambiguity,
+    ...removed,
     ...prefixCalls.map(([rpc, call]) =>
       row(rpc, 'a unique prefix of the id is taken for the whole', async (t) => {
         await call(t, (await t.start()).slice(0, 20));

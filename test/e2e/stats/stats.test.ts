@@ -79,7 +79,7 @@ describePods('statistics of a pod with a known load', () => {
   const statsOf = async (load: Load): Promise<ContainerStats | undefined> =>
     (await world.client.runtime.containerStats({ containerId: ids.get(load) ?? '' })).stats;
 
-  test('CPU time, memory and what was written agree with what was done, to 5 %', async () => {
+  test('ContainerStats: CPU time, memory and what was written agree with what was done, to 5 %', async () => {
     const cpu = await statsOf('cpu');
     near(cpu?.cpu?.usageCoreNanoSeconds?.value, BURNT_SECONDS * SECOND_NS);
     const memory = await statsOf('memory');
@@ -90,7 +90,7 @@ describePods('statistics of a pod with a known load', () => {
     expect(Number(memory?.writableLayer?.usedBytes?.value)).toBeLessThan(WRITTEN * TOLERANCE);
   });
 
-  test("the pod's figures hold those of its containers, and its network what was sent", async () => {
+  test("PodSandboxStats: the pod's figures hold those of its containers, and its network what was sent", async () => {
     const { stats } = await world.client.runtime.podSandboxStats({ podSandboxId });
     near(stats?.linux?.network?.defaultInterface?.txBytes?.value, SENT * (1 + HEADERS));
     expect(stats?.linux?.containers.map((one) => one.attributes?.metadata?.name).toSorted()).toEqual(Object.keys(PROGRAMS).toSorted());
@@ -98,7 +98,7 @@ describePods('statistics of a pod with a known load', () => {
     expect(stats?.linux?.process?.processCount?.value).toBeGreaterThanOrEqual(6n);
   });
 
-  test('lists and streams tell the same containers and pods', async () => {
+  test('ListContainerStats, StreamContainerStats, ListPodSandboxStats, StreamPodSandboxStats: lists and streams tell the same containers and pods', async () => {
     const { runtime, runtimeStreams } = world.client;
     const listed = (await runtime.listContainerStats({})).stats;
     const streamed: ContainerStats[] = [];
@@ -109,9 +109,12 @@ describePods('statistics of a pod with a known load', () => {
     const pods: PodSandboxStats[] = [];
     for await (const { podSandboxStats } of runtimeStreams.streamPodSandboxStats({ filter: { id: podSandboxId } })) pods.push(...podSandboxStats);
     expect(pods.map((one) => one.attributes?.id)).toEqual([podSandboxId]);
+    const listedPods = (await runtime.listPodSandboxStats({})).stats;
+    expect(listedPods.map((one) => one.attributes?.id)).toEqual([podSandboxId]);
+    expect(listedPods[0]?.linux?.containers.map((one) => one.attributes?.id).toSorted()).toEqual(names(listed));
   });
 
-  test('the metrics tell it by the names of cAdvisor, each with the labels of its descriptor', async () => {
+  test('ListMetricDescriptors, ListPodSandboxMetrics, StreamPodSandboxMetrics: the metrics tell it by the names of cAdvisor, each with the labels of its descriptor', async () => {
     const { runtime, runtimeStreams } = world.client;
     const { descriptors } = await runtime.listMetricDescriptors({});
     const keys = new Map(descriptors.map(({ name, labelKeys }) => [name, labelKeys]));
@@ -134,6 +137,7 @@ describePods('statistics of a pod with a known load', () => {
     const streamed: ListPodSandboxMetricsResponse['podMetrics'] = [];
     for await (const { podSandboxMetrics } of runtimeStreams.streamPodSandboxMetrics({})) streamed.push(...podSandboxMetrics);
     expect(streamed.map((one) => one.podSandboxId)).toEqual([podSandboxId]);
+    expect(podMetrics.map((one) => one.podSandboxId)).toEqual([podSandboxId]);
   });
 
   test('crictl stats, statsp and metricsp show them', async () => {

@@ -68,15 +68,19 @@ describe('UpdateContainerResources', () => {
 });
 
 describe('ExecSync', () => {
-  it('I12: is refused as soon as the end is known, also while its record is written (sim seed 12172)', async () => {
+  it('I12 F71: is refused once the end is known, also while its record is written, and told so when status tells the end (sim seed 12172)', async () => {
     const { world, troupe, spec } = await withSandbox();
     const id = await troupe.createContainer(spec, world.call());
     await troupe.startContainer(id, world.call());
-    world.hold('journal container.exited');
+    const go = world.hold('journal container.exited');
     world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
     await turns();
     expect(troupe.directory.container(id)).toMatchObject({ state: 'finishing', criState: 'running' });
-    expect(() => troupe.execSync(id, ['true'], 1000, world.call())).toThrow(ofKind('wrongState'));
+    const refused = expect(troupe.execSync(id, ['true'], 1000, world.call())).rejects.toThrow(ofKind('wrongState'));
+    await turns();
+    await go();
+    await refused;
+    expect(troupe.directory.container(id)?.criState).toBe('exited');
     expect(world.count('runtime.execSync')).toBe(0);
   });
 });
