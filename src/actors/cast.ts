@@ -174,7 +174,7 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
   const { ports, ledger, directory, activity, clock } = stage;
   const shared = { directory, activity, clock, log: ports.log };
   const world = () =>
-    activity.run('root', 'observe', actorLimits.hostMs, new AbortController().signal, (fx) => observeWorld(ports, fx));
+    activity.run('root', 'observe', actorLimits.hostMs, new AbortController().signal, (fx) => observeWorld(ports, ledger, fx));
   const containersOf = {
     stopAll: (id: SandboxId, fx: EffectContext) => endAll(stage, id, innerCall(stage, fx, 'StopPodSandbox'), 'stop'),
     removeAll: (id: SandboxId, fx: EffectContext) => endAll(stage, id, innerCall(stage, fx, 'RemovePodSandbox'), 'remove'),

@@ -356,6 +356,8 @@ export const hostLimits = {
   resolvConfChars: 256 * 1024,
   /** ms until a sandbox's own cgroup must be empty after KILL. */
   cgroupEmptyMs: 10_000,
+  /** Cgroups that are gone through for one by its name: ten for each of 500 pods, four times over. */
+  cgroupsSearched: 20_000,
   /** Bytes of output that a tool may give when its caller does not say: messages, JSON of runc and CNI (F54). */
   toolOutputBytes: 1024 * 1024,
 } as const;

@@ -5,8 +5,11 @@
  * What an existing parent does not hand down (the kubelet, systemd or the administrator decide) is not to be had.
  * The work itself is cgroup-thread.ts's.
  */
+import { readdir } from 'node:fs/promises';
+import { hostLimits } from '../base/limits.ts';
 import { checkCgroupPath, readControl } from './cgroup-layout.ts';
-import type { CgroupLayout } from './cgroup-layout.ts';
+import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
+import { isAbsent } from './errno.ts';
 import { askKernelThread } from './kernel-thread.ts';
 import type { CgroupOrder } from './thread-protocol.ts';
 
@@ -31,6 +34,34 @@ export async function cgroupExists(layout: CgroupLayout, path: string): Promise<
 /** The processes in the cgroup and below it, in any hierarchy; each once. None when it is not there. */
 export async function listProcesses(layout: CgroupLayout, path: string): Promise<number[]> {
   return (await withCgroup('list', layout, path)) as number[];
+}
+
+/**
+ * The path of a cgroup with one of these names, wherever it stands; undefined when there is none. Reads the directories of a
+ * whole hierarchy: for what was lost, not for what is known.
+ */
+export async function findCgroup(layout: CgroupLayout, names: ReadonlySet<string>): Promise<string | undefined> {
+  // the one that each cgroup of ours is in: v2's own, or that of the freezer
+  const isWhole = ({ version, controllers }: CgroupHierarchy): boolean => (layout.version === 2 ? version === 2 : controllers.includes('freezer'));
+  const hierarchy = layout.hierarchies.find(isWhole) ?? layout.hierarchies[0];
+  const waiting = hierarchy === undefined ? [] : [''];
+  for (let at = 0; at < waiting.length && at < hostLimits.cgroupsSearched; at += 1) {
+    const parent = waiting[at] ?? '';
+    const entries = await readdir(`${hierarchy?.mountPoint ?? ''}${parent}`, { withFileTypes: true }).catch(onlyAbsent);
+    for (const entry of entries) {
+      if (!entry.isDirectory()) continue;
+      const path = `${parent}/${entry.name}`;
+      if (names.has(entry.name)) return path;
+      waiting.push(path);
+    }
+  }
+  return undefined;
+}
+
+/** Cgroups go while they are looked for. */
+function onlyAbsent(error: unknown): never[] {
+  if (isAbsent(error)) return [];
+  throw error;
 }
 
 /** Moves a process (all its threads) into the cgroup, in every hierarchy. */

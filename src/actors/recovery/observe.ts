@@ -1,22 +1,36 @@
+import type { ContainerId } from '../../base/ids.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { Ports } from '../ports/ports.ts';
+import type { Ledger } from './ledger.ts';
 import type { World } from './plan.ts';
 
-/** Asks every port what is there. No process is started for it (house rule 3.3). */
-export async function observeWorld(ports: Ports, fx: EffectContext): Promise<World> {
+/** Asks every port what is there, also of what is on record. No process is started for it (house rule 3.3). */
+export async function observeWorld(ports: Ports, ledger: Ledger, fx: EffectContext): Promise<World> {
   const [host, runtime, storage, networks] = await Promise.all([
     ports.host.observe(fx),
     ports.runtime.observe(fx),
     ports.storage.observe(fx),
     ports.network.observe(fx),
   ]);
+  const containers = new Map(runtime.containers.map((facts) => [facts.id, facts]));
   return {
     nowNs: ports.clock.nowNs(),
     nowMonoMs: ports.clock.monoMs(),
     host,
-    containers: new Map(runtime.containers.map((facts) => [facts.id, facts])),
+    containers,
+    alive: aliveOf(ports, ledger, containers),
     pauses: new Map(runtime.pauses.map((facts) => [facts.id, facts])),
     storage,
     networks: new Set(networks),
   };
+}
+
+/** Somebody may have deleted all that the runtime and its monitor keep of a container; then only the kernel knows that it lives. */
+function aliveOf({ runtime }: Ports, ledger: Ledger, seen: World['containers']): ReadonlySet<ContainerId> {
+  const alive = new Set<ContainerId>();
+  for (const [id, { created, exited }] of ledger.containers) {
+    const isTold = exited !== undefined || (seen.get(id)?.process ?? 'gone') !== 'gone';
+    if (!isTold && created?.init !== undefined && runtime.isAlive(created.init)) alive.add(id);
+  }
+  return alive;
 }

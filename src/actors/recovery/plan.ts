@@ -18,6 +18,7 @@
  * | created, to be restored   | does not run                  | created: a restore that was cut off is undone |
  * | created (not exited)      | runs                          | running, or stopping with the rest of its grace |
  * | created (not exited)      | gone, monitor lives           | as it was; the watch tells     |
+ * | created (not exited)      | lives, all its files are gone | as it was, or stopping with the rest of its grace |
  * | created (not exited)      | gone, no monitor, or rebooted | finishing, 255 Unknown         |
  * | exited                    | leftovers                     | finishing again                |
  * | exited                    | clean                         | exited                         |
@@ -43,6 +44,8 @@ export interface World {
   readonly host: HostFacts;
   readonly containers: ReadonlyMap<ContainerId, RuntimeFacts>;
   readonly pauses: ReadonlyMap<SandboxId, PauseFacts>;
+  /** Of those on record that no file tells as living: whose process lives all the same (F29). */
+  readonly alive: ReadonlySet<ContainerId>;
   readonly storage: StorageFacts;
   /** Sandboxes that have a network: ADD was begun and no DEL has succeeded. */
   readonly networks: ReadonlySet<SandboxId>;
@@ -138,8 +141,11 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
   }
   if (created.init !== undefined && created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));
   if (seen?.process === 'created') return { entry: 'created', startedAtNs: undefined, exit: undefined };
+  if (seen?.process !== 'running' && world.alive.has(facts.intent.id)) {
+    return { entry: startedAtNs === undefined ? 'created' : runningOrStopping(facts), startedAtNs, exit: undefined };
+  }
   if (seen?.process === 'running') {
-    const entry = facts.stopping === undefined ? 'running' : 'stopping';
+    const entry = runningOrStopping(facts);
     // killed between the runtime's start and its record: the time of the record is lost, it ran before now
     return { entry, startedAtNs: startedAtNs ?? latest(world.nowNs, facts.intent.createdAtNs), exit: undefined };
   }
@@ -147,6 +153,10 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
     return { entry: startedAtNs === undefined ? 'created' : 'running', startedAtNs, exit: undefined };
   }
   return ended(facts, lost(world, 'its process and its monitor were gone when troupe started'));
+}
+
+function runningOrStopping({ stopping }: ContainerFacts): 'running' | 'stopping' {
+  return stopping === undefined ? 'running' : 'stopping';
 }
 
 function ended(facts: ContainerFacts, exit: ExitFact): Beginning {

@@ -28,7 +28,7 @@ export interface RecoveryStage {
  */
 export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<void> {
   const { ports, ledger } = stage;
-  const world = await observeWorld(ports, fx);
+  const world = await observeWorld(ports, ledger, fx);
   for (const id of [...ledger.sandboxes.keys()]) {
     const input = planSandbox(ledger, world, id);
     if (input !== undefined) stage.startSandbox(input);

@@ -48,10 +48,19 @@ export function worksFor(argv: readonly string[], marks: Marks): boolean {
   return argv.includes(marks.id) && argv.includes(marks.rootArg);
 }
 
-/** The monitor that wrote this pid file, if it still runs: its pid may be another process's by now (F43). */
+/**
+ * The monitor that wrote this pid file, if it still runs: its pid may be another process's by now (F43). Where somebody has
+ * deleted the file (F29), the one among all processes that has the container's id as its own.
+ */
 export async function monitorIdentity(pidFile: string, marks: Marks): Promise<ProcessIdentity | undefined> {
   const pid = await readPidFile(pidFile);
-  return pid === undefined ? undefined : identityIfMarked(pid, marks);
+  if (pid !== undefined) return identityIfMarked(pid, marks);
+  return (await processesFor(marks)).find((found) => isMonitor(commandLine(found.pid), marks));
+}
+
+/** conmon's `-c`: a runtime call has the id as its last word. */
+function isMonitor(argv: readonly string[], { id }: Marks): boolean {
+  return argv.some((word, at) => word === '-c' && argv[at + 1] === id);
 }
 
 /** Every live monitor and runtime call of this container. Reads all command lines of the machine: not for hot paths. */

@@ -7,7 +7,7 @@ import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
-import { cgroupExists, createCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
+import { cgroupExists, createCgroup, findCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
 import { codeOf, isProcessGone } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { scopeOf } from '../../host/slices.ts';
@@ -15,6 +15,7 @@ import type { Systemd } from '../../host/systemd.ts';
 import { poll } from '../monitor/wait.ts';
 import { liveIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
+import { readNote } from './driver-record.ts';
 import { exists } from './driver-state.ts';
 
 type Id = ContainerId | SandboxId;
@@ -58,6 +59,19 @@ async function enter(parts: DriverParts, leaf: string, pid: number): Promise<Err
     if (codeOf(error) === 'ESRCH') return undefined;
     return error instanceof Error ? error : new Error(String(error));
   }
+}
+
+/**
+ * The cgroup of a container by our note of it, or where somebody has deleted that (F29) by its name among all cgroups; undefined
+ * when there is none.
+ */
+export async function cgroupOf({ cgroups, layout, log }: DriverParts, id: ContainerId): Promise<string | undefined> {
+  const note = await readNote(layout, id);
+  if (note !== undefined) return note.cgroup;
+  const found = await findCgroup(cgroups, new Set([`troupe-${id}`, `troupe-${id}.scope`]));
+  if (found === undefined) return undefined;
+  log.warn({ id, cgroup: found }, 'our note of a container is gone; its cgroup was found by its name');
+  return found.endsWith('.scope') ? join(found, 'container') : found;
 }
 
 /** SIGKILL to all members now; those that need longer than a moment are not waited for. */

@@ -10,7 +10,7 @@ import { scopeOf } from '../../host/slices.ts';
 import { removeFile } from '../../host/own-files.ts';
 import { removeDirectory } from '../../host/remove-tree.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
-import { dropCgroup, emptyCgroup } from './driver-cgroup.ts';
+import { cgroupOf, dropCgroup, emptyCgroup } from './driver-cgroup.ts';
 import { endProcess, killWorkers } from './driver-kill.ts';
 import { marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeAnswer, RuntimeRun } from './driver-parts.ts';
@@ -42,10 +42,11 @@ export async function destroy(parts: DriverParts, input: DestroyInput, fx: Effec
   const { id } = input;
   const note = await readNote(layout, id);
   const handler = parts.table.resolve(note?.handler ?? input.handler);
-  await endProcesses(parts, handler, input, note?.cgroup, fx);
+  const cgroup = note?.cgroup ?? (await cgroupOf(parts, id));
+  await endProcesses(parts, handler, input, cgroup, fx);
   await purgeState(parts, handler, id, fx);
   // a scope goes by itself, but not from the hierarchies of v1, of which systemd manages one
-  if (note !== undefined) await dropCgroup(parts, id, scopeOf(note.cgroup) ?? note.cgroup, fx);
+  if (cgroup !== undefined) await dropCgroup(parts, id, scopeOf(cgroup) ?? cgroup, fx);
   await removeTree(layout.containerDir(id), id);
   if (input.spec.restore !== undefined) await removeDirectory(layout.restoreDir(id));
   await forgetExit(parts, id);

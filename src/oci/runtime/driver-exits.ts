@@ -17,7 +17,7 @@ import type { Watch } from '../../host/watch.ts';
 import { KILLED_EXIT_CODE, UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { poll } from '../monitor/wait.ts';
-import { oomKillsIn } from './driver-cgroup.ts';
+import { cgroupOf, oomKillsIn } from './driver-cgroup.ts';
 import { killWorkers } from './driver-kill.ts';
 import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -165,8 +165,7 @@ export class Exits {
     log.warn({ id: input.id, reason }, 'a container ended without an exit file; what is left of it is killed');
     const host = toHostIdentity(init);
     if (host !== undefined) killProcess(host, 9);
-    const note = await readNote(layout, input.id);
-    await killWorkers(this.#parts, handler, input.id, note?.cgroup);
+    await killWorkers(this.#parts, handler, input.id, await cgroupOf(this.#parts, input.id));
     // between the look and the kill the monitor may have told the truth after all
     if ((await this.#tell(input.id)) || this.#ending.get(input.id) !== input) return;
     this.#ending.delete(input.id);

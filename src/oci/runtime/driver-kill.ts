@@ -11,10 +11,9 @@ import { killTree } from '../../host/process-kill.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
 import { processesFor } from '../monitor/monitor-process.ts';
 import { poll } from '../monitor/wait.ts';
-import { emptyCgroup, refuseSurvivors, signalCgroup } from './driver-cgroup.ts';
+import { cgroupOf, emptyCgroup, refuseSurvivors, signalCgroup } from './driver-cgroup.ts';
 import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
-import { readNote } from './driver-record.ts';
 import { exists } from './driver-state.ts';
 import type { Handler } from './handlers.ts';
 import { signalNumber } from './spec/signals.ts';
@@ -49,8 +48,7 @@ export async function kill(parts: DriverParts, input: ContainerInput & { readonl
  */
 export async function endUnborn(parts: DriverParts, input: ContainerInput): Promise<ExitFact | undefined> {
   const { layout, table, clock } = parts;
-  const note = await readNote(layout, input.id);
-  await killWorkers(parts, table.resolve(input.handler), input.id, note?.cgroup);
+  await killWorkers(parts, table.resolve(input.handler), input.id, await cgroupOf(parts, input.id));
   if (await exists(layout.exitFile(input.id))) return undefined;
   return { exitCode: KILLED_EXIT_CODE, finishedAtNs: clock.nowNs(), oomKilled: false, reason: 'Error', message: 'it was ended before it was restored', observedBy: 'process' };
 }
@@ -62,8 +60,8 @@ export async function killAll(
 ): Promise<void> {
   const init = input.init === undefined ? undefined : toHostIdentity(input.init);
   if (init !== undefined) killProcess(init, SIGKILL);
-  const note = await readNote(parts.layout, input.id);
-  if (note !== undefined) await signalCgroup(parts, note.cgroup);
+  const cgroup = await cgroupOf(parts, input.id);
+  if (cgroup !== undefined) await signalCgroup(parts, cgroup);
 }
 
 /**

@@ -27,7 +27,7 @@ describe('an image as a volume', () => {
     const id = await create();
     const volumes = [{ id: models.id, layers: [digest('7'), digest('8')] }];
     expect(troupe.directory.container(id)?.image.volumes).toEqual(volumes);
-    const nothing = { nowNs: 1n, nowMonoMs: 0, host: { bootId: '', sandboxes: [] }, containers: new Map(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set<never>() };
+    const nothing = { nowNs: 1n, nowMonoMs: 0, host: { bootId: '', sandboxes: [] }, containers: new Map(), alive: new Set<never>(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set<never>() };
     expect(planContainer(world.ledger, nothing, id)?.image.volumes).toEqual(volumes);
   });
 

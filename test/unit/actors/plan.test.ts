@@ -25,7 +25,7 @@ function world(part: Partial<World> = {}): World {
     nowNs: NOW_NS,
     nowMonoMs: NOW_MONO_MS,
     host: { bootId: process.bootId, sandboxes: [{ id: sid, pins: ['net', 'ipc', 'uts'], files: true }] },
-    containers: new Map(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set([sid]),
+    containers: new Map(), alive: new Set(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set([sid]),
     ...part,
   };
 }
@@ -162,6 +162,17 @@ describe('container begins', () => {
   it('created, gone, monitor lives: as it was; the watch tells', () => {
     expect(planContainer(ledgerOf(...created), seen(gone), id)).toMatchObject({ entry: 'created', exit: undefined });
     expect(planContainer(ledgerOf(...created, started), seen(gone), id)).toMatchObject({ entry: 'running', exit: undefined });
+  });
+
+  it('F29 created, lives, all its files are gone: as it was, or stopping; a file of its exit counts more', () => {
+    const alive = new Set([id]);
+    for (const now of [world({ alive }), { ...seen(gone), alive }]) {
+      expect(planContainer(ledgerOf(...created), now, id)).toMatchObject({ entry: 'created', exit: undefined });
+      expect(planContainer(ledgerOf(...created, started), now, id)).toMatchObject({ entry: 'running', startedAtNs: 300n, exit: undefined });
+      const stopping = ledgerOf(...created, started, { type: 'container.stopping', id, killAtNs: 0n, killAtMonoMs: NOW_MONO_MS + 5 });
+      expect(planContainer(stopping, now, id)).toMatchObject({ entry: 'stopping', graceMs: 5 });
+    }
+    expect(planContainer(ledgerOf(...created, started), { ...seen({ ...gone, exitFile: exit }), alive }, id)).toMatchObject({ entry: 'ended', exit });
   });
 
   it('created, gone, no monitor: finishing, 255 Unknown', () => {
