@@ -1,16 +1,40 @@
 /** What belongs to one exec: a directory of its own in the container's, which a later daemon finds it by, and a cgroup. */
 import { readFileSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ProcessIdentity } from '../../actors/ports/journal.ts';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import { fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { parsePid } from '../monitor/monitor-process.ts';
 import { makeExecLeaf } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
+import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
+import { checkArgv, readConfig } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 
 /** Begins the name of the directory; mkdtemp adds six characters. The exec's cgroup has the same name. */
 export const EXEC_PREFIX = 'exec-';
+
+/** What an exec in a container is told. */
+export type ExecWish = ContainerInput & {
+  readonly argv: readonly string[];
+  readonly init: ProcessIdentity;
+};
+
+/**
+ * Looks whether it can be done, and makes its directory; the text is that of the bundle's config.json. Throws `invalidRequest`
+ * for an argv that is none, `wrongState` when the container does not run, `notFound` when it has no bundle.
+ */
+export async function beginExec(parts: DriverParts, { id, handler: name, argv, init }: ExecWish): Promise<{ readonly handler: Handler; readonly config: string; readonly directory: string }> {
+  const handler = parts.table.resolve(name);
+  checkArgv(argv, id);
+  if (!isAlive(init)) fail('wrongState', `exec in container ${id}: it does not run`, { subject: id });
+  const config = await readConfig(parts.layout.configJson(id), id);
+  return { handler, config, directory: await mkdtemp(join(parts.layout.containerDir(id), EXEC_PREFIX)) };
+}
 
 /** The OCI process object. */
 export function execProcessFile(directory: string): string {

@@ -3,11 +3,10 @@
  * this daemon then is its parent and hears the exit code. The process writes straight into our pipes: no file grows
  * and nothing stands between (S03).
  */
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
-import type { ProcessIdentity } from '../../actors/ports/journal.ts';
-import type { ContainerInput, ExecResult } from '../../actors/ports/runtime.ts';
+import type { ExecResult } from '../../actors/ports/runtime.ts';
 import { fail, printable } from '../../base/fault.ts';
 import { driverLimits, monitorLimits } from '../../base/limits.ts';
 import { expectOrphan } from '../../host/process-reaper.ts';
@@ -17,20 +16,18 @@ import { removeDirectory } from '../../host/remove-tree.ts';
 import { within } from '../monitor/wait.ts';
 import { dissolveExecLeaf } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
-import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readTail } from './driver-state.ts';
 import { exitCodeOf, killExec } from './exec-end.ts';
 import type { BegunExec } from './exec-end.ts';
-import { EXEC_PREFIX, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
+import { beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
+import type { ExecWish } from './exec-files.ts';
 import { CappedOutput } from './exec-output.ts';
-import { checkArgv, execProcess, readConfig } from './exec-process.ts';
+import { execProcess } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
 
-export type ExecInput = ContainerInput & {
-  readonly argv: readonly string[];
-  readonly init: ProcessIdentity;
+export type ExecInput = ExecWish & {
   /** 0 for none. */
   readonly execTimeoutMs: number;
 };
@@ -40,12 +37,7 @@ export type ExecInput = ContainerInput & {
  * container does not run, with `timedOut` or `cancelled` after the process and all that it started were killed.
  */
 export async function execSync(parts: DriverParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
-  const { layout } = parts;
-  const handler = parts.table.resolve(input.handler);
-  checkArgv(input.argv, input.id);
-  if (!isAlive(input.init)) fail('wrongState', `exec in container ${input.id}: it does not run`, { subject: input.id });
-  const config = await readConfig(layout.configJson(input.id), input.id);
-  const directory = await mkdtemp(join(layout.containerDir(input.id), EXEC_PREFIX));
+  const { handler, config, directory } = await beginExec(parts, input);
   let leaf: ExecLeaf | undefined;
   try {
     const process = execProcess(config, input.argv, input.id);

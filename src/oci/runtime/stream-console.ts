@@ -6,9 +6,11 @@
 import { closeSync, fstatSync } from 'node:fs';
 import { mkdir, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { TerminalSize } from '../../actors/ports/streams.ts';
+import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
 import { fail } from '../../base/fault.ts';
-import { edgeLimits } from '../../base/limits.ts';
+import { edgeLimits, streamLimits } from '../../base/limits.ts';
 import { errnoName, must } from '../../host/errno.ts';
 import {
   AF_UNIX,
@@ -23,6 +25,7 @@ import {
 import { addressOf, callSync, libc } from '../../host/ffi.ts';
 import { pollReadable } from '../../host/poll.ts';
 import type { Poll } from '../../host/poll.ts';
+import { within } from '../monitor/wait.ts';
 
 /** struct sockaddr_un: the family, then the path with its NUL. */
 export function unixAddress(path: string): Buffer {
@@ -157,6 +160,13 @@ function receiveDescriptors(connection: number): { readonly fds: readonly number
   const end = isRights ? Math.min(Number(control.readBigUInt64LE(0)), received) : 0;
   for (let at = 16; at + 4 <= end; at += 4) fds.push(control.readInt32LE(at));
   return { fds, errno: 0 };
+}
+
+/** The client's size, where it tells one soon: it is set before the process begins. */
+export async function firstSize(clock: ClockPort, client: ClientStreams, { signal }: EffectContext): Promise<TerminalSize | undefined> {
+  const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
+  const met = await within({ clock, timeoutMs: streamLimits.firstSizeMs, signal }, told);
+  return met === 'timedOut' || met === 'cancelled' ? undefined : met;
 }
 
 /** Sets the size; the foreground processes get SIGWINCH. A terminal that has gone is left alone. */

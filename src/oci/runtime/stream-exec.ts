@@ -3,7 +3,7 @@
  * this daemon; its pipes, or its terminal's master, are ours, so nothing stands between it and the client.
  */
 import { closeSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
@@ -21,16 +21,15 @@ import { socketSink, socketSource } from '../../host/socket-bytes.ts';
 import { within } from '../monitor/wait.ts';
 import { dissolveExecLeaf } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
-import { isAlive } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readTail } from './driver-state.ts';
 import { exitCodeOf, killExec } from './exec-end.ts';
 import type { BegunExec } from './exec-end.ts';
-import { EXEC_PREFIX, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
-import { checkArgv, execProcess, readConfig } from './exec-process.ts';
+import { EXEC_PREFIX, beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
+import { execProcess } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
-import { ConsoleSocket, setTerminalSize } from './stream-console.ts';
+import { ConsoleSocket, firstSize, setTerminalSize } from './stream-console.ts';
 import { OutputPump, drain, nowhere } from './stream-output.ts';
 
 /** Where consoles of this instance are announced. */
@@ -45,16 +44,11 @@ export async function streamExec(
   client: ClientStreams,
   fx: EffectContext,
 ): Promise<{ readonly exitCode: number }> {
-  const { layout } = parts;
-  const handler = parts.table.resolve(input.handler);
-  checkArgv(input.argv, input.id);
-  if (!isAlive(input.init)) fail('wrongState', `exec in container ${input.id}: it does not run`, { subject: input.id });
-  const config = await readConfig(layout.configJson(input.id), input.id);
-  const directory = await mkdtemp(join(layout.containerDir(input.id), EXEC_PREFIX));
+  const { handler, config, directory } = await beginExec(parts, input);
   let leaf: ExecLeaf | undefined;
   let console: ConsoleSocket | undefined;
   try {
-    const size = input.tty ? await firstSize(parts, client, fx) : undefined;
+    const size = input.tty ? await firstSize(parts.clock, client, fx) : undefined;
     const process = execProcess(config, input.argv, input.id, { wanted: input.tty, size });
     await writeFile(execProcessFile(directory), process, { mode: 0o600 });
     leaf = await execLeafOf(parts, handler, input.id, basename(directory));
@@ -65,13 +59,6 @@ export async function streamExec(
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
     await rm(directory, { recursive: true, force: true });
   }
-}
-
-/** The client's size, where it tells one soon: the runtime sets it before the process begins. */
-async function firstSize(parts: DriverParts, client: ClientStreams, fx: EffectContext): Promise<TerminalSize | undefined> {
-  const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
-  const met = await within({ clock: parts.clock, timeoutMs: streamLimits.firstSizeMs, signal: fx.signal }, told);
-  return met === 'timedOut' || met === 'cancelled' ? undefined : met;
 }
 
 /** Unique in the instance: the exec's own six characters with the beginning of its container's id. */

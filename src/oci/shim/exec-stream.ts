@@ -1,11 +1,10 @@
 /** Exec in a shim with a client's streams. The terminal, where there is one, is the shim's: its bytes come through the FIFOs. */
 import type { Socket } from 'node:net';
 import type { EffectContext } from '../../actors/ports/effect.ts';
-import type { ClientStreams, StreamExecInput, TerminalSize } from '../../actors/ports/streams.ts';
+import type { ClientStreams, StreamExecInput } from '../../actors/ports/streams.ts';
 import { pump } from '../../base/byte-streams.ts';
-import { streamLimits } from '../../base/limits.ts';
 import { socketSink, socketSource } from '../../host/socket-bytes.ts';
-import { within } from '../monitor/wait.ts';
+import { firstSize } from '../runtime/stream-console.ts';
 import { OutputPump, drain, nowhere } from '../runtime/stream-output.ts';
 import type { ShimParts } from './containers.ts';
 import { runExec } from './exec.ts';
@@ -18,7 +17,7 @@ export async function execStreamTask(
   shim: ShimParts, input: StreamExecInput, client: ClientStreams, fx: EffectContext,
 ): Promise<{ readonly exitCode: number }> {
   const { clock } = shim.parts;
-  const size = input.tty ? await firstSize(shim, client, fx) : undefined;
+  const size = input.tty ? await firstSize(clock, client, fx) : undefined;
   const streams = new ClientEnds(shim, client);
   const exitCode = await runExec(
     shim,
@@ -34,12 +33,6 @@ export async function execStreamTask(
     fx,
   );
   return { exitCode };
-}
-
-async function firstSize({ parts }: ShimParts, client: ClientStreams, fx: EffectContext): Promise<TerminalSize | undefined> {
-  const told = new Promise<TerminalSize>((resolve) => client.onResize(resolve));
-  const met = await within({ clock: parts.clock, timeoutMs: streamLimits.firstSizeMs, signal: fx.signal }, told);
-  return met === 'timedOut' || met === 'cancelled' ? undefined : met;
 }
 
 /** Our ends of the FIFOs, tied to the client's streams. */

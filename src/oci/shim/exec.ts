@@ -2,8 +2,6 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
-import type { ProcessIdentity } from '../../actors/ports/journal.ts';
-import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { TerminalSize } from '../../actors/ports/streams.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
@@ -17,6 +15,7 @@ import { isAlive } from '../runtime/driver-parts.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
 import { readNote } from '../runtime/driver-record.ts';
 import type { ContainerNote } from '../runtime/driver-record.ts';
+import type { ExecWish } from '../runtime/exec-files.ts';
 import { isInCgroup } from '../runtime/exec-orphans.ts';
 import { checkArgv, execProcess, readConfig } from '../runtime/exec-process.ts';
 import type { ExecTerminal } from '../runtime/exec-process.ts';
@@ -31,7 +30,7 @@ const PREFIX = 'shim-exec-';
 const PROCESS_TYPE = 'types.containerd.io/opencontainers/runtime-spec/1/Process';
 
 export interface ExecRequest {
-  readonly input: ContainerInput & { readonly argv: readonly string[]; readonly init: ProcessIdentity };
+  readonly input: ExecWish;
   readonly terminal: ExecTerminal;
   readonly wish: StdioWish;
   readonly limitMs: number;
