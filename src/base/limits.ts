@@ -210,6 +210,8 @@ export const actorLimits = {
   runtimeStartMs: 60_000,
   /** A start that hangs when a stop comes is given up once it has lasted this long, milliseconds: 5 usual. */
   startGivenUpMs: 5_000,
+  /** A pod's containers are stopped before its stop is on record after this long, milliseconds: 5 usual; the journal may wait for its disk for minutes. */
+  stopRecordMs: 5_000,
   /** All plugins together for one piece of news, milliseconds, the wait for their turn included; usual: none, 2 s for one that hangs. */
   pluginsMs: 20_000,
   /** Runtime update, milliseconds: 15 usual; a stop that comes meanwhile waits for it. */

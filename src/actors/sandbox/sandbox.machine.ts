@@ -26,6 +26,7 @@
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
+import { actorLimits } from '../../base/limits.ts';
 import type { SandboxContext, SandboxEvent, SandboxInput, SandboxStep } from './sandbox.context.ts';
 import { nextUndo, sandboxContext, stepsOf } from './sandbox.context.ts';
 import type { SandboxEffects, UndoInput } from './sandbox.effects.ts';
@@ -50,6 +51,7 @@ export function sandboxMachine(effects: SandboxEffects) {
     },
     actors: effects,
     guards: sandboxGuards,
+    delays: { stopRecord: () => actorLimits.stopRecordMs },
     actions: {
       claim: assign({ claimed: true }),
       wantRemoval: assign({ removal: true }),
@@ -232,6 +234,8 @@ export function sandboxMachine(effects: SandboxEffects) {
               onDone: 'containers',
               onError: { target: 'containers', actions: 'noteFault' },
             },
+            // nor may a disk that does not answer keep processes alive (F25)
+            after: { stopRecord: 'containersFirst' },
           },
           recording: {
             invoke: {
@@ -247,6 +251,26 @@ export function sandboxMachine(effects: SandboxEffects) {
               src: 'stopContainers',
               input: self,
               // without the record nothing is undone: a crash in between would leave it ready with half a network
+              onDone: [{ guard: 'hasFault', target: 'recordingEnd' }, { target: 'undoing' }],
+              onError: { target: 'recordingEnd', actions: 'noteFault' },
+            },
+          },
+          // the record is still under way and may land: told as ready until then
+          containersFirst: {
+            tags: ['ready'],
+            invoke: {
+              src: 'stopContainers',
+              input: self,
+              onDone: 'confirming',
+              onError: { target: 'confirming', actions: 'noteFault' },
+            },
+          },
+          // once more, and waited for: without it nothing is undone
+          confirming: {
+            tags: ['ready'],
+            invoke: {
+              src: 'recordStopping',
+              input: self,
               onDone: [{ guard: 'hasFault', target: 'recordingEnd' }, { target: 'undoing' }],
               onError: { target: 'recordingEnd', actions: 'noteFault' },
             },

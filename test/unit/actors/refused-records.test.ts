@@ -1,5 +1,6 @@
 // What the disk refuses to record, or records too late for the call that asked: what is told, and who owns the name.
 import { describe, expect, it } from 'vitest';
+import { actorLimits } from '../../../src/base/limits.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { containerSpec, exit as exitFact, imageRecord, sandboxSpec, turns } from './fixtures.ts';
 
@@ -51,6 +52,26 @@ describe('a name whose commit is not taken back', () => {
     world.mend('journal container.removed');
     const id = await troupe.createContainer(spec, world.call());
     expect(troupe.directory.containers()).toMatchObject([{ id, state: 'created' }]);
+  });
+});
+
+describe('StopPodSandbox', () => {
+  it('F25 I7: ends the processes although the journal does not answer, and undoes nothing without the record', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const id = await troupe.createContainer(spec, world.call());
+    await troupe.startContainer(id, world.call());
+    const go = world.hold('journal sandbox.stopping');
+    const stopped = troupe.stopSandbox(spec.key.sandboxId, world.call());
+    await world.clock.advance(actorLimits.stopRecordMs - 1);
+    expect(world.count('runtime.killAll') + world.count('runtime.kill')).toBe(0);
+    await world.clock.advance(1);
+    expect(world.count('runtime.killAll') + world.count('runtime.kill')).toBeGreaterThan(0);
+    world.exits(id, exitFact);
+    await turns();
+    expect(world.count('network.del')).toBe(0);
+    await go();
+    await stopped;
+    expect([world.count('network.del'), troupe.directory.sandbox(spec.key.sandboxId)?.ready]).toEqual([1, false]);
   });
 });
 
