@@ -4,14 +4,14 @@ import type { ContainerId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import type { Call } from './ask.ts';
 import type { ContainerStage } from './container-commands.ts';
-import { orItsEnd } from './ending.ts';
+import { whileItLives } from './ending.ts';
 import type { ExecResult } from './ports/runtime.ts';
 import { isAlive } from './views.ts';
 
 /** Output and exit code of a command; `timeoutMs` 0: only the call's own deadline. */
 export function execSync(stage: ContainerStage, id: ContainerId, argv: readonly string[], timeoutMs: number, call: Call): Promise<ExecResult> {
   const attempted = `ExecSync ${id}`;
-  return orItsEnd(stage, id, attempted, call, async () => {
+  return whileItLives(stage, id, attempted, call, async () => {
     const { address, ...input } = running(stage, id, attempted);
     const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - stage.clock.monoMs();
     // whole milliseconds: it stands in messages
@@ -25,7 +25,7 @@ export function execSync(stage: ContainerStage, id: ContainerId, argv: readonly 
 /** The monitor writes to the file that is at the log's path now. */
 export function reopenLog(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
   const attempted = `ReopenContainerLog ${id}`;
-  return orItsEnd(stage, id, attempted, call, async () => {
+  return whileItLives(stage, id, attempted, call, async () => {
     const { address, ...input } = running(stage, id, attempted);
     return stage.activity.run(address, 'reopenLog', actorLimits.runtimeEndMs, call.signal, (fx) => stage.ports.runtime.reopenLog(input, fx));
   });

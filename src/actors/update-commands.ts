@@ -2,7 +2,7 @@
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import type { Call } from './ask.ts';
-import { orItsEnd } from './ending.ts';
+import { whileItLives } from './ending.ts';
 import { setLimits, updatable } from './container-commands.ts';
 import type { ContainerStage } from './container-commands.ts';
 import type { EffectContext } from './ports/effect.ts';
@@ -14,7 +14,7 @@ import { sandboxAddress } from './sandbox/sandbox.context.ts';
  * outside of any actor: an actor that waited for a plugin, which waits for another actor, could be what that one waits for.
  */
 export function updateContainer(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
-  return orItsEnd(stage, id, `UpdateContainerResources ${id}`, call, () => update(stage, id, change, call));
+  return whileItLives(stage, id, `UpdateContainerResources ${id}`, call, () => update(stage, id, change, call));
 }
 
 async function update(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {

@@ -216,10 +216,10 @@ export const actorLimits = {
   pluginsMs: 20_000,
   /** Runtime update, milliseconds: 15 usual; a stop that comes meanwhile waits for it. */
   runtimeUpdateMs: 10_000,
-  /** Updates of one container that wait; beyond it the caller is told `exhausted`. The kubelet has one at a time. */
-  updatesWaiting: 16,
+  /** Updates of one container that wait; beyond it the caller is told `exhausted`. The kubelet has one at a time; so many are 2 s. */
+  updatesWaiting: 128,
   /** Outcomes of updates that are kept for their callers: as many as can wait, and the one at work. */
-  updatesKept: 32,
+  updatesKept: 160,
   /** Runtime kill, delete and destroy, milliseconds. */
   runtimeEndMs: 30_000,
   /** Mount or unmount of a root file system, milliseconds. */
