@@ -34,6 +34,8 @@ export interface InstanceOptions {
   readonly tracing?: string;
   /** `debug` without one. */
   readonly logLevel?: string;
+  /** A command before the daemon's own, which ends as it by exec. */
+  readonly before?: (directory: string) => readonly [string, ...string[]];
 }
 
 export interface Instance {
@@ -151,7 +153,8 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   if (options.network !== 'host-only') await writeFile(join(directory, 'cni/10-test.conflist'), conflistText(paths));
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
-  const argv: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])];
+  const own: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])];
+  const argv: Instance['argv'] = options.before === undefined ? own : [...options.before(directory), ...own];
   const daemon = daemonOf(argv, logFile);
 
   const crictlRun: Instance['crictl'] = async (args, timeoutMs = 120_000) =>
