@@ -2,10 +2,11 @@
 import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
-import { pause, realClock, watchForStalls } from '../host/clock.ts';
+import { realClock, watchForStalls } from '../host/clock.ts';
 import { startKernelThread } from '../host/kernel-thread.ts';
 import { preferSmallHeap, trimMemory } from '../host/memory.ts';
 import { notify } from '../host/sd-notify.ts';
+import { pause } from '../host/wait.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { keepCommand, keepStart } from './compiled.ts';
 import { parseCommandLine, USAGE } from './command-line.ts';

@@ -17,6 +17,7 @@ import type { MountInfo } from './mountinfo.ts';
 import { inPool } from './pool.ts';
 import { killProcess } from './process-identity.ts';
 import { spawnProcess } from './process.ts';
+import { within } from './wait.ts';
 
 /** File systems that wait for nothing but a disk or memory of this machine. What is not named is asked first. */
 const LOCAL: ReadonlySet<string> = new Set([
@@ -110,27 +111,13 @@ async function bounded<T>({ clock, fx, attempted }: UserPath, subject: string, w
   const unwanted = (): never => fail('cancelled', `${attempted}: no longer wanted`, { subject });
   if (fx.signal.aborted) unwanted();
   const controller = new AbortController();
-  let stop: (() => void) | undefined;
-  const given = new Promise<'timedOut' | 'cancelled'>((resolve) => {
-    const timer = clock.setTimeout(() => resolve('timedOut'), fx.timeoutMs);
-    const onAbort = (): void => resolve('cancelled');
-    fx.signal.addEventListener('abort', onAbort, { once: true });
-    stop = () => {
-      clock.clearTimeout(timer);
-      fx.signal.removeEventListener('abort', onAbort);
-    };
-  });
   const running = work(controller.signal).then((value) => ({ value }));
-  try {
-    const first = await Promise.race([running, given]);
-    if (typeof first === 'object') return first.value;
-    running.catch(() => undefined);
-    controller.abort();
-    if (first === 'cancelled') return unwanted();
-    return fail('timedOut', `${attempted}: ${where} has not answered within ${fx.timeoutMs} ms`, { subject });
-  } finally {
-    stop?.();
-  }
+  const first = await within({ clock, timeoutMs: fx.timeoutMs, signal: fx.signal }, running);
+  if (typeof first === 'object') return first.value;
+  running.catch(() => undefined);
+  controller.abort();
+  if (first === 'cancelled') return unwanted();
+  return fail('timedOut', `${attempted}: ${where} has not answered within ${fx.timeoutMs} ms`, { subject });
 }
 
 const asking = new Map<string, { readonly gate: Semaphore; users: number }>();

@@ -3,7 +3,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import { hostLimits } from '../base/limits.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { listProcesses, withCgroup } from './cgroups.ts';
-import { pause } from './clock.ts';
+import { pause } from './wait.ts';
 
 export interface KillOptions {
   readonly clock: ClockPort;

@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { hostLimits } from '../base/limits.ts';
 import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
-import { pause } from './clock.ts';
+import { pause } from './wait.ts';
 
 export class CheapMoves {
   readonly #hierarchy: CgroupHierarchy | undefined;

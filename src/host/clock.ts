@@ -92,10 +92,3 @@ function clamp(ms: number): number {
   if (Number.isNaN(ms)) return LONGEST_TIMER_MS;
   return Math.min(Math.max(ms, 0), LONGEST_TIMER_MS);
 }
-
-/** Resolves after `ms` milliseconds of that clock. */
-export function pause(clock: ClockPort, ms: number): Promise<void> {
-  return new Promise((resolve) => {
-    clock.setTimeout(resolve, ms);
-  });
-}

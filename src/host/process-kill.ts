@@ -2,9 +2,9 @@
 import { constants } from 'node:os';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { hostLimits } from '../base/limits.ts';
-import { pause } from './clock.ts';
 import { killProcess, listProcessStats, processExists } from './process-identity.ts';
 import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
+import { pause } from './wait.ts';
 
 const { SIGKILL, SIGSTOP } = constants.signals;
 

@@ -9,6 +9,7 @@ import { holdZombie } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { spawnProcess } from './process.ts';
 import type { Child, ExtraFd } from './process.ts';
+import { within } from './wait.ts';
 
 export interface ToolRequest {
   /** argv[0] is the absolute path of the binary. */
@@ -64,13 +65,13 @@ export async function runTool(request: ToolRequest): Promise<ToolResult> {
     request.onSpawn?.(child.pid);
     const { status, timedOut } = await untilExit(child, request);
     const drainMs = request.drainMs ?? hostLimits.drainMs;
-    const drained = await within(clock, drainMs, Promise.all([stdout.ended, stderr.ended]));
+    const drained = await within({ clock, timeoutMs: drainMs }, Promise.all([stdout.ended, stderr.ended]));
     refuseAborted(argv, signal);
     return {
       ...status,
       stdout: stdout.bytes(),
       stderr: stderr.bytes(),
-      truncated: stdout.isTruncated || stderr.isTruncated || drained === undefined,
+      truncated: stdout.isTruncated || stderr.isTruncated || drained === 'timedOut',
       timedOut,
       pid: child.pid,
       durationMs: clock.monoMs() - startedMs,
@@ -108,28 +109,11 @@ async function untilExit(child: Child, request: ToolRequest): Promise<{ status: 
   } finally {
     release();
   }
-  const status = left.length > 0 ? undefined : await within(clock, hostLimits.killMs, child.exited);
-  if (status !== undefined) return { status, timedOut: exited === 'timeout' };
+  const status = left.length > 0 ? undefined : await within({ clock, timeoutMs: hostLimits.killMs }, child.exited);
+  if (typeof status === 'object') return { status, timedOut: exited === 'timeout' };
   const name = request.argv[0] ?? '';
   const pids = left.map((member) => member.pid).join(', ');
   return fail('timedOut', `run ${name}: killed, but these processes do not end: ${pids || child.pid}`, { subject: name });
-}
-
-/** The promise's value, or undefined when `ms` passed first. */
-async function within<T>(clock: ClockPort, ms: number, promise: Promise<T>): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const timer = clock.setTimeout(() => resolve(undefined), ms);
-    promise.then(
-      (value) => {
-        clock.clearTimeout(timer);
-        resolve(value);
-      },
-      (error: unknown) => {
-        clock.clearTimeout(timer);
-        reject(error instanceof Error ? error : new Error(String(error)));
-      },
-    );
-  });
 }
 
 /** Collects a stream up to a cap and goes on reading, so that the writer never blocks on us. */

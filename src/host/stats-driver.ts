@@ -11,6 +11,7 @@ import type { ReadControl } from './usage-details.ts';
 import { KernelFiles, readKernelFile } from './kernel-files.ts';
 import { hugepageSizes, readDetails } from './usage-details.ts';
 import { parseChosen, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
+import { pause } from './wait.ts';
 
 export interface StatsDriverOptions {
   readonly cgroups: CgroupLayout;
@@ -38,7 +39,7 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
   // a hundred containers' at once would hold up every other call: each gets a turn of the loop of its own
   let before: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(read: () => T): Promise<T> => {
-    const turn = before.then(() => new Promise<void>((resolve) => void options.clock.setTimeout(resolve, 0))).then(read);
+    const turn = before.then(() => pause(options.clock, 0)).then(read);
     before = turn.catch(() => undefined);
     return turn;
   };

@@ -4,10 +4,10 @@ import { readFile } from 'node:fs/promises';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { fail, printable } from '../base/fault.ts';
 import { systemdLimits } from '../base/limits.ts';
-import { pause } from './clock.ts';
 import { isProcessGone } from './errno.ts';
 import { runTool } from './process-tool.ts';
 import { sliceOf } from './slices.ts';
+import { pause } from './wait.ts';
 
 export interface Systemd {
   /**

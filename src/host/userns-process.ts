@@ -12,6 +12,7 @@ import { killTree } from './process-kill.ts';
 import { spawnProcess } from './process.ts';
 import type { Child } from './process.ts';
 import { usernsElf } from './userns-elf.ts';
+import { within } from './wait.ts';
 
 export interface UserNamespaceRequest {
   /** Absolute; written there when it is not. Its file system must allow programs to be run. */
@@ -74,9 +75,9 @@ async function untilMade(child: Child, attempted: string, subject: string, clock
     // a pipe that breaks is the end of the process, which is told by its exit
     child.stdout?.on('error', () => undefined);
   });
-  const first = await orTimeout(Promise.race([made, child.exited]), clock);
+  const first = await within({ clock, timeoutMs: hostLimits.pinMs }, Promise.race([made, child.exited]));
   if (first === 'made') return;
-  if (first === undefined) fail('timedOut', `${attempted}: not there within ${hostLimits.pinMs} ms`, { subject });
+  if (typeof first === 'string') fail('timedOut', `${attempted}: not there within ${hostLimits.pinMs} ms`, { subject });
   const reason = first.exitCode === null ? `signal ${first.signal}` : errnoName(first.exitCode);
   // ENOSPC is the kernel's word for a limit in /proc/sys/user (namespaces(7))
   fail('outside', `${attempted}: the kernel refused it: ${reason}`, { subject });
@@ -92,15 +93,5 @@ async function writeMapping(pid: number, file: string, mapping: IdMapping, attem
 }
 
 async function ended(child: Child, clock: ClockPort): Promise<void> {
-  if ((await orTimeout(child.exited, clock)) === undefined) await killTree(child.identity, clock);
-}
-
-function orTimeout<T>(promise: Promise<T>, clock: ClockPort): Promise<T | undefined> {
-  return new Promise((resolve) => {
-    const timer = clock.setTimeout(() => resolve(undefined), hostLimits.pinMs);
-    void promise.then((value) => {
-      clock.clearTimeout(timer);
-      resolve(value);
-    });
-  });
+  if (typeof (await within({ clock, timeoutMs: hostLimits.pinMs }, child.exited)) === 'string') await killTree(child.identity, clock);
 }

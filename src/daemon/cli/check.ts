@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { cliLimits } from '../../base/limits.ts';
 import { fail, toFault } from '../../base/fault.ts';
-import { pause } from '../../host/clock.ts';
 import { lockDirectory } from '../../host/directory-lock.ts';
 import type { DirectoryLock } from '../../host/directory-lock.ts';
 import { missingAs } from '../../host/errno.ts';
+import { pause } from '../../host/wait.ts';
 import { problemOf } from '../../introspection/client.ts';
 import type { Config } from '../config-schema.ts';
 import type { Command } from './context.ts';

@@ -1,8 +1,8 @@
 /** `troupe watch`: changes as they happen, over restarts of the daemon and over overflow, without a hole that is not told. */
 import { cliLimits } from '../../base/limits.ts';
+import { pause } from '../../host/wait.ts';
 import { plainOf, problemOf } from '../../introspection/client.ts';
 import type { Change } from '../../gen/introspection/v1/introspection_pb.ts';
-import { pause } from '../../host/clock.ts';
 import { changeText } from './actor-text.ts';
 import type { Command } from './context.ts';
 import { CommandError, EXIT } from './exit-codes.ts';

@@ -5,7 +5,7 @@ import { distributionLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { Descriptor } from '../image/manifest.ts';
 import { faultOfStatus, unavailable } from './registry-fault.ts';
-import { isTransient, pause } from './retry.ts';
+import { backOff, isTransient } from './retry.ts';
 import type { Session } from './session.ts';
 import { mayRecover, TransportError } from './transport-error.ts';
 import type { HttpResponse } from './transport.ts';
@@ -132,10 +132,10 @@ class Download {
         if (isLast || !mayRecover(outcome)) {
           unavailable(attempted, `${outcome.message} (${this.#bytes} of ${this.#options.descriptor.size} bytes were there)`);
         }
-        await pause(this.#clock, session.waitAfter(undefined, fruitless), signal, attempted);
+        await backOff(this.#clock, session.waitAfter(undefined, fruitless), signal, attempted);
       } else {
         if (isLast) await faultOfStatus(outcome, attempted, (text) => session.redact(text));
-        await pause(this.#clock, session.waitAfter(outcome, fruitless), signal, attempted);
+        await backOff(this.#clock, session.waitAfter(outcome, fruitless), signal, attempted);
       }
     }
   }

@@ -1,8 +1,9 @@
-/** How long to wait between attempts. Pure but for `pause`. */
+/** How long to wait between attempts. Pure but for `backOff`. */
 import { fault, FaultError } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
+import { pause } from '../../host/wait.ts';
 
 /** Statuses after which the same request may succeed (RFC 9110, RFC 6585). */
 const TRANSIENT: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
@@ -34,19 +35,10 @@ export function waitMs(attempt: number, askedMs: number | undefined, random: Ran
   return Math.min(Math.round(wished), distributionLimits.longestWaitMs);
 }
 
-/** Waits; rejects as soon as the signal is aborted. */
-export function pause(clock: ClockPort, ms: number, signal: AbortSignal, attempted: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      clock.clearTimeout(timer);
-      reject(cancelled(signal, attempted));
-    };
-    const timer = clock.setTimeout(() => {
-      signal.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', stop, { once: true });
-    if (signal.aborted) stop();
+/** Waits between two attempts; rejects as soon as the signal is aborted. */
+export async function backOff(clock: ClockPort, ms: number, signal: AbortSignal, attempted: string): Promise<void> {
+  await pause(clock, ms, signal).catch(() => {
+    throw cancelled(signal, attempted);
   });
 }
 

@@ -9,7 +9,7 @@ import { parseChallenges, type Challenge } from './challenge.ts';
 import type { Endpoint } from './endpoints.ts';
 import { hostnameOf, isLoopback } from './host-policy.ts';
 import { faultOfStatus, unavailable } from './registry-fault.ts';
-import { isTransient, pause, retryAfterMs, waitMs } from './retry.ts';
+import { backOff, isTransient, retryAfterMs, waitMs } from './retry.ts';
 import { mayRecover, TransportError } from './transport-error.ts';
 import type { HostPolicy, HttpRequest, HttpResponse, Transport } from './transport.ts';
 
@@ -90,7 +90,7 @@ export class Session {
       } catch (error) {
         if (isLast || !mayRecover(error)) throw error;
       }
-      await pause(this.#options.clock, this.waitAfter(response, attempt), signal, attempted);
+      await backOff(this.#options.clock, this.waitAfter(response, attempt), signal, attempted);
     }
   }
 

@@ -7,10 +7,10 @@ import { fail } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { codeOf, isAbsent } from '../../host/errno.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
+import { poll } from '../../host/wait.ts';
+import type { Bound } from '../../host/wait.ts';
 import { openFiles } from './monitor-process.ts';
 import type { OpenFile } from './monitor-process.ts';
-import { poll } from './wait.ts';
-import type { Bound } from './wait.ts';
 
 const REOPEN = '2 0 0\n';
 

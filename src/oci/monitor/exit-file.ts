@@ -7,7 +7,7 @@ import type { ExitFact } from '../../actors/ports/journal.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { readOwnFile } from '../../host/own-files.ts';
-import { pause } from './wait.ts';
+import { pause } from '../../host/wait.ts';
 
 /** What the peers report when the true code can't be known. */
 export const UNKNOWN_EXIT_CODE = 255;

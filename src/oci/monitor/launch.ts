@@ -9,10 +9,10 @@ import { codeOf } from '../../host/errno.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { spawnProcess } from '../../host/process.ts';
 import type { Child } from '../../host/process.ts';
+import { within } from '../../host/wait.ts';
+import type { Bound } from '../../host/wait.ts';
 import { START_FD, SYNC_FD } from './conmon.ts';
 import { LineCutter } from './sync-pipe.ts';
-import { within } from './wait.ts';
-import type { Bound } from './wait.ts';
 
 /** The read end of a sync pipe. */
 export class SyncPipe {

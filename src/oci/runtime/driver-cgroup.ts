@@ -12,7 +12,7 @@ import { codeOf, isProcessGone } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import { scopeOf } from '../../host/slices.ts';
 import type { Systemd } from '../../host/systemd.ts';
-import { poll } from '../monitor/wait.ts';
+import { poll } from '../../host/wait.ts';
 import { liveIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';

@@ -13,7 +13,7 @@ import { processExists } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { holdZombie } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 import { dropCgroup } from './driver-cgroup.ts';
 import { purgeState, removeTree } from './driver-destroy.ts';
 import { endProcess, killWorkers } from './driver-kill.ts';

@@ -13,7 +13,7 @@ import { expectOrphan } from '../../host/process-reaper.ts';
 import type { ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import { removeDirectory } from '../../host/remove-tree.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 import { dissolveExecLeaf } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';

@@ -18,7 +18,7 @@ import { KernelError, errnoName, must } from '../../host/errno.ts';
 import { AF_UNIX, O_CLOEXEC, O_DIRECTORY, O_PATH, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET } from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
 import { PolledDescriptor } from '../../host/polled-descriptor.ts';
-import { pause, within } from '../monitor/wait.ts';
+import { pause, within } from '../../host/wait.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { unixAddress } from './stream-console.ts';
 import { OutputPump, drain } from './stream-output.ts';

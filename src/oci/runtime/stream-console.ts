@@ -25,7 +25,7 @@ import {
 import { addressOf, callSync, libc } from '../../host/ffi.ts';
 import { pollReadable } from '../../host/poll.ts';
 import type { Poll } from '../../host/poll.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 
 /** struct sockaddr_un: the family, then the path with its NUL. */
 export function unixAddress(path: string): Buffer {

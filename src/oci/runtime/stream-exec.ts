@@ -18,7 +18,7 @@ import type { ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
 import type { Child } from '../../host/process.ts';
 import { socketSink, socketSource } from '../../host/socket-bytes.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 import { dissolveExecLeaf } from './driver-cgroup.ts';
 import type { ExecLeaf } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';

@@ -2,7 +2,7 @@
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { streamLimits } from '../../base/limits.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 
 /** Takes everything and keeps nothing: a terminal must be read even when its output is not wanted. */
 export const nowhere: ByteSink = { write: () => Promise.resolve(), end: () => undefined };

@@ -2,7 +2,7 @@
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ExecResult } from '../../actors/ports/runtime.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 import type { ExecInput } from '../runtime/exec.ts';
 import { CappedOutput } from '../runtime/exec-output.ts';
 import type { ShimParts } from './containers.ts';

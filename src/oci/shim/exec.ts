@@ -10,7 +10,7 @@ import { Task } from '../../gen/shim/task_pb.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { processIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 import { isAlive } from '../runtime/driver-parts.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
 import { readNote } from '../runtime/driver-record.ts';

@@ -15,8 +15,8 @@ import { listProcessStats, processExists } from '../../host/process-identity.ts'
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { encodeMessage } from '../../host/ttrpc.ts';
+import { poll } from '../../host/wait.ts';
 import { commandLine } from '../monitor/monitor-process.ts';
-import { poll } from '../monitor/wait.ts';
 import { admitMonitor, dropCgroup, emptyCgroup } from '../runtime/driver-cgroup.ts';
 import { removeTree } from '../runtime/driver-destroy.ts';
 import { liveIdentity, toPortIdentity } from '../runtime/driver-parts.ts';

@@ -13,6 +13,7 @@ import { killTree } from '../../../host/process-kill.ts';
 import { spawnProcess } from '../../../host/process.ts';
 import type { Child } from '../../../host/process.ts';
 import { watchProcess } from '../../../host/watch.ts';
+import { pause } from '../../../host/wait.ts';
 import type { RootfsPaths } from '../layer-layout.ts';
 import { namesIn } from '../names-in.ts';
 import { helpersAt, logOf, makeHelpersDir, writeNote } from './fuse-files.ts';
@@ -135,7 +136,7 @@ export class Helpers {
       const isLast = isHopeless() || clock.monoMs() >= end;
       if (await isMet()) return true;
       if (isLast) return false;
-      await new Promise<void>((resolve) => void clock.setTimeout(resolve, storageLimits.fuseLookMs));
+      await pause(clock, storageLimits.fuseLookMs);
     }
   }
 }

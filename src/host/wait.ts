@@ -1,6 +1,6 @@
 /** Waiting on the clock that was handed in, with a bound. */
-import type { ClockPort } from '../../actors/ports/clock.ts';
-import { fail } from '../../base/fault.ts';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import { fail } from '../base/fault.ts';
 
 /** Resolves after `ms`; rejects with `cancelled` when the signal aborts first. */
 export function pause(clock: ClockPort, ms: number, signal?: AbortSignal): Promise<void> {
