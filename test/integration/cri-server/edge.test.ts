@@ -6,14 +6,14 @@ import { silentLog } from '../../../src/base/log.ts';
 import type { EdgeOptions } from '../../../src/cri/edge.ts';
 import { edgeMethods } from '../../../src/cri/edge.ts';
 import { StopContainerRequestSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { HandClock } from './hand-clock.ts';
+import { HandTimers } from '../../support/hand-clock.ts';
 import { serve } from './harness.ts';
 
 const stop = 'runtime.v1.RuntimeService/StopContainer';
 
 function methods(runtime: NonNullable<EdgeOptions['runtime']>): ReturnType<typeof edgeMethods> {
   return edgeMethods({
-    clock: new HandClock(),
+    clock: new HandTimers(),
     random: { token: () => 'ab12' },
     log: silentLog,
     notReadyReason: () => undefined,

@@ -11,7 +11,7 @@ import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { CriServer, UnaryHandler } from '../../../src/cri/server.ts';
 import { startCriServer } from '../../../src/cri/server.ts';
-import { HandClock } from './hand-clock.ts';
+import { HandTimers } from '../../support/hand-clock.ts';
 
 export const version = 'runtime.v1.RuntimeService/Version';
 
@@ -25,7 +25,7 @@ export function scratchDirectory(): string {
 export interface Served {
   readonly server: CriServer;
   readonly client: TestClient;
-  readonly clock: HandClock;
+  readonly clock: HandTimers;
   readonly socketPath: string;
 }
 
@@ -34,7 +34,7 @@ export async function serve(
   options: { socketPath?: string; log?: Log } = {},
 ): Promise<Served> {
   const socketPath = options.socketPath ?? join(scratchDirectory(), 'cri.sock');
-  const clock = new HandClock();
+  const clock = new HandTimers();
   const server = await startCriServer({ socketPath, methods, clock, log: options.log ?? silentLog });
   onTestFinished(() => server.close());
   return { server, client: clientOn(socketPath), clock, socketPath };

@@ -204,7 +204,7 @@ describe('drain and close', () => {
     await called;
     const drained = server.drain(1234);
     expect([...clock.timers.values()].map((timer) => timer.ms)).toEqual([1234]);
-    clock.fireAll();
+    clock.fire();
     expect(((await reason) as FaultError).fault).toMatchObject({ kind: 'notReady' });
     expect(await outcome).toMatchObject({ code: status.UNAVAILABLE, details: 'troupe is stopping' });
     await drained;

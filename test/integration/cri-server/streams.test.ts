@@ -17,14 +17,14 @@ import { startCriServer } from '../../../src/cri/server.ts';
 import { RpcError, toStatus } from '../../../src/cri/status.ts';
 import { ContainerEventResponseSchema, ContainerEventType } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerView } from '../../unit/cri/stage.ts';
-import { HandClock } from './hand-clock.ts';
+import { HandTimers } from '../../support/hand-clock.ts';
 import { scratchDirectory } from './harness.ts';
 
 const NAME = 'runtime.v1.RuntimeService/GetContainerEvents';
 
 async function serve(handler: StreamHandler) {
   const socketPath = join(scratchDirectory(), 'cri.sock');
-  const server = await startCriServer({ socketPath, methods: {}, streams: { [NAME]: handler }, clock: new HandClock(), log: silentLog });
+  const server = await startCriServer({ socketPath, methods: {}, streams: { [NAME]: handler }, clock: new HandTimers(), log: silentLog });
   onTestFinished(() => server.close());
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   onTestFinished(() => client.close());

@@ -12,7 +12,7 @@ import { startStreaming } from '../../../src/cri/streaming/server.ts';
 import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { containerId, containerView, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
-import { HandClock } from '../cri-server/hand-clock.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 
 export const container = containerId('c');
 export const sandbox = sandboxId('a');
@@ -77,7 +77,7 @@ export async function serve(options: { readonly allowedHosts?: readonly string[]
   });
   onTestFinished(() => {
     const closing = server.close();
-    clock.fireAll();
+    clock.fire();
     return closing;
   });
   const exec = (argv: readonly string[], more: Partial<StreamRequest & { readonly kind: 'exec' }> = {}): Promise<string> =>

@@ -131,7 +131,7 @@ describe('a command over SPDY', () => {
     await client.open({ streamType: 'error' });
     await until(() => [...clock.timers.values()].some(({ ms }) => ms === streamLimits.setupMs));
     const closed = closedSocket(client.socket);
-    for (const { fn, ms } of clock.timers.values()) if (ms === streamLimits.setupMs) fn();
+    clock.fire(streamLimits.setupMs);
     await closed;
     await until(() => server.counts.sessions === 0);
   });
@@ -142,7 +142,7 @@ describe('a command over SPDY', () => {
     const { error } = await openCommand(client, 'stdout');
     await until(() => seen.length === 1);
     directory.put(containerView(container, { criState: 'exited', path: 'exited' }), createEmptyActor());
-    for (const { fn, ms } of [...clock.timers.values()]) if (ms === streamLimits.endWithContainerMs) fn();
+    clock.fire(streamLimits.endWithContainerMs);
     expect((await error.all).toString()).toContain('has ended');
     client.close();
   });
@@ -152,17 +152,9 @@ describe('a command over SPDY', () => {
     const { client } = await connectSpdy(await exec(['hang'], { stdin: false, stderr: false }), v4);
     const { error } = await openCommand(client, 'stdout');
     await until(() => seen.length === 1);
-    const look = (): void => {
-      for (const [handle, { fn, ms }] of [...clock.timers]) {
-        if (ms !== streamLimits.idleLookMs) continue;
-        clock.timers.delete(handle);
-        fn();
-      }
-    };
-    look();
-    const began = performance.now();
-    clock.monoMs = () => began + 2 * streamLimits.idleMs;
-    look();
+    clock.fire(streamLimits.idleLookMs);
+    clock.nowMs += 2 * streamLimits.idleMs;
+    clock.fire(streamLimits.idleLookMs);
     expect((await error.all).toString()).toContain('nothing was sent');
     expect(aborted).toHaveLength(1);
     client.close();

@@ -12,7 +12,7 @@ import { startStreaming } from '../../../src/cri/streaming/server.ts';
 import type { StreamingServer } from '../../../src/cri/streaming/server.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { containerId } from '../../unit/cri/stage.ts';
-import { HandClock } from '../cri-server/hand-clock.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 
 interface Served {

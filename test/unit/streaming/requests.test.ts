@@ -13,14 +13,14 @@ import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
 import type { StreamRequest } from '../../../src/cri/streaming/tokens.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { containerId, containerSpec, containerView, hex, sandboxId, sandboxView, stage } from '../cri/stage.ts';
-import { StandingClock } from './support.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 
 const { method } = RuntimeService;
 const request: StreamRequest = { kind: 'attach', id: hex('c') as ContainerId, stdin: true, stdout: true, stderr: false, tty: false };
 
 describe('tokens (S67 S78)', () => {
-  const table = (): { readonly tokens: TokenTable; readonly clock: StandingClock } => {
-    const clock = new StandingClock();
+  const table = (): { readonly tokens: TokenTable; readonly clock: HandClock } => {
+    const clock = new HandClock();
     return { tokens: new TokenTable(clock, realRandom()), clock };
   };
 

@@ -7,13 +7,14 @@ import type { SpdyFrame } from '../../../src/cri/streaming/spdy-frames.ts';
 import { HeaderCodec } from '../../../src/cri/streaming/spdy-headers.ts';
 import { SpdySession } from '../../../src/cri/streaming/spdy-session.ts';
 import type { SpdyStream } from '../../../src/cri/streaming/spdy-session.ts';
-import { StandingClock, Wire, untilTrue } from './support.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { Wire, untilTrue } from './support.ts';
 
 function begin() {
   const wire = new Wire();
   const streams: SpdyStream[] = [];
   const ends: Fault[] = [];
-  const session = new SpdySession(wire, Buffer.alloc(0), new StandingClock(), {
+  const session = new SpdySession(wire, Buffer.alloc(0), new HandClock(), {
     onStream: (stream) => streams.push(stream),
     onClose: (why) => ends.push(why),
   });

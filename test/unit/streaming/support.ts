@@ -1,6 +1,5 @@
 /** The same damage each time. */
 import { Duplex } from 'node:stream';
-import type { ClockPort } from '../../../src/actors/ports/clock.ts';
 
 /** Park and Miller's generator. */
 export function generator(seed: number): (below: number) => number {
@@ -15,34 +14,6 @@ export function pieces(bytes: Buffer, size: number): Buffer[] {
   const all: Buffer[] = [];
   for (let at = 0; at < bytes.length; at += size) all.push(bytes.subarray(at, at + size));
   return all;
-}
-
-/** Time that stands still; timers run when the test says so. */
-export class StandingClock implements ClockPort {
-  nowMs = 0;
-  readonly timers = new Map<object, { readonly fn: () => void; readonly ms: number }>();
-  nowNs(): bigint {
-    return BigInt(this.nowMs) * 1_000_000n;
-  }
-  monoMs(): number {
-    return this.nowMs;
-  }
-  setTimeout(fn: () => void, ms: number): object {
-    const handle = {};
-    this.timers.set(handle, { fn, ms });
-    return handle;
-  }
-  clearTimeout(handle: object | number): void {
-    this.timers.delete(handle as object);
-  }
-  /** Runs the timers that were set for that many milliseconds. */
-  fire(ms: number): void {
-    for (const [handle, timer] of [...this.timers]) {
-      if (timer.ms !== ms) continue;
-      this.timers.delete(handle);
-      timer.fn();
-    }
-  }
 }
 
 /** One end of a connection in memory: `sent` collects what the code under test wrote. */
