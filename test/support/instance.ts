@@ -173,10 +173,9 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
       await delay(LOOK_AGAIN_MS);
     }
   };
-  const words = [tag];
   const remove = async (): Promise<void> => {
     await daemon.end('SIGKILL');
-    await sweepMachine(words);
+    await sweepMachine([tag]);
     await rm(directory, { recursive: true, force: true });
   };
   return {
@@ -185,7 +184,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     endpoint,
     root: place.root,
     state: place.state,
-    words,
+    words: [tag],
     start,
     terminate: async () => await daemon.end('SIGTERM'),
     pid: daemon.pid,
