@@ -15,6 +15,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** Monotonic milliseconds at which the caller is answered whatever the state; undefined for no bound. */
   readonly deadlineMonoMs: number | undefined;
+  /** Aborts once the answer has left, or nobody waits for it: what is kept for it can go. */
+  readonly over?: AbortSignal | undefined;
 }
 
 export type Outcome<T> = { readonly ok: T } | { readonly fault: Fault };

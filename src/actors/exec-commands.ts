@@ -17,7 +17,7 @@ export function execSync(stage: ContainerStage, id: ContainerId, argv: readonly 
     // whole milliseconds: it stands in messages
     const bound = Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs));
     return stage.activity.run(address, 'execSync', bound, call.signal, (fx) =>
-      stage.ports.runtime.execSync({ ...input, argv, execTimeoutMs: bound }, fx),
+      stage.ports.runtime.execSync({ ...input, argv, execTimeoutMs: bound, over: call.over }, fx),
     );
   });
 }

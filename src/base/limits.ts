@@ -447,6 +447,10 @@ export const driverLimits = {
   handlerRecords: 1024,
   /** Bytes kept of each of stdout and stderr of ExecSync: the kubelet's limit of 16 MiB, less room for the message's frame. */
   execOutputBytes: 16 * 1024 * 1024 - 64 * 1024,
+  /** Bytes kept of each before a room for more is asked for: what a pipe holds, and far more than the kubelet takes of a probe. */
+  execFreeBytes: 64 * 1024,
+  /** ExecSyncs at once of which more is kept, until their answers have left: 128 MiB, twice that while they are encoded (F74). */
+  execRooms: 4,
   /** ms that output is awaited after the exec'd process ended: a background child can hold the pipe for ever. */
   execDrainMs: 1000,
   /** Arguments of an exec, and bytes of them together: the kernel's ARG_MAX is 2 MiB with the environment. */

@@ -26,6 +26,8 @@ export interface RpcContext {
    * reaches the client: its deadline less a margin. Undefined when the client set none.
    */
   readonly deadlineMonoMs: number | undefined;
+  /** Aborts once the answer has left, or nobody waits for it. */
+  readonly over?: AbortSignal | undefined;
 }
 
 /** One RPC. Gives the answer's fields, or its bytes when they are encoded already; throws FaultError. */
@@ -146,7 +148,7 @@ class Edge {
     try {
       if (counted) this.#admit(rpc.name);
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
-      const answer = await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs });
+      const answer = await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs, over: call.over });
       const bytes = encode(rpc, answer);
       this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
       observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);

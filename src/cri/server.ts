@@ -26,6 +26,8 @@ export interface CallContext {
    * (`notReady`), with a FaultError as reason; never after the handler has settled.
    */
   readonly signal: AbortSignal;
+  /** Aborts once the answer has left, or nobody waits for it. */
+  readonly over?: AbortSignal;
   /** The client's deadline (ClockPort.monoMs). */
   readonly deadlineMonoMs?: number;
   /** The header `traceparent` as it came, unchecked. */
@@ -226,9 +228,11 @@ class GrpcOverSocket implements CriServer {
 
   #begin(rpc: string, call: UnaryCall | Writable, calls: Set<AbortController>): { abort: AbortController; context: CallContext } {
     const abort = new AbortController();
-    const context = callContext(call, abort.signal);
-    // the library says "cancelled" after a good end too
+    const over = new AbortController();
+    const context = { ...callContext(call, abort.signal), over: over.signal };
+    // the library says "cancelled" after a good end too, once its stream has closed
     call.on('cancelled', () => {
+      over.abort();
       if (calls.has(abort)) abort.abort(new FaultError(this.#gone(rpc, context.deadlineMonoMs)));
     });
     calls.add(abort);

@@ -106,7 +106,7 @@ export interface RuntimePort {
   reopenLog(input: ContainerInput, fx: EffectContext): Promise<void>;
   /** On timeout or abort the whole process tree of the exec is killed before the promise rejects with `timedOut`. */
   execSync(
-    input: ContainerInput & { readonly argv: readonly string[]; readonly init: ProcessIdentity; readonly execTimeoutMs: number },
+    input: ContainerInput & { readonly argv: readonly string[]; readonly init: ProcessIdentity; readonly execTimeoutMs: number; readonly over?: AbortSignal | undefined },
     fx: EffectContext,
   ): Promise<ExecResult>;
   /**

@@ -22,7 +22,8 @@ import { exitCodeOf, killExec } from './exec-end.ts';
 import type { BegunExec } from './exec-end.ts';
 import { beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
 import type { ExecWish } from './exec-files.ts';
-import { CappedOutput } from './exec-output.ts';
+import { CappedOutput, drained } from './exec-output.ts';
+import { OutputRoom } from './exec-room.ts';
 import { execProcess } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
@@ -30,6 +31,8 @@ import { execArgv, globalArgs, lastError } from './runc.ts';
 export type ExecInput = ExecWish & {
   /** 0 for none. */
   readonly execTimeoutMs: number;
+  /** Aborts once the answer has left, or nobody waits for it: what is kept for it can go. */
+  readonly over?: AbortSignal | undefined;
 };
 
 /**
@@ -71,6 +74,7 @@ class Exec {
   readonly #logFile: string;
   readonly #limitMs: number;
   readonly #deadlineMs: number;
+  readonly #room = new OutputRoom();
 
   constructor(run: ExecRun) {
     const { parts, input, fx } = run;
@@ -85,6 +89,7 @@ class Exec {
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;
+    let isKept = false;
     try {
       await this.#begun(started);
       process = started.orphan.take(started.child.identity);
@@ -92,17 +97,16 @@ class Exec {
       fx.note({ on: 'the exec process', pid: process.pid });
       const status = await this.#bounded(process.exited);
       hasEnded = true;
-      // background children may hold the pipes for ever: what they write from here on is nobody's
-      const drained = Promise.all([started.stdout.ended, started.stderr.ended]);
-      const met = await within({ clock: parts.clock, timeoutMs: driverLimits.execDrainMs }, drained);
-      // timers come before pipes: after a stall of the event loop there may lie what was written long ago
-      if (met === 'timedOut') await new Promise<void>((resolve) => setImmediate(resolve));
-      return { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.bytes(), stderr: started.stderr.bytes() };
+      await drained([started.stdout, started.stderr], this.#room, parts.clock, (room) => this.#bounded(room));
+      const result = { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.bytes(), stderr: started.stderr.bytes() };
+      isKept = true;
+      return result;
     } finally {
       if (!hasEnded) await killExec(parts, started, { id: input.id, leaf, pid: process?.pid, emptyMs: driverLimits.killMs });
       started.orphan.forget();
       started.stdout.close();
       started.stderr.close();
+      this.#room.releaseWhen(isKept ? input.over : undefined);
     }
   }
 
@@ -121,8 +125,8 @@ class Exec {
       return {
         child,
         orphan,
-        stdout: new CappedOutput(child.stdout, driverLimits.execOutputBytes),
-        stderr: new CappedOutput(child.stderr, driverLimits.execOutputBytes),
+        stdout: new CappedOutput(child.stdout, driverLimits.execOutputBytes, this.#room),
+        stderr: new CappedOutput(child.stderr, driverLimits.execOutputBytes, this.#room),
       };
     } catch (error) {
       orphan.forget();

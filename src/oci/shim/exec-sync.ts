@@ -4,27 +4,40 @@ import type { ExecResult } from '../../actors/ports/runtime.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { within } from '../../host/wait.ts';
 import type { ExecInput } from '../runtime/exec.ts';
-import { CappedOutput } from '../runtime/exec-output.ts';
+import { CappedOutput, drained } from '../runtime/exec-output.ts';
+import { OutputRoom } from '../runtime/exec-room.ts';
 import type { ShimParts } from './containers.ts';
 import { runExec } from './exec.ts';
 import { readFifo } from './fifo.ts';
 
 /** As `RuntimePort.execSync`. */
 export async function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
+  const room = new OutputRoom();
+  let isKept = false;
+  try {
+    const result = await toEnd(shim, input, room, fx);
+    isKept = true;
+    return result;
+  } finally {
+    room.releaseWhen(isKept ? input.over : undefined);
+  }
+}
+
+async function toEnd(shim: ShimParts, input: ExecInput, room: OutputRoom, fx: EffectContext): Promise<ExecResult> {
   const { clock } = shim.parts;
   const outputs: CappedOutput[] = [];
+  const limitMs = input.execTimeoutMs > 0 ? Math.min(input.execTimeoutMs, fx.timeoutMs) : fx.timeoutMs;
   const exitCode = await runExec(
     shim,
     {
       input,
       terminal: {},
       wish: { stdin: false, stdout: true, stderr: true },
-      limitMs: input.execTimeoutMs > 0 ? Math.min(input.execTimeoutMs, fx.timeoutMs) : fx.timeoutMs,
+      limitMs,
       open: ({ stdout, stderr }) => {
-        for (const path of [stdout, stderr]) outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes));
+        for (const path of [stdout, stderr]) outputs.push(new CappedOutput(readFifo(path), driverLimits.execOutputBytes, room));
       },
-      // background children may hold the pipes for ever: what they write from here on is nobody's
-      drained: () => within({ clock, timeoutMs: driverLimits.execDrainMs }, Promise.all(outputs.map((output) => output.ended))),
+      drained: () => drained(outputs, room, clock, (granted) => within({ clock, timeoutMs: limitMs, signal: fx.signal }, granted)),
       close: () => {
         for (const output of outputs) output.close();
       },
