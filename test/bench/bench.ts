@@ -1,5 +1,4 @@
 // What the bench measures, and how the pairs are interleaved.
-import { existsSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -11,7 +10,7 @@ import { HangingRuntime } from '../e2e/hung/support.ts';
 import { whyNoDeadMount } from '../support/dead-mount.ts';
 import { type Cpu, cpuPerPod } from './cpu.ts';
 import { type DaemonPod, latencies, type Memory, memoryOf, startPod } from './daemon-pods.ts';
-import { Floor, type FloorPod, type Parts, total } from './floor.ts';
+import { cniPluginDirectory, Floor, type FloorPod, type Parts, total } from './floor.ts';
 import { whileHanging } from './hanging.ts';
 import { cpuText, type Pair, pairsText, type Report, reportText } from './report.ts';
 import { type Collector, startCollector } from './waterfall.ts';
@@ -138,8 +137,6 @@ interface Sides {
 
 async function openFloor({ instance }: World, runtimePath: string, templates: { readonly pod: DaemonPod; readonly host: DaemonPod }): Promise<Floor> {
   const configOf = ({ containerId }: DaemonPod): string => join(instance.state, 'containers', containerId, 'bundle/config.json');
-  const pluginDir = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'].find((directory) => existsSync(join(directory, 'bridge')));
-  if (pluginDir === undefined) throw new Error('no CNI plugin bridge on this machine');
   const floor = new Floor({
     // beside the daemon's state: what the runtime and the monitor write goes to memory on both sides
     directory: join(dirname(instance.state), 'floor'),
@@ -147,7 +144,7 @@ async function openFloor({ instance }: World, runtimePath: string, templates: { 
     runtimePath,
     monitorPath: '/usr/bin/conmon',
     conflist: join(instance.directory, 'cni/10-test.conflist'),
-    pluginDir,
+    pluginDir: cniPluginDirectory(),
     templates: { pod: configOf(templates.pod), host: configOf(templates.host) },
   });
   await floor.open();

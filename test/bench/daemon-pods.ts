@@ -21,22 +21,31 @@ let number = 0;
  */
 const PROGRAM = ['sleep', '3600'] as const;
 
+/** Whose pods they are. */
+export interface PodPlace extends Pick<World, 'client' | 'logs'> {
+  /** The image by name, which CRI-O wants to know. */
+  readonly imageName: string;
+  /** Left out: the runtime's own. */
+  readonly cgroupParent?: string;
+}
+
 /** RunPodSandbox, CreateContainer, StartContainer. */
-export async function startPod({ client, logs }: World, image: string, network: 'pod' | 'host'): Promise<DaemonPod> {
+export async function startPod({ client, logs, imageName, cgroupParent }: PodPlace, image: string, network: 'pod' | 'host'): Promise<DaemonPod> {
   number += 1;
   const name = `bench-${number}`;
   const logDirectory = join(logs, name);
-  mkdirSync(logDirectory);
+  // as the kubelet does; conmon makes none
+  mkdirSync(join(logDirectory, 'main'), { recursive: true });
   const { runtime } = client;
   const hostNetwork = network === 'host';
-  const config = sandboxConfig({ name, logDirectory, hostNetwork });
+  const config = sandboxConfig({ name, logDirectory, hostNetwork, ...(cgroupParent === undefined ? {} : { cgroupParent }) });
   const startParts: Record<string, number> = {};
   const { podSandboxId } = await timed(startParts, 'RunPodSandbox', () => runtime.runPodSandbox({ config }));
   const { containerId } = await timed(startParts, 'CreateContainer', () =>
     runtime.createContainer({
       podSandboxId,
       sandboxConfig: config,
-      config: containerConfig({ name: 'main', image, command: PROGRAM, hostNetwork }),
+      config: containerConfig({ name: 'main', image, imageName, command: PROGRAM, hostNetwork, hugepageLimits: [] }),
     }),
   );
   await timed(startParts, 'StartContainer', () => runtime.startContainer({ containerId }));

@@ -47,6 +47,13 @@ interface Conflist {
   readonly plugins: readonly ({ readonly type: string; readonly capabilities?: object } & Readonly<Record<string, unknown>>)[];
 }
 
+/** Where the machine has its CNI plugins. */
+export function cniPluginDirectory(): string {
+  const found = ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'].find((directory) => existsSync(join(directory, 'bridge')));
+  if (found === undefined) throw new Error('no CNI plugin bridge on this machine');
+  return found;
+}
+
 /** The loop's own state: directories, the watch for exit files, namespace pins. */
 export class Floor {
   readonly #options: FloorOptions;

@@ -12,6 +12,7 @@ export interface SandboxWish {
   readonly attempt?: number;
   readonly hostNetwork?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly cgroupParent?: string;
 }
 
 /** A sandbox; its uid follows from its name, so that a second wish of the same name is the same pod. */
@@ -25,6 +26,7 @@ export function sandboxConfig(wish: SandboxWish): SandboxConfig {
     labels: { 'io.kubernetes.pod.name': wish.name, 'io.kubernetes.pod.namespace': 'default', 'io.kubernetes.pod.uid': `uid-${wish.name}` },
     annotations: { 'kubernetes.io/config.source': 'api', ...wish.annotations },
     linux: {
+      ...(wish.cgroupParent === undefined ? {} : { cgroupParent: wish.cgroupParent }),
       securityContext: {
         namespaceOptions: { network: isHost ? NamespaceMode.NODE : NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
       },
@@ -36,7 +38,11 @@ export interface ContainerWish {
   readonly name: string;
   /** What ImageStatus or PullImage answered. */
   readonly image: string;
+  /** The name in the pod's spec. */
+  readonly imageName?: string;
   readonly command: readonly string[];
+  /** Left out: none of 2 MiB, as the kubelet says. CRI-O fails at them where cgroups are mixed. */
+  readonly hugepageLimits?: readonly { readonly pageSize: string; readonly limit: bigint }[];
   readonly attempt?: number;
   readonly hostNetwork?: boolean;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -49,14 +55,14 @@ export function containerConfig(wish: ContainerWish): ContainerConfig {
   const attempt = wish.attempt ?? 0;
   return {
     metadata: { name: wish.name, attempt },
-    image: { image: wish.image },
+    image: { image: wish.image, userSpecifiedImage: wish.imageName ?? '' },
     command: [...wish.command],
     labels: { 'io.kubernetes.container.name': wish.name },
     annotations: { 'io.kubernetes.container.terminationMessagePath': '/dev/termination-log', ...wish.annotations },
     mounts: wish.terminationLog === undefined ? [] : [{ containerPath: '/dev/termination-log', hostPath: wish.terminationLog }],
     logPath: `${wish.name}/${attempt}.log`,
     linux: {
-      resources: { cpuShares: 2n, oomScoreAdj: 1000n, hugepageLimits: [{ pageSize: '2MB', limit: 0n }] },
+      resources: { cpuShares: 2n, oomScoreAdj: 1000n, hugepageLimits: [...(wish.hugepageLimits ?? [{ pageSize: '2MB', limit: 0n }])] },
       securityContext: {
         namespaceOptions: { network: wish.hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD, pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.POD },
         maskedPaths: ['/proc/kcore', '/proc/keys', '/sys/firmware'],
