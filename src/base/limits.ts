@@ -1074,3 +1074,24 @@ export const configLimits = {
   /** ms between two reloads: a storm of signals makes a few of them, an administrator waits for none (F32). */
   reloadEveryMs: 250,
 } as const;
+
+/** Helpers that a killed daemon has left: see src/host/helpers.ts. */
+export const helperLimits = {
+  /** Milliseconds in which they may finish what they are at, all together, before they are killed: a plugin or a runtime takes some 50, and each start after a crash may wait for it. */
+  graceMs: 2000,
+  /** Milliseconds between two looks at those that were found. */
+  lookMs: 5,
+  /** Looks at all processes: the last finds none, each other one what was between fork and execve before. */
+  scans: 8,
+  /** Milliseconds for one look at all processes: 10 for a thousand; longer is one that holds its memory's lock. */
+  scanMs: 2000,
+  /** Bytes of a process's environment that are read: ours come first, and those of helpers have some hundred. */
+  environmentBytes: 32 * 1024,
+  /** Bytes of a command line that are logged. */
+  commandBytes: 512,
+  /** Bytes of the file with the key: 32 digits and a path. */
+  recordBytes: 8192,
+  /** Random bytes of the key, which nobody guesses, and of a life's name. */
+  keyBytes: 16,
+  lifeBytes: 8,
+} as const;

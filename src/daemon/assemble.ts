@@ -18,6 +18,7 @@ import type { CgroupLayout } from '../host/cgroup-layout.ts';
 import { realClock } from '../host/clock.ts';
 import { lockDirectory } from '../host/directory-lock.ts';
 import { checkFfi } from '../host/ffi-check.ts';
+import { succeed } from '../host/helpers.ts';
 import { createLayout } from '../host/layout.ts';
 import { recogniseMemory } from '../host/own-files.ts';
 import type { Layout } from '../host/layout.ts';
@@ -91,7 +92,10 @@ export interface Assembly {
 /** What a test puts between the actors and the drivers; the daemon itself nothing. */
 export type AroundPorts = (ports: Ports) => Ports;
 
-/** Lock, journal, drivers, actors: in the order of house rule 3.3. Nothing is recovered before `troupe.start()`. */
+/**
+ * Lock, end of an earlier daemon's helpers (before anything is observed or undone), journal, drivers, actors: in the order of
+ * house rule 3.3. Nothing is recovered before `troupe.start()`.
+ */
 export async function assemble(config: Config, log: Log, around: AroundPorts = (ports) => ports): Promise<Assembly> {
   checkFfi();
   const clock = realClock();
@@ -99,7 +103,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const layout = createLayout(config);
   await makeDirectories(layout);
   const lock = await lockDirectory(layout.root);
-  const [cgroups, platform] = await Promise.all([detectCgroups(), machinePlatform()]);
+  const [cgroups, platform] = await Promise.all([detectCgroups(), machinePlatform(), succeed({ file: layout.helpersFile, clock, random, log })]);
   const charts = troupeCharts();
   const observability = createObservability(config, charts, { clock, random, log });
   const apparmor = setUpApparmor(clock, log);

@@ -137,7 +137,8 @@ async function ask({ path, attempted, fx }: UserPath, { mountPoint }: MountInfo,
   const stat = async (): Promise<void> => {
     // something that only the server knows, and not from the cache: a mount's root is known without asking (since coreutils 8.32)
     const argv = [STAT, '--dereference', '--cached=never', '--format=%s', '--', path];
-    const child = await spawnProcess({ argv, env: {} });
+    // it changes nothing, and on a dead server it may not end for days: no start of a daemon shall wait for it
+    const child = await spawnProcess({ argv, env: {}, isHelper: false });
     fx.note({ on: `${attempted}: ${where}`, argv, pid: child.pid });
     const kill = (): void => void killProcess(child.identity, constants.signals.SIGKILL);
     if (signal.aborted) kill();

@@ -1,5 +1,5 @@
 /**
- * The thread for what many small synchronous calls do to the kernel's own objects (namespaces, cgroups, the list of mounts): a hop through
+ * The thread for what many small synchronous calls do to the kernel's own objects (namespaces, cgroups, the lists of mounts and processes): a hop through
  * libuv's pool per call costs more than the call, and a v1 machine has eleven hierarchies. Nothing here waits on a disk
  * or on another file system; only the kernel's own locks.
  */
@@ -8,6 +8,7 @@ import { parentPort } from 'node:worker_threads';
 import { toFault } from '../base/fault.ts';
 import { cgroupInThread } from './cgroup-thread.ts';
 import { codeOf } from './errno.ts';
+import { findHelpers } from './helper-scan.ts';
 import { makeSocket, pinInThread, unpinInThread } from './namespaces-thread.ts';
 import type { ThreadAnswer, ThreadOrder, ThreadRequest } from './thread-protocol.ts';
 
@@ -25,6 +26,8 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
       return makeSocket(order);
     case 'cgroup':
       return giving(() => cgroupInThread(order));
+    case 'helpers':
+      return giving(() => findHelpers(order));
     case 'mountInfo':
       return giving(() => readFileSync('/proc/self/mountinfo', 'utf8'));
   }

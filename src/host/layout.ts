@@ -58,6 +58,9 @@ export interface Layout {
   readonly handlersDir: string;
   runtimeRoot(handler: string): string;
 
+  /** `<state>/helpers.json`: by what a later daemon knows the helpers of this one. */
+  readonly helpersFile: string;
+
   /**
    * A directory that holds the pause program and nothing else; shared by all sandboxes, read-only to them. Below
    * `root`: many distributions mount /run noexec.
@@ -145,6 +148,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
     pin: (id, kind) => join(pinsDir, id, kind),
     runtimesDir,
     handlersDir: join(state, 'handlers'),
+    helpersFile: join(state, 'helpers.json'),
     shimsDir: join(state, 'shims'),
     runtimeRoot: (handler) => join(runtimesDir, handlerName(handler)),
     pauseRootfs: join(root, 'pause-rootfs'),

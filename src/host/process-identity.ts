@@ -26,6 +26,8 @@ export interface ProcessStat extends ProcessIdentity {
 
 /** PF_FORKNOEXEC of include/linux/sched.h: set by fork, cleared by execve, and told to user space since ever. */
 const FORKED_ONLY = 0x40;
+/** PF_KTHREAD of the same file. */
+export const KERNEL_THREAD = 0x200000;
 
 /** The fields of /proc/PID/stat that we use, or undefined when the text is not of that form (proc_pid_stat(5)). */
 export function parseStat(text: string): ProcessStat | undefined {
@@ -70,7 +72,12 @@ export function processExists(identity: ProcessIdentity): boolean {
 /** True while that very process runs what it was forked as: it has not executed a program of its own yet. */
 export function isForkedOnly(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
-  return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && (stat.flags & FORKED_ONLY) !== 0;
+  return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && isForked(stat);
+}
+
+/** The same of what was read already. */
+export function isForked({ flags }: ProcessStat): boolean {
+  return (flags & FORKED_ONLY) !== 0;
 }
 
 /** What follows the path of an open file that has been deleted (d_path in fs/d_path.c). */

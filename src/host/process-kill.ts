@@ -23,7 +23,9 @@ export async function killTree(root: ProcessIdentity, clock: ClockPort): Promise
       killProcess(member, SIGSTOP);
     }
   }
-  for (const member of tree.values()) killProcess(member, SIGKILL);
+  // the root last: should we be killed in between, the next daemon finds by it what is left
+  for (const member of tree.values()) if (member.pid !== root.pid) killProcess(member, SIGKILL);
+  if (tree.has(root.pid)) killProcess(root, SIGKILL);
   return waitUntilGone([...tree.values()], clock);
 }
 

@@ -17,6 +17,8 @@ export interface ToolRequest {
   /** The whole environment; empty when left out. */
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+  /** As of `SpawnRequest`. */
+  readonly isHelper?: boolean;
   readonly stdin?: Uint8Array | 'null' | number;
   readonly timeoutMs: number;
   /** Kept bytes of stdout and of stderr, each; what comes after is read and dropped. */
@@ -56,6 +58,7 @@ export async function runTool(request: ToolRequest): Promise<ToolResult> {
     stdout: 'pipe',
     stderr: 'pipe',
     ...(request.cwd === undefined ? {} : { cwd: request.cwd }),
+    ...(request.isHelper === undefined ? {} : { isHelper: request.isHelper }),
     ...(request.extraFds === undefined ? {} : { extraFds: request.extraFds }),
   });
   const bytesMax = request.outputBytesMax ?? hostLimits.toolOutputBytes;

@@ -3,10 +3,10 @@
  * Node's fork stops the event loop in proportion to it; it runs in the pool, since it holds its caller until the
  * exec, and a binary on a dead file system would stop the loop.
  *
- * What a child gets is stated in full (S38, S64): the environment as given, descriptors 0, 1, 2 and the declared
- * ones, no signal blocked or ignored, a session of its own, a working directory that was named.
+ * What a child gets is stated in full (S38, S64): the environment as given and the mark of a helper, descriptors 0, 1, 2 and
+ * the declared ones, no signal blocked or ignored, a session of its own, a working directory that was named.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { fail } from '../base/fault.ts';
@@ -16,6 +16,7 @@ import { KernelError, errnoName } from './errno.ts';
 import { O_RDONLY, O_RDWR, SIGSET_BYTES, SPAWN_FLAGS, SPAWN_STRUCT_BYTES } from './ffi-constants.ts';
 import { addressOf, callAsync, callSync, libc } from './ffi.ts';
 import type { Native } from './ffi.ts';
+import { helperVariable } from './helper-mark.ts';
 import { inPool } from './pool.ts';
 import { processIdentity } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -31,8 +32,13 @@ export interface ExtraFd {
 export interface SpawnRequest {
   /** argv[0] is the absolute path of the binary. */
   readonly argv: readonly string[];
-  /** The whole environment; nothing is inherited. */
+  /** The whole environment but for the mark; nothing is inherited. */
   readonly env: Readonly<Record<string, string>>;
+  /**
+   * False for what shall go on when this daemon is killed, and for what changes nothing: it gets no mark (helper-mark.ts). All
+   * else is ended by the next daemon.
+   */
+  readonly isHelper?: boolean;
   /** Absolute; the root directory when left out, never the daemon's own. */
   readonly cwd?: string;
   /** Bytes are served from a file in memory. /dev/null when left out. */
@@ -57,14 +63,12 @@ export interface Child {
 export async function spawnProcess(request: SpawnRequest): Promise<Child> {
   const binary = checkRequest(request);
   const argv = stringTable(request.argv, binary);
-  const env = stringTable(
-    Object.entries(request.env).map(([name, value]) => `${name}=${value}`),
-    binary,
-  );
   const opened: number[] = [];
   const streams: Partial<Record<'stdout' | 'stderr', number>> = {};
   try {
     const table = descriptorTable(request, opened, streams);
+    const variables = [...(request.isHelper === false ? [] : helperVariable(pipeOf(streams))), ...Object.entries(request.env)];
+    const env = stringTable(variables.map(([name, value]) => `${name}=${value}`), binary);
     const pid = await start(binary, request.cwd ?? '/', argv, env, table);
     const identity = identityOfNew(pid);
     return { pid, identity, exited: awaitChild(pid), ...takeStreams(streams) };
@@ -73,6 +77,12 @@ export async function spawnProcess(request: SpawnRequest): Promise<Child> {
     // still there only when the start failed
     for (const fd of Object.values(streams)) closeSync(fd);
   }
+}
+
+/** The inode of the pipe for its output, or for its errors; 0 for none. */
+function pipeOf({ stdout, stderr }: Partial<Record<'stdout' | 'stderr', number>>): number {
+  const fd = stdout ?? stderr;
+  return fd === undefined ? 0 : fstatSync(fd).ino;
 }
 
 /** A child that is not reaped yet always has its entry in /proc; a failure to read it must not leave it running unowned. */
@@ -224,6 +234,7 @@ function addActions(
     else if (!table.has(childFd)) set(libc.actionsAddclose, actions, childFd);
     else set(libc.actionsAddopen, actions, childFd, '/dev/null', childFd === 0 ? O_RDONLY : O_RDWR, 0);
   }
-  set(libc.actionsAddclosefrom, actions, highest + 1);
   set(libc.actionsAddchdir, actions, cwd);
+  // last: until then the child holds the lock of our root, and the next daemon, which looks for it, does not begin
+  set(libc.actionsAddclosefrom, actions, highest + 1);
 }

@@ -1,6 +1,7 @@
 /** What the kernel thread and the main thread say to each other: plain data. */
 import type { Fault } from '../base/fault.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
+import type { HelpersOrder } from './helper-scan.ts';
 import type { Sysctl } from './sysctl.ts';
 
 export const PIN_KINDS = ['net', 'ipc', 'uts'] as const;
@@ -59,7 +60,7 @@ export interface MountInfoOrder {
   readonly kind: 'mountInfo';
 }
 
-export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | CgroupOrder | MountInfoOrder;
+export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | CgroupOrder | MountInfoOrder | HelpersOrder;
 
 export interface ThreadRequest {
   readonly id: number;

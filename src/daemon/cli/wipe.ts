@@ -2,10 +2,14 @@
 import { lstat, rmdir, unlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { fail, toFault } from '../../base/fault.ts';
+import { silentLog } from '../../base/log.ts';
 import { cgroupDirectories } from '../../host/cgroup-layout.ts';
 import { onlyAbsent } from '../../host/errno.ts';
+import { succeedIfAny } from '../../host/helpers.ts';
+import { createLayout } from '../../host/layout.ts';
 import { namesIfDirectory } from '../../host/names-of.ts';
 import { releasePinRoot } from '../../host/namespaces.ts';
+import { realRandom } from '../../host/random.ts';
 import { isSlice } from '../../host/slices.ts';
 import { problemOf } from '../../introspection/client.ts';
 import { endStarts } from '../../oci/storage/drivers/fuse-starts.ts';
@@ -27,7 +31,7 @@ const OF_ROOT = ['journal', 'layers', 'chains', 'partial', 'trash', 'ingest', 's
 /** Of these, what lies in the root of the images where that is another one. */
 const OF_IMAGES = ['layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver'];
 /** The same in its state directory. */
-const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes', 'handlers', 'shims', 'imports', 'key-rings', 'introspection.token', 'network.proven'];
+const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes', 'handlers', 'shims', 'imports', 'key-rings', 'helpers.json', 'introspection.token', 'network.proven'];
 /** Containers named in a refusal. */
 const NAMED = 5;
 
@@ -36,6 +40,8 @@ export async function wipe(command: Command): Promise<number> {
   const config = await command.config();
   const lock = await lockIfThere(config.root);
   try {
+    // what a daemon that was killed has left at work could make anew what has been taken away
+    await succeedIfAny({ file: createLayout(config).helpersFile, clock: command.clock, random: realRandom(), log: silentLog });
     const look = await lookAround(config, command.clock);
     if (!command.line.flags.has('force')) refusePods(look);
     // of a daemon that was killed: it could mount what has been taken off

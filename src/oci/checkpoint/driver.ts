@@ -11,9 +11,6 @@ import { Semaphore } from '../../base/bounded.ts';
 import { toFault } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { checkpointLimits } from '../../base/limits.ts';
-import { killTree } from '../../host/process-kill.ts';
-import { commandLine, processesFor } from '../monitor/monitor-process.ts';
-import { marksOf } from '../runtime/driver-parts.ts';
 import { Ability } from './ability.ts';
 import type { Criu } from './ability.ts';
 import { demandEmpty, dropArchive, openArchive, partialOf, publish, removePlain } from './archive.ts';
@@ -170,7 +167,6 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
 async function undoOne(reader: Reader, table: Reader['parts']['table'], id: ContainerId, name: string): Promise<void> {
   const handler = table.known().find((one) => one.name === name);
   if (handler === undefined) return;
-  // its runtime may still be at it: then nothing would be let go
-  for (const worker of await processesFor(marksOf(handler, id))) if (commandLine(worker.pid).includes('checkpoint')) await killTree(worker, reader.clock);
+  // its runtime, a helper, has ended (src/host/helpers.ts): nothing stops the container again
   await thaw(reader, { id, handler, attempted: `undo the checkpoint of container ${id}` }, () => undefined);
 }

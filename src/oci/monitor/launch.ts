@@ -114,6 +114,8 @@ export async function launchMonitor(request: LaunchRequest): Promise<Launched> {
     const child = await spawnProcess({
       argv: request.argv,
       env: request.env,
+      // neither it nor what it starts: the runtime's create, and all that its hooks leave
+      isHelper: false,
       cwd: request.cwd,
       stderr: 'pipe',
       extraFds: [

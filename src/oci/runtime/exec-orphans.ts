@@ -7,16 +7,16 @@ import type { ContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { isProcessGone } from '../../host/errno.ts';
-import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
+import { processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
-import { commandLine, readPidFile } from '../monitor/monitor-process.ts';
+import { readPidFile } from '../monitor/monitor-process.ts';
 import { dissolveExecLeaf, emptyCgroup, execLeafAt } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import type { ContainerNote } from './driver-record.ts';
 import { namesIn } from './driver-state.ts';
-import { EXEC_PREFIX, execPidFile, execProcessFile } from './exec-files.ts';
+import { EXEC_PREFIX, execPidFile } from './exec-files.ts';
 
 interface OrphanExec {
   readonly id: ContainerId;
@@ -49,8 +49,7 @@ async function orphanExecs(parts: DriverParts): Promise<OrphanExec[]> {
 }
 
 async function end(parts: DriverParts, { id, directory }: OrphanExec): Promise<void> {
-  // the runtime first: it could still start the process
-  for (const call of await callsFor(directory)) await killTree(call, parts.clock);
+  // nothing starts it any more: the runtime's call was a helper and has ended (src/host/helpers.ts)
   const note = await readNote(parts.layout, id);
   const process = note === undefined ? undefined : await processOf(directory, note);
   if (process !== undefined) await killTree(process, parts.clock);
@@ -60,14 +59,6 @@ async function end(parts: DriverParts, { id, directory }: OrphanExec): Promise<v
     await dissolveExecLeaf(parts, leaf);
   }
   await rm(directory, { recursive: true, force: true });
-}
-
-/** Calls of the runtime for this exec: its file stands as a whole word in their command lines. */
-async function callsFor(directory: string): Promise<ProcessIdentity[]> {
-  const word = `--process=${execProcessFile(directory)}`;
-  const stats = await listProcessStats();
-  // the command line was read between two looks at the start time: it is this process's
-  return stats.filter((stat) => commandLine(stat.pid).includes(word)).filter(processExists);
 }
 
 /** The exec'd process, if the pid in its file is still that of a process of this container (F43). */

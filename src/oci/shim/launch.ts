@@ -60,6 +60,8 @@ export async function startShim(
   const result = await runTool({
     argv,
     env: shimEnv(command, toolPath),
+    // the shim would inherit the mark; a start that was cut off is found by its command line
+    isHelper: false,
     cwd: bundleDir,
     stdin: bootstrapParams(command, SPOKEN_VERSION, isShort ? layout.shimsDir : undefined),
     timeoutMs: fx.timeoutMs,

@@ -49,7 +49,7 @@ export class Helpers {
     // a file: a pipe to us would break with us; and by it the next daemon finds one that has no note (fuse-starts.ts)
     const log = openSync(said, 'w', 0o600);
     try {
-      const child = await spawnProcess({ argv: [this.#options.program, '-f', '-o', all, target], env: {}, stdout: log, stderr: log });
+      const child = await spawnProcess({ argv: [this.#options.program, '-f', '-o', all, target], env: {}, isHelper: false, stdout: log, stderr: log });
       if (await this.#hasMounted(child, request, name, target)) return this.#watch(child.identity, target);
     } finally {
       closeSync(log);

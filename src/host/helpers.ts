@@ -1,0 +1,90 @@
+/**
+ * Helpers of an earlier run of the daemon (helper-mark.ts): ended before anything is looked at or undone, so that none of
+ * them changes the machine afterwards (F02, F03). Those that are at work get a while to finish: a plugin or runtime that is
+ * through leaves less to be undone than one that was killed.
+ */
+import { readlinkSync } from 'node:fs';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { RandomPort } from '../actors/ports/random.ts';
+import { toFault } from '../base/fault.ts';
+import { jsonObject } from '../base/json-object.ts';
+import { helperLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
+import { markHelpers } from './helper-mark.ts';
+import type { FoundHelper, HelpersOrder } from './helper-scan.ts';
+import { askKernelThread } from './kernel-thread.ts';
+import { killTree } from './process-kill.ts';
+import { readSmallFile } from './small-file.ts';
+import { pause } from './wait.ts';
+import { writeWhole } from './whole-file.ts';
+
+export interface Successor {
+  /** Of the instance: its key, and which program its daemon is. Gone after a reboot, as every helper. */
+  readonly file: string;
+  readonly clock: ClockPort;
+  readonly random: RandomPort;
+  readonly log: Log;
+}
+
+/**
+ * Ends the helpers of earlier daemons and begins to mark those of this one. By the holder of the root's lock: a child that
+ * was being started holds that lock until it can be seen here.
+ */
+export async function succeed(successor: Successor): Promise<void> {
+  const life = successor.random.token(helperLimits.lifeBytes);
+  const program = readlinkSync('/proc/self/exe');
+  const before = await recordOf(successor.file);
+  const key = before?.key ?? successor.random.token(helperLimits.keyBytes);
+  if (before !== undefined) await endHelpers({ kind: 'helpers', life, ...before }, successor);
+  if (before?.program !== program) await writeWhole(successor.file, `${JSON.stringify({ key, program })}\n`, 0o600);
+  markHelpers({ key, life });
+}
+
+/** The same for a command that does a daemon's work where none runs: there may have been no daemon at all. */
+export async function succeedIfAny(successor: Successor): Promise<void> {
+  if ((await recordOf(successor.file)) !== undefined) await succeed(successor);
+}
+
+async function recordOf(file: string): Promise<Pick<HelpersOrder, 'key' | 'program'> | undefined> {
+  const text = await readSmallFile(file, { usualBytes: helperLimits.recordBytes, bytesMax: helperLimits.recordBytes });
+  const { key, program } = (text === undefined ? undefined : jsonObject(text)) ?? {};
+  return typeof key === 'string' && /^[0-9a-f]+$/u.test(key) && typeof program === 'string' ? { key, program } : undefined;
+}
+
+/** Returns when none runs any more; one that can't be ended is told in the log. Never rejects. */
+export async function endHelpers(order: HelpersOrder, { clock, log }: Pick<Successor, 'clock' | 'log'>): Promise<void> {
+  const look = async (among?: readonly FoundHelper[]): Promise<readonly FoundHelper[]> => {
+    const asked = among === undefined ? order : { ...order, among: among.map(({ pid }) => pid) };
+    const bound = { clock, timeoutMs: helperLimits.scanMs };
+    return (await askKernelThread(asked, { attempted: 'look for helpers of an earlier daemon', subject: '/proc', bound })) as readonly FoundHelper[];
+  };
+  try {
+    await endFound(look, clock, log);
+  } catch (thrown) {
+    // pods are worth more than the certainty that nothing of the earlier daemon still works for them
+    log.error({ fault: toFault(thrown) }, 'helpers of an earlier daemon could not be looked for');
+  }
+}
+
+async function endFound(look: (among?: readonly FoundHelper[]) => Promise<readonly FoundHelper[]>, clock: ClockPort, log: Log): Promise<void> {
+  const stuck = new Set<number>();
+  const endMs = clock.monoMs() + helperLimits.graceMs;
+  for (let round = 0; round < helperLimits.scans; round += 1) {
+    let left: readonly FoundHelper[] = (await look()).filter(({ pid }) => !stuck.has(pid));
+    if (left.length === 0) return;
+    for (const { pid, command } of left) log.info({ pid, command }, 'an earlier daemon was running this: waiting for its end');
+    while (left.length > 0 && clock.monoMs() < endMs) {
+      await pause(clock, helperLimits.lookMs);
+      left = await look(left);
+    }
+    await Promise.all(
+      left.map(async (helper) => {
+        const { pid, command, isStarting } = helper;
+        const survivors = isStarting ? [helper] : await killTree(helper, clock);
+        if (survivors.length === 0) return log.warn({ pid, command }, `killed: an earlier daemon was running this, and it had not ended after ${helperLimits.graceMs} ms`);
+        stuck.add(pid);
+        return log.error({ pid, command, pids: survivors.map((one) => one.pid) }, 'an earlier daemon was running this, and it does not end: what it does comes unexpected');
+      }),
+    );
+  }
+}

@@ -1,0 +1,189 @@
+// What a daemon that was killed has left at work, as the next one finds it; each life is one of this process's.
+import { closeSync, constants, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, writeFileSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest';
+import type { ClockPort } from '../../../src/actors/ports/clock.ts';
+import type { Log } from '../../../src/base/log.ts';
+import { helperLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { realClock } from '../../../src/host/clock.ts';
+import { HELPER_VARIABLE, markHelpers } from '../../../src/host/helper-mark.ts';
+import { findHelpers } from '../../../src/host/helper-scan.ts';
+import type { HelpersOrder } from '../../../src/host/helper-scan.ts';
+import { endHelpers, succeed, succeedIfAny } from '../../../src/host/helpers.ts';
+import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
+import { spawnProcess } from '../../../src/host/process.ts';
+import type { Child, SpawnRequest } from '../../../src/host/process.ts';
+import { killTree } from '../../../src/host/process-kill.ts';
+import { realRandom } from '../../../src/host/random.ts';
+import { pause } from '../../../src/host/wait.ts';
+import { gatedProgram, isRunning } from '../../support/gated-program.ts';
+import { describeAsRoot, hasProgram, scratchDirectory } from './support.ts';
+
+const clock = realClock();
+const random = realRandom();
+/** Forks without another program (perl-base is on every Debian). */
+const PERL = '/usr/bin/perl';
+
+describeAsRoot('helpers of an earlier daemon', () => {
+  const directory = scratchDirectory('helpers');
+  let order: HelpersOrder;
+
+  beforeEach(() => {
+    const key = random.token(16);
+    markHelpers({ key, life: 'aa' });
+    order = { kind: 'helpers', key, life: 'bb', program: process.execPath };
+  });
+  afterAll(stopKernelThread);
+
+  /** Runs; until it ends, its environment is there to be read. */
+  const launch = async (argv: readonly string[], more: Partial<SpawnRequest> = {}): Promise<Child> => {
+    const child = await spawnProcess({ argv, env: { PATH: '/usr/bin:/bin' }, stdout: 'pipe', ...more });
+    onTestFinished(async () => {
+      child.stdout?.destroy();
+      await killTree(child.identity, clock);
+    });
+    await settled(child.pid);
+    return child;
+  };
+  /** posix_spawn returns in the middle of the execve. */
+  const settled = async (pid: number): Promise<void> => {
+    while (isRunning(pid) && !environmentOf(pid).includes('PATH=')) await pause(clock, 1);
+  };
+  const environmentOf = (pid: number): string => readFileSync(`/proc/${pid}/environ`, 'utf8');
+  const shell = (script: string, more: Partial<SpawnRequest> = {}): Promise<Child> => launch(['/bin/sh', '-c', script], more);
+  const sleeper = (more: Partial<SpawnRequest> = {}): Promise<Child> => launch(['/bin/sleep', '3600'], more);
+  const found = (): number[] => findHelpers(order).map(({ pid }) => pid);
+  /** No time passes until `expire`: then all of the grace at once. */
+  const stoppedClock = (): { readonly clock: ClockPort; readonly expire: () => void } => {
+    let lateMs = 0;
+    return { clock: { ...clock, monoMs: () => lateMs }, expire: () => (lateMs += 3_600_000) };
+  };
+  /** The grace is over at the first look after the start. */
+  const hastyClock = (): ClockPort => {
+    let lateMs = 0;
+    return {
+      ...clock,
+      monoMs: () => clock.monoMs() + lateMs,
+      setTimeout: (callback, ms) => {
+        if (ms === helperLimits.lookMs) lateMs += helperLimits.graceMs;
+        return clock.setTimeout(callback, ms);
+      },
+    };
+  };
+  /** Settles at the first line that holds the words. */
+  const logUntil = (words: string): { readonly log: Log; readonly said: Promise<void>; readonly lines: string[] } => {
+    const lines: string[] = [];
+    let resolve: () => void = () => undefined;
+    const said = new Promise<void>((settle) => (resolve = settle));
+    const note = (_fields: object, message: string): void => {
+      lines.push(message);
+      if (message.includes(words)) resolve();
+    };
+    return { log: { ...silentLog, info: note, warn: note, error: note }, said, lines };
+  };
+
+  test('S64: a helper has the mark before all else; what is none has only what it was given', async () => {
+    const helper = await sleeper();
+    const other = await sleeper({ isHelper: false });
+    expect(environmentOf(helper.pid)).toMatch(new RegExp(`^${HELPER_VARIABLE}=${order.key}\\.aa\\.[1-9]\\d*\\0PATH=/usr/bin:/bin\\0`, 'u'));
+    expect(environmentOf(other.pid)).toBe('PATH=/usr/bin:/bin\0');
+  });
+
+  test('found are those of other lives of the same instance, with or without a pipe', async () => {
+    const piped = await sleeper();
+    const errorsOnly = await sleeper({ stdout: 'null', stderr: 'pipe' });
+    const without = await sleeper({ stdout: 'null' });
+    const ofAll = [piped.pid, errorsOnly.pid, without.pid].toSorted((a, b) => a - b);
+    await sleeper({ isHelper: false });
+    expect(found().toSorted((a, b) => a - b)).toEqual(ofAll);
+    expect(findHelpers({ ...order, among: [piped.pid] })).toEqual([{ ...piped.identity, command: '/bin/sleep 3600', isStarting: false }]);
+    expect(findHelpers({ ...order, life: 'aa' })).toEqual([]);
+    expect(findHelpers({ ...order, key: random.token(16) })).toEqual([]);
+    errorsOnly.stderr?.destroy();
+  });
+
+  test('one that works on is waited for as long as the grace lasts, and not killed', async () => {
+    const own = mkdtempSync(join(directory, 'late-'));
+    const done = join(own, 'done');
+    const late = gatedProgram(own, '/usr/bin/touch');
+    onTestFinished(late.close);
+    const { stdout, exited } = await spawnProcess({ argv: [late.path, done], env: {}, stdout: 'pipe' });
+    await late.started();
+    const { log, said, lines } = logUntil('waiting for its end');
+    const ending = endHelpers(order, { clock: stoppedClock().clock, log });
+    await said;
+    late.open();
+    await ending;
+    expect([await exited, readdirSync(own).includes('done'), lines.length]).toEqual([{ exitCode: 0, signal: null }, true, 1]);
+    stdout?.destroy();
+  });
+
+  test('one that does not end is killed with what it has started, whatever session that is in', async () => {
+    const children = join(directory, 'children');
+    const fifo = gatedProgram(mkdtempSync(join(directory, 'children-of-')), '/bin/true');
+    onTestFinished(fifo.close);
+    const helper = await shell(`sleep 3600 & echo $! > ${children}; setsid sleep 3601 & echo $! >> ${children}; ${fifo.path}; wait`);
+    await fifo.started();
+    const pids = readFileSync(children, 'utf8').trim().split('\n').map(Number);
+    const { clock: ours, expire } = stoppedClock();
+    const { log, said, lines } = logUntil('waiting for its end');
+    const ending = endHelpers(order, { clock: ours, log });
+    await said;
+    expect(pids.every(isRunning)).toBe(true);
+    expire();
+    await ending;
+    expect([await helper.exited, pids.filter(isRunning), found()]).toEqual([{ exitCode: null, signal: 9 }, [], []]);
+    expect(lines.at(-1)).toContain('killed: an earlier daemon was running this');
+  });
+
+  test('a service that a helper has left behind goes on, though it has all of its environment', async () => {
+    const file = join(directory, 'service');
+    const helper = await shell(`setsid sleep 3602 > /dev/null 2>&1 & echo $! > ${file}`);
+    await helper.exited;
+    const pid = Number(readFileSync(file, 'utf8'));
+    onTestFinished(() => void process.kill(pid, 'SIGKILL'));
+    await settled(pid);
+    expect(environmentOf(pid)).toContain(`${HELPER_VARIABLE}=${order.key}.`);
+    await endHelpers(order, { clock, log: silentLog });
+    expect(isRunning(pid)).toBe(true);
+  });
+
+  test.skipIf(!hasProgram(PERL))('one that is still the daemon that forked it is waited for: nobody knows yet what it becomes', async () => {
+    const [gate, ready] = [join(directory, 'execve'), join(directory, 'forked')];
+    await (await shell(`mkfifo ${gate} ${ready}`)).exited;
+    const fd = openSync(gate, constants.O_RDWR);
+    onTestFinished(() => closeSync(fd));
+    const forks = `use POSIX; if (fork) { exec "/bin/sleep", "3600" } POSIX::setsid(); open(R, ">", "${ready}"); print R $$; close R; open(G, "<", "${gate}"); sysread(G, $_, 1); exec "/bin/true"`;
+    await shell(`exec ${PERL} -e '${forks}'`, { isHelper: false, stdout: 'null' });
+    const pid = Number(readFileSync(ready, 'utf8'));
+    expect(findHelpers(order)).toEqual([]);
+    const ofPerl = { ...order, program: readlinkSync(`/proc/${pid}/exe`) };
+    expect(findHelpers(ofPerl)).toEqual([{ pid, startTicks: expect.any(Number) as number, command: '', isStarting: true }]);
+    const { log, said } = logUntil('waiting for its end');
+    const ending = endHelpers(ofPerl, { clock: stoppedClock().clock, log });
+    await said;
+    writeSync(fd, 'x');
+    await ending;
+    expect(isRunning(pid)).toBe(false);
+  });
+
+  test('F10: each life ends the helpers of those before it and none of its own; a damaged record costs only that', async () => {
+    const file = join(directory, 'helpers.json');
+    const successor = { file, clock: hastyClock(), random, log: silentLog };
+    await succeedIfAny(successor);
+    expect(readdirSync(directory)).not.toContain('helpers.json');
+    await succeed(successor);
+    const first = await sleeper();
+    await succeedIfAny(successor);
+    const second = await sleeper();
+    expect([(await first.exited).signal, isRunning(second.pid)]).toEqual([9, true]);
+    await succeed(successor);
+    const third = await sleeper();
+    writeFileSync(file, '{"key":');
+    await succeed(successor);
+    const fourth = await sleeper();
+    await succeed(successor);
+    expect([(await second.exited).signal, isRunning(third.pid), (await fourth.exited).signal]).toEqual([9, true, 9]);
+  });
+});
