@@ -385,6 +385,8 @@ export const edgeLimits = {
   eventQueue: 8192,
   /** Calls at work at once over all connections; the next is told `exhausted`. Version and Status don't count. */
   inFlightCalls: 1024,
+  /** Bytes of the requests at work: a pod's have some 20 KiB, so 500 at once fit; decoded they take several times as many (F14). */
+  inFlightBytes: 16 * 1024 * 1024,
   /** Milliseconds between HTTP/2 pings to a client, and for its answer: frees what a half-open peer holds (F87). */
   keepaliveMs: 60_000,
   keepaliveTimeoutMs: 20_000,
@@ -945,6 +947,10 @@ export const memoryLimits = {
    * V8's own choice a pull of 110 MB has 22 of them, with this 5, which is a tenth of its CPU.
    */
   lentGrowthPercent: 200,
+  /** Percent of the heap that V8 may have from which on nothing is added: at its limit V8 ends the process (F14). */
+  heapFullPercent: 85,
+  /** ms between two collections of a heap that is so full: one takes 1 ms for each MiB. */
+  collectEveryMs: 10_000,
 } as const;
 
 /** What V8 has compiled, kept for the next start: see src/daemon/launch.ts. */

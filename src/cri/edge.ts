@@ -13,6 +13,7 @@ import { edgeLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
+import { InFlight } from './in-flight.ts';
 import type { GrpcCodeName } from './status.ts';
 import { RpcError, toStatus } from './status.ts';
 
@@ -63,6 +64,8 @@ export interface EdgeOptions {
   readonly log: Log;
   /** Why calls can't be taken now (such as "recovering"), or undefined when they can. */
   readonly notReadyReason: () => string | undefined;
+  /** Why nothing more may be kept in memory now, or undefined when it may. */
+  readonly memoryRefusal?: () => string | undefined;
   readonly runtime?: ServiceHandlers<typeof RuntimeService>;
   readonly image?: ServiceHandlers<typeof ImageService>;
   readonly runtimeStreams?: ServiceStreams<typeof RuntimeService>;
@@ -132,21 +135,24 @@ const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig
 
 class Edge {
   readonly #options: EdgeOptions;
-  #inFlight = 0;
+  readonly #inFlight: InFlight;
   #streams = 0;
 
   constructor(options: EdgeOptions) {
     this.#options = options;
+    this.#inFlight = new InFlight(options.memoryRefusal);
   }
 
   async serve(rpc: Rpc, handler: AnyHandler, request: Uint8Array, call: CallContext): Promise<Uint8Array> {
     const { clock, random } = this.#options;
     const startedMonoMs = clock.monoMs();
     const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
-    const counted = !ALWAYS.has(rpc.name);
-    if (counted) this.#inFlight += 1;
+    let release = (): void => undefined;
     try {
-      if (counted) this.#admit(rpc.name);
+      if (!ALWAYS.has(rpc.name)) {
+        this.#refuseWhileNotReady(rpc.name);
+        release = this.#inFlight.admit(rpc.name, request.length);
+      }
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       const answer = await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs, over: call.over });
       const bytes = encode(rpc, answer);
@@ -160,7 +166,7 @@ class Edge {
       observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
       throw new RpcError(status);
     } finally {
-      if (counted) this.#inFlight -= 1;
+      release();
     }
   }
 
@@ -203,13 +209,6 @@ class Edge {
   #refuseWhileNotReady(rpc: string): void {
     const reason = this.#options.notReadyReason();
     if (reason !== undefined) fail('notReady', `${rpc}: troupe takes no calls yet: ${reason}`);
-  }
-
-  #admit(rpc: string): void {
-    this.#refuseWhileNotReady(rpc);
-    if (this.#inFlight > edgeLimits.inFlightCalls) {
-      fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
-    }
   }
 
   /** The client's deadline less the margin. */

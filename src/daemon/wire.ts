@@ -8,6 +8,7 @@ import type { CriServer } from '../cri/server.ts';
 import type { ServiceOptions } from '../cri/service-options.ts';
 import { createServices } from '../cri/services.ts';
 import type { UrlIssuer } from '../cri/streaming/server.ts';
+import { heapGuard } from '../host/memory.ts';
 import { selinuxIsEnabled } from '../host/selinux.ts';
 import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
@@ -107,7 +108,7 @@ async function serve(
     ...views,
     urls,
   });
-  const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), observer: observability.rpc, ...services };
+  const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), memoryRefusal: heapGuard(clock), observer: observability.rpc, ...services };
   return startCriServer({ socketPath: config.socket, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
 }
 

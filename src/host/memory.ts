@@ -1,5 +1,6 @@
 /** What the daemon does to stay small: it lives for months beside the pods, which want the memory. */
-import { setFlagsFromString } from 'node:v8';
+import { getHeapStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
 import { memoryLimits } from '../base/limits.ts';
 import { libc } from './ffi.ts';
@@ -24,6 +25,48 @@ export function withFlagsOfStart(work: () => void): void {
     if (heap.isKeptSmall && !heap.isLent) setFlagsFromString('--optimize-for-size');
   }
 }
+
+/**
+ * Tells why nothing more may be kept in memory, or undefined when it may: whether the heap is nearly as large as V8 lets it
+ * grow, at which V8 ends the process (F14). Garbage does not count: V8 leaves it for as long as nothing more is asked for, so
+ * it is collected first, every so often.
+ */
+export function heapGuard(clock: Pick<ClockPort, 'monoMs'>, heapNow: () => HeapNow = ofV8, collect: () => void = collectGarbage): () => string | undefined {
+  let collectedMs = -Infinity;
+  const isFull = ({ usedBytes, limitBytes }: HeapNow): boolean => usedBytes * 100 >= limitBytes * memoryLimits.heapFullPercent;
+  return () => {
+    if (!isFull(heapNow())) return undefined;
+    if (clock.monoMs() - collectedMs >= memoryLimits.collectEveryMs) {
+      collectedMs = clock.monoMs();
+      collect();
+    }
+    const now = heapNow();
+    return isFull(now) ? `${mib(now.usedBytes)} of the ${mib(now.limitBytes)} MiB that troupe has for its records are in use` : undefined;
+  };
+}
+
+interface HeapNow {
+  readonly usedBytes: number;
+  readonly limitBytes: number;
+}
+
+function ofV8(): HeapNow {
+  const { used_heap_size: usedBytes, heap_size_limit: limitBytes } = getHeapStatistics();
+  return { usedBytes, limitBytes };
+}
+
+/** Node hands V8's own function out with a flag only; a fresh context has what the flag gives. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  try {
+    const collect: unknown = runInNewContext('gc');
+    if (typeof collect === 'function') collect();
+  } finally {
+    setFlagsFromString('--no-expose-gc');
+  }
+}
+
+const mib = (bytes: number): number => Math.round(bytes / (1024 * 1024));
 
 /** Bytes that went through sockets and pipes lately, and whether the heap is kept small now; untouched where nobody asked for it. */
 const heap = { isKeptSmall: false, isLent: false, movedBytes: 0 };

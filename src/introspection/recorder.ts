@@ -30,6 +30,14 @@ interface Track {
   end: { readonly view: View; readonly atNs: bigint; readonly atMonoMs: number } | undefined;
 }
 
+/** Without what a client may have made large, or secret: of what is gone for ten minutes, names and states are asked for. */
+function remembered(view: View): View {
+  if (view.kind === 'pull') return view;
+  const nothing = { labels: {}, annotations: {} };
+  if (view.kind === 'sandbox') return { ...view, spec: { ...view.spec, ...nothing } };
+  return { ...view, spec: { ...view.spec, ...nothing, command: [], args: [], env: [], mounts: [], devices: [] } };
+}
+
 /** What the supervisor calls the state of an actor that crashed too often. */
 const QUARANTINED = 'quarantined';
 
@@ -71,7 +79,7 @@ export class Recorder {
         this.#noteQuarantine(view, track);
         return;
       }
-      track.end = { view, atNs: this.#clock.nowNs(), atMonoMs: this.#clock.monoMs() };
+      track.end = { view: remembered(view), atNs: this.#clock.nowNs(), atMonoMs: this.#clock.monoMs() };
       this.#graves.push(view.address);
       this.#bury();
     });

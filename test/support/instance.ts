@@ -153,8 +153,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   if (options.network !== 'host-only') await writeFile(join(directory, 'cni/10-test.conflist'), conflistText(paths));
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
-  const own: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])];
-  const argv: Instance['argv'] = options.before === undefined ? own : [...options.before(directory), ...own];
+  const argv = commandLine(place, options.before?.(directory));
   const daemon = daemonOf(argv, logFile);
 
   const crictlRun: Instance['crictl'] = async (args, timeoutMs = 120_000) =>
@@ -194,6 +193,12 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     crictl: crictlRun,
     remove,
   };
+}
+
+/** The daemon's, behind what comes before it. */
+function commandLine(place: Readonly<Record<string, string>>, before: readonly [string, ...string[]] | undefined): Instance['argv'] {
+  const own: Instance['argv'] = [join(checkout, 'bin/troupe'), 'serve', ...Object.entries(place).flatMap(([key, value]) => [`--${key}`, value])];
+  return before === undefined ? own : [...before, ...own];
 }
 
 /** Why the daemon does not serve yet; undefined when it does. */

@@ -1,0 +1,37 @@
+import { describe, expect, test } from 'vitest';
+import { edgeLimits } from '../../../src/base/limits.ts';
+import { InFlight } from '../../../src/cri/in-flight.ts';
+
+const MIB = 1024 * 1024;
+
+describe('calls at work (F14)', () => {
+  test('the bytes of their requests are bounded together; one alone is always taken', () => {
+    const calls = new InFlight();
+    const release = calls.admit('CreateContainer', edgeLimits.inFlightBytes - MIB);
+    const other = calls.admit('CreateContainer', MIB);
+    expect(() => calls.admit('CreateContainer', 1)).toThrow(/requests at work have \d+ bytes/u);
+    release();
+    calls.admit('CreateContainer', 1)();
+    other();
+    const largest = calls.admit('CreateContainer', edgeLimits.receiveBytes);
+    expect(() => calls.admit('ListContainers', 1)).toThrow(/requests at work/u);
+    largest();
+    calls.admit('ListContainers', 1)();
+  });
+
+  test('their number is bounded', () => {
+    const calls = new InFlight();
+    const releases = Array.from({ length: edgeLimits.inFlightCalls }, () => calls.admit('ListContainers', 0));
+    expect(() => calls.admit('ListContainers', 0)).toThrow(/calls are at work already/u);
+    releases[0]?.();
+    calls.admit('ListContainers', 0);
+  });
+
+  test('without memory what adds is refused with the reason, what looks, ends and removes is taken', () => {
+    const calls = new InFlight(() => 'nothing is left');
+    for (const rpc of ['RunPodSandbox', 'CreateContainer', 'StartContainer', 'PullImage', 'ExecSync']) {
+      expect(() => calls.admit(rpc, 0)).toThrow(`${rpc}: nothing is left`);
+    }
+    for (const rpc of ['ListContainers', 'ContainerStatus', 'StopContainer', 'RemoveContainer', 'StopPodSandbox', 'RemovePodSandbox', 'RemoveImage']) calls.admit(rpc, 0)();
+  });
+});
