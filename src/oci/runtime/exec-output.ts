@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { within } from '../monitor/wait.ts';
+import { within } from '../../host/wait.ts';
 import type { OutputRoom } from './exec-room.ts';
 
 /** What a command writes, up to a bound; what is beyond is read and dropped, so that it never waits for a reader. */
