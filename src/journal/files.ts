@@ -9,8 +9,9 @@ import { toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { frame, header } from './format.ts';
+import { isFull, Reserve } from './reserve.ts';
+import { closeUnused, noteLeft, writtenWhole } from './whole-file.ts';
 
-export const RESERVE = 'journal.reserve';
 export const NAME = /^journal\.(\d{1,15})$/u;
 const DAMAGED = /^journal\.(\d{1,15})\.damaged$/u;
 
@@ -21,6 +22,8 @@ export interface Group {
   readonly bytes: Uint8Array;
   /** Whether they must be durable; others only reach the kernel. */
   readonly sync: boolean;
+  /** Whether all of them are such that the space kept back is theirs. */
+  readonly mayUseReserve: boolean;
 }
 
 /** What a file set is opened over. */
@@ -42,7 +45,7 @@ export class JournalFiles<S> {
   #length = 0;
   /** The length from which its growth is counted: of the snapshot at its head, or as it was when compacting failed; 0 when that is not known. */
   #compactFrom = 0;
-  #reserved: boolean;
+  readonly #reserve: Reserve;
   /** Refused bytes may stand after the good ones. */
   #tailInDoubt = false;
   /** Whether the file, once cut back, may be written to again: not after a failed sync (F19). */
@@ -57,7 +60,7 @@ export class JournalFiles<S> {
     this.#log = log;
     this.#state = state;
     this.#number = number;
-    this.#reserved = reserved;
+    this.#reserve = new Reserve({ disk, log }, reserved);
   }
 
   /** Syncs and closes. Never rejects: what was told as durable is so already, and the rest of an orderly stop is to go on (F12). */
@@ -69,7 +72,7 @@ export class JournalFiles<S> {
     } catch (thrown) {
       this.#log.warn({ reason: toFault(thrown).message }, 'journal: what no caller waited for could not be synced');
     }
-    await this.#closed(file);
+    await closeUnused(this.#log, file);
   }
 
   /**
@@ -79,7 +82,7 @@ export class JournalFiles<S> {
    */
   async begin(good: Uint8Array): Promise<void> {
     if (good.length === 0) {
-      await this.#moveOn([], { dropOld: false });
+      await this.#moveOn([], { dropOld: false, mayUseReserve: true });
       return;
     }
     this.#length = good.length;
@@ -123,39 +126,27 @@ export class JournalFiles<S> {
         this.#log.warn({ name, reason: toFault(thrown).message }, 'journal: a left-over file could not be deleted');
       }
     }
-    await this.#keepReserve();
+    await this.#reserve.keep();
   }
 
-  /** Written beside and renamed, so that a file of this name is always whole. */
-  async #keepReserve(): Promise<void> {
-    if (this.#reserved) return;
-    const name = `${RESERVE}.new`;
-    try {
-      await this.#closed(await this.#prepared(name, new Uint8Array(journalLimits.reserveBytes)));
-      await this.#disk.rename(name, RESERVE);
-      this.#reserved = true;
-    } catch (thrown) {
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: no space can be kept back');
-      await this.#disk.unlink(name).catch(() => undefined);
-    }
-  }
-
-  async #freeReserve(): Promise<void> {
-    await this.#disk.unlink(RESERVE);
-    this.#reserved = false;
+  /** Whether the space that is kept back is theirs. */
+  mayUseReserve(records: readonly JournalRecord[]): boolean {
+    return records.every((record) => this.#fold.mayUseReserve(this.#state, record));
   }
 
   /**
    * Durable, then applied: nobody sees a fact that a power loss could take back. A rejection says nothing of what
    * stands on the disk before `settle` has said yes.
    */
-  async write({ records, bytes, sync }: Group): Promise<void> {
+  async write(group: Group): Promise<void> {
+    const { records, mayUseReserve } = group;
+    if (!mayUseReserve) await this.#reserve.demand();
     if (this.#file !== undefined && this.#length - this.#compactFrom > journalLimits.compactAfterBytes) await this.#compact();
-    if (this.#file !== undefined && (await this.#appended(this.#file, bytes, sync))) {
+    if (this.#file !== undefined && (await this.#appended(this.#file, group))) {
       this.#apply(records);
       return;
     }
-    await this.#moveOn(records, { dropOld: true });
+    await this.#moveOn(records, { dropOld: true, mayUseReserve });
   }
 
   /** As long as the old file is good, one that can't be made yet stops nobody: on a full disk a record may fit that the whole state does not (F21). */
@@ -167,7 +158,7 @@ export class JournalFiles<S> {
       this.#compactFrom = this.#length;
       return;
     }
-    await this.#keepReserve();
+    await this.#reserve.keep();
   }
 
   /**
@@ -190,8 +181,8 @@ export class JournalFiles<S> {
   }
 
   /** False when the bytes do not stand in the file; it is then cut back to what did, or not used any more. */
-  async #appended(file: DiskFile, bytes: Uint8Array, sync: boolean): Promise<boolean> {
-    const written = (await this.#written(file, bytes)) ?? (await this.#writtenWithReserve(bytes));
+  async #appended(file: DiskFile, { bytes, sync, mayUseReserve }: Group): Promise<boolean> {
+    const written = (await this.#written(file, bytes)) ?? (mayUseReserve ? await this.#writtenWithReserve(bytes) : undefined);
     if (written === undefined) return false;
     try {
       if (sync) await written.sync();
@@ -226,9 +217,9 @@ export class JournalFiles<S> {
 
   /** A second try in the same file, since a state larger than the reserve fits nowhere else (F21). */
   async #writtenWithReserve(bytes: Uint8Array): Promise<DiskFile | undefined> {
-    if (!this.#reserved || this.#file === undefined) return undefined;
+    if (!this.#reserve.isThere || this.#file === undefined) return undefined;
     try {
-      await this.#freeReserve();
+      await this.#reserve.free();
     } catch (thrown) {
       this.#log.warn({ reason: toFault(thrown).message }, 'journal: the reserve could not be freed');
       return undefined;
@@ -244,7 +235,7 @@ export class JournalFiles<S> {
     this.#tailInDoubt = mayStand;
     this.#cutIsGood = cutIsGood;
     await this.settle();
-    await this.#closed(file);
+    await closeUnused(this.#log, file);
   }
 
   async #cutBack(): Promise<void> {
@@ -258,17 +249,17 @@ export class JournalFiles<S> {
       this.#tailInDoubt = false;
       if (isGood) this.#file = cut;
     } finally {
-      if (this.#file !== cut) await this.#closed(cut);
+      if (this.#file !== cut) await closeUnused(this.#log, cut);
     }
   }
 
-  /** The state and further records into a new file, with the reserve where the disk is full. */
-  async #moveOn(records: readonly JournalRecord[], options: { readonly dropOld: boolean }): Promise<void> {
+  /** The state and further records into a new file, with the reserve where the disk is full and they may use it. */
+  async #moveOn(records: readonly JournalRecord[], options: { readonly dropOld: boolean; readonly mayUseReserve: boolean }): Promise<void> {
     try {
       await this.#rewrite(records, options.dropOld);
     } catch (thrown) {
-      if (!this.#reserved || !isFull(thrown)) throw thrown;
-      await this.#freeReserve();
+      if (!options.mayUseReserve || !this.#reserve.isThere || !isFull(thrown)) throw thrown;
+      await this.#reserve.free();
       await this.#rewrite(records, options.dropOld);
     }
   }
@@ -278,7 +269,7 @@ export class JournalFiles<S> {
     const name = `journal.${this.#number + 1}`;
     const snapshot = Buffer.concat([header(), ...this.#fold.records(this.#state).map(frame)]);
     const bytes = Buffer.concat([snapshot, ...records.map(frame)]);
-    const file = await this.#prepared(`${name}.new`, bytes);
+    const file = await writtenWhole({ disk: this.#disk, log: this.#log }, `${name}.new`, bytes);
     const old = this.#file;
     // between the rename and its sync either file may be the one that the next life finds: none is written to
     this.#file = undefined;
@@ -288,8 +279,8 @@ export class JournalFiles<S> {
     } catch (thrown) {
       // taken back by `settle`: only the directory's sync makes that certain
       this.#nextInDoubt = true;
-      await this.#closed(file);
-      await this.#closed(old);
+      await closeUnused(this.#log, file);
+      await closeUnused(this.#log, old);
       throw thrown;
     }
     this.#number += 1;
@@ -302,52 +293,19 @@ export class JournalFiles<S> {
     if (dropOld) await this.#dropOld(this.#number - 1, old);
   }
 
-  /** A new file with these bytes, synced; on failure nothing has changed. */
-  async #prepared(name: string, bytes: Uint8Array): Promise<DiskFile> {
-    await this.#disk.unlink(name);
-    const file = await this.#disk.create(name);
-    try {
-      await file.append(bytes);
-      await file.sync();
-      return file;
-    } catch (thrown) {
-      await this.#closed(file);
-      await this.#disk.unlink(name).catch((also: unknown) => this.#left(name, also));
-      throw thrown;
-    }
-  }
-
-  /** Of a file that is not used any more: what a close says is of no use. */
-  async #closed(file: DiskFile | undefined): Promise<void> {
-    try {
-      await file?.close();
-    } catch (thrown) {
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: a file could not be closed');
-    }
-  }
-
   /** The new file is the truth already: what fails here costs space, no facts. */
   async #dropOld(number: number, file: DiskFile | undefined): Promise<void> {
-    await this.#closed(file);
+    await closeUnused(this.#log, file);
     try {
       if (number > 0) await this.#disk.unlink(`journal.${number}`);
     } catch (thrown) {
-      this.#left(`journal.${number}`, thrown);
+      noteLeft(this.#log, `journal.${number}`, thrown);
     }
-  }
-
-  #left(name: string, why: unknown): void {
-    this.#log.warn({ name, reason: toFault(why).message }, 'journal: a file that is not needed could not be deleted');
   }
 
   #apply(records: readonly JournalRecord[]): void {
     for (const record of records) this.#fold.apply(this.#state, record);
   }
-}
-
-function isFull(thrown: unknown): boolean {
-  const code = (thrown as { code?: unknown } | undefined)?.code;
-  return code === 'ENOSPC' || code === 'EDQUOT';
 }
 
 function numberIn(name: string): number {

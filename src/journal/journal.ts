@@ -9,9 +9,10 @@ import type { JournalPort, JournalRecord } from '../actors/ports/journal.ts';
 import { fault, FaultError, toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import { JournalFiles, NAME, RESERVE } from './files.ts';
-import type { FilesOptions } from './files.ts';
+import { JournalFiles, NAME } from './files.ts';
+import type { FilesOptions, Group } from './files.ts';
 import { frame, parse } from './format.ts';
+import { RESERVE } from './reserve.ts';
 
 export interface JournalOptions<S> extends FilesOptions<S> {
   readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
@@ -84,6 +85,8 @@ class Writer implements JournalPort {
   readonly #clock: JournalOptions<unknown>['clock'];
   readonly #log: Log;
   #queue: Pending[] = [];
+  /** What was queued before, in the parts in which it is written. */
+  #parts: (readonly Pending[])[] = [];
   #working: Promise<void> | undefined;
   #closed = false;
   /** Ends the pause of a group in doubt. */
@@ -119,7 +122,7 @@ class Writer implements JournalPort {
 
   async #work(): Promise<void> {
     // bounded by the queue, which is bounded itself
-    while (this.#queue.length > 0) await this.#commit(this.#queue.splice(0));
+    while (this.#parts.length + this.#queue.length > 0) await this.#commit(this.#parts.shift() ?? this.#queue.splice(0));
     this.#working = undefined;
   }
 
@@ -129,26 +132,53 @@ class Writer implements JournalPort {
    * came after is refused at once, since nothing of it was written.
    */
   async #commit(group: readonly Pending[]): Promise<void> {
-    const records = group.flatMap((pending) => pending.records);
-    const bytes = Buffer.concat(group.flatMap((pending) => pending.frames));
-    const sync = group.some((pending) => pending.sync);
+    const whole = this.#asOne(group);
     for (let tries = 1; ; tries += 1) {
       try {
-        await this.#files.write({ records, bytes, sync });
+        await this.#files.write(whole);
         for (const pending of group) pending.resolve();
         return;
       } catch (thrown) {
         const error = new FaultError(toFault(thrown, 'journal append'));
         const isCertain = await this.#files.settle();
+        if (isCertain && error.fault.kind === 'exhausted') {
+          const parts = this.#byClaim(group);
+          if (parts.length > 1) {
+            this.#parts.unshift(...parts);
+            return;
+          }
+        }
         if (isCertain || this.#closed || tries >= journalLimits.doubtTries) {
           if (!isCertain) this.#log.error({ tries }, 'journal: a refused record may be read by the next start');
           for (const pending of group) pending.reject(error);
           return;
         }
-        for (const pending of this.#queue.splice(0)) pending.reject(error);
+        for (const pending of [...this.#parts.splice(0).flat(), ...this.#queue.splice(0)]) pending.reject(error);
       }
       await this.#pause();
     }
+  }
+
+  #asOne(group: readonly Pending[]): Group {
+    return {
+      records: group.flatMap((pending) => pending.records),
+      bytes: Buffer.concat(group.flatMap((pending) => pending.frames)),
+      sync: group.some((pending) => pending.sync),
+      mayUseReserve: group.every((pending) => this.#files.mayUseReserve(pending.records)),
+    };
+  }
+
+  /** In order, what may use the reserve apart from what may not: on a full disk neither drags the other along (F21). */
+  #byClaim(group: readonly Pending[]): (readonly Pending[])[] {
+    const parts: Pending[][] = [];
+    let last: boolean | undefined;
+    for (const pending of group) {
+      const claim = this.#files.mayUseReserve(pending.records);
+      if (claim === last) parts.at(-1)?.push(pending);
+      else parts.push([pending]);
+      last = claim;
+    }
+    return parts;
   }
 
   async #pause(): Promise<void> {

@@ -181,4 +181,9 @@ export interface JournalFold<S> {
   apply(state: S, record: JournalRecord): void;
   /** Records that, folded from empty, give `state` again. */
   records(state: S): readonly JournalRecord[];
+  /**
+   * Whether the record may take the space that is kept back for a full disk (F21): what ends something, and what tells of
+   * something that can't be undone. What begins something is refused instead, before it has an effect.
+   */
+  mayUseReserve(state: S, record: JournalRecord): boolean;
 }

@@ -1,4 +1,5 @@
 /** What the journal's records add up to: the facts that stand now. Pure folding, shared by journal, recovery and catalog. */
+import { unreachable } from '../../base/assert.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../base/ids.ts';
 import type {
   ContainerCreated,
@@ -52,7 +53,7 @@ export function emptyLedger(): Ledger {
 }
 
 /** The fold that the journal is opened with. Records about unknown ids change nothing: their intent was cut off or removed. */
-export const ledgerFold: JournalFold<Ledger> = { empty: emptyLedger, apply: applyRecord, records: ledgerRecords };
+export const ledgerFold: JournalFold<Ledger> = { empty: emptyLedger, apply: applyRecord, records: ledgerRecords, mayUseReserve };
 
 function applyRecord(ledger: Ledger, record: JournalRecord): void {
   if (record.type.startsWith('sandbox.')) applySandbox(ledger, record);
@@ -184,4 +185,34 @@ function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {
     if (facts.exited !== undefined) records.push(facts.exited);
   }
   return records;
+}
+
+/** Of each record; a commit that is refused is undone. The started are no more than what was created, and can't be. */
+function mayUseReserve(ledger: Ledger, record: JournalRecord): boolean {
+  switch (record.type) {
+    // once more, it takes back a commit that nobody wants
+    case 'sandbox.intent':
+      return ledger.sandboxes.has(record.id);
+    case 'container.intent':
+      return ledger.containers.has(record.id);
+    case 'sandbox.ready':
+    case 'container.created':
+    case 'container.updating':
+    case 'image.fetching':
+    case 'image.present':
+      return false;
+    case 'container.started':
+    case 'container.stopping':
+    case 'container.updated':
+    case 'container.exited':
+    case 'container.removed':
+    case 'sandbox.stopping':
+    case 'sandbox.stopped':
+    case 'sandbox.removed':
+    case 'image.givenUp':
+    case 'image.removed':
+      return true;
+    default:
+      return unreachable(record);
+  }
 }

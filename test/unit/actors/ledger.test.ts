@@ -49,6 +49,15 @@ describe('ledger', () => {
     expect(ledgerFold.records(folded(LIFE))).toEqual([]);
   });
 
+  it('F21 leaves a full disk\'s reserve to ends and what can\'t be undone, and to the intent that takes a commit back', () => {
+    const claims = LIFE.map((record, at) => [record.type, ledgerFold.mayUseReserve(folded(LIFE.slice(0, at)), record)] as const);
+    expect(claims.filter(([, may]) => !may).map(([type]) => type)).toEqual([
+      'image.present', 'sandbox.intent', 'sandbox.ready', 'container.intent', 'container.created', 'container.updating',
+    ]);
+    const committed = folded(LIFE.slice(0, 5));
+    expect([sandboxIntent(), containerIntent()].map((record) => ledgerFold.mayUseReserve(committed, record))).toEqual([true, true]);
+  });
+
   it('takes nothing from records whose intent is not there', () => {
     const orphans = LIFE.filter(({ type }) => !type.endsWith('.intent') && type !== 'image.present');
     expect(folded(orphans)).toEqual(emptyLedger());

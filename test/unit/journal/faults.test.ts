@@ -290,17 +290,19 @@ describe('journal on a bad disk', () => {
     const rig = new Rig(model);
     const { journal, state } = await rig.open();
     await journal.append(all, { sync: true });
+    await journal.append([intentNumber(50)], { sync: true });
     model.capacityBytes = model.usedBytes() + 10;
+    const end: JournalRecord = { type: 'sandbox.stopped', id: intentNumber(50).id, owed: ['network'] };
     let written = 0;
     for (let n = 0; n < 10_000; n += 1) {
-      const before = state.sandboxes.size;
-      const outcome = await journal.append([intentNumber(100 + 5 * n)], { sync: true }).then(() => 'ok', (thrown: unknown) => thrown);
+      const before = textOf(state);
+      const outcome = await journal.append([end], { sync: true }).then(() => 'ok', (thrown: unknown) => thrown);
       if (outcome === 'ok') {
-        written += frame(intentNumber(100 + 5 * n)).length;
+        written += frame(end).length;
         continue;
       }
       expect(outcome).toMatchObject({ fault: { kind: 'exhausted' } });
-      expect(state.sandboxes.size).toBe(before);
+      expect(textOf(state)).toBe(before);
       break;
     }
     expect(written).toBeGreaterThan(journalLimits.reserveBytes * 0.9);
@@ -316,10 +318,12 @@ describe('journal on a bad disk', () => {
 
   it('F21 a full disk does not stop a start, and a reserve that did not fit is not believed', async () => {
     const model = new DiskModel();
-    model.capacityBytes = 100_000;
     const { journal } = await new Rig(model).open();
     await journal.append(all, { sync: true });
-    expect(model.list()).toStrictEqual(['journal.1']);
+    model.unlink('journal.reserve');
+    model.capacityBytes = model.usedBytes() + 100_000;
+    expect(textOf((await new Rig(model).open()).state)).toBe(texts[12]);
+    expect(model.list()).toStrictEqual(['journal.2']);
     model.capacityBytes = model.usedBytes();
     expect(textOf((await new Rig(model).open()).state)).toBe(texts[12]);
   });

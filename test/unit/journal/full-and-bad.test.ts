@@ -1,5 +1,6 @@
 /** The journal on a disk that is full and refuses syncs, each in the other's way. Short files, so that they are compacted soon. */
 import { describe, expect, it, vi } from 'vitest';
+import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
 import type { OpenJournal } from '../../../src/journal/journal.ts';
 import type * as Limits from '../../../src/base/limits.ts';
 import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
@@ -15,6 +16,9 @@ vi.mock('../../../src/base/limits.ts', async (original) => {
 async function settled(): Promise<void> {
   for (let hop = 0; hop < 100; hop += 1) await Promise.resolve();
 }
+
+const stopped = (n: number): JournalRecord => ({ type: 'sandbox.stopped', id: intentNumber(n).id, owed: [] });
+const removed = (n: number): JournalRecord => ({ type: 'sandbox.removed', id: intentNumber(n).id });
 
 async function expectSame(rig: Rig, { state }: OpenJournal<Ledger>): Promise<void> {
   const told = textOf(state);
@@ -78,6 +82,80 @@ describe('journal on a disk that is full and bad', () => {
     for (let n = 20; n < 45; n += 1) await opened.journal.append([intentNumber(5 * n)], { sync: true });
     expect(journals()).not.toStrictEqual([before]);
     expect(rig.model.list()).toContain('journal.reserve');
+    await expectSame(rig, opened);
+  });
+
+  it('F21 what begins something never takes the reserve: after any number of refused intents what runs is stopped and removed', async () => {
+    const rig = new Rig();
+    const opened = await rig.open();
+    await opened.journal.append([intentNumber(0)], { sync: true });
+    rig.model.capacityBytes = rig.model.usedBytes() + 100;
+    for (let n = 1; n <= 50; n += 1) {
+      await expect(opened.journal.append([intentNumber(5 * n)], { sync: true })).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+    }
+    expect(rig.model.list()).toContain('journal.reserve');
+    await opened.journal.append([stopped(0)], { sync: true });
+    await opened.journal.append([removed(0)], { sync: true });
+    expect(opened.state.sandboxes.size).toBe(0);
+    await expectSame(rig, opened);
+  });
+
+  it('F21 without the reserve nothing begins; it is made again once there is space, without a restart', async () => {
+    const rig = new Rig();
+    const opened = await rig.open();
+    await opened.journal.append([intentNumber(0), intentNumber(5)], { sync: true });
+    rig.model.capacityBytes = rig.model.usedBytes();
+    await opened.journal.append([stopped(0)], { sync: true });
+    expect(rig.model.list()).not.toContain('journal.reserve');
+    // it would fit
+    await expect(opened.journal.append([intentNumber(10)], { sync: true })).rejects.toMatchObject({
+      fault: { kind: 'exhausted', message: expect.stringMatching(/no space for anything new.*4000 bytes.*ENOSPC/u) as string },
+    });
+    expect(rig.model.list().filter((name) => name.endsWith('.new'))).toStrictEqual([]);
+    await opened.journal.append([stopped(5)], { sync: true });
+    rig.model.capacityBytes += 10_000;
+    await opened.journal.append([intentNumber(10)], { sync: true });
+    expect(rig.model.list()).toContain('journal.reserve');
+    await expectSame(rig, opened);
+  });
+
+  it('F21 ends and beginnings that wait for one sync: those are written in their order, these refused', async () => {
+    const rig = new Rig();
+    const opened = await rig.open();
+    await opened.journal.append([intentNumber(0), intentNumber(5)], { sync: true });
+    rig.model.capacityBytes = rig.model.usedBytes() + 10;
+    const outcomes = await Promise.allSettled([
+      opened.journal.append([intentNumber(10)], { sync: true }),
+      opened.journal.append([stopped(0)], { sync: true }),
+      opened.journal.append([intentNumber(15)], { sync: true }),
+      opened.journal.append([removed(0)], { sync: true }),
+      opened.journal.append([stopped(5)], { sync: true }),
+    ]);
+    expect(outcomes.map(({ status }) => status)).toStrictEqual(['rejected', 'fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+    expect([...opened.state.sandboxes.keys()]).toStrictEqual([intentNumber(5).id]);
+    await expectSame(rig, opened);
+  });
+
+  it('F19 F21 what waits in the second part of such a group is refused with a first part in doubt', async () => {
+    const rig = new Rig();
+    const opened = await rig.open();
+    await opened.journal.append([intentNumber(0)], { sync: true });
+    const { capacityBytes } = rig.model;
+    rig.model.capacityBytes = rig.model.usedBytes() + 10;
+    // full for the group, then broken for its parts
+    rig.trouble = (_at, operation) => {
+      if (operation !== 'create') return undefined;
+      rig.model.capacityBytes = capacityBytes;
+      rig.trouble = (_later, name) => (name === 'sync' || name === 'openAt' ? 'EIO' : undefined);
+      return 'ENOSPC';
+    };
+    let first = 'waits';
+    const begun = opened.journal.append([intentNumber(10)], { sync: true }).then(() => { first = 'written'; });
+    await expect(opened.journal.append([stopped(0)], { sync: true })).rejects.toThrow('EIO');
+    expect(first).toBe('waits');
+    rig.trouble = () => undefined;
+    rig.tick();
+    await begun;
     await expectSame(rig, opened);
   });
 

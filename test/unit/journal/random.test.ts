@@ -29,6 +29,7 @@ const everything: JournalFold<number[]> = {
   empty: () => [],
   apply: (state, record) => void state.push(numberOf(record)),
   records: (state) => state.map(recordOf),
+  mayUseReserve: (_state, record) => numberOf(record) % 3 > 0,
 };
 
 function recordOf(n: number): JournalRecord {
