@@ -10,6 +10,7 @@ import { createServices } from '../cri/services.ts';
 import type { UrlIssuer } from '../cri/streaming/server.ts';
 import { heapGuard } from '../host/memory.ts';
 import { selinuxIsEnabled } from '../host/selinux.ts';
+import { refuseDumps } from '../host/undumpable.ts';
 import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
 import { startIntrospection } from '../introspection/server.ts';
@@ -44,6 +45,7 @@ type ConfigViews = Pick<ServiceOptions, 'configView' | 'configRefusal'>;
 
 /** Starts everything; the socket answers (with Unavailable) while the recovery is still at work. */
 export async function startDaemon(config: Config, log: Log, around?: AroundPorts): Promise<Daemon> {
+  refuseDumps();
   const assembly = await assemble(config, log, around);
   const { troupe, release } = assembly;
   let inEffect = config;

@@ -41,6 +41,7 @@ export const P_ALL = 0;
 /** siginfo_t, whose first field is si_signo (include/uapi/asm-generic/siginfo.h). */
 export const SIGINFO_BYTES = 128;
 export const PR_SET_CHILD_SUBREAPER = 36;
+export const PR_SET_DUMPABLE = 4;
 /** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */
 export const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;
 /** glibc: posix_spawnattr_t 336, posix_spawn_file_actions_t 80, sigset_t 128 bytes; more, so that growth does no harm. */

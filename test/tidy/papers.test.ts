@@ -7,7 +7,13 @@ import { defaultConfig, schema } from '../../src/daemon/config-schema.ts';
 import { applyFile } from '../../src/daemon/config.ts';
 import { checkout, filesBelow, sourcesBelow, textOf } from './support/sources.ts';
 
-const manifest = JSON.parse(textOf('package.json')) as Readonly<Record<'scripts' | 'dependencies' | 'devDependencies' | 'optionalDependencies', Readonly<Record<string, string>>>>;
+const manifest = JSON.parse(textOf('package.json')) as Readonly<Record<'scripts' | 'dependencies' | 'devDependencies' | 'optionalDependencies', Readonly<Record<string, string>>>> & { readonly allowScripts: Readonly<Record<string, boolean>> };
+interface Lockfile {
+  readonly lockfileVersion: number;
+  /** By path; the empty one is ours. */
+  readonly packages: Readonly<Record<string, { readonly version?: string; readonly integrity?: string; readonly hasInstallScript?: boolean }>>;
+}
+
 const pages = ['README.md', 'CHANGELOG.md', ...filesBelow('docs'), ...filesBelow('deploy')].filter((file) => existsSync(join(checkout, file)));
 
 describe('dependencies', () => {
@@ -22,6 +28,16 @@ describe('dependencies', () => {
   it('are pinned exactly, the types of Node excepted', () => {
     const loose = Object.entries({ ...manifest.dependencies, ...manifest.devDependencies, ...manifest.optionalDependencies }).filter(([, version]) => !/^\d/u.test(version));
     expect(loose.map(([name]) => name)).toEqual(['@types/node']);
+  });
+
+  it('S82: the lockfile has a checksum for each package; those that may run something when installed are named; ten are ours at run time', () => {
+    const { lockfileVersion, packages } = JSON.parse(textOf('package-lock.json')) as Lockfile;
+    const installed = Object.entries(packages).filter(([path]) => path !== '');
+    expect(lockfileVersion).toBe(3);
+    expect(installed.filter(([, { version, integrity }]) => version === undefined || !/^sha512-/u.test(integrity ?? ''))).toEqual([]);
+    const withScripts = installed.filter(([, { hasInstallScript }]) => hasInstallScript === true).map(([path]) => path.slice('node_modules/'.length));
+    expect(withScripts.toSorted()).toEqual(Object.keys(manifest.allowScripts).toSorted());
+    expect(Object.keys(manifest.dependencies).length).toBeLessThanOrEqual(10);
   });
 
   it('nothing is imported that is not named', () => {

@@ -1,6 +1,7 @@
 // The daemon as a process: its lock, its socket, its configuration, its signals, and a neighbour.
-import { createServer } from 'node:net';
-import { readdirSync, statSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer } from 'node:net';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -17,6 +18,29 @@ async function listenersOf(pid: number): Promise<string[]> {
   return lines.map((line) => line.split(/\s+/)[3] ?? '').toSorted();
 }
 
+/** A registry that wants a password. When it is given one, it looks at the command lines of the whole machine. */
+async function watchfulRegistry(): Promise<{ readonly address: string; readonly seen: { authorization: string; commandLines: string }[]; readonly close: () => void }> {
+  const seen: { authorization: string; commandLines: string }[] = [];
+  const server = createHttpServer((request, response) => {
+    const { authorization } = request.headers;
+    if (authorization !== undefined) {
+      const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+      seen.push({ authorization, commandLines: pids.map(commandLineOf).join('\n') });
+    }
+    response.writeHead(authorization === undefined ? 401 : 404, { 'www-authenticate': 'Basic realm="test"' }).end();
+  });
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, seen, close: () => void server.close() };
+}
+
+function commandLineOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';
+  }
+}
+
 /** Status of the network condition. */
 interface Info {
   readonly status: { readonly conditions: readonly { readonly type: string; readonly status: boolean; readonly reason: string; readonly message: string }[] };
@@ -25,12 +49,17 @@ interface Info {
 describePods('the daemon', () => {
   let world: World;
   let crictl: Crictl;
+  let watchful: Awaited<ReturnType<typeof watchfulRegistry>>;
   beforeAll(async () => {
-    world = await makeWorld({ name: 'one' });
+    watchful = await watchfulRegistry();
+    world = await makeWorld({ name: 'one', shortNames: () => `[[registry]]\nlocation = "${watchful.address}"\ninsecure = true\n` });
     crictl = new Crictl(world);
     await world.pull();
   });
-  afterAll(async () => await world.close());
+  afterAll(async () => {
+    watchful.close();
+    await world.close();
+  });
 
   /** A start that must fail: with another configuration, state or socket than the running one's. */
   const startBeside = async (...args: readonly string[]): Promise<Ended> => await run([...world.instance.argv, ...args], { timeoutMs: 30_000 });
@@ -82,6 +111,23 @@ describePods('the daemon', () => {
     await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
     expect(await listenersOf(process.pid)).toHaveLength(before.length + 1);
     server.close();
+  });
+
+  test.each(['environ', 'maps', 'mem', 'auxv', 'fd/0', 'cwd/', 'root/'])('S84: who is not root cannot read /proc/PID/%s of it', async (file) => {
+    const path = `/proc/${world.instance.pid()}/${file}`;
+    const nobody = await run(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'dd', `if=${path}`, 'of=/dev/null', 'bs=1', 'count=1']);
+    expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining('Permission denied') as string]);
+  });
+
+  test('S84: a password on its way to a registry stands in no command line of the machine', async () => {
+    const [username, password] = ['somebody', 'canary-of-the-command-lines'];
+    const pulled = world.client.image.pullImage({ image: { image: `${watchful.address}/private/app:1` }, auth: { username, password } });
+    await expect(pulled).rejects.toThrow(/private\/app/);
+    const secret = Buffer.from(`${username}:${password}`).toString('base64');
+    expect(watchful.seen.map(({ authorization }) => authorization)).toContain(`Basic ${secret}`);
+    const lines = watchful.seen.map(({ commandLines }) => commandLines).join('\n');
+    expect(lines).toContain(world.instance.root);
+    expect([lines.includes(password), lines.includes(secret)]).toEqual([false, false]);
   });
 
   const wrongConfigs: readonly (readonly [string, string, RegExp])[] = [

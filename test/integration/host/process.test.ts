@@ -1,4 +1,4 @@
-import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -191,6 +191,25 @@ describe('orphans', () => {
     const result = await run([process.execPath, helper]);
     expect(text(result.stderr)).toBe('');
     expect(JSON.parse(text(result.stdout))).toEqual({ orphans: 20, zombies: 0, codes: [7, 7, 7] });
+  });
+});
+
+describe('S84 a process that refuses dumps', () => {
+  // a core goes to the directory of who dies only where the machine says nothing else (core(5))
+  const pattern = readFileSync('/proc/sys/kernel/core_pattern', 'utf8').trim();
+  const canTell = !/[|/]/u.test(pattern);
+  if (!canTell) console.log(`skipped: cores go to ${pattern}`);
+
+  test.skipIf(!canTell).each([['leave', 1], ['refuse', 0]] as const)('%s: %i cores of one that dies of a signal', async (how, cores) => {
+    const directory = mkdtempSync(join(tmpdir(), 'troupe-core-'));
+    try {
+      const helper = new URL('./dumped.ts', import.meta.url).pathname;
+      const ended = await run(['/bin/sh', '-c', 'ulimit -c unlimited; exec "$@"', 'sh', process.execPath, helper, how], { cwd: directory });
+      expect(ended.signal).not.toBeNull();
+      expect(readdirSync(directory)).toHaveLength(cores);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 

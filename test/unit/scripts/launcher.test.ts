@@ -31,7 +31,7 @@ describe('the launcher', () => {
     return JSON.parse(ended.stdout) as Record<string, unknown>;
   };
 
-  it('runs the pinned Node with its flags, whatever the caller has set, also through a link', async () => {
+  it('S82: runs the pinned Node with its flags, whatever the caller has set in NODE_OPTIONS, also through a link', async () => {
     for (const name of ['bin/troupe', 'linked']) {
       expect(await launch(name, ['serve', '--root', '/a b'])).toEqual({
         version: process.version,
