@@ -8,8 +8,9 @@ import { endedAfter } from '../times.ts';
 /** Undoes a sandbox; with `remove` its record goes too. Gives what it is afterwards; the first failure is thrown. */
 export async function sweepSandbox(ports: Ports, view: SandboxView, remove: boolean, fx: EffectContext): Promise<SandboxView> {
   const input = { id: view.id, spec: view.spec };
-  await ports.journal.append([{ type: 'sandbox.stopping', id: view.id }], { sync: true });
+  // first: a disk that refuses the record must not keep a process alive (F21, F25); a start finds it ended whatever it reads
   await ports.runtime.destroyPause({ id: view.id, sandbox: view.spec }, fx);
+  await ports.journal.append([{ type: 'sandbox.stopping', id: view.id }], { sync: true });
   await ports.network.del(input, fx);
   await ports.host.unpinNamespaces(input, fx);
   const stopped = { ...view, ready: false, owesStop: false };

@@ -45,6 +45,18 @@ describe('what is quarantined (F16)', () => {
     expect(world.asked.indexOf('runtime.killAll')).toBeLessThan(world.asked.indexOf('network.del'));
   });
 
+  it('F21 F25 a sandbox whose stop the disk refuses to record: its pause process is ended, nothing else is undone', async () => {
+    const world = await EasyWorld.serving();
+    const sandbox = await world.troupe.runSandbox(sandboxSpec(), world.call());
+    quarantine(world, world.troupe.directory.sandbox(sandbox));
+    world.fail('journal sandbox.stopping');
+    await expect(world.troupe.stopSandbox(sandbox, world.call())).rejects.toThrow('refused');
+    expect([world.count('runtime.destroyPause'), world.count('network.del')]).toEqual([1, 0]);
+    world.mend('journal sandbox.stopping');
+    await world.troupe.stopSandbox(sandbox, world.call());
+    expect([world.count('network.del'), world.troupe.directory.sandbox(sandbox)?.ready]).toEqual([1, false]);
+  });
+
   it('a sandbox that is removed takes its containers along', async () => {
     const world = await EasyWorld.serving();
     const { sandbox, id } = await podOf(world);
