@@ -2,12 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { type ContainerFacts, ledgerFold, type SandboxFacts } from '../../src/actors/recovery/ledger.ts';
+import { type ContainerFacts, type Ledger, ledgerFold, type SandboxFacts } from '../../src/actors/recovery/ledger.ts';
 import type { JournalRecord } from '../../src/actors/ports/journal.ts';
 import { type ContainerId, parseContainerId, parseSandboxId, type SandboxId } from '../../src/base/ids.ts';
 import { realClock } from '../../src/host/clock.ts';
 import { openDisk } from '../../src/journal/disk.ts';
-import { openJournal } from '../../src/journal/journal.ts';
+import { type OpenJournal, openJournal } from '../../src/journal/journal.ts';
 import type { World } from '../e2e/support/world.ts';
 import { startPod } from './daemon-pods.ts';
 
@@ -21,18 +21,37 @@ export async function seedContainers(world: World, image: string, count: number)
   await client.runtime.stopContainer({ containerId, timeout: 0n });
   await client.runtime.stopPodSandbox({ podSandboxId });
   await instance.terminate();
-  const disk = await openDisk(join(instance.root, 'journal'));
-  const { journal, state, close } = await openJournal({ disk, fold: ledgerFold, log: pino({ level: 'silent' }), clock: realClock() });
-  const [pod] = state.sandboxes.values();
-  const [container] = state.containers.values();
-  if (pod === undefined || container === undefined) throw new Error('the journal has no pod to copy');
-  for (let made = 0; made < count; made += PER_POD) {
-    const id = sandboxId();
-    const records = [...sandboxRecords(pod, id, made)];
-    for (let of = made; of < Math.min(made + PER_POD, count); of += 1) records.push(...containerRecords(container, id, of));
-    await journal.append(records, { sync: false });
-  }
-  await close();
+  await onJournal(instance.root, async ({ journal, state }) => {
+    const [pod] = state.sandboxes.values();
+    const [container] = state.containers.values();
+    if (pod === undefined || container === undefined) throw new Error('the journal has no pod to copy');
+    for (let made = 0; made < count; made += PER_POD) {
+      const id = sandboxId();
+      const records: JournalRecord[] = [...sandboxRecords(pod, id, made), { type: 'sandbox.stopped', id, owed: [] }];
+      for (let of = made; of < Math.min(made + PER_POD, count); of += 1) records.push(...containerRecords(container, id, of));
+      await journal.append(records, { sync: false });
+    }
+  });
+}
+
+/**
+ * Ends the daemon and leaves a journal with `count` more sandboxes as ready as the one that is there, which shares the node's
+ * network and IPC: nothing but the record makes such a one ready.
+ */
+export async function seedSandboxes({ instance }: World, count: number): Promise<void> {
+  await instance.terminate();
+  await onJournal(instance.root, async ({ journal, state }) => {
+    const [pod] = state.sandboxes.values();
+    if (pod === undefined) throw new Error('the journal has no pod to copy');
+    for (let made = 0; made < count; made += 1) await journal.append(sandboxRecords(pod, sandboxId(), made), { sync: false });
+  });
+}
+
+async function onJournal(root: string, work: (opened: OpenJournal<Ledger>) => Promise<void>): Promise<void> {
+  const disk = await openDisk(join(root, 'journal'));
+  const opened = await openJournal({ disk, fold: ledgerFold, log: pino({ level: 'silent' }), clock: realClock() });
+  await work(opened);
+  await opened.close();
 }
 
 const hex = (): string => randomBytes(32).toString('hex');
@@ -62,7 +81,7 @@ function labels(name: string, container?: string): Record<string, string> {
 function sandboxRecords({ intent, ready }: SandboxFacts, id: SandboxId, number: number): readonly JournalRecord[] {
   const name = `seeded-${number}`;
   const spec = { ...intent.spec, key: { ...intent.spec.key, name, uid: `uid-of-${name}` }, labels: labels(name) };
-  return [{ ...intent, id, spec }, ...(ready === undefined ? [] : [{ ...ready, id }]), { type: 'sandbox.stopped', id, owed: [] }];
+  return [{ ...intent, id, spec }, ...(ready === undefined ? [] : [{ ...ready, id }])];
 }
 
 function containerRecords({ intent, created, exited }: ContainerFacts, pod: SandboxId, number: number): readonly JournalRecord[] {
