@@ -8,7 +8,7 @@ import type { JournalFold, JournalRecord } from '../actors/ports/journal.ts';
 import { toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import { frame, header } from './format.ts';
+import { FORMAT, frame, header } from './format.ts';
 import { isFull, Reserve } from './reserve.ts';
 import { closeUnused, noteLeft, writtenWhole } from './whole-file.ts';
 
@@ -79,10 +79,13 @@ export class JournalFiles<S> {
    * Begins a new file with the state, as long as the newest one has a `good` part to fall back to.
    * What was read may stand in the kernel's memory only: unsynced by a life that was killed, or dropped by a sync that
    * failed in it, after which a sync of the same file succeeds (F19). It will be believed, so it is written again.
+   *
+   * This is how a file of an older `format` is migrated, too: in a copy, which counts from its rename on (F31). Nothing is
+   * written to the old one, since the older version that could read it must not find what it can't read.
    */
-  async begin(good: Uint8Array): Promise<void> {
-    if (good.length === 0) {
-      await this.#moveOn([], { dropOld: false, mayUseReserve: true });
+  async begin(good: Uint8Array, format: number = FORMAT): Promise<void> {
+    if (good.length === 0 || format < FORMAT) {
+      await this.#moveOn([], { dropOld: good.length > 0, mayUseReserve: true });
       return;
     }
     this.#length = good.length;

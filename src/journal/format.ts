@@ -49,6 +49,8 @@ function checksum(framed: Uint8Array): number {
 
 export interface Parsed {
   readonly records: readonly JournalRecord[];
+  /** Of the file; ours where it has no whole header. */
+  readonly format: number;
   /** Bytes up to the end of the last whole record. */
   readonly validBytes: number;
   /**
@@ -63,11 +65,11 @@ export interface Parsed {
  * the file: then nothing may be touched (F30).
  */
 export function parse(bytes: Uint8Array): Parsed {
-  if (bytes.length < HEADER_BYTES) return { records: [], validBytes: 0, end: 'torn' };
+  if (bytes.length < HEADER_BYTES) return { records: [], format: FORMAT, validBytes: 0, end: 'torn' };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const intact =
     MAGIC.every((byte, at) => bytes[at] === byte) && view.getUint32(12, true) === crc32c(bytes.subarray(0, 12));
-  if (!intact) return { records: [], validBytes: 0, end: 'damaged' };
+  if (!intact) return { records: [], format: FORMAT, validBytes: 0, end: 'damaged' };
   const format = view.getUint32(8, true);
   if (format > FORMAT) {
     fail('unsupported', `journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`);
@@ -80,12 +82,12 @@ export function parse(bytes: Uint8Array): Parsed {
     const record = next <= bytes.length && at + FRAME_BYTES <= bytes.length ? recordOf(bytes.subarray(at, next)) : undefined;
     if (record === undefined) {
       const torn = next >= bytes.length && !holdsRecord(bytes, at + 1);
-      return { records, validBytes: at, end: torn ? 'torn' : 'damaged' };
+      return { records, format, validBytes: at, end: torn ? 'torn' : 'damaged' };
     }
     records.push(record);
     at = next;
   }
-  return { records, validBytes: at, end: 'whole' };
+  return { records, format, validBytes: at, end: 'whole' };
 }
 
 /**

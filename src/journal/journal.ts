@@ -57,7 +57,7 @@ export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJo
 
   const files = new JournalFiles(options, state, newest ?? 0, names.includes(RESERVE));
   const damaged = parsed?.end === 'damaged';
-  await files.begin((bytes ?? new Uint8Array()).subarray(0, damaged ? 0 : (parsed?.validBytes ?? 0)));
+  await files.begin((bytes ?? new Uint8Array()).subarray(0, damaged ? 0 : (parsed?.validBytes ?? 0)), parsed?.format);
   const keptAs = damaged && newest !== undefined ? await keepAside(options, newest) : '';
   const droppedBytes = (bytes?.length ?? 0) - (parsed?.validBytes ?? 0);
   if (droppedBytes > 0) log.warn({ droppedBytes, keptAs }, 'journal: bytes after the last whole record were dropped');
