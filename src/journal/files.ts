@@ -9,6 +9,7 @@ import { toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { FORMAT, frame, header } from './format.ts';
+import { Refusals } from './refusals.ts';
 import { isFull, Reserve } from './reserve.ts';
 import { closeUnused, noteLeft, writtenWhole } from './whole-file.ts';
 
@@ -37,6 +38,7 @@ export class JournalFiles<S> {
   readonly #disk: DiskPort;
   readonly #fold: JournalFold<S>;
   readonly #log: Log;
+  readonly #refusals: Refusals;
   readonly #state: S;
   #number: number;
   /** Undefined: none that can be trusted; the next write makes a new one. */
@@ -60,7 +62,8 @@ export class JournalFiles<S> {
     this.#log = log;
     this.#state = state;
     this.#number = number;
-    this.#reserve = new Reserve({ disk, log }, reserved);
+    this.#refusals = new Refusals(log);
+    this.#reserve = new Reserve({ disk, refusals: this.#refusals }, reserved);
   }
 
   /** Syncs and closes. Never rejects: what was told as durable is so already, and the rest of an orderly stop is to go on (F12). */
@@ -72,7 +75,7 @@ export class JournalFiles<S> {
     } catch (thrown) {
       this.#log.warn({ reason: toFault(thrown).message }, 'journal: what no caller waited for could not be synced');
     }
-    await closeUnused(this.#log, file);
+    await closeUnused(this.#refusals, file);
   }
 
   /**
@@ -145,11 +148,10 @@ export class JournalFiles<S> {
     const { records, mayUseReserve } = group;
     if (!mayUseReserve) await this.#reserve.demand();
     if (this.#file !== undefined && this.#length - this.#compactFrom > journalLimits.compactAfterBytes) await this.#compact();
-    if (this.#file !== undefined && (await this.#appended(this.#file, group))) {
-      this.#apply(records);
-      return;
-    }
-    await this.#moveOn(records, { dropOld: true, mayUseReserve });
+    if (this.#file !== undefined && (await this.#appended(this.#file, group))) this.#apply(records);
+    else await this.#moveOn(records, { dropOld: true, mayUseReserve });
+    // on a full disk an end fits where a beginning does not: such news would come with each
+    if (!mayUseReserve) this.#refusals.end();
   }
 
   /** As long as the old file is good, one that can't be made yet stops nobody: on a full disk a record may fit that the whole state does not (F21). */
@@ -157,7 +159,7 @@ export class JournalFiles<S> {
     try {
       await this.#rewrite([], true);
     } catch (thrown) {
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: could not be compacted');
+      this.#refusals.note('warn', thrown, 'journal: could not be compacted');
       this.#compactFrom = this.#length;
       return;
     }
@@ -178,7 +180,7 @@ export class JournalFiles<S> {
       if (this.#tailInDoubt) await this.#cutBack();
       return true;
     } catch (thrown) {
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: a refused record could not be taken back');
+      this.#refusals.note('warn', thrown, 'journal: a refused record could not be taken back');
       return false;
     }
   }
@@ -224,7 +226,7 @@ export class JournalFiles<S> {
     try {
       await this.#reserve.free();
     } catch (thrown) {
-      this.#log.warn({ reason: toFault(thrown).message }, 'journal: the reserve could not be freed');
+      this.#refusals.note('warn', thrown, 'journal: the reserve could not be freed');
       return undefined;
     }
     return this.#written(this.#file, bytes);
@@ -232,13 +234,13 @@ export class JournalFiles<S> {
 
   /** What was refused is cut off at once where the disk obeys. */
   async #refused(file: DiskFile, why: unknown, { cutIsGood, mayStand }: { readonly cutIsGood: boolean; readonly mayStand: boolean }): Promise<void> {
-    this.#log.error({ reason: toFault(why).message }, 'journal: write failed');
+    this.#refusals.note('error', why, 'journal: write failed');
     if (!mayStand && cutIsGood) return;
     this.#file = undefined;
     this.#tailInDoubt = mayStand;
     this.#cutIsGood = cutIsGood;
     await this.settle();
-    await closeUnused(this.#log, file);
+    await closeUnused(this.#refusals, file);
   }
 
   async #cutBack(): Promise<void> {
@@ -252,7 +254,7 @@ export class JournalFiles<S> {
       this.#tailInDoubt = false;
       if (isGood) this.#file = cut;
     } finally {
-      if (this.#file !== cut) await closeUnused(this.#log, cut);
+      if (this.#file !== cut) await closeUnused(this.#refusals, cut);
     }
   }
 
@@ -272,7 +274,7 @@ export class JournalFiles<S> {
     const name = `journal.${this.#number + 1}`;
     const snapshot = Buffer.concat([header(), ...this.#fold.records(this.#state).map(frame)]);
     const bytes = Buffer.concat([snapshot, ...records.map(frame)]);
-    const file = await writtenWhole({ disk: this.#disk, log: this.#log }, `${name}.new`, bytes);
+    const file = await writtenWhole({ disk: this.#disk, refusals: this.#refusals }, `${name}.new`, bytes);
     const old = this.#file;
     // between the rename and its sync either file may be the one that the next life finds: none is written to
     this.#file = undefined;
@@ -282,8 +284,8 @@ export class JournalFiles<S> {
     } catch (thrown) {
       // taken back by `settle`: only the directory's sync makes that certain
       this.#nextInDoubt = true;
-      await closeUnused(this.#log, file);
-      await closeUnused(this.#log, old);
+      await closeUnused(this.#refusals, file);
+      await closeUnused(this.#refusals, old);
       throw thrown;
     }
     this.#number += 1;
@@ -298,11 +300,11 @@ export class JournalFiles<S> {
 
   /** The new file is the truth already: what fails here costs space, no facts. */
   async #dropOld(number: number, file: DiskFile | undefined): Promise<void> {
-    await closeUnused(this.#log, file);
+    await closeUnused(this.#refusals, file);
     try {
       if (number > 0) await this.#disk.unlink(`journal.${number}`);
     } catch (thrown) {
-      noteLeft(this.#log, `journal.${number}`, thrown);
+      noteLeft(this.#refusals, thrown);
     }
   }
 

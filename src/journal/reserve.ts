@@ -25,15 +25,15 @@ export class Reserve {
    */
   async keep(): Promise<unknown> {
     if (this.#isThere) return undefined;
-    const { disk, log } = this.#place;
+    const { disk, refusals } = this.#place;
     const name = `${RESERVE}.new`;
     try {
-      await closeUnused(log, await writtenWhole(this.#place, name, new Uint8Array(journalLimits.reserveBytes)));
+      await closeUnused(refusals, await writtenWhole(this.#place, name, new Uint8Array(journalLimits.reserveBytes)));
       await disk.rename(name, RESERVE);
       this.#isThere = true;
       return undefined;
     } catch (thrown) {
-      log.warn({ reason: toFault(thrown).message }, 'journal: no space can be kept back');
+      refusals.note('warn', thrown, 'journal: no space can be kept back');
       await disk.unlink(name).catch(() => undefined);
       return thrown;
     }

@@ -1,16 +1,15 @@
 /** Files that are written whole, beside the one that grows. */
 import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
-import { toFault } from '../base/fault.ts';
-import type { Log } from '../base/log.ts';
+import type { Refusals } from './refusals.ts';
 
-/** Where they are written, and who is told of what costs no facts. */
+/** Where they are written, and who is told of what is refused. */
 export interface Place {
   readonly disk: DiskPort;
-  readonly log: Log;
+  readonly refusals: Refusals;
 }
 
 /** A new file with these bytes, synced, open for append; on failure nothing has changed. */
-export async function writtenWhole({ disk, log }: Place, name: string, bytes: Uint8Array): Promise<DiskFile> {
+export async function writtenWhole({ disk, refusals }: Place, name: string, bytes: Uint8Array): Promise<DiskFile> {
   await disk.unlink(name);
   const file = await disk.create(name);
   try {
@@ -18,22 +17,22 @@ export async function writtenWhole({ disk, log }: Place, name: string, bytes: Ui
     await file.sync();
     return file;
   } catch (thrown) {
-    await closeUnused(log, file);
-    await disk.unlink(name).catch((also: unknown) => noteLeft(log, name, also));
+    await closeUnused(refusals, file);
+    await disk.unlink(name).catch((also: unknown) => noteLeft(refusals, also));
     throw thrown;
   }
 }
 
 /** Closes a file that is not used any more: what its close says is of no use. Never rejects. */
-export async function closeUnused(log: Log, file: DiskFile | undefined): Promise<void> {
+export async function closeUnused(refusals: Refusals, file: DiskFile | undefined): Promise<void> {
   try {
     await file?.close();
   } catch (thrown) {
-    log.warn({ reason: toFault(thrown).message }, 'journal: a file could not be closed');
+    refusals.note('warn', thrown, 'journal: a file could not be closed');
   }
 }
 
 /** A file that nobody reads stays: it costs space, no facts. */
-export function noteLeft(log: Log, name: string, why: unknown): void {
-  log.warn({ name, reason: toFault(why).message }, 'journal: a file that is not needed could not be deleted');
+export function noteLeft(refusals: Refusals, why: unknown): void {
+  refusals.note('warn', why, 'journal: a file that is not needed could not be deleted');
 }

@@ -2,6 +2,7 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
 import type { OpenJournal } from '../../../src/journal/journal.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import type * as Limits from '../../../src/base/limits.ts';
 import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
 import { randomStream } from '../../sim/random.ts';
@@ -157,6 +158,37 @@ describe('journal on a disk that is full and bad', () => {
     rig.tick();
     await begun;
     await expectSame(rig, opened);
+  });
+
+  it('F21 F25 what the disk refuses is told once, another reason once more, and their number when it works again', async () => {
+    const rig = new Rig();
+    const lines: string[] = [];
+    const told = (fields: object, message: string): void => void lines.push(`${message} ${JSON.stringify(fields)}`);
+    rig.log = { ...silentLog, info: told, warn: told, error: told };
+    const { journal } = await rig.open();
+    const { capacityBytes } = rig.model;
+    const refuse = async () => {
+      for (let n = 0; n < 100; n += 1) await journal.append([intentNumber(5)], { sync: true }).catch(() => undefined);
+    };
+    await journal.append([intentNumber(0)], { sync: true });
+    rig.model.capacityBytes = rig.model.usedBytes();
+    await refuse();
+    // an end that fits is no news, and the last one takes the reserve
+    for (let n = 0; n < 3; n += 1) {
+      await journal.append([stopped(0)], { sync: true });
+      await refuse();
+    }
+    rig.trouble = (_at, operation) => (['append', 'openAt', 'create', 'rename', 'unlink'].includes(operation) ? 'EROFS' : undefined);
+    await refuse();
+    expect(lines.length).toBeLessThan(8);
+    expect(lines.filter((line) => line.includes('write failed'))).toStrictEqual([
+      expect.stringContaining('ENOSPC') as string, expect.stringContaining('EROFS') as string,
+    ]);
+    rig.trouble = () => undefined;
+    rig.model.capacityBytes = capacityBytes;
+    lines.length = 0;
+    for (let n = 1; n < 10; n += 1) await journal.append([intentNumber(5 * n)], { sync: true });
+    expect(lines).toStrictEqual([expect.stringMatching(/^journal: the disk takes records again \{"refusals":[5-9]\d\d\}$/u) as string]);
   });
 
   it('F12 F19 close settles although the last sync fails: nobody was told that it would not', async () => {

@@ -5,6 +5,7 @@ import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
 import { encodePlain } from '../../../src/base/codec.ts';
 import type { SandboxId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
+import type { Log } from '../../../src/base/log.ts';
 import { openJournal } from '../../../src/journal/journal.ts';
 import { DiskError, DiskModel } from '../../sim/disk-model.ts';
 import { diskTwin } from '../../sim/disk-twin.ts';
@@ -23,6 +24,8 @@ export class Rig {
   /** Decides by the number of the operation (from 0) and its name. */
   trouble: (at: number, operation: string) => Trouble | undefined = () => undefined;
   dead = false;
+  /** Who hears what the journal says. */
+  log: Log = silentLog;
   #timers: (() => void)[] = [];
   readonly #clock = {
     setTimeout: (fn: () => void) => {
@@ -73,7 +76,7 @@ export class Rig {
 
   /** What a journal is opened with beside its fold. */
   ports() {
-    return { disk: diskTwin(this.model, this.#via), log: silentLog, clock: this.#clock };
+    return { disk: diskTwin(this.model, this.#via), log: this.log, clock: this.#clock };
   }
 
   /** Ends the pauses that are waited for. */
