@@ -11,7 +11,7 @@ export function machine() {
   const scheduler = new Scheduler(1);
   scheduler.nextEpoch();
   const kernel = new Kernel(scheduler, randomStream(1, 'kernel'));
-  const outside = new Outside(scheduler, randomStream(1, 'faults'));
+  const outside = new Outside(scheduler, randomStream(1, 'faults'), randomStream(1, 'helpers'));
   const driven = <P extends object>(port: P): P =>
     new Proxy(port, {
       get: (target, key) => {

@@ -5,6 +5,7 @@
 import type { EffectContext } from '../../src/actors/ports/effect.ts';
 import { fault, FaultError } from '../../src/base/fault.ts';
 import type { Random } from './random.ts';
+import { WORLD } from './scheduler.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** How likely each thing is, per call. All zero: nothing fails. */
@@ -15,6 +16,9 @@ export interface FaultRates {
 
 /** Milliseconds after which a driver finds out by itself that nothing moves: downloads, whose whole bound is hours. */
 const STALL_MS = 180_000;
+
+/** Most milliseconds for which the mutant lets a helper work on when its daemon is dead. */
+const LATE_MS = 5000;
 
 /** One call: the parts in order, then the answer; `tidy` is what the driver cleans up itself when it fails. */
 export type PortCall = <T>(
@@ -31,12 +35,38 @@ export class Outside {
   readonly rates: FaultRates = { error: 0, hang: 0 };
   /** The mutant: what is aborted or given up lands all the same, later. */
   landsLate = false;
+  /** The mutant: what a dead daemon's helpers were at lands whenever it lands, also after the next one's look. */
+  helpersGoOn = false;
   /** Faults that were made. */
-  readonly made = { error: 0, hang: 0, aborted: 0, late: 0 };
+  readonly made = { error: 0, hang: 0, aborted: 0, late: 0, finished: 0 };
+  readonly #helpers: Random;
+  /** What each call that has no effect yet will do. */
+  readonly #atWork = new Set<readonly (() => void)[]>();
 
-  constructor(scheduler: Scheduler, random: Random) {
+  constructor(scheduler: Scheduler, random: Random, helpers: Random) {
     this.scheduler = scheduler;
     this.#random = random;
+    this.#helpers = helpers;
+  }
+
+  /**
+   * The daemon was killed, its helpers not: each does what it still comes to before the next life ends it, which that does
+   * before it looks at anything.
+   */
+  killed(): void {
+    for (const parts of this.#atWork) {
+      const done = parts.slice(0, this.#helpers.int(parts.length + 1));
+      if (done.length === 0) continue;
+      this.made.finished += 1;
+      if (this.helpersGoOn) this.scheduler.after(WORLD, this.#helpers.next() * LATE_MS, () => inTurn(done));
+      else inTurn(done);
+    }
+    this.#atWork.clear();
+  }
+
+  /** The machine was turned off. */
+  lostPower(): void {
+    this.#atWork.clear();
   }
 
   /** The calls of one life. */
@@ -58,7 +88,9 @@ export class Outside {
     return new Promise<T>((resolve, reject) => {
       const answered = (act: () => void): void => scheduler.add(epoch, `${label} answers`, act);
       const deadlineMs = scheduler.nowMs + (fx?.timeoutMs ?? Infinity);
+      this.#atWork.add(parts);
       scheduler.add(epoch, label, () => {
+        this.#atWork.delete(parts);
         // a driver keeps to its bound: nothing lands after it
         const late = scheduler.nowMs >= deadlineMs;
         const ending = late ? 'aborted' : this.#ending(fx);
@@ -108,6 +140,13 @@ export class Outside {
     const cancel = scheduler.after(epoch, Math.min(fx.timeoutMs, STALL_MS), end('timedOut'));
     fx.signal.addEventListener('abort', onAbort, { once: true });
   }
+}
+
+/** Up to the first refusal. */
+function inTurn(parts: readonly (() => void)[]): void {
+  quietly(() => {
+    for (const part of parts) part();
+  });
 }
 
 /** What a late part is refused reaches nobody. */

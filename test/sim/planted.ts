@@ -13,6 +13,7 @@ export const MUTANTS = [
   'delSkipped',
   'exitFileDeletedEarly',
   'lateEffect',
+  'helpersGoOn',
   'outcomeShownEarly',
   'undoListLost',
 ] as const;

@@ -84,13 +84,14 @@ export class World {
     this.mutant = options.mutant ?? 'none';
     this.scheduler = new Scheduler(seed, options.mode);
     this.kernel = new Kernel(this.scheduler, randomStream(seed, 'kernel'));
-    this.outside = new Outside(this.scheduler, randomStream(seed, 'faults'));
+    this.outside = new Outside(this.scheduler, randomStream(seed, 'faults'), randomStream(seed, 'helpers'));
     this.#ids = randomStream(seed, 'ids');
     this.#power = randomStream(seed, 'power');
     this.#diskTrouble = randomStream(seed, 'disk');
     this.disk.put('journal.reserve', new Uint8Array(RESERVE_BYTES));
     this.disk.syncLies = this.mutant === 'fsyncDropped';
     this.outside.landsLate = this.mutant === 'lateEffect';
+    this.outside.helpersGoOn = this.mutant === 'helpersGoOn';
     this.kernel.onStuck = () => void (this.made.stuck += 1);
     this.boot();
   }
@@ -180,10 +181,11 @@ export class World {
     this.servingSinceMs = Infinity;
     if (options.power) {
       this.powerLosses += 1;
+      this.outside.lostPower();
       this.kernel.losePower();
       this.disk.losePower(this.#power);
       this.history.powerLost();
-    }
+    } else this.outside.killed();
     for (const lost of this.#lost) lost();
     this.#lost.clear();
     const { epoch } = this.scheduler;
