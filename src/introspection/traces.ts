@@ -66,6 +66,7 @@ export class Tracer {
     const parent = parseTraceparent(cause.traceparent);
     const own = this.#child(parent);
     const startNs = clock.nowNs();
+    const startMonoMs = clock.monoMs();
     return {
       traceparent: traceparentOf(own),
       ended: (code, fault) => {
@@ -75,7 +76,8 @@ export class Tracer {
           ...ids(own, parent),
           kind: 'server',
           startNs,
-          endNs: clock.nowNs(),
+          // somebody may have set the clock meanwhile, and no span ends before it begins (F78)
+          endNs: startNs + nsOf(clock.monoMs() - startMonoMs),
           attributes: { 'rpc.system': 'grpc', 'rpc.method': cause.origin, 'troupe.request_id': cause.requestId, 'troupe.code': code },
           links: [],
           error: fault?.message,

@@ -36,6 +36,17 @@ describe('spans', () => {
     ]);
   });
 
+  test('F78 a call lasts as long as it did, though somebody set the clock meanwhile', async () => {
+    const { clock, spans } = tracing();
+    let setNs = 0n;
+    const tracer = new Tracer({ clock: { nowNs: () => clock.nowNs() - setNs, monoMs: () => clock.monoMs() }, random: { token: (bytes) => '1'.repeat(2 * bytes) }, put: (span) => void spans.push(span) });
+    const call = tracer.begin(cause('r1', client));
+    setNs = 900_000_000n;
+    await clock.advance(40);
+    call.ended('ok', undefined);
+    expect(spans).toMatchObject([{ startNs: 1_000_000_000n, endNs: 1_040_000_000n }]);
+  });
+
   test('without a client\'s span it begins a trace', () => {
     const { spans, tracer } = tracing();
     tracer.begin(cause('r1')).ended('ok', undefined);
