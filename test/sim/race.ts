@@ -10,6 +10,7 @@ import type { Broken } from './invariants.ts';
 import { containerSpec, sandboxSpec } from './specs.ts';
 import { setTraps } from './traps.ts';
 import { World } from './world.ts';
+import type { WorldOptions } from './world.ts';
 
 /** Steps that a race may take; a hundred or two is usual. */
 const STEPS_MAX = 5000;
@@ -34,8 +35,8 @@ export class Race {
   readonly #open = new Set<Sent<unknown>>();
   #places = 0;
 
-  constructor(seed: number) {
-    this.world = new World({ seed });
+  constructor(seed: number, inspect?: WorldOptions['inspect']) {
+    this.world = new World({ seed, ...(inspect === undefined ? {} : { inspect }) });
     this.world.kernel.program = () => ({ livesMs: undefined, exitCode: 0, stubborn: false });
     this.client = new Client(this.world, () => DEADLINE_MS);
     this.#invariants = new Invariants(this.world);

@@ -113,6 +113,11 @@ export class Scheduler {
     return () => this.#timers.delete(timer);
   }
 
+  /** Timers that are set. */
+  get timers(): number {
+    return this.#timers.size;
+  }
+
   /** A new life; what the old one waited for never comes. */
   nextEpoch(): void {
     const old = this.epoch;

@@ -1,7 +1,7 @@
 // An instance of troupe of a test's own: own root, state, socket, network and cgroup parent, beside any other one.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -26,6 +26,8 @@ export interface InstanceOptions {
   readonly handlers?: Readonly<Record<string, string>>;
   /** Without one, the instance's own bridge network is configured. `host-only` leaves the directory empty. */
   readonly network?: 'bridge' | 'host-only';
+  /** Another instance, whose cgroup parent and network this one shares. */
+  readonly beside?: Instance;
   /** Further tables of its configuration, which may name its directory. */
   readonly config?: string | ((directory: string) => string);
   /** The state directory in a tmpfs, as `/run` is on nodes. */
@@ -142,7 +144,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
   // Others may pass through: a container's root in a user namespace has to reach its root file system.
   await chmod(directory, 0o711);
-  const paths: Paths = { index: made, directory, bridge: tag, cgroupParent: `/${tag}` };
+  const paths: Paths = { index: made, directory, bridge: tag, cgroupParent: `/${options.beside?.words[0] ?? tag}` };
   const stateParent = options.stateInMemory === true ? await makeMemory(directory, tag) : directory;
   const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(stateParent, 'state'), socket: join(directory, 'cri.sock') };
   const endpoint = `unix://${place.socket}`;
@@ -150,7 +152,9 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   await mkdir(join(directory, 'cni'));
   await writeFile(place.config, configText(paths, options));
   await writeFile(join(directory, 'registries.conf'), options.registriesConf ?? '');
-  if (options.network !== 'host-only') await writeFile(join(directory, 'cni/10-test.conflist'), conflistText(paths));
+  const conflist = 'cni/10-test.conflist';
+  if (options.beside !== undefined) await copyFile(join(options.beside.directory, conflist), join(directory, conflist));
+  else if (options.network !== 'host-only') await writeFile(join(directory, conflist), conflistText(paths));
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
   const argv = commandLine(place, options.before?.(directory));

@@ -34,7 +34,7 @@ describe('dependencies', () => {
     const { lockfileVersion, packages } = JSON.parse(textOf('package-lock.json')) as Lockfile;
     const installed = Object.entries(packages).filter(([path]) => path !== '');
     expect(lockfileVersion).toBe(3);
-    expect(installed.filter(([, { version, integrity }]) => version === undefined || !/^sha512-/u.test(integrity ?? ''))).toEqual([]);
+    expect(installed.filter(([, { version, integrity }]) => version === undefined || integrity?.startsWith('sha512-') !== true)).toEqual([]);
     const withScripts = installed.filter(([, { hasInstallScript }]) => hasInstallScript === true).map(([path]) => path.slice('node_modules/'.length));
     expect(withScripts.toSorted()).toEqual(Object.keys(manifest.allowScripts).toSorted());
     expect(Object.keys(manifest.dependencies).length).toBeLessThanOrEqual(10);

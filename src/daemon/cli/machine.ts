@@ -99,8 +99,9 @@ export interface Place extends NetworkPlace {
 export async function lookAtMachine(place: Place): Promise<Machine> {
   const { layout } = place;
   const stats = (await listProcessStats()).filter((stat) => stat.state !== 'Z' && stat.state !== 'X');
+  const others = await idsOfNeighbours(place);
   const [cgroups, mounts, entries, pins, network, layers] = await Promise.all([
-    seenCgroups(place),
+    seenCgroups(place, others),
     seenMounts(place),
     seenEntries(layout),
     seenPins(layout),
@@ -116,7 +117,9 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
     mounts,
     entries,
     pins,
-    ...network,
+    attachments: network.attachments,
+    leases: network.leases.filter(({ id }) => id === undefined || !others.has(id)),
+    rules: network.rules.filter(({ id }) => !others.has(id)),
     layers,
     partials: (await namesIfDirectory(partial)).map((name) => join(partial, name)),
     ingests: (await namesIfDirectory(ingest)).map((name) => join(ingest, name)),
@@ -162,7 +165,7 @@ function roleOf(argv: readonly string[]): SeenProcess['role'] {
 /** The forms of src/host/layout.ts: those of the cgroupfs driver, and scopes. */
 const CGROUP = /^troupe-(?:(?:sandbox-)?([0-9a-f]{64})|(?:pause-)?([0-9a-f]{64})\.scope)$/u;
 
-async function seenCgroups({ cgroups, cgroupParents }: Place): Promise<SeenCgroup[]> {
+async function seenCgroups({ cgroups, cgroupParents }: Place, others: ReadonlySet<Id>): Promise<SeenCgroup[]> {
   const found = new Map<string, SeenCgroup>();
   for (const parent of new Set(cgroupParents)) {
     for (const directory of cgroupDirectories(cgroups, parent)) {
@@ -170,18 +173,37 @@ async function seenCgroups({ cgroups, cgroupParents }: Place): Promise<SeenCgrou
         const [, plain, scope] = CGROUP.exec(name) ?? [];
         const id = parseSandboxId(plain ?? scope ?? '');
         const path = join(parent, name);
-        if (id !== undefined) found.set(path, { path, id });
+        if (id !== undefined && !others.has(id)) found.set(path, { path, id });
       }
     }
   }
   return [...found.values()];
 }
 
+/**
+ * What runs below another root with the same cgroup parent or network (F84), of troupe or of another runtime: a sandbox has its /dev/shm or its pins mounted, a container
+ * its root file system, at paths with their ids. Every other cgroup below the parent, lease and rule is taken for one of ours.
+ */
+async function idsOfNeighbours(place: Place): Promise<ReadonlySet<Id>> {
+  const ours = await directoriesOf(place);
+  const [own, others] = [new Set<Id>(), new Set<Id>()];
+  for (const { mountPoint } of await readMountInfo()) {
+    const id = idIn(mountPoint);
+    if (id !== undefined) (ours.some((directory) => mountPoint.startsWith(`${directory}/`)) ? own : others).add(id);
+  }
+  // seen twice where the administrator has mounted our directories at another place as well
+  return new Set([...others].filter((id) => !own.has(id)));
+}
+
+/** The kernel tells real paths. */
+function directoriesOf(place: Place): Promise<string[]> {
+  return Promise.all([place.layout.root, place.layout.state, placesOfStore(place).root].map(real));
+}
+
 async function seenMounts(place: Place): Promise<SeenMount[]> {
   const { layout } = place;
-  const { root: images, chains } = placesOfStore(place);
-  // the kernel tells real paths
-  const [ours, pins, layers] = await Promise.all([Promise.all([layout.root, layout.state, images].map(real)), real(layout.pinsDir), real(chains)]);
+  const { chains } = placesOfStore(place);
+  const [ours, pins, layers] = await Promise.all([directoriesOf(place), real(layout.pinsDir), real(chains)]);
   // the directories themselves may be mounts of the administrator's; the pin root is always one
   return (await readMountInfo()).flatMap(({ mountPoint }) => {
     const isBelow = ours.some((directory) => mountPoint.startsWith(`${directory}/`)) && !ours.includes(mountPoint);

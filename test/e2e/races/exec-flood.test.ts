@@ -3,6 +3,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { status as codes } from '@grpc/grpc-js';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { driverLimits } from '../../../src/base/limits.ts';
+import { listProcessStats } from '../../../src/host/process-identity.ts';
 import { describePods, until } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -43,7 +44,7 @@ describePods('a flood of execs', () => {
   });
   afterAll(async () => await world.close());
 
-  test(`F74: ${EXECS} at once with 16 MiB each, half of them past their timeout of 1 s: memory within a budget, output cut, what is late killed with its children`, async () => {
+  test(`F74 I17: ${EXECS} at once with 16 MiB each, half of them past their timeout of 1 s: memory within a budget, output cut, what is late killed with its children, no zombie`, async () => {
     const { runtime } = world.client;
     const config = sandboxConfig({ name: 'flood', logDirectory: `${world.logs}/flood`, hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config });
@@ -68,6 +69,7 @@ describePods('a flood of execs', () => {
     expect(((await kib(daemon, 'VmHWM')) - before) / KIB).toBeLessThan(BUDGET_MIB);
 
     await until(async () => (await commandsBeside(pid)).join() === 'sleep 7200');
+    await until(async () => !(await listProcessStats()).some((stat) => stat.parentPid === daemon && stat.state === 'Z'));
     const { stdout } = await runtime.execSync({ containerId, cmd: ['echo', 'here'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).toBe('here\n');
     await runtime.stopPodSandbox({ podSandboxId });
