@@ -88,6 +88,8 @@ export function createTroupe(options: CastOptions): Troupe {
     startSandbox: (input) => tell('sandboxes', `sandbox/${input.id}`, input),
     startContainer: (input) => {
       layers.hold(`container/${input.id}`, layersOf(input.image));
+      const { restore } = input.spec;
+      if (input.entry === 'new' && restore !== undefined && 'layer' in restore.from) layers.hold(restoreOf(`container/${input.id}`), [restore.from.layer]);
       tell('containers', `container/${input.id}`, input);
     },
     startPull: (input) => tell('pulls', input.owner, input),
@@ -108,6 +110,8 @@ export function createTroupe(options: CastOptions): Troupe {
     }),
   };
   directory.listenToAll((view, gone) => {
+    // once it is made, or can't be, its checkpoint's image may go
+    if (view.kind === 'container' && view.spec.restore !== undefined && (gone || view.settled) && layers.release(restoreOf(view.address))) sweeping.layersChanged = true;
     if (!gone || view.kind === 'sandbox') return;
     layers.release(view.address);
     sweeping.layersChanged = true;
@@ -120,6 +124,11 @@ export function createTroupe(options: CastOptions): Troupe {
   ports.nri.attach(nriNode(stage));
   const root: RootRef = createRoot(stage, options.inspect);
   return troupe(stage, root, options);
+}
+
+/** Who holds the layer that a container is restored from. */
+function restoreOf(address: string): string {
+  return `restore of ${address}`;
 }
 
 /** Of the container's own image and of those that it mounts. */

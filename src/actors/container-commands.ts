@@ -107,6 +107,9 @@ function begin(
 ): ContainerId {
   const image = stage.ledger.images.get(spec.imageId);
   if (image === undefined) fail('notFound', `${attempted}: image ${spec.imageId} is not here`, { subject: spec.imageId });
+  const source = spec.restore?.from;
+  // from here on its layer is held
+  if (source !== undefined && 'image' in source && !stage.ledger.images.has(source.image)) fail('notFound', `${attempted}: image ${source.image}, its checkpoint, is not here`, { subject: source.image });
   const isArtifact = image.layers.some(({ file }) => file !== undefined);
   if (isArtifact) fail('invalidRequest', `${attempted}: ${imageRef(image)} is an artifact, whose files can be mounted and not be run`, { subject: spec.imageId });
   if (stage.directory.containers().length >= actorLimits.actorsMax) {

@@ -68,7 +68,7 @@ export const fxOf = (timeoutMs = 30_000, signal = new AbortController().signal):
 export const fx = fxOf();
 
 /** Created and watched, as the actors do it. */
-export async function created({ port }: RuntimeStage, wish: Wish): Promise<Running> {
+export async function created({ port }: Pick<RuntimeStage, 'port'>, wish: Wish): Promise<Running> {
   await port.writeBundle(wish, fx);
   const init = await port.create(wish, fx);
   const running = { ...wish, init };

@@ -1,27 +1,38 @@
 /** A client without manners: any call on anything it knows, in any order, with any deadline; it believes no answer. */
+import type { RestoreSource } from '../../src/actors/ports/specs.ts';
+import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
 import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
+import { CheckpointClient } from './client-checkpoints.ts';
 import { Client, kindOf } from './client.ts';
 import type { Random } from './random.ts';
 import { containerSpec, sandboxSpec } from './specs.ts';
-import { REFERENCES } from './storage-images-twins.ts';
+import { CHECKPOINT, REFERENCES } from './storage-images-twins.ts';
 import type { World } from './world.ts';
 
 const NAMES = ['chaos-a', 'chaos-b'] as const;
+const SHAPE = { sharedPid: false, hostNetwork: false } as const;
+/** Share of the calls that have to do with checkpoints. */
+const CHECKPOINTS = 0.12;
 
 export class Chaos {
   over = false;
   readonly #world: World;
   readonly #random: Random;
   readonly #client: Client;
+  readonly #checkpoints: CheckpointClient;
+  readonly #rare: Random;
   readonly #removesImages: boolean;
   /** Milliseconds between two calls at most: few, and nearly all overlap. */
   readonly #pauseMs: number;
   #calls = 0;
 
-  constructor(world: World, random: Random, deadlineMs: () => number) {
+  /** `rare` is drawn from for what few calls are about. */
+  constructor(world: World, random: Random, rare: Random, deadlineMs: () => number) {
     this.#world = world;
     this.#random = random;
+    this.#rare = rare;
     this.#client = new Client(world, deadlineMs);
+    this.#checkpoints = new CheckpointClient(world, deadlineMs);
     this.#removesImages = random.chance(0.5);
     this.#pauseMs = random.chance(0.4) ? 8 : 80;
   }
@@ -30,7 +41,7 @@ export class Chaos {
     while (!this.over) {
       await this.#world.sleep(this.#random.int(this.#pauseMs));
       // not waited for: calls overlap
-      if (this.#world.serving) void this.#one().catch((thrown: unknown) => this.#judge(thrown));
+      if (this.#world.serving) void (this.#rare.chance(CHECKPOINTS) ? this.#checkpoint() : this.#one()).catch((thrown: unknown) => this.#judge(thrown));
     }
   }
 
@@ -59,7 +70,7 @@ export class Chaos {
         if (container !== undefined) await this.#client.start(container);
         return;
       case 5:
-        if (container !== undefined) await this.#client.stop(container, random.int(2) * random.int(300));
+        if (container !== undefined) await this.#stop(container, random.int(2) * random.int(300));
         return;
       case 6:
         if (container !== undefined) await this.#client.remove(container);
@@ -79,18 +90,78 @@ export class Chaos {
     }
   }
 
+  /** Now and then twice at once, the second in more of a hurry. */
+  async #stop(id: ContainerId, graceMs: number): Promise<void> {
+    const isHurried = this.#rare.chance(0.3);
+    await Promise.all([this.#client.stop(id, graceMs), ...(isHurried ? [this.#world.sleep(this.#rare.int(10)).then(() => this.#client.stop(id, this.#rare.int(graceMs + 1)))] : [])]);
+  }
+
+  async #checkpoint(): Promise<void> {
+    const random = this.#rare;
+    const { troupe, history } = this.#world;
+    this.#calls += 1;
+    const fresh = `chaos-${this.#calls}`;
+    const sandbox = this.#some('sandboxes', random) as SandboxId | undefined;
+    const container = this.#some('containers', random) as ContainerId | undefined;
+    // few of those that were never written: a client that asks for one is refused
+    const known = [...history.archives].filter(([path, { answer }]) => path.startsWith('/chaos/') && (answer === 'written' || random.chance(0.1))).map(([path]) => path);
+    const containers = new Map((sandbox === undefined ? [] : (troupe?.directory.containersOf(sandbox) ?? [])).map((view) => [view.spec.key.name, view.id]));
+    const from = random.chance(0.3) ? this.#checkpointImage() : known.length > 0 ? { archive: random.pick(known) } : undefined;
+    switch (random.int(7)) {
+      case 0:
+      case 1:
+        if (container !== undefined) await this.#checkpoints.checkpoint(container, `/chaos/${fresh}.tar`);
+        return;
+      case 2:
+        if (sandbox !== undefined && containers.size > 0) await this.#checkpoints.checkpointPod(sandbox, `/chaos/${fresh}`, containers);
+        return;
+      case 3:
+        if (known.length > 0) this.#checkpoints.forget(random.pick(known));
+        return;
+      case 4: {
+        const key = { name: random.pick(NAMES), namespace: 'sim', uid: 'chaos', attempt: random.int(2) };
+        if (known.length === 0) return;
+        const archived = known.slice(0, 2).map((archive, at) => ({ archive, wish: (id: SandboxId, imageId: ImageId) => containerSpec({ sandboxId: id, name: ['x', 'y'][at] ?? '', attempt: 0 }, SHAPE, imageId, fresh) }));
+        await this.#checkpoints.restorePod(sandboxSpec(key, SHAPE, fresh), archived);
+        return;
+      }
+      default: {
+        if (from === undefined || sandbox === undefined) return void (await this.#client.pull(CHECKPOINT));
+        const key = { sandboxId: sandbox, name: random.pick(['x', 'y']), attempt: random.int(2) };
+        const id = await this.#checkpoints.createFrom(sandbox, from, (imageId) => containerSpec(key, SHAPE, imageId, fresh));
+        if (random.chance(0.5)) await this.#client.start(id);
+      }
+    }
+  }
+
+  /** The one layer of the image that is a checkpoint, while it is here; now and then it is removed at the same time. */
+  #checkpointImage(): RestoreSource['from'] | undefined {
+    const image = this.#world.troupe?.findImage(CHECKPOINT);
+    const [layer] = image?.layers ?? [];
+    if (image === undefined || layer === undefined) return undefined;
+    if (this.#removesImages && this.#rare.chance(0.5)) void this.#removeSoon(CHECKPOINT);
+    return { image: image.id, layer: layer.diffId };
+  }
+
+  async #removeSoon(reference: string): Promise<void> {
+    await this.#world.sleep(this.#rare.int(40));
+    await this.#client.removeImage(reference).catch((thrown: unknown) => this.#judge(thrown));
+  }
+
   async #create(sandboxId: SandboxId, fresh: string, sharedPid: boolean): Promise<void> {
     const imageId = this.#world.troupe?.images()[0]?.id ?? (`sha256:${'0'.repeat(64)}` as ImageId);
     const key = { sandboxId, name: this.#random.pick(['x', 'y']), attempt: this.#random.int(2) };
     await this.#client.create(containerSpec(key, { sharedPid, hostNetwork: false }, imageId, fresh));
   }
 
-  /** One of its own pods' things; it leaves those of others alone. */
-  #some(of: 'sandboxes' | 'containers'): string | undefined {
+  /** One of its own pods' things, more often one that is between two states; it leaves those of others alone. */
+  #some(of: 'sandboxes' | 'containers', random = this.#random): string | undefined {
     const directory = this.#world.troupe?.directory;
     if (directory === undefined) return undefined;
-    const mine = directory.sandboxes().filter((view) => view.spec.key.uid === 'chaos').map((view) => view.id);
-    const ids: readonly string[] = of === 'sandboxes' ? mine : mine.flatMap((id) => directory.containersOf(id).map((view) => view.id));
-    return ids.length === 0 ? undefined : this.#random.pick(ids);
+    const mine = directory.sandboxes().filter((view) => view.spec.key.uid === 'chaos');
+    const views: readonly (SandboxView | ContainerView)[] = of === 'sandboxes' ? mine : mine.flatMap(({ id }) => directory.containersOf(id));
+    const moving = this.#rare.chance(0.3) ? views.filter(({ settled }) => !settled) : [];
+    const among = moving.length > 0 ? moving : views;
+    return among.length === 0 ? undefined : random.pick(among).id;
   }
 }

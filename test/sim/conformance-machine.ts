@@ -34,6 +34,8 @@ async function steps<T>(scheduler: Scheduler, result: Promise<T>): Promise<T> {
   let settled = false;
   const end = (): void => void (settled = true);
   result.then(end, end);
+  // a call may wait for its turn before the first of its effects
+  await new Promise<void>((resolve) => void setImmediate(resolve));
   while (!settled && (await scheduler.step()));
   return result;
 }

@@ -1,4 +1,5 @@
 /** The twins keep to what the real drivers are held to (test/integration/conformance runs the same suites on those). */
+import { checkpointConformance, checkpointDeaths } from '../conformance/checkpoints.ts';
 import { diskConformance } from '../conformance/disk.ts';
 import { hostConformance } from '../conformance/host.ts';
 import { imagesConformance } from '../conformance/images.ts';
@@ -6,6 +7,7 @@ import { networkConformance } from '../conformance/network.ts';
 import { policyConformance } from '../conformance/policy.ts';
 import { runtimeConformance } from '../conformance/runtime.ts';
 import { storageConformance } from '../conformance/storage.ts';
+import { checkpointTwinStage } from './checkpoint-twin-stage.ts';
 import { machine } from './conformance-machine.ts';
 import { DiskModel } from './disk-model.ts';
 import { diskTwin } from './disk-twin.ts';
@@ -48,6 +50,8 @@ hostConformance('the twin', async () => {
 });
 
 runtimeConformance('the twin', runtimeTwinStage);
+checkpointConformance('the twin', checkpointTwinStage);
+checkpointDeaths('the twin', checkpointTwinStage);
 
 storageConformance('the twin', storeTwinStage);
 imagesConformance('the twin', storeTwinStage);

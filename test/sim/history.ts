@@ -1,5 +1,13 @@
 /** What the clients were told, kept over every crash: the third view beside records and kernel (reliability.md B). */
 
+/** An archive of a request, and what its client knows of it. */
+export interface AskedArchive {
+  /** `written`: it is promised. `refused`: an answer said that it is not there. `unsure`: no answer came. */
+  readonly answer: 'asked' | 'written' | 'refused' | 'unsure';
+  /** All archives of the request. */
+  readonly together: readonly string[];
+}
+
 export class History {
   /** Ids that a client was handed and nobody has asked to remove. */
   readonly sandboxes = new Set<string>();
@@ -21,6 +29,8 @@ export class History {
   readonly images = new Set<string>();
   /** References whose removal was answered and that nobody has pulled since. */
   readonly removedImages = new Set<string>();
+  /** Archives that a checkpoint was asked for and no client has taken away, by path. */
+  readonly archives = new Map<string, AskedArchive>();
   /** Failures that clients saw and that no right daemon gives. */
   readonly wrongs: string[] = [];
   readonly notes: string[] = [];
@@ -70,7 +80,7 @@ export class History {
    * I12: the sequential model of one container, or sandbox, as far as the order of answers and calls tells: what begins
    * after the answer of another comes after it. A call begins; the returned function takes its OK.
    */
-  begin(operation: 'start' | 'stop' | 'update' | 'createIn' | 'exec', id: string): () => void {
+  begin(operation: 'start' | 'stop' | 'update' | 'createIn' | 'exec' | 'checkpoint', id: string): () => void {
     const removed = this.removed.has(id);
     const ended = this.#ended.has(id);
     const unstarted = this.#endedUnstarted.has(id);
@@ -78,7 +88,7 @@ export class History {
     return () => {
       const wrong = (after: string): void => void this.wrongs.push(`I12 ${operation} of ${id} says ok and began after ${after} had said ok`);
       if (removed && operation !== 'stop') wrong('its removal');
-      if (ended && (operation === 'update' || operation === 'exec' || operation === 'createIn')) wrong('its stop');
+      if (ended && (operation === 'update' || operation === 'exec' || operation === 'createIn' || operation === 'checkpoint')) wrong('its stop');
       if (unstarted && operation === 'start') wrong('its stop before any start');
       if (operation !== 'stop') return;
       this.#ended.add(id);
@@ -101,6 +111,19 @@ export class History {
         this.#updates.set(id, { ...now, open: now.open - 1 });
       },
     };
+  }
+
+  /** Archives are asked for, under paths of their own; the returned function takes the answer. */
+  archive(together: readonly string[]): (answer: AskedArchive['answer']) => void {
+    for (const path of together) this.archives.set(path, { answer: 'asked', together });
+    return (answer) => {
+      for (const path of together) if (this.archives.has(path)) this.archives.set(path, { answer, together });
+    };
+  }
+
+  /** A client takes an archive away, so long as no call is at work on it. */
+  forgetArchive(path: string): boolean {
+    return this.archives.get(path)?.answer === 'asked' ? false : this.archives.delete(path);
   }
 
   /** A pull begins; the returned function takes its answer. Only a pull that no removal overlapped promises anything. */

@@ -7,6 +7,7 @@ import { pinsOf } from '../../src/actors/recovery/plan.ts';
 import type { Ledger } from '../../src/actors/recovery/ledger.ts';
 import type { Troupe } from '../../src/actors/troupe.ts';
 import { actorLimits } from '../../src/base/limits.ts';
+import { checkArchives, checkCheckpoints, leftOfCheckpoints } from './invariant-checkpoints.ts';
 import { checkContainers } from './invariant-containers.ts';
 import { checkLogs } from './invariant-logs.ts';
 import type { World } from './world.ts';
@@ -46,8 +47,8 @@ export class Invariants {
     const { kernel, history, troupe, ledger, serving, events } = this.#world;
     const [wrong] = kernel.wrongs;
     if (wrong !== undefined) return { invariant: 'I1', detail: wrong };
-    const log = checkLogs(kernel);
-    if (log !== undefined) return log;
+    const lasting = checkLogs(kernel) ?? checkArchives(this.#world);
+    if (lasting !== undefined) return lasting;
     const [told] = history.wrongs;
     if (told !== undefined) return { invariant: told.split(' ', 1)[0] ?? '', detail: told };
     if (troupe === undefined || ledger === undefined || !serving) return undefined;
@@ -59,6 +60,7 @@ export class Invariants {
       this.#structure(sandboxes, containers) ??
       this.#noticed(sandboxes) ??
       checkContainers(this.#world, containers) ??
+      checkCheckpoints(this.#world, containers) ??
       this.#limits(containers, ledger) ??
       this.#owners(ledger) ??
       this.#leases() ??
@@ -246,6 +248,8 @@ export class Invariants {
     if (ledger.sandboxes.size + ledger.containers.size + ledger.images.size + ledger.fetching.size > 0) return { invariant: 'I2', detail: 'records are left' };
     const [ingest] = kernel.ingests.keys();
     if (ingest !== undefined) return { invariant: 'I15', detail: `bytes of the blob ${ingest} are left` };
+    const checkpoint = leftOfCheckpoints(this.#world);
+    if (checkpoint !== undefined) return checkpoint;
     const layers = [...kernel.layers, ...kernel.partials];
     return layers.length === 0 ? undefined : { invariant: 'I2', detail: `layers are left: ${layers.join(' ')}` };
   }

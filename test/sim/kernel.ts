@@ -4,6 +4,7 @@
  */
 import type { ExitFact, ProcessIdentity } from '../../src/actors/ports/journal.ts';
 import type { Resources } from '../../src/actors/ports/specs.ts';
+import { Checkpoints } from './checkpoint-model.ts';
 import { Logs } from './logs.ts';
 import type { Random } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
@@ -85,6 +86,9 @@ export class Kernel {
   readonly startedMs = new Map<string, number>();
   readonly endedMs = new Map<string, number>();
   readonly logs = new Logs();
+  readonly checkpoints = new Checkpoints();
+  /** Containers that are held still, and the end that comes when they go on. */
+  readonly frozen = new Map<string, (() => void) | undefined>();
   program: (containerId: string) => Program = () => ({ livesMs: undefined, exitCode: 0, stubborn: false });
   /** Called when an exit file was written, and when a monitor ended, or a process without one. */
   onExit: (containerId: string) => void = () => undefined;
@@ -127,7 +131,10 @@ export class Kernel {
     const found = this.processOf(kind, owner);
     if (found === undefined) return;
     this.processes.delete(found.identity.pid);
-    if (kind === 'init') this.#initEnded(owner);
+    if (kind === 'init') {
+      this.frozen.delete(owner);
+      this.#initEnded(owner);
+    }
     if (kind !== 'monitor') return;
     this.logs.losePipe(owner);
     this.onExit(owner);
@@ -184,8 +191,23 @@ export class Kernel {
     return this.processOf('init', containerId) !== undefined && this.#scheduler.nowMs < (this.#stuckUntil.get(containerId) ?? 0);
   }
 
-  /** KILL: at once, or when the process comes back from the kernel. True when it has ended. */
+  /** It is held still; false when there is nothing to hold. */
+  freeze(containerId: string): boolean {
+    if (this.processOf('init', containerId) === undefined) return false;
+    if (!this.frozen.has(containerId)) this.frozen.set(containerId, undefined);
+    return true;
+  }
+
+  /** It goes on, or ends if it was ended meanwhile. */
+  thaw(containerId: string): void {
+    const end = this.frozen.get(containerId);
+    this.frozen.delete(containerId);
+    end?.();
+  }
+
+  /** KILL, which lets go what is held still: at once, or when the process comes back from the kernel. True when it has ended. */
   killHard(containerId: string): boolean {
+    this.thaw(containerId);
     const init = this.processOf('init', containerId);
     const until = this.#stuckUntil.get(containerId) ?? 0;
     if (init === undefined || this.#scheduler.nowMs >= until) {
@@ -206,6 +228,10 @@ export class Kernel {
   /** Init ends; a monitor that lives writes the exit file in its own time and ends too. */
   endInit(containerId: string, exitCode: number, how: { readonly oomKilled: boolean } = { oomKilled: false }): void {
     if (this.processOf('init', containerId) === undefined) return;
+    if (this.frozen.has(containerId)) {
+      this.frozen.set(containerId, this.frozen.get(containerId) ?? (() => this.endInit(containerId, exitCode, how)));
+      return;
+    }
     if (this.startedMs.has(containerId)) this.logs.say(containerId, this.program(containerId).lastLines ?? 1);
     this.kill('init', containerId);
     const monitor = this.processOf('monitor', containerId);
@@ -237,6 +263,8 @@ export class Kernel {
   losePower(): void {
     this.#stuckUntil.clear();
     this.#initEnds.clear();
+    this.frozen.clear();
+    this.checkpoints.losePower(this.#random);
     this.logs.losePower((lines) => this.#random.int(lines + 1));
     for (const { kind, owner } of this.processes.values()) if (kind === 'init') this.endedMs.set(owner, this.#scheduler.nowMs);
     this.#boots += 1;
@@ -264,6 +292,7 @@ export class Kernel {
       ...of('exit file', this.exitFiles.keys()),
       ...of('pause bundle', this.pauseBundles),
       ...of('rootfs', this.rootfs.keys()),
+      ...of('checkpoint to restore', this.checkpoints.restores.keys()),
     ];
   }
 }
@@ -278,4 +307,10 @@ export function exitFact(exitCode: number, finishedAtNs: bigint, oomKilled = fal
 export function lossFact(finishedAtNs: bigint): ExitFact {
   const message = 'its monitor ended without telling the exit code';
   return { exitCode: 255, finishedAtNs, oomKilled: false, reason: 'MonitorLost', message, observedBy: 'process' };
+}
+
+/** As the driver tells the end of a container that had no process. */
+export function unbornFact(finishedAtNs: bigint): ExitFact {
+  const message = 'it was ended before it was restored';
+  return { exitCode: 137, finishedAtNs, oomKilled: false, reason: 'Error', message, observedBy: 'process' };
 }

@@ -3,12 +3,15 @@
  * failure, each time with another termination log and a changed annotation; now and then the same call twice at once.
  */
 import { fail } from '../../src/base/fault.ts';
-import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
+import type { ContainerSpec, RestoreSource, SandboxKey } from '../../src/actors/ports/specs.ts';
+import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
 import type { ContainerView, SandboxView } from '../../src/actors/views.ts';
+import { CheckpointClient } from './client-checkpoints.ts';
 import { Client, kindOf } from './client.ts';
 import type { Random } from './random.ts';
 import { containerSpec, sandboxSpec } from './specs.ts';
 import type { PodShape } from './specs.ts';
+import { CHECKPOINT, REFERENCES } from './storage-images-twins.ts';
 import type { World } from './world.ts';
 
 export interface PodPlan extends PodShape {
@@ -25,6 +28,11 @@ export interface PodPlan extends PodShape {
   readonly teardown: 'tidy' | 'sandboxOnly' | 'sandboxStopped' | 'sandboxRemoved' | 'removeOnly';
   /** The limits of each container are changed once it was started, and a probe is run in it. */
   readonly resizes: boolean;
+  /**
+   * `container`: a checkpoint of each that runs, of which its next run is made. `image`: each is made of the image that is a
+   * checkpoint. `pod`: once all run, the pod is restored from its checkpoint.
+   */
+  readonly checkpoints?: 'container' | 'image' | 'pod';
   /** Milliseconds between the last start and the teardown. */
   readonly livesMs: number;
 }
@@ -33,6 +41,15 @@ export interface Manners {
   /** How often a call is made twice at once. */
   readonly duplicates: number;
   readonly deadlineMs: () => number;
+}
+
+/** The image of which the checkpoint's container was made. */
+const CHECKPOINTED = REFERENCES[0] ?? '';
+
+/** What is not as it was when a client looked refuses a call. */
+function unlessRefused(thrown: unknown): false {
+  if (kindOf(thrown) !== 'wrongState') throw thrown;
+  return false;
 }
 
 /** Milliseconds until garbage is collected: some rounds of the janitor. */
@@ -47,7 +64,11 @@ export class PodWorker {
   readonly #random: Random;
   readonly #manners: Manners;
   readonly #client: Client;
+  readonly #checkpoints: CheckpointClient;
   readonly #finished = new Map<string, number>();
+  /** By the container's name. */
+  readonly #archives = new Map<string, string>();
+  #isMoved = false;
   #tries = 0;
 
   constructor(world: World, plan: PodPlan, random: Random, manners: Manners) {
@@ -56,6 +77,7 @@ export class PodWorker {
     this.#random = random;
     this.#manners = manners;
     this.#client = new Client(world, manners.deadlineMs);
+    this.#checkpoints = new CheckpointClient(world, manners.deadlineMs);
   }
 
   /** Ends when the pod is gone; the world decides how long that takes. */
@@ -94,6 +116,7 @@ export class PodWorker {
     for (const name of this.plan.containers) {
       while ((this.#finished.get(name) ?? 0) < this.plan.runs) await this.#runContainer(sandboxId, name);
     }
+    if (this.plan.checkpoints === 'pod' && !this.#isMoved) await this.#move(sandboxId);
     return true;
   }
 
@@ -103,9 +126,13 @@ export class PodWorker {
   }
 
   async #runSandbox(): Promise<SandboxId> {
-    const attempts = this.#sandboxes().map((view) => view.spec.key.attempt);
-    const key = { name: this.plan.name, namespace: 'sim', uid: `uid-${this.plan.name}`, attempt: Math.max(-1, ...attempts) + 1 };
+    const key = this.#nextKey();
     return this.#maybeTwice(() => this.#client.run(sandboxSpec(key, this.plan, this.#fresh())));
+  }
+
+  #nextKey(): SandboxKey {
+    const attempts = this.#sandboxes().map((view) => view.spec.key.attempt);
+    return { name: this.plan.name, namespace: 'sim', uid: `uid-${this.plan.name}`, attempt: Math.max(-1, ...attempts) + 1 };
   }
 
   /** One step of one container's life; counts it once it has been seen running or ended. */
@@ -120,6 +147,7 @@ export class PodWorker {
     if (newest !== undefined && newest.spec.key.attempt >= count && newest.criState !== 'created') {
       // ran or runs: the next run follows when this one has ended
       this.#finished.set(name, count + 1);
+      if (newest.criState === 'running' && this.plan.checkpoints === 'container') await this.#checkpoint(newest);
       if (newest.criState === 'running' && this.plan.resizes) await this.#resize(newest.id);
       if (newest.criState === 'running' && count + 1 < this.plan.runs) await this.#stop(newest.id);
       return;
@@ -128,10 +156,50 @@ export class PodWorker {
       await this.#maybeTwice(() => this.#client.start(newest.id));
       return;
     }
-    const imageId = this.#world.troupe?.findImage(this.plan.image)?.id ?? (await this.#maybeTwice(() => this.#client.pull(this.plan.image)));
     const key = { sandboxId, name, attempt: (newest?.spec.key.attempt ?? -1) + 1 };
-    const id = await this.#maybeTwice(() => this.#client.create(containerSpec(key, this.plan, imageId, this.#fresh())));
+    const from = await this.#sourceOf(name);
+    const imageId = await this.#imageId(from !== undefined && 'image' in from ? CHECKPOINTED : this.plan.image);
+    const spec = (of: ImageId): ContainerSpec => containerSpec(key, this.plan, of, this.#fresh());
+    const id = await this.#maybeTwice(() => (from === undefined ? this.#client.create(spec(imageId)) : this.#checkpoints.createFrom(sandboxId, from, spec)));
     await this.#maybeTwice(() => this.#client.start(id));
+  }
+
+  async #imageId(reference: string): Promise<ImageId> {
+    return this.#world.troupe?.findImage(reference)?.id ?? (await this.#maybeTwice(() => this.#client.pull(reference)));
+  }
+
+  /** What the container's next run is made of, beside its image. */
+  async #sourceOf(name: string): Promise<RestoreSource['from'] | undefined> {
+    const archive = this.#archives.get(name);
+    if (archive !== undefined) return { archive };
+    if (this.plan.checkpoints !== 'image') return undefined;
+    const image = await this.#imageId(CHECKPOINT);
+    const [layer] = this.#world.troupe?.images().find(({ id }) => id === image)?.layers ?? [];
+    return layer === undefined ? undefined : { image, layer: layer.diffId };
+  }
+
+  /** One that has ended meanwhile, or that another call is ending, is not read, as is right. */
+  async #checkpoint({ id, spec }: ContainerView): Promise<void> {
+    const archive = `/archives/${this.#fresh()}.tar`;
+    const isWritten = await this.#checkpoints.checkpoint(id, archive).then(() => true, unlessRefused);
+    if (isWritten) this.#archives.set(spec.key.name, archive);
+  }
+
+  /** The pod is written down, removed, and restored as another one. */
+  async #move(sandboxId: SandboxId): Promise<void> {
+    const running = this.#containersOf(sandboxId).filter((view) => view.criState === 'running');
+    const ids = new Map(running.map((view) => [view.spec.key.name, view.id]));
+    const directory = `/archives/${this.#fresh()}`;
+    this.#isMoved = true;
+    if (ids.size === 0 || !(await this.#checkpoints.checkpointPod(sandboxId, directory, ids).then(() => true, unlessRefused))) return;
+    await this.#maybeTwice(() => this.#client.removeSandbox(sandboxId));
+    await this.#imageId(this.plan.image);
+    const containers = [...ids.keys()].map((name) => ({
+      archive: `${directory}/${name}.tar`,
+      wish: (id: SandboxId, imageId: ImageId) => containerSpec({ sandboxId: id, name, attempt: 0 }, this.plan, imageId, this.#fresh()),
+    }));
+    const restored = await this.#checkpoints.restorePod(sandboxSpec(this.#nextKey(), this.plan, this.#fresh()), containers);
+    for (const view of this.#containersOf(restored)) if (view.criState === 'created') await this.#maybeTwice(() => this.#client.start(view.id));
   }
 
   /** A resize and a probe; what has ended meanwhile refuses them, as is right. */
@@ -139,9 +207,7 @@ export class PodWorker {
     this.#tries += 1;
     const shares = BigInt(2 + this.#tries);
     for (const call of [() => this.#client.update(id, shares), () => this.#client.exec(id), () => this.#client.reopenLog(id)]) {
-      await call().catch((thrown: unknown) => {
-        if (kindOf(thrown) !== 'wrongState') throw thrown;
-      });
+      await call().catch(unlessRefused);
     }
   }
 

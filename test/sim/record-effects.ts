@@ -8,7 +8,7 @@ export interface Around {
   after?(effect: string): Promise<void> | undefined;
 }
 
-const PORTS = ['journal', 'host', 'network', 'runtime', 'storage', 'images'] as const;
+const PORTS = ['journal', 'host', 'network', 'runtime', 'storage', 'images', 'checkpoints'] as const;
 /** Answer from memory, or only begin to watch: nothing that a crash could cut. */
 const NOT_EFFECTS: ReadonlySet<string> = new Set(['network.status', 'runtime.handlers', 'runtime.onExit', 'runtime.watch', 'runtime.isAlive', 'images.candidates', 'policy.scope']);
 

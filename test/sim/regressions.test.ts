@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { fault, FaultError } from '../../src/base/fault.ts';
 import type { ContainerId } from '../../src/base/ids.ts';
 import type { Failure } from './run.ts';
-import { LAYER_BYTES } from './storage-images-twins.ts';
+import { CHECKPOINT, LAYER_BYTES } from './storage-images-twins.ts';
 import { die, runScenario } from './sweep.ts';
 import type { Hook } from './sweep.ts';
 
@@ -145,5 +145,31 @@ describe('bugs found by the simulation', () => {
     });
     const { failure } = await runScenario(scenario, hook);
     expect([ready, told(failure)]).toStrictEqual([false, '']);
+  });
+
+  it('I15 the undo of a cut off checkpoint survives a power loss that follows it: no part comes back (seeds 1223, 20099, 20471)', async () => {
+    const hook = first(
+      at('CheckpointContainer criu.pack', 'after', 1, (_number, _when, _pair, world) => die(world)),
+      at('start criu.undo', 'after', 1, (_number, _when, _pair, world) => die(world, true)),
+    );
+    const { failure, world } = await runScenario(32, hook);
+    expect([world.crashes, world.powerLosses, told(failure)]).toStrictEqual([2, 1, '']);
+  });
+
+  it('I15 of a pod whose checkpoint is cut off by a power loss there are all archives or none', async () => {
+    const hook = at('CheckpointPod criu.publish', 'after', 1, (_number, _when, _pair, world) => die(world, true));
+    const { failure, world } = await runScenario(34, hook);
+    expect([world.powerLosses, told(failure)]).toStrictEqual([1, '']);
+  });
+
+  it('F08 an image that is a checkpoint is removed while a container is made of it: its layer stays until it is read, and goes then', async () => {
+    let images = -1;
+    const hook = at('CreateContainer criu.import', 'before', 1, (_number, _when, _pair, world) => {
+      world.history.images.clear();
+      const call = { cause: { requestId: 'other', origin: 'RemoveImage' }, signal: new AbortController().signal, deadlineMonoMs: undefined };
+      return world.troupe?.removeImage(CHECKPOINT, call).then(() => void (images = world.kernel.layers.size));
+    });
+    const { failure } = await runScenario(33, hook);
+    expect([images, told(failure)]).toStrictEqual([3, '']);
   });
 });

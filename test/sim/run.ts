@@ -7,7 +7,7 @@ import { Invariants } from './invariants.ts';
 import type { Broken } from './invariants.ts';
 import { PodWorker } from './kubelet.ts';
 import type { Manners, PodPlan } from './kubelet.ts';
-import { REFERENCES } from './storage-images-twins.ts';
+import { CHECKPOINT, REFERENCES } from './storage-images-twins.ts';
 import { setTraps } from './traps.ts';
 import { World } from './world.ts';
 import type { WorldOptions } from './world.ts';
@@ -88,7 +88,7 @@ class Course {
     this.#invariants = new Invariants(world);
     const manners = options.manners ?? POLITE;
     for (const plan of options.pods) this.#begin(plan, manners);
-    this.#chaos = options.chaos === true ? new Chaos(world, randomStream(options.seed, 'chaos'), manners.deadlineMs) : undefined;
+    this.#chaos = options.chaos === true ? new Chaos(world, randomStream(options.seed, 'chaos'), randomStream(options.seed, 'rare chaos'), manners.deadlineMs) : undefined;
     void this.#chaos?.work();
   }
 
@@ -158,7 +158,7 @@ class Course {
         await client.removeSandbox(id);
       }
       if ((world.troupe?.images().length ?? 0) === 0) return;
-      for (const reference of REFERENCES) await client.removeImage(reference);
+      for (const reference of [...REFERENCES, CHECKPOINT]) await client.removeImage(reference);
     };
     return () => {
       if (this.#invariants.checkEmpty() === undefined && !busy) return true;

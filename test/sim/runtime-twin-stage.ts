@@ -83,13 +83,14 @@ export async function runtimeTwinStage(): Promise<RuntimeStage> {
   return stage;
 }
 
-function refuseLeftovers(kernel: Kernel): void {
+/** Throws when more than files and root file systems is there. */
+export function refuseLeftovers(kernel: Kernel): void {
   const left = kernel.objects().filter(({ kind }) => kind !== 'files' && kind !== 'rootfs');
   if (left.length > 0) throw new Error(`left: ${left.map(({ kind, owner }) => `${kind} of ${owner}`).join(', ')}`);
 }
 
 /** The wish for the n-th container. */
-function wishOf(pod: SandboxInput, n: number): Wish {
+export function wishOf(pod: SandboxInput, n: number): Wish {
   const [image] = REFERENCES.map(imageOf);
   if (image === undefined) throw new Error('no image');
   return {

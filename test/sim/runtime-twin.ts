@@ -6,7 +6,7 @@ import { fail } from '../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../src/base/ids.ts';
 import { signalNumber } from '../../src/oci/runtime/spec/signals.ts';
 import { execTwin } from './exec-twin.ts';
-import { lossFact } from './kernel.ts';
+import { lossFact, unbornFact } from './kernel.ts';
 import type { Kernel } from './kernel.ts';
 import type { Outside } from './outside.ts';
 
@@ -63,6 +63,12 @@ class Witness {
     });
   }
 
+  /** Another witness's fact. */
+  report(id: ContainerId, exit: ExitFact): void {
+    this.#watched.delete(id);
+    this.#listener(id, exit);
+  }
+
   /** Nobody can tell how it ends: it is killed, and its end told once it has come. */
   #lose(id: ContainerId): void {
     if (this.#kernel.processOf('init', id) !== undefined) {
@@ -112,7 +118,10 @@ function ofContainers(kernel: Kernel, outside: Outside, epoch: number, witness: 
     start: ({ id, handler }, fx) => call('runtime.start', fx, [() => start(kernel, id, handler)], done),
     update: (input, fx) => update(kernel, input, (parts) => call('runtime.update', fx, parts, done)),
     kill: ({ id, init, signal }, fx) => call('runtime.kill', fx, [() => kill(kernel, id, init, signal)], done),
-    killAll: ({ id }, fx) => call('runtime.killAll', fx, [() => void kernel.killHard(id)], done),
+    killAll: ({ id, spec, init }, fx) => {
+      const isUnborn = init === undefined && spec.restore !== undefined;
+      return call('runtime.killAll', fx, [() => (isUnborn ? endUnborn(kernel, id, witness, outside) : void kernel.killHard(id))], done);
+    },
     delete: ({ id }, fx) => call('runtime.delete', fx, [() => deleteState(kernel, id)], done),
     destroy: ({ id }, fx) => {
       // its end is no news any more
@@ -143,6 +152,13 @@ function kill(kernel: Kernel, id: ContainerId, init: ProcessIdentity, signal: st
   if (!kernel.lives(init)) return;
   if (number === 9) kernel.killHard(id);
   else kernel.terminate(id, init);
+}
+
+/** Whatever works for one that has no process is ended; no file will tell its end. */
+function endUnborn(kernel: Kernel, id: ContainerId, witness: Witness, { scheduler }: Outside): void {
+  kernel.kill('monitor', id);
+  kernel.kill('init', id);
+  if (!kernel.exitFiles.has(id)) witness.report(id, unbornFact(scheduler.nowNs()));
 }
 
 /** The driver asks for it where the monitor has another file than the one at the path: it would put an empty one over it. */
@@ -217,6 +233,7 @@ function destroyParts(kernel: Kernel, id: ContainerId): (() => void)[] {
     () => kernel.runtimeStates.delete(id),
     () => kernel.limits.delete(id),
     () => kernel.bundles.delete(id),
+    () => kernel.checkpoints.restores.delete(id),
     () => kernel.exitFiles.delete(id),
   ];
 }

@@ -1,5 +1,6 @@
 /** A seed draws everything: pods, manners, which kinds of fault are on and how often. Quiet and harsh runs both occur. */
 import { randomStream } from './random.ts';
+import type { ContainerId } from '../../src/base/ids.ts';
 import type { Random } from './random.ts';
 import type { PodPlan } from './kubelet.ts';
 import type { Program } from './kernel.ts';
@@ -46,7 +47,7 @@ function optionsOf(seed: number, mutant: Mutant): RunOptions {
   return {
     seed,
     mutant,
-    pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => drawPod(random, n)),
+    pods: Array.from({ length: 1 + random.int(3) }, (_none, n) => ({ ...drawPod(random, n), ...drawCheckpoints(seed, n) })),
     manners: {
       duplicates: random.chance(0.5) ? 0.2 : 0,
       deadlineMs: () => (impatient && deadlines.chance(0.4) ? 5 + deadlines.int(200) : 240_000),
@@ -99,6 +100,12 @@ function drawPod(random: Random, n: number): PodPlan {
   };
 }
 
+/** Of few pods, so that most of what is covered stays the life of an ordinary one. */
+function drawCheckpoints(seed: number, n: number): Pick<PodPlan, 'checkpoints'> {
+  const random = randomStream(seed, `checkpoints ${n}`);
+  return random.chance(0.2) ? { checkpoints: random.pick(['container', 'container', 'image', 'pod'] as const) } : {};
+}
+
 function begin(world: World, seed: number, troubles: Troubles): void {
   world.kernel.program = programs(seed);
   world.outside.rates.error = troubles.error;
@@ -134,7 +141,10 @@ function disturb(world: World, troubles: Troubles, dice: Random): void {
   if (dice.chance(troubles.monitorDies)) killMonitor(world, dice);
   if (dice.chance(troubles.sandboxBreaks)) breakOne(world, dice);
   if (dice.chance(troubles.initDies)) {
-    const inits = [...world.kernel.processes.values()].filter((one) => one.kind === 'init');
+    const all = [...world.kernel.processes.values()].filter((one) => one.kind === 'init');
+    // an end before anybody was handed the id is rare by itself
+    const unclaimed = all.filter(({ owner }) => world.troupe?.directory.container(owner as ContainerId)?.claimed === false);
+    const inits = unclaimed.length > 0 ? unclaimed : all;
     if (inits.length > 0) {
       world.made.initKilled += 1;
       world.kernel.endInit(dice.pick(inits).owner, 137);

@@ -69,7 +69,12 @@ export const LAYER_BYTES = 4;
 /** Reference to the letters of its layers: a base shared by all, one shared by two. */
 const REGISTRY: Readonly<Record<string, string>> = { 'sim/one:1': 'ab', 'sim/two:1': 'abc', 'sim/three:1': 'ad' };
 
+/** Images of programs. */
 export const REFERENCES: readonly string[] = Object.keys(REGISTRY);
+
+/** An image that is the checkpoint of a container of the first of those, in one layer. */
+export const CHECKPOINT = 'sim/checkpoint:1';
+const CHECKPOINT_LAYER = 'e';
 
 /** What the registry says no with; undefined where it serves. */
 export type Refuses = (what: 'manifests' | 'layers') => FaultKind | undefined;
@@ -77,23 +82,23 @@ export type Refuses = (what: 'manifests' | 'layers') => FaultKind | undefined;
 /** What the registry has under a reference, by tag or by digest. */
 export function imageOf(reference: string): ResolvedImage {
   const asked = parseReference(reference);
-  const found = REFERENCES.map(imageAt).find(({ repoTag, repoDigest }) => (asked.digest === undefined ? repoTag : repoDigest) === formatReference(asked));
+  const found = [...REFERENCES, CHECKPOINT].map(imageAt).find(({ repoTag, repoDigest }) => (asked.digest === undefined ? repoTag : repoDigest) === formatReference(asked));
   if (found === undefined) return fail('notFound', `pull ${reference}: the registry has no such image`);
   return asked.digest === undefined ? found : { ...found, repoTag: '' };
 }
 
 function imageAt(reference: string, at: number): ResolvedImage {
   const asked = parseReference(reference);
-  const letters = REGISTRY[reference] ?? '';
+  const letters = REGISTRY[reference] ?? CHECKPOINT_LAYER;
   return {
     id: `sha256:${hex(String(at + 1))}` as ImageId,
     repoTag: formatReference(asked),
-    repoDigest: `${repositoryOf(asked)}@sha256:${hex(String(at + 4))}`,
-    manifestDigest: `sha256:${hex(String(at + 4))}` as Digest,
+    repoDigest: `${repositoryOf(asked)}@sha256:${hex(String(at + 5))}`,
+    manifestDigest: `sha256:${hex(String(at + 5))}` as Digest,
     layers: [...letters].map((letter) => ({
       digest: `sha256:${hex(letter)}` as Digest, diffId: `sha256:${hex(letter)}` as Digest, mediaType: 'tar', sizeBytes: LAYER_BYTES,
     })),
-    config: CONFIG,
+    config: reference === CHECKPOINT ? { ...CONFIG, checkpointOf: 'main' } : CONFIG,
     sizeBytes: letters.length * LAYER_BYTES,
   };
 }

@@ -14,6 +14,8 @@ const ROWS: readonly (readonly [string, readonly string[]])[] = [
   ['F07 death in PullImage, at the effects of its actor', ['PullImage']],
   ['F08 death in RemoveImage', ['RemoveImage']],
   ['F09 death in UpdateContainerResources; in an exec and in a log that is opened anew', ['UpdateContainerResources', 'ExecSync', 'ReopenContainerLog']],
+  ['death in CheckpointContainer and CheckpointPod: nothing stays frozen, no part of an archive is left', ['CheckpointContainer', 'CheckpointPod']],
+  ['death in RestorePod', ['RestorePod']],
   ['death while a container ends by itself, and at the start', ['idle', 'start']],
 ];
 

@@ -92,6 +92,19 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, teardown: 'sandboxOnly' }, program: OBEDIENT, dies: 'RemovePodSandbox journal.append' },
   { plan: PLAN, program: OBEDIENT, dies: 'PullImage images.fetchLayer' },
   { plan: { ...PLAN, resizes: true }, program: OBEDIENT, dies: 'UpdateContainerResources runtime.update' },
+  // a checkpoint, and the next run made of it; an image that is one; a pod written down and restored
+  { plan: { ...PLAN, checkpoints: 'container', runs: 2 }, program: OBEDIENT },
+  { plan: { ...PLAN, checkpoints: 'image', graceMs: 50 }, program: { ...OBEDIENT, stubborn: true } },
+  { plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] }, program: OBEDIENT },
+  // each of them fails at its last effect, or dies there
+  { plan: { ...PLAN, checkpoints: 'container', runs: 2 }, program: OBEDIENT, refused: ['CheckpointContainer criu.settle'] },
+  { plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] }, program: OBEDIENT, refused: ['RestorePod criu.importFiles'] },
+  { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, refused: ['CreateContainer criu.importFiles'] },
+  { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, refused: ['StartContainer criu.unmark'] },
+  { plan: { ...PLAN, checkpoints: 'pod', containers: ['main', 'side'] }, program: OBEDIENT, dies: 'CheckpointPod criu.freeze' },
+  { plan: { ...PLAN, checkpoints: 'image', graceMs: 5000 }, program: { livesMs: 30, exitCode: 3, stubborn: false }, dies: 'StartContainer criu.restore' },
+  // nobody waits for the restore, or for the create before it
+  { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, deadlineMs: 1 },
 ];
 /** The short form explores each effect of a port in the scenarios before this one, and elsewhere what is new. */
 const REPEATING_FROM = 2;

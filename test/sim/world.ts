@@ -2,7 +2,6 @@
 import type { InspectionEvent } from 'xstate';
 import type { Call } from '../../src/actors/ask.ts';
 import { createTroupe } from '../../src/actors/cast.ts';
-import { noCheckpoints } from '../../src/actors/ports/checkpoint.ts';
 import { noPlugins } from '../../src/actors/ports/nri.ts';
 import type { Ports } from '../../src/actors/ports/ports.ts';
 import { ledgerFold } from '../../src/actors/recovery/ledger.ts';
@@ -11,6 +10,7 @@ import type { Troupe } from '../../src/actors/troupe.ts';
 import { fail, fault, FaultError } from '../../src/base/fault.ts';
 import { silentLog } from '../../src/base/log.ts';
 import { openJournal } from '../../src/journal/journal.ts';
+import { checkpointTwin } from './checkpoint-twin.ts';
 import { DiskModel } from './disk-model.ts';
 import { diskTwin } from './disk-twin.ts';
 import { EventWatch } from './events.ts';
@@ -128,6 +128,8 @@ export class World {
       return aroundEffect(around, `disk.${operation}`, () => this.outside.call(epoch, `disk.${operation}`, undefined, [], run));
     });
     const opened = await openJournal<Ledger>({ disk, fold: ledgerFold, log: silentLog, clock: this.scheduler.clock(epoch) });
+    const checkpoints = checkpointTwin(this.kernel, this.outside, epoch, (step, work) => aroundEffect(around, step, work));
+    await checkpoints.open();
     const ports: Ports = {
       clock: this.scheduler.clock(epoch),
       random: { id: () => this.#hex(64), token: (bytes) => this.#hex(bytes * 2) },
@@ -139,7 +141,7 @@ export class World {
       images: imagesTwin(this.kernel, this.outside, epoch),
       policy: policyTwin(this.outside, epoch),
       nri: noPlugins,
-      checkpoints: noCheckpoints,
+      checkpoints,
       // readings change nothing, so their twin has nothing to tell
       stats: { container: () => undefined, details: () => fail('bug', 'no details in the simulation'), sandbox: () => undefined, interfaces: () => [], writtenLately: () => undefined, written: async () => undefined },
       log: silentLog,

@@ -132,7 +132,7 @@ const janitor: Charted = {
   file: 'src/actors/janitor/janitor.machine.ts',
   machine: janitorMachine({ sweep: effect }),
   inputs: [{}],
-  commands: [{ type: 'janitor.sweep' }],
+  commands: [],
   outputs: {},
   ignored: [],
 };

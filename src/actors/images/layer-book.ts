@@ -26,8 +26,9 @@ export class LayerBook {
     this.#held.set(owner, new Set(layers));
   }
 
-  release(owner: string): void {
-    this.#held.delete(owner);
+  /** False when it held none. */
+  release(owner: string): boolean {
+    return this.#held.delete(owner);
   }
 
   /** Settles when no deletion of this layer is under way. */

@@ -15,7 +15,6 @@ import type { Owned } from '../effect-logic.ts';
 /** The janitor's machine over its one effect. */
 export function janitorMachine(effects: { readonly sweep: PromiseActorLogic<void, Owned> }) {
   return setup({
-    types: { events: {} as { readonly type: 'janitor.sweep' } },
     actors: effects,
     delays: { round: () => actorLimits.janitorMs },
   }).createMachine({
@@ -24,7 +23,6 @@ export function janitorMachine(effects: { readonly sweep: PromiseActorLogic<void
     states: {
       idle: {
         after: { round: 'sweeping' },
-        on: { 'janitor.sweep': 'sweeping' },
       },
       sweeping: {
         // a round that fails is tried again with the next one

@@ -212,6 +212,7 @@ export function sandboxMachine(effects: SandboxEffects) {
         on: {
           'sandbox.stop': 'stopping.leaving',
           'sandbox.remove': { target: 'stopping.leaving', actions: 'wantRemoval' },
+          // told again to one that crashed while it was made, and was rebuilt from its commit (ask.ts)
           'sandbox.abandon': { target: 'stopping.leaving', actions: 'wantRemoval' },
           'sandbox.broken': 'stopping.leaving',
         },
@@ -305,7 +306,6 @@ export function sandboxMachine(effects: SandboxEffects) {
             { guard: 'owesStop', target: 'stopping', actions: 'wantRemoval' },
             { target: 'removing', actions: 'wantRemoval' },
           ],
-          'sandbox.abandon': { target: 'removing', actions: 'wantRemoval' },
           'janitor.retry': [
             { guard: 'owesStop', target: 'stopping' },
             { guard: 'isRemoval', target: 'removing' },

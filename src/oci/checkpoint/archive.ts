@@ -3,6 +3,7 @@
  * of its own until it is whole, so that nobody takes a part for all. Nothing that lies at its path is followed or replaced.
  */
 import { constants } from 'node:fs';
+import type { Stats } from 'node:fs';
 import { link, lstat, open, readdir, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -48,8 +49,8 @@ export function openArchive(place: Place): Promise<FileHandle> {
   });
 }
 
-/** Whole, durable, and there under its name. Throws `conflict` when something has it by now. */
-export function publish(place: Place, file: FileHandle): Promise<void> {
+/** Whole, and there under its name, beside the name of its part. Throws `conflict` when something has it by now. */
+export function nameArchive(place: Place, file: FileHandle): Promise<void> {
   const { archive, attempted } = place;
   return onPlace(place, 'sync the archive', async () => {
     await file.sync();
@@ -60,7 +61,18 @@ export function publish(place: Place, file: FileHandle): Promise<void> {
       if (codeOf(error) === 'EEXIST') taken(attempted, archive);
       throw error;
     }
+  });
+}
+
+/**
+ * Its part's name goes, and its own survives a power loss. All archives of a request have their names before the first of
+ * these: by that a later daemon tells a request that came to its end from one that did not.
+ */
+export function settleArchive(place: Place): Promise<void> {
+  const { archive } = place;
+  return onPlace(place, 'sync the directory of', async () => {
     await unlink(partialOf(archive));
+    await syncDirectory(dirname(archive));
   });
 }
 
@@ -77,19 +89,61 @@ export function demandEmpty(directory: string, { attempted, ...place }: Omit<Pla
   });
 }
 
-/** Whichever of both is there goes. */
-export function dropArchive(place: Place, isPublished: boolean): Promise<void> {
+/** What there is of it goes, for good: the note of it, by which a later daemon would find it, goes next. */
+export function dropArchive(place: Place, hasName: boolean): Promise<void> {
   const { archive } = place;
-  return onPlace(place, 'remove the archive', () => removePlain(isPublished ? archive : partialOf(archive)));
+  return onPlace(place, 'remove the archive', async () => {
+    if (hasName) await removePlain(archive);
+    await removePlain(partialOf(archive));
+    await syncDirectory(dirname(archive));
+  });
+}
+
+/**
+ * What a daemon that was killed has left of an archive, given all archives of its request: the part goes, and with it the
+ * archive, unless all of them have their names.
+ */
+export async function undoArchive(archive: string, together: readonly string[]): Promise<void> {
+  const part = await plainAt(partialOf(archive));
+  if (part === undefined) return;
+  const named = await plainAt(archive);
+  const isOurs = named?.ino === part.ino && named.dev === part.dev;
+  if (isOurs && !(await allHaveNames(together))) await removePlain(archive);
+  await removePlain(partialOf(archive));
+  await syncDirectory(dirname(archive));
+}
+
+async function allHaveNames(archives: readonly string[]): Promise<boolean> {
+  for (const archive of archives) {
+    const [named, part] = [await plainAt(archive), await plainAt(partialOf(archive))];
+    if (named === undefined || (part !== undefined && (named.ino !== part.ino || named.dev !== part.dev))) return false;
+  }
+  return true;
+}
+
+async function plainAt(path: string): Promise<Stats | undefined> {
+  try {
+    const stats = await lstat(path);
+    return stats.isFile() ? stats : undefined;
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+/** A name is lost with the power until its directory was synced. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
 }
 
 /** Removes a regular file that has this very name; anything else is not ours. */
-export async function removePlain(path: string): Promise<void> {
-  try {
-    if ((await lstat(path)).isFile()) await unlink(path);
-  } catch (error) {
-    if (!isAbsent(error)) throw error;
-  }
+async function removePlain(path: string): Promise<void> {
+  if ((await plainAt(path)) !== undefined) await unlink(path);
 }
 
 async function onPlace<T>({ archive, attempted, clock, fx }: Place, what: string, work: () => Promise<T>): Promise<T> {

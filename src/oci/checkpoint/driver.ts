@@ -13,7 +13,7 @@ import type { ContainerId } from '../../base/ids.ts';
 import { checkpointLimits } from '../../base/limits.ts';
 import { Ability } from './ability.ts';
 import type { Criu } from './ability.ts';
-import { demandEmpty, dropArchive, openArchive, partialOf, publish, removePlain } from './archive.ts';
+import { demandEmpty, dropArchive, nameArchive, openArchive, settleArchive, undoArchive } from './archive.ts';
 import type { Place } from './archive.ts';
 import { FILES } from './documents.ts';
 import { freeze, read, thaw, toolCall } from './frozen.ts';
@@ -41,12 +41,18 @@ interface Stage {
   readonly directory: string;
 }
 
+interface Request {
+  readonly attempted: string;
+  /** All its archives. */
+  readonly together: readonly string[];
+}
+
 /** An archive that is being made. */
 interface Draft {
   readonly job: Job;
   readonly place: Place;
   readonly file: FileHandle;
-  isPublished: boolean;
+  hasName: boolean;
 }
 
 export function createCheckpointDriver({ criu, restores, ...options }: CheckpointOptions): CheckpointDriver {
@@ -75,17 +81,19 @@ async function checkpoint(stage: Stage, { attempted, containers, emptyDirectory 
   const { table } = reader.parts;
   for (const handler of new Set(containers.map(({ handler: name }) => name))) await ability.demand(table.resolve(handler), attempted);
   if (emptyDirectory !== undefined) await demandEmpty(emptyDirectory, { attempted, clock: reader.clock, fx });
+  const together = containers.map(({ archive }) => archive);
   const drafts: Draft[] = [];
   try {
-    for (const container of containers) drafts.push(await begin(stage, container, attempted, fx));
+    for (const container of containers) drafts.push(await begin(stage, container, { attempted, together }, fx));
     await readAll(reader, drafts.map(({ job }) => job), fx);
     for (const draft of drafts) await pack(reader, draft, fx);
     for (const draft of drafts) {
-      await publish(draft.place, draft.file);
-      draft.isPublished = true;
+      await nameArchive(draft.place, draft.file);
+      draft.hasName = true;
     }
+    for (const { place } of drafts) await settleArchive(place);
   } catch (error) {
-    for (const { place, isPublished } of drafts) await dropArchive({ ...place, fx: unbounded(fx) }, isPublished);
+    for (const { place, hasName } of drafts) await dropArchive({ ...place, fx: unbounded(fx) }, hasName);
     throw error;
   } finally {
     for (const { file } of drafts) await file.close();
@@ -93,13 +101,13 @@ async function checkpoint(stage: Stage, { attempted, containers, emptyDirectory 
   }
 }
 
-async function begin({ reader, directory }: Stage, container: CheckpointedContainer, attempted: string, fx: EffectContext): Promise<Draft> {
+async function begin({ reader, directory }: Stage, container: CheckpointedContainer, { attempted, together }: Request, fx: EffectContext): Promise<Draft> {
   const { archive, id } = container;
   const handler = reader.parts.table.resolve(container.handler);
   const place: Place = { archive, attempted, clock: reader.clock, fx };
-  const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive });
+  const work = await makeWork(directory, { version: 1, id, handler: handler.name, archive, together });
   const file = await openArchive(place);
-  return { job: { container, handler, attempted, work }, place, file, isPublished: false };
+  return { job: { container, handler, attempted, work }, place, file, hasName: false };
 }
 
 /** All are still before the first is read, and none goes on before the last was. */
@@ -150,16 +158,21 @@ function unbounded({ note }: EffectContext): EffectContext {
   return { signal: new AbortController().signal, timeoutMs: checkpointLimits.resumeMs, note };
 }
 
+/** One that can't be undone now keeps its note, and keeps no other from going on. */
 async function undoBegun({ reader, directory }: Stage): Promise<void> {
   const { log, table } = reader.parts;
   try {
-    for (const { id, handler, archive } of await begun(directory)) {
-      await undoOne(reader, table, id, handler);
-      await removePlain(partialOf(archive));
-      await dropWork(directory, id);
+    for (const { id, handler, archive, together } of await begun(directory)) {
+      try {
+        await undoOne(reader, table, id, handler);
+        await undoArchive(archive, together);
+        await dropWork(directory, id);
+      } catch (error) {
+        log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
+      }
     }
   } catch (error) {
-    log.error({ fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
+    log.error({ fault: toFault(error) }, 'checkpoints that were cut off could not be looked for');
   }
 }
 

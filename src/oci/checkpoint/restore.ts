@@ -5,6 +5,7 @@
 import { mkdir, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckpointPort } from '../../actors/ports/checkpoint.ts';
+import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { RestoreSource } from '../../actors/ports/specs.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import type { ContainerId, Digest } from '../../base/ids.ts';
@@ -54,13 +55,26 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
       await ability.demand(table.resolve(input.handler), `restore container ${input.id}`);
       await writeFile(join(directory, MARK), '', { mode: 0o600 });
       try {
-        return await moves.during((ready) => create(parts, input, fx, ready, { images, toolPath: ability.path }));
+        const init = await moves.during((ready) => create(parts, input, fx, ready, { images, toolPath: ability.path }));
+        await unmark(parts, input);
+        return init;
       } finally {
         // what is left goes with the container; of no use any more, and as large as its memory
         await rm(directory, { recursive: true, force: true }).catch((error: unknown) => log.warn({ id: input.id, fault: toFault(error) }, 'the images of a restored container were not removed'));
       }
     },
   };
+}
+
+/** Before the images go: what has its mark is restored from them again. What can't lose it must not run, a later daemon would kill it. */
+async function unmark(parts: DriverParts, { id, handler }: ContainerInput): Promise<void> {
+  try {
+    await unlink(join(parts.layout.restoreDir(id), MARK));
+  } catch (error) {
+    const note = await readNote(parts.layout, id);
+    await killWorkers(parts, parts.table.resolve(handler), id, note?.cgroup);
+    throw error;
+  }
 }
 
 function placeOf({ layerOf }: RestoreStage, from: RestoreSource['from']): Place {

@@ -2,12 +2,13 @@
  * The directory of a checkpoint under way, below `root`: memory may be larger than a tmpfs. Its note tells a later daemon
  * what was begun, so that one that was killed meanwhile leaves nothing frozen and no half archive.
  */
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkpointLimits } from '../../base/limits.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
 import { isAbsent } from '../../host/errno.ts';
+import { writeAtomic } from '../../host/files.ts';
 import { namesOf } from '../../host/names-of.ts';
 
 export interface Note {
@@ -15,16 +16,21 @@ export interface Note {
   readonly id: ContainerId;
   readonly handler: string;
   readonly archive: string;
+  /** All archives of its request. */
+  readonly together: readonly string[];
 }
 
 const NOTE = 'note.json';
 
-/** Empty, for its owner alone, with the note in it. What an earlier one left is gone. */
+/**
+ * Empty, for its owner alone, with the note in it, which outlives a power loss: the archive's part may. What an earlier one
+ * left is gone.
+ */
 export async function makeWork(directory: string, note: Note): Promise<string> {
   const work = join(directory, note.id);
   await rm(work, { recursive: true, force: true });
   await mkdir(work, { recursive: true, mode: 0o700 });
-  await writeFile(join(work, NOTE), JSON.stringify(note), { mode: 0o600 });
+  await writeAtomic(join(work, NOTE), Buffer.from(JSON.stringify(note)), 0o600);
   return work;
 }
 
@@ -47,10 +53,11 @@ async function readNote(path: string): Promise<Note | undefined> {
   try {
     const text = await readFile(path, 'utf8');
     if (text.length > checkpointLimits.noteBytes) return undefined;
-    const { version, id, handler, archive } = JSON.parse(text) as Partial<Record<keyof Note, unknown>>;
+    const { version, id, handler, archive, together } = JSON.parse(text) as Partial<Record<keyof Note, unknown>>;
     const known = typeof id === 'string' ? parseContainerId(id) : undefined;
     if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string') return undefined;
-    return { version, id: known, handler, archive };
+    const archives = Array.isArray(together) ? together.filter((one): one is string => typeof one === 'string') : [archive];
+    return { version, id: known, handler, archive, together: archives };
   } catch (error) {
     if (isAbsent(error) || error instanceof SyntaxError) return undefined;
     throw error;

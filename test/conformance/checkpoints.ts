@@ -1,0 +1,175 @@
+/** What every CheckpointPort does, the real one with a CRIU that is played: archives, restores, and what is left when either is cut off. */
+import { expect, it } from 'vitest';
+import type { EffectContext } from '../../src/actors/ports/effect.ts';
+import type { RuntimeFacts } from '../../src/actors/ports/runtime.ts';
+import { archived, attempted, imported } from './checkpoint-stage.ts';
+import type { CheckpointStage } from './checkpoint-stage.ts';
+import { fx, fxOf, kindOf } from './runtime-stage.ts';
+import type { Wish } from './runtime-stage.ts';
+import { describeCases, describeSuite } from './suite.ts';
+
+/** Bound of a call that hangs, ms: none that works takes as long on a slow machine as this is short. */
+const SHORT_MS = 1000;
+const ENDS = [['hangs', 'timedOut'], ['hangs', 'cancelled'], ['fails', 'outside']] as const;
+
+const factsOf = async ({ runtime }: CheckpointStage, { id }: Wish): Promise<RuntimeFacts | undefined> =>
+  (await runtime.observe(fx)).containers.find((facts) => facts.id === id);
+
+/** The call's kind of end while CRIU hangs or fails. */
+async function spoilt(stage: CheckpointStage, [how, kind]: (typeof ENDS)[number], call: (effect: EffectContext) => Promise<unknown>): Promise<string> {
+  const caller = new AbortController();
+  stage.spoil(how);
+  if (kind === 'cancelled') stage.whenHanging(() => caller.abort());
+  const ended = await kindOf(call(fxOf(kind === 'timedOut' ? SHORT_MS : 30_000, caller.signal)));
+  stage.heal();
+  return ended;
+}
+
+/** A call hangs when the daemon dies. */
+async function cutOff(stage: CheckpointStage, call: () => Promise<unknown>): Promise<void> {
+  let hangs = false;
+  stage.spoil('hangs');
+  stage.whenHanging(() => void (hangs = true));
+  call().catch(() => undefined);
+  await stage.until(() => hangs);
+  stage.heal();
+  await stage.restart();
+}
+
+const checkpoints = describeCases<CheckpointStage>((of) => {
+  it('a checkpoint: an archive and nothing beside it; the container is let go', async () => {
+    const stage = of();
+    const { one, directory, archive } = await archived(stage);
+    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([['c.tar'], false, 0]);
+    expect(await factsOf(stage, one)).toMatchObject({ process: 'running', init: one.init, monitorAlive: true });
+    const facts = await stage.port.describe({ attempted, handler: '', from: { archive } }, fx);
+    expect([facts.images.includes(stage.described(one, archive).image.id), facts.tty]).toStrictEqual([true, false]);
+    expect(await stage.port.describe({ attempted, handler: '', from: { archive } }, fx)).toStrictEqual(facts);
+  });
+
+  it('something that lies in the way is a conflict and stays; a directory that must be empty and is not is refused', async () => {
+    const stage = of();
+    const one = await stage.running();
+    const directory = stage.newDirectory();
+    for (const name of ['c.tar', 'd.tar.partial']) {
+      stage.plant(`${directory}/${name}`);
+      const archive = `${directory}/${name.slice(0, 'c.tar'.length)}`;
+      expect(await kindOf(stage.port.checkpoint({ attempted, containers: [stage.described(one, archive)] }, fx))).toBe('conflict');
+    }
+    expect(await kindOf(stage.port.checkpoint({ attempted, emptyDirectory: directory, containers: [stage.described(one, `${directory}/e.tar`)] }, fx))).toBe('invalidRequest');
+    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([['c.tar', 'd.tar.partial'], false, 0]);
+  });
+
+  it('several of one moment: all archives, or none', async () => {
+    const stage = of();
+    const [one, two, none] = [await stage.running(), await stage.running(), stage.container()];
+    const into = async (all: readonly Wish[], directory: string): Promise<string> =>
+      kindOf(stage.port.checkpoint({ attempted, emptyDirectory: directory, containers: all.map((each, at) => stage.described(each, `${directory}/${at}.tar`)) }, fx));
+    const [whole, empty] = [stage.newDirectory(), stage.newDirectory()];
+    expect([await into([one, two], whole), stage.namesIn(whole)]).toStrictEqual(['none', ['0.tar', '1.tar']]);
+    // the last of them has no process
+    expect([await into([one, two, none], empty), stage.namesIn(empty)]).toStrictEqual(['outside', []]);
+    expect([stage.isStill(one), stage.isStill(two), stage.works()]).toStrictEqual([false, false, 0]);
+  });
+
+  it.each(ENDS)('one that %s is %s; no part of an archive is left, and the container is let go', async (...end) => {
+    const stage = of();
+    const one = await stage.running();
+    const directory = stage.newDirectory();
+    const request = { attempted, containers: [stage.described(one, `${directory}/c.tar`)] };
+    expect(await spoilt(stage, end, (effect) => stage.port.checkpoint(request, effect))).toBe(end[1]);
+    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([[], false, 0]);
+    await stage.port.checkpoint(request, fx);
+    expect(stage.namesIn(directory)).toStrictEqual(['c.tar']);
+  });
+});
+
+const restores = describeCases<CheckpointStage>((of) => {
+  it('a restore: until then a bundle and images without a process, then one that runs, has a monitor, and ends with its code', async () => {
+    const stage = of();
+    const { archive } = await archived(stage);
+    const wish = await imported(stage, archive);
+    const waits = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true };
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([waits, true]);
+    const init = await stage.port.restore(wish, fx);
+    stage.runtime.watch({ ...wish, init });
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([{ ...waits, process: 'running', init, monitorAlive: true }, false]);
+    await stage.runtime.killAll({ ...wish, init }, fx);
+    await stage.until(() => stage.told(wish.id).length > 0);
+    expect(stage.told(wish.id)[0]).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
+    await stage.runtime.destroy(wish, fx);
+    expect(await factsOf(stage, wish)).toBeUndefined();
+  });
+
+  it('what is no checkpoint, or another one than was described, is refused; what was not brought in is notFound', async () => {
+    const stage = of();
+    const { archive, directory } = await archived(stage);
+    for (const absent of [`${directory}/none.tar`, `${directory}/other.tar`]) {
+      if (absent.endsWith('other.tar')) stage.plant(absent);
+      expect(await kindOf(stage.port.describe({ attempted, handler: '', from: { archive: absent } }, fx))).toBe('invalidRequest');
+    }
+    const wish = stage.container();
+    expect(await kindOf(stage.port.import({ ...wish, restore: { from: { archive }, digest: 'sha256:0' } }, fx))).toBe('invalidRequest');
+    await stage.runtime.writeBundle(wish, fx);
+    const other = stage.container();
+    await stage.runtime.writeBundle(other, fx);
+    expect(await kindOf(stage.port.restore({ ...other, spec: { ...other.spec, restore: { from: { archive }, digest: 'sha256:0' } } }, fx))).toBe('notFound');
+    for (const one of [wish, other]) {
+      await stage.runtime.destroy({ ...one, spec: { ...one.spec, restore: { from: { archive }, digest: 'sha256:0' } } }, fx);
+      expect([await factsOf(stage, one), stage.hasImages(one)]).toStrictEqual([undefined, false]);
+    }
+  });
+
+  it('one that is never restored: its end is told without a file, and destroy takes its images', async () => {
+    const stage = of();
+    const { archive } = await archived(stage);
+    const wish = await imported(stage, archive);
+    await stage.runtime.killAll({ ...wish, init: undefined }, fx);
+    expect(stage.told(wish.id)).toMatchObject([{ exitCode: 137, observedBy: 'process' }]);
+    await stage.runtime.destroy(wish, fx);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([undefined, false]);
+  });
+
+  it.each(ENDS)('F33 F34 one that %s is %s; no process is left, nor the images', async (...end) => {
+    const stage = of();
+    const { archive } = await archived(stage);
+    const wish = await imported(stage, archive);
+    expect(await spoilt(stage, end, (effect) => stage.port.restore(wish, effect))).toBe(end[1]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false }, false]);
+    await stage.runtime.destroy(wish, fx);
+    expect(await factsOf(stage, wish)).toBeUndefined();
+  });
+});
+
+const deaths = describeCases<CheckpointStage>((of) => {
+  it('F03 a checkpoint whose daemon dies is undone by the next: the container is let go, no part is left, and it can be asked for again', async () => {
+    const stage = of();
+    const one = await stage.running();
+    const directory = stage.newDirectory();
+    const request = { attempted, containers: [stage.described(one, `${directory}/c.tar`)] };
+    await cutOff(stage, () => stage.port.checkpoint(request, fxOf(600_000)));
+    expect([stage.namesIn(directory), stage.isStill(one), stage.works()]).toStrictEqual([[], false, 0]);
+    await stage.port.checkpoint(request, fx);
+    expect([stage.namesIn(directory), stage.isStill(one)]).toStrictEqual([['c.tar'], false]);
+  });
+
+  it('F03 a restore whose daemon dies is undone by the next: it waits as it did, nobody was told of an end, and it is restored then', async () => {
+    const stage = of();
+    const { archive } = await archived(stage);
+    const wish = await imported(stage, archive);
+    await cutOff(stage, () => stage.port.restore(wish, fxOf(600_000)));
+    expect([await factsOf(stage, wish), stage.hasImages(wish), stage.told(wish.id)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true }, true, []]);
+    const init = await stage.port.restore(wish, fx);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([{ process: 'running', init, monitorAlive: true }, false]);
+    // one that came to its end is known to a daemon that did not see it begin
+    await stage.restart();
+    expect(await factsOf(stage, wish)).toMatchObject({ process: 'running', init, monitorAlive: true });
+    await stage.runtime.destroy(wish, fx);
+  });
+});
+
+/** The suite; a stage is a machine with a sandbox and without containers. */
+export const checkpointConformance = describeSuite('checkpoints', checkpoints, restores);
+
+/** The same, where a daemon can die within the test: the real one is killed in test/integration/daemon/{checkpoint,restore}.test.ts. */
+export const checkpointDeaths = describeSuite('checkpoints and death', deaths);

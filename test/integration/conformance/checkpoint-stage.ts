@@ -1,0 +1,88 @@
+/** The stage of the checkpoints' suite with the real driver, runc and conmon, below a temporary root; CRIU's part is played. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ContainerId, ImageId } from '../../../src/base/ids.ts';
+import type { CheckpointDriver } from '../../../src/oci/checkpoint/driver.ts';
+import type { CheckpointStage } from '../../conformance/checkpoint-stage.ts';
+import { created, fx } from '../../conformance/runtime-stage.ts';
+import type { Wish } from '../../conformance/runtime-stage.ts';
+import { fakeCriu } from '../daemon/fake-criu.ts';
+import { RUNC, World, until } from '../runtime/support.ts';
+
+const IMAGE = `sha256:${'1'.repeat(64)}` as ImageId;
+
+/** Makes it; the sandbox has its cgroup. */
+export async function realCheckpointStage(): Promise<CheckpointStage> {
+  const fake = fakeCriu();
+  const world = new World();
+  world.driver.close();
+  const { layout } = world;
+  const handlers = [{ name: 'runc', path: fake.runtime, kind: 'oci' as const }];
+  const upperOf = (id: ContainerId): string => join(world.root, 'uppers', id);
+  const open = async (): Promise<CheckpointDriver> => {
+    world.driver = world.newDriver({ handlers });
+    await world.driver.open();
+    const port = world.driver.checkpoints({ criu: { path: fake.criu }, restores: true, upperOf, layerOf: (diffId) => join(world.root, diffId) });
+    await port.open();
+    return port;
+  };
+  await world.open();
+  world.driver.close();
+  let port = await open();
+  const restored = new Map<ContainerId, Wish>();
+  const container = (): Wish => {
+    const { id, bundle, effective } = world.container(['sleep', '1000']);
+    cpSync(world.rootfs, layout.rootfs(id), { recursive: true });
+    mkdirSync(upperOf(id), { recursive: true });
+    const wish = { ...bundle, effective };
+    restored.set(id, wish);
+    return wish;
+  };
+  const namesIn = (directory: string): readonly string[] => (existsSync(directory) ? readdirSync(directory).toSorted() : []);
+  const stage: CheckpointStage = {
+    get port() {
+      return port;
+    },
+    get runtime() {
+      return world.driver;
+    },
+    restart: async () => {
+      world.driver.close();
+      port = await open();
+    },
+    running: async () => {
+      const one = await created({ port: world.driver }, container());
+      await world.driver.start(one, fx);
+      return one;
+    },
+    container,
+    described: ({ id, handler, spec }, archive) => ({ id, handler, spec, archive, logPath: '', createdAtNs: 1n, image: { id: IMAGE, ref: IMAGE, layers: [] } }),
+    newDirectory: () => mkdtempSync(join(world.root, 'archives-')),
+    namesIn,
+    plant: (path) => writeFileSync(path, 'something else'),
+    isStill: ({ id }) => stateOf(layout.runtimeRoot('runc'), id) === 'paused',
+    hasImages: ({ id }) => existsSync(join(layout.restoreDir(id), 'checkpoint')),
+    works: () => namesIn(layout.checkpointsDir).length,
+    told: (id) => world.exits.get(id) ?? [],
+    until,
+    spoil: (how) => fake.does(how === 'hangs' ? 'hang' : 'fail'),
+    heal: () => fake.does('work'),
+    whenHanging: (act) => void fake.untilItHangs().then(act),
+    close: async () => {
+      stage.heal();
+      // with the images of those that were to be restored
+      for (const wish of restored.values()) await world.driver.destroy({ ...wish, spec: { ...wish.spec, restore: { from: { archive: '/' }, digest: '' } } }, fx);
+      const left = [...namesIn(layout.restoresDir), ...namesIn(layout.checkpointsDir), ...(await world.close())];
+      fake.remove();
+      if (left.length > 0) throw new Error(`left: ${left.join(', ')}`);
+    },
+  };
+  return stage;
+}
+
+/** Undefined where the runtime knows none. */
+function stateOf(root: string, id: string): string | undefined {
+  if (!existsSync(join(root, id))) return undefined;
+  return (JSON.parse(execFileSync(RUNC, ['--root', root, 'state', id]).toString()) as { readonly status: string }).status;
+}

@@ -1,0 +1,78 @@
+/** The stage of the checkpoints' suite over the twin. */
+import type { ExitFact } from '../../src/actors/ports/journal.ts';
+import type { RuntimePort } from '../../src/actors/ports/runtime.ts';
+import type { ContainerId } from '../../src/base/ids.ts';
+import type { CheckpointStage } from '../conformance/checkpoint-stage.ts';
+import { created, fx } from '../conformance/runtime-stage.ts';
+import type { Wish } from '../conformance/runtime-stage.ts';
+import { checkpointTwin } from './checkpoint-twin.ts';
+import type { CheckpointTwin } from './checkpoint-twin.ts';
+import { machine } from './conformance-machine.ts';
+import { refuseLeftovers, wishOf } from './runtime-twin-stage.ts';
+import { runtimeTwin } from './runtime-twin.ts';
+import { WORLD } from './scheduler.ts';
+
+/** Virtual milliseconds in which a call has begun to hang. */
+const HANGING_MS = 100;
+
+/** Makes it; the sandbox has its files. */
+export async function checkpointTwinStage(): Promise<CheckpointStage> {
+  const { scheduler, kernel, outside, driven, sandbox } = machine();
+  const pod = sandbox(1);
+  kernel.files.add(pod.id);
+  const { checkpoints } = kernel;
+  const told = new Map<ContainerId, ExitFact[]>();
+  const open = async (): Promise<{ readonly port: CheckpointTwin; readonly runtime: RuntimePort }> => {
+    scheduler.nextEpoch();
+    const runtime = runtimeTwin(kernel, outside, scheduler.epoch);
+    const port = driven(checkpointTwin(kernel, outside, scheduler.epoch));
+    await port.open();
+    runtime.onExit((id, exit) => void told.set(id, [...(told.get(id) ?? []), exit]));
+    return { port, runtime: driven(runtime) };
+  };
+  let made = 0;
+  let directories = 0;
+  let now = await open();
+  const container = (): Wish => {
+    const wish = wishOf(pod, (made += 1));
+    kernel.rootfs.set(wish.id, { mounted: true, layers: [], files: 0 });
+    return wish;
+  };
+  const stage: CheckpointStage = {
+    get port() {
+      return now.port;
+    },
+    get runtime() {
+      return now.runtime;
+    },
+    restart: async () => {
+      now = await open();
+    },
+    running: async () => {
+      const one = await created({ port: now.runtime }, container());
+      await now.runtime.start(one, fx);
+      return one;
+    },
+    container,
+    described: ({ id, handler, spec }, archive) => ({ id, handler, spec, archive, logPath: '', createdAtNs: 1n, image: { id: spec.imageId, ref: spec.imageId, layers: [] } }),
+    newDirectory: () => `/archives/${(directories += 1)}`,
+    namesIn: (directory) => [...checkpoints.archives.keys()].filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1)).toSorted(),
+    plant: (path) => checkpoints.name(path, { imageId: '', files: 0, isWhole: false, isSynced: true }),
+    isStill: ({ id }) => kernel.frozen.has(id),
+    hasImages: ({ id }) => checkpoints.restores.get(id)?.hasImages === true,
+    works: () => checkpoints.works.size,
+    told: (id) => told.get(id) ?? [],
+    until: async (look) => {
+      while (!look()) if (!(await scheduler.step())) throw new Error('nothing can happen any more');
+    },
+    spoil: (how) => void (outside.rates[how === 'hangs' ? 'hang' : 'error'] = 1),
+    heal: () => void Object.assign(outside.rates, { hang: 0, error: 0 }),
+    whenHanging: (act) => void scheduler.after(WORLD, HANGING_MS, act),
+    close: async () => {
+      stage.heal();
+      for (const { id } of (await now.runtime.observe(fx)).containers) await now.runtime.destroy({ ...container(), id }, fx);
+      refuseLeftovers(kernel);
+    },
+  };
+  return stage;
+}

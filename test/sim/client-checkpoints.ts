@@ -1,0 +1,104 @@
+/** The calls of a client that have to do with checkpoints, with their book-keeping. */
+import type { Call } from '../../src/actors/ask.ts';
+import type { ContainerSpec, RestoreSource, SandboxSpec } from '../../src/actors/ports/specs.ts';
+import type { Troupe } from '../../src/actors/troupe.ts';
+import { fail } from '../../src/base/fault.ts';
+import type { ContainerId, ImageId, SandboxId } from '../../src/base/ids.ts';
+import type { World } from './world.ts';
+
+/** A container to be, but for what the checkpoint says of it. */
+export type Wish = (imageId: ImageId) => ContainerSpec;
+
+/** One that is made of the archive at this path. */
+export interface Archived {
+  readonly archive: string;
+  readonly wish: (sandboxId: SandboxId, imageId: ImageId) => ContainerSpec;
+}
+
+export class CheckpointClient {
+  readonly #world: World;
+  readonly #deadlineMs: () => number;
+
+  constructor(world: World, deadlineMs: () => number) {
+    this.#world = world;
+    this.#deadlineMs = deadlineMs;
+  }
+
+  async checkpoint(id: ContainerId, archive: string): Promise<void> {
+    await this.#writes([id], [archive], 'CheckpointContainer', (troupe, call) => troupe.checkpointContainer({ id, archive }, 0, call));
+  }
+
+  /** Archives in a directory of their own, by the containers' names. */
+  async checkpointPod(id: SandboxId, directory: string, containers: ReadonlyMap<string, ContainerId>): Promise<void> {
+    const wanted = [...containers].map(([name, one]) => ({ id: one, archive: `${directory}/${name}.tar` }));
+    await this.#writes([...containers.values()], wanted.map(({ archive }) => archive), 'CheckpointPod', (troupe, call) =>
+      troupe.checkpointSandbox(id, { directory, wanted }, call));
+  }
+
+  async #writes(ids: readonly ContainerId[], archives: readonly string[], operation: string, work: (troupe: Troupe, call: Call) => Promise<void>): Promise<void> {
+    const { history } = this.#world;
+    const oks = ids.map((id) => history.begin('checkpoint', id));
+    const answered = history.archive(archives);
+    const { epoch } = this.#world.scheduler;
+    try {
+      await this.#world.call(operation, this.#deadlineMs(), work);
+      for (const ok of oks) ok();
+      answered('written');
+    } catch (thrown) {
+      answered(epoch === this.#world.scheduler.epoch ? 'refused' : 'unsure');
+      throw thrown;
+    }
+  }
+
+  /** Of whatever the source holds, if its image is here. */
+  async createFrom(sandboxId: SandboxId, from: RestoreSource['from'], wish: Wish): Promise<ContainerId> {
+    const { history } = this.#world;
+    const ok = history.begin('createIn', sandboxId);
+    const id = await this.#world.call('CreateContainer', this.#deadlineMs(), (troupe, call) => createFrom(troupe, { sandboxId, from, wish }, call));
+    ok();
+    history.created(id, sandboxId);
+    return id;
+  }
+
+  /** All of it, or nothing (cri/runtime/restore-pod.ts). */
+  async restorePod(spec: SandboxSpec, containers: readonly Archived[]): Promise<SandboxId> {
+    const { history } = this.#world;
+    const made: ContainerId[] = [];
+    const sandboxId = await this.#world.call('RestorePod', this.#deadlineMs(), async (troupe, call) => {
+      const id = await troupe.runSandbox(spec, call);
+      try {
+        for (const { archive, wish } of containers) made.push(await createFrom(troupe, { sandboxId: id, from: { archive }, wish: (imageId) => wish(id, imageId) }, call));
+      } catch (thrown) {
+        history.askedToRemoveSandbox(id);
+        await troupe.removeSandbox(id, { cause: call.cause, signal: new AbortController().signal, deadlineMonoMs: undefined }).catch(() => undefined);
+        throw thrown;
+      }
+      return id;
+    });
+    history.ran(sandboxId);
+    for (const id of made) history.created(id, sandboxId);
+    return sandboxId;
+  }
+
+  /** Archives are the clients'. */
+  forget(archive: string): void {
+    const { history, kernel } = this.#world;
+    if (!history.forgetArchive(archive)) return;
+    kernel.checkpoints.name(archive, undefined);
+    kernel.checkpoints.syncNames();
+  }
+}
+
+interface From {
+  readonly sandboxId: SandboxId;
+  readonly from: RestoreSource['from'];
+  readonly wish: Wish;
+}
+
+async function createFrom(troupe: Troupe, { sandboxId, from, wish }: From, call: Call): Promise<ContainerId> {
+  const attempted = 'CreateContainer from a checkpoint';
+  const { images, digest } = await troupe.describeCheckpoint({ attempted, sandboxId, from }, call);
+  const image = images.map((name) => troupe.findImage(name)).find((found) => found !== undefined);
+  if (image === undefined) return fail('notFound', `${attempted}: image ${images.join(', ')} is not here`);
+  return troupe.createContainer({ ...wish(image.id), restore: { from, digest } }, call);
+}
