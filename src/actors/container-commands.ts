@@ -15,6 +15,7 @@ import type { ContainerKey, ContainerSpec, ImageRecord, ImageUse, Resources } fr
 import type { Ledger } from './recovery/ledger.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 import { handlerOf } from './sandbox/sandbox.context.ts';
+import { hasEndedUnstarted, isBeingMade, isUnknownEnd } from './container-stages.ts';
 import { containerLabels } from './selinux.ts';
 import { sameContainerWish } from './wish.ts';
 import { creationNs } from './times.ts';
@@ -59,6 +60,7 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
       await untilGone(stage, existing, attempted, call, { type: 'container.abandon' });
       continue;
     }
+    if (hasEndedUnstarted(existing) && sameContainerWish(existing.spec, spec)) return handOut(stage, existing.id, attempted, call);
     if (existing.state === 'unwinding' || existing.state === 'removing') {
       await untilGone(stage, existing, attempted, call, undefined);
       continue;
@@ -72,15 +74,6 @@ export async function createContainer(stage: ContainerStage, spec: ContainerSpec
     });
   }
   return fail('exhausted', `${attempted}: ${actorLimits.admissionRounds} other requests under this name came between`);
-}
-
-function isBeingMade(view: ContainerView): boolean {
-  return ['recovering', 'recordingIntent', 'provisioning'].includes(view.state);
-}
-
-/** It ended before anybody was handed its id: it was created all the same, and its status says how it ended (F37). */
-function isUnknownEnd(view: ContainerView): boolean {
-  return !view.claimed && ['stopping', 'finishing', 'exited'].includes(view.state);
 }
 
 function readySandbox(stage: ContainerStage, id: SandboxId, attempted: string): SandboxView {

@@ -68,12 +68,14 @@ export class Checkpoints {
     return found !== undefined && (part === undefined || part === found);
   }
 
-  /** What is left of a request that came to no end: its parts go; archives that have their names only with all of them stay. */
-  undo({ archive, together }: Pick<SimWork, 'archive' | 'together'>): void {
-    const part = this.#archives.get(partialOf(archive));
-    const isOurs = part !== undefined && this.#archives.get(archive) === part;
-    if (isOurs && !together.every((one) => this.isPublished(one))) this.name(archive, undefined);
-    if (part !== undefined) this.name(partialOf(archive), undefined);
+  /** What is left of requests that came to no end: archives that have their names only with all of theirs stay, parts go. */
+  undo(): void {
+    const isNamed = (archive: string): boolean => this.#archives.has(partialOf(archive)) && this.isPublished(archive);
+    const named = [...this.works.values()].filter(({ archive, together }) => isNamed(archive) && !together.every((one) => this.isPublished(one)));
+    for (const { archive } of named) this.name(archive, undefined);
+    for (const { archive } of this.works.values()) if (this.#archives.has(partialOf(archive))) this.name(partialOf(archive), undefined);
+    this.syncNames();
+    this.works.clear();
   }
 
   /** A prefix of the changes since the last sync is there afterwards. */

@@ -126,13 +126,8 @@ function drop({ kernel: { checkpoints } }: CheckpointStage, archive: string): vo
 }
 
 function undoWorks(kernel: Kernel): void {
-  const { checkpoints } = kernel;
-  for (const [id, work] of checkpoints.works) {
-    kernel.thaw(id);
-    checkpoints.undo(work);
-  }
-  checkpoints.syncNames();
-  checkpoints.works.clear();
+  for (const id of kernel.checkpoints.works.keys()) kernel.thaw(id);
+  kernel.checkpoints.undo();
 }
 
 /** The containers are created ones again; their monitors' last words on processes that nobody was told of are not kept. */

@@ -6,6 +6,7 @@ import type { Failure } from './run.ts';
 import { CHECKPOINT, LAYER_BYTES } from './storage-images-twins.ts';
 import { die, runScenario } from './sweep.ts';
 import type { Hook } from './sweep.ts';
+import type { World } from './world.ts';
 
 const refused = (): Promise<void> => Promise.reject(new FaultError(fault('outside', 'refused by the test')));
 
@@ -96,6 +97,22 @@ describe('bugs found by the simulation', () => {
       }));
     const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
     expect([killed, told(failure)]).toStrictEqual([true, '']);
+  });
+
+  it('I13 F37 and handed out again to a call that comes twice (seed 41234)', async () => {
+    const ids: unknown[] = [];
+    const again = async (world: World): Promise<void> => {
+      const view = world.troupe?.directory.containers()[0];
+      if (view !== undefined) ids.push(await world.call('CreateContainer', 240_000, (troupe, call) => troupe.createContainer(view.spec, call)).catch(String));
+    };
+    const hook = at('CreateContainer runtime.create', 'after', 1, (_number, _when, _pair, world) =>
+      world.sleep(110).then(() => {
+        for (const { kind, owner } of world.kernel.processes.values()) if (kind === 'init') world.kernel.endInit(owner, 137);
+        void world.sleep(40).then(() => again(world)).then(() => again(world));
+      }));
+    const { failure } = await runScenario(4, hook, { duplicates: 0, deadlineMs: () => 100 });
+    expect(told(failure)).toBe('');
+    expect(ids).toStrictEqual([expect.stringMatching(/^[0-9a-f]{64}$/u), ids[0]]);
   });
 
   it('I1 F05 F21 a stop whose record the disk refused, killed after the DEL: the sandbox is not ready again (seeds 3906, 17)', async () => {

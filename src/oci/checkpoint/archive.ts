@@ -100,25 +100,30 @@ export function dropArchive(place: Place, hasName: boolean): Promise<void> {
 }
 
 /**
- * What a daemon that was killed has left of an archive, given all archives of its request: the part goes, and with it the
- * archive, unless all of them have their names.
+ * What a daemon that was killed has left of a request: `begun` are those of its archives that it had taken a note of. Their
+ * parts go, and before them the archives, unless all of the request have their names. Idempotent: also of an undo that was cut off.
  */
-export async function undoArchive(archive: string, together: readonly string[]): Promise<void> {
-  const part = await plainAt(partialOf(archive));
-  if (part === undefined) return;
-  const named = await plainAt(archive);
-  const isOurs = named?.ino === part.ino && named.dev === part.dev;
-  if (isOurs && !(await allHaveNames(together))) await removePlain(archive);
-  await removePlain(partialOf(archive));
-  await syncDirectory(dirname(archive));
+export async function undoArchives(begun: readonly string[], together: readonly string[]): Promise<void> {
+  const named: string[] = [];
+  let isWhole = true;
+  for (const archive of together) {
+    const state = await stateOf(archive);
+    if (state === 'named') named.push(archive);
+    else if (state !== 'settled') isWhole = false;
+  }
+  for (const archive of named) if (!isWhole && begun.includes(archive)) await removePlain(archive);
+  for (const archive of begun) {
+    if ((await plainAt(partialOf(archive))) === undefined) continue;
+    await removePlain(partialOf(archive));
+    await syncDirectory(dirname(archive));
+  }
 }
 
-async function allHaveNames(archives: readonly string[]): Promise<boolean> {
-  for (const archive of archives) {
-    const [named, part] = [await plainAt(archive), await plainAt(partialOf(archive))];
-    if (named === undefined || (part !== undefined && (named.ino !== part.ino || named.dev !== part.dev))) return false;
-  }
-  return true;
+/** `part`: nothing, or somebody else's file, has its name. `named`: it has, beside its part's. `settled`: alone. */
+async function stateOf(archive: string): Promise<'none' | 'part' | 'named' | 'settled'> {
+  const [found, part] = [await plainAt(archive), await plainAt(partialOf(archive))];
+  if (part === undefined) return found === undefined ? 'none' : 'settled';
+  return found?.ino === part.ino && found.dev === part.dev ? 'named' : 'part';
 }
 
 async function plainAt(path: string): Promise<Stats | undefined> {

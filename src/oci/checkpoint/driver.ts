@@ -13,7 +13,7 @@ import type { ContainerId } from '../../base/ids.ts';
 import { checkpointLimits } from '../../base/limits.ts';
 import { Ability } from './ability.ts';
 import type { Criu } from './ability.ts';
-import { demandEmpty, dropArchive, nameArchive, openArchive, settleArchive, undoArchive } from './archive.ts';
+import { demandEmpty, dropArchive, nameArchive, openArchive, settleArchive, undoArchives } from './archive.ts';
 import type { Place } from './archive.ts';
 import { FILES } from './documents.ts';
 import { freeze, read, thaw, toolCall } from './frozen.ts';
@@ -162,10 +162,12 @@ function unbounded({ note }: EffectContext): EffectContext {
 async function undoBegun({ reader, directory }: Stage): Promise<void> {
   const { log, table } = reader.parts;
   try {
-    for (const { id, handler, archive, together } of await begun(directory)) {
+    const notes = await begun(directory);
+    const archives = new Set(notes.map(({ archive }) => archive));
+    for (const { id, handler, archive, together } of notes) {
       try {
         await undoOne(reader, table, id, handler);
-        await undoArchive(archive, together);
+        await undoArchives(together.filter((one) => archives.has(one)), together);
         await dropWork(directory, id);
       } catch (error) {
         log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');

@@ -8,6 +8,7 @@ import type { CheckpointStage } from '../../conformance/checkpoint-stage.ts';
 import { created, fx } from '../../conformance/runtime-stage.ts';
 import type { Wish } from '../../conformance/runtime-stage.ts';
 import { fakeCriu } from '../daemon/fake-criu.ts';
+import type { FakeCriu } from '../daemon/fake-criu.ts';
 import { RUNC, World, until } from '../runtime/support.ts';
 
 const IMAGE = `sha256:${'1'.repeat(64)}` as ImageId;
@@ -30,17 +31,16 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
   await world.open();
   world.driver.close();
   let port = await open();
-  const restored = new Map<ContainerId, Wish>();
+  const wishes: Wish[] = [];
   const container = (): Wish => {
     const { id, bundle, effective } = world.container(['sleep', '1000']);
     cpSync(world.rootfs, layout.rootfs(id), { recursive: true });
     mkdirSync(upperOf(id), { recursive: true });
     const wish = { ...bundle, effective };
-    restored.set(id, wish);
+    wishes.push(wish);
     return wish;
   };
-  const namesIn = (directory: string): readonly string[] => (existsSync(directory) ? readdirSync(directory).toSorted() : []);
-  const stage: CheckpointStage = {
+  return {
     get port() {
       return port;
     },
@@ -69,17 +69,21 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
     spoil: (how) => fake.does(how === 'hangs' ? 'hang' : 'fail'),
     heal: () => fake.does('work'),
     whenHanging: (act) => void fake.untilItHangs().then(act),
-    close: async () => {
-      stage.heal();
-      // with the images of those that were to be restored
-      for (const wish of restored.values()) await world.driver.destroy({ ...wish, spec: { ...wish.spec, restore: { from: { archive: '/' }, digest: '' } } }, fx);
-      const left = [...namesIn(layout.restoresDir), ...namesIn(layout.checkpointsDir), ...(await world.close())];
-      fake.remove();
-      if (left.length > 0) throw new Error(`left: ${left.join(', ')}`);
-    },
+    close: () => closeAll(world, fake, wishes),
   };
-  return stage;
 }
+
+/** With the images of those that were to be restored. */
+async function closeAll(world: World, fake: FakeCriu, wishes: readonly Wish[]): Promise<void> {
+  const { restoresDir, checkpointsDir } = world.layout;
+  fake.does('work');
+  for (const wish of wishes) await world.driver.destroy({ ...wish, spec: { ...wish.spec, restore: { from: { archive: '/' }, digest: '' } } }, fx);
+  const left = [...namesIn(restoresDir), ...namesIn(checkpointsDir), ...(await world.close())];
+  fake.remove();
+  if (left.length > 0) throw new Error(`left: ${left.join(', ')}`);
+}
+
+const namesIn = (directory: string): readonly string[] => (existsSync(directory) ? readdirSync(directory).toSorted() : []);
 
 /** Undefined where the runtime knows none. */
 function stateOf(root: string, id: string): string | undefined {

@@ -1,0 +1,61 @@
+// What a daemon that was killed has left of the archives of a request, and what the next one makes of it.
+import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
+
+describe('archives of a checkpoint that was cut off', () => {
+  let directory: string;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'troupe-undo-'));
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  const NAMES = ['one.tar', 'two.tar'] as const;
+  const at = (name: string): string => join(directory, name);
+  const part = (name: string): void => writeFileSync(partialOf(at(name)), name);
+  const named = (name: string): void => linkSync(partialOf(at(name)), at(name));
+  const undo = async (): Promise<readonly string[]> => {
+    await undoArchives(NAMES.map(at), NAMES.map(at));
+    return readdirSync(directory).toSorted();
+  };
+
+  it('parts go', async () => {
+    for (const name of NAMES) part(name);
+    expect(await undo()).toEqual([]);
+  });
+
+  it('an archive goes where the other has not its name yet', async () => {
+    for (const name of NAMES) part(name);
+    named('one.tar');
+    expect(await undo()).toEqual([]);
+  });
+
+  it.each([0, 1, 2])('all stay where all have their names, with %i parts gone by then', async (gone) => {
+    for (const name of NAMES) part(name);
+    for (const name of NAMES) named(name);
+    for (const name of NAMES.slice(0, gone)) rmSync(partialOf(at(name)));
+    expect(await undo()).toEqual([...NAMES]);
+  });
+
+  it('what somebody else has put in the way stays', async () => {
+    for (const name of NAMES) part(name);
+    writeFileSync(at('one.tar'), 'something else');
+    named('two.tar');
+    expect(await undo()).toEqual(['one.tar']);
+  });
+
+  it('what nobody took a note of is somebody else’s', async () => {
+    part('one.tar');
+    part('two.tar');
+    await undoArchives([at('one.tar')], NAMES.map(at));
+    expect(readdirSync(directory)).toEqual(['two.tar.partial']);
+  });
+
+  it('a directory that is gone is no hindrance', async () => {
+    await undoArchives([join(directory, 'gone/one.tar')], [join(directory, 'gone/one.tar')]);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});
