@@ -24,7 +24,7 @@ describe('crash sweep', () => {
 
   beforeAll(async () => {
     result = await sweep();
-  }, 180_000);
+  }, 300_000);
 
   it('known crash points are those of the golden list, and all are explored', () => {
     expect([...result.known].toSorted()).toStrictEqual(readGolden());
