@@ -93,8 +93,8 @@ export interface Assembly {
 export type AroundPorts = (ports: Ports) => Ports;
 
 /**
- * Lock, end of an earlier daemon's helpers (before anything is observed or undone), journal, drivers, actors: in the order of
- * house rule 3.3. Nothing is recovered before `troupe.start()`.
+ * Lock, journal and, before anything is observed or undone, the end of an earlier daemon's helpers, then drivers, actors: in the
+ * order of house rule 3.3. Nothing is recovered before `troupe.start()`.
  */
 export async function assemble(config: Config, log: Log, around: AroundPorts = (ports) => ports): Promise<Assembly> {
   checkFfi();
@@ -103,14 +103,14 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const layout = createLayout(config);
   await makeDirectories(layout);
   const lock = await lockDirectory(layout.root);
-  const [cgroups, platform] = await Promise.all([detectCgroups(), machinePlatform(), succeed({ file: layout.helpersFile, clock, random, log })]);
   const charts = troupeCharts();
   const observability = createObservability(config, charts, { clock, random, log });
+  const takenOver = succeed({ file: layout.helpersFile, clock, random, log });
+  const [opened, cgroups, platform] = await Promise.all([journalOf(layout, clock, log, observability), detectCgroups(), machinePlatform(), takenOver]);
   const apparmor = setUpApparmor(clock, log);
   const nri = await createNri(config, layout, clock, log);
   const store = await openStore(config, { clock, random, log, cgroups });
-  const [opened, runtime, network, live] = await Promise.all([
-    journalOf(layout, clock, log, (ms, isOk) => observability.metrics.journalSync(ms, isOk)),
+  const [runtime, network, live] = await Promise.all([
     runtimeDriver(config, layout, cgroups, clock, log, apparmor, nri),
     networkDriver(config, layout, clock, log),
     liveRegistries(config, clock, log),
@@ -163,9 +163,9 @@ async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistrie
   apply();
 }
 
-async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, onSync: (ms: number, isOk: boolean) => void): Promise<OpenJournal<Ledger>> {
+async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, { metrics }: Observability): Promise<OpenJournal<Ledger>> {
   const disk = await openDisk(join(layout.root, 'journal'));
-  return openJournal({ disk: meteredDisk(disk, clock, onSync), fold: ledgerFold, log, clock });
+  return openJournal({ disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)), fold: ledgerFold, log, clock });
 }
 
 /** The policy's labels for containers; undefined where there is no SELinux. */

@@ -6,14 +6,22 @@ import { closeSync, openSync, readSync, readdirSync, readlinkSync } from 'node:f
 import { helperLimits } from '../base/limits.ts';
 import { codeOf, isProcessGone } from './errno.ts';
 import { markIn } from './helper-mark.ts';
-import type { HelperOwner } from './helper-mark.ts';
 import { KERNEL_THREAD, isForked, processStat } from './process-identity.ts';
 import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
 
-export interface HelpersOrder extends HelperOwner {
-  readonly kind: 'helpers';
-  /** The program that the daemon before this one was, as /proc/PID/exe told it. */
+/** What is known of the daemon before this one. */
+export interface Predecessor {
+  readonly key: string;
+  /** Its program, as /proc/PID/exe told it. */
   readonly program: string;
+  /** Of its environment, as /proc/PID/environ told it. */
+  readonly environmentBytes: number;
+}
+
+export interface HelpersOrder extends Predecessor {
+  readonly kind: 'helpers';
+  /** The one whose helpers are left alone. */
+  readonly life: string;
   /** Only these are looked at; all processes when left out. */
   readonly among?: readonly number[];
 }
@@ -25,30 +33,46 @@ export interface FoundHelper extends ProcessIdentity {
   readonly isStarting: boolean;
 }
 
+/** What a later daemon has to know of this process. */
+export function ownTraces(): Omit<Predecessor, 'key'> {
+  return { program: readlinkSync('/proc/self/exe'), environmentBytes: contentOf('/proc/self/environ', newBuffer()).length };
+}
+
 /** Those of other lives of this instance's daemon that run now. */
 export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
-  const pids = order.among ?? readdirSync('/proc').filter((name) => /^\d+$/u.test(name)).map(Number);
+  const pids = order.among ?? readdirSync('/proc').filter(isNumber);
   const own = readlinkSync('/proc/self/ns/pid');
-  const buffer = Buffer.allocUnsafe(helperLimits.environmentBytes);
+  const buffer = newBuffer();
   const found: FoundHelper[] = [];
   for (const pid of pids) {
-    const stat = processStat(pid);
-    if (stat === undefined || hasNoMemory(stat)) continue;
-    const helper = ignoring(() => judge(stat, own, order, buffer));
-    // all was read between two looks at the start time: it is this process's
-    if (helper !== undefined && processStat(pid)?.startTicks === stat.startTicks) found.push(helper);
+    const helper = ignoring(() => (isCandidate(pid, own, order, buffer) ? judge(Number(pid), order, buffer) : undefined));
+    if (helper !== undefined) found.push(helper);
   }
   return found;
+}
+
+/** As few calls as can be: nearly all of the machine's processes are none. */
+function isCandidate(pid: number | string, own: string, { key, environmentBytes }: HelpersOrder, buffer: Buffer): boolean {
+  // a container's process is none, and its memory is not read
+  if (readlinkSync(`/proc/${pid}/ns/pid`) !== own) return false;
+  const environment = contentOf(`/proc/${pid}/environ`, buffer);
+  return environment.length === 0 || environment.length === environmentBytes || markIn(environment, key) !== undefined;
+}
+
+function judge(pid: number, order: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
+  const stat = processStat(pid);
+  if (stat === undefined || hasNoMemory(stat)) return undefined;
+  const helper = kindOf(stat, order, buffer);
+  // all was read between two looks at the start time: it is this process's
+  return processStat(pid)?.startTicks === stat.startTicks ? helper : undefined;
 }
 
 function hasNoMemory({ state, flags }: ProcessStat): boolean {
   return state === 'Z' || state === 'X' || (flags & KERNEL_THREAD) !== 0;
 }
 
-function judge(stat: ProcessStat, own: string, { key, life, program }: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
+function kindOf(stat: ProcessStat, { key, life, program }: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
   const { pid, startTicks } = stat;
-  // a container's process is none, and its memory is not read
-  if (readlinkSync(`/proc/${pid}/ns/pid`) !== own) return undefined;
   const starting = { pid, startTicks, command: '', isStarting: true };
   // it still is the daemon that forked it, and so has that one's environment
   if (isForked(stat) && stat.session === pid && readlinkSync(`/proc/${pid}/exe`).replace(DELETED, '') === program) return starting;
@@ -61,6 +85,16 @@ function judge(stat: ProcessStat, own: string, { key, life, program }: HelpersOr
   if (mark === undefined) return command === '' && stat.session === pid ? starting : undefined;
   const isIts = mark.life !== life && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
   return isIts ? { pid, startTicks, command, isStarting: false } : undefined;
+}
+
+function newBuffer(): Buffer {
+  return Buffer.allocUnsafe(helperLimits.environmentBytes);
+}
+
+/** By its first character: no other name in /proc begins with a digit. */
+function isNumber(name: string): boolean {
+  const first = name.charCodeAt(0);
+  return first >= 0x30 && first <= 0x39;
 }
 
 const DELETED = / \(deleted\)$/u;

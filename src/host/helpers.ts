@@ -3,7 +3,6 @@
  * them changes the machine afterwards (F02, F03). Those that are at work get a while to finish: a plugin or runtime that is
  * through leaves less to be undone than one that was killed.
  */
-import { readlinkSync } from 'node:fs';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
 import { toFault } from '../base/fault.ts';
@@ -11,7 +10,8 @@ import { jsonObject } from '../base/json-object.ts';
 import { helperLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { markHelpers } from './helper-mark.ts';
-import type { FoundHelper, HelpersOrder } from './helper-scan.ts';
+import { ownTraces } from './helper-scan.ts';
+import type { FoundHelper, HelpersOrder, Predecessor } from './helper-scan.ts';
 import { askKernelThread } from './kernel-thread.ts';
 import { killTree } from './process-kill.ts';
 import { readSmallFile } from './small-file.ts';
@@ -32,12 +32,12 @@ export interface Successor {
  */
 export async function succeed(successor: Successor): Promise<void> {
   const life = successor.random.token(helperLimits.lifeBytes);
-  const program = readlinkSync('/proc/self/exe');
   const before = await recordOf(successor.file);
-  const key = before?.key ?? successor.random.token(helperLimits.keyBytes);
+  const own: Predecessor = { key: before?.key ?? successor.random.token(helperLimits.keyBytes), ...ownTraces() };
   if (before !== undefined) await endHelpers({ kind: 'helpers', life, ...before }, successor);
-  if (before?.program !== program) await writeWhole(successor.file, `${JSON.stringify({ key, program })}\n`, 0o600);
-  markHelpers({ key, life });
+  const isKept = before?.program === own.program && before.environmentBytes === own.environmentBytes;
+  if (!isKept) await writeWhole(successor.file, `${JSON.stringify(own)}\n`, 0o600);
+  markHelpers({ key: own.key, life });
 }
 
 /** The same for a command that does a daemon's work where none runs: there may have been no daemon at all. */
@@ -45,10 +45,11 @@ export async function succeedIfAny(successor: Successor): Promise<void> {
   if ((await recordOf(successor.file)) !== undefined) await succeed(successor);
 }
 
-async function recordOf(file: string): Promise<Pick<HelpersOrder, 'key' | 'program'> | undefined> {
+async function recordOf(file: string): Promise<Predecessor | undefined> {
   const text = await readSmallFile(file, { usualBytes: helperLimits.recordBytes, bytesMax: helperLimits.recordBytes });
-  const { key, program } = (text === undefined ? undefined : jsonObject(text)) ?? {};
-  return typeof key === 'string' && /^[0-9a-f]+$/u.test(key) && typeof program === 'string' ? { key, program } : undefined;
+  const { key, program, environmentBytes } = (text === undefined ? undefined : jsonObject(text)) ?? {};
+  const isWhole = typeof key === 'string' && /^[0-9a-f]+$/u.test(key) && typeof program === 'string' && typeof environmentBytes === 'number';
+  return isWhole ? { key, program, environmentBytes } : undefined;
 }
 
 /** Returns when none runs any more; one that can't be ended is told in the log. Never rejects. */

@@ -9,7 +9,7 @@ import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { isProcessGone } from '../../../src/host/errno.ts';
 import { HELPER_VARIABLE, markHelpers } from '../../../src/host/helper-mark.ts';
-import { findHelpers } from '../../../src/host/helper-scan.ts';
+import { findHelpers, ownTraces } from '../../../src/host/helper-scan.ts';
 import type { FoundHelper, HelpersOrder } from '../../../src/host/helper-scan.ts';
 import { endHelpers, succeed, succeedIfAny } from '../../../src/host/helpers.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
@@ -33,7 +33,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
   beforeEach(() => {
     const key = random.token(16);
     markHelpers({ key, life: 'aa' });
-    order = { kind: 'helpers', key, life: 'bb', program: process.execPath };
+    order = { kind: 'helpers', key, life: 'bb', ...ownTraces() };
   });
   afterAll(stopKernelThread);
 
@@ -169,7 +169,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     const pid = Number(readFileSync(ready, 'utf8'));
     const only = { among: [pid] };
     expect(findHelpers({ ...order, ...only })).toEqual([]);
-    const ofPerl = { ...order, program: readlinkSync(`/proc/${pid}/exe`) };
+    const ofPerl = { ...order, program: readlinkSync(`/proc/${pid}/exe`), environmentBytes: environmentOf(pid).length };
     expect(findHelpers({ ...ofPerl, ...only })).toEqual([{ pid, startTicks: expect.any(Number) as number, command: '', isStarting: true }]);
     const { log, said } = logUntil('waiting for its end');
     const ending = endHelpers(ofPerl, { clock: stoppedClock().clock, log });
