@@ -136,6 +136,15 @@ async function makeMemory(directory: string, tag: string): Promise<string> {
   return memory;
 }
 
+/** The network of an instance: its own, that of the one that it stands beside, or none. */
+async function writeNetwork(paths: Paths, { beside, network }: InstanceOptions): Promise<void> {
+  const { directory } = paths;
+  const conflist = 'cni/10-test.conflist';
+  await mkdir(join(directory, 'cni'));
+  if (beside !== undefined) await copyFile(join(beside.directory, conflist), join(directory, conflist));
+  else if (network !== 'host-only') await writeFile(join(directory, conflist), conflistText(paths));
+}
+
 /** Prepares an instance without starting it. Needs root. */
 export async function makeInstance(options: InstanceOptions): Promise<Instance> {
   if (!/^[a-z]{1,5}$/.test(options.name)) throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
@@ -149,12 +158,9 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(stateParent, 'state'), socket: join(directory, 'cri.sock') };
   const endpoint = `unix://${place.socket}`;
   made += 1;
-  await mkdir(join(directory, 'cni'));
   await writeFile(place.config, configText(paths, options));
   await writeFile(join(directory, 'registries.conf'), options.registriesConf ?? '');
-  const conflist = 'cni/10-test.conflist';
-  if (options.beside !== undefined) await copyFile(join(options.beside.directory, conflist), join(directory, conflist));
-  else if (options.network !== 'host-only') await writeFile(join(directory, conflist), conflistText(paths));
+  await writeNetwork(paths, options);
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
   const argv = commandLine(place, options.before?.(directory));
