@@ -3,7 +3,7 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createSocket } from 'node:dgram';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -98,12 +98,46 @@ const udp = (host: string, port: number): Promise<string> =>
     socket.send('who', port, host);
   });
 
+/** Name of the host's end of the pod's link. */
+function hostsEnd(): string {
+  const netns = join(world.instance.state, 'ns', podSandboxId, 'net');
+  const [{ link_index: index = 0 } = {}] = JSON.parse(spawnSync('nsenter', [`--net=${netns}`, 'ip', '-j', 'link', 'show', 'eth0'], { encoding: 'utf8' }).stdout) as { link_index?: number }[];
+  const links = JSON.parse(spawnSync('ip', ['-j', 'link'], { encoding: 'utf8' }).stdout) as { ifindex: number; ifname: string }[];
+  return links.find(({ ifindex }) => ifindex === index)?.ifname ?? 'none';
+}
+
+describe('S51 what a pod may not do to others', () => {
+  const hasSysctls = existsSync('/proc/sys/net/ipv6/conf');
+  if (!hasSysctls) process.stdout.write('skipped, router advertisements: this kernel has no IPv6\n');
+
+  it.skipIf(!hasSysctls)('no router advertisement of a pod is believed by the host', () => {
+    const [bridge = ''] = world.instance.words;
+    const accepted = [bridge, hostsEnd()].map((name) => readFileSync(`/proc/sys/net/ipv6/conf/${name}/accept_ra`, 'utf8').trim());
+    expect(accepted).toEqual(['0', '0']);
+  });
+
+  it("a host port takes nothing that is sent to another pod's address", async () => {
+    const pods = await Promise.all(['asker', 'asked'].map(async (name) => {
+      const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name) }));
+      return (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
+    }));
+    const [asker = '', asked = ''] = pods;
+    const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: asked });
+    const ask = async (host: string, port: number): Promise<string> => {
+      const script = "require('node:net').connect(Number(process.argv[2]), process.argv[1]).on('data', (said) => console.log(String(said))).on('error', ({ code }) => console.log(code))";
+      const argv = [`--net=${join(world.instance.state, 'ns', asker, 'net')}`, process.execPath, '-e', script, host, String(port)];
+      return (await promisify(execFile)('nsenter', argv, { timeout: ANSWER_MS })).stdout;
+    };
+    expect(await ask(status?.network?.ip ?? '', ALL)).toBe('ECONNREFUSED\n');
+    // the look itself works: the port of the host is the pod's that asked for it
+    expect(await ask(gateway4, ALL)).toBe('tcp 0.0.0.0\n');
+    for (const pod of pods) await removePod(world, pod);
+  });
+});
+
 describe('rates', () => {
   it('hold on the way to the pod and on the way from it', () => {
-    const netns = join(world.instance.state, 'ns', podSandboxId, 'net');
-    const [{ link_index: index = 0 } = {}] = JSON.parse(spawnSync('nsenter', [`--net=${netns}`, 'ip', '-j', 'link', 'show', 'eth0'], { encoding: 'utf8' }).stdout) as { link_index?: number }[];
-    const links = JSON.parse(spawnSync('ip', ['-j', 'link'], { encoding: 'utf8' }).stdout) as { ifindex: number; ifname: string }[];
-    const ifname = links.find(({ ifindex }) => ifindex === index)?.ifname ?? 'none';
+    const ifname = hostsEnd();
     const rules = (...words: readonly string[]): string => spawnSync('tc', [...words, 'dev', ifname], { encoding: 'utf8' }).stdout;
     expect(rules('qdisc', 'show')).toMatch(/qdisc tbf .* rate 10Mbit /u);
     // what comes from the pod is sent through a device of its own, where it can be held back

@@ -17,6 +17,11 @@ import {
 import { containerConfig, sandboxConfig, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
+import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
+import { type Image, imageOf, layerOf } from '../../../scripts/support/image.ts';
+import type { TarEntry } from '../../../scripts/support/tar.ts';
+import { specLimits } from '../../../src/base/limits.ts';
+import { staticBusybox } from '../../support/tools/debian.ts';
 import { runc14 } from '../../support/tools/go-tools.ts';
 import type { Fields } from '../../unit/cri/stage.ts';
 import { closeWorld, removePod } from './pod.ts';
@@ -46,7 +51,14 @@ describe('a pod with a user namespace', () => {
 
   beforeAll(async () => {
     const config = (directory: string): string => `[runtime]\ncdi_dirs = ["${join(directory, 'cdi')}"]\n`;
-    world = await makeWorld({ name: 'user', runtimePath: await runc14(), config });
+    const base = busyboxImage(staticBusybox()).layers;
+    const passwd = (entry: TarEntry): Image => imageOf({}, [...base, layerOf([{ type: 'file', path: 'etc/.wh.passwd', mode: 0o644, content: '' }]), layerOf([entry])]);
+    const images = new Map([
+      // inside of the root it names itself, outside of it the host's users
+      ['test/passwd:linked', passwd({ type: 'symlink', path: 'etc/passwd', target: '../../../../../../../../../etc/passwd' })],
+      ['test/passwd:large', passwd({ type: 'file', path: 'etc/passwd', mode: 0o644, content: `daemon:x:1:1:${'x'.repeat(specLimits.passwdBytes)}:/:/bin/sh\n` })],
+    ]);
+    world = await makeWorld({ name: 'user', runtimePath: await runc14(), config, images });
     expect((await world.client.runtime.status({})).runtimeHandlers.map(({ features }) => features?.userNamespaces)).toEqual([true, true]);
   });
 
@@ -137,6 +149,20 @@ describe('a pod with a user namespace', () => {
     expect(await exec(id, `ip -o addr show; ping -c 1 -w 10 ${ip.replace(/\.\d+$/u, '.1')} | grep -c "1 packets received"; ip link set lo down; ip link set lo up; hostname other; hostname`)).toMatch(
       new RegExp(String.raw`inet 127\.0\.0\.1/8[^]*inet ${ip.replaceAll('.', String.raw`\.`)}/24[^]*\n1\nother\n$`, 'u'),
     );
+    await removePod(world, pod);
+  });
+
+  it.each([
+    ['a link out of the root', 'linked', /passwd/u],
+    ['too large', 'large', /passwd/u],
+  ] as const)('S46 with an /etc/passwd that is %s: the user is not looked up there, and the pod goes on', async (_what, tag, reason) => {
+    const pod = await runPod(tag);
+    const image = (await world.client.image.pullImage({ image: { image: `${world.registry}/test/passwd:${tag}` } })).imageRef;
+    const config = create(ContainerConfigSchema, containerConfig({ name: 'main', image, command: untilTermed(0) }));
+    config.linux = create(LinuxContainerConfigSchema, { securityContext: { namespaceOptions: namespaceOptions({}), runAsUsername: 'daemon' } });
+    await expect(world.client.runtime.createContainer({ podSandboxId: pod, config })).rejects.toThrow(reason);
+    const id = await runContainer(pod, 'next');
+    expect(await exec(id, 'cat /proc/self/uid_map')).toMatch(MAP);
     await removePod(world, pod);
   });
 
