@@ -1085,6 +1085,8 @@ export const configLimits = {
 export const helperLimits = {
   /** Milliseconds in which they may finish what they are at, all together, before they are killed: a plugin or a runtime takes some 50, and each start after a crash may wait for it. */
   graceMs: 2000,
+  /** Milliseconds for those that somebody has killed already: they end at once or, on a dead file system, in days. */
+  killedMs: 250,
   /** Milliseconds between two looks at those that were found. */
   lookMs: 5,
   /** Looks at all processes: the last finds none, each other one what was between fork and execve before. */

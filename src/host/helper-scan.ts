@@ -31,6 +31,8 @@ export interface FoundHelper extends ProcessIdentity {
   readonly command: string;
   /** Between fork and the end of the execve, when nothing tells yet what it will be. */
   readonly isStarting: boolean;
+  /** Somebody has killed it, and it has not ended yet: uninterruptible sleep, when it stays so (F45). */
+  readonly isKilled: boolean;
 }
 
 /** What a later daemon has to know of this process. */
@@ -73,7 +75,7 @@ function hasNoMemory({ state, flags }: ProcessStat): boolean {
 
 function kindOf(stat: ProcessStat, { key, life, program }: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
   const { pid, startTicks } = stat;
-  const starting = { pid, startTicks, command: '', isStarting: true };
+  const starting = { pid, startTicks, command: '', isStarting: true, isKilled: false };
   // it still is the daemon that forked it, and so has that one's environment
   if (isForked(stat) && stat.session === pid && readlinkSync(`/proc/${pid}/exe`).replace(DELETED, '') === program) return starting;
   const environment = contentOf(`/proc/${pid}/environ`, buffer);
@@ -84,8 +86,16 @@ function kindOf(stat: ProcessStat, { key, life, program }: HelpersOrder, buffer:
   // an execve puts the new memory in place before it writes arguments and environment into it (create_elf_tables in fs/binfmt_elf.c)
   if (mark === undefined) return command === '' && stat.session === pid ? starting : undefined;
   const isIts = mark.life !== life && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
-  return isIts ? { pid, startTicks, command, isStarting: false } : undefined;
+  return isIts ? { pid, startTicks, command, isStarting: false, isKilled: awaitsKill(pid, buffer) } : undefined;
 }
+
+/** Whether SIGKILL is pending: the bits of proc_pid_status(5), of the thread and of the process. */
+function awaitsKill(pid: number, buffer: Buffer): boolean {
+  const masks = contentOf(`/proc/${pid}/status`, buffer).toString('latin1').matchAll(/^(?:SigPnd|ShdPnd):\t([0-9a-f]{16})$/gmu);
+  return [...masks].some(([, mask]) => (BigInt(`0x${mask}`) & KILL_BIT) !== 0n);
+}
+
+const KILL_BIT = 1n << 8n;
 
 function newBuffer(): Buffer {
   return Buffer.allocUnsafe(helperLimits.environmentBytes);

@@ -69,19 +69,20 @@ export async function endHelpers(order: HelpersOrder, { clock, log }: Pick<Succe
 
 async function endFound(look: (among?: readonly FoundHelper[]) => Promise<readonly FoundHelper[]>, clock: ClockPort, log: Log): Promise<void> {
   const stuck = new Set<number>();
-  const endMs = clock.monoMs() + helperLimits.graceMs;
+  const startMs = clock.monoMs();
+  const isAwaited = ({ isKilled }: FoundHelper): boolean => clock.monoMs() < startMs + (isKilled ? helperLimits.killedMs : helperLimits.graceMs);
   for (let round = 0; round < helperLimits.scans; round += 1) {
     let left: readonly FoundHelper[] = (await look()).filter(({ pid }) => !stuck.has(pid));
     if (left.length === 0) return;
     for (const { pid, command } of left) log.info({ pid, command }, 'an earlier daemon was running this: waiting for its end');
-    while (left.length > 0 && clock.monoMs() < endMs) {
+    while (left.some(isAwaited)) {
       await pause(clock, helperLimits.lookMs);
       left = await look(left);
     }
     await Promise.all(
       left.map(async (helper) => {
-        const { pid, command, isStarting } = helper;
-        const survivors = isStarting ? [helper] : await killTree(helper, clock);
+        const { pid, command, isStarting, isKilled } = helper;
+        const survivors = isStarting || isKilled ? [helper] : await killTree(helper, clock);
         if (survivors.length === 0) return log.warn({ pid, command }, `killed: an earlier daemon was running this, and it had not ended after ${helperLimits.graceMs} ms`);
         stuck.add(pid);
         return log.error({ pid, command, pids: survivors.map((one) => one.pid) }, 'an earlier daemon was running this, and it does not end: what it does comes unexpected');

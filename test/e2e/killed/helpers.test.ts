@@ -8,6 +8,7 @@ import { NamespaceMode } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { HELPER_VARIABLE } from '../../../src/host/helper-mark.ts';
 import { createLayout } from '../../../src/host/layout.ts';
 import { shimNamespace } from '../../../src/oci/shim/launch.ts';
+import { fakeCriu } from '../../integration/daemon/fake-criu.ts';
 import { gatedProgram, isRunning } from '../../support/gated-program.ts';
 import type { GatedProgram } from '../../support/gated-program.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
@@ -56,10 +57,10 @@ async function nextLife(world: World, call: Promise<unknown>, gated: GatedProgra
   expect(await world.instance.log()).toContain('killed: an earlier daemon was running this');
 }
 
-async function makePod(world: World, config: SandboxConfig): Promise<{ readonly podSandboxId: string; readonly create: (name: string) => Promise<string> }> {
+async function makePod(world: World, config: SandboxConfig, runtimeHandler = ''): Promise<{ readonly podSandboxId: string; readonly create: (name: string) => Promise<string> }> {
   const { runtime } = world.client;
   const image = await world.pull();
-  const { podSandboxId } = await runtime.runPodSandbox({ config });
+  const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler });
   return {
     podSandboxId,
     create: async (name) => {
@@ -120,6 +121,25 @@ describePods('helpers of a daemon that was killed', () => {
     const layers = join(world.instance.root, 'layers');
     // its files serve as they are
     expect(readdirSync(layers).map((name) => readdirSync(join(layers, name)).toSorted())).toEqual([['diff', 'layer.json']]);
+  });
+
+  it('CheckpointContainer: the runtime’s pause freezes no container that was let go', async () => {
+    const directory = scratch();
+    const fake = fakeCriu();
+    onTestFinished(fake.remove);
+    const path = join(directory, 'runtime');
+    const late = gatedWhen(directory, fake.runtime, '*" pause "*', path);
+    const world = await worldOf({ name: 'late', handlers: { fake: path }, config: `[runtime]\ncriu = "${fake.criu}"\n` });
+    const { runtime } = world.client;
+    const pod = await makePod(world, onHostNetwork(world), 'fake');
+    const containerId = await pod.create('c');
+    await runtime.startContainer({ containerId });
+    await nextLife(world, runtime.checkpointContainer({ containerId, location: join(fake.directory, 'c.tar'), timeout: 0n }), late);
+    late.open();
+    expect((await runtime.execSync({ containerId, cmd: ['true'], timeout: 20n })).exitCode).toBe(0);
+    expect(readdirSync(fake.directory).filter((name) => name.startsWith('c.tar'))).toEqual([]);
+    await runtime.removePodSandbox({ podSandboxId: pod.podSandboxId });
+    expect(await world.leftovers()).toEqual([]);
   });
 
   it('S64: no monitor, shim or process of a pod has the mark, with whatever runtime', async () => {

@@ -1,10 +1,10 @@
 // What a daemon that was killed has left at work, as the next one finds it; each life is one of this process's.
-import { closeSync, constants, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, writeFileSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
+import { closeSync, constants, mkdirSync, mkdtempSync, openSync, readFileSync, readdirSync, readlinkSync, rmdirSync, writeFileSync, writeSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { afterAll, beforeEach, expect, onTestFinished, test } from 'vitest';
 import type { ClockPort } from '../../../src/actors/ports/clock.ts';
 import type { Log } from '../../../src/base/log.ts';
-import { helperLimits } from '../../../src/base/limits.ts';
+import { helperLimits, hostLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { isProcessGone } from '../../../src/host/errno.ts';
@@ -25,6 +25,8 @@ const clock = realClock();
 const random = realRandom();
 /** Forks without another program (perl-base is on every Debian). */
 const PERL = '/usr/bin/perl';
+/** Of cgroups v1: what is frozen there ends by no signal. */
+const FREEZER = '/sys/fs/cgroup/freezer';
 
 describeAsRoot('helpers of an earlier daemon', () => {
   const directory = scratchDirectory('helpers');
@@ -81,6 +83,19 @@ describeAsRoot('helpers of an earlier daemon', () => {
       },
     };
   };
+  /** From 0 on; each wait but that for an answer of the kernel thread is over at once. */
+  const fastClock = (): ClockPort => {
+    let nowMs = 0;
+    return {
+      ...clock,
+      monoMs: () => nowMs,
+      setTimeout: (callback, ms) => {
+        if (ms === helperLimits.scanMs) return clock.setTimeout(callback, ms);
+        nowMs += ms;
+        return clock.setTimeout(callback, 0);
+      },
+    };
+  };
   /** Settles at the first line that holds the words. */
   const logUntil = (words: string): { readonly log: Log; readonly said: Promise<void>; readonly lines: string[] } => {
     const lines: string[] = [];
@@ -107,7 +122,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     const ofAll = [piped.pid, errorsOnly.pid, without.pid].toSorted((a, b) => a - b);
     await sleeper({ isHelper: false });
     expect(found().map(({ pid }) => pid).toSorted((a, b) => a - b)).toEqual(ofAll);
-    expect(findHelpers({ ...order, among: [piped.pid] })).toEqual([{ ...piped.identity, command: '/bin/sleep 3600', isStarting: false }]);
+    expect(findHelpers({ ...order, among: [piped.pid] })).toEqual([{ ...piped.identity, command: '/bin/sleep 3600', isStarting: false, isKilled: false }]);
     expect(found({ ...order, life: 'aa' })).toEqual([]);
     expect(found({ ...order, key: random.token(16) })).toEqual([]);
     errorsOnly.stderr?.destroy();
@@ -147,6 +162,32 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(lines).toContainEqual(expect.stringContaining('killed: an earlier daemon was running this'));
   });
 
+  test.skipIf(!hasProgram(FREEZER))('F45: one that not even SIGKILL ends is told, and no later start waits for its end once more', async () => {
+    const helper = await sleeper();
+    const cgroup = join(FREEZER, basename(directory));
+    mkdirSync(cgroup);
+    onTestFinished(async () => {
+      writeFileSync(join(cgroup, 'freezer.state'), 'THAWED');
+      await helper.exited;
+      rmdirSync(cgroup);
+    });
+    writeFileSync(join(cgroup, 'cgroup.procs'), String(helper.pid));
+    writeFileSync(join(cgroup, 'freezer.state'), 'FROZEN');
+    while (!readFileSync(join(cgroup, 'freezer.state'), 'latin1').startsWith('FROZEN')) await pause(clock, 1);
+    const only = { ...order, among: [helper.pid] };
+    const spentMs: number[] = [];
+    for (let life = 0; life < 2; life += 1) {
+      const { log, lines } = logUntil('does not end');
+      const fast = fastClock();
+      await endHelpers(only, { clock: fast, log });
+      expect(lines).toEqual([expect.stringContaining('waiting for its end'), expect.stringContaining('does not end')]);
+      spentMs.push(fast.monoMs());
+    }
+    expect(spentMs[0]).toBeGreaterThanOrEqual(helperLimits.graceMs + hostLimits.killMs);
+    expect(spentMs[1]).toBeLessThan(helperLimits.graceMs);
+    expect(findHelpers(only)).toMatchObject([{ pid: helper.pid, isKilled: true }]);
+  });
+
   test('a service that a helper has left behind goes on, though it has all of its environment', async () => {
     const file = join(directory, 'service');
     const helper = await shell(`setsid sleep 3602 > /dev/null 2>&1 & echo $! > ${file}`);
@@ -170,7 +211,7 @@ describeAsRoot('helpers of an earlier daemon', () => {
     const only = { among: [pid] };
     expect(findHelpers({ ...order, ...only })).toEqual([]);
     const ofPerl = { ...order, program: readlinkSync(`/proc/${pid}/exe`), environmentBytes: environmentOf(pid).length };
-    expect(findHelpers({ ...ofPerl, ...only })).toEqual([{ pid, startTicks: expect.any(Number) as number, command: '', isStarting: true }]);
+    expect(findHelpers({ ...ofPerl, ...only })).toEqual([{ pid, startTicks: expect.any(Number) as number, command: '', isStarting: true, isKilled: false }]);
     const { log, said } = logUntil('waiting for its end');
     const ending = endHelpers(ofPerl, { clock: stoppedClock().clock, log });
     await said;

@@ -163,6 +163,11 @@ export const ofMachine: readonly Mutant[] = [
     test: { file: 'test/unit/runtime/monitor.test.ts', named: 'S64 has an environment' },
   },
   {
+    row: 'S64', title: 'monitors, and so containers’ processes, get the mark of helpers', file: 'src/oci/monitor/launch.ts',
+    find: 'isHelper: false,', replace: 'isHelper: true,',
+    test: { file: 'test/e2e/killed/helpers.test.ts', named: 'S64: no monitor' },
+  },
+  {
     row: 'S64', title: 'plugins get variables of the daemon', file: 'src/network/plugin.ts',
     find: "PATH: TOOL_DIRS.join(':'),", replace: "...(process.env as Record<string, string>),\n    PATH: TOOL_DIRS.join(':'),",
     test: { file: 'test/unit/network/plugin.test.ts', named: 'S64: gives the protocol' },
