@@ -259,7 +259,7 @@ async function start(stage: ContainerStage, id: ContainerId, attempted: string, 
     ...(isWaiting ? { command: startCommand } : {}),
     answer: (now, gone): Outcome<true> | undefined => {
       // whatever came of it since: it was started, which others may have seen
-      if (now?.kind === 'container' && now.startedAtNs !== undefined && now.state !== 'starting') return { ok: true };
+      if (now?.kind === 'container' && now.startedAtNs !== undefined && now.criState !== 'created') return { ok: true };
       if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
       if (now.state === 'exited' && now.startFault !== undefined) {
         return { fault: forCall({ ...now.startFault, message: `${attempted}: ${now.startFault.message}` }, attempted, id) };

@@ -148,7 +148,7 @@ function hasExited(state: string, context: ContainerContext): boolean {
 /** CRI knows three states; those between keep the one that was last durable. */
 function criState(state: string, context: ContainerContext): CriState {
   if (hasExited(state, context)) return 'exited';
-  if (context.startedAtNs !== undefined && state !== 'starting') return 'running';
+  if (context.startedAtNs !== undefined && state !== 'starting' && !context.startInDoubt) return 'running';
   return 'created';
 }
 

@@ -70,6 +70,10 @@ export interface ContainerContext extends ContainerInput {
   readonly killingMs: number;
   /** Wall clock of the start command; 0 before. */
   readonly startAskedAtNs: bigint;
+  /** The record at work takes longer than a stop waits for one (F25). */
+  readonly recordIsLate: boolean;
+  /** It was stopped while nobody knew whether its start is on record: told as created until its end is. */
+  readonly startInDoubt: boolean;
   /** Reason why the start failed; it becomes the exit's message. */
   readonly startFault: Fault | undefined;
   /** The record of its exit was refused; the exit file is the record until a later one holds. */
@@ -112,6 +116,8 @@ export function containerContext(input: ContainerInput): ContainerContext {
     askedAtMonoMs: 0,
     killingMs: 0,
     startAskedAtNs: 0n,
+    recordIsLate: false,
+    startInDoubt: false,
     startFault: undefined,
     unrecorded: false,
     fault: undefined,

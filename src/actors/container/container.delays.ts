@@ -12,5 +12,6 @@ export function clampDelay(ms: number): number {
 export const containerDelays = {
   /** What is left of the grace, counted from the last stop command. */
   grace: ({ context }: Args): number => clampDelay((context.killAtMonoMs ?? 0) - context.askedAtMonoMs),
+  stopRecord: (): number => actorLimits.stopRecordMs,
   killAgain: (): number => actorLimits.killAgainMs,
 };

@@ -17,6 +17,8 @@ export const containerGuards = {
   /** It has no process before its start. */
   isRestore: ({ context }: Args): boolean => context.spec.restore !== undefined,
   isUnwanted: ({ context }: Args): boolean => context.unwanted,
+  /** A disk that does not answer keeps no process alive (F25). */
+  recordHoldsUpStop: ({ context }: Args): boolean => context.unwanted && context.recordIsLate,
   isUnclaimed: ({ context }: Args): boolean => !context.claimed,
   /** The process ended before the state that could say so was reached. */
   exitIsKnown: ({ context }: Args): boolean => context.exit !== undefined,

@@ -8,11 +8,11 @@
  *                 restored gets its checkpoint before the bundle, and no process
  * created         settled; the process exists and waits, or the checkpoint does
  * starting        the runtime's start, then its record; an exit that comes meanwhile is kept. What could not be started
- *                 is killed, and ends with reason StartError
+ *                 is killed, and ends with reason StartError. A stop waits for the record for a while only
  * running         settled
  * updating        of created or running: intent, the runtime's update, record; an update that fails is set back, one
  *                 whose record is refused stands. Updates wait for one another; an exit, a stop and a start that come
- *                 meanwhile are kept
+ *                 meanwhile are kept, a stop not longer than a disk may take for a record
  * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace
  * finishing       the exit is recorded while runtime state and mount are released side by side
  * exited          settled; visible once the record is durable, or was refused: then the exit file is the record
@@ -43,7 +43,7 @@ import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects, UpdateInput } from './container.effects.ts';
 import { containerGuards } from './container.guards.ts';
-import { back, claim, endHead, forward, queue, targetOf } from './container.updates.ts';
+import { back, claim, endHead, forward, leaveHead, queue, targetOf } from './container.updates.ts';
 
 type Has = { readonly context: ContainerContext };
 const self = ({ context }: Has) => ({
@@ -68,6 +68,9 @@ const withSignal = ({ context }: Has) => ({
   signal: context.effective?.stopSignal ?? 'SIGTERM',
   graceLeftMs: containerDelays.grace({ context }),
 });
+
+/** Of a record that a living process waits for: after a while a stop waits no longer, and the record may still land (F25). */
+const recordWithPatience = { after: { stopRecord: { actions: 'noteLate' } }, exit: 'endRecord' } as const;
 
 /** The container's machine over its effects. */
 export function containerMachine(effects: ContainerEffects) {
@@ -122,6 +125,11 @@ export function containerMachine(effects: ContainerEffects) {
       queueUpdate: assign(({ context, event }) => (event.type === 'container.update' ? queue(context, event.update) : {})),
       keepResources: assign({ spec: ({ context }) => ({ ...context.spec, resources: targetOf(context) }) }),
       noteUpdateFault: assign({ updateFault: ({ context, event }) => context.updateFault ?? toFault(errorOf(event)) }),
+      leaveUpdate: assign(({ context }) => leaveHead(context)),
+      noteLate: assign({ recordIsLate: true }),
+      endRecord: assign({ recordIsLate: false }),
+      noteStartInDoubt: assign({ startInDoubt: true }),
+      endStartInDoubt: assign({ startInDoubt: false }),
       endUpdate: assign(({ context }) => endHead(context)),
       countKill: assign({ killingMs: ({ context }) => context.killingMs + containerDelays.killAgain() }),
     },
@@ -291,6 +299,8 @@ export function containerMachine(effects: ContainerEffects) {
             },
           },
           recording: {
+            ...recordWithPatience,
+            always: { guard: 'recordHoldsUpStop', target: '#container.running', actions: 'noteStartInDoubt' },
             invoke: {
               src: 'recordStarted',
               input: withStart,
@@ -335,6 +345,8 @@ export function containerMachine(effects: ContainerEffects) {
         ],
         states: {
           intending: {
+            ...recordWithPatience,
+            always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' },
             invoke: {
               src: 'recordUpdating',
               input: withUpdate,
@@ -352,6 +364,8 @@ export function containerMachine(effects: ContainerEffects) {
             },
           },
           recording: {
+            ...recordWithPatience,
+            always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' },
             invoke: {
               src: 'recordUpdated',
               input: withUpdate,
@@ -366,6 +380,8 @@ export function containerMachine(effects: ContainerEffects) {
             invoke: { src: 'update', input: withUpdateBack, onDone: 'closing', onError: 'done' },
           },
           closing: {
+            ...recordWithPatience,
+            always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' },
             invoke: { src: 'recordUpdated', input: withUpdateBack, onDone: 'done', onError: 'done' },
           },
           done: { type: 'final' },
@@ -411,7 +427,7 @@ export function containerMachine(effects: ContainerEffects) {
           'container.remove': { actions: 'wantRemoval' },
         },
         type: 'parallel',
-        onDone: 'exited',
+        onDone: { target: 'exited', actions: 'endStartInDoubt' },
         states: {
           record: {
             initial: 'recording',

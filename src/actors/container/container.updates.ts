@@ -39,6 +39,11 @@ export function endHead(context: ContainerContext): Partial<ContainerContext> {
   return { updates: waiting, updated: kept(context, outcome), updateFault: undefined };
 }
 
+/** The update at work is left with its record under way: whoever asked must not hear that it is set. */
+export function leaveHead({ id, updateFault }: ContainerContext): Partial<ContainerContext> {
+  return { updateFault: updateFault ?? fault('wrongState', `container ${id} was stopped while its limits were being recorded`) };
+}
+
 function kept(context: ContainerContext, outcome: UpdateOutcome): readonly UpdateOutcome[] {
   return [...context.updated, outcome].slice(-actorLimits.updatesKept);
 }

@@ -223,7 +223,7 @@ export function sandboxMachine(effects: SandboxEffects) {
         on: {
           'sandbox.remove': { actions: 'wantRemoval' },
         },
-        initial: 'recording',
+        initial: 'containersAgain',
         onDone: 'notReady',
         states: {
           // from ready: told as ready until the record is durable, since a crash before it makes it ready again (I5)
@@ -233,19 +233,11 @@ export function sandboxMachine(effects: SandboxEffects) {
               src: 'recordStopping',
               input: self,
               onDone: 'containers',
+              // a full or broken disk must not keep processes alive (F21): the stop goes on, the fault is told at the end
               onError: { target: 'containers', actions: 'noteFault' },
             },
             // nor may a disk that does not answer keep processes alive (F25)
             after: { stopRecord: 'containersFirst' },
-          },
-          recording: {
-            invoke: {
-              src: 'recordStopping',
-              input: self,
-              onDone: 'containers',
-              // a full or broken disk must not keep processes alive (F21): the stop goes on, the fault is told at the end
-              onError: { target: 'containers', actions: 'noteFault' },
-            },
           },
           containers: {
             invoke: {
@@ -269,6 +261,24 @@ export function sandboxMachine(effects: SandboxEffects) {
           // once more, and waited for: without it nothing is undone
           confirming: {
             tags: ['ready'],
+            invoke: {
+              src: 'recordStopping',
+              input: self,
+              onDone: [{ guard: 'hasFault', target: 'recordingEnd' }, { target: 'undoing' }],
+              onError: { target: 'recordingEnd', actions: 'noteFault' },
+            },
+          },
+          // of one that is told as not ready already: nobody has to wait for a record
+          containersAgain: {
+            invoke: {
+              src: 'stopContainers',
+              input: self,
+              onDone: 'recording',
+              onError: { target: 'recording', actions: 'noteFault' },
+            },
+          },
+          // an earlier one may have been refused, or there was none
+          recording: {
             invoke: {
               src: 'recordStopping',
               input: self,

@@ -75,6 +75,91 @@ describe('StopPodSandbox', () => {
   });
 });
 
+describe('a pod whose stop is tried again', () => {
+  it('F25: has its containers ended before the journal is asked, and nothing undone without it', async () => {
+    const { world, troupe, spec } = await withSandbox();
+    const sandbox = spec.key.sandboxId;
+    const id = await troupe.createContainer(spec, world.call());
+    await troupe.startContainer(id, world.call());
+    // as long as its container does not end
+    const failed = troupe.stopSandbox(sandbox, world.call()).catch(caught);
+    await turns();
+    await world.clock.advance(3_600_000);
+    expect(await failed).toEqual(ofKind('timedOut'));
+    const go = world.hold('journal sandbox.stopping');
+    const stopped = troupe.stopSandbox(sandbox, world.call());
+    await turns();
+    expect(troupe.directory.sandbox(sandbox)).toMatchObject({ ready: false, path: 'stopping.containersAgain' });
+    world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
+    await turns();
+    expect([troupe.directory.sandbox(sandbox)?.path, world.count('network.del')]).toEqual(['stopping.recording', 0]);
+    await go();
+    await stopped;
+    expect(world.count('network.del')).toBe(1);
+  });
+});
+
+describe('StopContainer', () => {
+  const running = async () => {
+    const pod = await withSandbox();
+    const id = await pod.troupe.createContainer(pod.spec, pod.world.call());
+    return { ...pod, id };
+  };
+  const kills = (world: EasyWorld) => world.count('runtime.killAll') + world.count('runtime.kill');
+
+  it('F25 I7: ends a process whose start the journal does not answer for; the start is told once its end is on record', async () => {
+    const { world, troupe, id } = await running();
+    const go = world.hold('journal container.started');
+    let told = 'waits';
+    const started = troupe.startContainer(id, world.call()).then(() => { told = 'started'; });
+    await turns();
+    const stopped = troupe.stopContainer(id, 10_000, world.call());
+    await world.clock.advance(actorLimits.stopRecordMs - 1);
+    expect(kills(world)).toBe(0);
+    await world.clock.advance(1);
+    expect([kills(world), troupe.directory.container(id)?.criState, told]).toEqual([1, 'created', 'waits']);
+    const goOn = world.hold('journal container.exited');
+    world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
+    await turns();
+    expect([troupe.directory.container(id)?.criState, told]).toEqual(['created', 'waits']);
+    await goOn();
+    await Promise.all([started, stopped]);
+    expect(troupe.directory.container(id)).toMatchObject({ criState: 'exited', exit: { exitCode: exitFact.exitCode } });
+    await go();
+  });
+
+  it('F25: one that comes while the record of a start is late already waits no longer', async () => {
+    const { world, troupe, id } = await running();
+    world.hold('journal container.started');
+    void troupe.startContainer(id, world.call());
+    await turns();
+    await world.clock.advance(actorLimits.stopRecordMs);
+    expect(troupe.directory.container(id)?.path).toBe('starting.recording');
+    const stopped = troupe.stopContainer(id, 10_000, world.call());
+    await turns();
+    expect(world.count('runtime.kill')).toBe(1);
+    world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
+    await stopped;
+  });
+
+  it.each(['journal container.updating', 'journal container.updated'])('F25 I7: ends a process whose update waits for %s; the update fails', async (record) => {
+    const { world, troupe, spec, id } = await running();
+    await troupe.startContainer(id, world.call());
+    const go = world.hold(record);
+    const updated = troupe.updateContainer(id, { ...spec.resources, cpuShares: 77n }, world.call()).catch(caught);
+    await turns();
+    const stopped = troupe.stopContainer(id, 10_000, world.call());
+    await world.clock.advance(actorLimits.stopRecordMs - 1);
+    expect(kills(world)).toBe(0);
+    await world.clock.advance(1);
+    expect(kills(world)).toBe(1);
+    world.exits(id, { ...exitFact, finishedAtNs: 10n ** 15n });
+    await stopped;
+    expect(await updated).toEqual(ofKind('wrongState'));
+    await go();
+  });
+});
+
 describe('UpdateContainerResources', () => {
   it('I10 F09: whose end the disk refuses to record fails, and its limits stand and are told: a start would set them (sim seed 9388)', async () => {
     const { world, troupe, spec } = await withSandbox();
