@@ -14,7 +14,7 @@ import { layerDir, rootfsPaths } from './layer-layout.ts';
 import type { RootfsPaths } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
 import { namesIn } from './names-in.ts';
-import { PASSABLE_MODE, PRIVATE_MODE, ROOT_MODE } from './drivers/modes.ts';
+import { PASSABLE_MODE, PRIVATE_MODE } from './drivers/modes.ts';
 import { dropPlaced } from './drivers/mapped-layers.ts';
 import type { RootRequest, RootfsOwners, StoredLayer } from './drivers/rootfs-driver.ts';
 
@@ -66,10 +66,7 @@ async function mountVolume(store: LayerStore, volume: VolumeUse, request: (layer
 /** What a driver may count on. */
 async function makeDirectories(paths: RootfsPaths, owners: RootfsOwners | undefined): Promise<void> {
   await mkdir(paths.dir, { recursive: true, mode: PRIVATE_MODE });
-  await Promise.all([
-    mkdir(paths.rootfs, { recursive: true, mode: PRIVATE_MODE }),
-    mkdir(paths.empty, { recursive: true }).then(() => chmod(paths.empty, ROOT_MODE)),
-  ]);
+  await mkdir(paths.rootfs, { recursive: true, mode: PRIVATE_MODE });
   if (owners === undefined) return;
   await chown(paths.dir, 0, owners.mappings.gids.hostId);
   await chmod(paths.dir, OWN_GROUP_MODE);

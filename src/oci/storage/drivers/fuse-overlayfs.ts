@@ -8,6 +8,7 @@ import { fail } from '../../../base/fault.ts';
 import { isThere } from '../../../host/is-there.ts';
 import { ContainerLimit } from './container-limit.ts';
 import { unpackedLayers } from './copied-tree.ts';
+import { emptyLower } from './empty-lower.ts';
 import { ROOT } from './fuse-files.ts';
 import { Helpers } from './fuse-helpers.ts';
 import type { HelperOptions } from './fuse-helpers.ts';
@@ -36,9 +37,9 @@ export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): Rootf
       // the program stores what belongs to id n of the pod as n: the owners on the disk are those of the image
       await makeUpper({ ...request, owners: undefined }, layers[0] === undefined ? undefined : unpackedTree(layers[0]), limit);
       const written = [`upperdir=${optionPath(paths.upper)}`, `workdir=${optionPath(paths.work)}`, ...(options.isVolatile ? ['volatile'] : [])];
-      await helpers.serve(request, ROOT, paths.rootfs, [...lowerOption(request), ...written, 'suid', 'dev']);
+      await helpers.serve(request, ROOT, paths.rootfs, [...(await lowerOption(request)), ...written, 'suid', 'dev']);
     },
-    mountVolume: (request) => helpers.serve(request, request.name, request.target, [...lowerOption(request), 'ro', 'nosuid', 'nodev', 'noexec']),
+    mountVolume: async (request) => helpers.serve(request, request.name, request.target, [...(await lowerOption(request)), 'ro', 'nosuid', 'nodev', 'noexec']),
     unmounted: (paths) => helpers.ended(paths),
     removing: async (paths, id) => {
       await helpers.kill(paths);
@@ -49,9 +50,9 @@ export function fuseOverlayDriver(host: DriverHost, options: FuseOptions): Rootf
   };
 }
 
-function lowerOption({ layers, paths }: RootRequest): string[] {
+async function lowerOption({ layers, paths }: RootRequest): Promise<string[]> {
   const lower = unpackedLayers(layers).toReversed();
-  return [`lowerdir=${(lower.length === 0 ? [paths.empty] : lower).map(optionPath).join(':')}`];
+  return [`lowerdir=${(lower.length === 0 ? [await emptyLower(paths)] : lower).map(optionPath).join(':')}`];
 }
 
 /** The program's own escapes are not the same in all versions: paths with these are for other drivers. */

@@ -6,6 +6,7 @@ import { fail } from '../../../base/fault.ts';
 import { mountOverlay } from '../../../host/mounts.ts';
 import type { OverlayRequest } from '../../../host/mounts.ts';
 import { DIFF } from '../layer-layout.ts';
+import { emptyLower } from './empty-lower.ts';
 import { withMappedTrees } from './mapped-layers.ts';
 import { PRIVATE_MODE, ROOT_MODE } from './modes.ts';
 import { ContainerLimit } from './container-limit.ts';
@@ -47,10 +48,10 @@ export function overlayDriver(host: Pick<DriverHost, 'paths'>, options: OverlayO
 export async function mountOverlayRoot(request: RootRequest, lower: readonly LowerTree[], options: OverlayOptions, limit: ContainerLimit): Promise<void> {
   const { paths } = request;
   await makeUpper(request, lower[0], limit);
-  await withDirectories(request, lower, paths, (directories) =>
+  await withDirectories(request, lower, paths, async (directories) =>
     mountOverlay({
       target: paths.rootfs,
-      lower: directories.length === 0 ? [paths.empty] : directories,
+      lower: directories.length === 0 ? [await emptyLower(paths)] : directories,
       upper: paths.upper,
       work: paths.work,
       source: 'overlay',
@@ -70,10 +71,10 @@ export async function mountOverlayRoot(request: RootRequest, lower: readonly Low
 /** An image, read-only. */
 export async function mountOverlayVolume(request: RootRequest & { readonly target: string }, lower: readonly LowerTree[]): Promise<void> {
   const { paths, target } = request;
-  await withDirectories(request, lower, { lower: paths.lower, work: join(paths.volumes, 'work') }, (directories) =>
+  await withDirectories(request, lower, { lower: paths.lower, work: join(paths.volumes, 'work') }, async (directories) =>
     mountOverlay({
       // overlayfs wants two where nothing can be written
-      target, lower: directories.length > 1 ? directories : [...directories, paths.empty], source: 'overlay', options: labelOption(request),
+      target, lower: directories.length > 1 ? directories : [...directories, await emptyLower(paths)], source: 'overlay', options: labelOption(request),
       readOnly: true, nosuid: true, nodev: true, noexec: true,
     }),
   );

@@ -31,7 +31,7 @@ export interface RootfsOwners {
 
 export interface RootRequest {
   readonly id: ContainerId;
-  /** `dir`, `rootfs` and `empty` are there. */
+  /** `dir` and `rootfs` are there. */
   readonly paths: RootfsPaths;
   /** From the top down, each once, none below one that hides all. */
   readonly layers: readonly StoredLayer[];
