@@ -43,6 +43,8 @@ export const networkLimits = {
   resultRoutes: 4096,
   /** Bytes of one file of the attachment cache: configuration, runtime values and annotations (256 KiB in Kubernetes). */
   attachmentFileBytes: 4 * 1024 * 1024,
+  /** Of those, bytes that are read in one call: a chain of a few plugins has one to four KiB. */
+  attachmentFileUsualBytes: 16 * 1024,
   /** Attachments read back at start: a node of the largest known kind runs 1000 pods. */
   attachments: 16_384,
   /** Bytes of `iptables-save -t nat`: 20 000 rules of a busy kube-proxy have 4 MiB. */

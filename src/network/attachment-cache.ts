@@ -4,13 +4,15 @@
  * `<id>.json`, the duty: configuration and values of ADD, durable before any effect;
  * `<id>.result`, what the plugins answered, so that a torn one never costs the duty.
  */
-import { mkdir, open, readdir, readFile, rename, stat, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import { networkLimits } from '../base/limits.ts';
 import { codeOf } from '../host/errno.ts';
+import { readSmallFile } from '../host/small-file.ts';
 import { syncPath } from '../host/sync-path.ts';
 import type { CniResult } from './result.ts';
 import { parseResult } from './result.ts';
@@ -140,8 +142,7 @@ export class AttachmentCache {
   async #write(id: SandboxId, name: string, text: string): Promise<void> {
     const temporary = join(this.#dir, `.${name}${UNFINISHED}`);
     try {
-      await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-      const handle = await open(temporary, 'w', 0o600);
+      const handle = await this.#openNew(temporary);
       try {
         await handle.writeFile(text);
         await handle.datasync();
@@ -155,13 +156,22 @@ export class AttachmentCache {
     }
   }
 
-  async #read(id: SandboxId, name: string): Promise<string | undefined> {
-    const path = join(this.#dir, name);
+  /** The directory is missing for the first pod alone, and to ask for it is two calls through the pool. */
+  async #openNew(path: string): Promise<FileHandle> {
     try {
-      if ((await stat(path)).size > 2 * networkLimits.attachmentFileBytes) return '';
-      return await readFile(path, 'utf8');
+      return await open(path, 'w', 0o600);
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return undefined;
+      if (codeOf(error) !== 'ENOENT') throw error;
+    }
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    return open(path, 'w', 0o600);
+  }
+
+  async #read(id: SandboxId, name: string): Promise<string | undefined> {
+    const { attachmentFileUsualBytes: usualBytes, attachmentFileBytes } = networkLimits;
+    try {
+      return await readSmallFile(join(this.#dir, name), { usualBytes, bytesMax: 2 * attachmentFileBytes });
+    } catch (error) {
       return this.#throw(id, error);
     }
   }
