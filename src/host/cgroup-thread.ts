@@ -48,6 +48,9 @@ function create(layout: CgroupLayout, path: string): void {
 }
 
 function createIn(hierarchy: CgroupHierarchy, parts: readonly string[], mayEnable: boolean): void {
+  const isCpuset = hierarchy.version === 1 && hierarchy.controllers.includes('cpuset');
+  // nothing is to be seen to on the way, and its parents are mostly there: 30 calls of 50 less for a pod, and as many errors
+  if (!mayEnable && !isCpuset && madeBelowParent(join(hierarchy.mountPoint, ...parts))) return;
   let directory = hierarchy.mountPoint;
   let isParentOurs = false;
   for (const part of parts) {
@@ -56,9 +59,20 @@ function createIn(hierarchy: CgroupHierarchy, parts: readonly string[], mayEnabl
     isParentOurs = makeOne(directory);
     // also one that was there: another pod's start may be between its mkdir and its values, or a crash may have been;
     // an empty one serves nobody, and the OCI runtime fills every empty one above its container's, too
-    if (hierarchy.version === 1 && hierarchy.controllers.includes('cpuset')) {
+    if (isCpuset) {
       for (const file of ['cpuset.cpus', 'cpuset.mems']) inherit(directory, file);
     }
+  }
+}
+
+/** False when its parent is missing. */
+function madeBelowParent(directory: string): boolean {
+  try {
+    makeOne(directory);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return false;
+    throw error;
   }
 }
 
