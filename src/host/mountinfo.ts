@@ -80,8 +80,32 @@ function unescape(text: string): string {
   return !text.includes('\\') ? text : text.replace(/\\([0-7]{3})/gu, (_all, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
 }
 
-/** The mounts that this process sees now. */
-export async function readMountInfo(): Promise<MountInfo[]> {
+/** The look that is under way, and the one that begins at its end. */
+const looks: { running?: Promise<readonly MountInfo[]> | undefined; next?: Promise<readonly MountInfo[]> | undefined } = {};
+
+/**
+ * The mounts that this process sees now. Callers share a look that begins after their call, never one under way, which
+ * may have passed the mount that they ask for: each pod's life asks four times, and many at once ask for hundreds of lines.
+ */
+export function readMountInfo(): Promise<readonly MountInfo[]> {
+  const { running, next } = looks;
+  if (next !== undefined) return next;
+  if (running === undefined) return begin();
+  const after = running.then(begin, begin);
+  looks.next = after;
+  return after;
+}
+
+function begin(): Promise<readonly MountInfo[]> {
+  looks.next = undefined;
+  const look = lookNow().finally(() => {
+    if (looks.running === look) looks.running = undefined;
+  });
+  looks.running = look;
+  return look;
+}
+
+async function lookNow(): Promise<readonly MountInfo[]> {
   const text = await askKernelThread({ kind: 'mountInfo' }, { attempted: 'read the mounts', subject: '/proc/self/mountinfo' });
   return parseAgain(String(text));
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { findMount, parseMountInfo } from '../../../src/host/mountinfo.ts';
+import { findMount, parseMountInfo, readMountInfo } from '../../../src/host/mountinfo.ts';
 
 const lines = `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue
 40 36 0:45 / /a\\040b\\011c\\012d\\134e\\043f rw shared:7 master:3 propagate_from:2 - tmpfs no\\040name rw,size=4k
@@ -43,4 +43,13 @@ test('of two mounts on one path the later one is found; nothing is found where n
 
 test('broken lines are left out', () => {
   expect(parseMountInfo('\n36 35\n36 35 98:0 / / rw master:1\nx\n')).toEqual([]);
+});
+
+test('calls during a look share one that begins after them', async () => {
+  const [first, second, third] = [readMountInfo(), readMountInfo(), readMountInfo()];
+  expect([first === second, second === third]).toEqual([false, true]);
+  const looks = await Promise.all([first, second]);
+  const later = readMountInfo();
+  expect(later).not.toBe(second);
+  for (const mounts of [...looks, await later]) expect(findMount(mounts, '/proc')).toMatchObject({ fsType: 'proc' });
 });
