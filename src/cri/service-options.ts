@@ -26,6 +26,8 @@ export interface ServiceOptions extends HostPolicy {
   readonly configView: () => object;
   /** Why the configuration's files can't be used since the last reload; undefined when they can. */
   readonly configRefusal: () => string | undefined;
+  /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
+  readonly lostFacts: string | undefined;
   /** Makes the URLs of Exec, Attach and PortForward; without it these are Unimplemented. */
   readonly urls?: UrlIssuer;
 }

@@ -63,6 +63,7 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
 import { handlersOf } from './handlers.ts';
+import { lostFacts } from './lost-facts.ts';
 import { machinePlatform } from './machine-platform.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
@@ -83,6 +84,8 @@ export interface Assembly {
   readonly apparmor: ApparmorSetup;
   /** Undefined where none is configured. */
   readonly nri: NriDriver | undefined;
+  /** What the journal may have lost, in a sentence. */
+  readonly lostFacts: string | undefined;
   /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
   reload(config: Config): Promise<void>;
   /** After the troupe was drained: ends watches and threads, closes the journal, gives the lock back. */
@@ -145,7 +148,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     observability,
     streams,
     apparmor: await apparmor,
-    nri,
+    nri, lostFacts: lostFacts(opened.report, journalDirectory(layout)),
     reload: (fresh) => reload(fresh, runtime, live),
     release: async () => {
       await observability.close();
@@ -163,8 +166,12 @@ async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistrie
   apply();
 }
 
+function journalDirectory({ root }: Layout): string {
+  return join(root, 'journal');
+}
+
 async function journalOf(layout: Layout, clock: Ports['clock'], log: Log, { metrics }: Observability): Promise<OpenJournal<Ledger>> {
-  const disk = await openDisk(join(layout.root, 'journal'));
+  const disk = await openDisk(journalDirectory(layout));
   return openJournal({ disk: meteredDisk(disk, clock, (ms, isOk) => metrics.journalSync(ms, isOk)), fold: ledgerFold, log, clock });
 }
 

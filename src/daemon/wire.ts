@@ -93,7 +93,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
 }
 
 async function serve(
-  config: Config, { ports, troupe, observability, apparmor }: Assembly, urls: UrlIssuer, views: ConfigViews,
+  config: Config, { ports, troupe, observability, apparmor, lostFacts }: Assembly, urls: UrlIssuer, views: ConfigViews,
 ): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
@@ -108,6 +108,7 @@ async function serve(
     defaultMaskedPaths: DEFAULT_MASKED_PATHS,
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     ...views,
+    lostFacts,
     urls,
   });
   const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), memoryRefusal: heapGuard(clock), observer: observability.rpc, ...services };
@@ -119,7 +120,7 @@ function introspect(config: Config, options: IntrospectionOptions): Promise<Intr
 }
 
 function introspectionOptions(
-  config: Config, { ports, troupe, recorder, charts }: Assembly, { configView }: ConfigViews,
+  config: Config, { ports, troupe, recorder, charts, lostFacts }: Assembly, { configView }: ConfigViews,
 ): IntrospectionOptions {
   const { clock } = ports;
   return {
@@ -132,6 +133,7 @@ function introspectionOptions(
     process: { pid: process.pid, startedNs: clock.nowNs(), rssBytes: () => process.memoryUsage.rss() },
     socket: config.socket,
     configView,
+    lostFacts,
   };
 }
 

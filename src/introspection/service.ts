@@ -24,6 +24,8 @@ export interface IntrospectionOptions extends Describing {
   readonly socket: string;
   /** The effective configuration; holds no secrets. */
   readonly configView: () => object;
+  /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
+  readonly lostFacts: string | undefined;
 }
 
 /** Puts the service on a connect router. */
@@ -143,6 +145,7 @@ function status(options: IntrospectionOptions) {
     rssBytes: BigInt(process.rssBytes()),
     configJson: JSON.stringify(options.configView()),
     socket: options.socket,
+    lostFacts: options.lostFacts ?? '',
   };
 }
 

@@ -120,12 +120,11 @@ export class JournalFiles<S> {
 
   /** Deletes older files and half-written ones, and keeps some space back for a full disk (F21). Never rejects. */
   async tidy(names: readonly string[]): Promise<void> {
-    const damaged = names.filter((name) => DAMAGED.test(name)).toSorted((a, b) => numberIn(a) - numberIn(b));
-    const tooMany = new Set(damaged.slice(0, Math.max(0, damaged.length - journalLimits.damagedKept)));
+    const kept = new Set(damagedKept(names));
     for (const name of names) {
       const number = NAME.exec(name)?.[1];
       const old = number !== undefined && Number(number) < this.#number;
-      if (!old && !name.endsWith('.new') && !tooMany.has(name)) continue;
+      if (!old && !name.endsWith('.new') && !(DAMAGED.test(name) && !kept.has(name))) continue;
       try {
         await this.#disk.unlink(name);
       } catch (thrown) {
@@ -311,6 +310,11 @@ export class JournalFiles<S> {
   #apply(records: readonly JournalRecord[]): void {
     for (const record of records) this.#fold.apply(this.#state, record);
   }
+}
+
+/** Of these names the damaged files that stay as evidence, oldest first. */
+export function damagedKept(names: readonly string[]): readonly string[] {
+  return names.filter((name) => DAMAGED.test(name)).toSorted((a, b) => numberIn(a) - numberIn(b)).slice(-journalLimits.damagedKept);
 }
 
 function numberIn(name: string): number {

@@ -9,7 +9,7 @@ import type { JournalPort, JournalRecord } from '../actors/ports/journal.ts';
 import { fault, FaultError, toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
-import { JournalFiles, NAME } from './files.ts';
+import { damagedKept, JournalFiles, NAME } from './files.ts';
 import type { FilesOptions, Group } from './files.ts';
 import { frame, parse } from './format.ts';
 import { RESERVE } from './reserve.ts';
@@ -25,6 +25,8 @@ export interface OpenReport {
   readonly droppedBytes: number;
   /** Name under which a damaged file was kept; empty when none was. */
   readonly keptAs: string;
+  /** Names of all damaged files that are kept, this one last. */
+  readonly damagedKept: readonly string[];
 }
 
 export interface OpenJournal<S> {
@@ -62,7 +64,7 @@ export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJo
   const droppedBytes = (bytes?.length ?? 0) - (parsed?.validBytes ?? 0);
   if (droppedBytes > 0) log.warn({ droppedBytes, keptAs }, 'journal: bytes after the last whole record were dropped');
   await files.tidy(names);
-  const report = { records: parsed?.records.length ?? 0, droppedBytes, keptAs };
+  const report = { records: parsed?.records.length ?? 0, droppedBytes, keptAs, damagedKept: [...damagedKept(names), ...(keptAs === '' ? [] : [keptAs])] };
   const writer = new Writer(options, files);
   return { journal: writer, state, report, close: () => writer.close() };
 }

@@ -4,13 +4,13 @@ import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
-type Options = Pick<ServiceOptions, 'troupe' | 'configView' | 'configRefusal'>;
+type Options = Pick<ServiceOptions, 'troupe' | 'configView' | 'configRefusal' | 'lostFacts'>;
 
 /** Status: conditions, handlers, features. Answered while recovering and draining, too. */
 export function status(options: Options): RpcHandler<typeof RuntimeService.method.status> {
   const { troupe, configView } = options;
   return async ({ verbose }) => ({
-    status: { conditions: [runtimeCondition(options), networkCondition(options), ...configConditions(options)] },
+    status: { conditions: [runtimeCondition(options), networkCondition(options), ...configConditions(options), ...journalConditions(options)] },
     runtimeHandlers: troupe.handlers().map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
       name,
       features: { recursiveReadOnlyMounts, userNamespaces },
@@ -43,6 +43,11 @@ function networkCondition({ troupe }: Options) {
 function configConditions({ configRefusal }: Options) {
   const refusal = configRefusal();
   return refusal === undefined ? [] : [condition('ConfigurationReloaded', false, 'ConfigurationRefused', refusal)];
+}
+
+/** What is listed may not be all that runs (F18). No reason to take no pods: what is known works. */
+function journalConditions({ lostFacts }: Options) {
+  return lostFacts === undefined ? [] : [condition('JournalWhole', false, 'JournalDamaged', lostFacts)];
 }
 
 function condition(type: string, isMet: boolean, reason: string, message: string) {

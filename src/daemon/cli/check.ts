@@ -143,7 +143,7 @@ function report({ command, config, isRunning }: Stage, { look, findings }: Judge
       const records = recordsOf(finding.id);
       if (records.length > 0) screen.line(screen.tone('dim', `     records: ${fit(records.join(' → '), screen.columns - 14)}`));
     }
-    for (const name of look.records.damagedKept) screen.line(`note: ${name} was kept: facts were lost at an earlier start`);
+    for (const name of look.records.damagedKept) screen.line(`note: ${join(look.place.layout.root, 'journal', name)} was kept: facts were lost at an earlier start`);
     screen.line(summary(findings, isRunning, look));
   }
   return findings.length === 0 && problems.length === 0 ? EXIT.ok : EXIT.failed;

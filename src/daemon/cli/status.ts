@@ -32,6 +32,7 @@ export function statusLines(answer: StatusResponse, nowNs: bigint, screen: Scree
   return [
     entry('troupe', `${answer.version}, pid ${answer.pid}, up ${age(nowNs - answer.startedNs)}, ${bytes(Number(answer.rssBytes))} of memory`),
     entry('runtime', yes(answer.notReadyReason === '', answer.notReadyReason)),
+    ...(answer.lostFacts === '' ? [] : [entry('journal', screen.tone('bad', answer.lostFacts))]),
     entry('network', yes(answer.networkReady, answer.networkMessage)),
     ...answer.handlers.map((handler) => entry('handler', `${handler.name === '' ? 'default' : handler.name} ${yes(handler.ready, handler.reason)}`)),
     entry('alive', `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`),

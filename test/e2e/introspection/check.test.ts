@@ -181,6 +181,9 @@ describe('after a journal was damaged', () => {
     await world.instance.kill();
     await damageJournal();
     await world.instance.start();
+    const kept = /the journal was damaged.*\/journal\/journal\.\d+\.damaged/u;
+    expect((await world.client.runtime.status({})).status?.conditions).toContainEqual(expect.objectContaining({ type: 'JournalWhole', status: false, message: expect.stringMatching(kept) as string }));
+    expect((await troupe('status')).stdout).toMatch(kept);
     const found = await check('--now');
     expect(found.findings.filter(({ id }) => id === containerId).map(({ invariant }) => invariant)).toContain('I2');
     const processes = found.findings.filter(({ id, object }) => id === containerId && object.startsWith('process ')).map(({ object }) => Number(object.slice('process '.length)));

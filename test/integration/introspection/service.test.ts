@@ -37,6 +37,7 @@ async function bench() {
     process: { pid: 42, startedNs: 7n, rssBytes: () => 1024 },
     socket: '/run/cri.sock',
     configView: () => ({ root: '/var/lib/troupe' }),
+    lostFacts: 'the journal was damaged',
     troupe: {
       directory, activity,
       notReadyReason: () => undefined,
@@ -197,7 +198,7 @@ describe('the rest', () => {
     expect(plainOf(await client.status({}))).toEqual({
       ...(plainOf(create(StatusResponseSchema)) as object),
       version: '1.2.3', pid: 42, startedNs: '7', networkReady: false, networkMessage: 'no configuration', rssBytes: 1024,
-      handlers: [{ name: 'runc', ready: true, reason: '' }], configJson: '{"root":"/var/lib/troupe"}', socket: '/run/cri.sock',
+      handlers: [{ name: 'runc', ready: true, reason: '' }], configJson: '{"root":"/var/lib/troupe"}', socket: '/run/cri.sock', lostFacts: 'the journal was damaged',
     });
   });
 

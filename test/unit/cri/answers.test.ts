@@ -16,6 +16,7 @@ import {
 import { ListBytes } from '../../../src/cri/present/list-bytes.ts';
 import { containerList } from '../../../src/cri/present/container.ts';
 import { sandboxList } from '../../../src/cri/present/sandbox.ts';
+import { lostFacts } from '../../../src/daemon/lost-facts.ts';
 import type { Fields } from './stage.ts';
 import { containerId, containerSpec, containerView, handlers, hex, image, imageId, podSpec, sandboxId, sandboxView, stage, strange } from './stage.ts';
 
@@ -71,6 +72,17 @@ describe('the runtime itself', () => {
       { type: 'NetworkReady', status: true },
       { type: 'ConfigurationReloaded', status: false, reason: 'ConfigurationRefused', message: 'read configuration /etc/troupe/troupe.toml, line 3: no such key' },
     ]);
+  });
+
+  test('F18 Status tells that a damaged journal may have lost facts, and where it is kept; the node stays ready', async () => {
+    const message = lostFacts({ damagedKept: ['journal.7.damaged'] }, '/var/lib/troupe/journal');
+    const { status } = await stage({}, { lostFacts: message }).send(method.status, {});
+    expect(status?.conditions).toMatchObject([
+      { type: 'RuntimeReady', status: true },
+      { type: 'NetworkReady', status: true },
+      { type: 'JournalWhole', status: false, reason: 'JournalDamaged', message: expect.stringContaining('/var/lib/troupe/journal/journal.7.damaged') as string },
+    ]);
+    expect(lostFacts({ damagedKept: [] }, '/var/lib/troupe/journal')).toBeUndefined();
   });
 
   test('Status without a network says so with the kubelet’s word', async () => {

@@ -284,4 +284,5 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   defaultReadonlyPaths: ['/proc/sys'],
   configView: () => ({ root: '/var/lib/troupe' }),
   configRefusal: () => undefined,
+  lostFacts: undefined,
 };

@@ -103,6 +103,7 @@ export function stage(clock: ClockPort = wallClock()): Stage {
       process: { pid: process.pid, startedNs: 1n, rssBytes: () => 1 },
       socket: '/run/test.sock',
       configView: () => ({}),
+      lostFacts: undefined,
     },
     drop: (view) => {
       recorder.note({ address: view.address, from: before.get(view.address) ?? '', to: 'gone', on: 'done', cause: '', settled: true, final: true });
