@@ -2,7 +2,7 @@
  * Finding the helpers that another run of the daemon has left. In the kernel thread: reading a process's memory waits for
  * the process while that changes its own mappings, which one on a dead file system may do for ever.
  */
-import { closeSync, openSync, readSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
 import { helperLimits } from '../base/limits.ts';
 import { codeOf, isProcessGone } from './errno.ts';
 import { markIn } from './helper-mark.ts';
@@ -42,7 +42,7 @@ export function ownTraces(): Omit<Predecessor, 'key'> {
 
 /** Those of other lives of this instance's daemon that run now. */
 export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
-  const pids = order.among ?? readdirSync('/proc').filter(isNumber);
+  const pids = order.among ?? ofPrograms();
   const own = readlinkSync('/proc/self/ns/pid');
   const buffer = newBuffer();
   const found: FoundHelper[] = [];
@@ -51,6 +51,16 @@ export function findHelpers(order: HelpersOrder): readonly FoundHelper[] {
     if (helper !== undefined) found.push(helper);
   }
   return found;
+}
+
+/** All but the kernel's own threads, of which a machine has hundreds: those are the children of kthreadd. */
+function ofPrograms(): readonly string[] {
+  const kthreadd = processStat(2);
+  const isKernels = kthreadd !== undefined && (kthreadd.flags & KERNEL_THREAD) !== 0;
+  // without CONFIG_PROC_CHILDREN they are looked at like all others
+  const children = isKernels ? ignoring(() => readFileSync('/proc/2/task/2/children', 'latin1')) : undefined;
+  const kernels = new Set(children?.split(' '));
+  return readdirSync('/proc').filter((name) => isNumber(name) && !kernels.has(name));
 }
 
 /** As few calls as can be: nearly all of the machine's processes are none. */

@@ -11,7 +11,9 @@ import { shimNamespace } from '../../../src/oci/shim/launch.ts';
 import { fakeCriu } from '../../integration/daemon/fake-criu.ts';
 import { gatedProgram, isRunning } from '../../support/gated-program.ts';
 import type { GatedProgram } from '../../support/gated-program.ts';
+import { run } from '../../support/run.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
+import { checkout } from '../../support/tools/cache.ts';
 import { shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
@@ -37,6 +39,13 @@ function gatedWhen(directory: string, program: string, pattern: string, path: st
   writeFileSync(path, `#!/bin/sh\ncase " $CNI_COMMAND $* " in ${pattern}) exec ${gated.path} "$@";; esac\nexec ${program} "$@"\n`);
   chmodSync(path, 0o755);
   return gated;
+}
+
+/** The machine's CNI plugins in a directory of the test's, with portmap at its gate when it is to add. */
+function gatedPortmap(directory: string, plugins: string): GatedProgram {
+  mkdirSync(plugins);
+  for (const name of readdirSync(PLUGINS)) if (name !== 'portmap') symlinkSync(join(PLUGINS, name), join(plugins, name));
+  return gatedWhen(directory, join(PLUGINS, 'portmap'), '*" ADD "*', join(plugins, 'portmap'));
 }
 
 async function worldOf(options: WorldOptions): Promise<World> {
@@ -71,6 +80,7 @@ async function makePod(world: World, config: SandboxConfig, runtimeHandler = '')
 }
 
 const metadataOf = (name: string) => ({ name, namespace: 'default', uid: `uid-${name}`, attempt: 0 });
+const withHostPort = (world: World): SandboxConfig => ({ metadata: metadataOf('p'), logDirectory: join(world.logs, 'p'), portMappings: [{ containerPort: 80, hostPort: 38_123 }] });
 const onHostNetwork = (world: World): SandboxConfig => sandboxConfig({ name: 'p', logDirectory: join(world.logs, 'p'), hostNetwork: true });
 
 describePods('helpers of a daemon that was killed', () => {
@@ -95,13 +105,26 @@ describePods('helpers of a daemon that was killed', () => {
   it('F01 a CNI plugin’s ADD leaves no rule for a pod that is gone', async () => {
     const directory = scratch();
     const plugins = join(directory, 'bin');
-    mkdirSync(plugins);
-    for (const name of readdirSync(PLUGINS)) if (name !== 'portmap') symlinkSync(join(PLUGINS, name), join(plugins, name));
-    const late = gatedWhen(directory, join(PLUGINS, 'portmap'), '*" ADD "*', join(plugins, 'portmap'));
+    const late = gatedPortmap(directory, plugins);
     const world = await worldOf({ name: 'late', config: `plugin_dirs = ["${plugins}"]` });
-    const config: SandboxConfig = { metadata: metadataOf('p'), logDirectory: join(world.logs, 'p'), portMappings: [{ containerPort: 80, hostPort: 38_123 }] };
-    await nextLife(world, world.client.runtime.runPodSandbox({ config }), late);
+    await nextLife(world, world.client.runtime.runPodSandbox({ config: withHostPort(world) }), late);
     expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
+    expect(await world.leftovers()).toEqual([]);
+  });
+
+  it('I2 wipe takes nothing away before the helpers have ended: none of them makes it anew', async () => {
+    const directory = scratch();
+    const plugins = join(directory, 'bin');
+    const late = gatedPortmap(directory, plugins);
+    const world = await worldOf({ name: 'late', config: `plugin_dirs = ["${plugins}"]` });
+    const cut = world.client.runtime.runPodSandbox({ config: withHostPort(world) }).catch(() => 'cut');
+    const pid = await late.started();
+    await world.instance.kill();
+    expect([await cut, isRunning(pid)]).toEqual(['cut', true]);
+    const { root, state, directory: own } = world.instance;
+    const wiped = await run([join(checkout, 'bin/troupe'), 'wipe', '--force', '--config', join(own, 'troupe.toml'), '--root', root, '--state', state, '--socket', world.instance.socket]);
+    expect([wiped.code, wiped.stderr, isRunning(pid), readdirSync(root), readdirSync(state)]).toEqual([0, '', false, [], []]);
+    await world.instance.start();
     expect(await world.leftovers()).toEqual([]);
   });
 
