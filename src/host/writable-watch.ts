@@ -2,7 +2,7 @@
  * Whether the directories of ours take writes. A file system that met an error is made read-only by the kernel, and from
  * then on nothing can be recorded: the node must say so before pods are sent to it (F25), and take some again afterwards.
  */
-import { access, constants } from 'node:fs/promises';
+import { access, chmod, constants, stat } from 'node:fs/promises';
 import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
 import { hostLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
@@ -41,19 +41,42 @@ export class WritableWatch {
 
   async #look(): Promise<void> {
     const before = this.#refusal;
-    this.#refusal = (await Promise.all(this.#directories.map(refusalOf))).find((reason) => reason !== undefined);
+    this.#refusal = await firstRefusal(this.#directories);
     if (this.#refusal === before) return;
     if (this.#refusal === undefined) this.#log.info({}, 'all directories can be written again');
     else this.#log.error({ reason: this.#refusal }, 'the node is not ready: nothing can be recorded');
   }
 }
 
+/** One after the other: they may all be on the disk that hangs. */
+async function firstRefusal(directories: readonly string[]): Promise<string | undefined> {
+  for (const directory of directories) {
+    const refusal = await refusalOf(directory);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
+}
+
 /** access(2): for root a write is refused by what the file system is, not by modes. */
 async function refusalOf(directory: string): Promise<string | undefined> {
   try {
     await access(directory, constants.W_OK);
+    await touch(directory);
     return undefined;
   } catch (error) {
     return `${directory} cannot be written: ${codeOf(error) === 'EROFS' ? 'its file system is read-only' : (codeOf(error) ?? String(error))}`;
+  }
+}
+
+/**
+ * The smallest write, which takes no space: the mode that it has. An ext4 with errors=remount-ro refuses only writes after an
+ * error (`emergency_ro`, Linux 6.15), and one that was shut down likewise; access(2) allows them. Rejects for these two alone.
+ */
+async function touch(directory: string): Promise<void> {
+  const { mode } = await stat(directory);
+  try {
+    await chmod(directory, mode & 0o7777);
+  } catch (error) {
+    if (codeOf(error) === 'EROFS' || codeOf(error) === 'EIO') throw error;
   }
 }
