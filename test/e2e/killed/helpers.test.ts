@@ -14,7 +14,7 @@ import type { GatedProgram } from '../../support/gated-program.ts';
 import { run } from '../../support/run.ts';
 import { storageDrivers } from '../../support/storage-drivers.ts';
 import { checkout } from '../../support/tools/cache.ts';
-import { shimRuncV2 } from '../../support/tools/go-tools.ts';
+import { runc14, shimRuncV2 } from '../../support/tools/go-tools.ts';
 import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import type { ContainerConfig, SandboxConfig } from '../support/pods.ts';
@@ -167,10 +167,10 @@ describePods('helpers of a daemon that was killed', () => {
 
   it('S64: no monitor, shim or process of a pod has the mark, with whatever runtime', async () => {
     const shim = await shimRuncV2();
-    const world = await worldOf({ name: 'late', handlers: { crun: CRUN }, config: `[runtime.handlers.shim]\ntype = "vm"\npath = "${shim}"\n` });
+    const world = await worldOf({ name: 'late', handlers: { crun: CRUN, newer: await runc14() }, config: `[runtime.handlers.shim]\ntype = "vm"\npath = "${shim}"\n` });
     const { runtime } = world.client;
     const image = await world.pull();
-    const kinds: readonly (readonly [string, NamespaceMode])[] = [['', NamespaceMode.POD], ['', NamespaceMode.NODE], ['crun', NamespaceMode.POD], ['shim', NamespaceMode.CONTAINER]];
+    const kinds: readonly (readonly [string, NamespaceMode])[] = [['', NamespaceMode.POD], ['', NamespaceMode.NODE], ['crun', NamespaceMode.POD], ['newer', NamespaceMode.CONTAINER], ['shim', NamespaceMode.CONTAINER]];
     for (const [at, [runtimeHandler, pid]] of kinds.entries()) {
       const namespaceOptions = { network: NamespaceMode.NODE, pid, ipc: NamespaceMode.POD };
       const config: SandboxConfig = { metadata: metadataOf(`p${at}`), logDirectory: join(world.logs, `p${at}`), linux: { securityContext: { namespaceOptions } } };
