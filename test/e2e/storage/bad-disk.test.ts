@@ -44,7 +44,9 @@ async function fill(path: string): Promise<void> {
 const missing = ['/sbin/mkfs.ext4', '/dev/loop-control'].filter((path) => !existsSync(path));
 if (missing.length > 0) console.warn(`skipped: needs ${missing.join(', ')}`);
 
-(missing.length > 0 ? describePods.skip : describePods)('a daemon whose root is a small ext4', () => {
+const describeDisk = missing.length > 0 ? describePods.skip : describePods;
+
+describeDisk('a daemon whose root is a small ext4', () => {
   let registry: Awaited<ReturnType<typeof startTinyRegistry>>;
   let instance: Instance;
   let client: CriClient;
