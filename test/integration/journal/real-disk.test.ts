@@ -32,7 +32,7 @@ describe('journal on a real disk', () => {
     await first.close();
     const second = await open();
     expect(textOf(second.state)).toBe(texts[50]);
-    expect(second.report).toStrictEqual({ records: 50, droppedBytes: 0, keptAs: '' });
+    expect(second.report).toStrictEqual({ records: 50, droppedBytes: 0, keptAs: '', damagedKept: [] });
     await second.close();
     expect((await stat(join(root, 'journal'))).mode & 0o777).toBe(0o700);
     for (const name of await readdir(join(root, 'journal'))) {
