@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ContainerConfigSchema, LinuxContainerSecurityContextSchema, SecurityProfile_ProfileType } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { describePods } from '../support/crictl.ts';
+import { describePods, until } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
@@ -81,7 +81,10 @@ describePods('I21 the security settings of a container', () => {
 
   async function started(containerId: string): Promise<number> {
     await world.client.runtime.startContainer({ containerId });
-    return await pidOf(containerId);
+    const pid = await pidOf(containerId);
+    // the runtime answers before its init's execve, which takes from the process what another user than root has not
+    await until(() => Promise.resolve(readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sh\0')));
+    return pid;
   }
 
   async function pidOf(containerId: string): Promise<number> {
