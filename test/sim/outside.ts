@@ -40,8 +40,8 @@ export class Outside {
   /** Faults that were made. */
   readonly made = { error: 0, hang: 0, aborted: 0, late: 0, finished: 0 };
   readonly #helpers: Random;
-  /** What each call that has no effect yet will do. */
-  readonly #atWork = new Set<readonly (() => void)[]>();
+  /** What each call that has no effect yet will do, as long as its driver keeps at it. */
+  readonly #atWork = new Map<readonly (() => void)[], () => boolean>();
 
   constructor(scheduler: Scheduler, random: Random, helpers: Random) {
     this.scheduler = scheduler;
@@ -54,7 +54,9 @@ export class Outside {
    * before it looks at anything.
    */
   killed(): void {
-    for (const parts of this.#atWork) {
+    for (const [parts, isWanted] of this.#atWork) {
+      // its driver has ended the helper, in time or when it was told to
+      if (!isWanted()) continue;
       const done = parts.slice(0, this.#helpers.int(parts.length + 1));
       if (done.length === 0) continue;
       this.made.finished += 1;
@@ -88,7 +90,7 @@ export class Outside {
     return new Promise<T>((resolve, reject) => {
       const answered = (act: () => void): void => scheduler.add(epoch, `${label} answers`, act);
       const deadlineMs = scheduler.nowMs + (fx?.timeoutMs ?? Infinity);
-      this.#atWork.add(parts);
+      this.#atWork.set(parts, () => scheduler.nowMs < deadlineMs && fx?.signal.aborted !== true);
       scheduler.add(epoch, label, () => {
         this.#atWork.delete(parts);
         // a driver keeps to its bound: nothing lands after it
