@@ -318,6 +318,8 @@ export const hostLimits = {
   pinMs: 10_000,
   /** Pins that wait for their turn in the kernel thread: as many as pods can start at once. */
   pinsWaiting: 1024,
+  /** Milliseconds in which the kernel thread has loaded, some 60; a start that fails waits no longer for it. */
+  threadLoadMs: 2000,
   /** Orders that wait for the kernel thread: a few for each of the pods that can start or end at once. */
   threadOrders: 8192,
   /** ms between two moves that keep others cheap: within the 10 ms after which the kernel forgets the last one. */

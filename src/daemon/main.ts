@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
 import { realClock, watchForStalls } from '../host/clock.ts';
-import { startKernelThread } from '../host/kernel-thread.ts';
+import { kernelThreadLoaded, startKernelThread } from '../host/kernel-thread.ts';
 import { preferSmallHeap, trimMemory } from '../host/memory.ts';
 import { notify } from '../host/sd-notify.ts';
 import { pause } from '../host/wait.ts';
@@ -36,6 +36,7 @@ async function main(argv: readonly string[]): Promise<void> {
     const { message, kind } = toFault(thrown);
     process.stderr.write(`troupe: ${message}\n`);
     if (!(thrown instanceof FaultError) && thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ''}\n`);
+    await kernelThreadLoaded(realClock());
     // systemd need not try a configuration again that is wrong
     process.exit(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
   }

@@ -34,6 +34,16 @@ export async function startKernelThread(): Promise<void> {
   await theThread().catch(() => undefined);
 }
 
+/**
+ * Waits until the thread has loaded. A process that exits while the thread loads its native code is aborted by Node
+ * ("FATAL ERROR: Error::ThrowAsJavaScriptException") in place of the exit code that was asked for. Never rejects.
+ */
+export async function kernelThreadLoaded(clock: ClockPort): Promise<void> {
+  if (thread === undefined) return;
+  const bound = { clock, timeoutMs: hostLimits.threadLoadMs };
+  await askKernelThread({ kind: 'mountInfo' }, { attempted: 'wait for the kernel thread', subject: '', bound }).catch(() => undefined);
+}
+
 /** Ends the thread; the next order starts a new one. */
 export async function stopKernelThread(): Promise<void> {
   // one that could not be started has nothing to end
