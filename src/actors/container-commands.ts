@@ -105,7 +105,8 @@ function begin(
   if (source !== undefined && 'image' in source && !stage.ledger.images.has(source.image)) fail('notFound', `${attempted}: image ${source.image}, its checkpoint, is not here`, { subject: source.image });
   const isArtifact = image.layers.some(({ file }) => file !== undefined);
   if (isArtifact) fail('invalidRequest', `${attempted}: ${imageRef(image)} is an artifact, whose files can be mounted and not be run`, { subject: spec.imageId });
-  if (stage.directory.containers().length >= actorLimits.actorsMax) {
+  const others = stage.directory.containers();
+  if (others.length >= actorLimits.actorsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.actorsMax} containers exist`);
   }
   const id = stage.ports.random.id() as ContainerId;
@@ -114,7 +115,7 @@ function begin(
     spec: { ...spec, selinuxLabels: containerLabels(spec, sandbox.spec.selinuxLabels) },
     handler: handlerOf(sandbox.spec),
     image: { id: image.id, ref: imageRef(image), layers: diffIds(image), ...volumesOf(stage, spec, attempted) },
-    createdAtNs: creationNs(stage.ports.clock, stage.directory.containers()),
+    createdAtNs: creationNs(stage.ports.clock, others),
     entry: 'new',
     making: {
       sandbox: sandbox.spec,

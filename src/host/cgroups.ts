@@ -9,7 +9,7 @@ import { readdir } from 'node:fs/promises';
 import { hostLimits } from '../base/limits.ts';
 import { checkCgroupPath, readControl } from './cgroup-layout.ts';
 import type { CgroupHierarchy, CgroupLayout } from './cgroup-layout.ts';
-import { isAbsent } from './errno.ts';
+import { onlyAbsent } from './errno.ts';
 import { askKernelThread } from './kernel-thread.ts';
 import type { CgroupOrder } from './thread-protocol.ts';
 
@@ -47,8 +47,9 @@ export async function findCgroup(layout: CgroupLayout, names: ReadonlySet<string
   const waiting = hierarchy === undefined ? [] : [''];
   for (let at = 0; at < waiting.length && at < hostLimits.cgroupsSearched; at += 1) {
     const parent = waiting[at] ?? '';
+    // cgroups go while they are looked for
     const entries = await readdir(`${hierarchy?.mountPoint ?? ''}${parent}`, { withFileTypes: true }).catch(onlyAbsent);
-    for (const entry of entries) {
+    for (const entry of entries ?? []) {
       if (!entry.isDirectory()) continue;
       const path = `${parent}/${entry.name}`;
       if (names.has(entry.name)) return path;
@@ -56,12 +57,6 @@ export async function findCgroup(layout: CgroupLayout, names: ReadonlySet<string
     }
   }
   return undefined;
-}
-
-/** Cgroups go while they are looked for. */
-function onlyAbsent(error: unknown): never[] {
-  if (isAbsent(error)) return [];
-  throw error;
 }
 
 /** Moves a process (all its threads) into the cgroup, in every hierarchy. */

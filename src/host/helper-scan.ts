@@ -6,7 +6,7 @@ import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync 
 import { helperLimits } from '../base/limits.ts';
 import { codeOf, isProcessGone } from './errno.ts';
 import { markIn } from './helper-mark.ts';
-import { KERNEL_THREAD, isForked, processStat } from './process-identity.ts';
+import { KERNEL_THREAD, beforeDeletion, isForked, processStat } from './process-identity.ts';
 import type { ProcessIdentity, ProcessStat } from './process-identity.ts';
 
 /** What is known of the daemon before this one. */
@@ -87,7 +87,7 @@ function kindOf(stat: ProcessStat, { key, life, program }: HelpersOrder, buffer:
   const { pid, startTicks } = stat;
   const starting = { pid, startTicks, command: '', isStarting: true, isKilled: false };
   // it still is the daemon that forked it, and so has that one's environment
-  if (isForked(stat) && stat.session === pid && readlinkSync(`/proc/${pid}/exe`).replace(DELETED, '') === program) return starting;
+  if (isForked(stat) && stat.session === pid && beforeDeletion(readlinkSync(`/proc/${pid}/exe`)) === program) return starting;
   const environment = contentOf(`/proc/${pid}/environ`, buffer);
   const mark = markIn(environment, key);
   const isBare = environment.length === 0;
@@ -116,8 +116,6 @@ function isNumber(name: string): boolean {
   const first = name.charCodeAt(0);
   return first >= 0x30 && first <= 0x39;
 }
-
-const DELETED = / \(deleted\)$/u;
 
 /** Whether the process writes its output or its errors into that pipe. */
 function holds(pid: number, pipe: number): boolean {

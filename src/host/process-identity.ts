@@ -80,8 +80,10 @@ export function isForked({ flags }: ProcessStat): boolean {
   return (flags & FORKED_ONLY) !== 0;
 }
 
-/** What follows the path of an open file that has been deleted (d_path in fs/d_path.c). */
-const DELETED = / \(deleted\)$/u;
+/** The path of an open file as it was before somebody deleted the file: the kernel adds a word (d_path in fs/d_path.c). */
+export function beforeDeletion(path: string): string {
+  return path.replace(/ \(deleted\)$/u, '');
+}
 
 /**
  * The file that a process writes its stdout to, as the kernel names it now, also after a rename or its deletion. Undefined
@@ -91,7 +93,7 @@ const DELETED = / \(deleted\)$/u;
 export function standardOutput(pid: number): string | undefined {
   try {
     // procfs: the name alone, the file's own file system is not asked
-    return readlinkSync(`/proc/${pid}/fd/1`).replace(DELETED, '');
+    return beforeDeletion(readlinkSync(`/proc/${pid}/fd/1`));
   } catch (error) {
     if (['ENOENT', 'ESRCH', 'EACCES'].includes(codeOf(error) ?? '')) return undefined;
     throw error;

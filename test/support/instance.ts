@@ -108,9 +108,13 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
   return lines.join('\n');
 }
 
-/** Bridge, addresses and host ports; a /24 by process id and number, so that instances of parallel processes differ. */
-function conflistText({ index, directory, bridge }: Paths): string {
-  const subnet = `10.${100 + (process.pid % 100)}.${(Math.floor(process.pid / 100) + 83 * index) % 250}.0/24`;
+/** A /24 by process id and number, so that instances of parallel processes differ. */
+function subnetOf({ index }: Paths): string {
+  return `10.${100 + (process.pid % 100)}.${(Math.floor(process.pid / 100) + 83 * index) % 250}.0/24`;
+}
+
+/** Bridge, addresses, whose leases lie in the directory, and host ports. */
+export function conflistText({ directory, bridge }: Pick<Paths, 'directory' | 'bridge'>, subnet: string): string {
   return JSON.stringify({
     cniVersion: '1.0.0',
     name: bridge,
@@ -129,7 +133,7 @@ function conflistText({ index, directory, bridge }: Paths): string {
 }
 
 /** A tmpfs below the instance's directory; the sweep at its end unmounts it. */
-async function makeMemory(directory: string, tag: string): Promise<string> {
+export async function makeMemory(directory: string, tag: string): Promise<string> {
   const memory = join(directory, 'memory');
   await mkdir(memory, { mode: 0o711 });
   await runOrThrow(['mount', '-t', 'tmpfs', '-o', 'mode=711', tag, memory]);
@@ -142,7 +146,7 @@ async function writeNetwork(paths: Paths, { beside, network }: InstanceOptions):
   const conflist = 'cni/10-test.conflist';
   await mkdir(join(directory, 'cni'));
   if (beside !== undefined) await copyFile(join(beside.directory, conflist), join(directory, conflist));
-  else if (network !== 'host-only') await writeFile(join(directory, conflist), conflistText(paths));
+  else if (network !== 'host-only') await writeFile(join(directory, conflist), conflistText(paths, subnetOf(paths)));
 }
 
 /** Prepares an instance without starting it. Needs root. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
-import { runOrThrow } from '../../support/run.ts';
+import { conflistText, makeMemory } from '../../support/instance.ts';
 import { sweepMachine } from '../../support/sweep.ts';
 
 const START_TIMEOUT_MS = 60_000;
@@ -49,11 +49,11 @@ export interface Peer {
 export async function startPeer(kind: PeerKind, index: number, { registry, runtimePath }: Pick<Place, 'registry' | 'runtimePath'>): Promise<Peer> {
   const tag = `trpe${index}${process.pid}`;
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
-  const place: Place = { directory, registry, runtimePath, state: join(directory, 'memory'), socket: join(directory, 'cri.sock'), cniDirectory: join(directory, 'cni') };
+  const state = await makeMemory(directory, tag);
+  const place: Place = { directory, registry, runtimePath, state, socket: join(directory, 'cri.sock'), cniDirectory: join(directory, 'cni') };
   const logs = join(directory, 'logs');
-  for (const path of [place.state, place.cniDirectory, logs]) await mkdir(path);
-  await runOrThrow(['mount', '-t', 'tmpfs', '-o', 'mode=711', tag, place.state]);
-  await writeFile(join(place.cniDirectory, '10-test.conflist'), conflist(tag, index, directory));
+  for (const path of [place.cniDirectory, logs]) await mkdir(path);
+  await writeFile(join(place.cniDirectory, '10-test.conflist'), conflistText({ directory, bridge: tag }, `10.${200 + index}.${process.pid % 250}.0/24`));
   const { argv: [program, ...args], env } = await kind.prepare(place);
   const logFile = join(directory, 'daemon.log');
   let child: ChildProcess | undefined;
@@ -114,18 +114,4 @@ async function lists(socket: string): Promise<boolean> {
   } finally {
     client.close();
   }
-}
-
-/** The same chain that our own instances have. */
-function conflist(tag: string, index: number, directory: string): string {
-  const subnet = `10.${200 + index}.${process.pid % 250}.0/24`;
-  const ipam = { type: 'host-local', dataDir: join(directory, 'leases'), ranges: [[{ subnet }]], routes: [{ dst: '0.0.0.0/0' }] };
-  return JSON.stringify({
-    cniVersion: '1.0.0',
-    name: tag,
-    plugins: [
-      { type: 'bridge', bridge: tag, isGateway: true, ipMasq: true, hairpinMode: true, ipam },
-      { type: 'portmap', capabilities: { portMappings: true } },
-    ],
-  });
 }

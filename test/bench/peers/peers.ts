@@ -9,7 +9,7 @@ import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { runc14 } from '../../support/tools/go-tools.ts';
-import { type DaemonPod, latencies, type PodPlace, startPod } from '../daemon-pods.ts';
+import { type DaemonPod, latencies, memoryOf, type PodPlace, startPod } from '../daemon-pods.ts';
 import { total } from '../floor.ts';
 import { median, ms, quantile } from '../stats.ts';
 import { containerdKind, crioKind } from './kinds.ts';
@@ -128,15 +128,12 @@ async function crowded(table: Table, sides: readonly Side[], count: number): Pro
     note(table, `ListPodSandbox of ${count}, ms`, side, await latencies(CALLS, () => runtime.listPodSandbox({})));
     note(table, 'ContainerStatus, ms', side, await latencies(CALLS, () => runtime.containerStatus({ containerId: pods[0]?.containerId ?? '' })));
     note(table, `ListContainerStats of ${count}, ms`, side, await latencies(GROUP, () => runtime.listContainerStats({})));
-    note(table, `memory of the daemon with ${count} pods, PSS, MiB`, side, [pssOf(side.pid())]);
+    note(table, `memory of the daemon with ${count} pods, PSS, MiB`, side, [memoryOf(side.pid()).pss]);
     note(table, `memory of its helpers with ${count} pods, PSS, MiB`, side, [helpersPss(side)]);
     note(table, `from kill -9 and a start to the lists of ${count} pods, ms`, side, [await side.startAnew(), await side.startAnew(), await side.startAnew()]);
     for (let done = 0; done < pods.length; done += GROUP) await Promise.all(pods.slice(done, done + GROUP).map((pod) => pod.stop()));
   }
 }
-
-/** proc(5), smaps_rollup: in kB. */
-const pssOf = (pid: number): number => Number(/^Pss:\s+(\d+) kB/mu.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))?.[1] ?? Number.NaN) / 1024;
 
 /** What monitors, shims and pauses take: of all processes that name the side's directories, or hold a pod up. */
 function helpersPss({ tag, pid }: Side): number {
@@ -146,7 +143,7 @@ function helpersPss({ tag, pid }: Side): number {
     try {
       const command = readFileSync(`/proc/${name}/cmdline`, 'utf8').replaceAll('\0', ' ');
       const isPause = command.includes('sleep 1000000') && readFileSync(`/proc/${name}/cgroup`, 'utf8').includes(tag);
-      if (command.includes(tag) || isPause) sum += pssOf(Number(name));
+      if (command.includes(tag) || isPause) sum += memoryOf(Number(name)).pss;
     } catch {
       // it ended meanwhile
     }
