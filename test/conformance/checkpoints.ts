@@ -90,13 +90,13 @@ const restores = describeCases<CheckpointStage>((of) => {
     const stage = of();
     const { archive } = await archived(stage);
     const wish = await imported(stage, archive);
-    const waits = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true };
+    const waits = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: true };
     expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([waits, true]);
     const init = await stage.port.restore(wish, fx);
     // a daemon that did not see it begin finds one that runs
     await stage.restart();
     stage.runtime.watch({ ...wish, init });
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([{ ...waits, process: 'running', init, monitorAlive: true }, false]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toStrictEqual([{ ...waits, process: 'running', init, monitorAlive: true, checkpoint: false }, false]);
     await stage.runtime.killAll({ ...wish, init }, fx);
     await stage.until(() => stage.told(wish.id).length > 0);
     expect(stage.told(wish.id)[0]).toMatchObject({ exitCode: 137, observedBy: 'exitFile' });
@@ -138,7 +138,7 @@ const restores = describeCases<CheckpointStage>((of) => {
     const { archive } = await archived(stage);
     const wish = await imported(stage, archive);
     expect(await spoilt(stage, end, (effect) => stage.port.restore(wish, effect))).toBe(end[1]);
-    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false }, false]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false, checkpoint: false }, false]);
     await stage.runtime.destroy(wish, fx);
     expect(await factsOf(stage, wish)).toBeUndefined();
   });
@@ -161,7 +161,7 @@ const deaths = describeCases<CheckpointStage>((of) => {
     const { archive } = await archived(stage);
     const wish = await imported(stage, archive);
     await cutOff(stage, () => stage.port.restore(wish, fxOf(600_000)));
-    expect([await factsOf(stage, wish), stage.hasImages(wish), stage.told(wish.id)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true }, true, []]);
+    expect([await factsOf(stage, wish), stage.hasImages(wish), stage.told(wish.id)]).toMatchObject([{ process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: true }, true, []]);
     const init = await stage.port.restore(wish, fx);
     expect([await factsOf(stage, wish), stage.hasImages(wish)]).toMatchObject([{ process: 'running', init, monitorAlive: true }, false]);
     await stage.runtime.destroy(wish, fx);

@@ -17,7 +17,7 @@ export const lifeCases = describeCases<RuntimeStage>((of) => {
     const wish = stage.container('speaks');
     expect(await factsOf(stage, wish.id)).toBeUndefined();
     await port.writeBundle(wish, fx);
-    const nobody = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true };
+    const nobody = { id: wish.id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: false };
     expect(await factsOf(stage, wish.id)).toStrictEqual(nobody);
     const init = await port.create(wish, fx);
     expect(await factsOf(stage, wish.id)).toStrictEqual({ ...nobody, process: 'created', init, monitorAlive: true });

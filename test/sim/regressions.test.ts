@@ -189,4 +189,17 @@ describe('bugs found by the simulation', () => {
     const { failure } = await runScenario(33, hook);
     expect([images, told(failure)]).toStrictEqual([3, '']);
   });
+
+  it.each([
+    ['its root file system', 'storage.unmountRootfs'],
+    ['its checkpoint', 'criu.dropImages'],
+  ])('I1 a restore that failed, killed after %s was gone and before its end was on record: it has ended (seeds 5652, 16560)', async (_what, step) => {
+    const hook = first(
+      at('StartContainer criu.unmark', 'before', 1, refused),
+      at('StartContainer journal.append', 'before', 1, refused),
+      at(`StartContainer ${step}`, 'after', 1, (_number, _when, _pair, world) => die(world)),
+    );
+    const { failure, world } = await runScenario(33, hook);
+    expect([world.crashes, told(failure)]).toStrictEqual([1, '']);
+  });
 });

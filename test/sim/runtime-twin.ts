@@ -289,5 +289,6 @@ function factsOf(kernel: Kernel, id: ContainerId): RuntimeFacts {
     monitorAlive: kernel.processOf('monitor', id) !== undefined,
     exitFile: kernel.exitFiles.get(id),
     leftovers: kernel.bundles.has(id) || kernel.runtimeStates.has(id),
+    checkpoint: kernel.checkpoints.restores.get(id)?.hasImages === true,
   };
 }

@@ -48,6 +48,8 @@ export interface RuntimeFacts {
   readonly exitFile: ExitFact | undefined;
   /** Any of: bundle directory, runtime state, monitor's directory. */
   readonly leftovers: boolean;
+  /** What it is to be restored from is there: until its restore was tried, or its end began. */
+  readonly checkpoint: boolean;
 }
 
 export interface PauseFacts {

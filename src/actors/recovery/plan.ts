@@ -16,6 +16,7 @@
  * | created (not exited)      | exit file                     | finishing with its fact        |
  * | created (not exited)      | waits for start               | created                        |
  * | created, to be restored   | does not run                  | created: a restore that was cut off is undone |
+ * | created, to be restored   | and what it is made of is gone | finishing, 255 Unknown: its restore had failed, or it was stopped |
  * | created (not exited)      | runs                          | running, or stopping with the rest of its grace |
  * | created (not exited)      | gone, monitor lives           | as it was; the watch tells     |
  * | created (not exited)      | lives, all its files are gone | as it was, or stopping with the rest of its grace |
@@ -129,16 +130,11 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
   const { startedAtNs, exited, created } = facts;
   if (created === undefined) return { entry: 'intent', startedAtNs: undefined, exit: undefined };
   if (exited !== undefined) {
-    const mounted = world.storage.rootfs.some((one) => one.id === facts.intent.id && one.mounted);
-    const left = mounted || seen?.exitFile !== undefined;
+    const left = isMounted(facts, world) || seen?.exitFile !== undefined;
     return { entry: left ? 'unreleased' : 'exited', startedAtNs: exited.startedAtNs, exit: exited.exit };
   }
   if (seen?.exitFile !== undefined) return ended(facts, seen.exitFile);
-  if (created.init === undefined && seen?.process !== 'running') {
-    // its bundle goes with the boot, and nothing says when it was made but that it is there
-    if (seen?.leftovers !== true) return ended(facts, lost(world, 'the machine was restarted before it was restored'));
-    return { entry: 'created', startedAtNs: undefined, exit: undefined };
-  }
+  if (created.init === undefined && seen?.process !== 'running') return unrestored(facts, seen, world);
   if (created.init !== undefined && created.init.bootId !== world.host.bootId) return ended(facts, lost(world, 'the machine was restarted'));
   if (seen?.process === 'created') return { entry: 'created', startedAtNs: undefined, exit: undefined };
   if (seen?.process !== 'running' && world.alive.has(facts.intent.id)) {
@@ -153,6 +149,23 @@ function beginning(facts: ContainerFacts, seen: RuntimeFacts | undefined, world:
     return { entry: startedAtNs === undefined ? 'created' : 'running', startedAtNs, exit: undefined };
   }
   return ended(facts, lost(world, 'its process and its monitor were gone when troupe started'));
+}
+
+/**
+ * To be restored, and no process of it is known. An end whose record the crash has taken leaves less than a start needs:
+ * the rest of it goes while the record is written. Its bundle goes with the boot, too.
+ */
+function unrestored(facts: ContainerFacts, seen: RuntimeFacts | undefined, world: World): Beginning {
+  const because = (what: string): Beginning => ended(facts, lost(world, `${what} was gone when troupe started, and it had not been restored`));
+  if (seen?.leftovers !== true) return because('its bundle');
+  if (!isMounted(facts, world)) return because('its root file system');
+  // restored, and ended since: its monitor is about to tell
+  if (!seen.checkpoint && !seen.monitorAlive) return because('its checkpoint');
+  return { entry: 'created', startedAtNs: undefined, exit: undefined };
+}
+
+function isMounted({ intent }: ContainerFacts, { storage }: World): boolean {
+  return storage.rootfs.some(({ id, mounted }) => id === intent.id && mounted);
 }
 
 function runningOrStopping({ stopping }: ContainerFacts): 'running' | 'stopping' {

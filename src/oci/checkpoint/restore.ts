@@ -2,7 +2,7 @@
  * Restores: an archive is described, then brought in, then its processes are made by the runtime and CRIU under a monitor.
  * Of what the archive says, the runtime sees CRIU's images alone; its configuration is made from the request (S08).
  */
-import { mkdir, rm, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CheckpointPort } from '../../actors/ports/checkpoint.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
@@ -32,6 +32,8 @@ export interface RestoreStage {
 
 /** There from before the monitor is launched until the processes run: one that a later daemon finds was cut off. */
 const MARK = 'restoring';
+/** The images while they are removed. */
+const USED = 'used';
 
 export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'describe' | 'import' | 'restore'> {
   const { parts, ability } = stage;
@@ -60,10 +62,19 @@ export function createRestores(stage: RestoreStage): Pick<CheckpointPort, 'descr
         return init;
       } finally {
         // what is left goes with the container; of no use any more, and as large as its memory
-        await rm(directory, { recursive: true, force: true }).catch((error: unknown) => log.warn({ id: input.id, fault: toFault(error) }, 'the images of a restored container were not removed'));
+        await drop(directory, images).catch((error: unknown) => log.warn({ id: input.id, fault: toFault(error) }, 'the images of a restored container were not removed'));
       }
     },
   };
+}
+
+/** At once, as it looks to a later daemon: half of the images are as good as none. */
+async function drop(directory: string, images: string): Promise<void> {
+  try {
+    await rename(images, join(directory, USED));
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 /** Before the images go: what has its mark is restored from them again. What can't lose it must not run, a later daemon would kill it. */

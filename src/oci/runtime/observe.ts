@@ -8,6 +8,7 @@ import { parseContainerId, parseSandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { processExists } from '../../host/process-identity.ts';
+import { FILES } from '../checkpoint/documents.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
 import { toPortIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -37,12 +38,20 @@ export async function observe(
       if (id !== undefined) ids.add(id);
     }
   }
-  const containers = await inBatches([...ids], fx, (id) => factsOf(parts, readExit, ownRoots, id));
+  const looks: Looks = { readExit, roots: ownRoots, restores: new Set(await namesIn(layout.restoresDir)) };
+  const containers = await inBatches([...ids], fx, (id) => factsOf(parts, looks, id));
   const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) => pauseFactsOf(pauseRoots, id));
   return { containers, pauses };
 }
 
-async function factsOf(parts: DriverParts, readExit: ReadExit, roots: readonly string[], id: ContainerId): Promise<RuntimeFacts> {
+interface Looks {
+  readonly readExit: ReadExit;
+  readonly roots: readonly string[];
+  /** Names of directories of what is to be restored. */
+  readonly restores: ReadonlySet<string>;
+}
+
+async function factsOf(parts: DriverParts, { readExit, roots, restores }: Looks, id: ContainerId): Promise<RuntimeFacts> {
   const { layout } = parts;
   const root = await rootWith(roots, id);
   const state = root === undefined ? undefined : await readRuntimeState(root, id);
@@ -58,6 +67,7 @@ async function factsOf(parts: DriverParts, readExit: ReadExit, roots: readonly s
     // last: what ended while we looked has its file by now, or is told by the watch
     exitFile: await readExit(id),
     leftovers: root !== undefined || (await exists(layout.containerDir(id))),
+    checkpoint: restores.has(id) && (await exists(join(layout.restoreDir(id), FILES.images))),
   };
 }
 

@@ -31,7 +31,7 @@ function world(part: Partial<World> = {}): World {
 }
 
 const seen = (part: Partial<RuntimeFacts>): World =>
-  world({ containers: new Map([[id, { id, process: 'running', init: process, monitorAlive: true, exitFile: undefined, leftovers: true, ...part }]]) });
+  world({ containers: new Map([[id, { id, process: 'running', init: process, monitorAlive: true, exitFile: undefined, leftovers: true, checkpoint: false, ...part }]]) });
 
 const ALL = ['files', 'cgroup', 'namespaces', 'network'];
 
@@ -188,20 +188,37 @@ describe('container begins', () => {
     expect(planContainer(ledgerOf(...created, started), now, id)).toMatchObject({ entry: 'ended', exit: { exitCode: 255, message: 'exit code unknown: the machine was restarted' } });
   });
 
-  it('created, to be restored: created while it does not run, with what the restore has made of it once that is on record', () => {
+  describe('created, to be restored', () => {
     const restore = { from: { archive: '/c.tar' }, digest: 'sha256:0' };
     const intent = containerIntent();
     const made: readonly JournalRecord[] = [sandboxIntent(), { ...intent, spec: { ...intent.spec, restore } }, { ...containerCreated(), init: undefined }];
-    // also with a monitor that is about to end: the driver has undone what was cut off
-    for (const monitorAlive of [true, false]) {
-      expect(planContainer(ledgerOf(...made), seen({ ...gone, monitorAlive }), id)).toMatchObject({ entry: 'created', init: undefined, startedAtNs: undefined, claimed: true });
-    }
-    expect(planContainer(ledgerOf(...made), world(), id)).toMatchObject({ entry: 'ended', exit: { message: 'exit code unknown: the machine was restarted before it was restored' } });
-    expect(planContainer(ledgerOf(...made), seen({}), id)).toMatchObject({ entry: 'running', init: process, startedAtNs: NOW_NS });
-    const restored = ledgerOf(...made, { ...started, init: process });
-    expect(planContainer(restored, seen({}), id)).toMatchObject({ entry: 'running', init: process, startedAtNs: 300n });
-    expect(planContainer(restored, seen({ ...gone, monitorAlive: false }), id)).toMatchObject({ entry: 'ended', init: process });
-    expect(ledgerOf(...ledgerFold.records(restored))).toEqual(restored);
+    const waits: World = { ...seen({ ...gone, monitorAlive: false, checkpoint: true }), storage: { layers: [], rootfs: [{ id, mounted: true }] } };
+    const waiting = (part: Partial<RuntimeFacts>): World => ({ ...seen({ ...gone, monitorAlive: false, checkpoint: true, ...part }), storage: waits.storage });
+
+    it('created while it does not run, also with a monitor that is about to end: the driver has undone what was cut off', () => {
+      for (const now of [waits, waiting({ monitorAlive: true }), waiting({ monitorAlive: true, checkpoint: false })]) {
+        expect(planContainer(ledgerOf(...made), now, id)).toMatchObject({ entry: 'created', init: undefined, startedAtNs: undefined, claimed: true });
+      }
+    });
+
+    it.each([
+      ['bundle', waiting({ leftovers: false })],
+      ['bundle', world({ storage: waits.storage })],
+      ['root file system', { ...waits, storage: { layers: [], rootfs: [{ id, mounted: false }] } }],
+      ['root file system', { ...waits, storage: { layers: [], rootfs: [] } }],
+      ['checkpoint', waiting({ checkpoint: false })],
+    ])('F03 ended when its %s is gone: its end had begun', (what, now) => {
+      const message = `exit code unknown: its ${what} was gone when troupe started, and it had not been restored`;
+      expect(planContainer(ledgerOf(...made), now, id)).toMatchObject({ entry: 'ended', exit: { exitCode: 255, message } });
+    });
+
+    it('with what the restore has made of it once that is on record', () => {
+      expect(planContainer(ledgerOf(...made), seen({}), id)).toMatchObject({ entry: 'running', init: process, startedAtNs: NOW_NS });
+      const restored = ledgerOf(...made, { ...started, init: process });
+      expect(planContainer(restored, seen({}), id)).toMatchObject({ entry: 'running', init: process, startedAtNs: 300n });
+      expect(planContainer(restored, seen({ ...gone, monitorAlive: false }), id)).toMatchObject({ entry: 'ended', init: process });
+      expect(ledgerOf(...ledgerFold.records(restored))).toEqual(restored);
+    });
   });
 
   it('exited, leftovers: finishing again, with the recorded fact', () => {

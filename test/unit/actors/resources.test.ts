@@ -84,7 +84,7 @@ describe('after a crash', () => {
   const target = { ...old, memoryLimitBytes: 64n };
   const world: World = {
     nowNs: 9n, nowMonoMs: 0, host: { bootId: process.bootId, sandboxes: [] }, alive: new Set<never>(), pauses: new Map(), storage: { layers: [], rootfs: [] }, networks: new Set(),
-    containers: new Map([[id, { id, process: 'running', init: process, monitorAlive: true, exitFile: undefined, leftovers: true }]]),
+    containers: new Map([[id, { id, process: 'running', init: process, monitorAlive: true, exitFile: undefined, leftovers: true, checkpoint: false }]]),
   };
   const started: readonly JournalRecord[] = [containerIntent({ resources: old }), containerCreated(), { type: 'container.started', id, startedAtNs: 5n }];
   const ledgerOf = (...records: readonly JournalRecord[]) => {
