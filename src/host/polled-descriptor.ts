@@ -11,6 +11,7 @@ import { SHUT_WR } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { pollBoth } from './poll.ts';
 import type { EdgePoll } from './poll.ts';
+import { nextTurn } from './wait.ts';
 
 /** One read's bytes; what is kept of them is copied. One for all: a read is over before the next begins. */
 const scratch = Buffer.alloc(streamLimits.readBytes);
@@ -48,9 +49,7 @@ export class PolledDescriptor implements ByteSource, ByteSink {
       if (!this.#isOpen) return undefined;
       if (this.#reads >= streamLimits.readsPerTurn) {
         this.#reads = 0;
-        await new Promise<void>((resolve) => {
-          setImmediate(resolve);
-        });
+        await nextTurn();
         continue;
       }
       this.#reads += 1;

@@ -7,6 +7,7 @@ import { constants } from 'node:os';
 import { hostLimits } from '../base/limits.ts';
 import { KernelError, codeOf, errnoName, isProcessGone, must } from './errno.ts';
 import { callSync, libc } from './ffi.ts';
+import { nextTurn } from './wait.ts';
 
 export interface ProcessIdentity {
   readonly pid: number;
@@ -146,10 +147,4 @@ export function bootId(): string {
 export function signalNumber(name: string): number | undefined {
   const wanted = name.startsWith('SIG') ? name : `SIG${name}`;
   return Object.entries(constants.signals).find(([known]) => known === wanted)?.[1];
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve);
-  });
 }

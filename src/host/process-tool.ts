@@ -9,7 +9,7 @@ import { holdZombie } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { spawnProcess } from './process.ts';
 import type { Child, ExtraFd } from './process.ts';
-import { within } from './wait.ts';
+import { nextTurn, within } from './wait.ts';
 
 export interface ToolRequest {
   /** argv[0] is the absolute path of the binary. */
@@ -69,6 +69,7 @@ export async function runTool(request: ToolRequest): Promise<ToolResult> {
     const { status, timedOut } = await untilExit(child, request);
     const drainMs = request.drainMs ?? hostLimits.drainMs;
     const drained = await within({ clock, timeoutMs: drainMs }, Promise.all([stdout.ended, stderr.ended]));
+    if (drained === 'timedOut') await nextTurn();
     refuseAborted(argv, signal);
     return {
       ...status,

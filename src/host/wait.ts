@@ -18,6 +18,13 @@ export function pause(clock: ClockPort, ms: number, signal?: AbortSignal): Promi
   });
 }
 
+/** The event loop has looked at every descriptor once: timers come before pipes, and after a stall there may lie what was written long ago. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve);
+  });
+}
+
 /** The wait ended because nobody wants its result; callers turn it into a Fault that names the work. */
 export class CancelledWait extends Error {
   constructor() {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { within } from '../../host/wait.ts';
+import { nextTurn, within } from '../../host/wait.ts';
 import type { OutputRoom } from './exec-room.ts';
 
 /** What a command writes, up to a bound; what is beyond is read and dropped, so that it never waits for a reader. */
@@ -62,6 +62,5 @@ export async function drained(outputs: readonly CappedOutput[], room: OutputRoom
     await wait(room.ask());
     met = await drain();
   }
-  // timers come before pipes: after a stall of the event loop there may lie what was written long ago
-  if (met === 'timedOut') await new Promise<void>((resolve) => setImmediate(resolve));
+  if (met === 'timedOut') await nextTurn();
 }

@@ -2,7 +2,7 @@
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { streamLimits } from '../../base/limits.ts';
-import { within } from '../../host/wait.ts';
+import { nextTurn, within } from '../../host/wait.ts';
 
 /** Takes everything and keeps nothing: a terminal must be read even when its output is not wanted. */
 export const nowhere: ByteSink = { write: () => Promise.resolve(), end: () => undefined };
@@ -58,9 +58,8 @@ export async function drain(pumps: readonly OutputPump[], clock: ClockPort, sign
     const met = await within({ clock, timeoutMs: streamLimits.drainLookMs, signal }, all);
     const forMs = clock.monoMs() - startedAtMs;
     if (met !== 'timedOut' || forMs >= streamLimits.drainMs) return;
-    // timers come before pipes: after a stall of the event loop there may lie what was written long ago
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    // and how long the process itself was silent says nothing of its last words
+    await nextTurn();
+    // how long the process itself was silent says nothing of its last words
     if (pumps.every((pump) => Math.min(pump.quietMs(), forMs) >= streamLimits.drainQuietMs)) return;
   }
 }
