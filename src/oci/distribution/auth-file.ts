@@ -35,7 +35,10 @@ export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
     entries.set(place, entryOf(objectOf(value, `read ${file}: auths of ${place}`), `read ${file}: auths of ${place}`));
   }
   const helpers = new Map<string, string>();
-  for (const [key, value] of members(top, 'credHelpers', file)) helpers.set(placeOf(key) ?? key, helperName(value, file));
+  for (const [key, value] of members(top, 'credHelpers', file)) {
+    // some programs write an empty name for "none"
+    if (value !== '') helpers.set(placeOf(key) ?? key, helperName(value, file));
+  }
   const store = top.get('credsStore');
   return { entries, helpers, store: store === undefined || store === '' ? '' : helperName(store, file) };
 }
@@ -55,13 +58,14 @@ export function findIn({ entries, helpers, store }: AuthFile, host: string, repo
   return helper === '' ? undefined : { helper, server: own === HUB ? HUB_SERVER : own };
 }
 
-/** What a helper printed (docker-credential-helpers): undefined when it is no such answer. */
+/** What a helper printed (docker-credential-helpers), empty for an anonymous pull; undefined when it is no such answer. */
 export function parseHelperReply(bytes: Uint8Array): RegistryAuth | undefined {
   try {
     const reply = parseStrictJson(bytes);
     if (!(reply instanceof Map)) return undefined;
     const [username, secret]: unknown[] = [reply.get('Username'), reply.get('Secret')];
-    if (typeof username !== 'string' || typeof secret !== 'string' || secret === '') return undefined;
+    if (typeof username !== 'string' || typeof secret !== 'string') return undefined;
+    if (secret === '') return username === '' ? NONE : undefined;
     // the name that marks a refresh token
     return username === '<token>' ? { ...NONE, identityToken: secret } : { ...NONE, username, password: secret };
   } catch (error) {

@@ -23,7 +23,7 @@ const VISIBLE = /^[\x21-\x7e]+$/u;
 
 /**
  * What the CRI request brought, or undefined for anonymous. They belong to `serverAddress`, or to the host of the
- * reference where that is empty; which kind wins follows the order of the fields in the CRI's AuthConfig.
+ * reference where that is empty. A name with its password wins, then an identity token, `auth`, a registry token.
  * @throws FaultError `invalidRequest` that names the field, never its value
  */
 export function ownedCredentials(auth: RegistryAuth | undefined, referenceHost: string): OwnedCredentials | undefined {
@@ -38,10 +38,16 @@ export function ownedCredentials(auth: RegistryAuth | undefined, referenceHost: 
   return { host: auth.serverAddress === '' ? referenceHost : hostOfAddress(auth.serverAddress), credentials };
 }
 
+/**
+ * An identity token comes before a name without a password and before `auth`: Docker's files keep the name beside it there,
+ * with an empty password that no registry takes (`az acr login` writes such entries; Docker's client and containerd read
+ * them so).
+ */
 function credentialsOf(auth: RegistryAuth): Credentials | undefined {
-  if (auth.username !== '' || auth.password !== '') return basic(auth.username, auth.password, 'auth.username');
-  if (auth.auth !== '') return decodeAuth(auth.auth);
+  const isNameOnly = auth.username !== '' && auth.password === '' && auth.identityToken !== '';
+  if (!isNameOnly && (auth.username !== '' || auth.password !== '')) return basic(auth.username, auth.password, 'auth.username');
   if (auth.identityToken !== '') return { kind: 'identity', token: visible(auth.identityToken, 'auth.identity_token') };
+  if (auth.auth !== '') return decodeAuth(auth.auth);
   if (auth.registryToken !== '') return { kind: 'bearer', token: visible(auth.registryToken, 'auth.registry_token') };
   return undefined;
 }
@@ -61,10 +67,11 @@ function decodeAuth(text: string): Credentials {
 function basic(username: string, password: string, field: string): Credentials {
   // Docker's config files mark an identity token by this name
   if (username === '<token>') return { kind: 'identity', token: visible(password, field) };
-  // RFC 7617: the first colon ends the name
+  // RFC 7617: the first colon ends the name. It has no control characters in passwords either, but those of Google's
+  // registries are key files with their line breaks (`_json_key`), and the header holds base64
   // eslint-disable-next-line no-control-regex -- control characters are what this refuses
-  if (username.includes(':') || /[\u0000-\u001f\u007f]/u.test(username + password)) {
-    fail('invalidRequest', `pull image: ${field} holds a colon or a control character`);
+  if (username.includes(':') || /[\u0000-\u001f\u007f]/u.test(username) || password.includes('\0')) {
+    fail('invalidRequest', `pull image: ${field} holds a colon or a control character in its name, or a NUL`);
   }
   return { kind: 'basic', username, password };
 }
@@ -82,9 +89,14 @@ function hostOfAddress(address: string): string {
   return parseHost(bare) ?? fail('invalidRequest', 'pull image: auth.server_address is not a host');
 }
 
-/** True when the endpoint's host is the one that the credentials are for. Docker Hub's names are one host. */
+/** True when the endpoint's host is the one that the credentials are for. Docker Hub's names are one host, and so is a name with TLS's own port. */
 export function belongTo(owned: OwnedCredentials, endpointHost: string): boolean {
-  return parseHost(endpointHost) === owned.host;
+  const host = parseHost(endpointHost);
+  return host !== undefined && withoutDefaultPort(host) === withoutDefaultPort(owned.host);
+}
+
+function withoutDefaultPort(host: string): string {
+  return new URL(`https://${host}/`).host;
 }
 
 /** RFC 7617. */

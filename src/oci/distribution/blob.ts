@@ -32,6 +32,12 @@ export interface BlobOptions {
   readonly attempted: string;
 }
 
+/**
+ * What servers answer to Range that have no such part (416), or do not know what it is: object stores and proxies behind
+ * registries say 400 or 501 (kubernetes/registry.k8s.io issue 333), though RFC 9110 lets them give the whole.
+ */
+const NO_PART: ReadonlySet<number> = new Set([400, 416, 501]);
+
 /** The blob's content was wrong: worse than a broken connection, since the sink has it already. */
 class WrongContent extends Error {}
 
@@ -162,9 +168,9 @@ class Download {
         attempted,
       });
       if (isTransient(response.status)) return response;
-      if (response.status === 416 && from > 0) {
+      if (from > 0 && NO_PART.has(response.status)) {
         response.body.discard();
-        throw new WrongRange('has no such part of it');
+        throw new WrongRange(`has no such part of it (${response.status})`);
       }
       if (response.status !== 200 && response.status !== 206) {
         await faultOfStatus(response, attempted, (text) => session.redact(text));

@@ -118,7 +118,8 @@ export class RegistryClient {
       sessions.push(
         new Session({
           endpoint,
-          credentials: owned === undefined ? await this.#kept(endpoint, signal) : belongTo(owned, endpoint.host) ? owned.credentials : undefined,
+          // the request's for the host that they are for; every other one, a mirror mostly, gets what the node has for it
+          credentials: owned !== undefined && belongTo(owned, endpoint.host) ? owned.credentials : await this.#kept(endpoint, signal),
           insecureHosts: hosts,
           transport: this.#transport,
           clock: this.#options.clock,
@@ -183,7 +184,7 @@ export class RegistryClient {
       session, pull, signal,
       digest: chosen.digest,
       manifest: chosen.manifest,
-      promised: chosen.viaIndex ? platform : undefined,
+      wanted: chosen.isGuess ? platform : undefined,
       clock: this.#options.clock,
     });
     return { ...form, handle: handle.startingAt(session), reference, manifestDigest: chosen.topDigest, platformManifestDigest: chosen.digest };
@@ -194,7 +195,8 @@ interface Chosen {
   readonly topDigest: Digest;
   readonly digest: Digest;
   readonly manifest: Manifest;
-  readonly viaIndex: boolean;
+  /** An entry of an index led here that does not say for which machine it is. */
+  readonly isGuess: boolean;
 }
 
 /** From a tag or digest through indexes to one manifest. */
@@ -214,16 +216,17 @@ class ManifestWalk {
   async from(reference: ImageReference): Promise<Chosen> {
     const top = await this.#get(reference.digest ?? reference.tag ?? '', reference.digest, undefined);
     let current = top;
+    let isGuess = false;
     for (let depth = 0; depth <= imageLimits.indexDepth; depth += 1) {
       const { document, digest } = current;
-      if (document.kind !== 'index') {
-        return { topDigest: top.digest, digest, manifest: document, viaIndex: depth > 0 };
-      }
+      if (document.kind !== 'index') return { topDigest: top.digest, digest, manifest: document, isGuess };
       const entry = choosePlatform(document.entries, this.#platform);
       if (entry === undefined) {
         const offered = document.entries.map(({ platform }) => (platform === undefined ? '?' : formatPlatform(platform)));
         return fail('notFound', `${this.#pull}: no image for ${formatPlatform(this.#platform)}; there are ${offered.slice(0, 16).join(', ')}`);
       }
+      // an index within an index may say what the outer one leaves open
+      isGuess = entry.platform === undefined;
       current = await this.#get(entry.digest, entry.digest, entry);
     }
     return fail('outside', `${this.#pull}: more than ${imageLimits.indexDepth} indexes inside one another`);

@@ -46,17 +46,18 @@ export function candidates(text: string, conf: RegistriesConf): readonly ImageRe
   return hosts.map((host) => completeReference(raw, parseHost(host) ?? host));
 }
 
-/** The endpoints of a reference. Throws `denied` when its registry is blocked. */
+/**
+ * The endpoints of a reference. Of a blocked registry these are its mirrors alone, as the containers tools have it
+ * (OpenShift's `NeverContactSource` is written so); throws `denied` when there is none for this reference.
+ */
 export function endpointsOf(reference: ImageReference, conf: RegistriesConf): readonly Endpoint[] {
   const rule = longestMatch(reference, conf.rules);
   if (rule === undefined) return [endpointAt(repositoryOf(reference), false, false)];
-  if (rule.blocked) {
-    fail('denied', `pull ${formatReference(reference)}: registries.conf blocks ${rule.prefix}`);
-  }
   const mirrors = rule.mirrors
     .filter((mirror) => servesThis(mirror, reference))
     .map((mirror) => endpointAt(rewrite(reference, rule, mirror.location), mirror.insecure, true));
-  return [...mirrors, endpointAt(rewrite(reference, rule, rule.location), rule.insecure, false)];
+  if (!rule.blocked) return [...mirrors, endpointAt(rewrite(reference, rule, rule.location), rule.insecure, false)];
+  return mirrors.length > 0 ? mirrors : fail('denied', `pull ${formatReference(reference)}: registries.conf blocks ${rule.prefix}`);
 }
 
 /** Every `host[:port]` that the operator calls insecure: a redirect to any other host stays on verified TLS. */

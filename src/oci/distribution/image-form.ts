@@ -29,8 +29,8 @@ export interface FormInput {
   /** Of this very manifest. */
   readonly digest: Digest;
   readonly manifest: Manifest;
-  /** What an index promised; undefined where there was none. */
-  readonly promised: Platform | undefined;
+  /** What its config has to be for, where nothing that led here says for which machine it is; undefined otherwise. */
+  readonly wanted: Platform | undefined;
   readonly clock: ClockPort;
   readonly signal: AbortSignal;
   /** First words of messages: `pull …`. */
@@ -69,7 +69,7 @@ async function schema1Form(input: FormInput, legacy: Schema1Manifest): Promise<I
 function withConfig(input: FormInput, manifest: ImageManifest, configBytes: Uint8Array, attempted: string): ImageForm {
   const config = parseImageConfig(configBytes, attempted);
   checkLayerCount(config, manifest.layers.length, attempted);
-  checkPlatform(config, input.promised, attempted);
+  checkPlatform(config, input.wanted, attempted);
   const imageId = parseImageId(manifest.config.digest) ?? fail('bug', `${attempted}: its digest is no image id`);
   return { manifest, configBytes, config, imageId, files: undefined };
 }
@@ -101,13 +101,14 @@ export function sha256(bytes: Uint8Array): Digest {
 }
 
 /**
- * Behind an index the config must be for the machine that the index promised; an image asked for by itself must at least
- * be Linux. The variant is not compared: builders often leave it out of the config.
+ * What an index says of a machine counts, as with the peers: builders that cross-compile often leave their own machine's
+ * name in the config (cilium's arm64 images said amd64), or none. Behind an entry that says nothing the config must be for
+ * the machine; the variant is not compared, since builders often leave it out. An image asked for by itself is what the
+ * caller wants, whatever its architecture; a system other than Linux has nothing that runs here.
  */
-function checkPlatform(config: ParsedImageConfig, promised: Platform | undefined, attempted: string): void {
-  if (promised !== undefined && (config.os !== promised.os || config.architecture !== promised.architecture)) {
-    const offered = { os: config.os, architecture: config.architecture, variant: '' };
-    fail('outside', `${attempted}: it is for ${formatPlatform(offered)}, the index says ${formatPlatform(promised)}`);
-  }
-  if (config.os !== 'linux') fail('unsupported', `${attempted}: it is for ${config.os || 'an unstated system'}, not linux`);
+function checkPlatform(config: ParsedImageConfig, wanted: Platform | undefined, attempted: string): void {
+  const offered = { os: config.os, architecture: config.architecture, variant: '' };
+  if (config.os !== '' && config.os !== 'linux') fail('unsupported', `${attempted}: it is for ${config.os}, not linux`);
+  if (wanted === undefined || (config.os === wanted.os && config.architecture === wanted.architecture)) return;
+  fail('outside', `${attempted}: it is for ${formatPlatform(offered) || 'an unstated machine'}, and the index does not say for which; this is ${formatPlatform(wanted)}`);
 }

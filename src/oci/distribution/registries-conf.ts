@@ -85,6 +85,8 @@ function readTop(top: Table): RegistriesConf {
     'registry',
     'aliases',
     'credential-helpers',
+    // of the containers tools' own layer stores, which there are none of here
+    'additional-layer-store-auth-helper',
   ]);
   const helpers = top.texts('credential-helpers') ?? [];
   if (helpers.some((helper) => helper !== 'containers-auth.json')) {
@@ -132,8 +134,10 @@ function isName(text: string, withHost: boolean): boolean {
 
 function readRule(table: Table): RegistryRule {
   table.allow(['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only']);
-  const location = table.text('location') ?? '';
-  const prefix = table.text('prefix') ?? location;
+  const location = placeIn(table, 'location');
+  // an empty one is none: OpenShift's operators write it into each table
+  const stated = placeIn(table, 'prefix');
+  const prefix = stated === '' ? location : stated;
   if (prefix === '') table.refuse('registry', 'has neither prefix nor location');
   const isWildcard = prefix.startsWith('*.');
   if (isWildcard ? parseHost(prefix.slice(2)) === undefined || prefix.includes(':') : !isPlace(prefix, true)) {
@@ -154,7 +158,7 @@ function readRule(table: Table): RegistryRule {
 
 function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
   table.allow(['location', 'insecure', 'pull-from-mirror']);
-  const location = table.text('location') ?? '';
+  const location = placeIn(table, 'location');
   if (!isPlace(location, false)) table.refuse('location', `${JSON.stringify(location)} is not host[:port][/path]`);
   const pullFrom = table.word('pull-from-mirror', PULL_FROM);
   if (pullFrom !== undefined && byDigestOnly) {
@@ -166,6 +170,11 @@ function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
     insecure: table.flag('insecure'),
     pullFrom: (pullFrom ?? fallback) as PullFromMirror,
   });
+}
+
+/** The text without slashes at its end, which the containers tools pass over; '' when it is not there. */
+function placeIn(table: Table, key: string): string {
+  return (table.text(key) ?? '').replace(/\/+$/u, '');
 }
 
 /** A prefix may name one image with its tag or digest; a location may not. */

@@ -24,7 +24,8 @@ export async function faultOfStatus(
   attempted: string,
   redact: (text: string) => string,
 ): Promise<never> {
-  const said = redact(await wordsOf(response));
+  // struck out before anything is cut or changed, since only a whole secret is found
+  const said = printable(redact(await wordsOf(response))).slice(0, distributionLimits.errorChars).toWellFormed();
   const reason = `${response.host} answered ${response.status}${said === '' ? '' : ` (${said})`}`;
   if (isTransient(response.status)) return unavailable(attempted, reason);
   return fail(kindOf(response.status), `${attempted}: ${reason}`);
@@ -43,7 +44,7 @@ async function wordsOf(response: HttpResponse): Promise<string> {
     const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
     if (!(first instanceof Map)) return '';
     const words = ['code', 'message'].map((name): unknown => first.get(name)).filter((word) => typeof word === 'string');
-    return printable(words.join(': ')).slice(0, distributionLimits.errorChars).toWellFormed();
+    return words.join(': ');
   } catch (error) {
     // what a registry says about its refusal is a courtesy; the status stands without it
     if (error instanceof JsonError || error instanceof TransportError) return '';

@@ -205,7 +205,9 @@ export class Session {
       return { ...common, method: 'POST', headers, authorization: undefined, body: form.toString() };
     }
     if (service !== undefined) url.searchParams.set('service', service);
-    url.searchParams.set('scope', scope);
+    // RFC 6749 separates scopes by spaces; a token service of Docker's kind takes one in each parameter
+    url.searchParams.delete('scope');
+    for (const one of scope.split(' ').filter((part) => part !== '')) url.searchParams.append('scope', one);
     const authorization =
       credentials?.kind === 'basic' ? basicHeader(credentials.username, credentials.password) : undefined;
     return { ...common, method: 'GET', headers: {}, authorization };

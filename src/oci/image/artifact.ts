@@ -9,12 +9,13 @@ import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
 import { imageLimits, unpackLimits } from '../../base/limits.ts';
 import type { StringMap } from '../../actors/ports/specs.ts';
 
-const TITLE = 'org.opencontainers.image.title';
+/** By which a blob says its path: ORAS's, and that of CNCF's model spec; the first that is there counts, as with CRI-O. */
+const TITLES = ['org.opencontainers.image.title', 'org.cnai.model.filepath'];
 const WHITEOUT = '.wh.';
 
 /** The path of a blob's file below the mount: plain, relative. Refuses a title that leads elsewhere, with `refuse`. */
 export function pathOfBlob(annotations: StringMap, digest: Digest, refuse: (reason: string) => never): string {
-  const title = annotations[TITLE] ?? '';
+  const title = TITLES.map((name) => annotations[name] ?? '').find((text) => text !== '') ?? '';
   if (title === '') return `sha256-${hexOf(digest)}`;
   const parts = title.split('/');
   const isPlain = parts.every((part) => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= unpackLimits.nameBytes);

@@ -11,6 +11,7 @@ import type { Ingests } from '../distribution/ingest.ts';
 import { fetchKept } from '../distribution/kept-blob.ts';
 import type { LayerStore } from '../storage/layer-store.ts';
 import { within, withSignal } from '../storage/within.ts';
+import { isNondistributable } from './manifest.ts';
 import type { Platform } from './platform.ts';
 import { formatReference, parseReference, repositoryOf, type ImageReference } from './reference.ts';
 
@@ -86,8 +87,10 @@ function counted(sink: BlobSink, told: (bytes: number) => void = () => undefined
 
 /** The registry's faults name pull and layer already; those of the store get it here. */
 function named(error: unknown, reference: string, layer: Layer): FaultError {
-  if (error instanceof FaultError && error.message.startsWith('pull ')) return error;
-  return new FaultError(toFault(error, `pull ${reference}: layer ${layer.digest}`));
+  const isNamed = error instanceof FaultError && error.message.startsWith('pull ');
+  const why = isNamed ? error.fault : toFault(error, `pull ${reference}: layer ${layer.digest}`);
+  if (why.kind !== 'notFound' || !isNondistributable(layer.mediaType)) return new FaultError(why);
+  return new FaultError({ ...why, message: `${why.message}; it is a layer that registries need not have (${layer.mediaType}), and other places are not asked` });
 }
 
 /** What the rest of troupe knows of an image; throws when layers and diff-ids do not pair up. */

@@ -115,7 +115,8 @@ export class Fields {
     const out = Object.create(null) as Record<string, string>;
     let bytes = 0;
     for (const [key, value] of this.#map(name)) {
-      const text = value === null ? '' : this.#checkedText(`${name}.${key}`, value, imageLimits.configEntryBytes);
+      // no argument of any program, so that only all of them together are bounded: buildpacks keep a label of 200 KiB
+      const text = value === null ? '' : this.#checkedText(`${name}.${key}`, value, imageLimits.configListBytes);
       bytes += Buffer.byteLength(key) + Buffer.byteLength(text);
       if (bytes > imageLimits.configListBytes) this.refuse(name, `has more than ${imageLimits.configListBytes} bytes`);
       out[key] = text;

@@ -7,6 +7,7 @@ import type { Digest } from '../../base/ids.ts';
 import { imageLimits } from '../../base/limits.ts';
 import type { ImageConfig } from '../../actors/ports/specs.ts';
 import { parseDocument, type Fields } from './fields.ts';
+import { usualNames } from './platform.ts';
 
 /** The parsed config with what only the puller needs. */
 export interface ParsedImageConfig extends ImageConfig {
@@ -49,14 +50,14 @@ export function parseImageConfig(bytes: Uint8Array, what: string): ParsedImageCo
   top.refuseLookalikes(TOP_KEYS);
   const rootfs = top.object('rootfs');
   if (rootfs === undefined) top.refuse('rootfs', 'is missing');
-  if (rootfs.text('type', '') !== 'layers') rootfs.refuse('type', 'is not "layers"');
+  // the one there is; of a file that does not say it the peers think no other
+  if (rootfs.text('type', 'layers') !== 'layers') rootfs.refuse('type', 'is not "layers"');
   const diffIds = rootfs.digests('diff_ids', imageLimits.layers);
   if (diffIds.length === 0) rootfs.refuse('diff_ids', 'names no layer');
   const run = top.object('config');
   run?.refuseLookalikes(CONFIG_KEYS);
   return Object.freeze({
-    os: top.text('os', '', 64).toLowerCase(),
-    architecture: top.text('architecture', '', 64).toLowerCase(),
+    ...usualNames({ os: top.text('os', '', 64), architecture: top.text('architecture', '', 64) }),
     variant: top.text('variant', '', 64).toLowerCase(),
     created: top.text('created', '', 64),
     diffIds: Object.freeze(diffIds),

@@ -9,7 +9,7 @@ import { imageLimits } from '../../base/limits.ts';
 import type { StringMap } from '../../actors/ports/specs.ts';
 import { pathOfBlob } from './artifact.ts';
 import { parseDocument, type Fields } from './fields.ts';
-import type { Platform } from './platform.ts';
+import { usualNames, type Platform } from './platform.ts';
 import { isSchema1Type, readSchema1, schema1Types, type Schema1Manifest } from './schema1.ts';
 
 export const mediaTypes = {
@@ -97,13 +97,32 @@ const LAYERS: ReadonlyMap<string, Compression> = new Map([
   ['application/vnd.oci.image.layer.v1.tar', 'none'],
   ['application/vnd.oci.image.layer.v1.tar+gzip', 'gzip'],
   ['application/vnd.oci.image.layer.v1.tar+zstd', 'zstd'],
+  // "foreign" and "nondistributable" say who may hand them on, and whoever pushed them may; they come from the registry
+  // that was asked like all others, never from their `urls` (S16)
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar', 'none'],
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
+  ['application/vnd.docker.image.rootfs.foreign.diff.tar.zstd', 'zstd'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],
+  ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
 ]);
+
+/** True for a type of layer that registries need not have. */
+export function isNondistributable(mediaType: string): boolean {
+  return /\.(?:foreign|nondistributable)\./u.test(mediaType);
+}
 
 /** Files of one artifact: each is a layer where it is mounted. */
 const FILES: number = imageLimits.layers;
 
-/** Content types of servers that don't know what they serve (a plain web server, an object store). */
-const SAYS_NOTHING = new Set(['', 'application/json', 'application/octet-stream', 'text/plain']);
+/** Content types of servers that don't know what they serve (a plain web server, an object store: `binary/` is S3's). */
+const SAYS_NOTHING = new Set(['', 'application/json', 'application/octet-stream', 'binary/octet-stream', 'text/plain']);
+
+/**
+ * Types that Docker 1.10 wrote for the config of an image (distribution/distribution issue 1621). Such images are on
+ * public registries still. In Docker's manifests alone: in OCI's another type says that it is no image.
+ */
+const OLD_CONFIGS = new Set(['application/octet-stream', 'application/json', 'text/html']);
 
 const KNOWN_KEYS = ['schemaVersion', 'mediaType', 'config', 'layers', 'manifests', 'fsLayers', 'history', 'signatures', 'artifactType'];
 const DESCRIPTOR_KEYS = ['mediaType', 'digest', 'size', 'platform', 'urls', 'annotations'];
@@ -169,8 +188,7 @@ function readIndexEntry(fields: Fields): IndexEntry {
       platform === undefined
         ? undefined
         : Object.freeze({
-            os: platform.text('os', '').toLowerCase(),
-            architecture: platform.text('architecture', '').toLowerCase(),
+            ...usualNames({ os: platform.text('os', ''), architecture: platform.text('architecture', '') }),
             variant: platform.text('variant', '').toLowerCase(),
           }),
   });
@@ -183,9 +201,7 @@ function readManifest(fields: Fields, mediaType: string, what: string): ImageMan
   const configFields = fields.object('config');
   if (configFields === undefined) fields.refuse('config', 'is missing');
   const config = readDescriptor(configFields, imageLimits.documentBytes);
-  if (config.mediaType !== mediaTypes.dockerConfig && config.mediaType !== mediaTypes.ociConfig) {
-    return readArtifact(fields, { mediaType, config }, what);
-  }
+  if (!isImageConfig(config.mediaType, mediaType)) return readArtifact(fields, { mediaType, config }, what);
   const layers = fields.objects('layers', imageLimits.layers).map((layer) => readLayer(layer, what));
   // a root file system of no layers has no lower directory; what stands in for it must not be a directory of the host (S56)
   if (layers.length === 0) fields.refuse('layers', 'names no layer');
@@ -193,13 +209,20 @@ function readManifest(fields: Fields, mediaType: string, what: string): ImageMan
   return Object.freeze({ kind: 'manifest', mediaType, config, layers: Object.freeze(layers), annotations });
 }
 
+function isImageConfig(type: string, manifestType: string): boolean {
+  if (type === mediaTypes.dockerConfig || type === mediaTypes.ociConfig) return true;
+  return manifestType === mediaTypes.dockerManifest && OLD_CONFIGS.has(type.toLowerCase());
+}
+
 function readArtifact(fields: Fields, head: Pick<ArtifactManifest, 'mediaType' | 'config'>, what: string): ArtifactManifest {
-  const files = fields.objects('layers', FILES).map((blob): ArtifactFile => {
+  const stated = fields.objects('layers', FILES).map((blob): ArtifactFile => {
     const descriptor = readDescriptor(blob, imageLimits.layerBytes);
     refuseEncrypted(descriptor, what);
     return Object.freeze({ ...descriptor, path: pathOfBlob(blob.textMap('annotations'), descriptor.digest, (reason) => blob.refuse('annotations', reason)) });
   });
-  if (files.length === 0) fields.refuse('layers', 'names no file of the artifact');
+  if (stated.length === 0) fields.refuse('layers', 'names no file of the artifact');
+  // one blob named several times without a title, as in cosign's signatures, is one file
+  const files = [...new Map(stated.map((file) => [`${file.digest} ${file.path}`, file])).values()];
   const paths = new Set(files.map(({ path }) => path));
   if (paths.size < files.length) fields.refuse('layers', 'gives two files of the artifact the same path');
   return Object.freeze({ kind: 'artifact', ...head, files: Object.freeze(files), annotations: fields.textMap('annotations') });
@@ -215,15 +238,13 @@ function readLayer(fields: Fields, what: string): LayerDescriptor {
   const compression = LAYERS.get(descriptor.mediaType);
   if (compression !== undefined) return Object.freeze({ ...descriptor, compression });
   refuseEncrypted(descriptor, what);
-  const named = `${what}: layer ${descriptor.digest}`;
-  // their `urls` point wherever the image's author likes: a request there is the author's, made with our address (S16)
-  if (/foreign|nondistributable/u.test(descriptor.mediaType)) {
-    fail('unsupported', `${named} is foreign (${descriptor.mediaType}); layers from other places are not fetched`);
-  }
-  return fail('unsupported', `${named} has the media type ${descriptor.mediaType}, which is not a file system layer`);
+  return fail('unsupported', `${what}: layer ${descriptor.digest} has the media type ${descriptor.mediaType}, which is not a file system layer`);
 }
 
-/** `urls` is never read: content comes from the registry that was asked, or not at all (S16). */
+/**
+ * `urls` is never read: they point wherever the image's author likes, and a request there is the author's, made with our
+ * address. Content comes from the registry that was asked, or not at all (S16).
+ */
 function readDescriptor(fields: Fields, maxBytes: number): Descriptor {
   fields.refuseLookalikes(DESCRIPTOR_KEYS);
   const mediaType = fields.text('mediaType', '', 255);

@@ -25,6 +25,22 @@ const ARCHITECTURES: ReadonlyMap<string, readonly [string, string]> = new Map([
   ['loong64', ['loong64', '']],
 ]);
 
+/** Other words for architectures, which some builders write into indexes and configs (`uname -m`, Debian's names). */
+const OTHER_NAMES: ReadonlyMap<string, string> = new Map([
+  ['x86_64', 'amd64'],
+  ['x86-64', 'amd64'],
+  ['aarch64', 'arm64'],
+  ['i386', '386'],
+  ['i686', '386'],
+  ['armhf', 'arm'],
+]);
+
+/** In the words of the spec. */
+export function usualNames({ os, architecture }: Pick<Platform, 'os' | 'architecture'>): Pick<Platform, 'os' | 'architecture'> {
+  const lower = architecture.toLowerCase();
+  return { os: os.toLowerCase(), architecture: OTHER_NAMES.get(lower) ?? lower };
+}
+
 /** The platform of a machine by Node's name of its architecture; an unknown name stands for itself. */
 export function platformOfArch(nodeArch: string): Platform {
   const [architecture, variant] = ARCHITECTURES.get(nodeArch) ?? [nodeArch, ''];

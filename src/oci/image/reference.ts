@@ -68,8 +68,9 @@ export function parseRawReference(text: string): RawReference {
   if (!path.split('/').every((part) => PATH_PART.test(part))) {
     refuse('the path is not made of lower-case letters, digits and single separators (. _ __ -) between slashes');
   }
-  // an id without `sha256:` would otherwise be asked of Docker Hub
-  if (host === undefined && BARE_HEX.test(path)) refuse('64 hex digits are an id, not a name');
+  // an id, with `sha256:` or without, would otherwise be asked of Docker Hub
+  const isId = host === undefined && (BARE_HEX.test(path) || (path === 'sha256' && BARE_HEX.test(tag ?? '')));
+  if (isId) refuse('64 hex digits are an id, not a name');
   return { host, path, tag: digest === undefined ? tag : undefined, digest };
 }
 

@@ -81,6 +81,22 @@ describe('F62 authentication', () => {
     expect(token?.authorization).toBeUndefined();
   });
 
+  it('each scope of a challenge is asked for by itself', async () => {
+    tokenService(registry);
+    guard(registry, bearer(`${registry.url}/token?scope=other`, ',scope="repository:a:pull repository:b:pull"'), isToken);
+    expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`)).toBe(layer.digest);
+    const token = registry.seen.find(({ path }) => path.startsWith('/token'));
+    expect(token?.path).toBe('/token?service=s&scope=repository%3Aa%3Apull&scope=repository%3Ab%3Apull');
+  });
+
+  it('an identity token beside the name of a file of Docker’s is exchanged', async () => {
+    tokenService(registry);
+    guard(registry, bearer(`${registry.url}/token`), isToken);
+    const entry = { auth: Buffer.from('00000000-0000-0000-0000-000000000000:').toString('base64'), identityToken: 'refresh' };
+    expect(await pull(rig(insecure(registry.host)), `${registry.host}/a:v`, entry)).toBe(layer.digest);
+    expect(registry.seen.find(({ method }) => method === 'POST')?.body).toContain('refresh_token=refresh');
+  });
+
   it('an identity token is exchanged, a registry token is used as it is', async () => {
     tokenService(registry);
     guard(registry, bearer(`${registry.url}/token`), (authorization) => isToken(authorization) || authorization === 'Bearer ready');
@@ -220,6 +236,21 @@ describe('S79 credentials go to their own host only', () => {
     const text = JSON.stringify(fault);
     expect(text).toContain('***');
     for (const secret of [PASSWORD, encoded, encodeURIComponent(PASSWORD)]) expect(text).not.toContain(secret);
+  });
+
+  it('nor in a message that is cut: a key file that a registry repeats, longer than what is told of its words', async () => {
+    const key = `{\n  "private_key": "${'k'.repeat(2 * distributionLimits.errorChars)}"\n}\n`;
+    const json = Buffer.from(`_json_key:${key}`).toString('base64');
+    guard(registry, 'Basic realm="r"', () => false);
+    expect(await faultOf(pull(rig(insecure(registry.host)), `${registry.host}/a:v`, { username: '_json_key', password: key }))).toMatchObject({ kind: 'denied' });
+    expect(registry.authorizations).toContain(`Basic ${json}`);
+    const echo = await FakeRegistry.start();
+    echo.on(/manifests/u, fake.refuse(401, 'X', 'x', { 'www-authenticate': 'Basic realm="r"' }), 1);
+    echo.on(/manifests/u, fake.refuse(403, 'DENIED', `you sent ${key} as ${json}`));
+    const fault = await faultOf(pull(rig(insecure(echo.host)), `${echo.host}/a:v`, { username: '_json_key', password: key }));
+    await echo.close();
+    expect(fault.message).toContain('you sent *** as ***');
+    expect(fault.message).not.toContain('kkk');
   });
 
   it('nor tokens in what a handle prints', async () => {

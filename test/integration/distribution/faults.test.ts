@@ -152,19 +152,15 @@ describe('F61 S60 lies', () => {
     expect((await faultOf(pullLayer())).message).toContain(`sends more than the ${layer.bytes.byteLength} bytes`);
   });
 
-  it('an index that promises another platform, size or type than the child has is refused', async () => {
-    const entry = { bytes: image.manifest, mediaType: image.mediaType, platform: { os: 'linux', architecture: 'arm64' } };
-    const arm = indexOf([entry]);
-    registry.addManifest('a', arm.bytes, arm.mediaType, 'arm');
-    const wanted = { os: 'linux', architecture: 'arm64', variant: 'v8' };
-    const message = async (tag: string): Promise<string> =>
-      (await faultOf(rig.resolve(`${registry.host}/a:${tag}`, undefined, wanted))).message;
-    expect(await message('arm')).toContain('it is for linux/amd64, the index says linux/arm64');
-    const size = Buffer.from(Buffer.from(arm.bytes).toString().replace(/"size":\d+/u, '"size":1'));
-    registry.addManifest('a', size, arm.mediaType, 'size');
+  it('an index that promises another size or type than the child has is refused', async () => {
+    const message = async (tag: string): Promise<string> => (await faultOf(rig.resolve(`${registry.host}/a:${tag}`))).message;
+    const entry = { bytes: image.manifest, mediaType: image.mediaType, platform: { os: 'linux', architecture: 'amd64' } };
+    const index = indexOf([entry]);
+    const size = Buffer.from(Buffer.from(index.bytes).toString().replace(/"size":\d+/u, '"size":1'));
+    registry.addManifest('a', size, index.mediaType, 'size');
     expect(await message('size')).toContain('the index says 1');
-    const type = Buffer.from(Buffer.from(arm.bytes).toString().replaceAll('image.manifest.v1', 'image.index.v1'));
-    registry.addManifest('a', type, arm.mediaType, 'type');
+    const type = Buffer.from(Buffer.from(index.bytes).toString().replaceAll('image.manifest.v1', 'image.index.v1'));
+    registry.addManifest('a', type, index.mediaType, 'type');
     expect(await message('type')).toContain('the index says application/vnd.oci.image.index.v1+json');
   });
 

@@ -73,6 +73,23 @@ describe('credentials that the node keeps', () => {
     expect((await made.resolve(`${registry.host}/team/a:v`, { username: 'asked', password: 'secret' })).config.os).toBe('linux');
   });
 
+  it('a mirror gets what the node has for it, also when the request brings others for the registry', async () => {
+    const [mirror, registry] = [await registryAt(), await registryAt()];
+    guard(mirror, 'Basic realm="r"', (authorization) => authorization === basic('mirror'));
+    guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('asked'));
+    await writeFile(join(directory, 'one.json'), JSON.stringify({ auths: { [mirror.host]: entry('mirror'), [registry.host]: entry('kept') } }));
+    const kept = new NodeCredentials({ files, findHelper: async (program) => join(directory, program), runTool, clock: realClock() });
+    const conf = `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\nmirror = [{ location = "${mirror.host}", insecure = true }]\n`;
+    const made = rig(conf, { nodeCredentials: (endpoint, signal) => kept.of(endpoint, signal) });
+    expect((await made.resolve(`${registry.host}/team/a:v`, { username: 'asked', password: 'secret' })).config.os).toBe('linux');
+    expect(registry.seen).toEqual([]);
+    // S79: the request's own never reach the mirror, and the node's for the registry do not take their place
+    registry.push('team/a', 'registry-only', image);
+    expect((await made.resolve(`${registry.host}/team/a:registry-only`, { username: 'asked', password: 'secret' })).config.os).toBe('linux');
+    expect(new Set(mirror.authorizations)).toEqual(new Set([basic('mirror')]));
+    expect(new Set(registry.authorizations)).toEqual(new Set([basic('asked')]));
+  });
+
   it('a helper is run with the host on its input; one without an answer is anonymous, one that fails is told', async () => {
     const registry = await registryAt();
     guard(registry, 'Basic realm="r"', (authorization) => authorization === basic('helped'));

@@ -1,7 +1,7 @@
 /** What a healthy registry gives. In this process, over loopback; needs nothing. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
-import { imageOf, indexOf, layerOf } from '../../support/registry/images.ts';
+import { imageOf, indexOf, layerOf, type TestImage } from '../../support/registry/images.ts';
 import { faultOf } from '../../support/fault-of.ts';
 import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
 
@@ -67,6 +67,38 @@ describe('RPC PullImage: resolve and fetch', () => {
       expect(fault).toMatchObject({ kind: 'notFound' });
       expect(fault.message).toContain('no image for linux/s390x; there are linux/amd64, linux/arm64');
     }
+  });
+
+  it('an index that says for which machine counts more than a config that was built on another; one that does not, does not', async () => {
+    const image = imageOf([await layerOf([{ name: 'x', content: 'x' }])]);
+    registry.push('a', undefined, image);
+    const wanted = { os: 'linux', architecture: 'arm64', variant: 'v8' };
+    const pushIndex = (tag: string, platform: object): void => {
+      const index = indexOf([{ bytes: image.manifest, mediaType: image.mediaType, ...platform }]);
+      registry.addManifest('a', index.bytes, index.mediaType, tag);
+    };
+    pushIndex('said', { platform: { os: 'linux', architecture: 'arm64' } });
+    pushIndex('open', {});
+    expect((await rig.resolve(`${registry.host}/a:said`, undefined, wanted)).config.architecture).toBe('amd64');
+    const fault = await faultOf(rig.resolve(`${registry.host}/a:open`, undefined, wanted));
+    expect(fault.message).toContain('it is for linux/amd64, and the index does not say for which; this is linux/arm64/v8');
+  });
+
+  it('an image that does not say its system is Linux\'s, one of another is none', async () => {
+    const layer = await layerOf([{ name: 'x', content: 'x' }]);
+    const of = (os: string): TestImage => imageOf([layer], { top: { os } });
+    registry.push('a', 'none', of(''));
+    registry.push('a', 'windows', of('windows'));
+    expect((await rig.resolve(`${registry.host}/a:none`)).config.os).toBe('');
+    expect(await faultOf(rig.resolve(`${registry.host}/a:windows`))).toMatchObject({ kind: 'unsupported' });
+  });
+
+  it('an image as Docker 1.10 wrote it, its config of the type application/octet-stream', async () => {
+    const image = imageOf([await layerOf([{ name: 'x', content: 'x' }], 'gzip', 'docker')], { flavour: 'docker' });
+    const manifest = Buffer.from(Buffer.from(image.manifest).toString().replace('application/vnd.docker.container.image.v1+json', 'application/octet-stream'));
+    registry.push('old', 'v', { ...image, manifest });
+    const resolved = await rig.resolve(`${registry.host}/old:v`);
+    expect(resolved).toMatchObject({ imageId: digestOf(image.config), files: undefined, config: { cmd: ['/bin/true'] } });
   });
 
   it('a manifest that is not there is notFound and names the reference', async () => {

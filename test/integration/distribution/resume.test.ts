@@ -198,9 +198,14 @@ describe('registries that have no part of a blob to give', () => {
     expect(response.statusCode).toBe(200);
   };
 
+  const refusesRange = (status: number): Handler => (request, response, serve) =>
+    request.headers.range === undefined ? serve() : fake.refuse(status, 'RANGE_INVALID', 'no')(request, response, serve);
+
   it.each<readonly [string, Handler]>([
     ['one without ranges', ignoresRange],
-    ['416', (request, response, serve) => (request.headers.range === undefined ? serve() : fake.refuse(416, 'RANGE_INVALID', 'no')(request, response, serve))],
+    ['416', refusesRange(416)],
+    ['400, as object stores say it', refusesRange(400)],
+    ['501', refusesRange(501)],
     [
       'another range',
       (request, response, serve) => {

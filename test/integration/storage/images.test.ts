@@ -143,6 +143,20 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(readdirSync(store.paths.partial)).toEqual([]);
   });
 
+  test('S16: a layer that may not be handed on comes from the registry as others do; where it is not, nobody else is asked', async () => {
+    const layer = { ...(await layerOf([{ name: 'f', content: 'x' }])), mediaType: 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip' };
+    const image = imageOf([layer]);
+    const manifest = Buffer.from(Buffer.from(image.manifest).toString().replace('"layers":[{', `"layers":[{"urls":["${registry.url}/elsewhere"],`));
+    registry.push('a', 'v1', { ...image, manifest });
+    registry.on(new RegExp(layer.digest, 'u'), refuse(404, 'BLOB_UNKNOWN', 'no such blob'), 1);
+    const fault = await faultOf(resolve(`${registry.host}/a:v1`).then((resolved) => fetchAll(resolved)));
+    expect(fault.kind).toBe('notFound');
+    expect(fault.message).toMatch(/no such blob.*registries need not have.*other places are not asked/u);
+    await fetchAll(await resolve(`${registry.host}/a:v1`));
+    expect(diffOf(layer.diffId as Digest, 'f')).toBe('x');
+    expect(registry.count(/elsewhere/u)).toBe(0);
+  });
+
   test('F07: cancelled while the registry stalls: ends with the caller’s reason, nothing is left', async () => {
     const layer = await layerOf([{ name: 'f', content: 'x'.repeat(100_000) }], 'none');
     registry.push('a', 'v1', imageOf([layer]));

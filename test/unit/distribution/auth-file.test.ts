@@ -66,6 +66,12 @@ describe('a file of credentials', () => {
   it('a helper answers with a name and a secret, or with a token', () => {
     expect(parseHelperReply(bytes({ ServerURL: 'r', Username: 'u', Secret: 's' }))).toMatchObject({ username: 'u', password: 's', identityToken: '' });
     expect(parseHelperReply(bytes({ Username: '<token>', Secret: 't' }))).toMatchObject({ username: '', identityToken: 't' });
-    for (const none of ['', '{', '[]', '{"Username":"u"}', '{"Username":"u","Secret":7}']) expect(parseHelperReply(bytes(none))).toBeUndefined();
+    for (const none of ['', '{', '[]', '{"Username":"u"}', '{"Username":"u","Secret":7}', '{"Username":"u","Secret":""}']) expect(parseHelperReply(bytes(none))).toBeUndefined();
+  });
+
+  it('a helper may say that it has none, and a helper without a name is none', () => {
+    const anonymous = parseHelperReply(bytes({ ServerURL: 'r', Username: '', Secret: '' }));
+    expect(anonymous !== undefined && Object.values(anonymous).every((value) => value === '')).toBe(true);
+    expect(found({ credHelpers: { 'r.example': '' }, credsStore: 'all' }, 'r.example', 'a')).toBe('all for r.example');
   });
 });

@@ -16,12 +16,20 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
     expect(ownedCredentials(undefined, 'r.example')).toBeUndefined();
   });
 
-  it('name and password win over auth, identity token and registry token', () => {
+  it('name and password win over identity token, auth and registry token, in this order', () => {
     const all = { username: 'u', password: 'p', auth: Buffer.from('a:b').toString('base64'), identityToken: 'i', registryToken: 'r' };
     expect(owned(all)?.credentials).toEqual({ kind: 'basic', username: 'u', password: 'p' });
-    expect(owned({ ...all, username: '', password: '' })?.credentials).toEqual({ kind: 'basic', username: 'a', password: 'b' });
-    expect(owned({ identityToken: 'i', registryToken: 'r' })?.credentials).toEqual({ kind: 'identity', token: 'i' });
+    expect(owned({ ...all, username: '', password: '' })?.credentials).toEqual({ kind: 'identity', token: 'i' });
+    expect(owned({ ...all, username: '', password: '', identityToken: '' })?.credentials).toEqual({ kind: 'basic', username: 'a', password: 'b' });
     expect(owned({ registryToken: 'r' })?.credentials).toEqual({ kind: 'bearer', token: 'r' });
+  });
+
+  it('an identity token beside a name without a password is what counts, as Docker\'s files have it', () => {
+    const name = '00000000-0000-0000-0000-000000000000';
+    const token = { kind: 'identity', token: 'i' };
+    expect(owned({ auth: Buffer.from(`${name}:`).toString('base64'), identityToken: 'i' })?.credentials).toEqual(token);
+    expect(owned({ username: name, identityToken: 'i' })?.credentials).toEqual(token);
+    expect(owned({ username: name })?.credentials).toEqual({ kind: 'basic', username: name, password: '' });
   });
 
   it('auth keeps colons of the password; <token> marks an identity token', () => {
@@ -29,10 +37,18 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
     expect(owned({ auth: Buffer.from('<token>:id').toString('base64') })?.credentials).toEqual({ kind: 'identity', token: 'id' });
   });
 
+  it('a password may be a key file with its lines, as Google’s registries take it', () => {
+    const password = '{\n  "type": "service_account",\n  "private_key": "-----BEGIN PRIVATE KEY-----\\nMII"\n}\n';
+    const basic = { kind: 'basic', username: '_json_key', password };
+    expect(owned({ username: '_json_key', password })?.credentials).toEqual(basic);
+    expect(owned({ auth: Buffer.from(`_json_key:${password}`).toString('base64') })?.credentials).toEqual(basic);
+  });
+
   it.each<[string, Partial<RegistryAuth>]>([
     ['auth that is not base64', { auth: '!!secret!!' }],
     ['auth without a colon', { auth: Buffer.from('secret').toString('base64') }],
-    ['a newline in the password', { username: 'u', password: 'secret\r\nX: y' }],
+    ['a newline in the name', { username: 'u\r\nX: secret', password: 'secret' }],
+    ['a NUL in the password', { username: 'u', password: 'secret\0' }],
     ['a colon in the name', { username: 'u:secret', password: 'x' }],
     ['a space in a token', { registryToken: 'secret secret' }],
     ['a newline in a token', { identityToken: 'secret\n' }],
@@ -55,6 +71,10 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
     for (const serverAddress of ['https://index.docker.io/v1/', 'docker.io', 'registry-1.docker.io']) {
       const hub = owned({ ...basic, serverAddress }, 'docker.io');
       expect(hub !== undefined && belongTo(hub, 'registry-1.docker.io'), serverAddress).toBe(true);
+    }
+    for (const [serverAddress, endpoint] of [['https://r.example:443', 'r.example'], ['r.example', 'r.example:443']] as const) {
+      const same = owned({ ...basic, serverAddress }, 'r.example');
+      expect(same !== undefined && belongTo(same, endpoint), serverAddress).toBe(true);
     }
     const elsewhere = owned({ ...basic, serverAddress: 'other.example' }, 'r.example');
     expect(elsewhere !== undefined && belongTo(elsewhere, 'r.example')).toBe(false);

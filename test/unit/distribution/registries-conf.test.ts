@@ -100,6 +100,18 @@ describe('endpoints of a reference', () => {
     expect(endpoints('r.example/good', text)).toEqual(['r.example/good']);
   });
 
+  it('of a blocked registry the mirrors are asked, and nothing but them', () => {
+    const text = `[[registry]]
+prefix = ""
+location = "q.example/"
+blocked = true
+[[registry.mirror]]
+location = "m.example:5000/q/"
+pull-from-mirror = "digest-only"`;
+    expect(endpoints(`q.example/a/x@${DIGEST}`, text)).toEqual(['mirror m.example:5000/q/a/x']);
+    expect(refusalBy(() => endpoints('q.example/a/x', text))).toBe('denied: pull q.example/a/x:latest: registries.conf blocks q.example');
+  });
+
   it('insecure hosts are those that the operator names', () => {
     const text = '[[registry]]\nlocation = "a.example:1/p"\ninsecure = true\n[[registry]]\nlocation = "b.example"\nmirror = [{ location = "c.example", insecure = true }]';
     expect([...insecureHosts(conf(text))]).toEqual(['a.example:1', 'c.example']);

@@ -25,6 +25,13 @@ describe('artifacts', () => {
     expect(files.map(({ path }) => path)).toEqual(['model.bin', 'conf/a b.json', `sha256-${'3'.repeat(64)}`]);
   });
 
+  it('a path of the model spec counts where there is no title', () => {
+    const annotations = (more: object): object => ({ mediaType: 'application/octet-stream', digest: digest('1'), size: 3, annotations: { 'org.cnai.model.filepath': 'weights/a.safetensors', ...more } });
+    const { files } = artifact(annotations({}), annotations({ 'org.opencontainers.image.title': 'b' }));
+    expect(files.map(({ path }) => path)).toEqual(['weights/a.safetensors', 'b']);
+    expect(refusal(annotations({ 'org.cnai.model.filepath': '../a' }))).toContain('has the title');
+  });
+
   it.each(['/etc/passwd', '../x', 'a/../../x', 'a//b', './a', 'a/.', '.wh.a', 'a/.wh..wh..opq', 'x'.repeat(256)])('S18 the title %j is refused', (title) => {
     expect(refusal(file(title))).toMatch(/^outside: manifest m: layers\[0\]\.annotations has the title/u);
   });
@@ -32,6 +39,7 @@ describe('artifacts', () => {
   it('refuses none, a path twice, and what is encrypted', () => {
     expect(refusal()).toContain('names no file');
     expect(refusal(file('a'), file('a', '2'))).toContain('the same path');
+    expect(artifact(file('a'), file(undefined, '2'), file('a'), file(undefined, '2')).files.map(({ path }) => path)).toEqual(['a', `sha256-${'2'.repeat(64)}`]);
     expect(refusal(file('a', '1', 'application/octet-stream+encrypted'))).toMatch(/^unsupported: .*encrypted/u);
   });
 

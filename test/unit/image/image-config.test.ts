@@ -50,6 +50,18 @@ describe('image configs', () => {
     expect(Object.isFrozen(parsed) && Object.isFrozen(parsed.env) && Object.isFrozen(parsed.labels)).toBe(true);
   });
 
+  it('labels are bounded together only: buildpacks keep one of 200 KiB', () => {
+    const label = 'x'.repeat(200 * 1024);
+    expect(parse({ ...base, config: { Labels: { a: label } } }).labels['a']).toBe(label);
+    const many = Object.fromEntries(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => [name, label]));
+    expect(withConfig({ Labels: many })).toContain('config.Labels has more than 1048576 bytes');
+  });
+
+  it('architectures in other words, and a root file system that does not say its one type', () => {
+    expect(parse({ ...base, architecture: 'x86_64', os: 'Linux' })).toMatchObject({ architecture: 'amd64', os: 'linux' });
+    expect(parse({ ...base, rootfs: { diff_ids: [DIFF] } }).diffIds).toEqual([DIFF]);
+  });
+
   it('null and missing fields are empty', () => {
     const empty = parse({ ...base, config: null });
     const nulls = parse({ ...base, config: { Env: null, Cmd: null, Entrypoint: null, Volumes: null, Labels: null, User: null } });

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Fault } from '../../../src/base/fault.ts';
 import { imageLimits } from '../../../src/base/limits.ts';
-import { mediaTypes, parseManifest, type ImageIndex, type ImageManifest, type Manifest } from '../../../src/oci/image/manifest.ts';
+import { isNondistributable, mediaTypes, parseManifest, type ImageIndex, type ImageManifest, type Manifest } from '../../../src/oci/image/manifest.ts';
 import { faultBy } from '../../support/fault-of.ts';
 
 const digest = (digit: string): string => `sha256:${digit.repeat(64)}`;
@@ -58,6 +58,7 @@ describe('manifests', () => {
   it('takes the media type from the fields where nobody states it', () => {
     expect(parse({ schemaVersion: 2, config, layers: [layer] }, 'application/json').kind).toBe('manifest');
     expect(parse({ schemaVersion: 2, manifests: [entry] }, 'text/plain').kind).toBe('index');
+    expect(parse(manifest, 'binary/octet-stream').kind).toBe('manifest');
   });
 
   it('is frozen', () => {
@@ -127,10 +128,8 @@ describe('bad manifests', () => {
     ['application/vnd.oci.image.layer.v1.tar+gzip+encrypted', 'encrypted'],
     ['application/vnd.oci.image.layer.v1.tar+zstd+encrypted', 'encrypted'],
     ['application/vnd.oci.image.layer.v1.tar+encrypted', 'encrypted'],
-    ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'foreign'],
-    ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'foreign'],
     ['application/vnd.oci.image.layer.v1.tar+xz', 'not a file system layer'],
-  ])('S16 a layer of type %s is refused and named', (mediaType, words) => {
+  ])('a layer of type %s is refused and named', (mediaType, words) => {
     const fault = faultOf({ ...manifest, layers: [{ ...layer, mediaType, urls: ['http://127.0.0.1/'] }] });
     expect(fault.kind).toBe('unsupported');
     expect(fault.message).toContain(layer.digest);
@@ -145,9 +144,27 @@ describe('bad manifests', () => {
     expect(JSON.stringify(parsed.layers)).not.toContain('checksum');
   });
 
-  it('S16 urls of an ordinary layer go nowhere', () => {
-    const parsed = parse({ ...manifest, layers: [{ ...layer, urls: ['http://127.0.0.1/'] }] });
+  it.each([
+    [OCI_LAYER, 'gzip'],
+    ['application/vnd.docker.image.rootfs.foreign.diff.tar.gzip', 'gzip'],
+    ['application/vnd.docker.image.rootfs.foreign.diff.tar', 'none'],
+    ['application/vnd.oci.image.layer.nondistributable.v1.tar+gzip', 'gzip'],
+    ['application/vnd.oci.image.layer.nondistributable.v1.tar+zstd', 'zstd'],
+    ['application/vnd.oci.image.layer.nondistributable.v1.tar', 'none'],
+  ])('S16 a layer of type %s is the asked registry\'s, and its urls go nowhere', (mediaType, compression) => {
+    const parsed = parse({ ...manifest, layers: [{ ...layer, mediaType, urls: ['http://127.0.0.1/'] }] }) as ImageManifest;
+    expect(parsed.layers).toEqual([{ ...layer, mediaType, compression }]);
+    expect(isNondistributable(mediaType)).toBe(mediaType !== OCI_LAYER);
     expect(JSON.stringify(parsed)).not.toContain('127.0.0.1');
+  });
+
+  it('an old config of Docker\'s is an image\'s, of OCI\'s an artifact\'s', () => {
+    const kindOf = (mediaType: string, type: string): string => parse({ ...manifest, mediaType, config: { ...config, mediaType: type } }).kind;
+    for (const type of ['application/octet-stream', 'application/json', 'text/html']) {
+      expect(kindOf(mediaTypes.dockerManifest, type), type).toBe('manifest');
+      expect(kindOf(mediaTypes.ociManifest, type), type).toBe('artifact');
+    }
+    expect(kindOf(mediaTypes.dockerManifest, 'application/vnd.docker.plugin.v1+json')).toBe('artifact');
   });
 
   it('S23 S48 more than 4 MiB are not even parsed', () => {

@@ -42,6 +42,10 @@ describe('the platform of an index', () => {
     // entries without a platform come last
     [['', 'linux/amd64'], 'linux/amd64', 1],
     [['', 'linux/arm64'], 'linux/amd64', 0],
+    // other words for the same
+    [['linux/aarch64', 'linux/x86_64'], 'linux/amd64', 1],
+    [['Linux/x86-64', 'linux/aarch64'], 'linux/arm64/v8', 1],
+    [['linux/i386', 'linux/armhf'], 'linux/arm/v7', 1],
   ])('of %j for %s: %s', (offered, wanted, expected) => {
     expect(chosen(offered, wanted)).toBe(expected);
   });

@@ -98,6 +98,8 @@ describe('S47 malformed references and digests are refused', () => {
     'x'.repeat(256),
     'x'.repeat(1_000_000),
     'a@',
+    // an id, not the repository sha256 of Docker Hub
+    `sha256:${HEX}`,
     'a@sha256:',
     `a@sha256:${HEX.slice(1)}`,
     `a@sha256:${HEX}a`,
