@@ -24,6 +24,9 @@ export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
 export const RESOLVE_IN_ROOT = 0x10;
 
+/** madvise(2): the pages are read from their file again when they are used. */
+export const MADV_DONTNEED = 4;
+
 /** lseek(2): where data begin, and where they end. */
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;

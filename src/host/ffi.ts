@@ -114,6 +114,7 @@ export const libc = {
     'const char *',
   ]),
   mallocTrim: native<[keptBytes: number]>('malloc_trim', ['size_t']),
+  madvise: native<[address: Word, length: Word, advice: number]>('madvise', ['uintptr_t', 'size_t', 'int']),
   sigemptyset: native<[set: Uint8Array]>('sigemptyset', ['void *']),
   prctl: native<[option: number, value: Word, third: Word, fourth: Word, fifth: Word]>('prctl', [
     'int',

@@ -5,6 +5,7 @@ import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
 import { memoryLimits } from '../base/limits.ts';
 import { libc } from './ffi.ts';
 import { callInPool } from './pool.ts';
+import { letGoOfProgram } from './program-pages.ts';
 
 /**
  * V8 grows its heap in small steps from now on: with fifty pods 25 MiB less, for a few collections more. To be called
@@ -95,15 +96,19 @@ function lookAtMoved(): void {
 
 /**
  * Gives back to the kernel what malloc holds without use, again and again; glibc by itself gives back only what lies at
- * the end of an arena (malloc_trim(3)), and each thread has one. In the pool: it takes 1 to 2 ms. Returns what ends it.
+ * the end of an arena (malloc_trim(3)), and each thread has one. In the pool: it takes 1 to 2 ms. Once, what a start has used
+ * of the program. Returns what ends it.
  */
 export function trimMemory(clock: ClockPort): () => void {
   let timer: TimerHandle;
   let isOver = false;
+  let isStarted = false;
   const later = (): void => {
     if (!isOver) timer = clock.setTimeout(() => {
       lookAtMoved();
-      void trim().then(later, later);
+      const first = isStarted ? undefined : letGoOfProgram();
+      isStarted = true;
+      void Promise.all([first, trim()]).then(later, later);
     }, memoryLimits.trimEveryMs);
   };
   later();

@@ -25,4 +25,22 @@ describe('memory', () => {
     // of 78 MiB
     expect(givenBackMib).toBeGreaterThan(40);
   });
+
+  test('what a start has used of the program is let go of, and mapped again when it is used', async () => {
+    const program = `
+      const { letGoOfProgram } = await import(${JSON.stringify(new URL('../../../src/host/program-pages.ts', import.meta.url).href)});
+      const { readFileSync } = await import('node:fs');
+      const fileKiB = () => Number(/RssFile:\\s+(\\d+)/u.exec(readFileSync('/proc/self/status', 'utf8'))[1]);
+      const work = () => [JSON.stringify({ a: [1.5, 'ä'.normalize('NFD')] }), new Intl.NumberFormat('de').format(1234.5), eval('(() => 6 * 7)()')].join(' ');
+      const before = [fileKiB(), work()];
+      await letGoOfProgram();
+      const after = [fileKiB(), work()];
+      console.log(JSON.stringify({ before, after }));
+    `;
+    const ended = await run([process.execPath, '--input-type=module', '-e', program]);
+    expect(ended).toMatchObject({ code: 0, stderr: '' });
+    const { before, after } = JSON.parse(ended.stdout) as Record<'before' | 'after', readonly [number, string]>;
+    expect(after[1]).toBe(before[1]);
+    expect(after[0]).toBeLessThan(before[0] / 2);
+  });
 });
