@@ -29,7 +29,17 @@ export function execProcess(configText: string, argv: readonly string[], id: str
   const { consoleSize: _size, ...rest } = process as Record<string, unknown>;
   const { size } = terminal;
   const consoleSize = size === undefined ? {} : { consoleSize: { height: size.rows, width: size.columns } };
-  return JSON.stringify({ ...rest, ...consoleSize, terminal: terminal.wanted === true, args: argv });
+  const env = terminal.wanted === true ? { env: withTerm(rest['env']) } : {};
+  return JSON.stringify({ ...rest, ...env, ...consoleSize, terminal: terminal.wanted === true, args: argv });
+}
+
+/**
+ * A container without a terminal has no TERM, and `top` or `clear` would refuse to run in the one of the exec. The kind is
+ * containerd's and Docker's; one that the image or the request names stays.
+ */
+function withTerm(env: unknown): readonly unknown[] {
+  const all: readonly unknown[] = Array.isArray(env) ? env : [];
+  return all.some((one) => typeof one === 'string' && one.startsWith('TERM=')) ? all : [...all, 'TERM=xterm'];
 }
 
 /** Reads a bundle's config.json. Throws `notFound` when there is none. */

@@ -90,6 +90,15 @@ describe('the process of an exec', () => {
     });
   });
 
+  it('on a terminal has a TERM, the image’s own where there is one', () => {
+    const envOf = (env: readonly string[] | undefined, wanted: boolean): unknown =>
+      (JSON.parse(execProcess(JSON.stringify({ process: { args: [], env } }), ['top'], id, { wanted })) as { readonly env?: unknown }).env;
+    expect(envOf(['A=1'], true)).toEqual(['A=1', 'TERM=xterm']);
+    expect(envOf(undefined, true)).toEqual(['TERM=xterm']);
+    expect(envOf(['TERM=screen', 'TERMINFO=/x'], true)).toEqual(['TERM=screen', 'TERMINFO=/x']);
+    expect(envOf(['A=1'], false)).toEqual(['A=1']);
+  });
+
   it('keeps every digit of a number above 2^53', () => {
     const text = '{"process":{"args":[],"rlimits":[{"type":"RLIMIT_CORE","soft":18446744073709551615,"hard":9007199254740993}]}}';
     expect(execProcess(text, ['a'], id)).toContain('"soft":18446744073709551615,"hard":9007199254740993');
