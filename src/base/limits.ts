@@ -839,10 +839,16 @@ export const streamLimits = {
   idleMs: 4 * 3600_000,
   /** ms between two looks whether a session idles. */
   idleLookMs: 60_000,
-  /** ms that a client gets to close after the last byte was written: it may still be reading. */
+  /** ms that a client gets to close after the last byte was written and since its own last one: it may still be reading. */
   lingerMs: 10_000,
+  /** ms after which one that never stops to send is cut off all the same. */
+  lingerMostMs: 600_000,
   /** Bytes of a client that wait for a process, a container or a port; beyond it the client's socket is not read. */
   inboundBytes: 1024 * 1024,
+  /** Bytes of small frames (answers to pings, windows) that wait for a client to read; one that lets more pile up is cut off. */
+  unsentBytes: 1024 * 1024,
+  /** ms between two probes whether a client whose socket is not read is still there: the second finds out. */
+  probeMs: 2000,
   /** Bytes of one SPDY control frame, and of a header block once inflated: a stream's headers have some 200 bytes. */
   spdyControlBytes: 16 * 1024,
   spdyHeaderBytes: 64 * 1024,
@@ -854,8 +860,10 @@ export const streamLimits = {
   spdyDataBytes: 64 * 1024,
   /** Bytes of a stream's and of a session's window, by the protocol's definition. */
   spdyWindowBytes: 64 * 1024,
-  /** Bytes of one WebSocket message: client-go sends 32 KiB; base64 makes a third more. */
+  /** Bytes of one WebSocket message that is kept until it is whole, as base64 is: client-go sends 32 KiB; base64 makes a third more. */
   webSocketMessageBytes: 1024 * 1024,
+  /** Bytes of one that is handed on as it comes: clients send a whole file in one, and both peers take 32 MiB. */
+  webSocketStreamedBytes: 32 * 1024 * 1024,
   /** Bytes of one resize message, and sizes that wait for its reader: the last one counts. */
   resizeBytes: 4096,
   /** Ports that one port-forward over WebSocket may name: two channels each, 256 channels in all. */

@@ -70,7 +70,9 @@ async function serveCommand(
   if (protocol.over === 'spdy') channels = await spdyCommand({ ...client, version: protocol.version });
   else if (protocol.over === 'websocket') channels = await wsCommand({ ...client, version: protocol.version, isBase64: protocol.isBase64 });
   else return fail('bug', `serve ${request.kind}: in protocol ${protocol.name}`);
-  const end = await runCommand(options, request, channels.streams, controller);
+  // what an exec runs must not outlive the container, however slowly it is read
+  const isReading = (): boolean => request.kind === 'attach' && upgraded.transport.writableLength > 0;
+  const end = await runCommand(options, request, { streams: channels.streams, isReading }, controller);
   options.log.debug({ kind: request.kind, id: request.id, end }, 'a stream has ended');
   await channels.finish(end);
 }
@@ -78,14 +80,14 @@ async function serveCommand(
 async function runCommand(
   { directory, activity, streams, clock }: SessionOptions,
   request: CommandRequest,
-  client: ClientStreams,
+  { streams: client, isReading }: { readonly streams: ClientStreams; isReading(): boolean },
   controller: AbortController,
 ): Promise<CommandEnd> {
   let stopWatching = (): void => undefined;
   try {
     const view = runningContainer(directory, request);
     const { id, handler, spec, init } = view;
-    stopWatching = endWithContainer(directory, clock, view, controller);
+    stopWatching = endWithContainer({ directory, clock }, view, controller, isReading);
     return await activity.run(view.address, request.kind, actorLimits.graceMaxMs, controller.signal, async (fx): Promise<CommandEnd> => {
       if (request.kind === 'attach') {
         await streams.attach({ id, handler, spec }, client, fx);
@@ -115,19 +117,26 @@ function runningContainer(directory: SessionOptions['directory'], { kind, id }: 
   return { ...view, init };
 }
 
-/** A process beside init may outlive it where PID namespaces are shared; it must not outlive the container. */
+/**
+ * A process beside init may outlive it where PID namespaces are shared; it must not outlive the container. While `isReading`
+ * the end waits: an attached client has the container's last output on its way.
+ */
 function endWithContainer(
-  directory: SessionOptions['directory'],
-  clock: ClockPort,
+  { directory, clock }: Pick<SessionOptions, 'directory' | 'clock'>,
   { address, id }: ContainerView,
   controller: AbortController,
+  isReading: () => boolean,
 ): () => void {
   let timer: ReturnType<ClockPort['setTimeout']> | undefined;
+  const endSoon = (): void => {
+    timer = clock.setTimeout(() => {
+      if (isReading()) endSoon();
+      else controller.abort(new FaultError(fault('cancelled', `container ${id} has ended`, { subject: id })));
+    }, streamLimits.endWithContainerMs);
+  };
   const stop = directory.listen(address, (now, gone) => {
     if (timer !== undefined || (!gone && now.kind === 'container' && now.criState === 'running')) return;
-    timer = clock.setTimeout(() => {
-      controller.abort(new FaultError(fault('cancelled', `container ${id} has ended`, { subject: id })));
-    }, streamLimits.endWithContainerMs);
+    endSoon();
   });
   return () => {
     stop();
@@ -169,7 +178,12 @@ function dialFor({ directory, activity, streams }: SessionOptions, { id }: Forwa
   if (view === undefined || !view.listed) return fail('notFound', `${attempted}: no such sandbox`, { subject: id });
   if (!view.ready) return fail('wrongState', `${attempted}: the sandbox is ${view.path}, not ready`, { subject: id });
   const { network } = view.spec.namespaces;
-  return activity.run(view.address, 'portForward', 3 * streamLimits.dialMs, signal, (fx) => streams.dial({ sandboxId: id, network, port }, fx));
+  return activity.run(view.address, 'portForward', 3 * streamLimits.dialMs, signal, async (fx) => {
+    const connection = await streams.dial({ sandboxId: id, network, port }, fx);
+    // nobody takes it any more
+    if (fx.signal.aborted) connection.close();
+    return connection;
+  });
 }
 
 interface ForwardParts {

@@ -86,7 +86,7 @@ function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, 
       const bytes = statusBytes(end, version);
       if (bytes.length > 0) await error.write(bytes).catch(() => undefined);
       error.end();
-      await session.close();
+      await session.close(end.kind !== 'failed');
     },
   };
 }

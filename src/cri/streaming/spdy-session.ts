@@ -18,6 +18,9 @@ import { HeaderCodec } from './spdy-headers.ts';
 import type { SpdyHeaders } from './spdy-headers.ts';
 import { Intake, Outbox, closeGently } from './transport.ts';
 
+/** Number of our pings: a server's are even. */
+const PROBE = 2;
+
 /** What a stream needs of its session. */
 interface Channel {
   readonly outbox: Outbox;
@@ -171,9 +174,10 @@ export class SpdySession {
     this.#transport = transport;
     this.#clock = clock;
     this.#events = events;
+    const outbox = new Outbox(transport);
     this.#channel = {
-      outbox: new Outbox(transport),
-      intake: new Intake(transport),
+      outbox,
+      intake: new Intake(transport, clock, () => outbox.send(pingFrame(PROBE))),
       window: new Window(),
       forget: (id) => this.#streams.delete(id),
     };
@@ -215,7 +219,7 @@ export class SpdySession {
       case 'reset':
         return this.#streams.get(frame.streamId)?.wasReset(new FaultError(fault('cancelled', 'the client has reset the stream')));
       case 'ping':
-        // odd ones are the client's own; even ones would answer pings of ours, and we send none
+        // odd ones are the client's own; even ones answer the probes of the intake
         if (frame.id % 2 === 1) this.#channel.outbox.send(pingFrame(frame.id));
         return;
       case 'windowUpdate':
@@ -308,10 +312,10 @@ export class SpdySession {
     this.#events.onClose(why);
   }
 
-  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed. */
-  async close(): Promise<void> {
+  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed, as `closeGently`. */
+  async close(isPatient = false): Promise<void> {
     if (!this.#isClosing && !this.#isClosed) this.#channel.outbox.send(goAwayFrame(this.#lastStreamId, 0));
     this.#isClosing = true;
-    await closeGently(this.#transport, this.#clock);
+    await closeGently(this.#transport, this.#clock, isPatient);
   }
 }

@@ -39,6 +39,17 @@ export function parseMessage(bytes: Buffer, isBase64: boolean): { readonly chann
   return { channel: first - 0x30, data: Buffer.from(text, 'base64') };
 }
 
+/** Reads a connection's messages, whole or in pieces: each piece with the channel that its message began with. */
+export function channelReader(isBase64: boolean): (bytes: Buffer, isContinued: boolean) => ReturnType<typeof parseMessage> {
+  let channel: number | undefined;
+  return (bytes, isContinued) => {
+    if (isContinued) return channel === undefined ? undefined : { channel, data: bytes };
+    const message = parseMessage(bytes, isBase64);
+    channel = message?.channel;
+    return message;
+  };
+}
+
 /** A channel of the server's. */
 export function channelSink(connection: WsConnection, channel: number, isBase64: boolean): ByteSink {
   const mark = Buffer.from(isBase64 ? String(channel) : [channel]);
@@ -53,7 +64,8 @@ export function channelSink(connection: WsConnection, channel: number, isBase64:
 /** Serves a client's channels from now on. */
 export async function wsCommand(client: WsCommandClient): Promise<CommandChannels> {
   const { wanted, version, isBase64 } = client;
-  const connection = new WsConnection(client.transport, client.head, client.clock);
+  const connection = new WsConnection(client.transport, client.head, client.clock, isBase64);
+  const read = channelReader(isBase64);
   const stdin = wanted.stdin ? new ByteQueue((bytes) => connection.intake.used(bytes)) : undefined;
   const resizes = new Resizes();
   const sink = (wants: boolean, channel: number): ByteSink | undefined =>
@@ -61,8 +73,8 @@ export async function wsCommand(client: WsCommandClient): Promise<CommandChannel
   const [stdout, stderr] = [sink(wanted.stdout, CHANNEL.stdout), sink(wanted.stderr, CHANNEL.stderr)];
   const status = channelSink(connection, CHANNEL.status, isBase64);
   connection.listen({
-    onMessage(bytes): void {
-      const message = parseMessage(bytes, isBase64);
+    onMessage(bytes, isContinued): void {
+      const message = read(bytes, isContinued);
       if (message === undefined) return;
       const { channel, data } = message;
       if (channel === CHANNEL.stdin && stdin !== undefined) {
@@ -83,7 +95,7 @@ export async function wsCommand(client: WsCommandClient): Promise<CommandChannel
     async finish(end): Promise<void> {
       const bytes = statusBytes(end, version);
       if (bytes.length > 0) await status.write(bytes).catch(() => undefined);
-      await connection.close(CLOSE.normal, '');
+      await connection.close(CLOSE.normal, '', end.kind !== 'failed');
     },
   };
 }

@@ -17,7 +17,8 @@ export function acceptKey(key: string): string {
 }
 
 export interface WsEvents {
-  onMessage(bytes: Buffer, isText: boolean): void;
+  /** A message, or a piece of one; `isContinued` where it goes on with the one before. */
+  onMessage(bytes: Buffer, isContinued: boolean): void;
   /** The client has gone, has closed, or has broken the protocol. Called once. */
   onClose(why: Fault): void;
 }
@@ -27,18 +28,19 @@ export class WsConnection {
   readonly #transport: Duplex;
   readonly #clock: ClockPort;
   readonly #outbox: Outbox;
-  readonly #parser = new WsParser();
+  readonly #parser: WsParser;
   #events: WsEvents | undefined;
   #early: Buffer[];
   #isClosed = false;
   #hasSentClose = false;
 
-  /** Nothing is read before `listen`; `head` are bytes that came with the upgrade. */
-  constructor(transport: Duplex, head: Buffer, clock: ClockPort) {
+  /** Nothing is read before `listen`; `head` are bytes that came with the upgrade. `isWhole`: messages come whole, not in pieces. */
+  constructor(transport: Duplex, head: Buffer, clock: ClockPort, isWhole = false) {
+    this.#parser = new WsParser(!isWhole);
     this.#transport = transport;
     this.#clock = clock;
     this.#outbox = new Outbox(transport);
-    this.intake = new Intake(transport);
+    this.intake = new Intake(transport, clock, () => this.#hasSentClose || this.#outbox.send(frameHead(OPCODE.ping, 0)));
     this.#early = [head];
     transport.on('error', () => undefined);
   }
@@ -65,7 +67,7 @@ export class WsConnection {
 
   #message(message: WsMessage): void {
     if (this.#isClosed) return;
-    if (message.kind === 'message') this.#events?.onMessage(message.bytes, message.isText);
+    if (message.kind === 'message') this.#events?.onMessage(message.bytes, message.isContinued === true);
     else if (message.kind === 'ping') this.#outbox.send(frameHead(OPCODE.pong, message.bytes.length), message.bytes);
     else if (message.kind === 'close') {
       void this.close(message.code === 1005 ? CLOSE.normal : message.code, '');
@@ -86,14 +88,14 @@ export class WsConnection {
     this.#events?.onClose(why);
   }
 
-  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed. */
-  async close(code: number, reason: string): Promise<void> {
+  /** Says goodbye; what was written before still reaches the client. Settles when the transport is closed, as `closeGently`. */
+  async close(code: number, reason: string, isPatient = false): Promise<void> {
     if (!this.#hasSentClose) {
       this.#hasSentClose = true;
       const payload = closePayload(code, reason);
       this.#outbox.send(frameHead(OPCODE.close, payload.length), payload);
     }
-    await closeGently(this.#transport, this.#clock);
+    await closeGently(this.#transport, this.#clock, isPatient);
   }
 }
 

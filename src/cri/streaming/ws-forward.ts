@@ -10,7 +10,7 @@ import { FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { forward } from './port-forward.ts';
 import type { Dial } from './port-forward.ts';
-import { channelSink, parseMessage } from './ws-command.ts';
+import { channelReader, channelSink } from './ws-command.ts';
 import { WsConnection } from './ws-connection.ts';
 import { CLOSE } from './ws-frames.ts';
 
@@ -27,13 +27,14 @@ export interface WsForwardClient {
 /** Serves the ports until all connections have ended or the client has gone; `close` ends it. */
 export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
   const { isBase64 } = client;
-  const connection = new WsConnection(client.transport, client.head, client.clock);
+  const connection = new WsConnection(client.transport, client.head, client.clock, isBase64);
+  const read = channelReader(isBase64);
   const broken: (() => void)[] = [];
   let isGone = false;
   const sources = client.ports.map(() => new ByteQueue((bytes) => connection.intake.used(bytes)));
   connection.listen({
-    onMessage(bytes): void {
-      const message = parseMessage(bytes, isBase64);
+    onMessage(bytes, isContinued): void {
+      const message = read(bytes, isContinued);
       const source = message === undefined || message.channel % 2 === 1 ? undefined : sources[message.channel / 2];
       if (message === undefined || source === undefined) return;
       connection.intake.came(message.data.length);
@@ -46,7 +47,6 @@ export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
       client.onGone(why);
     },
   });
-  const close = (): Promise<void> => connection.close(CLOSE.normal, '');
   const all = client.ports.map(async (port, index) => {
     const [sink, error] = [channelSink(connection, 2 * index, isBase64), channelSink(connection, 2 * index + 1, isBase64)];
     const mark = Buffer.from([port & 0xff, port >>> 8]);
@@ -61,6 +61,6 @@ export function wsForward(client: WsForwardClient): { close(): Promise<void> } {
       onBroken: (listener) => (isGone ? listener() : void broken.push(listener)),
     });
   });
-  void Promise.allSettled(all).then(close);
-  return { close };
+  void Promise.allSettled(all).then(() => connection.close(CLOSE.normal, '', true));
+  return { close: () => connection.close(CLOSE.normal, '') };
 }

@@ -8,8 +8,8 @@ export const OPCODE = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, 
 export const CLOSE = { normal: 1000, protocolError: 1002, tooBig: 1009, internal: 1011 } as const;
 
 export type WsMessage =
-  /** A whole message, whatever number of frames it came in. */
-  | { readonly kind: 'message'; readonly isText: boolean; readonly bytes: Buffer }
+  /** A whole message, whatever number of frames it came in; from a parser that hands pieces on, a piece. */
+  | { readonly kind: 'message'; readonly isText: boolean; readonly bytes: Buffer; /** Not the first piece of its message. */ readonly isContinued?: true }
   | { readonly kind: 'ping'; readonly bytes: Buffer }
   | { readonly kind: 'pong' }
   | { readonly kind: 'close'; readonly code: number };
@@ -28,17 +28,55 @@ interface Head {
   readonly payloadBytes: number;
 }
 
-/** Cuts a stream of bytes into messages. Throws `invalidRequest` on a breach, `exhausted` on a message that is too long. */
+/** A data frame of which more is to come. */
+interface OpenFrame {
+  readonly fin: boolean;
+  readonly mask: Buffer;
+  readonly payloadBytes: number;
+  /** Of the payload, still to come. */
+  left: number;
+}
+
+/** A message that is not whole yet. */
+interface Begun {
+  readonly isText: boolean;
+  /** What is kept of it: nothing where pieces are handed on. */
+  readonly parts: Buffer[];
+  size: number;
+  /** Some of it was handed on. */
+  hasBegun: boolean;
+}
+
+/**
+ * Cuts a stream of bytes into messages. Throws `invalidRequest` on a breach, `exhausted` on a message that is too long.
+ * `inPieces`: data is handed on as it comes and nothing of it is kept, since clients send a whole file in one message.
+ */
 export class WsParser {
+  readonly #inPieces: boolean;
   #chunks: Buffer[] = [];
   #size = 0;
-  #message: { readonly isText: boolean; readonly parts: Buffer[]; size: number } | undefined;
+  #message: Begun | undefined;
+  /** Only with `inPieces`. */
+  #open: OpenFrame | undefined;
+
+  constructor(inPieces = false) {
+    this.#inPieces = inPieces;
+  }
 
   *push(chunk: Buffer): Generator<WsMessage> {
     this.#chunks.push(chunk);
     this.#size += chunk.length;
     for (;;) {
+      if (this.#open !== undefined) {
+        if (this.#size === 0) return;
+        yield this.#piece(this.#open);
+        continue;
+      }
       const head = this.#head();
+      if (head !== undefined && this.#inPieces && head.opcode < OPCODE.close) {
+        this.#beginFrame(head);
+        continue;
+      }
       if (head === undefined || this.#size < head.headBytes + head.payloadBytes) return;
       const bytes = this.#take(head.headBytes + head.payloadBytes);
       const payload = bytes.subarray(head.headBytes);
@@ -64,22 +102,49 @@ export class WsParser {
     if (bytes.length < headBytes) return undefined;
     const payloadBytes = extra === 0 ? short : extra === 2 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
     const before = opcode === OPCODE.continuation ? (this.#message?.size ?? 0) : 0;
-    if (before + payloadBytes > streamLimits.webSocketMessageBytes) {
-      fail('exhausted', `read a WebSocket message: more than ${streamLimits.webSocketMessageBytes} bytes`);
-    }
+    const most = this.#inPieces ? streamLimits.webSocketStreamedBytes : streamLimits.webSocketMessageBytes;
+    if (before + payloadBytes > most) fail('exhausted', `read a WebSocket message: more than ${most} bytes`);
     return { fin, opcode, headBytes, payloadBytes };
+  }
+
+  #beginFrame({ fin, opcode, headBytes, payloadBytes }: Head): void {
+    const mask = Buffer.from(this.#take(headBytes).subarray(headBytes - 4));
+    const message = this.#messageOf(opcode);
+    message.size += payloadBytes;
+    if (payloadBytes > 0) this.#open = { fin, mask, payloadBytes, left: payloadBytes };
+    else if (fin) this.#message = undefined;
+  }
+
+  /** The message that a data frame belongs to. */
+  #messageOf(opcode: number): Begun {
+    if (opcode === OPCODE.continuation) return this.#message ?? broken('a continuation of nothing');
+    if (opcode !== OPCODE.text && opcode !== OPCODE.binary) broken(`opcode ${opcode}`);
+    if (this.#message !== undefined) broken('a message begins inside another');
+    const begun: Begun = { isText: opcode === OPCODE.text, parts: [], size: 0, hasBegun: false };
+    this.#message = begun;
+    return begun;
+  }
+
+  #piece(frame: OpenFrame): WsMessage {
+    const message = this.#message ?? broken('a piece of nothing');
+    const bytes = this.#take(Math.min(frame.left, this.#size));
+    unmask(bytes, frame.mask, frame.payloadBytes - frame.left);
+    frame.left -= bytes.length;
+    const { isText, hasBegun } = message;
+    message.hasBegun = true;
+    if (frame.left === 0) {
+      this.#open = undefined;
+      if (frame.fin) this.#message = undefined;
+    }
+    return { kind: 'message', isText, bytes, ...(hasBegun ? { isContinued: true } : {}) };
   }
 
   #frame({ fin, opcode }: Head, payload: Buffer): WsMessage | undefined {
     switch (opcode) {
       case OPCODE.text:
       case OPCODE.binary:
-        if (this.#message !== undefined) broken('a message begins inside another');
-        if (fin) return { kind: 'message', isText: opcode === OPCODE.text, bytes: payload };
-        this.#message = { isText: opcode === OPCODE.text, parts: [payload], size: payload.length };
-        return undefined;
       case OPCODE.continuation:
-        return this.#continue(fin, payload);
+        return this.#collect(this.#messageOf(opcode), fin, payload);
       case OPCODE.close:
         if (payload.length === 1) broken('a close frame of one byte');
         return { kind: 'close', code: payload.length === 0 ? CLOSE.normal : payload.readUInt16BE(0) };
@@ -92,15 +157,15 @@ export class WsParser {
     }
   }
 
-  #continue(fin: boolean, payload: Buffer): WsMessage | undefined {
-    const message = this.#message;
-    if (message === undefined) return broken('a continuation of nothing');
+  #collect(message: Begun, fin: boolean, payload: Buffer): WsMessage | undefined {
     // an endless row of empty frames would grow the list for ever
     if (payload.length > 0) message.parts.push(payload);
     message.size += payload.length;
     if (!fin) return undefined;
     this.#message = undefined;
-    return { kind: 'message', isText: message.isText, bytes: Buffer.concat(message.parts) };
+    const [only] = message.parts;
+    const bytes = message.parts.length === 1 && only !== undefined ? only : Buffer.concat(message.parts);
+    return { kind: 'message', isText: message.isText, bytes };
   }
 
   /** At most `bytes` bytes from the beginning, which stay. */
@@ -126,9 +191,10 @@ export class WsParser {
   }
 }
 
-/** In place; four bytes at a time where they lie so. */
-function unmask(payload: Buffer, mask: Buffer): void {
-  const key = Buffer.from(mask);
+/** In place; four bytes at a time where they lie so. `from`: where in its frame's payload it begins. */
+function unmask(payload: Buffer, mask: Buffer, from = 0): void {
+  const turn = from % 4;
+  const key = Buffer.concat([mask.subarray(turn), mask.subarray(0, turn)]);
   let at = 0;
   const word = key.readUInt32LE(0);
   for (; at + 4 <= payload.length; at += 4) payload.writeUInt32LE((payload.readUInt32LE(at) ^ word) >>> 0, at);

@@ -21,7 +21,7 @@ import { PolledDescriptor } from '../../host/polled-descriptor.ts';
 import { pause, within } from '../../host/wait.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { unixAddress } from './stream-console.ts';
-import { OutputPump, drain } from './stream-output.ts';
+import { OutputPump, drain, reasonOf } from './stream-output.ts';
 
 /** First byte of a packet (conmon, src/utils.h). */
 const STDOUT_PIPE = 2;
@@ -191,10 +191,11 @@ export class Attachments {
 
   async #hub(input: ContainerInput, signal: AbortSignal): Promise<Hub> {
     const { id } = input;
-    const known = this.#hubs.get(id);
-    if (known !== undefined) {
-      const hub = await known;
-      if (!hub.hasEnded && this.#hubs.get(id) === known) return hub;
+    for (let known = this.#hubs.get(id); known !== undefined; known = this.#hubs.get(id)) {
+      // one that was not opened may have been given up with the client that it was opened for
+      const hub = await known.catch(() => undefined);
+      if (hub?.hasEnded === false) return hub;
+      if (this.#hubs.get(id) === known) this.#hubs.delete(id);
     }
     const opening = connectMonitor(this.#parts, id, signal).then((fd) => {
       const name = `the attach socket of container ${id}`;
@@ -247,7 +248,7 @@ class Attachment {
     const ends: Promise<unknown>[] = [finished, listener.dropped];
     if (stdin !== undefined) ends.push(this.#copyStdin(hub, stdin).then(() => drain(pumps, clock, signal)));
     const met = await within({ clock, timeoutMs: this.#fx.timeoutMs, signal }, Promise.race(ends));
-    if (met === 'cancelled') fail('cancelled', `attach to container ${this.#input.id}: the client has gone`, { subject: this.#input.id });
+    if (met === 'cancelled') fail('cancelled', `attach to container ${this.#input.id}: ${reasonOf(signal)}`, { subject: this.#input.id });
     if (met === 'timedOut') fail('timedOut', `attach to container ${this.#input.id}: open for too long`, { subject: this.#input.id });
   }
 

@@ -30,7 +30,7 @@ import { execProcess } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
 import { ConsoleSocket, firstSize, setTerminalSize } from './stream-console.ts';
-import { OutputPump, drain, nowhere } from './stream-output.ts';
+import { OutputPump, drain, nowhere, reasonOf } from './stream-output.ts';
 
 /** Where consoles of this instance are announced. */
 export function consolesDir(parts: DriverParts): string {
@@ -214,8 +214,4 @@ class StreamedExec {
     this.#terminal?.close();
     for (const pipe of [started.stdin, started.child.stdout, started.child.stderr]) pipe?.destroy();
   }
-}
-
-function reasonOf(signal: AbortSignal): string {
-  return signal.reason instanceof Error ? signal.reason.message : 'its streams are no longer wanted';
 }

@@ -14,6 +14,7 @@ export class OutputPump {
   readonly #source: ByteSource;
   readonly #clock: ClockPort;
   #waitsSinceMs: number | undefined;
+  #writesSinceMs: number | undefined;
 
   constructor(source: ByteSource, sink: ByteSink, clock: ClockPort) {
     this.#source = source;
@@ -28,11 +29,14 @@ export class OutputPump {
         const bytes = await this.#source.read();
         this.#waitsSinceMs = undefined;
         if (bytes === undefined) break;
+        this.#writesSinceMs = this.#clock.monoMs();
         await sink.write(bytes);
+        this.#writesSinceMs = undefined;
       }
     } catch {
       // the client has gone or does not want this stream any more: what still comes is dropped
     }
+    this.#writesSinceMs = undefined;
     this.#source.cancel();
     sink.end();
   }
@@ -42,6 +46,11 @@ export class OutputPump {
     return this.#waitsSinceMs === undefined ? 0 : this.#clock.monoMs() - this.#waitsSinceMs;
   }
 
+  /** How long the client has not taken the last bytes; 0 while it is the source that is waited for. */
+  heldUpMs(): number {
+    return this.#writesSinceMs === undefined ? 0 : this.#clock.monoMs() - this.#writesSinceMs;
+  }
+
   stop(): void {
     this.#source.cancel();
   }
@@ -49,17 +58,29 @@ export class OutputPump {
 
 /**
  * Waits until the outputs of a process that has ended have ended, too. A background child that holds them is waited
- * for only as long as it writes, and not for ever; a slow client is waited for.
+ * for only as long as it writes, and not for ever. A client that reads slowly, or not at all for a while (`| less`), is waited
+ * for as long as its session lasts: the end of a large output would be missing without a word.
  */
 export async function drain(pumps: readonly OutputPump[], clock: ClockPort, signal: AbortSignal): Promise<void> {
   const startedAtMs = clock.monoMs();
   const all = Promise.all(pumps.map((pump) => pump.ended)).then(() => 'ended' as const);
+  let lookedAtMs = startedAtMs;
+  let heldUpMs = 0;
   for (;;) {
     const met = await within({ clock, timeoutMs: streamLimits.drainLookMs, signal }, all);
-    const forMs = clock.monoMs() - startedAtMs;
-    if (met !== 'timedOut' || forMs >= streamLimits.drainMs) return;
+    const nowMs = clock.monoMs();
+    const forMs = nowMs - startedAtMs;
+    // a write that is as old as the last look: shorter ones say how fast a child writes, not how slowly the client reads
+    if (pumps.some((pump) => pump.heldUpMs() >= streamLimits.drainLookMs)) heldUpMs += nowMs - lookedAtMs;
+    lookedAtMs = nowMs;
+    if (met !== 'timedOut' || forMs - heldUpMs >= streamLimits.drainMs) return;
     await nextTurn();
     // how long the process itself was silent says nothing of its last words
     if (pumps.every((pump) => Math.min(pump.quietMs(), forMs) >= streamLimits.drainQuietMs)) return;
   }
+}
+
+/** Why a stream's call was aborted, for messages. */
+export function reasonOf(signal: AbortSignal): string {
+  return signal.reason instanceof Error ? signal.reason.message : 'its streams are no longer wanted';
 }

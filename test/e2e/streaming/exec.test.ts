@@ -50,8 +50,9 @@ describePods('crictl exec', () => {
   });
 
   it.each([['spdy'], ['websocket']])('%s: a terminal, its size, what is typed', async (transport) => {
-    const said = await inTerminal(world, ['exec', '-it', '--transport', transport, id, 'sh', '-c', 'tty; stty size; read line; echo "got <$line>"; exit 0'], 'typed\n');
+    const said = await inTerminal(world, ['exec', '-it', '--transport', transport, id, 'sh', '-c', 'tty; stty size; echo "TERM is $TERM"; read line; echo "got <$line>"; exit 0'], 'typed\n');
     expect(said).toContain('/dev/pts/0');
+    expect(said).toContain('TERM is xterm');
     expect(said).toContain('33 111');
     expect(said).toContain('got <typed>');
   });
@@ -80,6 +81,20 @@ describePods('crictl exec', () => {
     await until(() => Promise.resolve(stdout.size() > 0));
     client.socket.destroy();
     await until(async () => !(await run(['exec', id, 'ps'])).stdout.toString().includes('98765'));
+  });
+
+  it('one that goes while its stdin waits for the process, too (S27)', async () => {
+    for (const tty of [false, true]) {
+      const url = (await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', 'echo up; sleep 87654'], tty, stdin: true, stdout: true })).url;
+      const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
+      const { stdin, stdout } = await openCommand(client, 'stdin', 'stdout', ...(tty ? (['resize'] as const) : []));
+      await until(() => Promise.resolve(stdout.size() > 0));
+      // more than the pipe and the server take: the rest waits in the kernel, and with it the news that the client has gone
+      for (let mib = 0; mib < 3; mib += 1) stdin.write(Buffer.alloc(1024 * 1024, 'x'));
+      await until(() => Promise.resolve(client.socket.writableLength < 1024 * 1024));
+      client.socket.destroy();
+    }
+    await until(async () => !(await run(['exec', id, 'ps'])).stdout.toString().includes('87654'));
   });
 
   it(`${ROUNDS} terminals for a program that is not there leave nothing (S22)`, async () => {

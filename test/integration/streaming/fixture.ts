@@ -26,11 +26,24 @@ const text = async (source: ClientStreams['stdin']): Promise<string> => {
   }
 };
 
+/** More than the kernel's buffers of a connection take. */
+export const MUCH = 48 * 1024 * 1024;
+
+/** An attached client without stdin: the output of a container that has just ended. */
+async function writeMuch(client: ClientStreams, signal: AbortSignal): Promise<void> {
+  const part = Buffer.alloc(64 * 1024, 'o');
+  for (let bytes = 0; bytes < MUCH; bytes += part.length) {
+    signal.throwIfAborted();
+    await client.stdout?.write(part);
+  }
+}
+
 /** `cat` to stdout, its argument's exit code; what was seen is kept. */
 function drivers() {
   const seen: string[] = [];
   const aborted: string[] = [];
   const echoes: ByteQueue[] = [];
+  const late: { connect(): void; isClosed: boolean }[] = [];
   const streams: StreamsPort = {
     async exec({ argv }, client, fx) {
       const [how = '', code = '0'] = argv;
@@ -49,19 +62,32 @@ function drivers() {
       await client.stderr?.write(Buffer.from('warned'));
       return { exitCode: Number(code) };
     },
-    async attach(_input, client) {
+    async attach(_input, client, fx) {
+      if (client.stdin === undefined) return writeMuch(client, fx.signal);
       seen.push(await text(client.stdin));
       await client.stdout?.write(Buffer.from('attached'));
     },
     dial({ port }): Promise<PortConnection> {
       if (port === 81) return fail('outside', 'nobody listens');
+      if (port === 82) return lateConnection(late);
       const queue = new ByteQueue();
       echoes.push(queue);
       const sink = { write: (bytes: Uint8Array) => Promise.resolve(queue.push(bytes)), end: () => queue.end() };
       return Promise.resolve({ source: queue, sink, close: () => queue.end() });
     },
   };
-  return { streams, seen, aborted, echoes };
+  return { streams, seen, aborted, echoes, late };
+}
+
+/** Connects when the test says so, whatever has become of the call. */
+function lateConnection(late: { connect(): void; isClosed: boolean }[]): Promise<PortConnection> {
+  return new Promise((resolve) => {
+    const queue = new ByteQueue();
+    const one = { connect: () => resolve(connection), isClosed: false };
+    const sink = { write: () => Promise.resolve(), end: () => undefined };
+    const connection = { source: queue, sink, close: () => void (one.isClosed = true) };
+    late.push(one);
+  });
 }
 
 /** A server with a running container and a ready sandbox; closed with the test. */

@@ -1,6 +1,7 @@
 /** Port-forward with clients by hand, over SPDY and over WebSocket. */
 import { createEmptyActor } from 'xstate';
 import { describe, expect, it } from 'vitest';
+import { actorLimits, streamLimits } from '../../../src/base/limits.ts';
 import { sandboxView } from '../../unit/cri/stage.ts';
 import { WsClient, ask, connectSpdy, wsHeaders } from './clients.ts';
 import { sandbox, serve, until, v4 } from './fixture.ts';
@@ -47,6 +48,18 @@ describe('port-forward', () => {
     good.data.write('still');
     good.data.end();
     expect((await good.data.all).toString()).toBe('still');
+    client.close();
+  });
+
+  it('a connection that comes after it was given up is closed', async () => {
+    const { forward, clock, late } = await serve();
+    const { client } = await connectSpdy(await forward(), 'portforward.k8s.io');
+    const { error } = await pair(client, 82);
+    await until(() => late.length === 1);
+    clock.fire(3 * streamLimits.dialMs + actorLimits.driverGraceMs);
+    expect((await error.all).toString()).toContain('gave no answer');
+    late[0]?.connect();
+    await until(() => late[0]?.isClosed === true);
     client.close();
   });
 

@@ -207,14 +207,28 @@ describe('a command over WebSocket', () => {
     expect([seen, client.on(1).toString()]).toEqual([['typed'], 'attached']);
   });
 
-  it('a message beyond the bound closes it (S68)', async () => {
+  it.each([
+    ['v5.channel.k8s.io', streamLimits.webSocketStreamedBytes],
+    ['v4.base64.channel.k8s.io', streamLimits.webSocketMessageBytes],
+  ])('%s: a message beyond the bound closes it (S68)', async (protocol, bound) => {
     const { exec, aborted } = await serve();
-    const client = new WsClient(await exec(['hang']), 'v5.channel.k8s.io');
+    const client = new WsClient(await exec(['hang']), protocol);
     await client.opened;
     await client.until(() => client.messages.length > 0);
-    client.send(0, Buffer.alloc(streamLimits.webSocketMessageBytes + 1));
+    client.send(0, Buffer.alloc(bound + 1));
     expect(await client.closed).toBe(1009);
     await until(() => aborted.length === 1);
+  });
+
+  it('a file in one message, as libraries of other languages send it', async () => {
+    const { exec } = await serve();
+    const client = new WsClient(await exec(['cat'], { stderr: false }), 'v5.channel.k8s.io');
+    await client.opened;
+    const bytes = realBytes(16 * 1024 * 1024);
+    client.send(0, bytes);
+    client.send(255, Buffer.from([0]));
+    await client.closed;
+    expect(digest(client.on(1))).toBe(digest(bytes));
   });
 });
 

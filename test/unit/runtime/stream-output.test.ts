@@ -93,4 +93,31 @@ describe('the last output of a process that has ended', () => {
     isOver = true;
     expect(clock.monoMs()).toBeGreaterThanOrEqual(streamLimits.drainMs);
   });
+
+  it('is waited for while the client does not read, however long, and is whole', async () => {
+    const clock = turningClock();
+    const [source, sink] = [pipe(), collector()];
+    let read = (): void => undefined;
+    const paused: ByteSink = {
+      end: () => undefined,
+      async write(bytes) {
+        await new Promise<void>((resolve) => { read = resolve; });
+        await sink.write(bytes);
+      },
+    };
+    const pump = new OutputPump(source, paused, clock);
+    for (const part of ['first', ' second', ' last words', undefined]) source.push(part);
+    const drained = drain([pump], clock, never);
+    while (clock.monoMs() < 3 * streamLimits.drainMs) await new Promise<void>((resolve) => { clock.setTimeout(resolve, 0); });
+    const reading = new Promise<void>((resolve) => {
+      const next = (): void => {
+        read();
+        if (sink.text().endsWith('last words')) resolve();
+        else setImmediate(next);
+      };
+      next();
+    });
+    await Promise.all([drained, reading]);
+    expect(sink.text()).toBe('first second last words');
+  });
 });

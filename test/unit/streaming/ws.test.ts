@@ -79,6 +79,46 @@ describe('WebSocket frames', () => {
     expect(() => read([masked(2, part, false), masked(0, part, false)])).toThrow(/more than/u);
   });
 
+  it('are handed on in pieces as they come: the same bytes, told apart', () => {
+    const joined = (size: number): readonly (WsMessage | string)[] => {
+      const parser = new WsParser(true);
+      const all: (WsMessage | string)[] = [];
+      for (const chunk of pieces(Buffer.from(row), size)) {
+        for (const one of parser.push(Buffer.from(chunk))) {
+          if (one.kind !== 'message') all.push(one);
+          else if (one.isContinued === true) all.push(`+${one.bytes.toString()}`);
+          else all.push(`${one.isText ? 'text' : 'binary'} ${one.bytes.toString()}`);
+        }
+      }
+      return all;
+    };
+    expect(joined(row.length)).toEqual([
+      'binary one', 'text two, ä', 'binary begin ', { kind: 'ping', bytes: Buffer.from('ping') }, '+and ', '+end', { kind: 'pong' },
+      `binary ${'m'.repeat(200)}`, `binary ${'x'.repeat(long.length)}`, { kind: 'close', code: 1000 },
+    ]);
+    const latin = (size: number): string => {
+      const parser = new WsParser(true);
+      const all = pieces(Buffer.from(row), size).flatMap((chunk) => [...parser.push(Buffer.from(chunk))]);
+      return all.map((one) => (one.kind === 'message' ? one.bytes.toString('latin1') : one.kind)).join('');
+    };
+    for (const size of [1, 2, 5, 14, 1000]) expect(latin(size)).toBe(latin(row.length));
+  });
+
+  it('in pieces: nothing is kept, one that is too long is refused at its head, damage as ever (S68)', () => {
+    const parser = new WsParser(true);
+    const size = 8 * streamLimits.webSocketMessageBytes;
+    let came = 0;
+    for (const chunk of pieces(masked(2, Buffer.alloc(size, 7)), 65_536)) {
+      for (const one of parser.push(chunk)) if (one.kind === 'message') came += one.bytes.every((byte) => byte === 7) ? one.bytes.length : 0;
+    }
+    expect(came).toBe(size);
+    const huge = Buffer.from([0x82, 0xff, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    expect(() => [...new WsParser(true).push(huge)]).toThrow(/more than/u);
+    for (const bytes of [masked(3, Buffer.alloc(1)), masked(0, Buffer.alloc(1)), Buffer.concat([masked(2, Buffer.alloc(1), false), masked(2, Buffer.alloc(1))])]) {
+      expect(() => [...new WsParser(true).push(bytes)]).toThrow(FaultError);
+    }
+  });
+
   it('keep nothing of empty fragments', () => {
     const parser = new WsParser();
     expect([...parser.push(masked(2, Buffer.from('a'), false))]).toEqual([]);
