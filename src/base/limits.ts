@@ -314,6 +314,8 @@ export const hostLimits = {
   openAttemptsAtOnce: 1024,
   /** Directories in a path that are made one by one: PATH_MAX / 2 is the kernel's own end. */
   pathComponents: 256,
+  /** Symlinks to nothing that are followed while directories are made: the kernel's own MAXSYMLINKS. */
+  symlinks: 40,
   /** ms for one order to the namespace worker: it takes one; then the thread is given up. */
   pinMs: 10_000,
   /** Pins that wait for their turn in the kernel thread: as many as pods can start at once. */
@@ -637,8 +639,8 @@ export const specLimits = {
   seccompRules: 4096,
   /** Bytes of a path: PATH_MAX. */
   pathBytes: 4096,
-  /** Device nodes of one container: a privileged one gets all of the host's, some 300 on large machines. */
-  devices: 4096,
+  /** Device nodes of one container: a privileged one gets all of the host's, with 500 volumes by eight paths each some 5000. */
+  devices: 16_384,
   /** Depth of directories of devices that are walked: /dev/bus/usb/001/002 has 3. */
   deviceDepth: 8,
   /** Mounts that one container asks for: Kubernetes pods have a handful, the largest known some hundred. */
@@ -685,12 +687,14 @@ export const requestLimits = {
   argumentBytes: 128 * 1024 - 1,
   /** Bytes of all arguments, and of all variables: the kernel's usual ARG_MAX holds both. */
   argumentsBytes: 2 * 1024 * 1024,
-  /** Arguments or variables: a namespace with 1000 services gives some 7000 variables (S64). */
-  arguments: 16_384,
+  /** Arguments or variables: a namespace with 4000 services gives some 28 000 variables (S64); the bytes above end it first. */
+  arguments: 65_536,
   /** Entries and bytes of one map of labels or annotations: Kubernetes ends at 256 KiB of annotations. */
   mapEntries: 4096,
   mapBytes: 1024 * 1024,
-  /** Entries of any other list: mounts, devices, port mappings, masked paths; the largest known pods have some hundred. */
+  /** Masked paths, and read-only ones: the kubelet masks one below /sys for each CPU, of which Linux knows 8192 at most. */
+  hiddenPaths: 16_384,
+  /** Entries of any other list: mounts, devices, port mappings; the largest known pods have some hundred. */
   listEntries: 1024,
   /** Groups of one user: the kernel's NGROUPS_MAX. */
   groups: 65_536,

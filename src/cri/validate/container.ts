@@ -13,6 +13,7 @@ import { resources } from './resources.ts';
 import { apparmorProfile, capabilities, seccompChoice, userChoice } from './security.ts';
 import { selinuxOptions } from './selinux.ts';
 import { signalName } from './signals.ts';
+import { textOfBytes } from './text-of-bytes.ts';
 
 /** What CreateContainer's config is read against. */
 export interface ContainerSurroundings extends HostPolicy, UsernsPolicy {
@@ -87,8 +88,6 @@ export function words(field: string, items: readonly string[]): readonly string[
   return bytes > requestLimits.argumentsBytes ? refuse(field, `${bytes} bytes together, more than ${requestLimits.argumentsBytes}`) : checked;
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-
 function env(field: string, variables: readonly KeyValue[]): readonly EnvVar[] {
   let bytes = 0;
   const checked = each(
@@ -97,11 +96,9 @@ function env(field: string, variables: readonly KeyValue[]): readonly EnvVar[] {
     (at, { key, value }) => {
       const name = text(`${at}.key`, required(`${at}.key`, key), requestLimits.argumentBytes);
       if (name.includes('=')) refuse(`${at}.key`, `${quoted(name)} contains =`);
-      if (utf8Bytes(name) + 1 + value.length > requestLimits.argumentBytes) {
-        refuse(`${at}.value`, `longer than the ${requestLimits.argumentBytes} bytes that the kernel takes for one variable`);
-      }
-      bytes += utf8Bytes(name) + value.length + 2;
-      return { name, value: variableValue(`${at}.value`, name, value) };
+      const variable = { name, value: variableValue(`${at}.value`, name, value) };
+      bytes += utf8Bytes(name) + utf8Bytes(variable.value) + 2;
+      return variable;
     },
     requestLimits.arguments,
   );
@@ -110,12 +107,12 @@ function env(field: string, variables: readonly KeyValue[]): readonly EnvVar[] {
 
 /** The value is never repeated in a message: it may be a secret. */
 function variableValue(field: string, name: string, bytes: Uint8Array): string {
-  let value: string;
-  try {
-    value = utf8.decode(bytes);
-  } catch {
-    return refuse(field, 'is not UTF-8, which is not supported by this runtime');
-  }
+  const room = requestLimits.argumentBytes - utf8Bytes(name) - 1;
+  const tooLong = (): never => refuse(field, `longer than the ${requestLimits.argumentBytes} bytes that the kernel takes for one variable`);
+  if (bytes.length > room) tooLong();
+  const value = textOfBytes(bytes);
+  // a byte that had to be replaced takes three
+  if (utf8Bytes(value) > room) tooLong();
   if (value.includes('\0')) refuse(field, 'contains a NUL');
   // it ends up as a field of passwd lines (S04)
   if (name === 'HOME' && /[\n\r:]/u.test(value)) refuse(field, 'HOME contains a line break or a colon');
@@ -148,11 +145,15 @@ function security(field: string, context: LinuxContainerSecurityContext | undefi
     readonlyRootfs: context?.readonlyRootfs ?? false,
     noNewPrivs: context?.noNewPrivs ?? false,
     // an empty list of a stated context is procMount Unmasked; with no context at all nobody asked for that
-    maskedPaths: context === undefined ? around.defaultMaskedPaths : each(`${field}.masked_paths`, context.maskedPaths, absolutePath),
-    readonlyPaths: context === undefined ? around.defaultReadonlyPaths : each(`${field}.readonly_paths`, context.readonlyPaths, absolutePath),
+    maskedPaths: context === undefined ? around.defaultMaskedPaths : hidden(`${field}.masked_paths`, context.maskedPaths),
+    readonlyPaths: context === undefined ? around.defaultReadonlyPaths : hidden(`${field}.readonly_paths`, context.readonlyPaths),
     seccomp: seccompChoice(field, context?.seccomp, context?.seccompProfilePath ?? ''),
     apparmorProfile: apparmorProfile(field, context?.apparmor, context?.apparmorProfile ?? '', around),
   };
+}
+
+function hidden(field: string, paths: readonly string[]): readonly string[] {
+  return each(field, paths, absolutePath, requestLimits.hiddenPaths);
 }
 
 function namespaces(field: string, context: LinuxContainerSecurityContext | undefined, around: ContainerSurroundings): Namespaces {

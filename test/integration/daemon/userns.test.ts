@@ -138,10 +138,10 @@ describe('a pod with a user namespace', () => {
   });
 
   it('owns its network, IPC and host name: sysctls of both, an address, lo up, and a reachable gateway', async () => {
-    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '3 2147483647', 'kernel.shm_rmid_forced': '1' };
+    const sysctls = { 'net.ipv4.ip_unprivileged_port_start': '0', 'net.ipv4.ping_group_range': '3 2147483647', 'kernel.shm_rmid_forced': '1', 'kernel.domainname': 'shop.example' };
     const pod = await runPod('net', { sysctls });
     const id = await runContainer(pod, 'main', { security: { capabilities: { addCapabilities: ['NET_ADMIN', 'SYS_ADMIN'] } } });
-    expect(await exec(id, 'cd /proc/sys; cat net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range kernel/shm_rmid_forced; hostname')).toBe('0\n3\t65535\n1\nnet\n');
+    expect(await exec(id, 'cd /proc/sys; cat net/ipv4/ip_unprivileged_port_start net/ipv4/ping_group_range kernel/shm_rmid_forced kernel/domainname; hostname')).toBe('0\n3\t65535\n1\nshop.example\nnet\n');
     const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: pod });
     const ip = status?.network?.ip ?? '';
     expect(ip).toMatch(/^10\./u);

@@ -70,7 +70,8 @@ const SYSCTLS: readonly Row[] = [
   ...['1+kernel.core_pattern=|/x', '1,kernel.core_pattern=x', '1\nkernel.core_pattern=x', '1=2', '1 2', '1\0', '', ' 1', '0x1'].map(
     (value): Row => ['config.linux.sysctls["kernel.shm_rmid_forced"]', `set to ${JSON.stringify(value)}`, sysctl('kernel.shm_rmid_forced', value)],
   ),
-  ...['net.ipv4.ip_forward', 'net.core.somaxconn'].map(
+  ...['', 'a b', 'x\ny', 'x'.repeat(65)].map((value): Row => ['config.linux.sysctls["kernel.domainname"]', `set to ${JSON.stringify(value.slice(0, 9))}`, sysctl('kernel.domainname', value)]),
+  ...['net.ipv4.ip_forward', 'net.core.somaxconn', 'kernel.domainname'].map(
     (name): Row => [`config.linux.sysctls["${name}"]`, 'on the host network', sysctl(name, '1', { network: NamespaceMode.NODE })],
   ),
   ...['kernel.shm_rmid_forced', 'kernel.msgmax', 'kernel.sem', 'fs.mqueue.msg_max'].map(
@@ -83,6 +84,8 @@ const SYSCTLS: readonly Row[] = [
     (name): Row => [`config.linux.sysctls[${JSON.stringify(name)}]`, 'no name', sysctl(name)],
   ),
   ['config.linux.sysctls["net.ipv4.ip_forward"]', 'with a line break', sysctl('net.ipv4.ip_forward', '1\nnet.x=1')],
+  ...['', ' ', '\t '].map((value): Row => ['config.linux.sysctls["net.ipv4.tcp_rmem"]', `set to ${JSON.stringify(value)}`, sysctl('net.ipv4.tcp_rmem', value)]),
+  ['config.linux.sysctls["kernel.sem"]', 'blank', sysctl('kernel.sem', '  ')],
   ['config.linux.sysctls["net.ipv4.ip_forward"]', 'with a plus', sysctl('net.ipv4.ip_forward', '1+2')],
   ['config.linux.sysctls["net.ipv4.ip_forward"]', 'of 5000 characters', sysctl('net.ipv4.ip_forward', '1'.repeat(5000))],
 ];
@@ -95,7 +98,10 @@ describe('S01 S02 sysctls', () => {
     const wanted = {
       'net.ipv4.ip_local_port_range': '1024 65535',
       'kernel.sem': '250 32000\t32 128',
+      'net.ipv4.tcp_rmem': '4096   87380 \t 16777216 ',
+      'net.ipv4.tcp_wmem': '\t4096\t65536',
       'kernel.msg_next_id': '-1',
+      'kernel.domainname': 'shop.example',
       'fs.mqueue.msg_max': '100',
       'net.ipv4.conf.eth0/1.forwarding': '1',
       'net.ipv4.ip_local_reserved_ports': '8080,9148-9150',

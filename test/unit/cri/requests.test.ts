@@ -173,6 +173,16 @@ describe('CreateContainer', () => {
     expect(asked).toMatchObject([['createContainer', { security: { maskedPaths: [], readonlyPaths: [] } }]]);
   });
 
+  test('S72 a masked path for each CPU of a large machine, and the variables of a namespace with thousands of services', async () => {
+    const { send, asked } = ready();
+    const maskedPaths = Array.from({ length: 8192 }, (_none, at) => `/sys/devices/system/cpu/cpu${at}/thermal_throttle`);
+    const envs = Array.from({ length: 28_000 }, (_none, at) => ({ key: `SERVICE_${at}_PORT`, value: new TextEncoder().encode('tcp://10.0.0.1:80') }));
+    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, envs, linux: { securityContext: { maskedPaths } } } });
+    const spec = asked[0]?.[1] as { env: readonly unknown[]; security: { maskedPaths: readonly string[] } };
+    expect(spec.security.maskedPaths).toEqual(maskedPaths);
+    expect(spec.env).toHaveLength(28_000);
+  });
+
   const full = {
     ...small,
     command: ['sh', '-c'],
