@@ -120,25 +120,41 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Makes a directory inside a root with all its parents; one that is there keeps its mode and owner. */
-export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
-  await withRoot(root, async (rootFd) => {
-    const parts = posix.normalize(`/${path}`).split('/').filter((part) => part !== '');
-    if (parts.length > hostLimits.pathComponents) fail('invalidRequest', `make directory ${path}: too deep`, { subject: path });
-    for (let depth = 1; depth <= parts.length; depth += 1) {
-      const prefix = parts.slice(0, depth).join('/');
-      const found = await openBelow(rootFd, prefix, O_PATH | O_DIRECTORY, 0);
-      if (found.result !== -1) closeSync(found.result);
-      else if (errnoName(found.errno) !== 'ENOENT') must(found, 'make directory', path);
-      else await mkdirOnce(rootFd, parts.slice(0, depth), mode, owner);
-    }
-  });
+/** A directory that is to be. */
+interface Making {
+  /** As it was asked for. */
+  readonly path: string;
+  readonly mode: number;
+  readonly owner: Owner | undefined;
+  /** Links to nothing that may still be followed, of all on the way together. */
+  readonly budget: { links: number };
 }
 
-async function mkdirOnce(rootFd: number, parts: readonly string[], mode: number, owner: Owner | undefined): Promise<void> {
+/**
+ * Makes a directory inside a root with all its parents; one that is there keeps its mode and owner. Where a link leads to
+ * nothing, what it names is made, inside the root as well: an image may leave /run out to which its /var/run leads.
+ */
+export async function mkdirInRoot(root: Root, path: string, mode: number, owner?: Owner): Promise<void> {
+  await withRoot(root, (rootFd) => mkdirBelow(rootFd, posix.normalize(`/${path}`), { path, mode, owner, budget: { links: hostLimits.symlinks } }));
+}
+
+async function mkdirBelow(rootFd: number, path: string, making: Making): Promise<void> {
+  const parts = path.split('/').filter((part) => part !== '');
+  if (parts.length > hostLimits.pathComponents) fail('invalidRequest', `make directory ${making.path}: too deep`, { subject: making.path });
+  for (let depth = 1; depth <= parts.length; depth += 1) {
+    const prefix = parts.slice(0, depth).join('/');
+    const found = await openBelow(rootFd, prefix, O_PATH | O_DIRECTORY, 0);
+    if (found.result !== -1) closeSync(found.result);
+    else if (errnoName(found.errno) !== 'ENOENT') must(found, 'make directory', making.path);
+    else await mkdirOnce(rootFd, parts.slice(0, depth), making);
+  }
+}
+
+async function mkdirOnce(rootFd: number, parts: readonly string[], making: Making): Promise<void> {
+  const { path, mode, owner } = making;
   const name = parts.at(-1) ?? '';
-  const path = parts.join('/');
-  const parent = await openBelow(rootFd, parts.slice(0, -1).join('/') || '.', O_PATH | O_DIRECTORY, 0);
+  const above = parts.slice(0, -1).join('/') || '.';
+  const parent = await openBelow(rootFd, above, O_PATH | O_DIRECTORY, 0);
   await withPlace(must(parent, 'make directory', path), async (fd) => {
     const made = await callInPool('files', libc.mkdirat, fd, name, mode);
     if (made.result === 0) {
@@ -146,9 +162,15 @@ async function mkdirOnce(rootFd: number, parts: readonly string[], mode: number,
       must(await callInPool('files', libc.fchownat, fd, name, owner.uid, owner.gid, AT_SYMLINK_NOFOLLOW), 'set the owner of', path);
       return;
     }
-    // somebody else made it, or it is a link to nowhere: the next look tells
     if (errnoName(made.errno) !== 'EEXIST') must(made, 'make directory', path);
-    closeSync(must(await openBelow(rootFd, path, O_PATH | O_DIRECTORY, 0), 'make directory', path));
+    const again = await openBelow(rootFd, parts.join('/'), O_PATH | O_DIRECTORY, 0);
+    if (again.result !== -1) return closeSync(again.result);
+    // somebody else made it meanwhile, or it is a link to nothing
+    if (errnoName(again.errno) !== 'ENOENT') must(again, 'make directory', path);
+    making.budget.links -= 1;
+    if (making.budget.links < 0) fail('invalidRequest', `make directory ${path}: too many links on the way`, { subject: path });
+    const target = await readlink(`/proc/self/fd/${fd}/${name}`);
+    await mkdirBelow(rootFd, target.startsWith('/') ? target : `${above}/${target}`, making);
   });
 }
 

@@ -52,14 +52,29 @@ async function checkOurs(rootfs: string): Promise<void> {
   }
 }
 
-/** An image's VOLUMEs as directories in the container, as CRI-O's default has them: programs expect the place to be there (S20). */
-export async function makeVolumes(rootfs: string, volumes: readonly string[], owner: Owner | undefined): Promise<void> {
+/**
+ * An image's VOLUMEs as directories in the container, as CRI-O's default has them: programs expect the place to be there (S20).
+ * Where the request mounts something it is the runtime's to make the place: that may be a file.
+ */
+export async function makeVolumes(rootfs: string, volumes: readonly string[], mounts: readonly ResolvedMount[], owner: Owner | undefined): Promise<void> {
+  const taken = new Set(mounts.map(({ mount }) => containerPath(mount)));
   for (const volume of volumes) {
-    await mkdirInRoot(rootfs, volume, 0o755, owner).catch((error: unknown) => {
-      if (codeOf(error) !== 'ENOTDIR') throw error;
-      fail('invalidRequest', `make volume ${volume} of the image: the image has a file in its place`, { subject: 'image' });
-    });
+    if (taken.has(posix.join('/', volume, '.'))) continue;
+    await makeInImage(rootfs, volume, owner, { attempted: `make volume ${volume} of the image`, subject: 'image' });
   }
+}
+
+/** The working directory, within the root whatever links the image has (S55): the runtime would make it only after the mounts. */
+export async function makeWorkingDirectory(rootfs: string, cwd: string, owner: Owner | undefined): Promise<void> {
+  await makeInImage(rootfs, cwd, owner, { attempted: `use working_dir ${cwd}`, subject: 'working_dir' });
+}
+
+async function makeInImage(rootfs: string, path: string, owner: Owner | undefined, { attempted, subject }: { readonly attempted: string; readonly subject: string }): Promise<void> {
+  await mkdirInRoot(rootfs, path, 0o755, owner).catch((error: unknown) => {
+    const code = codeOf(error);
+    if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
+    fail('invalidRequest', `${attempted}: the image has ${code === 'ENOTDIR' ? 'a file' : 'a link that leads to itself'} in its place`, { subject });
+  });
 }
 
 async function isDirectoryInRoot(rootfs: string, path: string): Promise<boolean | undefined> {

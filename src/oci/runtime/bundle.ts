@@ -1,4 +1,5 @@
 /** Writes bundles: looks up what spec generation must know, prepares what the container will find, writes config.json. */
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
@@ -9,8 +10,7 @@ import type { SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import { codeOf } from '../../host/errno.ts';
-import { mkdirInRoot, readFileInRoot, symlinkInRoot } from '../../host/files.ts';
+import { readFileInRoot, symlinkInRoot } from '../../host/files.ts';
 import { containerCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
 import { isRemote, onUserPath } from '../../host/answering.ts';
@@ -29,7 +29,7 @@ import type { NodeEdits } from './bundle-edits.ts';
 import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
-import { checkPlaces, makeVolumes } from './bundle-places.ts';
+import { checkPlaces, makeVolumes, makeWorkingDirectory } from './bundle-places.ts';
 import { checkCpusets } from './cpusets.ts';
 import { makePauseRootfs, pauseSpec } from './pause.ts';
 import { resolveCapabilities } from './spec/capabilities.ts';
@@ -91,7 +91,9 @@ export function createBundleWriter(options: BundleWriterOptions): BundleFiles {
 }
 
 async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx: EffectContext): Promise<EffectiveContainer> {
-  const { layout, host } = options;
+  const { layout } = options;
+  // nodes get their names from DHCP and cloud-init, which may come after us
+  const host = { ...options.host, hostname: hostname() };
   const { spec, image } = input;
   // whatever can be refused without touching the disk is refused before anything is made
   checkMounts(spec.mounts);
@@ -138,9 +140,8 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
   // the whole path: what is mounted below the directory may hang as well
   if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
-  // inside the root, links of the image included (S55); the runtime would make it only after the mounts
-  await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox)).catch((error: unknown) => refuseCwd(cwd, error));
-  await makeVolumes(rootfs, image.volumes, rootOf(input.sandbox));
+  await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
+  await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
   // as CRI-O and Docker have it: mount(8), df(1) and their kin of old look there
   await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
@@ -159,11 +160,6 @@ async function adjusted(
   if (adjust === undefined) return { document: planned, limits: undefined };
   const { document, limits, cdiDevices } = await adjust(input, planned, (wanted) => limitsOf(wanted, host), fx);
   return { document: cdiDevices.length === 0 ? document : await withCdiDevices(document, cdiDevices, { ...input, node }), limits };
-}
-
-function refuseCwd(cwd: string, error: unknown): never {
-  if (codeOf(error) !== 'ENOTDIR') throw error;
-  return fail('invalidRequest', `use working_dir ${cwd}: the image has a file in its place`, { subject: 'working_dir' });
 }
 
 function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): SpecPaths {

@@ -88,6 +88,28 @@ describe.skipIf(reason !== undefined)('host paths', () => {
     expect(await faultWith({ image: { volumes: ['/etc/passwd/x'] } })).toMatchObject({ kind: 'invalidRequest', message: expect.stringContaining('make volume /etc/passwd/x of the image') as string });
   });
 
+  test('S55 the working directory and volumes at links that lead to nothing are made where the links lead, in the container', async () => {
+    symlinkSync('/run', join(machine.rootfs, 'var-run'));
+    symlinkSync('../mnt/data', join(machine.rootfs, 'etc/data'));
+    await write({ spec: { command: ['/bin/sh', '-c', 'pwd; ls -d /mnt/data/*'] }, image: { workingDir: '/var-run/app', volumes: ['/etc/data/volume'] } });
+    expect(await machine.run()).toBe('/run/app\n/mnt/data/volume\n');
+  });
+
+  test('at an image’s volume the request can mount a file, where the image has nothing', async () => {
+    const file = join(machine.dir, 'app.conf');
+    writeFileSync(file, 'of the request\n');
+    const mounts = [mountOf('/srv/app.conf/', { hostPath: file })];
+    await write({ spec: { command: ['/bin/cat', '/srv/app.conf'], mounts }, image: { volumes: ['/srv/app.conf', '/srv/other/'] } });
+    expect(await machine.run()).toBe('of the request\n');
+    expect(statSync(join(machine.rootfs, 'srv/other')).isDirectory()).toBe(true);
+  });
+
+  test('S55 a link to itself in the place of the working directory is the image’s fault, not the machine’s', async () => {
+    symlinkSync('loop', join(machine.rootfs, 'loop'));
+    expect(await faultWith({ image: { workingDir: '/loop' } })).toMatchObject({ kind: 'invalidRequest', subject: 'working_dir' });
+    expect(await faultWith({ image: { volumes: ['/loop/x'] } })).toMatchObject({ kind: 'invalidRequest', subject: 'image' });
+  });
+
   test('a wish that is refused makes no directory', async () => {
     const missing = join(machine.dir, 'never');
     const capabilities = { add: ['CAP_NO_SUCH'], drop: [], addAmbient: [] };

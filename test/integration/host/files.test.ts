@@ -1,6 +1,7 @@
 import {
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   lstatSync,
   mkdirSync,
@@ -129,9 +130,28 @@ describeAsRoot('files inside a root', () => {
     expect(statSync(join(root, 'etc/a/b')).mode & 0o777).toBe(0o750);
     await mkdirInRoot(root, '/', 0o755);
     await expect(mkdirInRoot(root, 'secret/x', 0o755)).rejects.toMatchObject({ code: 'ENOTDIR' });
-    await expect(mkdirInRoot(root, 'dangling/x', 0o755)).rejects.toMatchObject({ code: 'ENOENT' });
     await mkdirInRoot(root, '../../escaped', 0o755);
     expect(statSync(join(root, 'escaped')).isDirectory()).toBe(true);
+  });
+
+  test('S55 where a link leads to nothing, what it names is made inside the root: by a chain of links, by steps up, never outside, never without end', async () => {
+    const outside = join(scratch, 'outside-of-links');
+    for (const [name, target] of [['run', '/absent/run'], ['chain', 'run/../second'], ['out', outside], ['upwards', `${'../'.repeat(30)}${outside.slice(1)}`], ['self', 'self/x']] as const) {
+      symlinkSync(target, join(root, name));
+    }
+    await mkdirInRoot(root, '/run/app', 0o750, { uid: 12, gid: 34 });
+    for (const made of ['absent', 'absent/run', 'absent/run/app']) expect(statSync(join(root, made))).toMatchObject({ uid: 12, gid: 34, mode: constants.S_IFDIR | 0o750 });
+    expect(readlinkSync(join(root, 'run'))).toBe('/absent/run');
+    await mkdirInRoot(root, 'chain/x', 0o755);
+    expect(statSync(join(root, 'absent/second/x')).isDirectory()).toBe(true);
+    for (const name of ['out', 'upwards']) await mkdirInRoot(root, `${name}/x`, 0o755);
+    expect(statSync(join(root, outside, 'x')).isDirectory()).toBe(true);
+    expect(existsSync(outside)).toBe(false);
+    await expect(mkdirInRoot(root, 'self/x', 0o755)).rejects.toMatchObject({ code: 'ELOOP' });
+    const names = Array.from({ length: 50 }, (_none, at) => `to-nothing-${at}`);
+    for (const name of names) symlinkSync(`/made-for-${name}`, join(root, name));
+    symlinkSync(`${names.join('/../')}/../end`, join(root, 'wide'));
+    await expect(mkdirInRoot(root, 'wide', 0o755)).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
   });
 
   test('a link is made in a directory inside the root, never over what is there, never by a link that leads nowhere', async () => {

@@ -82,7 +82,7 @@ export const ofMachine: readonly Mutant[] = [
   },
   {
     row: 'S20', title: 'volumes of an image are made by the host’s ways', file: 'src/oci/runtime/bundle-places.ts',
-    find: 'await mkdirInRoot(rootfs, volume, 0o755, owner)', replace: "await import('node:fs/promises').then(({ mkdir }) => mkdir(posix.join(rootfs, volume), { recursive: true }))",
+    find: 'makeInImage(rootfs, volume, owner,', replace: "(async (_said: object) => (await import('node:fs/promises')).mkdir(posix.join(rootfs, volume), { recursive: true }))(",
     test: { file: files, named: 'S20 the image’s volumes' },
   },
   {
@@ -138,8 +138,8 @@ export const ofMachine: readonly Mutant[] = [
     test: { file: host, named: 'S54: a path that passes a link' },
   },
   {
-    row: 'S55', title: 'the working directory is made by the host’s ways', file: 'src/oci/runtime/bundle.ts',
-    find: 'await mkdirInRoot(rootfs, cwd, 0o755, rootOf(input.sandbox))', replace: 'await mkdir(join(rootfs, cwd), { recursive: true })',
+    row: 'S55', title: 'the working directory is made by the host’s ways', file: 'src/oci/runtime/bundle-places.ts',
+    find: 'makeInImage(rootfs, cwd, owner,', replace: "(async (_said: object) => (await import('node:fs/promises')).mkdir(posix.join(rootfs, cwd), { recursive: true }))(",
     test: { file: files, named: 'S55: a working directory behind a link' },
   },
   {
