@@ -17,6 +17,8 @@ import { reloader } from './reload.ts';
 import { VERSION } from './version.ts';
 
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
+/** Of services (systemd.exec(5), UMask=), and what images are made for; CRI-O sets the same. */
+const UMASK = 0o022;
 
 // no `await`: the bundle is CommonJS
 void main(process.argv.slice(2));
@@ -27,8 +29,11 @@ async function main(argv: readonly string[]): Promise<void> {
     const line = parseCommandLine(argv);
     isDaemon = line.command === 'serve' || line.command === 'start';
     if (line.command === 'help') process.stdout.write(USAGE);
-    else if (isDaemon) await serve(line);
-    else {
+    else if (isDaemon) {
+      // containers, and what the runtime makes for them, inherit it: a hardened root shell's 077 would lock their users out
+      process.umask(UMASK);
+      await serve(line);
+    } else {
       process.exitCode = await look(line);
       keepCommand();
     }
