@@ -29,6 +29,7 @@ const write = (names: readonly string[], changes: Spec = {}) =>
 
 interface Config {
   readonly process: { readonly env: readonly string[]; readonly user: { readonly additionalGids: readonly number[] } };
+  readonly mounts: readonly { readonly destination: string; readonly options: readonly string[] }[];
   readonly linux: { readonly devices: readonly { readonly path: string; readonly major: number; readonly minor: number; readonly type: string }[] };
   readonly hooks?: Readonly<Record<string, readonly { readonly path: string }[]>>;
 }
@@ -57,6 +58,17 @@ devices:
     expect(output).toMatch(/^all-\na library\n(?:\d+ )*4711\n1:5 640\n/u);
     expect(output).toContain('Read-only file system');
     expect(config().linux.devices).toMatchObject([{ path: '/dev/gpu0', type: 'c', major: 1, minor: 5 }]);
+  });
+
+  test('a mount that says nothing of propagation is private: beside a bidirectional volume it would be the host’s peer', async () => {
+    put('cdi/v.json', cdi([device('x', { mounts: [
+      { hostPath: machine.dir, containerPath: '/quiet', options: ['ro', 'bind'] },
+      { hostPath: machine.dir, containerPath: '/said', options: ['rbind', 'rslave'] },
+      { hostPath: 'tmpfs', containerPath: '/memory', type: 'tmpfs', options: ['nosuid'] },
+    ] })]));
+    await write(['x']);
+    const options = (place: string) => config().mounts.find(({ destination }) => destination === place)?.options;
+    expect([options('/quiet'), options('/said'), options('/memory')]).toEqual([['ro', 'bind', 'rprivate'], ['rbind', 'rslave'], ['nosuid']]);
   });
 
   test('a later directory wins, also over two earlier files that disagree; two files of one directory settle nothing', async () => {

@@ -54,14 +54,22 @@ async function resolveNode(node: CdiDeviceNode, { user, mappings, onPath }: CdiP
   };
 }
 
-/** Volumes of a user namespace show their owners only when they are mapped. */
+/** Words for what reaches other mounts, and what comes from them (mount(8), shared subtree operations). */
+const PROPAGATION: ReadonlySet<string> = new Set(['private', 'rprivate', 'slave', 'rslave', 'shared', 'rshared', 'unbindable', 'runbindable']);
+
+/**
+ * Volumes of a user namespace show their owners only when they are mapped. One that says nothing of propagation is private, as
+ * the request's are: beside a bidirectional volume it would be the host's peer, and what is mounted below it, mounted there too.
+ */
 async function resolveMount(mount: OciMount, { mappings, onPath }: CdiPlace): Promise<OciMount> {
-  const { source, options } = mount;
+  const { source } = mount;
+  const options = mount.options.some((option) => PROPAGATION.has(option)) ? mount.options : [...mount.options, 'rprivate'];
   const kind = options.includes('rbind') ? 'ridmap' : options.includes('bind') ? 'idmap' : undefined;
   if (kind === undefined) return mount;
+  const bound = { ...mount, options };
   const attempted = `mount ${source} of a CDI device at ${mount.destination}`;
   const isThere = await onPath(source, attempted, () => stat(source).then(() => true, onlyAbsent));
   if (isThere === undefined) fail('invalidRequest', `${attempted}: the source is not there`, { subject: source });
   const isMapped = options.includes('idmap') || options.includes('ridmap');
-  return mappings === undefined || isMapped ? mount : { ...mount, options: [...options, kind], ...idMappings(mappings) };
+  return mappings === undefined || isMapped ? bound : { ...bound, options: [...options, kind], ...idMappings(mappings) };
 }
