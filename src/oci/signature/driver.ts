@@ -4,7 +4,7 @@ import type { RegistryAuth } from '../../actors/ports/images.ts';
 import type { PolicyPort } from '../../actors/ports/policy.ts';
 import type { ImageRecord } from '../../actors/ports/specs.ts';
 import { fail, FaultError } from '../../base/fault.ts';
-import { parseDigest, type Digest } from '../../base/ids.ts';
+import { parseDigest, parseImageId, type Digest } from '../../base/ids.ts';
 import type { RegistryClient } from '../distribution/client.ts';
 import type { Transport } from '../distribution/transport.ts';
 import type { Platform } from '../image/platform.ts';
@@ -85,7 +85,8 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
 /** Names that speak for the image: the one that the pod named, or each that it has; a short name by where the image is from. */
 function namesOf(client: RegistryClient, reference: string, { repoTags, repoDigests }: ImageRecord): readonly ImageReference[] {
   const own = [...repoTags, ...repoDigests].map(parseReference);
-  if (reference === '') return own;
+  // an id, as crictl names what PullImage gave it, is no name
+  if (reference === '' || parseImageId(reference) !== undefined || parseImageId(`sha256:${reference}`) !== undefined) return own;
   const meant = client.candidates(reference);
   const here = meant.filter((one) => own.some((name) => repositoryOf(name) === repositoryOf(one)));
   return (here.length > 0 ? here : meant).slice(0, 1);

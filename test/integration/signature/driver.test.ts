@@ -222,6 +222,14 @@ describe('an image that is here', () => {
     expect(await rig.admitAgain(image, { reference: 'other.example/app:1', namespace: 'strict' })).toMatch(/it was not pulled from other\.example\/app/u);
   });
 
+  it('named by its id follows the names that it has', async () => {
+    const image = { ...(await rig.resolve(name)), repoTag: '' };
+    rig.write('policy.json', { default: [accept], transports: { docker: { [registry.host]: [{ type: 'reject' }] } } });
+    for (const reference of [image.id, image.id.slice('sha256:'.length)]) expect(await rig.admitAgain(image, { reference })).not.toBe('accepted');
+    rig.write('policy.json', { default: [{ type: 'reject' }], transports: { docker: { [registry.host]: [accept] } } });
+    for (const reference of [image.id, image.id.slice('sha256:'.length)]) expect(await rig.admitAgain(image, { reference })).toBe('accepted');
+  });
+
   it('without any name follows the default', async () => {
     const image = { ...(await rig.resolve(name)), repoTag: '' };
     rig.write('policy.json', { default: [accept], transports: { docker: { [registry.host]: [{ type: 'reject' }] } } });
