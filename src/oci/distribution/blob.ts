@@ -4,7 +4,7 @@ import { fail, FaultError, type Fault } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { Descriptor } from '../image/manifest.ts';
-import { faultOfStatus, unavailable } from './registry-fault.ts';
+import { unavailable } from './registry-fault.ts';
 import { backOff, isTransient } from './retry.ts';
 import type { Session } from './session.ts';
 import { mayRecover, TransportError } from './transport-error.ts';
@@ -140,7 +140,7 @@ class Download {
         }
         await backOff(this.#clock, session.waitAfter(undefined, fruitless), signal, attempted);
       } else {
-        if (isLast) await faultOfStatus(outcome, attempted, (text) => session.redact(text));
+        if (isLast) await session.refuse(outcome, attempted);
         await backOff(this.#clock, session.waitAfter(outcome, fruitless), signal, attempted);
       }
     }
@@ -173,7 +173,7 @@ class Download {
         throw new WrongRange(`has no such part of it (${response.status})`);
       }
       if (response.status !== 200 && response.status !== 206) {
-        await faultOfStatus(response, attempted, (text) => session.redact(text));
+        await session.refuse(response, attempted);
       }
       await this.#receive(response, from);
     }

@@ -18,7 +18,7 @@ import { fetchBlob, lastOf, type BlobOptions } from './blob.ts';
 import { candidates, endpointsOf, insecureHosts, type Endpoint } from './endpoints.ts';
 import { imageForm, sha256, type ImageForm } from './image-form.ts';
 import type { RegistriesConf } from './registries-conf.ts';
-import { faultOfStatus, unavailable } from './registry-fault.ts';
+import { unavailable } from './registry-fault.ts';
 import { Session } from './session.ts';
 import { TransportError } from './transport-error.ts';
 import { Transport, type Timeouts, type TransportOptions } from './transport.ts';
@@ -267,7 +267,7 @@ class ManifestWalk {
     const headers = { accept: acceptedManifestTypes.join(', ') };
     try {
       return await session.ask({ path: `manifests/${tagOrDigest}`, headers, signal: this.#signal, attempted }, async (response) => {
-        if (response.status !== 200) await faultOfStatus(response, attempted, (text) => session.redact(text));
+        if (response.status !== 200) await session.refuse(response, attempted);
         return { bytes: await response.body.whole(imageLimits.documentBytes), headers: response.headers };
       });
     } catch (error) {

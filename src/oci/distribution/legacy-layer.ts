@@ -11,7 +11,7 @@ import { fail } from '../../base/fault.ts';
 import { parseDigest, type Digest } from '../../base/ids.ts';
 import { imageLimits, unpackLimits } from '../../base/limits.ts';
 import type { Descriptor } from '../image/manifest.ts';
-import { faultOfStatus, unavailable } from './registry-fault.ts';
+import { unavailable } from './registry-fault.ts';
 import type { Session } from './session.ts';
 import { TransportError } from './transport-error.ts';
 
@@ -29,7 +29,7 @@ export async function measureLayer(session: Session, blob: Digest, signal: Abort
   const attempted = `${pull}: layer ${blob}`;
   try {
     return await session.ask({ path: `blobs/${blob}`, headers: {}, signal, attempted }, async (response) => {
-      if (response.status !== 200) await faultOfStatus(response, attempted, (text) => session.redact(text));
+      if (response.status !== 200) await session.refuse(response, attempted);
       try {
         return await measure(response.body.pieces(), blob, attempted, response.host);
       } catch (error) {

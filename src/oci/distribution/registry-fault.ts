@@ -18,17 +18,22 @@ export function unavailable(attempted: string, reason: string): never {
   return fail('outside', message.startsWith(PREFIX) ? message : `${PREFIX}${message}`, { retryable: true });
 }
 
-/** Throws the Fault of a status that is not a success. Reads (and bounds) the body for the registry's own words. */
+/**
+ * Throws the Fault of a status that is not a success. Reads (and bounds) the body for the registry's own words.
+ * @param hint follows a refusal of access; '' for nothing more to say
+ */
 export async function faultOfStatus(
   response: HttpResponse,
   attempted: string,
   redact: (text: string) => string,
+  hint = '',
 ): Promise<never> {
   // struck out before anything is cut or changed, since only a whole secret is found
   const said = printable(redact(await wordsOf(response))).slice(0, distributionLimits.errorChars).toWellFormed();
   const reason = `${response.host} answered ${response.status}${said === '' ? '' : ` (${said})`}`;
   if (isTransient(response.status)) return unavailable(attempted, reason);
-  return fail(kindOf(response.status), `${attempted}: ${reason}`);
+  const kind = kindOf(response.status);
+  return fail(kind, `${attempted}: ${reason}${kind === 'denied' && hint !== '' ? `; ${hint}` : ''}`);
 }
 
 function kindOf(status: number): FaultKind {

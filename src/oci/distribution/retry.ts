@@ -5,8 +5,11 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
 import { pause } from '../../host/wait.ts';
 
-/** Statuses after which the same request may succeed (RFC 9110, RFC 6585). */
-const TRANSIENT: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504]);
+/**
+ * Statuses after which the same request may succeed (RFC 9110, RFC 6585); 520 to 524 are Cloudflare's for what its origin
+ * did not do, and Docker Hub's blobs come through it.
+ */
+const TRANSIENT: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524]);
 
 export function isTransient(status: number): boolean {
   return TRANSIENT.has(status);

@@ -43,6 +43,8 @@ export class Session {
   #scheme: 'https' | 'http' | undefined;
   #authorization: string | undefined;
   readonly #secrets: Set<string>;
+  /** Why credentials that there are did not go to the token service; '' when they did, or none were asked for. */
+  #withheld = '';
   // one token dance at a time: the others wait for its token (F62)
   readonly #dance: Semaphore;
 
@@ -66,6 +68,11 @@ export class Session {
     let clean = text;
     for (const secret of this.#secrets) if (secret !== '') clean = clean.replaceAll(secret, '***');
     return clean;
+  }
+
+  /** Throws the Fault of an answer that is no success. */
+  refuse(response: HttpResponse, attempted: string): Promise<never> {
+    return faultOfStatus(response, attempted, (text) => this.redact(text), this.#withheld);
   }
 
   /**
@@ -164,7 +171,7 @@ export class Session {
     const reply = await this.#retrying(
       () => this.#options.transport.send(request),
       async (response) => {
-        if (response.status !== 200) await faultOfStatus(response, attempted, (text) => this.redact(text));
+        if (response.status !== 200) await this.refuse(response, attempted);
         return response.body.whole(distributionLimits.tokenReplyBytes);
       },
       { ...ask, attempted },
@@ -194,7 +201,12 @@ export class Session {
   #tokenRequest(realm: URL, challenge: Challenge, ask: Ask): HttpRequest {
     const service = challenge.params.get('service');
     const scope = challenge.params.get('scope') ?? `repository:${this.endpoint.repository}:pull`;
-    const credentials = this.#mayDanceAt(realm) ? this.#options.credentials : undefined;
+    const isTrusted = this.#mayDanceAt(realm);
+    const credentials = isTrusted ? this.#options.credentials : undefined;
+    // a public image comes without them, so that this is no error yet
+    if (!isTrusted && this.#options.credentials !== undefined) {
+      this.#withheld = `the credentials for ${this.endpoint.host} were not sent to its token service ${realm.host}, since ${this.#policy.isInsecure(realm.host) ? realm.host : this.endpoint.host} is not verified by TLS`;
+    }
     const url = new URL(realm);
     url.hash = '';
     const common = { policy: this.#policy, signal: ask.signal, attempted: ask.attempted, url };

@@ -45,7 +45,8 @@ export interface LayerDescriptor extends Descriptor {
 }
 
 export interface IndexEntry extends Descriptor {
-  readonly isIndex: boolean;
+  /** A manifest or an index: entries of other types are no matter of ours (image-index.md). */
+  readonly isKnown: boolean;
   /** Undefined where the index does not say it. */
   readonly platform: Platform | undefined;
 }
@@ -183,7 +184,7 @@ function readIndexEntry(fields: Fields): IndexEntry {
   const platform = fields.object('platform');
   return Object.freeze({
     ...descriptor,
-    isIndex: KIND_OF.get(descriptor.mediaType) === 'index',
+    isKnown: KIND_OF.has(descriptor.mediaType) || isSchema1Type(descriptor.mediaType),
     platform:
       platform === undefined
         ? undefined

@@ -106,13 +106,14 @@ function variantNumber(platform: Platform): number | undefined {
 }
 
 /**
- * The entry to use, or undefined. Best rank first, at equal rank the earlier one; entries that don't state a platform
+ * The entry to use, or undefined; those of types that are not read are passed over. Best rank first, at equal rank the earlier one; entries that don't state a platform
  * (a nested index usually) come last, and what they lead to is checked by its config.
  */
 export function choosePlatform(entries: readonly IndexEntry[], wanted: Platform): IndexEntry | undefined {
   let best: IndexEntry | undefined;
   let bestRank = Number.POSITIVE_INFINITY;
   for (const entry of entries) {
+    if (!entry.isKnown) continue;
     const rank = entry.platform === undefined ? Number.MAX_SAFE_INTEGER : platformRank(entry.platform, wanted);
     if (rank !== undefined && rank < bestRank) {
       best = entry;

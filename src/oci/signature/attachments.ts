@@ -5,7 +5,7 @@ import type { Digest } from '../../base/ids.ts';
 import { signatureLimits } from '../../base/limits.ts';
 import { fetchBlob } from '../distribution/blob.ts';
 import type { PullHandle } from '../distribution/client.ts';
-import { faultOfStatus, unavailable } from '../distribution/registry-fault.ts';
+import { unavailable } from '../distribution/registry-fault.ts';
 import type { Session } from '../distribution/session.ts';
 import { TransportError } from '../distribution/transport-error.ts';
 import { parseDocument } from '../image/fields.ts';
@@ -56,7 +56,7 @@ async function manifestAt(session: Session, name: string, attempted: string, sig
         response.body.discard();
         return undefined;
       }
-      if (response.status !== 200) await faultOfStatus(response, attempted, (text) => session.redact(text));
+      if (response.status !== 200) await session.refuse(response, attempted);
       return response.body.whole(signatureLimits.signatureBytes);
     });
     return bytes === undefined ? undefined : entriesIn(bytes, attempted);

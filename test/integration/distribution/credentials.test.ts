@@ -176,6 +176,15 @@ describe('F62 authentication', () => {
     expect(evil.count(/^\/token/u)).toBe(1);
     expect(evil.authorizations).toEqual([]);
   });
+
+  it('a pull that is refused for want of the credentials that were withheld says so', async () => {
+    tokenService(evil);
+    registry.on(/manifests/u, fake.refuse(401, 'X', 'x', { 'www-authenticate': bearer(`${evil.url}/token`) }), 1);
+    registry.on(/manifests/u, fake.refuse(403, 'DENIED', 'anonymous'));
+    const fault = await faultOf(pull(rig(insecure(registry.host, evil.host)), `${registry.host}/a:v`));
+    expect(fault).toMatchObject({ kind: 'denied' });
+    expect(fault.message).toContain(`(DENIED: anonymous); the credentials for ${registry.host} were not sent to its token service ${evil.host}, since ${evil.host} is not verified by TLS`);
+  });
 });
 
 describe('S79 credentials go to their own host only', () => {

@@ -189,6 +189,7 @@ describe('F63 overload', () => {
     ['503 with a date', 503, { 'retry-after': 'Thu, 01 Jan 2026 00:00:09 GMT' }, [9000, 9900]],
     ['429 with an absurd wait', 429, { 'retry-after': '31536000' }, [60_000, 60_000]],
     ['500 without a word', 500, {}, [100, 200]],
+    ['522, of a network in front of the registry', 522, {}, [100, 200]],
   ] as const)('%s is waited out', async (_name, status, headers, [low, high]) => {
     registry.on(/manifests/u, fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);
     registry.on(layerPath(), fake.refuse(status, 'TOOMANYREQUESTS', 'slow down', headers), 1);

@@ -50,7 +50,7 @@ describe('manifests', () => {
     expect(parse(document)).toEqual({
       kind: 'index',
       mediaType: mediaTypes.ociIndex,
-      entries: [{ ...entry, isIndex: false, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } }],
+      entries: [{ ...entry, isKnown: true, platform: { os: 'linux', architecture: 'arm64', variant: 'v8' } }],
     });
     expect(parse({ ...index, mediaType: mediaTypes.dockerList }, mediaTypes.dockerList).kind).toBe('index');
   });

@@ -61,6 +61,15 @@ describe('the platform of an index', () => {
     expect(chosen(offered, 'linux/amd64', upTo)).toBe(expected);
   });
 
+  it('entries of types that are not read are passed over', () => {
+    const platform = { os: 'linux', architecture: 'amd64' };
+    const types = ['application/vnd.example.sbom+json', 'application/vnd.docker.distribution.manifest.v1+json', mediaTypes.ociManifest];
+    const manifests = types.map((mediaType, size) => ({ mediaType, size, digest: `sha256:${'e'.repeat(64)}`, platform }));
+    const of = (entries: readonly object[]): ImageIndex => parseManifest(Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: entries })), '', 'i') as ImageIndex;
+    expect(choosePlatform(of(manifests).entries, { ...platform, variant: '' })?.size).toBe(1);
+    expect(choosePlatform(of(manifests.slice(0, 1)).entries, { ...platform, variant: '' })).toBeUndefined();
+  });
+
   it('levels of x86-64 by the flags of the processor', () => {
     const v2 = 'fpu cx16 lahf_lm popcnt pni sse4_1 sse4_2 ssse3';
     const v3 = `${v2} abm avx avx2 bmi1 bmi2 f16c fma movbe xsave`;
