@@ -451,6 +451,8 @@ export const driverLimits = {
   /** Bytes of our own record beside a bundle, and those that one read takes: ids, a handler's name and two cgroups. */
   recordBytes: 64 * 1024,
   recordUsualBytes: 2048,
+  /** Bytes of the note of OOM kills before a KILL: one number of the kernel's, 64 bits. */
+  oomNoteBytes: 20,
   /** Handlers of earlier configurations that are read back at start: a node has a handful. */
   handlerRecords: 1024,
   /** Bytes kept of each of stdout and stderr of ExecSync: the kubelet's limit of 16 MiB, less room for the message's frame. */

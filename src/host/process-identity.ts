@@ -27,6 +27,10 @@ export interface ProcessStat extends ProcessIdentity {
 
 /** PF_FORKNOEXEC of include/linux/sched.h: set by fork, cleared by execve, and told to user space since ever. */
 const FORKED_ONLY = 0x40;
+/** PF_EXITING and PF_SIGNALED of the same file: it gives back what it has, by its own doing or by a signal's. */
+const ON_ITS_WAY_OUT = 0x4 | 0x400;
+/** SIGKILL among the pending signals of /proc/PID/status. */
+const KILL_PENDING = 1n << 8n;
 /** PF_KTHREAD of the same file. */
 export const KERNEL_THREAD = 0x200000;
 
@@ -79,6 +83,25 @@ export function isForkedOnly(identity: ProcessIdentity): boolean {
 /** The same of what was read already. */
 export function isForked({ flags }: ProcessStat): boolean {
   return (flags & FORKED_ONLY) !== 0;
+}
+
+/** True when it has ended, or will whatever anybody does: KILL is on its way to it, or has come. */
+export function isEnding(identity: ProcessIdentity): boolean {
+  // before the flags: what takes the signal off the list sets them
+  const isKilled = (pendingSignals(identity.pid) & KILL_PENDING) !== 0n;
+  const stat = processStat(identity.pid);
+  return isKilled || stat === undefined || stat.startTicks !== identity.startTicks || stat.state === 'Z' || (stat.flags & ON_ITS_WAY_OUT) !== 0;
+}
+
+/** Of the process and of its main thread, as a mask; 0 where it is gone. */
+function pendingSignals(pid: number): bigint {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+    return [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gmu)].reduce((mask, [, word]) => mask | BigInt(`0x${word}`), 0n);
+  } catch (error) {
+    if (isProcessGone(error)) return 0n;
+    throw error;
+  }
 }
 
 /** The path of an open file as it was before somebody deleted the file: the kernel adds a word (d_path in fs/d_path.c). */

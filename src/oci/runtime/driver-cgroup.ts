@@ -3,14 +3,18 @@ import { mkdir, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import { fail } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
-import { cgroupExists, createCgroup, findCgroup, listProcesses, moveProcess, oomKills, removeCgroup } from '../../host/cgroups.ts';
+import { cgroupExists, createCgroup, findCgroup, listProcesses, moveProcess, oomKills, removeCgroup, withCgroup } from '../../host/cgroups.ts';
 import { codeOf, isProcessGone } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
+import { writeOwnFile } from '../../host/own-files.ts';
 import { scopeOf } from '../../host/slices.ts';
+import { isEnding } from '../../host/process-identity.ts';
+import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import type { Systemd } from '../../host/systemd.ts';
 import { poll } from '../../host/wait.ts';
 import { liveIdentity } from './driver-parts.ts';
@@ -99,7 +103,7 @@ export function refuseSurvivors(id: Id, pids: readonly number[]): void {
  * once its last process, the monitor, has ended, often before we read: then the monitor's word counts, which looks at
  * memory.events as the last thing before it tells the exit, and leaves an empty file `oom` in the bundle.
  */
-export async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, path: string): Promise<number> {
+async function oomKillsIn({ cgroups, layout }: DriverParts, id: ContainerId, path: string): Promise<number> {
   const counted = await oomKills(cgroups, path);
   if (counted !== undefined && counted > 0) return counted;
   // in a virtual machine the kernel that counts is not ours
@@ -111,6 +115,45 @@ export async function oomKillsIn({ cgroups, layout }: DriverParts, id: Container
 /** An empty file there says that a container's shim has told of an OOM kill in it. */
 export function oomTold(layout: Layout, id: ContainerId): string {
   return join(layout.containerDir(id), 'oom-told');
+}
+
+/**
+ * Keeps how often the OOM killer had struck when our KILL came to a living init. The kernel's counter never goes back: a child
+ * that it has counted long ago would make an OOM kill of the end that we bring about (F47). Never rejects: what can't be noted
+ * must not keep a process alive.
+ */
+export async function noteOomKills(parts: DriverParts, id: ContainerId, init: HostIdentity): Promise<void> {
+  const { layout, log } = parts;
+  try {
+    const note = await readNote(layout, id);
+    const kills = note === undefined ? 0 : await oomKillsIn(parts, id, note.cgroup);
+    // looked at after the count: init itself may be among those
+    if (kills === 0 || isEnding(init) || (await oomKillsNoted(layout, id)) > 0) return;
+    await writeOwnFile(oomNote(layout, id), String(kills), 0o600);
+  } catch (error) {
+    log.debug({ id, reason: toFault(error).message }, 'the OOM kills of a container before its end could not be noted');
+  }
+}
+
+/** How often the OOM killer struck in a container that has ended by KILL, without what it had done before that KILL was ours. */
+export async function fatalOomKills(parts: DriverParts, id: ContainerId, path: string): Promise<number> {
+  const kills = await oomKillsIn(parts, id, path);
+  return kills === 0 ? 0 : Math.max(0, kills - (await oomKillsNoted(parts.layout, id)));
+}
+
+async function oomKillsNoted(layout: Layout, id: ContainerId): Promise<number> {
+  const text = await readSmallFile(oomNote(layout, id), { usualBytes: driverLimits.oomNoteBytes, bytesMax: driverLimits.oomNoteBytes });
+  return text !== undefined && /^[0-9]+$/u.test(text) ? Number(text) : 0;
+}
+
+function oomNote(layout: Layout, id: ContainerId): string {
+  return join(layout.containerDir(id), 'oom-before-kill');
+}
+
+/** Lets a frozen container go on, such as one that somebody has paused by the runtime's own hand; nothing where it is not. */
+export async function thawContainer({ cgroups, layout }: DriverParts, id: ContainerId): Promise<void> {
+  const note = await readNote(layout, id);
+  if (note !== undefined) await withCgroup('thaw', cgroups, note.cgroup);
 }
 
 /** Removes a cgroup without processes; the kernel calls it busy for a moment after the last one ended (F48). */

@@ -17,9 +17,9 @@ import { watchDirectory, watchProcess } from '../../host/watch.ts';
 import type { Watch } from '../../host/watch.ts';
 import { KILLED_EXIT_CODE, UNKNOWN_EXIT_CODE, exitFactOf, readExitFile } from '../monitor/exit-file.ts';
 import { monitorIdentity } from '../monitor/monitor-process.ts';
-import { cgroupOf, oomKillsIn } from './driver-cgroup.ts';
+import { cgroupOf, fatalOomKills, signalCgroup } from './driver-cgroup.ts';
 import { killWorkers } from './driver-kill.ts';
-import { marksOf, toHostIdentity } from './driver-parts.ts';
+import { isAlive, marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import { exists, namesIn } from './driver-state.ts';
@@ -91,7 +91,7 @@ export class Exits {
     if (file === undefined) return undefined;
     // the kernel is asked only where its answer counts
     const note = file.exitCode === KILLED_EXIT_CODE ? await readNote(layout, id) : undefined;
-    return exitFactOf(file, note === undefined ? 0 : await oomKillsIn(this.#parts, id, note.cgroup));
+    return exitFactOf(file, note === undefined ? 0 : await fatalOomKills(this.#parts, id, note.cgroup));
   }
 
   /** Watches init and its monitor until one of them has ended. */
@@ -139,6 +139,7 @@ export class Exits {
     const handler = table.resolve(input.handler);
     const monitorLives = async (): Promise<boolean> =>
       (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id))) !== undefined;
+    await this.#endSurvivors(input, init);
     const fileOrLoss = await poll(
       {
         clock,
@@ -177,6 +178,21 @@ export class Exits {
       message: reason === 'MonitorLost' ? 'its monitor ended without telling the exit code' : 'its monitor has not told the exit code',
       observedBy: 'process',
     });
+  }
+
+  /**
+   * Init of a container without a PID namespace of its own leaves what outlives it to others; the runtime's delete kills that. But
+   * the monitor tells the end only when it has read all that was written, and a process that goes on writing would keep it from
+   * that for good: the exit code would be lost. Never rejects: whoever waits for the file finds that out.
+   */
+  async #endSurvivors({ id, spec }: ContainerInput, init: ProcessIdentity): Promise<void> {
+    if (spec.security.namespaces.pid === 'container' || isAlive(init)) return;
+    try {
+      const cgroup = await cgroupOf(this.#parts, id);
+      if (cgroup !== undefined) await signalCgroup(this.#parts, cgroup);
+    } catch (error) {
+      this.#parts.log.warn({ id, fault: toFault(error) }, "what has outlived a container's first process could not be killed");
+    }
   }
 
   #onName(name: string): void {

@@ -11,7 +11,7 @@ import { killTree } from '../../host/process-kill.ts';
 import { poll } from '../../host/wait.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
 import { processesFor } from '../monitor/monitor-process.ts';
-import { cgroupOf, emptyCgroup, refuseSurvivors, signalCgroup } from './driver-cgroup.ts';
+import { cgroupOf, emptyCgroup, noteOomKills, refuseSurvivors, signalCgroup, thawContainer } from './driver-cgroup.ts';
 import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { exists } from './driver-state.ts';
@@ -38,8 +38,12 @@ export async function kill(parts: DriverParts, input: ContainerInput & { readonl
   if (number !== SIGKILL) {
     const bound = { clock: parts.clock, timeoutMs: driverLimits.execveMs, signal: fx.signal, firstMs: driverLimits.execveLookFirstMs, lastMs: driverLimits.execveLookLastMs, attempted };
     await poll(bound, () => (isForkedOnly(init) ? undefined : true));
+  } else {
+    await noteOomKills(parts, input.id, init);
   }
   killProcess(init, number);
+  // one that is frozen would hear of it only after the KILL that ends its grace (CRI-O resumes a paused container, too)
+  if (processExists(init)) await thawContainer(parts, input.id);
 }
 
 /**
@@ -59,7 +63,10 @@ export async function killAll(
   input: ContainerInput & { readonly init: ProcessIdentity | undefined },
 ): Promise<void> {
   const init = input.init === undefined ? undefined : toHostIdentity(input.init);
-  if (init !== undefined) killProcess(init, SIGKILL);
+  if (init !== undefined) {
+    await noteOomKills(parts, input.id, init);
+    killProcess(init, SIGKILL);
+  }
   const cgroup = await cgroupOf(parts, input.id);
   if (cgroup !== undefined) await signalCgroup(parts, cgroup);
 }

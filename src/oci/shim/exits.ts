@@ -11,7 +11,7 @@ import { driverLimits, shimLimits } from '../../base/limits.ts';
 import { pause } from '../../host/wait.ts';
 import { Task } from '../../gen/shim/task_pb.ts';
 import { UNKNOWN_EXIT_CODE, exitFactOf } from '../monitor/exit-file.ts';
-import { emptyCgroup, oomKillsIn } from '../runtime/driver-cgroup.ts';
+import { emptyCgroup, fatalOomKills } from '../runtime/driver-cgroup.ts';
 import type { Exits } from '../runtime/driver-exits.ts';
 import { killWorkers } from '../runtime/driver-kill.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
@@ -110,7 +110,7 @@ export class ShimExits {
       if (signal.aborted) throw thrown;
       log.warn({ id, fault: toFault(thrown) }, "the exit file of a shim's container could not be written; its end is told without");
       const cgroup = (await readNote(layout, id).catch(() => undefined))?.cgroup;
-      const kills = cgroup === undefined ? 0 : await oomKillsIn(this.#parts, id, cgroup).catch(() => 0);
+      const kills = cgroup === undefined ? 0 : await fatalOomKills(this.#parts, id, cgroup).catch(() => 0);
       signal.throwIfAborted();
       this.#exits.report(id, { ...exitFactOf({ exitCode: exit.exitCode, finishedAtNs: exit.atNs, problem: '' }, kills), observedBy: 'process' });
     }

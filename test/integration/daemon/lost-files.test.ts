@@ -1,25 +1,14 @@
 // F29: what the daemon keeps of a container in its state directory is deleted by somebody. It is told as what it is or as
 // ended, its processes end with Stop, and it can be removed.
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { World } from '../../e2e/support/world.ts';
-import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
+import { closeWorld, hostOnlyWorld, makePod, processesIn, removePod } from './pod.ts';
 
 /** One that has left its session and its parent, as a daemon does: only the cgroup still says whose it is. */
 const COMMAND = ['sh', '-c', '(setsid sleep 3599 &) ; trap "" TERM; while :; do sleep 1; done'];
-
-/** Processes in any cgroup of this container. */
-function processesIn(id: string): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/u.test(name)).map(Number).filter((pid) => {
-    try {
-      return readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`troupe-${id}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
-    } catch {
-      return false;
-    }
-  });
-}
 
 describe.skipIf(process.getuid?.() !== 0)('a container whose files somebody has deleted', () => {
   let world: World;

@@ -1,4 +1,5 @@
 // One pod with one container on an instance of a test's own, step by step.
+import { readdirSync, readFileSync } from 'node:fs';
 import type { InstanceOptions } from '../../support/instance.ts';
 import type { Message, MessageInitShape } from '@bufbuild/protobuf';
 import { create } from '@bufbuild/protobuf';
@@ -47,6 +48,17 @@ export async function makePod(world: World, name: string, wish: PodWish = {}): P
 export async function removePod(world: World, sandboxId: string): Promise<void> {
   await world.client.runtime.stopPodSandbox({ podSandboxId: sandboxId });
   await world.client.runtime.removePodSandbox({ podSandboxId: sandboxId });
+}
+
+/** Processes in any cgroup of this container. */
+export function processesIn(id: string): number[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/u.test(name)).map(Number).filter((pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/cgroup`, 'utf8').includes(`troupe-${id}`) && !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+    } catch {
+      return false;
+    }
+  });
 }
 
 export const hostOnlyWorld = (name: string, options: Pick<InstanceOptions, 'handlers' | 'runtimePath' | 'config'> = {}): Promise<World> =>

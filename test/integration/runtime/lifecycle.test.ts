@@ -1,6 +1,9 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { ProcessIdentity } from '../../../src/actors/ports/journal.ts';
+import type { ContainerInput } from '../../../src/actors/ports/runtime.ts';
+import { withCgroup } from '../../../src/host/cgroups.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
 import { World, fx, missing, processesNaming, until } from './support.ts';
@@ -183,6 +186,26 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 3, oomKilled: false, reason: 'Error' });
   });
 
+  it.each([
+    ['all of it', (container: Running) => world.driver.killAll(container.bundleOf, fx)],
+    ['init alone', (container: Running) => world.driver.kill({ ...container.bundleOf, signal: 'SIGKILL' }, fx)],
+  ])('F47 calls it no OOM kill when %s is killed by us and a child had been killed before', async (_what, end) => {
+    const resources = { ...world.container([]).bundle.spec.resources, memoryLimitBytes: 16n * 1024n * 1024n };
+    const container = await world.run(['sh', '-c', 'tail /dev/zero; echo left; while :; do sleep 0.02; done'], { resources });
+    await logged(container.logPath, 'left');
+    await end({ bundleOf: { ...container.bundle, init: container.init } });
+    expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 137, oomKilled: false, reason: 'Error' });
+  });
+
+  it('a stop signal reaches a container that somebody has frozen, within its grace', async () => {
+    const container = await world.run(['sh', '-c', 'trap "exit 7" TERM; echo up; while :; do sleep 0.02; done']);
+    await logged(container.logPath, 'up');
+    const cgroup = containerCgroup(world.parent, container.id);
+    await until(async () => (await withCgroup('freeze', cgroups, cgroup)) === true);
+    await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGTERM' }, fx);
+    expect((await world.exitOf(container.id)).exitCode).toBe(7);
+  });
+
   it('says why a program can’t be started, and leaves no process', async () => {
     const container = world.container(['/no/such/program']);
     await expect(world.create(container)).rejects.toMatchObject({
@@ -224,6 +247,10 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     expect(leaves.filter((leaf) => !existsSync(leaf))).toEqual([]);
   });
 });
+
+interface Running {
+  readonly bundleOf: ContainerInput & { readonly init: ProcessIdentity };
+}
 
 async function logged(path: string, text: string): Promise<void> {
   await until(() => existsSync(path) && readFileSync(path, 'utf8').includes(text));

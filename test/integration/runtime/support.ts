@@ -53,8 +53,8 @@ export interface Running extends Container {
 }
 
 /** Waits for something that must come; the test's own limit bounds it. */
-export async function until(look: () => boolean): Promise<void> {
-  while (!look()) await new Promise((resolve) => setTimeout(resolve, 5));
+export async function until(look: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await look())) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 /** One temporary world; `close` proves that it is clean. */

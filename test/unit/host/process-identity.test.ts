@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { bootId, killProcess, parseStat, processExists, processIdentity, signalNumber } from '../../../src/host/process-identity.ts';
+import { bootId, isEnding, killProcess, parseStat, processExists, processIdentity, signalNumber } from '../../../src/host/process-identity.ts';
 import { decodeStatus } from '../../../src/host/process-reaper.ts';
 
 const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
@@ -23,6 +25,24 @@ test('F43: a process with another start time is another process', () => {
   expect(processExists(stranger)).toBe(false);
   expect(killProcess(stranger, 9)).toBe(false);
   expect(processIdentity(2 ** 22 + 1)).toBeUndefined();
+});
+
+test('F47: a process is ending when it is gone, another one by now, or killed; not while it lives', async () => {
+  const self = processIdentity(process.pid);
+  if (self === undefined) throw new Error('no identity of this very process');
+  expect(isEnding(self)).toBe(false);
+  expect(isEnding({ pid: self.pid, startTicks: self.startTicks + 1 })).toBe(true);
+  expect(isEnding({ pid: 2 ** 22 + 1, startTicks: 1 })).toBe(true);
+  const child = spawn('sleep', ['1000']);
+  const identity = processIdentity(child.pid ?? 0);
+  if (identity === undefined) throw new Error('no identity of a child');
+  expect(isEnding(identity)).toBe(false);
+  const ended = once(child, 'exit');
+  killProcess(identity, 9);
+  // whatever it is at: the signal waits, it gives back what it has, it is a zombie
+  expect(isEnding(identity)).toBe(true);
+  await ended;
+  expect(isEnding(identity)).toBe(true);
 });
 
 test('wait statuses are decoded into a code or a signal', () => {
