@@ -50,6 +50,9 @@ export function createArgv(command: CreateCommand): string[] {
     command.exitsDir,
     // the attach socket stands in the bundle: no second directory of symlinks that recovery would have to know
     '--full-attach',
+    // the log is not waited for: a disk that is busy would hold up the exit code, and at each rotation whoever writes to the pipe
+    // (cri-o issue 6743); containerd waits for none either
+    '--no-sync-log',
     '-l',
     // conmon reopens a log by renaming a new file over it: /dev/null as the path would lose the machine's
     command.logPath === '' ? 'none' : `k8s-file:${command.logPath}`,

@@ -57,8 +57,9 @@ export async function reopenLog(request: ReopenRequest): Promise<void> {
 export async function writesTo(monitor: ProcessIdentity, logPath: string): Promise<boolean> {
   try {
     const inode = String((await lstat(logPath, { bigint: true })).ino);
-    // the link follows a rename: a file of that name and number is the one at the path
-    return openFiles(monitor.pid).some((file) => file.inode === inode && basename(file.path) === basename(logPath));
+    // the link follows a rename and tells a deletion: a file of that name and number is the one at the path, and where the kernel
+    // tells no number the name has to do
+    return openFiles(monitor.pid).some((file) => (file.inode === inode || file.inode === '') && basename(file.path) === basename(logPath));
   } catch (error) {
     if (isAbsent(error)) return false;
     throw error;

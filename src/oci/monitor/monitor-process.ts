@@ -84,6 +84,7 @@ function identityIfMarked(pid: number, marks: Marks): ProcessIdentity | undefine
 /** One open file of a process, told by procfs alone: the file's own file system is not touched. */
 export interface OpenFile {
   readonly path: string;
+  /** Empty where the kernel does not tell it, before Linux 5.14. */
   readonly inode: string;
 }
 
@@ -93,14 +94,17 @@ export function openFiles(pid: number): readonly OpenFile[] {
   for (const fd of list(`/proc/${pid}/fd`).slice(0, monitorLimits.monitorFds)) {
     try {
       const path = readlinkSync(`/proc/${pid}/fd/${fd}`);
-      // `ino:` stands there since Linux 5.14
-      const inode = /^ino:\s*(\d+)$/mu.exec(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1'))?.[1];
-      if (path.startsWith('/') && inode !== undefined) files.push({ path, inode });
+      if (path.startsWith('/')) files.push({ path, inode: inodeIn(readFileSync(`/proc/${pid}/fdinfo/${fd}`, 'latin1')) });
     } catch (error) {
       if (!isProcessGone(error)) throw error;
     }
   }
   return files;
+}
+
+/** Of a text as /proc/PID/fdinfo/FD has it; empty where it is not told. */
+export function inodeIn(fdinfo: string): string {
+  return /^ino:\s*(\d+)$/mu.exec(fdinfo)?.[1] ?? '';
 }
 
 function list(path: string): string[] {

@@ -1,6 +1,6 @@
 /** Where a container's log goes: log_directory and log_path, neither of which may lead anywhere else (S09, S32, S75). */
 import { constants } from 'node:fs';
-import { lstat, mkdir, open, rm } from 'node:fs/promises';
+import { lstat, mkdir, open } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
@@ -57,16 +57,34 @@ export async function prepareLog(logDirectory: string, path: string): Promise<vo
 }
 
 /**
- * Makes sure that the monitor can make a new log at the path: where it cannot (the directory was deleted, the disk is
- * full or read-only), conmon ends instead of going on with the old one, and with it goes the container.
+ * For the owner and its group, as containerd's: collectors run as members of the group 0 (cri-o issue 9013). conmon before 2.1.13
+ * lets the owner alone read what it makes; it leaves the mode of a file that is there as it is.
+ */
+const LOG_MODE = 0o640;
+
+/** Makes the log, empty, for the monitor to append to; what is there already stays as it is. */
+export async function makeLog(path: string): Promise<void> {
+  const file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, LOG_MODE).catch((error: unknown) => {
+    if (codeOf(error) === 'EEXIST') return undefined;
+    throw error;
+  });
+  try {
+    // whatever our umask is
+    await file?.chmod(LOG_MODE);
+  } finally {
+    await file?.close();
+  }
+}
+
+/**
+ * Makes the file that the monitor is to put at the path as the new log: by this name conmon opens it, follows what has it (S32) and
+ * renames it. Where it could not be made (the directory was deleted, the disk is full or read-only) conmon would end instead of
+ * going on with the old one, and with it the container.
  */
 export async function prepareNewLog(path: string): Promise<void> {
-  await prepareLog(posix.dirname(path), path);
-  // by this name conmon makes the new one, and follows what has it (S32)
-  await prepareLog(posix.dirname(path), `${path}.tmp`);
-  // as long as conmon's own `.tmp`, beside which it must not be mistaken
-  const trial = `${path}.try`;
-  const file = await open(trial, constants.O_WRONLY | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
-  await file.close();
-  await rm(trial, { force: true });
+  const directory = posix.dirname(path);
+  await prepareLog(directory, path);
+  const unfinished = `${path}.tmp`;
+  await prepareLog(directory, unfinished);
+  await makeLog(unfinished);
 }

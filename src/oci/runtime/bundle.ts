@@ -23,7 +23,7 @@ import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
 import { resolveDevices } from './bundle-devices.ts';
 import type { DevicePlace } from './bundle-devices.ts';
-import { effectiveLogPath, prepareLog } from './bundle-log.ts';
+import { effectiveLogPath, makeLog, prepareLog } from './bundle-log.ts';
 import { nodeEdits, withCdiDevices } from './bundle-edits.ts';
 import type { NodeEdits } from './bundle-edits.ts';
 import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
@@ -139,7 +139,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const planned = await withNode(generateSpec({ ...wish, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
   // the whole path: what is mounted below the directory may hang as well
-  if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath));
+  if (logPath !== '') await onPath(logPath, `log to ${logPath}`, () => prepareLog(logDirectory, logPath).then(() => makeLog(logPath)));
   await makeWorkingDirectory(rootfs, cwd, rootOf(input.sandbox));
   await makeVolumes(rootfs, image.volumes, mounts, rootOf(input.sandbox));
   // as CRI-O and Docker have it: mount(8), df(1) and their kin of old look there

@@ -1,6 +1,6 @@
 // Logs through the running daemon and conmon: a disk that is full, a daemon that dies, links in the log's place.
 import { execFileSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { describePods } from '../../e2e/support/crictl.ts';
@@ -184,6 +184,20 @@ describePods('logs', () => {
     expect(items.length).toBe(pods + 1);
     for (const { id, metadata } of items) if (metadata?.name === 'made') await removePod(world, id);
     expect(mounts()).toEqual(before);
+  });
+
+  it('members of the group can read a log, the first one and those after a rotation, and nobody else', async () => {
+    const made = await writer('mode', TELLER);
+    const modeOf = (path: string): number => statSync(path).mode & 0o777;
+    expect(modeOf(made.log)).toBe(0o640);
+    renameSync(made.log, `${made.log}.old`);
+    await made.reopen();
+    expect(modeOf(made.log)).toBe(0o640);
+    await made.say(1, 10);
+    await end(made);
+    expect(numbers(made.log)).toEqual(range(1, 10));
+    expect(readdirSync(dirname(made.log)).toSorted()).toEqual(['0.log', '0.log.old']);
+    await removePod(world, made.sandboxId);
   });
 
   it('a log that is emptied in its place is written on', async () => {

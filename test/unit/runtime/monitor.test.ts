@@ -7,7 +7,7 @@ import type { ContainerId } from '../../../src/base/ids.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { createArgv, logPathOf, monitorEnv } from '../../../src/oci/monitor/conmon.ts';
 import { exitFactOf, parseExitCode, readExitFile } from '../../../src/oci/monitor/exit-file.ts';
-import { monitorIdentity, parsePid, worksFor } from '../../../src/oci/monitor/monitor-process.ts';
+import { inodeIn, monitorIdentity, parsePid, worksFor } from '../../../src/oci/monitor/monitor-process.ts';
 
 const id = 'a'.repeat(64) as ContainerId;
 const directory = mkdtempSync(join(tmpdir(), 'troupe-monitor-'));
@@ -33,7 +33,7 @@ describe('S65 the monitor’s argv', () => {
     expect(createArgv(create)).toEqual([
       '/usr/bin/conmon', '-b', '/b', '-c', id, '-u', id, '-n', id, '-r', '/usr/sbin/runc',
       '--runtime-arg', '--root=/r', '--runtime-arg', '--log=/l',
-      '-P', '/m', '-p', '/p', '--exit-dir', '/e', '--full-attach', '-l', 'k8s-file:/log/-c',
+      '-P', '/m', '-p', '/p', '--exit-dir', '/e', '--full-attach', '--no-sync-log', '-l', 'k8s-file:/log/-c',
     ]);
   });
 
@@ -141,5 +141,15 @@ describe('F43 the monitor by its pid file', () => {
     writeFileSync(pidFile, String(process.pid));
     expect(await monitorIdentity(pidFile, { id, rootArg: '--root=/r' })).toBeUndefined();
     expect(await monitorIdentity(join(directory, 'absent.pid'), { id, rootArg: '--root=/r' })).toBeUndefined();
+  });
+});
+
+describe('the number of an open file', () => {
+  it.each([
+    ['pos:\t0\nflags:\t02102001\nmnt_id:\t30\nino:\t8413206\n', '8413206'],
+    // before Linux 5.14
+    ['pos:\t0\nflags:\t02102001\nmnt_id:\t30\n', ''],
+  ])('of %j is %j', (fdinfo, inode) => {
+    expect(inodeIn(fdinfo)).toBe(inode);
   });
 });
