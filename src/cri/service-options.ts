@@ -1,6 +1,7 @@
 /** What the RPCs are given at start: the actors, and the facts of host and configuration that decide what is taken. */
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
+import type { ContainerId, SandboxId } from '../base/ids.ts';
 import type { UrlIssuer } from './streaming/server.ts';
 
 /** Facts of the host that decide whether a request can be honoured. */
@@ -28,6 +29,11 @@ export interface ServiceOptions extends HostPolicy {
   readonly configRefusal: () => string | undefined;
   /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
   readonly lostFacts: string | undefined;
+  /** The OCI documents of what there is, as JSON without the environment, for verbose answers; left out for none. */
+  readonly specs?: {
+    container(id: ContainerId): Promise<string | undefined>;
+    sandbox(id: SandboxId): Promise<string | undefined>;
+  };
   /** Makes the URLs of Exec, Attach and PortForward; without it these are Unimplemented. */
   readonly urls?: UrlIssuer;
 }

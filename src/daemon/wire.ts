@@ -8,9 +8,11 @@ import type { CriServer } from '../cri/server.ts';
 import type { ServiceOptions } from '../cri/service-options.ts';
 import { createServices } from '../cri/services.ts';
 import type { UrlIssuer } from '../cri/streaming/server.ts';
+import { createLayout } from '../host/layout.ts';
 import { heapGuard } from '../host/memory.ts';
 import { selinuxIsEnabled } from '../host/selinux.ts';
 import { refuseDumps } from '../host/undumpable.ts';
+import { shownSpecs } from '../oci/runtime/shown-spec.ts';
 import { CAPABILITY_NAMES } from '../oci/runtime/spec/capabilities.ts';
 import { DEFAULT_MASKED_PATHS, DEFAULT_READONLY_PATHS } from '../oci/runtime/spec/masked.ts';
 import { startIntrospection } from '../introspection/server.ts';
@@ -109,6 +111,7 @@ async function serve(
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     ...views,
     lostFacts,
+    specs: shownSpecs(createLayout(config)),
     urls,
   });
   const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), memoryRefusal: heapGuard(clock), observer: observability.rpc, ...services };

@@ -80,7 +80,7 @@ export function containerStatus(view: ContainerView, imageOf: ImageOf): MessageI
     exitCode: exit?.exitCode ?? 0,
     reason: exit?.reason ?? '',
     message: exit?.message ?? '',
-    mounts: spec.mounts.map(mountOf),
+    mounts: spec.mounts.map((mount) => mountOf(mount, imageOf)),
     logPath: effective?.logPath ?? '',
     resources: { linux: resourcesOf(spec.resources) },
     stopSignal: signalNumber(stopSignal),
@@ -105,14 +105,15 @@ function userOf({ uid, gid, supplementalGroups }: NonNullable<ContainerView['eff
   return { uid: BigInt(uid), gid: BigInt(gid), supplementalGroups: supplementalGroups.map(BigInt) };
 }
 
-function mountOf(mount: Mount): MessageInitShape<typeof MountSchema> {
+function mountOf(mount: Mount, imageOf: ImageOf): MessageInitShape<typeof MountSchema> {
   const { containerPath, hostPath, readonly, recursiveReadOnly, propagation, selinuxRelabel, idMappings, options, image } = mount;
   return {
     containerPath, hostPath, readonly, recursiveReadOnly, selinuxRelabel,
     propagation: PROPAGATION[propagation],
     ...(options === undefined ? {} : { mountOptions: [...options] }),
-    // the id, exactly as Image.id has it: by it the kubelet's collection of images knows that this one is in use
-    ...(image === undefined ? {} : { image: { image: image.id }, imageSubPath: image.subPath }),
+    // the id, exactly as Image.id has it: by it the kubelet's collection of images knows that this one is in use; image_ref is of
+    // the kind that ContainerStatus.image_ref is
+    ...(image === undefined ? {} : { image: { image: image.id, imageRef: imageOf(image.id)?.repoDigests[0] ?? image.id }, imageSubPath: image.subPath }),
     ...(idMappings === undefined ? {} : { uidMappings: [idMappings.uids], gidMappings: [idMappings.gids] }),
   };
 }

@@ -1,6 +1,6 @@
 /**
  * The `info` map of verbose answers: JSON texts for people. Keys are those that crictl and scripts read with both
- * peers (`.info.pid`); what is ours stands under `troupe`. No environment, no credentials.
+ * peers (`.info.pid`, `.info.runtimeSpec`); what is ours stands under `troupe`. No environment, no credentials.
  */
 import type { Activity } from '../../actors/activity.ts';
 import type { ImageRecord } from '../../actors/ports/specs.ts';
@@ -9,9 +9,10 @@ import { encodePlain } from '../../base/codec.ts';
 
 type Info = Record<string, string>;
 
-export function sandboxInfo(view: SandboxView, activity: Pick<Activity, 'describe'>): Info {
+/** `runtimeSpec` is JSON; undefined where there is none. */
+export function sandboxInfo(view: SandboxView, activity: Pick<Activity, 'describe'>, runtimeSpec: string | undefined): Info {
   return {
-    info: encodePlain({
+    info: withSpec(runtimeSpec, {
       pid: view.pause?.pid ?? 0,
       privileged: view.spec.privileged,
       troupe: where(view, activity),
@@ -19,9 +20,10 @@ export function sandboxInfo(view: SandboxView, activity: Pick<Activity, 'describ
   };
 }
 
-export function containerInfo(view: ContainerView, activity: Pick<Activity, 'describe'>): Info {
+/** As of a sandbox. */
+export function containerInfo(view: ContainerView, activity: Pick<Activity, 'describe'>, runtimeSpec: string | undefined): Info {
   return {
-    info: encodePlain({
+    info: withSpec(runtimeSpec, {
       sandboxID: view.spec.key.sandboxId,
       pid: view.criState === 'exited' ? 0 : (view.init?.pid ?? 0),
       privileged: view.spec.security.privileged,
@@ -51,6 +53,12 @@ export function imageInfo(image: ImageRecord): Info {
       },
     }),
   };
+}
+
+/** The text as it is: it may hold numbers that JavaScript would round. */
+function withSpec(runtimeSpec: string | undefined, rest: object): string {
+  const text = encodePlain(rest);
+  return runtimeSpec === undefined ? text : `${text.slice(0, -1)},"runtimeSpec":${runtimeSpec}}`;
 }
 
 /** Where the actor is and what it waits on: the answer to "why does this pod hang". */

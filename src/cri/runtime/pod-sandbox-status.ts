@@ -12,12 +12,15 @@ import type { ServiceOptions } from '../service-options.ts';
  * are there while a client listens to events. Without them the kubelet asks for each container, which is never wrong.
  */
 export function podSandboxStatus(
-  { troupe }: Pick<ServiceOptions, 'troupe'>,
+  { troupe, specs }: Pick<ServiceOptions, 'troupe' | 'specs'>,
   feed: EventFeed,
 ): RpcHandler<typeof RuntimeService.method.podSandboxStatus> {
   return async ({ podSandboxId, verbose }) => {
-    const view = listedSandbox(troupe.directory, 'PodSandboxStatus', podSandboxId);
-    const answer = { status: sandboxStatus(view), info: verbose ? sandboxInfo(view, troupe.activity) : {} };
+    const { id } = listedSandbox(troupe.directory, 'PodSandboxStatus', podSandboxId);
+    const spec = verbose ? await specs?.sandbox(id) : undefined;
+    // after the wait: all of the answer is of one moment
+    const view = listedSandbox(troupe.directory, 'PodSandboxStatus', id);
+    const answer = { status: sandboxStatus(view), info: verbose ? sandboxInfo(view, troupe.activity, spec) : {} };
     if (!feed.isWatched) return answer;
     const containers = troupe.directory.containersOf(view.id).filter((one) => one.listed);
     return { ...answer, containersStatuses: containers.map((one) => containerStatus(one, (id) => troupe.findImage(id))), timestamp: feed.stampNs() };

@@ -136,6 +136,7 @@ describe('images as volumes', () => {
     expect(await exec(id, 'echo x > /v/new')).toContain('Read-only file system');
     const { status } = await world.client.runtime.containerStatus({ containerId: id });
     expect(status?.mounts.map(({ image, hostPath, readonly }) => [image?.image, hostPath, readonly])).toEqual([[models, '', true], [only, '', true], [models, '', true]]);
+    expect(status?.mounts[0]?.image?.imageRef).toMatch(new RegExp(`^${world.registry}/test/models@sha256:[0-9a-f]{64}$`, 'u'));
     expect((await world.client.image.listImages({})).images.map((image) => image.id)).toEqual(expect.arrayContaining([models, only]));
     await end(id);
   });
@@ -264,6 +265,22 @@ describe('the pod’s own seccomp profile', () => {
       expect(document.linux.seccomp).toMatchObject({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['acct'] }] });
     }
     await removePod(world, podSandboxId);
+  });
+});
+
+describe('what verbose statuses show of the OCI document', () => {
+  const specOf = (info: { readonly [key: string]: string }): { readonly process?: object; readonly linux?: { readonly namespaces?: readonly object[] } } | undefined =>
+    (JSON.parse(info['info'] ?? '') as { readonly runtimeSpec?: object }).runtimeSpec;
+
+  it('is a container’s whole one but for the environment, and of a pod without a pause process the namespaces that it keeps', async () => {
+    const { runtime } = world.client;
+    const id = await run({});
+    const container = specOf((await runtime.containerStatus({ containerId: id, verbose: true })).info);
+    expect(container).toMatchObject({ process: { args: ['sleep', '3600'] }, linux: { namespaces: expect.arrayContaining([expect.objectContaining({ type: 'mount' })]) as unknown } });
+    expect(container?.process).not.toHaveProperty('env');
+    const ipc = join(world.instance.state, 'ns', sandboxId, 'ipc');
+    expect(specOf((await runtime.podSandboxStatus({ podSandboxId: sandboxId, verbose: true })).info)?.linux?.namespaces).toContainEqual({ type: 'ipc', path: ipc });
+    await end(id);
   });
 });
 

@@ -265,6 +265,29 @@ describe('containers', () => {
     });
   });
 
+  test('ContainerStatus of one that has an image as volume tells the id, and the digest as image_ref has it', async () => {
+    const { send, put } = stage({ findImage: (name) => (name === imageId('2') ? image('2', { repoDigests: [`example.test/models@sha256:${hex('8')}`] }) : undefined) });
+    const volumes = ['2', '3'].map((digit) => ({ ...mount, hostPath: '', image: { id: imageId(digit), subPath: 'sub' } }));
+    put(containerView(containerId('1'), { spec: { ...containerSpec, mounts: volumes } }));
+    const { status } = await send(method.containerStatus, { containerId: '1' });
+    expect(status?.mounts).toMatchObject([
+      { image: { image: imageId('2'), imageRef: `example.test/models@sha256:${hex('8')}` }, imageSubPath: 'sub' },
+      { image: { image: imageId('3'), imageRef: imageId('3') }, imageSubPath: 'sub' },
+    ]);
+  });
+
+  test('verbose statuses have the OCI document where there is one', async () => {
+    const text = '{"linux":{"resources":{"memory":{"limit":9223372036854771712}}}}';
+    const { send, put } = stage({}, { specs: { container: async (id) => (id === containerId('1') ? text : undefined), sandbox: async () => '{"linux":{}}' } });
+    put(sandboxView(sandboxId('a')), containerView(containerId('1')), containerView(containerId('2')));
+    const infoOf = async (id: string): Promise<string> => (await send(method.containerStatus, { containerId: id, verbose: true })).info['info'] ?? '';
+    expect(await infoOf('1')).toContain(`"runtimeSpec":${text}}`);
+    expect(JSON.parse(await infoOf('1'))).toMatchObject({ pid: 4711, runtimeSpec: { linux: {} } });
+    expect(JSON.parse(await infoOf('2'))).not.toHaveProperty('runtimeSpec');
+    const { info } = await send(method.podSandboxStatus, { podSandboxId: 'a', verbose: true });
+    expect(JSON.parse(info['info'] ?? '')).toMatchObject({ pid: 0, runtimeSpec: { linux: {} } });
+  });
+
   test('an ended one whose exit is not known never shows the zero time', async () => {
     const { send, put } = stage();
     put(containerView(containerId('1'), { criState: 'exited', exit: undefined, effective: undefined, init: undefined }));
