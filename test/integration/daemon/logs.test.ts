@@ -195,7 +195,8 @@ describePods('logs', () => {
     expect(modeOf(made.log)).toBe(0o640);
     await made.say(1, 10);
     await end(made);
-    expect(numbers(made.log)).toEqual(range(1, 10));
+    // the word that it begins with is in either
+    expect([`${made.log}.old`, made.log].flatMap(numbers).slice(1)).toEqual(range(1, 10));
     expect(readdirSync(dirname(made.log)).toSorted()).toEqual(['0.log', '0.log.old']);
     await removePod(world, made.sandboxId);
   });
