@@ -3,7 +3,7 @@
  * all that troupe publishes of it is sound (F54); it goes on to the next plugin
  * as it came, or converted when the plugin answered in another version.
  */
-import { isIPv4, isIPv6 } from 'node:net';
+import { isIPv4, isIPv6, SocketAddress } from 'node:net';
 import { networkLimits } from '../base/limits.ts';
 import type { CniVersion } from './conflist.ts';
 import { atLeast, knownVersion } from './conflist.ts';
@@ -161,7 +161,15 @@ function splitCidr(cidr: string): { family: 4 | 6; ip: string; prefixLength: num
   const prefixLength = Number(match?.[2] ?? '-1');
   const family = familyOf(ip);
   if (family === 0 || prefixLength < 0 || prefixLength > (family === 4 ? 32 : 128)) return undefined;
-  return { family, ip, prefixLength };
+  return { family, ip: family === 4 ? ip : canonical(ip), prefixLength };
+}
+
+/**
+ * As RFC 5952 writes it: plugins print what their language prints (`FD00:0:0:0:0:0:0:5`), while Kubernetes compares the
+ * addresses of a pod as texts, and its API is about to take no other form (the peers parse and print them anew).
+ */
+function canonical(ip: string): string {
+  return new SocketAddress({ address: ip, family: 'ipv6' }).address;
 }
 
 function familyOf(ip: string): 0 | 4 | 6 {
@@ -170,10 +178,11 @@ function familyOf(ip: string): 0 | 4 | 6 {
   return isIPv6(ip) && !ip.includes('%') ? 6 : 0;
 }
 
+/** Class E (240.0.0.0/4) counts: clouds give it to pods, and Linux routes it since 2.6.25. */
 function isUnicast(ip: string): boolean {
   if (isIPv4(ip)) {
     const first = Number(ip.split('.')[0]);
-    return first !== 0 && first !== 127 && first < 224;
+    return first !== 0 && first !== 127 && (first < 224 || first >= 240) && ip !== '255.255.255.255';
   }
   return !/^ff/iu.test(ip) && !/^[0:]+1?$/u.test(ip);
 }
@@ -200,7 +209,9 @@ function bad(reason: string): never {
  * The pod's own addresses in the order of the result, the first is the primary
  * one; or the reason why the result gives none. Addresses of the host's
  * interfaces and of further interfaces don't count (spec: a result may list
- * addresses outside the container).
+ * addresses outside the container). Where no interface says that it is in a
+ * sandbox, its name alone decides, as for containerd: Azure's plugin, for one,
+ * leaves the field out against the spec.
  */
 export function podIps(
   result: CniResult,
@@ -213,7 +224,7 @@ export function podIps(
   const ips = result.ips.filter(({ interface: index }) => {
     if (index === undefined) return true;
     const holder = result.interfaces[index];
-    return holder !== undefined && holder.sandbox !== '' && holder.name === ifName;
+    return holder?.name === ifName && (holder.sandbox !== '' || inside.length === 0);
   });
   if (ips.length === 0) return { ok: false, reason: `it gives ${ifName} no address` };
   const odd = ips.find(({ ip }) => !isUnicast(ip));

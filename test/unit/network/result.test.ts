@@ -49,6 +49,25 @@ describe('results of ADD', () => {
     expect(podIps(parse({ ...bridge, interfaces, ips }), 'eth0')).toEqual({ ok: true, ips: ['10.1.0.7'] });
   });
 
+  it('writes IPv6 addresses as RFC 5952 has it, in whatever form a plugin prints them', () => {
+    const ips = ['FD00:0:0:0:0:0:0:5/64', 'fd00::0006/64', '10.1.0.2/24'].map((address) => ({ address, interface: 2 }));
+    expect(podIps(parse({ ...bridge, ips }), 'eth0')).toEqual({ ok: true, ips: ['fd00::5', 'fd00::6', '10.1.0.2'] });
+  });
+
+  it('takes addresses of class E, which clouds give to pods (kubernetes/kubernetes#110456)', () => {
+    expect(reasonOf({ ...bridge, ips: [{ address: '240.10.0.2/16', interface: 2 }] })).toBe('good: 240.10.0.2');
+  });
+
+  it('goes by the name alone where no interface says that it is in a sandbox; the host’s end is not the pod', () => {
+    const interfaces = [{ name: 'azv1' }, { name: 'eth0' }];
+    const addressOf = (index: number) => ({ ...bridge, interfaces, ips: [{ address: '10.240.0.8/16', interface: index }] });
+    expect(reasonOf(addressOf(1))).toBe('good: 10.240.0.8');
+    expect(reasonOf(addressOf(0))).toBe('it gives eth0 no address');
+    // with a sandbox named, the host's interface of the same name is another one
+    const both = { ...bridge, interfaces: [{ name: 'eth0' }, { name: 'eth0', sandbox: '/run/netns/x' }], ips: [{ address: '192.168.1.4/24', interface: 0 }, { address: '10.1.0.2/24', interface: 1 }] };
+    expect(reasonOf(both)).toBe('good: 10.1.0.2');
+  });
+
   it.each(['0.3.0', '0.3.1', '0.4.0'])('reads the form of %s', (cniVersion) => {
     const old = { ...bridge, cniVersion, ips: [{ ...bridge.ips[0], version: '4' }] };
     expect(podIps(parse(old), 'eth0')).toEqual({ ok: true, ips: ['10.1.0.2'] });
@@ -123,6 +142,8 @@ describe('results of ADD', () => {
     [{ ...bridge, ips: [{ address: '0.0.0.0/0' }] }, 'no address that a pod can have'],
     [{ ...bridge, ips: [{ address: '127.0.0.1/8' }] }, 'no address that a pod can have'],
     [{ ...bridge, ips: [{ address: '224.0.0.1/8' }] }, 'no address that a pod can have'],
+    [{ ...bridge, ips: [{ address: '239.1.2.3/8' }] }, 'no address that a pod can have'],
+    [{ ...bridge, ips: [{ address: '255.255.255.255/32' }] }, 'no address that a pod can have'],
     [{ ...bridge, ips: [{ address: '::1/128' }] }, 'no address that a pod can have'],
     [{ ...bridge, ips: [{ address: 'ff02::1/128' }] }, 'no address that a pod can have'],
     [{ ...bridge, ips: [{ address: '10.1.0.2/24', interface: 9 }] }, 'no index'],
