@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { networkLimits } from '../base/limits.ts';
 import { codeOf } from '../host/errno.ts';
 import type { ConfFile, LoadedNetworks, SkippedFile } from './conflist.ts';
-import { isConfFile, parseNetworks } from './conflist.ts';
+import { isConfFile, isList, parseNetworks, pluginFolder } from './conflist.ts';
 
 export interface ConfDir extends LoadedNetworks {
   /** Why the directory as a whole can't be used; empty when it can. An absent one is an empty one. */
@@ -16,56 +16,76 @@ export interface ConfDir extends LoadedNetworks {
 
 /** Never throws for what stands in the directory: what can't be read is in `skipped` or `problem`. */
 export async function loadConfDir(confDir: string): Promise<ConfDir> {
-  const names = await confNames(confDir);
+  const names = await namesIn(confDir, isConfFile);
   if (typeof names === 'string') return { networks: [], skipped: [], problem: names, empty: false };
   const files: ConfFile[] = [];
   const unread: SkippedFile[] = [];
-  let bytes = 0;
+  const left = { bytes: networkLimits.confTotalBytes };
   for (const file of names) {
-    const content = await readConf(join(confDir, file), networkLimits.confTotalBytes - bytes);
-    if ('reason' in content) {
-      unread.push({ file, reason: content.reason });
+    const content = await readConf(confDir, file, left);
+    if (typeof content !== 'string') {
+      unread.push(content);
       continue;
     }
-    bytes += content.bytes;
-    files.push({ file, text: content.text });
+    const folder = isList(file) ? pluginFolder(content) : undefined;
+    const plugins = folder === undefined ? [] : await readFolder(confDir, folder, left);
+    if ('reason' in plugins) unread.push({ file, reason: `${plugins.file}: ${plugins.reason}` });
+    else files.push({ file, text: content, plugins });
   }
   const loaded = parseNetworks(files);
   return { networks: loaded.networks, skipped: [...unread, ...loaded.skipped], problem: '', empty: names.length === 0 };
 }
 
-async function confNames(confDir: string): Promise<string[] | string> {
+/** Files of the plugins that join a network's chain; all of them, or what is wrong with the first bad one. */
+async function readFolder(confDir: string, folder: string, left: { bytes: number }): Promise<ConfFile[] | SkippedFile> {
+  const names = await namesIn(join(confDir, folder), (file) => isConfFile(file) && file.endsWith('.conf'));
+  if (typeof names === 'string') return { file: folder, reason: names };
+  const files: ConfFile[] = [];
+  for (const name of names) {
+    const file = join(folder, name);
+    const text = await readConf(confDir, file, left);
+    if (typeof text !== 'string') return text;
+    files.push({ file, text });
+  }
+  return files;
+}
+
+/** Sorted; none of a directory that is not there; a text when it can't be used. */
+async function namesIn(directory: string, isWanted: (file: string) => boolean): Promise<string[] | string> {
   const names: string[] = [];
   try {
     let entries = 0;
-    for await (const entry of await opendir(confDir)) {
+    for await (const entry of await opendir(directory)) {
       entries += 1;
-      if (entries > networkLimits.confDirEntries) return `${confDir} has more than ${networkLimits.confDirEntries} entries`;
-      if (isConfFile(entry.name)) names.push(entry.name);
+      if (entries > networkLimits.confDirEntries) return `${directory} has more than ${networkLimits.confDirEntries} entries`;
+      if (isWanted(entry.name)) names.push(entry.name);
     }
   } catch (error) {
-    return codeOf(error) === 'ENOENT' ? [] : `${confDir} can't be read: ${codeOf(error) ?? String(error)}`;
+    return codeOf(error) === 'ENOENT' ? [] : `${directory} can't be read: ${codeOf(error) ?? String(error)}`;
   }
   return names.toSorted();
 }
 
-async function readConf(path: string, bytesLeft: number): Promise<{ text: string; bytes: number } | { reason: string }> {
+/** The text of `file` below the directory, whose bytes are taken off what is left of all files' bound. */
+async function readConf(confDir: string, file: string, left: { bytes: number }): Promise<string | SkippedFile> {
+  const no = (reason: string): SkippedFile => ({ file, reason });
   try {
     // O_NONBLOCK: the open of a FIFO would wait for a writer for ever, and hold a thread of the pool
-    const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const handle = await open(join(confDir, file), constants.O_RDONLY | constants.O_NONBLOCK);
     try {
       const facts = await handle.stat();
-      if (!facts.isFile()) return { reason: 'not a regular file' };
-      if (facts.size > networkLimits.confFileBytes) return { reason: `more than ${networkLimits.confFileBytes} bytes` };
-      if (facts.size > bytesLeft) return { reason: `all files together have more than ${networkLimits.confTotalBytes} bytes` };
+      if (!facts.isFile()) return no('not a regular file');
+      if (facts.size > networkLimits.confFileBytes) return no(`more than ${networkLimits.confFileBytes} bytes`);
+      if (facts.size > left.bytes) return no(`all files together have more than ${networkLimits.confTotalBytes} bytes`);
       // one byte more than the size: a file that grows meanwhile is half-written
       const { bytesRead, buffer } = await handle.read(Buffer.alloc(facts.size + 1), 0, facts.size + 1, 0);
-      if (bytesRead !== facts.size) return { reason: 'it changed while it was read' };
-      return { text: buffer.toString('utf8', 0, bytesRead), bytes: bytesRead };
+      if (bytesRead !== facts.size) return no('it changed while it was read');
+      left.bytes -= bytesRead;
+      return buffer.toString('utf8', 0, bytesRead);
     } finally {
       await handle.close();
     }
   } catch (error) {
-    return { reason: codeOf(error) ?? String(error) };
+    return no(codeOf(error) ?? String(error));
   }
 }

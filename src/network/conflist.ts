@@ -36,6 +36,8 @@ export interface ConfFile {
   /** File name without its directory. */
   readonly file: string;
   readonly text: string;
+  /** Of a list: the plugins' files in the folder with the network's name, in order; see `pluginFolder`. */
+  readonly plugins?: readonly { readonly file: string; readonly text: string }[];
 }
 
 export interface SkippedFile {
@@ -69,6 +71,23 @@ export function isConfFile(file: string): boolean {
   return !file.startsWith('.') && /\.(?:conflist|conf|json)$/u.test(file);
 }
 
+/** True for a file that holds a network with a list of plugins. */
+export function isList(file: string): boolean {
+  return file.endsWith('.conflist');
+}
+
+/**
+ * The folder beside a list, named after the network, whose `*.conf` files are plugins that join the end of its chain; undefined
+ * where the list wants none, or names none. So that meshes and the like need not rewrite a network's own file (libcni 1.3,
+ * `loadOnlyInlinedPlugins` of the spec).
+ */
+export function pluginFolder(text: string): string | undefined {
+  const raw = parseObject(text);
+  if (raw === undefined || isTrue(member(raw, 'loadOnlyInlinedPlugins'))) return undefined;
+  const name = asString(member(raw, 'name')) ?? '';
+  return isNetworkName(name) ? name : undefined;
+}
+
 /**
  * The networks of a directory's files, sorted by file name in code unit order as
  * both peers do, and what was skipped with the reason. A second network with a
@@ -78,8 +97,8 @@ export function parseNetworks(files: readonly ConfFile[]): LoadedNetworks {
   const networks: { file: string; network: Network }[] = [];
   const skipped: SkippedFile[] = [];
   const names = new Map<string, string>();
-  for (const { file, text } of files.toSorted((a, b) => (a.file < b.file ? -1 : 1))) {
-    const parsed = file.endsWith('.conflist') ? parseList(text) : parseSingle(text);
+  for (const { file, text, plugins } of files.toSorted((a, b) => (a.file < b.file ? -1 : 1))) {
+    const parsed = isList(file) ? parseList(text, plugins) : parseSingle(text);
     if (!parsed.ok) {
       skipped.push({ file, reason: parsed.reason });
       continue;
@@ -101,13 +120,22 @@ export function chooseNetwork(loaded: LoadedNetworks, wantedName = ''): Network 
   return loaded.networks.find(({ network }) => network.name === wantedName)?.network;
 }
 
-/** A `*.conflist`: a network with a list of plugins. */
-export function parseList(text: string): Parsed {
+/** A `*.conflist`: a network with a list of plugins; behind them those of its folder. */
+export function parseList(text: string, others: NonNullable<ConfFile['plugins']> = []): Parsed {
   const raw = parseObject(text);
   if (raw === undefined) return no('not a JSON object');
-  const plugins = asArray(member(raw, 'plugins'));
+  const listed = member(raw, 'plugins');
+  const plugins = listed === undefined && others.length > 0 ? [] : asArray(listed);
   if (plugins === undefined) return no('no list "plugins"');
-  return build(raw, plugins);
+  // a list that is there and empty is a mistake, whatever the folder holds (libcni)
+  if (listed !== undefined && plugins.length === 0) return no('the list "plugins" is empty');
+  const joined: JsonObject[] = [];
+  for (const other of others) {
+    const plugin = parseObject(other.text);
+    if (plugin === undefined) return no(`${other.file}: not a JSON object`);
+    joined.push(plugin);
+  }
+  return build(raw, [...plugins, ...joined]);
 }
 
 /** A `*.conf` or `*.json`: one plugin's configuration, wrapped as a list of one. */
@@ -120,12 +148,11 @@ export function parseSingle(text: string): Parsed {
 
 function build(raw: JsonObject, pluginValues: readonly Json[]): Parsed {
   const name = asString(member(raw, 'name')) ?? '';
-  if (!NETWORK_NAME.test(name) || name.length > NAME_CHARS) {
+  if (!isNetworkName(name)) {
     return no(`the network name ${JSON.stringify(name.slice(0, 64))} is not letters, digits, "_", "." or "-"`);
   }
   const version = chooseVersion(raw);
   if (typeof version !== 'string') return no(version.reason);
-  if (pluginValues.length === 0) return no('the list "plugins" is empty');
   if (pluginValues.length > networkLimits.pluginsPerChain) {
     return no(`more than ${networkLimits.pluginsPerChain} plugins`);
   }
@@ -163,6 +190,10 @@ function parsePlugin(value: Json): PluginConf | string {
   const capabilities = declared === undefined || declared === null ? {} : asObject(declared);
   if (capabilities === undefined) return 'capabilities is not an object';
   return { type, capabilities: Object.keys(capabilities).filter((key) => capabilities[key] === true), raw };
+}
+
+function isNetworkName(name: string): boolean {
+  return NETWORK_NAME.test(name) && name.length <= NAME_CHARS;
 }
 
 function isPluginType(type: string): boolean {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { chooseNetwork, isConfFile, parseList, parseNetworks, parseSingle } from '../../../src/network/conflist.ts';
+import { chooseNetwork, isConfFile, parseList, parseNetworks, parseSingle, pluginFolder } from '../../../src/network/conflist.ts';
 import { networkLimits } from '../../../src/base/limits.ts';
 
 const list = (extra: object = {}) =>
@@ -113,6 +113,26 @@ describe('network configurations', () => {
     expect(chooseNetwork(loaded)?.name).toBe('a');
     expect(chooseNetwork(loaded, 'b')?.name).toBe('b');
     expect(chooseNetwork(loaded, 'c')).toBeUndefined();
+  });
+
+  it('puts the plugins of the folder behind those of the list; a list may do without any of its own', () => {
+    const mesh = { file: 'net/50-mesh.conf', text: JSON.stringify({ type: 'mesh', capabilities: { portMappings: true } }) };
+    const types = (text: string) => {
+      const parsed = parseList(text, [mesh]);
+      return parsed.ok ? parsed.network.plugins.map(({ type }) => type) : parsed.reason;
+    };
+    expect(types(JSON.stringify({ cniVersion: '1.0.0', name: 'net', plugins: [{ type: 'bridge' }] }))).toEqual(['bridge', 'mesh']);
+    expect(types(JSON.stringify({ cniVersion: '1.0.0', name: 'net' }))).toEqual(['mesh']);
+    expect(types(JSON.stringify({ cniVersion: '1.0.0', name: 'net', plugins: [] }))).toContain('is empty');
+    const torn = parseList(JSON.stringify({ name: 'net', plugins: [{ type: 'bridge' }] }), [{ file: 'net/x.conf', text: '{' }]);
+    expect(torn).toEqual({ ok: false, reason: 'net/x.conf: not a JSON object' });
+  });
+
+  it('S50: names as the folder only what is a network name, and none where the list wants none', () => {
+    expect(pluginFolder('{"name":"net"}')).toBe('net');
+    for (const more of ['"name":"../x"', '"name":"net","loadOnlyInlinedPlugins":true', '"name":"net","loadOnlyInlinedPlugins":"True"', '"type":"x"']) {
+      expect(pluginFolder(`{${more}}`), more).toBeUndefined();
+    }
   });
 
   it('reads conflist, conf and json files that are not hidden', () => {

@@ -84,6 +84,25 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, reason: '', message: '', network: { name: 'good' } });
   });
 
+  it('joins the plugins in the folder of the network, in order of their files, and says which of them is bad', async () => {
+    const { watch, put, confDir } = setUp();
+    put('10-net.conflist', list('net'));
+    mkdirSync(join(confDir, 'net'));
+    put('net/20-two.conf', '{"type":"portmap"}');
+    put('net/10-one.conf', '{"type":"bridge"}');
+    put('net/README', 'no plugin');
+    put('net/30.json', '{"type":"no plugin either"}');
+    await watch.start();
+    expect(watch.state()).toMatchObject({ ready: true, network: { plugins: [{ type: 'bridge' }, { type: 'bridge' }, { type: 'portmap' }] } });
+    put('net/15-torn.conf', '{"type":');
+    await watch.rescan();
+    expect(watch.state().message).toContain('10-net.conflist: net/15-torn.conf: not a JSON object');
+    rmSync(join(confDir, 'net/15-torn.conf'));
+    symlinkSync('loop.conf', join(confDir, 'net/loop.conf'));
+    await watch.rescan();
+    expect(watch.state().message).toContain('10-net.conflist: net/loop.conf: ELOOP');
+  });
+
   it('takes the configured network, and waits for it', async () => {
     const { watch, put, confDir } = setUp({ networkName: 'mine' });
     put('10.conflist', list('other'));
