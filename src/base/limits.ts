@@ -202,8 +202,8 @@ export const actorLimits = {
   journalMs: 864_000_000,
   /** Files, mounts, cgroups, namespaces of a sandbox: milliseconds each; normally below 5. */
   hostMs: 15_000,
-  /** CNI ADD of a chain, milliseconds: below the kubelet's 4 min for RunPodSandbox with room for the undo. */
-  networkAddMs: 90_000,
+  /** CNI ADD of a chain, milliseconds: with a DEL to undo it still below the kubelet's 4 min for RunPodSandbox. Plugins wait up to 2 min themselves. */
+  networkAddMs: 170_000,
   /** CNI DEL of a chain, milliseconds. */
   networkDelMs: 60_000,
   /** Runtime create with its monitor, milliseconds: below the kubelet's 2 min for CreateContainer. */

@@ -73,7 +73,8 @@ export class Attachments {
   /**
    * Runs DEL of the whole chain with what ADD was given; returns at once when no
    * ADD was begun. `netnsPath` is empty when the namespace is gone (F57). What is
-   * kept is dropped last, after every plugin succeeded and no rule is left. When what
+   * kept is dropped last, after every plugin succeeded and no rule is left; one that fails keeps none of the others
+   * from freeing what they hold. When what
    * was kept is damaged, `guess` stands in: a pod that can't be removed helps nobody.
    */
   async del(id: SandboxId, netnsPath: string, context: ChainContext, guess: () => Attachment): Promise<void> {
@@ -87,7 +88,8 @@ export class Attachments {
     const prevResult = takesResult ? resultIn(kept.result, network.cniVersion) : undefined;
     const budget = { leftMs: context.timeoutMs };
     const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context, budget);
-    for (const plugin of network.plugins.toReversed()) await chain(plugin, prevResult);
+    // an equal share of what is left: one that hangs leaves time for the others, quick ones give theirs on
+    await deleteAll(network, (plugin, pluginsLeft) => chain(plugin, prevResult, Math.ceil(budget.leftMs / pluginsLeft)), attempted);
     const on = 'rules left by CNI plugins';
     context.note?.(on);
     await this.#firewall.clean(attachment, kept, {
@@ -126,28 +128,53 @@ export class Attachments {
     budget: Budget = { leftMs: context.timeoutMs },
   ) {
     const { id, network } = attachment;
-    return async (plugin: PluginConf, prevResult: JsonObject | undefined): Promise<{ stdout: string }> => {
-      if (budget.leftMs <= 0) {
+    return async (plugin: PluginConf, prevResult: JsonObject | undefined, shareMs = budget.leftMs): Promise<{ stdout: string }> => {
+      if (shareMs <= 0) {
         fail('timedOut', `${attempted}: plugin ${plugin.type}: no time left of ${context.timeoutMs} ms`, { subject: id });
       }
       const on = `CNI ${command} ${plugin.type}`;
       context.note?.(on);
-      const done = await runPlugin(this.#runTool, {
+      return runPlugin(this.#runTool, {
         command,
         type: plugin.type,
         pluginDirs: attachment.pluginDirs,
         attachment: { containerId: id, netnsPath, ifName: attachment.ifName, cniArgs: attachment.cniArgs },
         stdin: pluginRequest(network, plugin, attachment.runtimeConfig, prevResult),
-        timeoutMs: budget.leftMs,
+        timeoutMs: shareMs,
         onSpawn: (argv, pid) => context.note?.(on, argv, pid),
+        onEnd: (durationMs) => {
+          budget.leftMs -= durationMs;
+        },
         attempted,
         subject: id,
         ...(context.signal === undefined ? {} : { signal: context.signal }),
       });
-      budget.leftMs -= done.durationMs;
-      return done;
     };
   }
+}
+
+/**
+ * Every plugin gets its DEL, then the first failure is thrown. With the chain ended at a failure, one that fails ADD and DEL
+ * alike (its agent is away, or its executable) would have each new try of a pod take an address that nobody gives back
+ * (containerd/containerd#12130). DEL of what is gone must succeed (spec, "DEL"), so all of it can be tried again.
+ */
+async function deleteAll(network: Network, del: (plugin: PluginConf, pluginsLeft: number) => Promise<unknown>, attempted: string): Promise<void> {
+  const failures: FaultError[] = [];
+  for (const [at, plugin] of network.plugins.toReversed().entries()) {
+    try {
+      await del(plugin, network.plugins.length - at);
+    } catch (error) {
+      const failure = new FaultError(toFault(error));
+      // nobody waits any more
+      if (failure.fault.kind === 'cancelled') throw failure;
+      failures.push(failure);
+    }
+  }
+  const [first, ...others] = failures;
+  if (first === undefined) return;
+  if (others.length === 0) throw first;
+  const more = others.map(({ fault }) => fault.message.slice(attempted.length + 2)).join('; ');
+  throw new FaultError({ ...first.fault, message: `${first.fault.message}; ${more}` });
 }
 
 function usable(stdout: string, attachment: Attachment, plugin: PluginConf, what: string, last: boolean): CniResult {
@@ -210,7 +237,9 @@ export async function collectGarbage(
   let first: FaultError | undefined;
   for (const plugin of network.plugins) {
     try {
-      await run(network, plugin, 'GC', { ...pluginRequest(network, plugin), 'cni.dev/valid-attachments': attachments }, call);
+      // the second name stood in the spec's text by mistake, and plugins follow it (containernetworking/cni#1101)
+      const wanted = { 'cni.dev/valid-attachments': attachments, 'cni.dev/attachments': attachments };
+      await run(network, plugin, 'GC', { ...pluginRequest(network, plugin), ...wanted }, call);
     } catch (error) {
       first ??= new FaultError(toFault(error));
     }

@@ -63,6 +63,8 @@ export interface PluginCall {
   readonly signal?: AbortSignal;
   /** Told the plugin's argv and pid once it runs. */
   readonly onSpawn?: (argv: readonly string[], pid: number) => void;
+  /** Told how long it ran, however it ended. */
+  readonly onEnd?: (durationMs: number) => void;
   /** What is attempted, for messages: `CNI ADD of sandbox <id> to network <name>`. */
   readonly attempted: string;
   readonly subject: string;
@@ -91,7 +93,7 @@ export async function findExecutable(name: string, dirs: readonly string[]): Pro
  * absent, answers with an error (code 11 makes it retryable) or writes too much,
  * `exhausted` when it says that its addresses are used up (F58), `timedOut`, `cancelled`.
  */
-export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ stdout: string; durationMs: number }> {
+export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ stdout: string }> {
   const what = `${call.attempted}: plugin ${call.type}`;
   const options = { subject: call.subject };
   const path = await findExecutable(call.type, call.pluginDirs);
@@ -107,12 +109,13 @@ export async function runPlugin(runTool: RunTool, call: PluginCall): Promise<{ s
     ...(call.signal === undefined ? {} : { signal: call.signal }),
     ...(onSpawn === undefined ? {} : { onSpawn: (pid: number) => onSpawn(argv, pid) }),
   });
+  call.onEnd?.(result.durationMs);
   if (result.timedOut) fail('timedOut', `${what}: no answer within ${call.timeoutMs} ms; it was killed`, options);
   if (result.truncated && result.stdout.length >= networkLimits.pluginOutputBytes) {
     fail('outside', `${what}: more than ${networkLimits.pluginOutputBytes} bytes of output`, options);
   }
   const stdout = decode(result.stdout);
-  if (result.exitCode === 0) return { stdout, durationMs: result.durationMs };
+  if (result.exitCode === 0) return { stdout };
   const error = pluginError(stdout, decode(result.stderr), result.exitCode);
   const retryable = error.code === CODE_TRY_LATER || error.kind === 'exhausted';
   return fail(error.kind, `${what}: ${error.text}`, { ...options, retryable });

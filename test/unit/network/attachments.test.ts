@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { Attachment } from '../../../src/network/attachment-cache.ts';
@@ -196,6 +196,25 @@ describe('DEL', () => {
     expect(await cache.list()).toEqual([]);
   });
 
+  it('S77: a plugin that fails, or whose executable is gone, keeps no other from freeing what it holds (containerd/containerd#12130)', async () => {
+    const { attachments, attachment, cache } = world((seen) => (seen.tool === 'two' ? pluginFailure(999, 'no agent') : good(seen)));
+    rmSync(join(plugins.dir, 'three'));
+    await faultOf(attachments.add(attachment, netns, context));
+    plugins.seen.length = 0;
+    const { message } = await faultOf(attachments.del(id, netns, context, noGuess));
+    expect(plugins.order()).toEqual(['DEL two', 'DEL one']);
+    expect(message).toMatch(/^CNI DEL of sandbox \w+ from network net: plugin three: no such executable in .*; plugin two: error 999: no agent$/u);
+    expect(await cache.list()).toEqual([id]);
+  });
+
+  it('F50: one that hangs leaves time for the others: each has an equal share of what is left', async () => {
+    const { attachments, attachment } = world((seen) => (seen.command === 'DEL' && seen.tool === 'three' ? { timedOut: true, durationMs: seen.timeoutMs } : good(seen)));
+    await attachments.add(attachment, netns, context);
+    plugins.seen.length = 0;
+    expect(await faultOf(attachments.del(id, netns, context, noGuess))).toMatchObject({ kind: 'timedOut' });
+    expect(plugins.seen.map(({ tool, timeoutMs }) => [tool, timeoutMs])).toEqual([['three', 20_000], ['two', 20_000], ['one', 39_999]]);
+  });
+
   it('F55: uses the configuration and values of ADD, unchanged to the last digit', async () => {
     const net = network({ plugins: [{ type: 'one', big: 'BIG' }] });
     const raw = JSON.stringify(net.plugins[0]?.raw).replace('"BIG"', '12345678901234567890');
@@ -354,5 +373,6 @@ describe('probes of a network', () => {
     expect(fault.message).toBe('CNI GC in network net: plugin one: error 100: no');
     expect(plugins.order()).toEqual(['GC one', 'GC two', 'GC three']);
     expect(plugins.seen[2]?.stdin['cni.dev/valid-attachments']).toEqual([{ containerID: id, ifname: 'eth0' }]);
+    expect(plugins.seen[2]?.stdin['cni.dev/attachments']).toEqual([{ containerID: id, ifname: 'eth0' }]);
   });
 });
