@@ -13,7 +13,7 @@ export interface Asking {
   readonly attempted: string;
   readonly subject: string;
   /** Without one the caller's own bound counts. */
-  readonly bound?: { readonly clock: ClockPort; readonly timeoutMs: number };
+  readonly bound?: { readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>; readonly timeoutMs: number };
 }
 
 interface Thread {
@@ -58,11 +58,14 @@ export async function stopKernelThread(): Promise<void> {
 export async function askKernelThread(order: ThreadOrder, asking: Asking): Promise<unknown> {
   let answer = await giveOrder(order, asking);
   // the others can be repeated, and what happened to a pod's namespaces is no matter of theirs
-  if (answer.id === LOST && order.kind !== 'pin' && order.kind !== 'socket') answer = await giveOrder(order, asking);
+  if (answer.id === LOST && !IN_A_POD.has(order.kind)) answer = await giveOrder(order, asking);
   const { failure, code, value } = answer;
   if (failure === undefined) return value;
   throw code === undefined ? new FaultError(failure) : Object.assign(new FaultError(failure), { code });
 }
+
+/** Orders for which the thread leaves the host's namespaces. */
+const IN_A_POD: ReadonlySet<ThreadOrder['kind']> = new Set<ThreadOrder['kind']>(['pin', 'socket', 'sysctl']);
 
 /** Id of the answer that a thread's end stands for. */
 const LOST = 0;

@@ -30,8 +30,8 @@ import {
 } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
-import type { PinKind, PinOrder, SocketOrder, ThreadAnswer, UnpinOrder, WorkerStart } from './thread-protocol.ts';
-import { sysctlNamespace, sysctlPath } from './sysctl.ts';
+import type { PinKind, PinOrder, SocketOrder, SysctlOrder, ThreadAnswer, UnpinOrder, WorkerStart } from './thread-protocol.ts';
+import { inOrderOfEffect, sysctlNamespace, sysctlPath } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 
 const CLONE_FLAG: Readonly<Record<PinKind, number>> = { net: CLONE_NEWNET, ipc: CLONE_NEWIPC, uts: CLONE_NEWUTS };
@@ -55,6 +55,18 @@ export function makeSocket(order: SocketOrder): Omit<ThreadAnswer, 'id'> {
   }
   const isLost = !comeBack();
   return { isLost, ...(failure === undefined ? {} : { failure }), ...(fd === undefined ? {} : { value: fd }) };
+}
+
+/** In that namespace while its parameters are written; those that were written stay when one fails. */
+export function setSysctlsInThread({ netns, sysctls }: SysctlOrder): Omit<ThreadAnswer, 'id'> {
+  let failure: Fault | undefined;
+  try {
+    enter(netns, CLONE_NEWNET);
+    setAll(sysctls, setSysctl);
+  } catch (error) {
+    failure = toFault(error);
+  }
+  return { isLost: !comeBack(), ...(failure === undefined ? {} : { failure }) };
 }
 
 /** Makes and pins them; what was pinned of a part is undone. */
@@ -111,10 +123,10 @@ function makeAndPin(order: PinOrder, pinned: string[]): void {
     const bytes = Buffer.from(hostname);
     must(callSync(libc.sethostname, bytes, bytes.length), 'set host name', hostname);
   }
-  for (const sysctl of order.sysctls) {
+  setAll(order.sysctls, (sysctl) => {
     const isOfIpc = sysctlNamespace(sysctl.name) === 'ipc';
     asUser(isOfIpc ? (from?.rootUid ?? 0) : 0, () => setSysctl(sysctl));
-  }
+  });
   // pinned last: a pin that is there is one of a namespace that was set up in full
   for (const kind of kinds) pin(`/proc/thread-self/ns/${kind}`, `${directory}/${kind}`, pinned);
   if (from !== undefined) pin(`${from.path}/${USER_PIN}`, `${directory}/${USER_PIN}`, pinned);
@@ -149,6 +161,23 @@ function enter(path: string, flag: number): void {
   } finally {
     closeSync(namespace);
   }
+}
+
+/**
+ * What the kernel refuses is tried once more when all others are set: bounds are checked against each other (a local port range
+ * may begin at 80 only once the ports from there on are no longer privileged, ipv4_local_port_range).
+ */
+function setAll(sysctls: readonly Sysctl[], set: (sysctl: Sysctl) => void): void {
+  const again: Sysctl[] = [];
+  for (const sysctl of inOrderOfEffect(sysctls)) {
+    try {
+      set(sysctl);
+    } catch (error) {
+      if (sysctls.length === 1) throw error;
+      again.push(sysctl);
+    }
+  }
+  again.forEach(set);
 }
 
 /** The kernel has no such parameter, or it does not take such a value: the request's mistake. */

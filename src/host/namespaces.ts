@@ -120,6 +120,19 @@ function checkSysctls(sysctls: readonly Sysctl[], kinds: readonly PinKind[], dir
 const turn = new Semaphore('namespace thread', 1, hostLimits.pinsWaiting);
 
 /**
+ * Sets parameters of interfaces in the network namespace pinned at `netns`. Throws `invalidRequest` for one that is not
+ * there or does not take the value; those before it are set then.
+ */
+export async function setSysctlsInNamespace(netns: string, sysctls: readonly Sysctl[], clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>): Promise<void> {
+  const attempted = `set ${sysctls.map(({ name }) => name).join(', ')} in network namespace ${netns}`;
+  for (const { name } of sysctls) {
+    if (sysctlNamespace(name) !== 'net') fail('invalidRequest', `${attempted}: ${name} does not belong to it`, { subject: name });
+  }
+  const bound = { clock, timeoutMs: hostLimits.pinMs };
+  await turn.with(() => askKernelThread({ kind: 'sysctl', netns, sysctls }, { attempted, subject: netns, bound }));
+}
+
+/**
  * A socket of the given family and type in the network namespace pinned at `netns`; the caller owns the descriptor.
  * Throws a fault of kind `outside` when the namespace is gone or does not know the family.
  */

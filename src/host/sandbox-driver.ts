@@ -24,6 +24,7 @@ import { mountTmpfs, unmount } from './mounts.ts';
 import { namesOf } from './names-of.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
 import { labelFile } from './selinux.ts';
+import { sysctlInterface } from './sysctl.ts';
 import { sysctlOfMapped } from './userns-sysctl.ts';
 
 export interface HostDriverOptions {
@@ -63,7 +64,8 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
           // a pod on the host's network has the host's name as well (features.md B2)
           uts: own,
           ...(own ? { hostname: sandboxHostname({ id, spec }) } : {}),
-          sysctls: spec.sysctls.map((sysctl) => (user === undefined ? sysctl : sysctlOfMapped(sysctl, user.gids))),
+          // those of an interface are set by the network's driver, once there is one
+          sysctls: spec.sysctls.filter(({ name }) => sysctlInterface(name) === undefined).map((sysctl) => (user === undefined ? sysctl : sysctlOfMapped(sysctl, user.gids))),
           ...(user === undefined ? {} : { user: { program: layout.usernsProgram, mappings: user } }),
         },
         clock,
@@ -117,15 +119,11 @@ function hostsFile(name: string): string {
 }
 
 async function resolvConf({ hostResolvConf }: HostDriverOptions, dns: DnsConfig | undefined): Promise<string> {
-  if (dns === undefined || isEmpty(dns)) return readHostResolvConf(hostResolvConf);
+  if (dns === undefined) return readHostResolvConf(hostResolvConf);
   const lines = dns.servers.map((server) => `nameserver ${server}`);
   if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(' ')}`);
   if (dns.options.length > 0) lines.push(`options ${dns.options.join(' ')}`);
-  return `${lines.join('\n')}\n`;
-}
-
-function isEmpty(dns: DnsConfig): boolean {
-  return dns.servers.length + dns.searches.length + dns.options.length === 0;
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 async function readHostResolvConf(path: string): Promise<string> {

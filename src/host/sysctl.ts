@@ -23,6 +23,27 @@ export function sysctlPath(name: string): string {
   return isName ? path : fail('invalidRequest', `set sysctl ${name}: not a name`, { subject: name });
 }
 
+/** Interfaces that every network namespace has from its birth, and the two words for all of them. */
+const OF_EACH_NAMESPACE: ReadonlySet<string> = new Set(['all', 'default', 'lo']);
+
+/**
+ * The interface whose parameter it is, such as `eth0` of `net.ipv4.conf.eth0.arp_ignore`: it can be set only once a plugin
+ * has made that one. Undefined for all others.
+ */
+export function sysctlInterface(name: string): string | undefined {
+  const [, device] = /^net\/[a-z0-9]+\/(?:conf|neigh)\/([^/]+)\//u.exec(sysctlPath(name)) ?? [];
+  return device === undefined || OF_EACH_NAMESPACE.has(device) ? undefined : device;
+}
+
+/** Switches whose change sets others back, such as conf/all/accept_redirects (net/ipv4/devinet.c, inet_forward_change). */
+const SWITCHES: ReadonlySet<string> = new Set(['net/ipv4/ip_forward', 'net/ipv4/conf/all/forwarding', 'net/ipv6/conf/all/forwarding']);
+
+/** In the order in which all of them hold in the end. */
+export function inOrderOfEffect(sysctls: readonly Sysctl[]): readonly Sysctl[] {
+  const isSwitch = ({ name }: Sysctl): boolean => SWITCHES.has(sysctlPath(name));
+  return [...sysctls.filter(isSwitch), ...sysctls.filter((one) => !isSwitch(one))];
+}
+
 /** The namespace that holds the parameter (namespaces(7), ipc_namespaces(7)); undefined for those of the whole machine. */
 export function sysctlNamespace(name: string): SysctlNamespace | undefined {
   const path = sysctlPath(name);

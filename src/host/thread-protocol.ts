@@ -45,6 +45,13 @@ export interface SocketOrder {
   readonly type: number;
 }
 
+/** Parameters of interfaces in a network namespace that is pinned already. */
+export interface SysctlOrder {
+  readonly kind: 'sysctl';
+  readonly netns: string;
+  readonly sysctls: readonly Sysctl[];
+}
+
 /** What is to be done with a cgroup in all hierarchies; what each gives stands in cgroup-thread.ts. */
 export interface CgroupOrder {
   readonly kind: 'cgroup';
@@ -60,7 +67,7 @@ export interface MountInfoOrder {
   readonly kind: 'mountInfo';
 }
 
-export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | CgroupOrder | MountInfoOrder | HelpersOrder;
+export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | SysctlOrder | CgroupOrder | MountInfoOrder | HelpersOrder;
 
 export interface ThreadRequest {
   readonly id: number;

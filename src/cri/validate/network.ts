@@ -10,15 +10,17 @@ import { each, intIn, quoted, refuse, required, text, word } from './check.ts';
 const PORT_MAX = 65_535;
 const PROTOCOLS = { [Protocol.TCP]: 'tcp', [Protocol.UDP]: 'udp', [Protocol.SCTP]: 'sctp' } as const;
 
-/** Undefined means a copy of the host's resolv.conf: for no config, and for one that says nothing (as containerd). */
+/**
+ * Undefined means a copy of the host's resolv.conf: for no config at all. One that says nothing asks for just that, an empty
+ * file: the kubelet sends it for a node whose own resolv.conf is empty (kubernetes/kubernetes#120748, mended by both peers).
+ */
 export function dnsConfig(field: string, config: DnsMessage | undefined): DnsConfig | undefined {
   if (config === undefined) return undefined;
-  const dns = {
+  return {
     servers: each(`${field}.servers`, config.servers, server, requestLimits.dnsEntries),
     searches: each(`${field}.searches`, config.searches, resolverWord, requestLimits.dnsEntries),
     options: each(`${field}.options`, config.options, resolverWord, requestLimits.dnsEntries),
   };
-  return dns.servers.length + dns.searches.length + dns.options.length === 0 ? undefined : dns;
 }
 
 /** An address, which may have a zone after `%` (resolv.conf(5) takes link-local servers). */

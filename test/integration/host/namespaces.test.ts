@@ -8,6 +8,7 @@ import {
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
+  setSysctlsInNamespace,
   unpinNamespaces,
 } from '../../../src/host/namespaces.ts';
 import { readMountInfo, findMount } from '../../../src/host/mountinfo.ts';
@@ -110,6 +111,35 @@ describeAsRoot('namespaces without a process', () => {
     await expect(pinNamespaces({ ...all, directory, hostname: 'x'.repeat(65) }, clock)).rejects.toThrow(/set host name/u);
     expect(readdirSync(directory)).toEqual([]);
     expect(threadNamespaces()).toEqual(before);
+  });
+
+  test('sysctls hold whatever their order: one that sets another back, one whose bound another moves', async () => {
+    const directory = join(root, 'order');
+    const sysctls = [
+      { name: 'net.ipv4.conf.all.accept_redirects', value: '1' },
+      { name: 'net.ipv4.ip_forward', value: '1' },
+      // from 80 on is refused while ports below 1024 are privileged
+      { name: 'net.ipv4.ip_local_port_range', value: '80 65000' },
+      { name: 'net.ipv4.ip_unprivileged_port_start', value: '0' },
+      { name: 'kernel.domainname', value: 'shop.example' },
+    ];
+    await pinNamespaces({ ...all, directory, sysctls }, clock);
+    const paths = sysctls.map(({ name }) => `/proc/sys/${name.replaceAll('.', '/')}`);
+    expect((await inside(directory, ['/bin/cat', ...paths])).split('\n')).toEqual(['1', '1', '80\t65000', '0', 'shop.example', '']);
+    await unpinNamespaces(directory);
+  });
+
+  test('parameters of an interface are set once it is there, and one that is not there is the request’s mistake', async () => {
+    const directory = join(root, 'interface');
+    const { net = '' } = await pinNamespaces({ ...all, directory }, clock);
+    await inside(directory, ['/sbin/ip', 'link', 'add', 'eth0', 'type', 'veth', 'peer', 'name', 'other']);
+    await setSysctlsInNamespace(net, [{ name: 'net.ipv4.conf.eth0.arp_ignore', value: '2' }], clock);
+    expect(await inside(directory, ['/bin/cat', '/proc/sys/net/ipv4/conf/eth0/arp_ignore'])).toBe('2\n');
+    const absent = setSysctlsInNamespace(net, [{ name: 'net.ipv4.conf.eth7.arp_ignore', value: '2' }], clock);
+    await expect(absent).rejects.toMatchObject({ fault: { kind: 'invalidRequest', subject: 'config.linux.sysctls' } });
+    await expect(setSysctlsInNamespace(net, [{ name: 'kernel.shmmax', value: '1' }], clock)).rejects.toMatchObject({ fault: { kind: 'invalidRequest' } });
+    expect(threadNamespaces()).toEqual(before);
+    await unpinNamespaces(directory);
   });
 
   test('a sysctl of the host, or of a namespace that is not made, is refused before anything is made', async () => {

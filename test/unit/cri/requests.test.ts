@@ -103,12 +103,19 @@ describe('RunPodSandbox', () => {
     expect(asked).toMatchObject([['runSandbox', { portMappings: [mapped, { ...mapped, protocol: 'udp' }, { ...mapped, containerPort: 81, hostIp: '127.0.0.1' }] }]]);
   });
 
-  test('an empty DNS config means the host’s resolv.conf; host network maps no ports', async () => {
+  test('without a DNS config the host’s resolv.conf is meant, with an empty one an empty file (kubernetes/kubernetes#120748)', async () => {
+    const { send, asked } = stage();
+    await send(method.runPodSandbox, { config: { metadata } });
+    await send(method.runPodSandbox, { config: { metadata, dnsConfig: {} } });
+    expect(asked).toMatchObject([['runSandbox', { dns: undefined }], ['runSandbox', { dns: { servers: [], searches: [], options: [] } }]]);
+  });
+
+  test('host network maps no ports', async () => {
     const { send, asked } = stage();
     const linux = { securityContext: { namespaceOptions: { network: NamespaceMode.NODE } } };
-    const config = { metadata, dnsConfig: {}, portMappings: [{ containerPort: 80, hostPort: 80 }], linux };
+    const config = { metadata, portMappings: [{ containerPort: 80, hostPort: 80 }], linux };
     await send(method.runPodSandbox, { config });
-    expect(asked).toMatchObject([['runSandbox', { dns: undefined, portMappings: [], namespaces: { network: 'node' } }]]);
+    expect(asked).toMatchObject([['runSandbox', { portMappings: [], namespaces: { network: 'node' } }]]);
   });
 
   test.each([

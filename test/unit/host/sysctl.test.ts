@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sysctlNamespace, sysctlPath } from '../../../src/host/sysctl.ts';
+import { inOrderOfEffect, sysctlInterface, sysctlNamespace, sysctlPath } from '../../../src/host/sysctl.ts';
 
 test('the first separator decides what dots and slashes mean', () => {
   expect(sysctlPath('net.ipv4.ip_forward')).toBe('net/ipv4/ip_forward');
@@ -19,4 +19,17 @@ test('each parameter is known by its namespace, those of the machine by none', (
   for (const name of ['kernel.core_pattern', 'vm.swappiness', 'fs.file-max', 'kernel.panic']) {
     expect(sysctlNamespace(name)).toBeUndefined();
   }
+});
+
+test('a parameter of an interface that plugins make is told apart from those that are there before', () => {
+  const of = { 'net.ipv4.conf.eth0.arp_ignore': 'eth0', 'net.ipv6.conf.net1.accept_ra': 'net1', 'net.ipv4.conf.eth0/1.forwarding': 'eth0.1', 'net.ipv4.neigh.eth0.gc_stale_time': 'eth0' };
+  for (const [name, device] of Object.entries(of)) expect(sysctlInterface(name), name).toBe(device);
+  const others = ['net.ipv4.conf.all.rp_filter', 'net.ipv6.conf.default.disable_ipv6', 'net.ipv4.conf.lo.forwarding', 'net.ipv4.ip_forward', 'net.ipv4.conf', 'kernel.shmmax'];
+  for (const name of others) expect(sysctlInterface(name), name).toBeUndefined();
+});
+
+test('what sets others back comes first', () => {
+  const names = ['net.ipv4.conf.all.accept_redirects', 'net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding', 'net.ipv6.conf.default.accept_ra'];
+  const ordered = inOrderOfEffect(names.map((name) => ({ name, value: '1' }))).map(({ name }) => name);
+  expect(ordered).toEqual(['net.ipv4.ip_forward', 'net.ipv6.conf.all.forwarding', 'net.ipv4.conf.all.accept_redirects', 'net.ipv6.conf.default.accept_ra']);
 });
