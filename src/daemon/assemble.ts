@@ -278,6 +278,7 @@ async function networkDriver(config: Config, layout: Layout, clock: Ports['clock
     cacheDir: join(layout.root, 'cni', 'cache'),
     provenFile: join(layout.state, 'network.proven'),
     netnsPath: (id) => layout.pin(id, 'net'),
+    netnsDir: network.netns_dir,
     fallback: defaultNetwork({
       bridge: network.default_bridge,
       subnet: network.default_subnet,

@@ -67,6 +67,8 @@ export interface Config {
     readonly plugin_dirs: readonly string[];
     /** Name of the network to use; empty for the first by file name. */
     readonly name: string;
+    /** Where plugins and their daemons are shown the pods' network namespaces; empty for nowhere but our own pins. */
+    readonly netns_dir: string;
     readonly default_bridge: string;
     readonly default_subnet: string;
   };
@@ -168,6 +170,7 @@ export const defaultConfig: Config = {
     config_dir: '/etc/cni/net.d',
     plugin_dirs: ['/opt/cni/bin', '/usr/lib/cni', '/usr/libexec/cni'],
     name: '',
+    netns_dir: '/run/netns',
     default_bridge: 'troupe0',
     default_subnet: '10.62.0.0/16',
   },
@@ -295,6 +298,7 @@ export const schema: Readonly<Record<string, Rule>> = {
       config_dir: { is: 'path' },
       plugin_dirs: { is: 'paths' },
       name: { is: 'text' },
+      netns_dir: { is: 'optionalPath' },
       default_bridge: { is: 'text' },
       default_subnet: { is: 'text' },
     },

@@ -1,18 +1,19 @@
 /** The network port over CNI: what the actors see of this directory. */
-import { statfs } from 'node:fs/promises';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
 import type { NetworkInput, NetworkPort } from '../actors/ports/network.ts';
-import { fail, toFault, FaultError } from '../base/fault.ts';
+import { fail, toFault } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
-import { isAbsent } from '../host/errno.ts';
+import { setSysctlsInNamespace } from '../host/namespaces.ts';
+import { sysctlInterface } from '../host/sysctl.ts';
 import type { Attachment } from './attachment-cache.ts';
 import { AttachmentCache } from './attachment-cache.ts';
 import type { ChainContext } from './attachments.ts';
 import { Attachments, collectGarbage } from './attachments.ts';
 import type { Network } from './conflist.ts';
 import { Firewall } from './firewall.ts';
+import { NetnsPlace } from './netns-place.ts';
 import type { RunTool } from './plugin.ts';
 import { cniArgs } from './plugin.ts';
 import { declaredValues, runtimeValues } from './runtime-config.ts';
@@ -31,6 +32,8 @@ export interface NetworkDriverOptions {
   readonly provenFile: string;
   /** Where the sandbox's network namespace is pinned. */
   readonly netnsPath: (id: SandboxId) => string;
+  /** See `NetnsPlaceOptions`; none where it is left out. */
+  readonly netnsDir?: string;
   /** For a machine without CNI configuration: see `defaultNetwork`. */
   readonly fallback?: Network;
   readonly runTool: RunTool;
@@ -51,8 +54,6 @@ export interface NetworkDriver extends NetworkPort {
 
 /** The name of the pod's interface: fixed by the kubelet's and everyone's expectations. */
 const IF_NAME = 'eth0';
-/** Type of the file system behind a pinned namespace (linux/magic.h, NSFS_MAGIC). */
-const NSFS_MAGIC = 0x6e_73_66_73;
 
 /** Builds the driver; nothing happens before `start`, but `del` and `observe` work at once. */
 export function createNetworkDriver(options: NetworkDriverOptions): NetworkDriver {
@@ -64,6 +65,7 @@ class CniDriver implements NetworkDriver {
   readonly #cache: AttachmentCache;
   readonly #attachments: Attachments;
   readonly #watch: NetworkWatch;
+  readonly #netns: NetnsPlace;
   /** ADDs and DELs that run now. */
   #running = 0;
   #collecting: Promise<void> | undefined;
@@ -73,6 +75,7 @@ class CniDriver implements NetworkDriver {
     this.#cache = new AttachmentCache(options.cacheDir);
     this.#attachments = new Attachments(options.runTool, this.#cache, new Firewall(options.runTool));
     this.#watch = new NetworkWatch(options);
+    this.#netns = new NetnsPlace({ pin: options.netnsPath, directory: options.netnsDir ?? '' });
   }
 
   async start(): Promise<void> {
@@ -101,20 +104,31 @@ class CniDriver implements NetworkDriver {
   async add(input: NetworkInput, fx: EffectContext): Promise<{ readonly ips: readonly string[] }> {
     const attachment = this.#attachment(input, 'ADD');
     const ips = await this.#outsideGc(async () =>
-      this.#attachments.add(attachment, await this.#pinnedNetns(input.id), chainContext(fx)),
+      this.#attachments.add(attachment, await this.#netns.show(input.id), chainContext(fx)),
     );
+    await this.#setSysctls(input, fx);
     return { ips };
+  }
+
+  /** Of the interfaces that the plugins have made; all others are set before there are any. */
+  async #setSysctls({ id, spec }: NetworkInput, fx: EffectContext): Promise<void> {
+    const sysctls = spec.sysctls.filter(({ name }) => sysctlInterface(name) !== undefined);
+    if (sysctls.length === 0) return;
+    fx.note({ on: 'namespace thread' });
+    await setSysctlsInNamespace(this.#options.netnsPath(id), sysctls, this.#options.clock);
   }
 
   async del(input: NetworkInput, fx: EffectContext): Promise<void> {
     const guess = (): Attachment => this.#attachment(input, 'DEL');
     await this.#outsideGc(async () =>
-      this.#attachments.del(input.id, await this.#pinnedNetns(input.id), chainContext(fx), guess),
+      this.#attachments.del(input.id, await this.#netns.find(input.id), chainContext(fx), guess),
     );
+    // also where no ADD was begun: a daemon may have been killed between the two
+    await this.#netns.hide(input.id);
   }
 
   async check(input: NetworkInput, fx: EffectContext): Promise<void> {
-    await this.#attachments.check(input.id, await this.#pinnedNetns(input.id), chainContext(fx));
+    await this.#attachments.check(input.id, await this.#netns.find(input.id), chainContext(fx));
   }
 
   async observe(_fx: EffectContext): Promise<readonly SandboxId[]> {
@@ -173,17 +187,6 @@ class CniDriver implements NetworkDriver {
       return await work();
     } finally {
       this.#running -= 1;
-    }
-  }
-
-  // a pin that lost its mount (F57, a reboot) is a plain file: a plugin would fail on it, with an empty path it does not
-  async #pinnedNetns(id: SandboxId): Promise<string> {
-    const path = this.#options.netnsPath(id);
-    try {
-      return (await statfs(path)).type === NSFS_MAGIC ? path : '';
-    } catch (error) {
-      if (isAbsent(error)) return '';
-      throw new FaultError(toFault(error, `network namespace of sandbox ${id}`));
     }
   }
 }

@@ -99,6 +99,7 @@ function configText({ directory, cgroupParent }: Paths, options: InstanceOptions
     ...(options.imageSettings?.(directory) ?? ['signature_policy = ""']),
     '[network]',
     `config_dir = "${join(directory, 'cni')}"`,
+    `netns_dir = "${join(directory, 'netns')}"`,
     '',
   ];
   if (options.tracing !== undefined) lines.push('[tracing]', `endpoint = "${options.tracing}"`, '');

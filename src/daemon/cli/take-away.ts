@@ -1,18 +1,21 @@
 /** Takes away what was found, each kind in its turn; what can't be taken away is told and does not stop the rest. */
 import { rm } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
+import { parseSandboxId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { cliLimits } from '../../base/limits.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
 import { removeCgroup } from '../../host/cgroups.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { unmount } from '../../host/mounts.ts';
-import { isNamespacePin, unpinNamespaces } from '../../host/namespaces.ts';
+import { unpinNamespaces } from '../../host/namespaces.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { runTool } from '../../host/process-tool.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { Attachments } from '../../network/attachments.ts';
 import { chainName, Firewall, jumpsTo, removal } from '../../network/firewall.ts';
+import { NetnsPlace } from '../../network/netns-place.ts';
 import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
 import type { RunTool, ToolResult } from '../../network/plugin.ts';
 import type { Leak } from './findings.ts';
@@ -59,7 +62,7 @@ async function takeOne(place: Place, leak: Leak): Promise<void> {
     case 'mount':
       return unmountAll(leak.path);
     case 'pins':
-      return unpinNamespaces(leak.path);
+      return unpin(place, leak.path);
     case 'files':
       return removeFiles(leak.path);
   }
@@ -80,9 +83,21 @@ async function endCgroup({ cgroups, clock }: Place, path: string): Promise<void>
 async function detach(place: Place, id: SandboxId): Promise<void> {
   const run = toolOf(place);
   const attachments = new Attachments(run, new AttachmentCache(attachmentDirectory(place.config)), new Firewall(run));
-  const pin = place.layout.pin(id, 'net');
+  const netns = netnsPlace(place);
   const damaged = (): never => fail('outside', `CNI DEL of sandbox ${id}: what was kept for it is damaged`, { subject: id });
-  await attachments.del(id, (await isNamespacePin(pin)) ? pin : '', { timeoutMs: cliLimits.delMs }, damaged);
+  await attachments.del(id, await netns.find(id), { timeoutMs: cliLimits.delMs }, damaged);
+  await netns.hide(id);
+}
+
+function netnsPlace({ layout, config }: Place): NetnsPlace {
+  return new NetnsPlace({ pin: (id) => layout.pin(id, 'net'), directory: config.network.netns_dir });
+}
+
+/** Of one sandbox, and where its network's is shown besides: a daemon may have been killed before it had a CNI DEL to run. */
+async function unpin(place: Place, path: string): Promise<void> {
+  const id = parseSandboxId(basename(path));
+  if (id !== undefined) await netnsPlace(place).hide(id);
+  await unpinNamespaces(path);
 }
 
 function toolOf({ clock }: Place): RunTool {

@@ -1,5 +1,5 @@
 // PodSandboxConfig: what a field does, seen from a container of the pod and in the pod's status.
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { holds, matches, same } from '../expect.ts';
 import { cgroupOf, namespaceOf, removeCgroup } from '../host.ts';
@@ -78,6 +78,14 @@ export const sandboxFields: Group = {
       same(Object.keys((await runtime.podSandboxStatus({ podSandboxId })).info), []);
       JSON.parse((await runtime.podSandboxStatus({ podSandboxId, verbose: true })).info['info'] ?? 'missing');
     }),
+    row('PodSandboxStatus.info', 'runtimeSpec.linux.namespaces has the path of the pod\'s network namespace', async (t) => {
+      const pod = await network(t);
+      const { info } = await t.runtime.podSandboxStatus({ podSandboxId: pod.id, verbose: true });
+      const { runtimeSpec } = JSON.parse(info['info'] ?? '') as { runtimeSpec: { linux: { namespaces: { type: string; path?: string }[] } } };
+      const path = runtimeSpec.linux.namespaces.find(({ type }) => type === 'network')?.path ?? 'none';
+      const [own] = await namespacesIn(t, ['net'], pod);
+      same(`net:[${statSync(path).ino}]`, own);
+    }),
     row('namespace_options', 'are echoed in status', async (t) => {
       const { network: net, pid, ipc } = (await statusOf(t, (await t.stage.shared('sharedpid')).id)).linux?.namespaces?.options ?? {};
       same({ net, pid, ipc }, { net: 2, pid: 0, ipc: 0 });
@@ -151,6 +159,7 @@ export const sandboxFields: Group = {
       same(lines.toSorted(), ['nameserver 10.9.8.7', 'nameserver fd00::1', 'options ndots:5 rotate', 'search a.example b.example']);
     }),
     row('dns_config', 'missing: the host\'s resolv.conf', async (t) => same(await t.output('cat /etc/resolv.conf'), readFileSync('/etc/resolv.conf', 'utf8').trimEnd())),
+    row('dns_config', 'there and empty: an empty resolv.conf, none of the host\'s', async (t) => same(await t.output('cat /etc/resolv.conf', {}, await t.pod({ dnsConfig: {} })), '')),
     row('dns_config', 'more than three servers and six search domains are kept', async (t) => {
       const servers = ['10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'];
       const searches = Array.from({ length: 8 }, (_none, at) => `s${at}.example`);
@@ -163,6 +172,10 @@ export const sandboxFields: Group = {
       const pod = await t.pod({ linux: { ...sandboxLinux(options), sysctls: { 'net.ipv4.ip_local_port_range': '20000 20100' } } });
       same(await t.output('tr "\\t" " " < /proc/sys/net/ipv4/ip_local_port_range', { linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, pod), '20000 20100');
       same(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8'), before);
+    }),
+    row('linux.sysctls', 'of an interface that the network\'s plugins make are in force: net.ipv4.conf.eth0', async (t) => {
+      const pod = await t.pod({ linux: { ...sandboxLinux(options), sysctls: { 'net.ipv4.conf.eth0.arp_ignore': '2' } } });
+      same(await t.output('cat /proc/sys/net/ipv4/conf/eth0/arp_ignore', { linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, pod), '2');
     }),
     row('linux.sysctls', 'of IPC are in force: kernel.shmmax, kernel.msgmax, kernel.sem, fs.mqueue.msg_max', async (t) => {
       const sysctls = { 'kernel.shmmax': '1048576', 'kernel.msgmax': '16384', 'kernel.sem': '300 32000 32 128', 'fs.mqueue.msg_max': '20' };

@@ -135,6 +135,31 @@ describe('S51 what a pod may not do to others', () => {
   });
 });
 
+describe('the network namespace', () => {
+  it('lies where plugins and the daemons of networks find it, and is gone from there with its pod', async () => {
+    const config = create(PodSandboxConfigSchema, sandboxConfig({ name: 'shown', logDirectory: join(world.logs, 'shown') }));
+    const { podSandboxId: shown } = await world.client.runtime.runPodSandbox({ config });
+    const { status } = await world.client.runtime.podSandboxStatus({ podSandboxId: shown });
+    const path = join(world.instance.directory, 'netns', `troupe-${shown}`);
+    expect(spawnSync('nsenter', [`--net=${path}`, 'ip', '-4', '-o', 'addr', 'show', 'eth0'], { encoding: 'utf8' }).stdout).toContain(` ${status?.network?.ip}/`);
+    await removePod(world, shown);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('has the sysctls of the interface that the plugins made; one of an interface that is not there is refused and leaves nothing', async () => {
+    const wish = (name: string, sysctl: string) => {
+      const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name) }));
+      if (config.linux !== undefined) config.linux.sysctls = { [sysctl]: '2' };
+      return world.client.runtime.runPodSandbox({ config });
+    };
+    const { podSandboxId: own } = await wish('own', 'net.ipv4.conf.eth0.arp_ignore');
+    const netns = join(world.instance.state, 'ns', own, 'net');
+    expect(spawnSync('nsenter', [`--net=${netns}`, 'cat', '/proc/sys/net/ipv4/conf/eth0/arp_ignore'], { encoding: 'utf8' }).stdout).toBe('2\n');
+    await removePod(world, own);
+    await expect(wish('absent', 'net.ipv4.conf.eth7.arp_ignore')).rejects.toThrow(/eth7\.arp_ignore=2: ENOENT/u);
+  });
+});
+
 describe('rates', () => {
   it('hold on the way to the pod and on the way from it', () => {
     const ifname = hostsEnd();
