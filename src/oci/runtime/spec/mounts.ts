@@ -60,6 +60,7 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
     ...ownedMount(input, 'ipc', { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] }),
     bind('/dev/shm', shm, ['rw', 'nosuid', 'noexec', 'nodev']),
     ...ownedMount(input, 'network', { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] }),
+    ...(privileged && sandbox.namespaces.network === 'pod' && sandbox.namespaces.user === undefined ? [WRITABLE_SYS] : []),
     {
       destination: '/sys/fs/cgroup',
       type: 'cgroup',
@@ -72,6 +73,13 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
     bind('/etc/hosts', files.hosts, [rootMode, 'nosuid', 'noexec', 'nodev']),
   ];
 }
+
+/**
+ * All mounts of a network namespace's sysfs are one file system, and runc makes that read-only with the first container of the pod
+ * that is not privileged (containerd#8445). Mounted anew it is writable again; the others' mounts stay read-only by themselves. A
+ * user namespace may not: the file system is the host's.
+ */
+const WRITABLE_SYS: OciMount = { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['remount', 'nosuid', 'noexec', 'nodev', 'rw'] };
 
 /** A user namespace may have no group 5, and the kernel refuses an id that cannot be. */
 function hasTtyGroup({ namespaces: { user } }: SandboxSpec): boolean {
