@@ -150,6 +150,12 @@ export const containerLife: Group = {
     row('reason', 'OOMKilled does not stick: a child was killed, the first process ends with 0 (K)', async (t) => {
       same(await endOf(t, `sh -c '${HOG}'; exit 0`, resources({ memoryLimitInBytes: 20n * MIB })), [0, 'Completed']);
     }),
+    row('reason', 'OOMKilled is not told of a container that is stopped by KILL long after a child of it was killed for memory', async (t) => {
+      const { id } = await t.up(`sh -c '${HOG}'; echo up; while :; do sleep 1; done`, resources({ memoryLimitInBytes: 20n * MIB }));
+      await t.runtime.stopContainer({ containerId: id, timeout: 0n });
+      const { exitCode, reason } = await t.status(id);
+      same([exitCode, reason], [137, 'Error']);
+    }),
     row('reason', 'a container without a limit of its own beside one that was OOM-killed is Error on KILL', async (t) => {
       const { id } = await t.up('echo up; while :; do sleep 1; done');
       await t.runtime.stopContainer({ containerId: id, timeout: 0n });

@@ -104,6 +104,11 @@ export const lists: Group = {
       const info = JSON.parse((await t.runtime.containerStatus({ containerId, verbose: true })).info['info'] ?? 'missing') as Record<string, unknown>;
       same([typeof info['pid'], info['sandboxID']], ['number', (await t.plain()).id]);
     }),
+    row('ContainerStatus.info', 'has the namespaces in runtimeSpec, where scripts look for them', async (t) => {
+      const { info } = await t.runtime.containerStatus({ containerId: await t.create(), verbose: true });
+      const { runtimeSpec } = JSON.parse(info['info'] ?? '{}') as { runtimeSpec?: { linux?: { namespaces?: { type: string }[] } } };
+      holds(runtimeSpec?.linux?.namespaces?.some(({ type }) => type === 'mount') === true, 'they are not there');
+    }),
     row('ContainerStatus.info', 'has no value of an environment variable', async (t) => {
       const containerId = await t.start({ envs: [{ key: 'PASSWORD', value: Buffer.from('very-secret-word') }] });
       const { info } = await t.runtime.containerStatus({ containerId, verbose: true });
