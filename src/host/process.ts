@@ -6,7 +6,7 @@
  * What a child gets is stated in full (S38, S64): the environment as given and the mark of a helper, descriptors 0, 1, 2 and
  * the declared ones, no signal blocked or ignored, a session of its own, a working directory that was named.
  */
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync, fchownSync, fstatSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { fail } from '../base/fault.ts';
@@ -29,6 +29,12 @@ export interface ExtraFd {
   readonly fd: number;
 }
 
+/** Numbers of the host. */
+export interface PipeOwner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
 export interface SpawnRequest {
   /** argv[0] is the absolute path of the binary. */
   readonly argv: readonly string[];
@@ -45,6 +51,8 @@ export interface SpawnRequest {
   readonly stdin?: Uint8Array | 'null' | number;
   readonly stdout?: 'null' | 'pipe' | number;
   readonly stderr?: 'null' | 'pipe' | number;
+  /** Whose the pipes are: who may open them by name, as /dev/stdout. Ours when left out. */
+  readonly pipeOwner?: PipeOwner | undefined;
   /** Child numbers of 3 and above, each once. */
   readonly extraFds?: readonly ExtraFd[];
 }
@@ -168,6 +176,7 @@ function descriptorTable(
       const pipe = makePipe();
       streams[name] = pipe.read;
       opened.push(pipe.write);
+      if (request.pipeOwner !== undefined) fchownSync(pipe.write, request.pipeOwner.uid, request.pipeOwner.gid);
       table.set(childFd, pipe.write);
     } else table.set(childFd, wanted === 'null' ? undefined : wanted);
   }

@@ -20,6 +20,7 @@ import { readRuntimeState, readTail } from './driver-state.ts';
 import { learnState } from './foreign-state.ts';
 import type { Handler } from './handlers.ts';
 import { globalArgs, lastError } from './runc.ts';
+import { ownStdio } from './stdio-owner.ts';
 
 /** Notes what undo needs, then has the bundle written. */
 export async function writeBundle(parts: DriverParts, input: BundleInput, fx: EffectContext): Promise<EffectiveContainer> {
@@ -72,7 +73,10 @@ export async function create(
       clock: parts.clock,
     });
     noteMonitor(parts, input.id, launched, (pid) => fx.note({ on, argv, pid }));
-    return await hearInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
+    const init = await hearInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
+    // a restored program runs already, and has them as they were
+    if (restore === undefined) await ownStdio(init.pid, layout.configJson(input.id), input.id);
+    return init;
   } catch (error) {
     await killWorkers(parts, handler, input.id, note.cgroup);
     throw error;

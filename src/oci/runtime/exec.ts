@@ -12,6 +12,7 @@ import { driverLimits, monitorLimits } from '../../base/limits.ts';
 import { expectOrphan } from '../../host/process-reaper.ts';
 import type { ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
+import type { PipeOwner } from '../../host/process.ts';
 import { removeDirectory } from '../../host/remove-tree.ts';
 import { within } from '../../host/wait.ts';
 import { dissolveExecLeaf } from './driver-cgroup.ts';
@@ -27,6 +28,7 @@ import { OutputRoom } from './exec-room.ts';
 import { execProcess } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
+import { stdioOwner } from './stdio-owner.ts';
 
 export type ExecInput = ExecWish & {
   /** 0 for none. */
@@ -48,7 +50,7 @@ export async function execSync(parts: DriverParts, input: ExecInput, fx: EffectC
       execLeafOf(parts, handler, input.id, basename(directory)),
       writeFile(execProcessFile(directory), process, { mode: 0o600 }),
     ]);
-    return await new Exec({ parts, handler, input, fx, directory, leaf }).toEnd();
+    return await new Exec({ parts, handler, input, fx, directory, leaf, pipeOwner: stdioOwner(config) }).toEnd();
   } finally {
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
     await removeDirectory(directory);
@@ -62,6 +64,7 @@ interface ExecRun {
   readonly fx: EffectContext;
   readonly directory: string;
   readonly leaf: ExecLeaf | undefined;
+  readonly pipeOwner: PipeOwner | undefined;
 }
 
 interface Started extends BegunExec {
@@ -111,7 +114,7 @@ class Exec {
   }
 
   async #launch(): Promise<Started> {
-    const { parts, handler, input, fx, directory, leaf } = this.#run;
+    const { parts, handler, input, fx, directory, leaf, pipeOwner } = this.#run;
     const pidFile = execPidFile(directory);
     const argv = execArgv(
       { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
@@ -120,7 +123,7 @@ class Exec {
     fx.note({ on: `${handler.name} exec`, argv });
     const orphan = expectOrphan(() => pidIn(pidFile));
     try {
-      const child = await spawnProcess({ argv, env: { PATH: parts.toolPath }, cwd: directory, stdout: 'pipe', stderr: 'pipe' });
+      const child = await spawnProcess({ argv, env: { PATH: parts.toolPath }, cwd: directory, stdout: 'pipe', stderr: 'pipe', pipeOwner });
       fx.note({ on: `${handler.name} exec`, argv, pid: child.pid });
       return {
         child,

@@ -2,7 +2,7 @@
  * Exec: a process beside init with a client's streams. As ExecSync it is started by a detached runtime and reaped by
  * this daemon; its pipes, or its terminal's master, are ours, so nothing stands between it and the client.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, fchownSync } from 'node:fs';
 import { rm, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { basename, join } from 'node:path';
@@ -16,7 +16,7 @@ import { PolledDescriptor } from '../../host/polled-descriptor.ts';
 import { expectOrphan } from '../../host/process-reaper.ts';
 import type { ExpectedOrphan } from '../../host/process-reaper.ts';
 import { spawnProcess } from '../../host/process.ts';
-import type { Child } from '../../host/process.ts';
+import type { Child, PipeOwner } from '../../host/process.ts';
 import { socketSink, socketSource } from '../../host/socket-bytes.ts';
 import { within } from '../../host/wait.ts';
 import { dissolveExecLeaf } from './driver-cgroup.ts';
@@ -29,6 +29,7 @@ import { EXEC_PREFIX, beginExec, execLeafOf, execPidFile, execProcessFile, pidIn
 import { execProcess } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
+import { stdioOwner } from './stdio-owner.ts';
 import { ConsoleSocket, firstSize, setTerminalSize } from './stream-console.ts';
 import { OutputPump, drain, nowhere, reasonOf } from './stream-output.ts';
 
@@ -53,7 +54,8 @@ export async function streamExec(
     await writeFile(execProcessFile(directory), process, { mode: 0o600 });
     leaf = await execLeafOf(parts, handler, input.id, basename(directory));
     if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
-    return { exitCode: await new StreamedExec({ parts, handler, input, client, fx, directory, leaf, console }).toEnd() };
+    const run = { parts, handler, input, client, fx, directory, leaf, console, pipeOwner: stdioOwner(config) };
+    return { exitCode: await new StreamedExec(run).toEnd() };
   } finally {
     await console?.close();
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
@@ -75,6 +77,7 @@ interface Run {
   readonly directory: string;
   readonly leaf: ExecLeaf | undefined;
   readonly console: ConsoleSocket | undefined;
+  readonly pipeOwner: PipeOwner | undefined;
 }
 
 interface Started extends BegunExec {
@@ -122,7 +125,7 @@ class StreamedExec {
   }
 
   async #launch(): Promise<Started> {
-    const { parts, handler, input, fx, client, directory, leaf, console } = this.#run;
+    const { parts, handler, input, fx, client, directory, leaf, console, pipeOwner } = this.#run;
     const pidFile = execPidFile(directory);
     const options = [
       ...(leaf === undefined ? [] : [leaf.option]),
@@ -136,6 +139,7 @@ class StreamedExec {
     const stdin = input.tty || client.stdin === undefined ? undefined : makePipe();
     const orphan = expectOrphan(() => pidIn(pidFile));
     try {
+      if (stdin !== undefined && pipeOwner !== undefined) fchownSync(stdin.read, pipeOwner.uid, pipeOwner.gid);
       const child = await spawnProcess({
         argv,
         env: { PATH: parts.toolPath },
@@ -143,6 +147,7 @@ class StreamedExec {
         stdin: stdin === undefined ? 'null' : stdin.read,
         stdout: input.tty || client.stdout === undefined ? 'null' : 'pipe',
         stderr: input.tty || client.stderr === undefined ? 'null' : 'pipe',
+        pipeOwner,
       });
       fx.note({ on: `${handler.name} exec`, argv, pid: child.pid });
       return { child, orphan, stdin: this.#connect(child, stdin?.write) };

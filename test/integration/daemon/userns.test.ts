@@ -14,6 +14,7 @@ import {
   NamespaceMode,
   PodSandboxConfigSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { untilHolds } from '../../e2e/support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
@@ -24,6 +25,7 @@ import { specLimits } from '../../../src/base/limits.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { runc14 } from '../../support/tools/go-tools.ts';
 import type { Fields } from '../../unit/cri/stage.ts';
+import { connectSpdy, openCommand } from '../streaming/clients.ts';
 import { closeWorld, removePod } from './pod.ts';
 
 const UID = 70_000;
@@ -126,6 +128,25 @@ describe('a pod with a user namespace', () => {
     expect(readFileSync(`/proc/${pid}/status`, 'utf8')).toMatch(new RegExp(String.raw`^Uid:\s+${UID}\s+${UID}\s`, 'mu'));
     await removePod(world, pod);
     expect(existsSync(join(world.instance.root, 'containers', id))).toBe(false);
+  });
+
+  it.each([['root', {}], ['another user', { runAsUser: { value: 1000n }, runAsGroup: { value: 2000n } }]])('opens its stdout, stderr and stdin by name as %s, and so do execs', async (name, security) => {
+    const pod = await runPod(`stdio-${name.length}`);
+    const script = 'echo out > /dev/stdout; echo err > /dev/stderr';
+    const id = await runContainer(pod, 'main', { security, command: ['sh', '-c', `${script}; sleep 3600`] });
+    const { stdout, stderr } = await world.client.runtime.execSync({ containerId: id, cmd: ['sh', '-c', script], timeout: 30n });
+    expect([stdout, stderr].map((bytes) => Buffer.from(bytes).toString())).toEqual(['out\n', 'err\n']);
+    const { url } = await world.client.runtime.exec({ containerId: id, cmd: ['sh', '-c', `${script}; cat /dev/stdin`], stdin: true, stdout: true, stderr: true });
+    const { client } = await connectSpdy(url, 'v4.channel.k8s.io');
+    const streams = await openCommand(client, 'stdin', 'stdout', 'stderr');
+    streams.stdin.write('typed');
+    streams.stdin.end();
+    expect([(await streams.stdout.all).toString(), (await streams.stderr.all).toString()]).toEqual(['out\ntyped', 'err\n']);
+    client.close();
+    const { status } = await world.client.runtime.containerStatus({ containerId: id });
+    await untilHolds(status?.logPath ?? '', 'stdout F out\n');
+    await untilHolds(status?.logPath ?? '', 'stderr F err\n');
+    await removePod(world, pod);
   });
 
   it('runs as another user, with groups of the pod', async () => {

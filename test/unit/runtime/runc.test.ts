@@ -3,6 +3,7 @@ import { FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import type { BundleInput } from '../../../src/actors/ports/runtime.ts';
 import { checkArgv, execProcess } from '../../../src/oci/runtime/exec-process.ts';
+import { stdioOwner } from '../../../src/oci/runtime/stdio-owner.ts';
 import { parseFeatures } from '../../../src/oci/runtime/handler-probe.ts';
 import { parseNotedState } from '../../../src/oci/runtime/foreign-state.ts';
 import { parseHandlerRecord } from '../../../src/oci/runtime/handler-records.ts';
@@ -122,6 +123,19 @@ describe('the process of an exec', () => {
 
   it('S65 takes options for programs and options alike', () => {
     expect(() => checkArgv(['-rf', '--root=/', ''], id)).not.toThrow();
+  });
+});
+
+describe('the owner of a process\'s pipes', () => {
+  const text = (more: object): string => JSON.stringify({ process: { user: { uid: 5, gid: 6 } }, ...more });
+  const maps = (...rows: readonly (readonly number[])[]) => rows.map(([containerID, hostID, size]) => ({ containerID, hostID, size }));
+
+  it('is the host’s number of its user in a user namespace, and left alone elsewhere', () => {
+    expect(stdioOwner(text({ linux: { uidMappings: maps([0, 1000, 3], [3, 70_000, 10]), gidMappings: maps([0, 140_000, 7]) } }))).toEqual({ uid: 70_002, gid: 140_006 });
+    expect(stdioOwner(text({ linux: {} }))).toBeUndefined();
+    expect(stdioOwner(text({ linux: { uidMappings: maps([0, 1000, 5]), gidMappings: maps([0, 1000, 7]) } }))).toBeUndefined();
+    expect(stdioOwner(text({ mounts: [{ uidMappings: maps([0, 1000, 9]) }] }))).toBeUndefined();
+    expect(stdioOwner('{"linux":{"uidMappings":[null,5,{"containerID":"0"}]}}')).toBeUndefined();
   });
 });
 

@@ -1,0 +1,64 @@
+/**
+ * Whose the pipes of a process are. In a user namespace the runtime can't hand ours over (their owner has no number in there),
+ * and `open("/dev/stdout")` fails, by which nginx does not start (containerd 10598, runc 4475, crun 1019).
+ */
+import { chownSync, closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import type { ContainerId } from '../../base/ids.ts';
+import { jsonObject } from '../../base/json-object.ts';
+import { isProcessGone } from '../../host/errno.ts';
+import { O_PATH } from '../../host/ffi-constants.ts';
+import type { PipeOwner } from '../../host/process.ts';
+import { readConfig } from './exec-process.ts';
+
+/** The host's numbers of the user and the group that a config.json runs its process as; undefined without a user namespace. */
+export function stdioOwner(configText: string): PipeOwner | undefined {
+  // most have none: the text is large
+  if (!configText.includes('"uidMappings"')) return undefined;
+  const config = jsonObject(configText);
+  const [linux, user] = [recordOf(config?.['linux']), recordOf(recordOf(config?.['process'])['user'])];
+  const uid = onHost(linux['uidMappings'], user['uid']);
+  const gid = onHost(linux['gidMappings'], user['gid']);
+  return uid === undefined || gid === undefined ? undefined : { uid, gid };
+}
+
+function recordOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {};
+}
+
+function onHost(mappings: unknown, id: unknown): number | undefined {
+  if (!Array.isArray(mappings) || typeof id !== 'number') return undefined;
+  for (const mapping of mappings.map(recordOf)) {
+    const { containerID: first, hostID: host, size } = mapping;
+    if (typeof first !== 'number' || typeof host !== 'number' || typeof size !== 'number') continue;
+    if (id >= first && id < first + size) return host + id - first;
+  }
+  return undefined;
+}
+
+/** Gives a container that waits for its start the pipes that the monitor made. Init must not have begun its program. */
+export async function ownStdio(initPid: number, configPath: string, id: ContainerId): Promise<void> {
+  try {
+    // procfs: answers from memory
+    if (uidMap(initPid) === uidMap('self')) return;
+    const owner = stdioOwner(await readConfig(configPath, id));
+    if (owner !== undefined) for (const number of [0, 1, 2]) ownPipe(`/proc/${initPid}/fd/${number}`, owner);
+  } catch (error) {
+    // the exit is told by others
+    if (!isProcessGone(error)) throw error;
+  }
+}
+
+function uidMap(pid: number | 'self'): string {
+  return readFileSync(`/proc/${pid}/uid_map`, 'latin1');
+}
+
+function ownPipe(path: string, { uid, gid }: PipeOwner): void {
+  // held, so that what is looked at and what is given are the same
+  const fd = openSync(path, O_PATH);
+  try {
+    // /dev/null stays everybody's
+    if (fstatSync(fd).isFIFO()) chownSync(`/proc/self/fd/${fd}`, uid, gid);
+  } finally {
+    closeSync(fd);
+  }
+}
