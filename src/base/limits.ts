@@ -55,6 +55,8 @@ export const networkLimits = {
   probeTimeoutMs: 10_000,
   /** Milliseconds between two looks at configuration and plugins when no event came: a good file counts within 5 s (F56). */
   rescanMs: 5000,
+  /** Milliseconds that a file which was good and is not any more is taken for half-written: installers write in place, in some ms. */
+  tornMs: 1000,
   /** Milliseconds that further events are collected for before a rescan: an editor writes a file in several steps. */
   rescanDelayMs: 50,
 } as const;

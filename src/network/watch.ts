@@ -57,6 +57,11 @@ export class NetworkWatch {
   #seen = false;
   /** Executables and version that answered VERSION well: asked again only when one of them changes. */
   #proven = '';
+  /** Files of networks in the look that counts. */
+  #good: ReadonlySet<string> = new Set();
+  /** Runs while a good file may be half-written. */
+  #patience: TimerHandle | undefined;
+  #patienceIsOver = false;
   #scan: Promise<void> | undefined;
   #again = false;
   #stopped = false;
@@ -92,6 +97,7 @@ export class NetworkWatch {
     this.#watcher?.close();
     this.#watcher = undefined;
     if (this.#timer !== undefined) this.#options.clock.clearTimeout(this.#timer);
+    this.#endPatience();
     await this.#scan;
   }
 
@@ -107,7 +113,9 @@ export class NetworkWatch {
 
   async #once(): Promise<void> {
     await this.#follow();
-    const state = await this.#look(await loadConfDir(this.#options.confDir));
+    const dir = await loadConfDir(this.#options.confDir);
+    if (this.#stopped || this.#isBeingWritten(dir)) return;
+    const state = await this.#look(dir);
     if (this.#stopped) return;
     const before = this.#state;
     this.#state = state;
@@ -115,6 +123,31 @@ export class NetworkWatch {
     const fields = { network: state.network?.name ?? '', ready: state.ready };
     if (state.ready) this.#options.log.info(fields, 'network is ready');
     else this.#options.log.warn(fields, `network is not ready: ${state.message}`);
+  }
+
+  /**
+   * True while a file that was good is broken for the first second: whoever writes it in place is at work. The network stays
+   * what it was; else the node would be told as not ready, or pods would land in the network of the next file
+   * (aws/amazon-vpc-cni-k8s#1437, k8snetworkplumbingwg/multus-cni#1124).
+   */
+  #isBeingWritten(dir: ConfDir): boolean {
+    const isTorn = dir.skipped.some(({ file }) => this.#good.has(file));
+    if (isTorn && !this.#patienceIsOver) {
+      this.#patience ??= this.#options.clock.setTimeout(() => {
+        this.#patienceIsOver = true;
+        void this.rescan();
+      }, networkLimits.tornMs);
+      return true;
+    }
+    this.#endPatience();
+    this.#good = new Set(dir.networks.map(({ file }) => file));
+    return false;
+  }
+
+  #endPatience(): void {
+    if (this.#patience !== undefined) this.#options.clock.clearTimeout(this.#patience);
+    this.#patience = undefined;
+    this.#patienceIsOver = false;
   }
 
   async #look(dir: ConfDir): Promise<NetworkState> {

@@ -55,7 +55,16 @@ function setUp(options: Partial<WatchOptions> = {}, answer: (seen: Seen) => Answ
     ...options,
   });
   watching = watch;
-  return { confDir, clock, watch, put: (file: string, text: string) => writeFileSync(join(confDir, file), text) };
+  /** Fires the timers of that many milliseconds, and waits for the looks that they began. */
+  const pass = async (ms: number): Promise<void> => {
+    for (const [handle, timer] of clock.timers) {
+      if (timer.ms !== ms) continue;
+      clock.timers.delete(handle);
+      timer.fn();
+    }
+    await watch.rescan();
+  };
+  return { confDir, clock, watch, pass, put: (file: string, text: string) => writeFileSync(join(confDir, file), text) };
 }
 
 describe('NetworkReady', () => {
@@ -85,7 +94,7 @@ describe('NetworkReady', () => {
   });
 
   it('joins the plugins in the folder of the network, in order of their files, and says which of them is bad', async () => {
-    const { watch, put, confDir } = setUp();
+    const { watch, put, confDir, pass } = setUp();
     put('10-net.conflist', list('net'));
     mkdirSync(join(confDir, 'net'));
     put('net/20-two.conf', '{"type":"portmap"}');
@@ -96,6 +105,7 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, network: { plugins: [{ type: 'bridge' }, { type: 'bridge' }, { type: 'portmap' }] } });
     put('net/15-torn.conf', '{"type":');
     await watch.rescan();
+    await pass(networkLimits.tornMs);
     expect(watch.state().message).toContain('10-net.conflist: net/15-torn.conf: not a JSON object');
     rmSync(join(confDir, 'net/15-torn.conf'));
     symlinkSync('loop.conf', join(confDir, 'net/loop.conf'));
@@ -126,6 +136,31 @@ describe('NetworkReady', () => {
     rmSync(join(confDir, '10.conflist'));
     await watch.rescan();
     expect(watch.state()).toMatchObject({ ready: false, message: `no CNI configuration in ${confDir}` });
+  });
+
+  it('F56: takes a good file that is broken for half-written: pods join their own network, not that of the next file', async () => {
+    const { watch, put, pass } = setUp();
+    put('10-own.conflist', list('own'));
+    put('87-other.conflist', list('other'));
+    await watch.start();
+    for (const half of ['', list('own').slice(0, 20)]) {
+      put('10-own.conflist', half);
+      await watch.rescan();
+      expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own', disableCheck: false } });
+    }
+    put('10-own.conflist', list('own', { disableCheck: true }));
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own', disableCheck: true } });
+    // one that stays so is broken after a second, and is good again at once
+    put('10-own.conflist', '{');
+    await watch.rescan();
+    await pass(networkLimits.tornMs);
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'other' } });
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ network: { name: 'other' } });
+    put('10-own.conflist', list('own'));
+    await watch.rescan();
+    expect(watch.state()).toMatchObject({ ready: true, network: { name: 'own' } });
   });
 
   it('does not use the fallback for a directory with a broken file', async () => {
