@@ -119,7 +119,11 @@ export function capabilities(field: string, asked: Capability | undefined, polic
   };
   return {
     add: each(`${field}.add_capabilities`, asked?.addCapabilities ?? [], known),
-    drop: each(`${field}.drop_capabilities`, asked?.dropCapabilities ?? [], capability),
+    drop: each(`${field}.drop_capabilities`, asked?.dropCapabilities ?? [], (at, name) => {
+      const canonical = capability(at, name);
+      // written with the prefix it is meant all the same, and left alone it would drop none
+      return canonical === 'CAP_ALL' ? 'ALL' : canonical;
+    }),
     addAmbient: each(`${field}.add_ambient_capabilities`, asked?.addAmbientCapabilities ?? [], known),
   };
 }

@@ -180,6 +180,12 @@ describe('CreateContainer', () => {
     expect(asked).toMatchObject([['createContainer', { security: { maskedPaths: [], readonlyPaths: [] } }]]);
   });
 
+  test.each(['ALL', 'all', 'CAP_ALL', 'cap_all'])('S73 %s drops all capabilities', async (name) => {
+    const { send, asked } = ready();
+    await send(method.createContainer, { podSandboxId: hex('a'), config: { ...small, linux: { securityContext: { capabilities: { dropCapabilities: [name] } } } } });
+    expect(asked).toMatchObject([['createContainer', { security: { capabilities: { drop: ['ALL'] } } }]]);
+  });
+
   test('S72 a masked path for each CPU of a large machine, and the variables of a namespace with thousands of services', async () => {
     const { send, asked } = ready();
     const maskedPaths = Array.from({ length: 8192 }, (_none, at) => `/sys/devices/system/cpu/cpu${at}/thermal_throttle`);
