@@ -364,6 +364,8 @@ export const hostLimits = {
   countedFiles: 1024,
   /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */
   resolvConfChars: 256 * 1024,
+  /** Characters of the host's /etc/hosts that are copied into a pod on its network; lists of advertisers to be blocked have more. */
+  hostsChars: 1024 * 1024,
   /** ms until a sandbox's own cgroup must be empty after KILL. */
   cgroupEmptyMs: 10_000,
   /** Cgroups that are gone through for one by its name: ten for each of 500 pods, four times over. */

@@ -224,7 +224,7 @@ async function makeDirectories(layout: Layout): Promise<void> {
 function watchedHost(layout: Layout, cgroups: CgroupLayout, imagesRoot: string, clock: Ports['clock'], log: Log): HostPort & { readonly close: () => void } {
   const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
   writable.start();
-  const driver = createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf' });
+  const driver = createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf', hostHosts: '/etc/hosts' });
   return { ...driver, writeRefusal: () => writable.refusal, close: () => writable.close() };
 }
 

@@ -33,6 +33,8 @@ export interface HostDriverOptions {
   readonly clock: ClockPort;
   /** Copied where a pod names no DNS servers; usually /etc/resolv.conf. */
   readonly hostResolvConf: string;
+  /** What pods on the host's network have; usually /etc/hosts. */
+  readonly hostHosts: string;
 }
 
 /** Docker's and both peers' size of a pod's /dev/shm. */
@@ -90,7 +92,7 @@ async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: Ef
   const name = sandboxHostname(input);
   await Promise.all([
     writeOwnFile(files.hostname, `${name}\n`, 0o644),
-    writeOwnFile(files.hosts, hostsFile(name), 0o644),
+    hostsFile(options, input).then((text) => writeOwnFile(files.hosts, text, 0o644)),
     resolvConf(options, spec.dns).then((text) => writeOwnFile(files.resolvConf, text, 0o644)),
     makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
     spec.namespaces.ipc === 'pod' ? makeShm(files.shm, spec) : Promise.resolve(),
@@ -113,9 +115,14 @@ async function checkProfile({ clock }: HostDriverOptions, { seccomp, privileged 
   if (found?.isFile() !== true) fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, { subject: 'seccomp.localhost_ref' });
 }
 
-/** The name points at the loopback: the pod's address is not known yet, and the kubelet mounts its own file over it. */
-function hostsFile(name: string): string {
-  return `127.0.0.1\tlocalhost ${name}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
+/**
+ * The host's own on its network, as both peers have it: the same names mean the same there. Else, and where the host's is none
+ * that can be copied, the name points at the loopback: the pod's address is not known yet. The kubelet mounts its own file over it.
+ */
+async function hostsFile({ hostHosts }: HostDriverOptions, input: SandboxInput): Promise<string> {
+  const hosts = input.spec.namespaces.network === 'node' ? await readHostFile(hostHosts) : '';
+  if (hosts !== '' && hosts.length <= hostLimits.hostsChars) return hosts;
+  return `127.0.0.1\tlocalhost ${sandboxHostname(input)}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
 }
 
 async function resolvConf({ hostResolvConf }: HostDriverOptions, dns: DnsConfig | undefined): Promise<string> {
@@ -127,10 +134,14 @@ async function resolvConf({ hostResolvConf }: HostDriverOptions, dns: DnsConfig 
 }
 
 async function readHostResolvConf(path: string): Promise<string> {
+  const text = await readHostFile(path);
+  return text.length > hostLimits.resolvConfChars ? fail('exhausted', `read ${path}: more than ${hostLimits.resolvConfChars} characters`) : text;
+}
+
+/** Empty where there is none. */
+async function readHostFile(path: string): Promise<string> {
   try {
-    const text = await readFile(path, 'utf8');
-    if (text.length > hostLimits.resolvConfChars) fail('exhausted', `read ${path}: more than ${hostLimits.resolvConfChars} characters`);
-    return text;
+    return await readFile(path, 'utf8');
   } catch (thrown) {
     if (codeOf(thrown) === 'ENOENT') return '';
     throw thrown;

@@ -187,6 +187,7 @@ export const mounts: Group = {
       const { dir } = await mounted(t);
       same(await t.output('cat /etc/resolv.conf', { mounts: [{ containerPath: '/etc/resolv.conf', hostPath: join(dir, 'word') }] }), 'from the host');
     }),
+    row('/etc/hosts', 'is the host\'s on the host network, where the config mounts none', async (t) => same(await t.output('cat /etc/hosts'), readFileSync('/etc/hosts', 'utf8').trimEnd())),
     row('/etc/hosts', 'is the kubelet\'s: a mount of the config is there', async (t) => {
       const { dir } = await mounted(t);
       same(await t.output('cat /etc/hosts', { mounts: [{ containerPath: '/etc/hosts', hostPath: join(dir, 'word') }] }), 'from the host');
