@@ -36,15 +36,26 @@ export class NetnsPlace {
     const pin = this.#options.pin(id);
     const path = shownNetns(this.#options, id);
     if (!(await isNamespace(pin, id))) return '';
-    if (path === pin || (await isNamespace(path, id))) return path;
+    if (path === pin) return path;
     try {
-      await mkdir(this.#options.directory, { recursive: true, mode: 0o755 });
-      await makeFile(path);
-      await mountBind({ source: pin, target: path });
+      const isNew = await this.#makeFile(path);
+      // one that was there is of an earlier try
+      if (isNew || !(await isNamespacePin(path))) await mountBind({ source: pin, target: path });
     } catch (error) {
       throw new FaultError(toFault(error, `show the network namespace of sandbox ${id} at ${path} (network.netns_dir)`));
     }
     return path;
+  }
+
+  /** False when it is there. The directory is missing for the first pod alone. */
+  async #makeFile(path: string): Promise<boolean> {
+    try {
+      return await makeFile(path);
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT') throw error;
+    }
+    await mkdir(this.#options.directory, { recursive: true, mode: 0o755 });
+    return makeFile(path);
   }
 
   /**
@@ -72,12 +83,13 @@ export class NetnsPlace {
   }
 }
 
-async function makeFile(path: string): Promise<void> {
+async function makeFile(path: string): Promise<boolean> {
   try {
     await (await open(path, 'wx', 0o444)).close();
+    return true;
   } catch (error) {
-    // left by one that was killed in between
-    if (codeOf(error) !== 'EEXIST') throw error;
+    if (codeOf(error) === 'EEXIST') return false;
+    throw error;
   }
 }
 
