@@ -431,6 +431,8 @@ export const monitorLimits = {
   /** Looks at an exit file that is empty (conmon renames a whole file into place; a full disk leaves an empty one), ms between them. */
   exitFileLooks: 5,
   exitFileLookMs: 20,
+  /** Calls that wait for a log which another one is having opened anew: the kubelet has one, and its retry. */
+  reopenWaiting: 64,
   /** Bytes of a pid file. */
   pidFileBytes: 32,
   /** Bytes of a process's command line that are searched for an id: conmon's own has some 1500. */
@@ -442,7 +444,7 @@ export const monitorLimits = {
   /** ms between two looks whether a log was reopened: the first, then doubled up to the last. */
   reopenLookFirstMs: 1,
   reopenLookLastMs: 50,
-  /** ms until a reopened log must be there: conmon syncs the old one first. */
+  /** ms until a reopened log must be there: conmon writes what it has read before it hears of it. */
   reopenMs: 10_000,
 } as const;
 

@@ -7,7 +7,9 @@ import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerInput, RuntimePort } from '../../actors/ports/runtime.ts';
 import type { GuestUsage } from '../../actors/ports/stats.ts';
 import type { ContainerId } from '../../base/ids.ts';
+import { KeyedMutex } from '../../base/bounded.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
+import { monitorLimits } from '../../base/limits.ts';
 import { onUserPath } from '../../host/answering.ts';
 import { CheapMoves } from '../../host/cheap-moves.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
@@ -74,6 +76,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const moves = new CheapMoves(options.cgroups, options.clock);
   const parts: DriverParts = { ...options, table, moves };
   const exits = new Exits(parts);
+  const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);
   const shims = createShimDriver(parts, exits);
   const oci: KindSteps = {
     create: (input, fx) => moves.during((ready) => create(parts, input, fx, ready)),
@@ -121,7 +124,8 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     readExit: (input) => exits.read(input.id),
     forgetExit: (input) => forgetExit(parts, input.id),
     onExit: (listener) => exits.listen(listener),
-    reopenLog: (input, fx) => reopenLog(parts, input, fx),
+    // one after the other: each looks whether the rotation that it is asked for has been dealt with already
+    reopenLog: (input, fx) => reopens.with(input.id, () => reopenLog(parts, input, fx), fx.signal),
     isAlive,
     observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
   };
@@ -183,5 +187,6 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   );
   if (!isWanted) return undefined;
   fx.note({ on: 'the log to be opened anew', pid: monitor.pid });
-  return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
+  // also when nobody waits any more: the next call must see what has become of this one
+  return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs });
 }

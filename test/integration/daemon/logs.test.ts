@@ -136,6 +136,21 @@ describePods('logs', () => {
     await removePod(world, made.sandboxId);
   });
 
+  it('I9 no line is lost when several calls at once ask for one rotation', async () => {
+    const made = await writer('atonce', COUNTER);
+    const rotated: string[] = [];
+    for (let round = 0; round < 20; round += 1) {
+      rotated.push(`${made.log}.${round}`);
+      renameSync(made.log, `${made.log}.${round}`);
+      await Promise.all([made.reopen(), made.reopen(), made.reopen(), made.reopen()]);
+    }
+    await made.inside('echo > /end; until [ -e /ended ]; do :; done');
+    await end(made);
+    const all = [...rotated, made.log].flatMap(numbers);
+    expect(all).toEqual(range(1, all.length));
+    await removePod(world, made.sandboxId);
+  });
+
   it('S09 S32 S75 a link, a directory or a FIFO in the place of a log or its directory is refused when it is reopened, and followed by nobody', async () => {
     const made = await writer('links', TELLER);
     const target = join(world.logs, 'secret');
