@@ -310,10 +310,8 @@ export const hostLimits = {
   killLookLastMs: 100,
   /** Rounds of stopping a tree before it is killed: a fork bomb needs its cgroup killed instead. */
   killStopRounds: 20,
-  /** Attempts of an openat2 that lost a race with a rename: each attack costs the attacker a rename, too. */
-  openAttempts: 16,
-  /** The same in a thread that waits for nothing between: 3 µs each, and a container that renames without end wins most. */
-  openAttemptsAtOnce: 1024,
+  /** Attempts of an openat2 that lost a race with a rename or mount, anywhere: 3 to 50 µs each, and containers that rename without end win most. */
+  openAttempts: 1024,
   /** Directories in a path that are made one by one: PATH_MAX / 2 is the kernel's own end. */
   pathComponents: 256,
   /** Symlinks to nothing that are followed while directories are made: the kernel's own MAXSYMLINKS. */

@@ -69,7 +69,7 @@ export function openBeneath(directory: number, path: FileName, flags: number, mo
   for (let attempt = 1; ; attempt += 1) {
     const outcome = callSync(libc.openat2, directory, cName(path), how, how.length);
     // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere; it asks to try again
-    const mayRetry = outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttemptsAtOnce;
+    const mayRetry = outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return must(outcome, 'open', show(path));
   }
 }

@@ -65,7 +65,7 @@ async function openBelow(root: number, path: string, flags: number, mode: number
   const how = howBeneath(flags, mode, 'inRoot');
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await callInPool('files', libc.openat2, root, path, how, how.length);
-    // the kernel could not prove a `..` because something was renamed meanwhile (openat2(2)); it asks to try again
+    // the kernel could not prove a `..` because something was renamed or mounted meanwhile, anywhere (openat2(2)); it asks to try again
     const mayRetry = outcome.result === -1 && errnoName(outcome.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
     if (!mayRetry) return outcome;
   }
