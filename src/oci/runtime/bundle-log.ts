@@ -1,6 +1,6 @@
 /** Where a container's log goes: log_directory and log_path, neither of which may lead anywhere else (S09, S32, S75). */
 import { constants } from 'node:fs';
-import { lstat, mkdir, open } from 'node:fs/promises';
+import { lstat, mkdir, open, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { specLimits } from '../../base/limits.ts';
@@ -87,4 +87,19 @@ export async function prepareNewLog(path: string): Promise<void> {
   const unfinished = `${path}.tmp`;
   await prepareLog(directory, unfinished);
   await makeLog(unfinished);
+}
+
+/**
+ * After the end of a monitor that was to open its log anew, where nothing was at the path before: true when it has done so. Else
+ * what `prepareNewLog` made is taken back, since the contract wants no new log beside a refusal.
+ */
+export async function settleNewLog(path: string): Promise<boolean> {
+  if (await hasLog(path)) return true;
+  await rm(`${path}.tmp`, { force: true });
+  return false;
+}
+
+/** True when something is at the path. */
+export async function hasLog(path: string): Promise<boolean> {
+  return (await missingAs(lstat(path), undefined)) !== undefined;
 }

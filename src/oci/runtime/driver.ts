@@ -19,7 +19,7 @@ import type { CheckpointDriver, CheckpointOptions } from '../checkpoint/driver.t
 import { reopenLog as reopenMonitorLog, writesTo } from '../monitor/control.ts';
 import { logPathOf } from '../monitor/conmon.ts';
 import { commandLine, monitorIdentity } from '../monitor/monitor-process.ts';
-import { prepareNewLog } from './bundle-log.ts';
+import { hasLog, prepareNewLog, settleNewLog } from './bundle-log.ts';
 import { create, writeBundle } from './driver-create.ts';
 import { deleteState, destroy, forgetExit } from './driver-destroy.ts';
 import { Exits } from './driver-exits.ts';
@@ -175,18 +175,24 @@ async function reopenLog(parts: DriverParts, input: ContainerInput, fx: EffectCo
   const logPath = logPathOf(commandLine(monitor.pid));
   if (logPath === '') return undefined;
   const attempted = `reopen log of container ${id} at ${logPath}`;
-  const prepare = async (): Promise<boolean> => {
-    if (await writesTo(monitor, logPath)) return false;
+  const onLog = async <T>(work: () => Promise<T>): Promise<T> =>
+    onUserPath({ path: logPath, attempted, mounts: await readMountInfo(), clock, fx }, () =>
+      work().catch((thrown: unknown) => {
+        throw new FaultError(toFault(thrown, attempted));
+      }),
+    );
+  const before = await onLog(async () => {
+    if (await writesTo(monitor, logPath)) return 'opened';
+    const found = (await hasLog(logPath)) ? 'another' : 'none';
     await prepareNewLog(logPath);
-    return true;
-  };
-  const isWanted = await onUserPath({ path: logPath, attempted, mounts: await readMountInfo(), clock, fx }, () =>
-    prepare().catch((thrown: unknown) => {
-      throw new FaultError(toFault(thrown, attempted));
-    }),
-  );
-  if (!isWanted) return undefined;
+    return found;
+  });
+  if (before === 'opened') return undefined;
   fx.note({ on: 'the log to be opened anew', pid: monitor.pid });
   // also when nobody waits any more: the next call must see what has become of this one
-  return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs });
+  return reopenMonitorLog({ id, fifo: layout.controlFifo(id), monitor, logPath, clock, timeoutMs: fx.timeoutMs }).catch(async (thrown: unknown) => {
+    // the kubelet would put the old one back in its place, over the container's last words
+    const hasEnded = thrown instanceof FaultError && thrown.fault.kind === 'wrongState' && before === 'none';
+    if (!hasEnded || !(await onLog(() => settleNewLog(logPath)))) throw thrown;
+  });
 }

@@ -3,6 +3,7 @@ import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ProcessIdentity } from '../../../src/actors/ports/journal.ts';
 import type { ContainerInput } from '../../../src/actors/ports/runtime.ts';
+import { FaultError } from '../../../src/base/fault.ts';
 import { withCgroup } from '../../../src/host/cgroups.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
@@ -124,6 +125,27 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGUSR1' }, fx);
     await logged(container.logPath, 'second');
     expect(readdirSync(directory)).toEqual([basename(container.logPath)]);
+  });
+
+  it.each([
+    ['before it has opened the log anew: refused, and no file is left', false],
+    ['just after it has opened the log anew: its last words stay there', true],
+  ])('F38 I9 the monitor ends %s', async (_what, isOpened) => {
+    const container = await world.run(['sh', '-c', 'echo first; while :; do sleep 0.02; done']);
+    await logged(container.logPath, 'first');
+    const monitor = Number(readFileSync(world.layout.monitorPidFile(container.id), 'utf8'));
+    process.kill(monitor, 'SIGSTOP');
+    renameSync(container.logPath, `${container.logPath}.1`);
+    const kind = world.driver.reopenLog(container.bundle, fx).then(
+      () => 'opened',
+      (thrown: unknown) => (thrown instanceof FaultError ? thrown.fault.kind : thrown),
+    );
+    await until(() => existsSync(`${container.logPath}.tmp`));
+    if (isOpened) renameSync(`${container.logPath}.tmp`, container.logPath);
+    process.kill(monitor, 'SIGKILL');
+    expect(await kind).toBe(isOpened ? 'opened' : 'wrongState');
+    const name = basename(container.logPath);
+    expect(readdirSync(dirname(container.logPath)).toSorted()).toEqual(isOpened ? [name, `${name}.1`] : [`${name}.1`]);
   });
 
   it('refuses to reopen the log of an ended container and makes no file', async () => {
