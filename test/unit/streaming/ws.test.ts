@@ -17,8 +17,8 @@ function masked(opcode: number, payload: Buffer, fin = true): Buffer {
   return Buffer.concat([head, key, payload.map((byte, at) => byte ^ (key[at % 4] ?? 0))]);
 }
 
-function read(chunks: readonly Buffer[]): WsMessage[] {
-  const parser = new WsParser();
+function read(chunks: readonly Buffer[], inPieces = false): WsMessage[] {
+  const parser = new WsParser(inPieces);
   // a payload is unmasked where it lies
   return chunks.flatMap((chunk) => [...parser.push(Buffer.from(chunk))]);
 }
@@ -126,14 +126,14 @@ describe('WebSocket frames', () => {
     expect([...parser.push(masked(0, Buffer.from('b')))]).toMatchObject([{ bytes: Buffer.from('ab') }]);
   });
 
-  it('damaged in any way are read or refused', () => {
+  it.each([['whole', false], ['in pieces', true]])('damaged in any way are read or refused, %s', (_name, inPieces) => {
     const short = row.subarray(0, 120);
     const random = generator(11);
     for (let round = 0; round < 4000; round += 1) {
       const damaged = Buffer.from(short);
       for (let changes = 0; changes <= random(3); changes += 1) damaged[random(damaged.length)] = random(256);
       try {
-        read(pieces(damaged.subarray(0, 1 + random(damaged.length)), 1 + random(30)));
+        read(pieces(damaged.subarray(0, 1 + random(damaged.length)), 1 + random(30)), inPieces);
       } catch (error) {
         expect(error).toBeInstanceOf(FaultError);
       }
