@@ -3,7 +3,19 @@ import type { Mutant } from '../mutant.ts';
 
 const requests = 'test/unit/streaming/requests.test.ts';
 
+const transport = 'test/unit/streaming/transport.test.ts';
+
 export const ofStreams: readonly Mutant[] = [
+  {
+    row: 'S27', title: 'a client that goes while it is not read is not noticed', file: 'src/cri/streaming/transport.ts',
+    find: 'this.#transport.pause();\n    this.#probeLater();', replace: 'this.#transport.pause();',
+    test: { file: transport, named: String.raw`is probed while it is not read, and no longer \(S27\)` },
+  },
+  {
+    row: 'S68', title: 'answers to pings pile up for a client that reads none', file: 'src/cri/streaming/transport.ts',
+    find: 'if (this.#unsentBytes > streamLimits.unsentBytes) this.#transport.destroy();', replace: '',
+    test: { file: transport, named: String.raw`one that pings and reads nothing is cut off \(S68\)` },
+  },
   {
     row: 'S67', title: 'a token is good for more than one use', file: 'src/cri/streaming/tokens.ts',
     find: 'this.#entries.delete(key);\n    return entry', replace: 'return entry',
