@@ -332,12 +332,9 @@ export async function removeContainer(stage: ContainerStage, id: ContainerId, ca
   });
 }
 
-/** States in which an update can still be done. */
-const UPDATABLE: ReadonlySet<string> = new Set(['created', 'starting', 'running', 'updating']);
-
 /**
- * Changes the limits of a created or running container; what `change` leaves unset stays. Updates of one container
- * follow one another. Settles once the limits are in force and durable; a fault leaves them as they were, unless it is
+ * Changes the limits of a created or running container, also of one that has its grace; what `change` leaves unset stays.
+ * Updates of one container follow one another. Settles once the limits are in force and durable; a fault leaves them as they were, unless it is
  * the disk's: where that refuses the record of their end, they are in force and told all the same.
  */
 export async function setLimits(stage: ContainerStage, id: ContainerId, change: Resources, call: Call): Promise<void> {
@@ -353,7 +350,7 @@ export async function setLimits(stage: ContainerStage, id: ContainerId, change: 
       if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
       const outcome = now.updated.find((one) => one.opId === opId);
       if (outcome !== undefined) return outcomeOf(outcome.fault, attempted);
-      if (!UPDATABLE.has(now.state)) return { fault: fault('wrongState', `${attempted}: the container is ${now.path}`, { subject: id }) };
+      if (!now.updatable) return { fault: fault('wrongState', `${attempted}: the container is ${now.path}`, { subject: id }) };
       if (now.updating.includes(opId)) return undefined;
       return { fault: fault('outside', `${attempted}: interrupted in state ${now.path}`, { subject: id, retryable: true }) };
     },
@@ -367,7 +364,7 @@ export function updatable(stage: ContainerStage, id: ContainerId): ContainerView
   if (!view.listed) fail('notFound', `${attempted}: no such container`, { subject: view.id });
   // no runtime knows it before its start
   if (view.state === 'created' && view.init === undefined) fail('wrongState', `${attempted}: the container is not restored yet`, { subject: view.id });
-  if (UPDATABLE.has(view.state)) return view;
+  if (view.updatable) return view;
   return fail('wrongState', `${attempted}: the container is ${view.path}, neither created nor running`, { subject: view.id });
 }
 

@@ -45,7 +45,8 @@ function isOfKind(thrown: unknown, kind: FaultKind): thrown is FaultError {
 }
 
 /** Lists show it as it was, and its end is certain. */
-function isEnding({ ports }: ContainerStage, { state, criState, init }: ContainerView): boolean {
+function isEnding({ ports }: ContainerStage, { state, criState, init, updatable }: ContainerView): boolean {
   if (criState === 'exited') return false;
-  return state === 'stopping' || state === 'finishing' || (init !== undefined && !ports.runtime.isAlive(init));
+  // within its grace it may go on for hours, and a command fails for reasons of its own
+  return (state === 'stopping' && !updatable) || state === 'finishing' || (init !== undefined && !ports.runtime.isAlive(init));
 }

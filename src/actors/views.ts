@@ -63,6 +63,8 @@ export interface ContainerView extends Common, Named {
   readonly effective: EffectiveContainer | undefined;
   readonly startFault: Fault | undefined;
   readonly owes: boolean;
+  /** Its limits can be changed: it was created and has not ended, nor is it being killed. */
+  readonly updatable: boolean;
   /** Updates of the limits that wait or are at work, by their opId. */
   readonly updating: readonly string[];
   /** How the last ones ended. */
@@ -134,6 +136,7 @@ export function containerView(snapshot: AnyMachineSnapshot): ContainerView {
     startFault: context.startFault,
     debts: base.state === 'owing' ? context.begun : [],
     owes: base.state === 'owing' || (base.state === 'exited' && (context.removal || context.unrecorded)),
+    updatable: snapshot.hasTag('updatable'),
     updating: context.updates.map((update) => update.opId),
     updated: context.updated,
     fault: context.fault,

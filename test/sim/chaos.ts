@@ -90,10 +90,13 @@ export class Chaos {
     }
   }
 
-  /** Now and then twice at once, the second in more of a hurry. */
+  /** Now and then twice at once, the second in more of a hurry; within a longer grace with new limits. */
   async #stop(id: ContainerId, graceMs: number): Promise<void> {
     const isHurried = this.#rare.chance(0.3);
-    await Promise.all([this.#client.stop(id, graceMs), ...(isHurried ? [this.#world.sleep(this.#rare.int(10)).then(() => this.#client.stop(id, this.#rare.int(graceMs + 1)))] : [])]);
+    const hurried = isHurried ? [this.#world.sleep(this.#rare.int(10)).then(() => this.#client.stop(id, this.#rare.int(graceMs + 1)))] : [];
+    const shares = BigInt(2 + this.#calls);
+    const resized = [10, 3].filter(() => graceMs >= 100).map((part) => this.#world.sleep(graceMs / part).then(() => this.#client.update(id, shares)));
+    await Promise.all([this.#client.stop(id, graceMs), ...hurried, ...resized]);
   }
 
   async #checkpoint(): Promise<void> {

@@ -237,8 +237,20 @@ export class PodWorker {
     await this.#world.sleep(WAIT_MS);
   }
 
+  /** The CPU manager goes its rounds while a container has its grace. */
   async #stop(id: ContainerId): Promise<void> {
-    await this.#maybeTwice(() => this.#client.stop(id, this.plan.graceMs));
+    const stopped = this.#maybeTwice(() => this.#client.stop(id, this.plan.graceMs));
+    // neither is left without somebody who hears of its failure
+    for (const done of await Promise.allSettled([stopped, this.#rounds(id)])) if (done.status === 'rejected') throw done.reason;
+  }
+
+  async #rounds(id: ContainerId): Promise<void> {
+    for (let round = 0; round < 3 && this.plan.resizes; round += 1) {
+      await this.#world.sleep(Math.floor(this.plan.graceMs / 8));
+      this.#tries += 1;
+      const shares = BigInt(2 + this.#tries);
+      await this.#client.update(id, shares).catch(unlessRefused);
+    }
   }
 
   async #maybeTwice<T>(call: () => Promise<T>): Promise<T> {

@@ -83,7 +83,7 @@ class OnOne {
 const shown = (history: readonly Operation<ContainerAnswer>[]): string =>
   history.map(({ calledAt, answeredAt, answer }) => `${calledAt}–${answeredAt} ${Object.values(answer).map(String).join(' ')}`).join('; ');
 
-async function inPhase(race: Race, phase: Phase): Promise<{ readonly calls: OnOne; readonly end: () => Promise<void> }> {
+async function inPhase(race: Race, phase: Phase): Promise<{ readonly calls: OnOne; readonly id: ContainerId; readonly end: () => Promise<void> }> {
   const sandboxId = await race.alone(() => race.run('pod'));
   const id = await race.alone(() => race.create(sandboxId, 'main'));
   if (phase !== 'created') await race.alone(() => race.client.start(id));
@@ -100,7 +100,7 @@ async function inPhase(race: Race, phase: Phase): Promise<{ readonly calls: OnOn
     expect(linearize(containerModel(phase, NO_SHARES), withItsStops(history)), `no order gives these answers: ${shown(history)}`).toBeDefined();
     await race.alone(() => race.client.removeSandbox(sandboxId));
   };
-  return { calls, end };
+  return { calls, id, end };
 }
 
 /** The second call comes after each number of steps that the first one is at work. Returns how many there are. */
@@ -139,6 +139,43 @@ describe('F71 concurrent Start, Stop, Remove, Exec, Update and Status of one con
       expect(race.world.scheduler.nowMs).toBeLessThan(60_000);
       await end();
     });
+  });
+
+  it('an update of one that has its grace is in force long before the end', async () => {
+    await racing('stop and update', 1, async (race) => {
+      const sandboxId = await race.alone(() => race.run('pod'));
+      const id = await race.alone(() => race.create(sandboxId, 'main'));
+      race.world.kernel.program = () => ({ livesMs: undefined, exitCode: 0, stubborn: true });
+      await race.alone(() => race.client.start(id));
+      const stop = race.send(() => race.client.stop(id, 60_000));
+      await race.until(() => race.world.troupe?.directory.container(id)?.path === 'stopping.waiting.grace', 'it has its grace');
+      for (const shares of [7n, 8n]) {
+        const update = race.send(() => race.client.update(id, shares));
+        await race.until(() => update.answeredAt !== undefined, 'the update has its answer');
+        expect([update.thrown, stop.answeredAt]).toEqual([undefined, undefined]);
+        expect(race.world.troupe?.directory.container(id)?.spec.resources.cpuShares).toBe(shares);
+      }
+      expect(race.world.scheduler.nowMs).toBeLessThan(60_000);
+      await race.answers();
+      expect(stop.thrown).toBeUndefined();
+      await race.alone(() => race.client.removeSandbox(sandboxId));
+    });
+  });
+
+  it.each(['stop', 'remove', 'end', 'update', 'status'] as const)('an update of one that has its grace is met by %s at each moment of its work; some order gives the answers', async (second) => {
+    for (let moments = 0, done = false; !done; moments += 1) {
+      await racing(`update within the grace and ${second}, ${moments} steps apart`, 1, async (race) => {
+        race.world.kernel.program = () => ({ livesMs: undefined, exitCode: 0, stubborn: true });
+        const { calls, id, end } = await inPhase(race, 'running');
+        calls.send('stop');
+        await race.until(() => race.world.troupe?.directory.container(id)?.path === 'stopping.waiting.grace', 'it has its grace');
+        const update = calls.send('update');
+        for (let step = 0; step < moments; step += 1) await race.step();
+        done = update.answeredAt !== undefined;
+        calls.send(second);
+        await end();
+      });
+    }
   });
 
   it('all of them at once, some twice, in any order', async () => {

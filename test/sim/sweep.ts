@@ -63,6 +63,7 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, sharedPid: true, teardown: 'sandboxRemoved' }, program: OBEDIENT },
   // limits changed, a probe, a log opened anew; alive for some rounds of the janitor
   { plan: { ...PLAN, resizes: true, runs: 2, livesMs: 12_000 }, program: OBEDIENT },
+  { plan: { ...PLAN, resizes: true }, program: { ...OBEDIENT, stubborn: true } },
   // starts that fail at their last effect: all is undone
   { plan: { ...PLAN }, program: OBEDIENT, refused: ['RunPodSandbox network.add'] },
   { plan: { ...PLAN, sharedPid: true }, program: OBEDIENT, refused: ['RunPodSandbox runtime.startPause'] },

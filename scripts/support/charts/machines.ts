@@ -58,6 +58,7 @@ const container: Charted = {
     { entry: 'created', begun: ['rootfs', 'runtime'], init: PROCESS, interrupted: UPDATE },
     { entry: 'running', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, interrupted: UPDATE },
     { entry: 'stopping', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, graceMs: 700 },
+    { entry: 'stopping', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, graceMs: 700, interrupted: UPDATE },
     { entry: 'ended', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
     { entry: 'exited', begun: ['rootfs', 'runtime'], init: PROCESS, startedAtNs: 5n, exit: EXIT },
     { entry: 'new', begun: [], ...RESTORED },
@@ -77,7 +78,7 @@ const container: Charted = {
   ] as readonly EventObject[],
   outputs: { writeBundle: { stopSignal: 'SIGTERM' }, create: PROCESS, start: { startedAtNs: 5n }, restore: { startedAtNs: 5n, init: PROCESS } },
   ignored: ['entry', 'committed', 'releaseFault', 'effective', 'init', 'askedAtMonoMs', 'graceMs', 'making', 'spec', 'updated', 'interrupted'],
-  onlyIn: { killAtMonoMs: /^(starting|running|updating|stopping)/u, killingMs: /^stopping/u, isRestored: /^(recovering|recordingIntent|provisioning|created|starting|updating)/u },
+  onlyIn: { killAtMonoMs: /^(starting|running|updating|stopping)/u, killingMs: /^stopping/u, updates: /^(recovering|created|starting|running|updating|stopping\.(signalling|waiting))/u, isRestored: /^(recovering|recordingIntent|provisioning|created|starting|updating)/u },
   counted: { updates: 2 },
 };
 

@@ -13,7 +13,8 @@
  * updating        of created or running: intent, the runtime's update, record; an update that fails is set back, one
  *                 whose record is refused stands. Updates wait for one another; an exit, a stop and a start that come
  *                 meanwhile are kept, a stop not longer than a disk may take for a record
- * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace
+ * stopping        stop signal, grace, KILL, KILL again; a later stop may only shorten the grace, within which limits are
+ *                 updated as before: an exit that comes meanwhile is kept
  * finishing       the exit is recorded while runtime state and mount are released side by side
  * exited          settled; visible once the record is durable, or was refused: then the exit file is the record
  * recordingExit   a refused record is tried again, so that it does not depend on the exit file for ever
@@ -41,36 +42,58 @@ import { endedAfter, latest } from '../times.ts';
 import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
-import type { ContainerEffects, UpdateInput } from './container.effects.ts';
+import type { ContainerEffects } from './container.effects.ts';
 import { containerGuards } from './container.guards.ts';
-import { back, claim, endHead, forward, leaveHead, queue, targetOf } from './container.updates.ts';
-
-type Has = { readonly context: ContainerContext };
-const self = ({ context }: Has) => ({
-  owner: context.owner,
-  id: context.id,
-  handler: context.handler,
-  spec: context.spec,
-  image: context.image,
-});
-const withCreation = ({ context }: Has) => ({ ...self({ context }), createdAtNs: context.createdAtNs });
-const withMaking = ({ context }: Has) => ({ ...self({ context }), making: context.making });
-const withEffective = ({ context }: Has) => ({ ...self({ context }), effective: context.effective });
-const withInit = ({ context }: Has) => ({ ...self({ context }), init: context.init });
-const withCommit = ({ context }: Has) => ({ ...withInit({ context }), effective: context.effective });
-const withStart = ({ context }: Has) => ({ ...withInit({ context }), startedAtNs: context.startedAtNs });
-const withExit = ({ context }: Has) => ({ ...withStart({ context }), exit: context.exit });
-const withUndo = ({ context }: Has) => ({ ...self({ context }), step: nextContainerUndo(context.begun), ended: context.init !== undefined && context.exit !== undefined });
-const withUpdate = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...forward(context) });
-const withUpdateBack = ({ context }: Has): UpdateInput => ({ ...self({ context }), ...back(context) });
-const withSignal = ({ context }: Has) => ({
-  ...withInit({ context }),
-  signal: context.effective?.stopSignal ?? 'SIGTERM',
-  graceLeftMs: containerDelays.grace({ context }),
-});
+import { self, withCommit, withCreation, withEffective, withExit, withInit, withMaking, withSignal, withStart, withUndo, withUpdate, withUpdateBack } from './container.inputs.ts';
+import { claim, endHead, leaveHead, queue, targetOf } from './container.updates.ts';
 
 /** Of a record that a living process waits for: after a while a stop waits no longer, and the record may still land (F25). */
 const recordWithPatience = { after: { stopRecord: { actions: 'noteLate' } }, exit: 'endRecord' } as const;
+
+/** An update's record, which a stop does not wait for for ever. */
+const leftWhenLate = { ...recordWithPatience, always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' } } as const;
+
+/** One update: of a container that waits, that runs, or that has its grace, which is its end anyway. */
+const updatingStates = <P extends object>(ofRecords: P) => ({
+  intending: {
+    ...ofRecords,
+    invoke: {
+      src: 'recordUpdating',
+      input: withUpdate,
+      onDone: 'applying',
+      // a rejected append leaves no trace, and nothing was touched
+      onError: { target: 'done', actions: 'noteUpdateFault' },
+    },
+  },
+  applying: {
+    invoke: {
+      src: 'update',
+      input: withUpdate,
+      onDone: 'recording',
+      onError: { target: 'reverting', actions: 'noteUpdateFault' },
+    },
+  },
+  recording: {
+    ...ofRecords,
+    invoke: {
+      src: 'recordUpdated',
+      input: withUpdate,
+      onDone: { target: 'done', actions: 'keepResources' },
+      // not set back: the intent stands on record, so the next start sets the new limits whatever it reads after it (I10)
+      onError: { target: 'done', actions: ['noteUpdateFault', 'keepResources'] },
+    },
+  },
+  // a runtime sets one limit after the other, and a failure may come between two
+  reverting: {
+    // where even that fails, the limits are known only after the next start, when the update goes on
+    invoke: { src: 'update', input: withUpdateBack, onDone: 'closing', onError: 'done' },
+  },
+  closing: {
+    ...ofRecords,
+    invoke: { src: 'recordUpdated', input: withUpdateBack, onDone: 'done', onError: 'done' },
+  },
+  done: { type: 'final' },
+}) as const;
 
 /** The container's machine over its effects. */
 export function containerMachine(effects: ContainerEffects) {
@@ -79,7 +102,7 @@ export function containerMachine(effects: ContainerEffects) {
       context: {} as ContainerContext,
       input: {} as ContainerInput,
       events: {} as ContainerEvent,
-      tags: {} as 'settled' | 'listed' | 'removable',
+      tags: {} as 'settled' | 'listed' | 'removable' | 'updatable',
     },
     actors: effects,
     guards: containerGuards,
@@ -125,6 +148,7 @@ export function containerMachine(effects: ContainerEffects) {
       queueUpdate: assign(({ context, event }) => (event.type === 'container.update' ? queue(context, event.update) : {})),
       keepResources: assign({ spec: ({ context }) => ({ ...context.spec, resources: targetOf(context) }) }),
       noteUpdateFault: assign({ updateFault: ({ context, event }) => context.updateFault ?? toFault(errorOf(event)) }),
+      clearUpdateFault: assign({ updateFault: undefined }),
       leaveUpdate: assign(({ context }) => leaveHead(context)),
       noteLate: assign({ recordIsLate: true }),
       endRecord: assign({ recordIsLate: false }),
@@ -242,7 +266,7 @@ export function containerMachine(effects: ContainerEffects) {
         },
       },
       created: {
-        tags: ['settled', 'listed'],
+        tags: ['settled', 'listed', 'updatable'],
         always: [
           { guard: 'exitIsKnown', target: 'finishing' },
           { guard: 'isUnwanted', target: 'stopping.killing' },
@@ -264,7 +288,7 @@ export function containerMachine(effects: ContainerEffects) {
         },
       },
       starting: {
-        tags: ['listed'],
+        tags: ['listed', 'updatable'],
         initial: 'runtime',
         on: {
           // kept until the start has settled, so that the effect in flight is never left behind
@@ -312,7 +336,7 @@ export function containerMachine(effects: ContainerEffects) {
         },
       },
       running: {
-        tags: ['settled', 'listed'],
+        tags: ['settled', 'listed', 'updatable'],
         always: [
           { guard: 'exitIsKnown', target: 'finishing' },
           { guard: 'isUnwanted', target: 'stopping' },
@@ -329,7 +353,7 @@ export function containerMachine(effects: ContainerEffects) {
         },
       },
       updating: {
-        tags: ['listed'],
+        tags: ['listed', 'updatable'],
         initial: 'intending',
         // not abandoned: whoever updates was handed the id
         on: {
@@ -343,68 +367,54 @@ export function containerMachine(effects: ContainerEffects) {
           { guard: 'hasStarted', target: 'running', actions: 'endUpdate' },
           { target: 'created', actions: 'endUpdate' },
         ],
-        states: {
-          intending: {
-            ...recordWithPatience,
-            always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' },
-            invoke: {
-              src: 'recordUpdating',
-              input: withUpdate,
-              onDone: 'applying',
-              // a rejected append leaves no trace, and nothing was touched
-              onError: { target: 'done', actions: 'noteUpdateFault' },
-            },
-          },
-          applying: {
-            invoke: {
-              src: 'update',
-              input: withUpdate,
-              onDone: 'recording',
-              onError: { target: 'reverting', actions: 'noteUpdateFault' },
-            },
-          },
-          recording: {
-            ...recordWithPatience,
-            always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' },
-            invoke: {
-              src: 'recordUpdated',
-              input: withUpdate,
-              onDone: { target: 'done', actions: 'keepResources' },
-              // not set back: the intent stands on record, so the next start sets the new limits whatever it reads after it (I10)
-              onError: { target: 'done', actions: ['noteUpdateFault', 'keepResources'] },
-            },
-          },
-          // a runtime sets one limit after the other, and a failure may come between two
-          reverting: {
-            // where even that fails, the limits are known only after the next start, when the update goes on
-            invoke: { src: 'update', input: withUpdateBack, onDone: 'closing', onError: 'done' },
-          },
-          closing: {
-            ...recordWithPatience,
-            always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' },
-            invoke: { src: 'recordUpdated', input: withUpdateBack, onDone: 'done', onError: 'done' },
-          },
-          done: { type: 'final' },
-        },
+        states: updatingStates(leftWhenLate),
       },
       stopping: {
         tags: ['listed'],
         on: {
           'container.exited': { target: 'finishing', actions: 'keepExit' },
-          'container.remove': { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
+          'container.remove': [
+            { guard: 'exitIsKnown', target: 'finishing', actions: 'wantRemoval' },
+            { target: 'stopping.killing', actions: ['wantRemoval', 'keepGrace'] },
+          ],
         },
         initial: 'signalling',
         states: {
           signalling: {
+            tags: ['updatable'],
             on: {
               'container.stop': { guard: 'isSooner', actions: 'keepGrace' },
+              'container.update': { actions: 'queueUpdate' },
             },
             invoke: { src: 'terminate', input: withSignal, onDone: 'waiting', onError: 'waiting' },
           },
+          // a pod's resize or the CPU manager's next round may come while it ends, for hours where the grace is long
           waiting: {
-            after: { grace: 'killing' },
+            tags: ['updatable'],
+            // an update at work is left: it was for a process that is about to be killed, or has ended meanwhile
+            after: { grace: [{ guard: 'exitIsKnown', target: '#container.finishing' }, { target: 'killing' }] },
             on: {
+              // an update at work begins anew
               'container.stop': { guard: 'isSooner', target: 'waiting', reenter: true, actions: 'keepGrace' },
+              'container.update': { actions: 'queueUpdate' },
+            },
+            initial: 'grace',
+            states: {
+              grace: {
+                always: { guard: 'hasUpdate', target: 'updating' },
+              },
+              updating: {
+                initial: 'intending',
+                entry: 'clearUpdateFault',
+                on: {
+                  'container.exited': { actions: 'keepExit' },
+                },
+                onDone: [
+                  { guard: 'exitIsKnown', target: '#container.finishing', actions: 'endUpdate' },
+                  { target: 'grace', actions: 'endUpdate' },
+                ],
+                states: updatingStates({}),
+              },
             },
           },
           killing: {

@@ -117,8 +117,11 @@ export interface StatsPort {
   details(input: { readonly id: ContainerId; readonly sandbox: SandboxSpec; readonly pid: number | undefined }): Promise<UsageDetails>;
   /** Of the whole pod: the kubelet's pod cgroup where there is one; undefined where only the sum of the parts tells. */
   sandbox(input: { readonly id: SandboxId; readonly sandbox: SandboxSpec }): Usage | undefined;
-  /** Interfaces of the network namespace that this process is in, loopback left out; empty when it is gone. */
-  interfaces(pid: number): readonly InterfaceUsage[];
+  /**
+   * Interfaces of the pod's network namespace, loopback left out; empty when it is gone. At once by a process that is in
+   * it; without one by the pinned namespace itself.
+   */
+  interfaces(input: { readonly id: SandboxId; readonly pid: number | undefined }): readonly InterfaceUsage[] | Promise<readonly InterfaceUsage[]>;
   /** What was counted lately; a new count is begun where that grows old. Undefined when it has to be counted. */
   writtenLately(id: ContainerId): WrittenUsage | undefined;
   /** What a container wrote into its root file system; undefined when there is none. */

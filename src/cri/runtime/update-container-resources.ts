@@ -8,8 +8,8 @@ import { resourcesChange } from '../validate/resources.ts';
 const RPC = 'UpdateContainerResources';
 
 /**
- * UpdateContainerResources: new limits for a created or running container; zero and empty leave a limit as it is. In
- * force, durable and told by ContainerStatus when it answers. The annotations are for plugins, of which there are none.
+ * UpdateContainerResources: new limits for a created or running container, also within the grace of its stop; zero and
+ * empty leave a limit as it is. In force, durable and told by ContainerStatus when it answers. The annotations are for plugins, of which there are none.
  */
 export function updateContainerResources({
   troupe,

@@ -118,6 +118,14 @@ export const updateResources: Group = {
       same(await inForce(t, id, 'memory'), String(96n * MIB));
     }),
     row('states', 'of an EXITED container is FailedPrecondition', async (t) => await refused(update(t, (await t.run({ command: ['true'] })).id, { cpuShares: 100n }), 'FAILED_PRECONDITION')),
+    row('states', 'of one that has its grace to end: in force when it answers, long before the end', async (t) => {
+      const { id } = await t.up('trap "" TERM; echo up; while :; do sleep 1; done', start);
+      const stopped = t.runtime.stopContainer({ containerId: id, timeout: 600n });
+      await update(t, id, { memoryLimitInBytes: 128n * MIB, cpuQuota: 25_000n });
+      same([await inForce(t, id, 'memory'), await inForce(t, id, 'quota'), (await told(t, id))?.memoryLimitInBytes, (await t.status(id)).state], [String(128n * MIB), '25000', 128n * MIB, 1]);
+      await t.runtime.stopContainer({ containerId: id, timeout: 0n });
+      await stopped;
+    }),
     row('many', 'five different ones at once: what is told is what is in force', async (t) => {
       const id = await t.start(start);
       await Promise.all(Array.from({ length: 5 }, async (_none, at) => await update(t, id, { memoryLimitInBytes: BigInt(70 + at) * MIB })));

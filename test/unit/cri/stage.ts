@@ -143,6 +143,7 @@ export function containerView(id: ContainerId, more: Partial<ContainerView> = {}
     startFault: undefined,
     owes: false,
     debts: [],
+    updatable: true,
     updating: [],
     updated: [],
     ...more,
