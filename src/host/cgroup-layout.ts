@@ -97,5 +97,5 @@ export async function readControl(
 export async function writeControl(layout: CgroupLayout, path: string, control: { readonly controller: string; readonly file: string }, value: string): Promise<void> {
   const directory = cgroupDirectory(layout, path, control.controller);
   if (directory === undefined) return fail('outside', `write ${control.file} of cgroup ${path}: there is no controller ${control.controller} here`, { subject: path });
-  await writeFile(join(directory, control.file), value);
+  await writeFile(join(directory, control.file), value, { flag: 'r+' });
 }

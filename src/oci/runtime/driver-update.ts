@@ -4,6 +4,8 @@ import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { Resources } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
 import { readControl, writeControl } from '../../host/cgroup-layout.ts';
+import type { CgroupLayout } from '../../host/cgroup-layout.ts';
+import { onlyAbsent } from '../../host/errno.ts';
 import { checkCpusets } from './cpusets.ts';
 import { ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -34,6 +36,26 @@ export async function update(
     answer = await run(parts.bundles.updateDocument(withoutQuota(resources), withoutQuota(from)));
   }
   if (!answer.ok) fail('outside', `${attempted}: ${stage}: ${answer.problem}`, { subject: id });
+  await limitHugepages(parts.cgroups, note.cgroup, resources, from);
+}
+
+/**
+ * runc takes no notice of huge pages in an update, and says nothing (its update.go, 1.4): they are ours to write. Both files
+ * of a size, as at the creation: what is reserved has a limit of its own since Linux 5.7 (hugetlb.rst). Sizes that
+ * this machine does not limit have no file, and no limit then either.
+ */
+export async function limitHugepages(cgroups: CgroupLayout, cgroup: string, { hugepageLimits }: Pick<Resources, 'hugepageLimits'>, from: Pick<Resources, 'hugepageLimits'>): Promise<void> {
+  if (!cgroups.controllers.includes('hugetlb')) return;
+  const [word, noLimit] = cgroups.version === 2 ? ['max', 'max'] : ['limit_in_bytes', '-1'];
+  const before = new Map(from.hugepageLimits.map(({ pageSize, limitBytes }) => [pageSize, String(limitBytes)]));
+  const wanted = new Map([...before.keys()].map((pageSize) => [pageSize, noLimit]));
+  for (const { pageSize, limitBytes } of hugepageLimits) wanted.set(pageSize, String(limitBytes));
+  for (const [pageSize, limit] of wanted) {
+    if (limit === before.get(pageSize)) continue;
+    for (const file of [`hugetlb.${pageSize}.${word}`, `hugetlb.${pageSize}.rsvd.${word}`]) {
+      await writeControl(cgroups, cgroup, { controller: 'hugetlb', file }, limit).catch(onlyAbsent);
+    }
+  }
 }
 
 /** Of cgroup v1. */
