@@ -380,9 +380,12 @@ export const edgeLimits = {
   sendBytes: 80 * 1024 * 1024,
   /** Calls at once on one connection; a client of grpc-go queues what is beyond. 500 pods in start need some 600. */
   streamsPerConnection: 1024,
+  /** Calls that a client may give up on one connection: all that it may have open, each second, and some seconds' at once. */
+  resetsPerSecond: 1024,
+  resetsAtOnce: 16 * 1024,
   /** Connections at once: the kubelet has two, cAdvisor, crictl and tests a few. */
   connections: 256,
-  /** Streams at once over all connections: the kubelet has one of events, lists are short; the next is told `exhausted`. */
+  /** Streams of events at once over all connections: the kubelet has one; the next is told `exhausted`. Streamed lists count as calls. */
   streams: 64,
   /** Entries and bytes of one message of a streamed list: containerd sends 3000 at once, clients read up to 16 MiB. */
   listBatchItems: 1000,

@@ -133,10 +133,13 @@ type Rpc = Pick<DescMethod, 'name' | 'input' | 'output'>;
  */
 const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig']);
 
+/** Streams that end with their client only. A list in parts is a call, which those that never end must not stand in the way of. */
+const ENDLESS: ReadonlySet<string> = new Set(['GetContainerEvents']);
+
 class Edge {
   readonly #options: EdgeOptions;
   readonly #inFlight: InFlight;
-  #streams = 0;
+  #endless = 0;
 
   constructor(options: EdgeOptions) {
     this.#options = options;
@@ -175,10 +178,10 @@ class Edge {
     const startedMonoMs = clock.monoMs();
     const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
     let bytes = 0;
-    this.#streams += 1;
+    let release = (): void => undefined;
     try {
       this.#refuseWhileNotReady(rpc.name);
-      if (this.#streams > edgeLimits.streams) fail('exhausted', `${rpc.name}: ${edgeLimits.streams} streams are open already`);
+      release = ENDLESS.has(rpc.name) ? this.#admitEndless(rpc.name) : this.#inFlight.admit(rpc.name, request.length);
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs }, (message) => {
         const encoded = encode(rpc, message);
@@ -196,8 +199,16 @@ class Edge {
       observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
       throw new RpcError(status);
     } finally {
-      this.#streams -= 1;
+      release();
     }
+  }
+
+  #admitEndless(rpc: string): () => void {
+    if (this.#endless >= edgeLimits.streams) fail('exhausted', `${rpc}: ${edgeLimits.streams} streams are open already`);
+    this.#endless += 1;
+    return () => {
+      this.#endless -= 1;
+    };
   }
 
   #begin(requestId: string, rpc: string, traceparent: string | undefined): { readonly cause: Cause; readonly observed: ObservedCall | undefined } {

@@ -101,6 +101,7 @@ class GrpcOverSocket implements CriServer {
       'grpc.enable_channelz': 0,
     });
     this.#register();
+    allowResets(this.#grpc);
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
     readDeadlines(this.#grpc, options.clock);
     this.#listener = createServer((socket) => this.#accept(socket));
@@ -302,6 +303,13 @@ function wireStatus(status: Status): { code: number; details: string } {
   // a character cut in two at the end decodes to U+FFFD
   const cut = bytes.subarray(0, edgeLimits.statusMessageBytes).toString('utf8').replace(/\uFFFD+$/u, '');
   return { code: grpcCode[status.code], details: `${cut}…` };
+}
+
+/** Before its HTTP/2 server is made. Node drops a connection whose client gives up 1000 calls at once, or 33 a second: against strangers, who have no way to ours. */
+function allowResets(grpc: Server): void {
+  const options: unknown = Reflect.get(grpc, 'commonServerOptions');
+  assert(typeof options === 'object' && options !== null, 'grpc-js has no options of its HTTP/2 server where they used to be');
+  Object.assign(options, { streamResetBurst: edgeLimits.resetsAtOnce, streamResetRate: edgeLimits.resetsPerSecond });
 }
 
 /** Before the library reads the headers of a call. Its HTTP/2 server is reachable by a private field only; a test breaks when that goes. */

@@ -164,6 +164,32 @@ describe('deadlines and cancels', () => {
     expect(await outcome).toMatchObject({ code: status.CANCELLED });
   });
 
+  test('a client that gives up thousands of calls keeps its connection, and the calls that it waits for (F68)', async () => {
+    const { handler, called, release } = held();
+    let arrived = 0;
+    let onArrival: () => void = () => undefined;
+    const never: UnaryHandler = () => {
+      arrived += 1;
+      onArrival();
+      return new Promise(() => undefined);
+    };
+    const { client } = await serve({ [runPod]: handler, [version]: never });
+    const { outcome } = client.start(runPod, Buffer.from('kept'));
+    await called;
+    // more than Node's own bound, and fewer at once than a connection may have
+    const each = 500;
+    for (let round = 1; round <= 6; round += 1) {
+      const given = Array.from({ length: each }, () => client.start(version));
+      await new Promise<void>((resolve) => {
+        onArrival = () => void (arrived === round * each && resolve());
+      });
+      for (const { call } of given) call.cancel();
+      for (const one of given) expect((await one.outcome).code).toBe(status.CANCELLED);
+    }
+    release();
+    expect(await outcome).toMatchObject({ code: status.OK, bytes: Buffer.from('kept') });
+  });
+
   test.each(['60000M', '9000000S', '99999999H'])('a deadline of more than 2³¹ ms (%s) does not end the call at once', async (timeout) => {
     const seen: (number | undefined)[] = [];
     const { socketPath } = await serve({
