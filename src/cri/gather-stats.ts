@@ -27,7 +27,7 @@ export async function gatherSandbox(troupe: Troupe, view: SandboxView, call: Cal
   const views = troupe.directory.containersOf(view.id).filter((one) => one.listed);
   const containers = await gatherContainers(troupe, views, call);
   const usage = troupe.stats.sandbox({ id: view.id, sandbox: view.spec }) ?? sum(troupe.nowNs(), containers.map((part) => part.usage));
-  return { view, usage, interfaces: interfacesOf(troupe, view, containers), containers };
+  return { view, usage, interfaces: await interfacesOf(troupe, view, containers), containers };
 }
 
 /** For the metrics: more of each container, nothing of the pod's cgroup as a whole. */
@@ -39,12 +39,13 @@ export async function gatherMetrics(troupe: Troupe, view: SandboxView, call: Cal
     const details = await troupe.stats.details({ id: part.view.id, sandbox: view.spec, pid: part.view.init?.pid });
     containers.push({ ...part, details });
   }
-  return { view, atNs: troupe.nowNs(), interfaces: interfacesOf(troupe, view, parts), containers };
+  const interfaces = await interfacesOf(troupe, view, parts);
+  return { view, atNs: troupe.nowNs(), interfaces, containers };
 }
 
-function interfacesOf(troupe: Troupe, view: SandboxView, containers: readonly ContainerParts[]): SandboxParts['interfaces'] {
-  const pid = view.pause?.pid ?? containers[0]?.view.init?.pid;
-  return view.spec.namespaces.network === 'pod' && pid !== undefined ? troupe.stats.interfaces(pid) : [];
+async function interfacesOf(troupe: Troupe, view: SandboxView, containers: readonly ContainerParts[]): Promise<SandboxParts['interfaces']> {
+  if (view.spec.namespaces.network !== 'pod') return [];
+  return troupe.stats.interfaces({ id: view.id, pid: view.pause?.pid ?? containers[0]?.view.init?.pid });
 }
 
 const SUMMED = ['cpuNs', 'cpuNanoCores', 'memoryBytes', 'workingSetBytes', 'rssBytes', 'pageFaults', 'majorPageFaults', 'swapBytes'] as const;

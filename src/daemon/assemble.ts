@@ -120,7 +120,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     preparePinRoot(layout.pinsDir),
   ]);
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
-  const stats = createStatsDriver({ cgroups, clock, written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
+  const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
   const streams = await runtime.streams();
   const registries = (): RegistriesConf => live.current;
   const client = registryClient(config, registries, clock, random);

@@ -9,7 +9,7 @@ import { toFault } from '../base/fault.ts';
 import { cgroupInThread } from './cgroup-thread.ts';
 import { codeOf } from './errno.ts';
 import { findHelpers } from './helper-scan.ts';
-import { makeSocket, pinInThread, setSysctlsInThread, unpinInThread } from './namespaces-thread.ts';
+import { makeSocket, pinInThread, readNetDev, setSysctlsInThread, unpinInThread } from './namespaces-thread.ts';
 import type { ThreadAnswer, ThreadOrder, ThreadRequest } from './thread-protocol.ts';
 
 parentPort?.on('message', ({ id, order }: ThreadRequest) => {
@@ -26,6 +26,8 @@ function carryOut(order: ThreadOrder): Omit<ThreadAnswer, 'id'> {
       return makeSocket(order);
     case 'sysctl':
       return setSysctlsInThread(order);
+    case 'netDev':
+      return readNetDev(order);
     case 'cgroup':
       return giving(() => cgroupInThread(order));
     case 'helpers':

@@ -5,7 +5,7 @@
  * Only synchronous calls here: an asynchronous one runs in libuv's pool, which is the whole process's, in the host's
  * namespaces (a sysctl would be set on the host) — and a pool made by this thread would live in a pod's.
  */
-import { closeSync, openSync, readlinkSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readlinkSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { FaultError, toFault } from '../base/fault.ts';
@@ -30,7 +30,7 @@ import {
 } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
-import type { PinKind, PinOrder, SocketOrder, SysctlOrder, ThreadAnswer, UnpinOrder, WorkerStart } from './thread-protocol.ts';
+import type { NetDevOrder, PinKind, PinOrder, SocketOrder, SysctlOrder, ThreadAnswer, UnpinOrder, WorkerStart } from './thread-protocol.ts';
 import { inOrderOfEffect, sysctlNamespace, sysctlPath } from './sysctl.ts';
 import type { Sysctl } from './sysctl.ts';
 
@@ -43,30 +43,31 @@ const UNCHANGED = 0xffffffff;
 const host = (workerData as WorkerStart).host;
 
 /** In that namespace for one call of socket(2) only; the descriptor is the main thread's from then on. */
-export function makeSocket(order: SocketOrder): Omit<ThreadAnswer, 'id'> {
-  const { netns, family, type } = order;
-  let failure: Fault | undefined;
-  let fd: number | undefined;
-  try {
-    enter(netns, CLONE_NEWNET);
-    fd = must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns);
-  } catch (error) {
-    failure = toFault(error);
-  }
-  const isLost = !comeBack();
-  return { isLost, ...(failure === undefined ? {} : { failure }), ...(fd === undefined ? {} : { value: fd }) };
+export function makeSocket({ netns, family, type }: SocketOrder): Omit<ThreadAnswer, 'id'> {
+  return inNetwork(netns, () => must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns));
+}
+
+/** The text of its net/dev. */
+export function readNetDev({ netns }: NetDevOrder): Omit<ThreadAnswer, 'id'> {
+  return inNetwork(netns, () => readFileSync('/proc/thread-self/net/dev', 'utf8'));
 }
 
 /** In that namespace while its parameters are written; those that were written stay when one fails. */
 export function setSysctlsInThread({ netns, sysctls }: SysctlOrder): Omit<ThreadAnswer, 'id'> {
+  return inNetwork(netns, () => setAll(sysctls, setSysctl));
+}
+
+function inNetwork(netns: string, work: () => unknown): Omit<ThreadAnswer, 'id'> {
   let failure: Fault | undefined;
+  let value: unknown;
   try {
     enter(netns, CLONE_NEWNET);
-    setAll(sysctls, setSysctl);
+    value = work();
   } catch (error) {
     failure = toFault(error);
   }
-  return { isLost: !comeBack(), ...(failure === undefined ? {} : { failure }) };
+  const isLost = !comeBack();
+  return { isLost, ...(failure === undefined ? { value } : { failure }) };
 }
 
 /** Makes and pins them; what was pinned of a part is undone. */

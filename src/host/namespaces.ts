@@ -142,3 +142,11 @@ export async function socketInNamespace(netns: string, family: number, type: num
   const fd = await turn.with(() => askKernelThread({ kind: 'socket', netns, family, type }, { attempted, subject: netns, bound }));
   return typeof fd === 'number' ? fd : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
 }
+
+/** The text of net/dev of the network namespace pinned at `netns`. Throws a fault of kind `outside` when the namespace is gone. */
+export async function netDevOf(netns: string, clock: ClockPort): Promise<string> {
+  const attempted = `read the interfaces of network namespace ${netns}`;
+  const bound = { clock, timeoutMs: hostLimits.pinMs };
+  const text = await turn.with(() => askKernelThread({ kind: 'netDev', netns }, { attempted, subject: netns, bound }));
+  return typeof text === 'string' ? text : fail('bug', `${attempted}: the thread gave none`, { subject: netns });
+}

@@ -2,11 +2,12 @@
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { GuestUsage, InterfaceUsage, StatsPort, Usage } from '../actors/ports/stats.ts';
 import type { SandboxSpec } from '../actors/ports/specs.ts';
-import type { ContainerId } from '../base/ids.ts';
+import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { hostLimits } from '../base/limits.ts';
 import { cgroupDirectory } from './cgroup-layout.ts';
 import type { CgroupLayout } from './cgroup-layout.ts';
 import { cgroupParentOf, containerCgroup } from './layout.ts';
+import { netDevOf } from './namespaces.ts';
 import type { ReadControl } from './usage-details.ts';
 import { KernelFiles, readKernelFile } from './kernel-files.ts';
 import { hugepageSizes, readDetails } from './usage-details.ts';
@@ -16,6 +17,8 @@ import { pause } from './wait.ts';
 export interface StatsDriverOptions {
   readonly cgroups: CgroupLayout;
   readonly clock: ClockPort;
+  /** Where a pod's network namespace is pinned. */
+  readonly netns: (id: SandboxId) => string;
   /** Of a container in a virtual machine, by its shim; undefined when it has ended. */
   readonly guest?: (id: ContainerId) => Promise<GuestUsage | undefined>;
   /** What a container wrote; the storage driver's business. */
@@ -38,7 +41,7 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
   const pageSizes = hugepageSizes();
   // a hundred containers' at once would hold up every other call: each gets a turn of the loop of its own
   let before: Promise<unknown> = Promise.resolve();
-  const inTurn = <T>(read: () => T): Promise<T> => {
+  const inTurn = <T>(read: () => T | Promise<T>): Promise<T> => {
     const turn = before.then(() => pause(options.clock, 0)).then(read);
     before = turn.catch(() => undefined);
     return turn;
@@ -50,7 +53,7 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
     details: ({ id, sandbox, pid }) =>
       inTurn(() => readDetails(options.cgroups.version, controlsOf(files, options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid)),
     sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined),
-    interfaces: readInterfaces,
+    interfaces: ({ id, pid }) => (pid === undefined ? inTurn(() => readPinned(options, id)) : parseNetDev(readKernelFile(`/proc/${pid}/net/dev`) ?? '')),
     written: (id, fx) => options.written.written(id, fx),
     writtenLately: (id) => options.written.writtenLately(id),
     close: () => files.close(),
@@ -67,7 +70,7 @@ function readKept({ cgroups, clock }: StatsDriverOptions, files: KernelFiles, la
   const now = clock.monoMs();
   const before = last.get(path);
   if (before !== undefined && now - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
-  const usage = readUsage(controlsOf(files, cgroups, path), cgroups.version, clock.nowNs(), before?.usage);
+  const usage = readUsage(controlsOf(files, cgroups, path), cgroups.version, { atNs: clock.nowNs(), atMonoMs: now, before });
   last.delete(path);
   if (usage !== undefined) keep(last, path, { usage, atMonoMs: now });
   return usage;
@@ -86,13 +89,20 @@ async function askGuest({ clock, guest }: StatsDriverOptions, last: Map<string, 
   if (before !== undefined && clock.monoMs() - before.atMonoMs < hostLimits.usageAgeMs) return before.usage;
   const told = await guest?.(id).catch(() => undefined);
   if (told === undefined) return undefined;
-  const atNs = clock.nowNs();
-  const usage = { ...told, atNs, cpuNanoCores: rate(told.cpuNs, atNs, before?.usage) };
-  keep(last, id, { usage, atMonoMs: clock.monoMs() });
+  const atMonoMs = clock.monoMs();
+  const usage = { ...told, atNs: clock.nowNs(), cpuNanoCores: rate(told.cpuNs, atMonoMs, before) };
+  keep(last, id, { usage, atMonoMs });
   return usage;
 }
 
-function readUsage(read: ReadControl, version: 1 | 2, atNs: bigint, before: Usage | undefined): Usage | undefined {
+/** When it is read: by the wall for whoever is told, by the clock that nobody sets for the rate since the one before (F78). */
+interface Moment {
+  readonly atNs: bigint;
+  readonly atMonoMs: number;
+  readonly before: Kept | undefined;
+}
+
+function readUsage(read: ReadControl, version: 1 | 2, { atNs, atMonoMs, before }: Moment): Usage | undefined {
   const isV2 = version === 2;
   const cpuNs = isV2 ? microseconds(read('cpu', 'cpu.stat')) : parseNumber(read('cpuacct', 'cpuacct.usage'));
   const memory = isV2 ? memoryV2(read) : memoryV1(read);
@@ -100,19 +110,26 @@ function readUsage(read: ReadControl, version: 1 | 2, atNs: bigint, before: Usag
   return {
     atNs,
     cpuNs,
-    cpuNanoCores: rate(cpuNs, atNs, before),
+    cpuNanoCores: rate(cpuNs, atMonoMs, before),
     ...memory,
     processes: parseNumber(read('pids', 'pids.current')) ?? 0n,
-    cpuPressure: isV2 ? parsePressure(read('cpu', 'cpu.pressure')) : undefined,
-    memoryPressure: isV2 ? parsePressure(read('memory', 'memory.pressure')) : undefined,
-    ioPressure: isV2 ? parsePressure(read('io', 'io.pressure')) : undefined,
+    cpuPressure: parsePressure(read(UNIFIED, 'cpu.pressure')),
+    memoryPressure: parsePressure(read(UNIFIED, 'memory.pressure')),
+    ioPressure: parsePressure(read(UNIFIED, 'io.pressure')),
   };
 }
 
+/** In place of a controller: files that v2's hierarchy has without any, also where the controllers are v1's (psi.rst). */
+const UNIFIED = '';
+
 function controlsOf(files: KernelFiles, cgroups: CgroupLayout, path: string): ReadControl {
+  const mountPoint = cgroups.hierarchies.find(({ version }) => version === 2)?.mountPoint;
+  const unified = mountPoint === undefined ? undefined : `${mountPoint}${path}`;
   return (controller, file) => {
-    const directory = cgroupDirectory(cgroups, path, controller);
-    return directory === undefined ? undefined : files.read(`${directory}/${file}`);
+    const directory = controller === UNIFIED ? unified : cgroupDirectory(cgroups, path, controller);
+    if (directory === undefined) return undefined;
+    // a file of many records gives one page of them at a read (fs/seq_file.c): some six hundred processes
+    return file === 'cgroup.procs' ? readKernelFile(`${directory}/${file}`) : files.read(`${directory}/${file}`);
   };
 }
 
@@ -132,14 +149,16 @@ function memoryV1(read: ReadControl): MemoryUsage {
   const stat = parseChosen(read('memory', 'memory.stat') ?? '', V1_MEMORY);
   const usage = parseNumber(read('memory', 'memory.usage_in_bytes'));
   const withSwap = parseNumber(read('memory', 'memory.memsw.usage_in_bytes'));
+  const swapBytes = withSwap === undefined || usage === undefined ? stat.get('total_swap') : positive(withSwap - usage);
   const limit = parseNumber(read('memory', 'memory.limit_in_bytes'));
+  const limitWithSwap = parseNumber(read('memory', 'memory.memsw.limit_in_bytes'));
   return {
     ...working(usage, stat.get('total_inactive_file'), limit),
     rssBytes: stat.get('total_rss'),
     pageFaults: stat.get('total_pgfault'),
     majorPageFaults: stat.get('total_pgmajfault'),
-    swapBytes: withSwap === undefined || usage === undefined ? stat.get('total_swap') : positive(withSwap - usage),
-    swapAvailableBytes: undefined,
+    swapBytes,
+    swapAvailableBytes: isLimit(limit) && isLimit(limitWithSwap) && swapBytes !== undefined ? positive(limitWithSwap - limit - swapBytes) : undefined,
   };
 }
 
@@ -161,12 +180,15 @@ function memoryV2(read: ReadControl): MemoryUsage {
 /** cAdvisor's working set, by which the kubelet evicts. */
 function working(usage: bigint | undefined, inactive: bigint | undefined, limit: bigint | undefined) {
   const workingSetBytes = usage === undefined ? undefined : positive(usage - (inactive ?? 0n));
-  const isLimited = limit !== undefined && limit < NO_LIMIT;
   return {
     memoryBytes: usage,
     workingSetBytes,
-    availableBytes: isLimited && workingSetBytes !== undefined ? positive(limit - workingSetBytes) : undefined,
+    availableBytes: isLimit(limit) && workingSetBytes !== undefined ? positive(limit - workingSetBytes) : undefined,
   };
+}
+
+function isLimit(limit: bigint | undefined): limit is bigint {
+  return limit !== undefined && limit < NO_LIMIT;
 }
 
 function positive(value: bigint): bigint {
@@ -178,11 +200,14 @@ function microseconds(cpuStat: string | undefined): bigint | undefined {
   return usec === undefined ? undefined : usec * 1000n;
 }
 
-function rate(cpuNs: bigint | undefined, atNs: bigint, before: Usage | undefined): bigint | undefined {
-  if (cpuNs === undefined || before?.cpuNs === undefined || atNs <= before.atNs || cpuNs < before.cpuNs) return undefined;
-  return ((cpuNs - before.cpuNs) * 1_000_000_000n) / (atNs - before.atNs);
+function rate(cpuNs: bigint | undefined, atMonoMs: number, before: Kept | undefined): bigint | undefined {
+  const beforeNs = before?.usage.cpuNs;
+  if (cpuNs === undefined || before === undefined || beforeNs === undefined || cpuNs < beforeNs) return undefined;
+  const passedNs = BigInt(Math.round((atMonoMs - before.atMonoMs) * 1e6));
+  return passedNs <= 0n ? undefined : ((cpuNs - beforeNs) * 1_000_000_000n) / passedNs;
 }
 
-function readInterfaces(pid: number): readonly InterfaceUsage[] {
-  return parseNetDev(readKernelFile(`/proc/${pid}/net/dev`) ?? '');
+/** One whose namespace goes at this moment has no figures now; the others are read all the same. */
+async function readPinned({ netns, clock }: StatsDriverOptions, id: SandboxId): Promise<readonly InterfaceUsage[]> {
+  return parseNetDev(await netDevOf(netns(id), clock).catch(() => ''));
 }

@@ -52,6 +52,13 @@ export interface SysctlOrder {
   readonly sysctls: readonly Sysctl[];
 }
 
+/** What the interfaces of a network namespace have counted, where no process is in it to be asked: the text of its net/dev. */
+export interface NetDevOrder {
+  readonly kind: 'netDev';
+  /** The pinned namespace. */
+  readonly netns: string;
+}
+
 /** What is to be done with a cgroup in all hierarchies; what each gives stands in cgroup-thread.ts. */
 export interface CgroupOrder {
   readonly kind: 'cgroup';
@@ -67,7 +74,7 @@ export interface MountInfoOrder {
   readonly kind: 'mountInfo';
 }
 
-export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | SysctlOrder | CgroupOrder | MountInfoOrder | HelpersOrder;
+export type ThreadOrder = PinOrder | UnpinOrder | SocketOrder | SysctlOrder | NetDevOrder | CgroupOrder | MountInfoOrder | HelpersOrder;
 
 export interface ThreadRequest {
   readonly id: number;

@@ -44,13 +44,16 @@ export interface SandboxParts {
   readonly containers: readonly ContainerParts[];
 }
 
-/** The interface that CNI makes for the pod. */
+/**
+ * The interface that CNI makes for the pod. A container may give it another name; then the first one stands for it, since the
+ * kubelet looks into the default interface of every network that it is told of, and dies of one that has none.
+ */
 const DEFAULT_INTERFACE = 'eth0';
 
 /** One pod's statistics with its containers'. */
 export function sandboxStats({ view, usage, interfaces, containers }: SandboxParts): MessageInitShape<typeof PodSandboxStatsSchema> {
   const { key, labels, annotations } = view.spec;
-  const main = interfaces.find(({ name }) => name === DEFAULT_INTERFACE);
+  const main = interfaces.find(({ name }) => name === DEFAULT_INTERFACE) ?? interfaces[0];
   return {
     attributes: {
       id: view.id,

@@ -8,8 +8,9 @@ import { resourcesChange } from '../validate/resources.ts';
 const RPC = 'UpdatePodSandboxResources';
 
 /**
- * UpdatePodSandboxResources: the kubelet tells what it has already set on the pod's cgroup, which is its own, so that
- * runtimes with a virtual machine can follow (features.md row 37). Ours has nothing to follow; NRI plugins hear of it.
+ * UpdatePodSandboxResources: the kubelet tells what it is about to set on the pod's cgroup, which is its own (since 1.36 before
+ * it sets it, and a refusal ends the resize), so that runtimes with a virtual machine can follow (features.md row 37). Ours
+ * has nothing to follow; NRI plugins hear of it, and may refuse.
  */
 export function updatePodSandboxResources({
   troupe,

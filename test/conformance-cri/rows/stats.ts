@@ -1,6 +1,8 @@
 // Statistics and metrics of containers and pods.
+import { NamespaceMode } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { eventually, holds, same } from '../expect.ts';
 import { type Group, row } from '../row.ts';
+import { sandboxLinux } from '../stage.ts';
 import { resources, sh, type Trial } from '../trial.ts';
 
 const MIB = 1024n * 1024n;
@@ -111,6 +113,11 @@ export const statistics: Group = {
       await t.start({ linux: { securityContext: { namespaceOptions: { pid: 1 } } } }, pod);
       const { defaultInterface } = (await podStats(t, pod.id)).linux.network ?? {};
       same([defaultInterface?.name, defaultInterface?.rxBytes !== undefined, defaultInterface?.txBytes !== undefined], ['eth0', true, true]);
+    }),
+    row('PodSandboxStats', 'network of a pod in which nothing runs: eth0 with its bytes', async (t) => {
+      const { id } = await t.pod({ linux: sandboxLinux({ network: NamespaceMode.POD, pid: NamespaceMode.CONTAINER }) });
+      const { defaultInterface } = (await podStats(t, id)).linux.network ?? {};
+      same([defaultInterface?.name, defaultInterface?.rxBytes !== undefined], ['eth0', true]);
     }),
     row('PodSandboxStats', 'attributes are the pod\'s', async (t) => {
       const { id, config } = await t.pod({ annotations: { c: 'd' } });

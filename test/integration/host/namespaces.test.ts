@@ -5,6 +5,7 @@ import { realClock } from '../../../src/host/clock.ts';
 import { stopKernelThread } from '../../../src/host/kernel-thread.ts';
 import {
   isNamespacePin,
+  netDevOf,
   pinNamespaces,
   preparePinRoot,
   releasePinRoot,
@@ -65,6 +66,17 @@ describeAsRoot('namespaces without a process', () => {
     expect(readFileSync('/proc/sys/kernel/hostname', 'utf8')).toBe(hostName);
     expect(readFileSync('/proc/sys/kernel/shmmni', 'utf8')).toBe(shmmni);
     expect(await Promise.all(Object.values(paths).map(isNamespacePin))).toEqual([true, true, true]);
+  });
+
+  test('the interfaces of a namespace without a process, and no word of the host\'s', async () => {
+    const directory = join(root, 'counted');
+    const paths = await pinNamespaces({ ...all, directory }, clock);
+    await inside(directory, ['/sbin/ip', 'link', 'add', 'counted0', 'type', 'veth', 'peer', 'name', 'counted1']);
+    const names = (await netDevOf(paths.net ?? '', clock)).split('\n').flatMap((line) => /^\s*([^\s:]+):/u.exec(line)?.[1] ?? []);
+    expect(names.toSorted()).toEqual(['counted0', 'counted1', 'lo']);
+    await unpinNamespaces(directory);
+    await expect(netDevOf(paths.net ?? '', clock)).rejects.toThrow('no such file');
+    expect(threadNamespaces()).toEqual(before);
   });
 
   test('pinning again gives the same namespaces; a part of them is made anew', async () => {

@@ -93,4 +93,12 @@ describe('pod statistics', () => {
     expect(one?.writableLayer).toEqual({ timestamp: 8n, fsId: { mountpoint: '/m' }, usedBytes: { value: 5n }, inodesUsed: { value: 6n } });
     expect(one?.swap?.timestamp).toBe(7n);
   });
+
+  it('a pod that has named its eth0 otherwise has a default interface all the same: the kubelet looks into it unasked', () => {
+    const interfaces = [{ ...eth0, name: 'mine' }, { ...eth0, name: 'net1' }];
+    const { linux } = sandboxStats({ view: sandboxView(sandboxId('a')), usage, interfaces, containers: [] });
+    expect(linux?.network?.defaultInterface?.name).toBe('mine');
+    expect(linux?.network?.interfaces?.map((one) => one.name)).toEqual(['net1']);
+    expect(sandboxStats({ view: sandboxView(sandboxId('a')), usage, interfaces: [], containers: [] }).linux?.network).toBeUndefined();
+  });
 });
