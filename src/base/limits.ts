@@ -383,8 +383,8 @@ export const edgeLimits = {
   /** Calls that a client may give up on one connection: all that it may have open, each second, and some seconds' at once. */
   resetsPerSecond: 1024,
   resetsAtOnce: 16 * 1024,
-  /** Connections at once: the kubelet has two, cAdvisor, crictl and tests a few. */
-  connections: 256,
+  /** Connections at once, of 30 KiB each (measured): the kubelet has two, each crictl two, of which scripts start hundreds. */
+  connections: 1024,
   /** Streams of events at once over all connections: the kubelet has one; the next is told `exhausted`. Streamed lists count as calls. */
   streams: 64,
   /** Entries and bytes of one message of a streamed list: containerd sends 3000 at once, clients read up to 16 MiB. */
