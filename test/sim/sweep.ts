@@ -63,7 +63,6 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, sharedPid: true, teardown: 'sandboxRemoved' }, program: OBEDIENT },
   // limits changed, a probe, a log opened anew; alive for some rounds of the janitor
   { plan: { ...PLAN, resizes: true, runs: 2, livesMs: 12_000 }, program: OBEDIENT },
-  { plan: { ...PLAN, resizes: true }, program: { ...OBEDIENT, stubborn: true } },
   // starts that fail at their last effect: all is undone
   { plan: { ...PLAN }, program: OBEDIENT, refused: ['RunPodSandbox network.add'] },
   { plan: { ...PLAN, sharedPid: true }, program: OBEDIENT, refused: ['RunPodSandbox runtime.startPause'] },
@@ -106,6 +105,8 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, checkpoints: 'image', graceMs: 5000 }, program: { livesMs: 30, exitCode: 3, stubborn: false }, dies: 'StartContainer criu.restore' },
   // nobody waits for the restore, or for the create before it
   { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, deadlineMs: 1 },
+  // limits changed within the grace of a stop that is not obeyed
+  { plan: { ...PLAN, resizes: true }, program: { ...OBEDIENT, stubborn: true } },
 ];
 /** The short form explores each effect of a port in the scenarios before this one, and elsewhere what is new. */
 const REPEATING_FROM = 2;
