@@ -11,7 +11,8 @@ import type { ContainerId } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { killProcess } from '../../host/process-identity.ts';
+import { killProcess, processExists } from '../../host/process-identity.ts';
+import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { poll } from '../../host/wait.ts';
 import { watchDirectory, watchProcess } from '../../host/watch.ts';
 import type { Watch } from '../../host/watch.ts';
@@ -120,16 +121,20 @@ export class Exits {
     const { layout, table } = this.#parts;
     const { id, handler } = watched.input;
     const monitor = await monitorIdentity(layout.monitorPidFile(id), marksOf(table.resolve(handler), id));
+    this.#watchEach(watched, init, [toHostIdentity(init), monitor]);
+  }
+
+  /** Until the first of these has ended; undefined for one that has, also with the boot that it belonged to. */
+  #watchEach(watched: Watched, init: ProcessIdentity, identities: readonly (HostIdentity | undefined)[]): void {
+    const { input, watches } = watched;
     const onEnd = (): void => {
-      if (this.#watched.get(id) !== watched) return;
-      this.unwatch(id);
-      this.#ending.set(id, watched.input);
-      this.#background(this.#onProcessEnd(watched.input, init));
+      if (this.#watched.get(input.id) !== watched) return;
+      this.unwatch(input.id);
+      this.#ending.set(input.id, input);
+      this.#background(this.#onProcessEnd(input, init));
     };
-    if (this.#watched.get(id) !== watched) return;
-    const identities = [toHostIdentity(init), monitor];
-    for (const identity of identities) if (identity !== undefined) watched.watches.push(watchProcess(identity, onEnd));
-    // gone already, also with the boot that it belonged to
+    if (this.#watched.get(input.id) !== watched) return;
+    for (const identity of identities) if (identity !== undefined) watches.push(watchProcess(identity, onEnd));
     if (identities.includes(undefined)) onEnd();
   }
 
@@ -166,10 +171,20 @@ export class Exits {
     log.warn({ id: input.id, reason }, 'a container ended without an exit file; what is left of it is killed');
     const host = toHostIdentity(init);
     if (host !== undefined) killProcess(host, 9);
-    await killWorkers(this.#parts, handler, input.id, await cgroupOf(this.#parts, input.id));
+    await killWorkers(this.#parts, handler, input.id, await cgroupOf(this.#parts, input.id)).catch((thrown: unknown) => {
+      // a monitor that hangs in its log's file system, say: what is left is a matter of the container's removal
+      log.warn({ id: input.id, fault: toFault(thrown) }, 'not all of a container without an exit file could be killed');
+    });
     // between the look and the kill the monitor may have told the truth after all
     if ((await this.#tell(input.id)) || this.#ending.get(input.id) !== input) return;
     this.#ending.delete(input.id);
+    if (host !== undefined && processExists(host)) {
+      // it has not ended, whatever was done to it; nobody else would hear of the end that it comes to (F45)
+      const again: Watched = { input, watches: [] };
+      this.#watched.set(input.id, again);
+      this.#watchEach(again, init, [host]);
+      return;
+    }
     this.#emit(input.id, {
       exitCode: UNKNOWN_EXIT_CODE,
       finishedAtNs: clock.nowNs(),

@@ -4,6 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { ProcessIdentity } from '../../../src/actors/ports/journal.ts';
 import type { ContainerInput } from '../../../src/actors/ports/runtime.ts';
 import { FaultError } from '../../../src/base/fault.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { withCgroup } from '../../../src/host/cgroups.ts';
 import { containerCgroup, sandboxCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths, cgroups } from './kernel.ts';
@@ -226,6 +227,42 @@ describe.skipIf(reason !== '')('the runtime driver with runc and conmon', () => 
     await until(async () => (await withCgroup('freeze', cgroups, cgroup)) === true);
     await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGTERM' }, fx);
     expect((await world.exitOf(container.id)).exitCode).toBe(7);
+  });
+
+  // what the freezer of v1 holds does not end by KILL: so it stands for a process that hangs in a file system
+  const stuck = it.skipIf(cgroups.version !== 1);
+  if (cgroups.version !== 1) console.log('two tests of processes that do not end are skipped: v2 ends what is frozen');
+
+  stuck('F38 F45 the end of init is told though its monitor neither tells it nor ends', async () => {
+    const container = await world.run(['sleep', '1000']);
+    const monitors = `${sandboxCgroup(world.parent, world.sandboxId)}/monitors`;
+    await until(async () => (await withCgroup('freeze', cgroups, monitors)) === true);
+    try {
+      await world.driver.kill({ ...container.bundle, init: container.init, signal: 'SIGKILL' }, fx);
+      expect(await world.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'Unknown', observedBy: 'process' });
+    } finally {
+      await withCgroup('thaw', cgroups, monitors);
+    }
+  });
+
+  stuck('F38 F45 the end of init is told when it comes, though it did not end with its monitor', async () => {
+    const warnings: string[] = [];
+    const own = await new World({ log: { ...silentLog, warn: (_fields, message) => void warnings.push(message) } }).open();
+    const container = await own.run(['sleep', '1000']);
+    const monitor = Number(readFileSync(own.layout.monitorPidFile(container.id), 'utf8'));
+    // out of what will be frozen
+    const freezer = cgroups.hierarchies.find(({ controllers }) => controllers.includes('freezer'))?.mountPoint ?? '';
+    writeFileSync(join(freezer, 'cgroup.procs'), String(monitor));
+    await until(async () => (await withCgroup('freeze', cgroups, own.parent)) === true);
+    try {
+      process.kill(monitor, 'SIGKILL');
+      await until(() => warnings.some((message) => message.startsWith('not all of a container')));
+      expect(own.exits.has(container.id)).toBe(false);
+    } finally {
+      await withCgroup('thaw', cgroups, own.parent);
+    }
+    expect(await own.exitOf(container.id)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', observedBy: 'process' });
+    expect(await own.close()).toEqual([]);
   });
 
   it('says why a program can’t be started, and leaves no process', async () => {
