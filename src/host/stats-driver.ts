@@ -113,20 +113,15 @@ function readUsage(read: ReadControl, version: 1 | 2, { atNs, atMonoMs, before }
     cpuNanoCores: rate(cpuNs, atMonoMs, before),
     ...memory,
     processes: parseNumber(read('pids', 'pids.current')) ?? 0n,
-    cpuPressure: parsePressure(read(UNIFIED, 'cpu.pressure')),
-    memoryPressure: parsePressure(read(UNIFIED, 'memory.pressure')),
-    ioPressure: parsePressure(read(UNIFIED, 'io.pressure')),
+    cpuPressure: isV2 ? parsePressure(read('cpu', 'cpu.pressure')) : undefined,
+    memoryPressure: isV2 ? parsePressure(read('memory', 'memory.pressure')) : undefined,
+    ioPressure: isV2 ? parsePressure(read('io', 'io.pressure')) : undefined,
   };
 }
 
-/** In place of a controller: files that v2's hierarchy has without any, also where the controllers are v1's (psi.rst). */
-const UNIFIED = '';
-
 function controlsOf(files: KernelFiles, cgroups: CgroupLayout, path: string): ReadControl {
-  const mountPoint = cgroups.hierarchies.find(({ version }) => version === 2)?.mountPoint;
-  const unified = mountPoint === undefined ? undefined : `${mountPoint}${path}`;
   return (controller, file) => {
-    const directory = controller === UNIFIED ? unified : cgroupDirectory(cgroups, path, controller);
+    const directory = cgroupDirectory(cgroups, path, controller);
     if (directory === undefined) return undefined;
     // a file of many records gives one page of them at a read (fs/seq_file.c): some six hundred processes
     return file === 'cgroup.procs' ? readKernelFile(`${directory}/${file}`) : files.read(`${directory}/${file}`);

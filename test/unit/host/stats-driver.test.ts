@@ -38,9 +38,8 @@ describe('statistics driver', () => {
     rmSync(root, { recursive: true });
   });
 
-  function begin(version: 1 | 2, more: CgroupLayout['hierarchies'] = []): void {
-    const hierarchies = [{ version, mountPoint: root, controllers: CONTROLLERS }, ...more];
-    const cgroups: CgroupLayout = { version, hybrid: more.length > 0, controllers: CONTROLLERS, hierarchies };
+  function begin(version: 1 | 2): void {
+    const cgroups: CgroupLayout = { version, hybrid: false, controllers: CONTROLLERS, hierarchies: [{ version, mountPoint: root, controllers: CONTROLLERS }] };
     const written = { written: () => Promise.resolve(undefined), writtenLately: () => undefined };
     driver = createStatsDriver({ cgroups, clock, netns: () => join(root, 'no-such-pin'), written });
   }
@@ -70,19 +69,6 @@ describe('statistics driver', () => {
     says('memory.memsw.limit_in_bytes', '9223372036854771712\n');
     clock.nowMs += 4000;
     expect(await driver.container({ id, sandbox })).toMatchObject({ swapBytes: 30n, swapAvailableBytes: undefined });
-  });
-
-  it('pressure is told where v2 has no controller, beside the figures of v1; nothing where there is no v2', async () => {
-    const hybrid = join(root, 'unified');
-    mkdirSync(join(hybrid, 'pods', `troupe-${id}`), { recursive: true });
-    for (const what of ['cpu', 'memory', 'io']) writeFileSync(join(hybrid, 'pods', `troupe-${id}`, `${what}.pressure`), 'some avg10=1.00 avg60=0.00 avg300=0.00 total=9\n');
-    says('cpuacct.usage', '5\n');
-    begin(1, [{ version: 2, mountPoint: hybrid, controllers: [] }]);
-    const told = await driver.container({ id, sandbox });
-    for (const pressure of [told?.cpuPressure, told?.memoryPressure, told?.ioPressure]) expect(pressure?.some).toMatchObject({ avg10: 1, totalUs: 9n });
-    driver.close();
-    begin(1);
-    expect(await driver.container({ id, sandbox })).toMatchObject({ cpuNs: 5n, cpuPressure: undefined, ioPressure: undefined });
   });
 
   it('processes are counted however many there are', async () => {
