@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { lstat, open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { fail } from '../../base/fault.ts';
+import { FaultError, fail, fault } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { codeOf, isAbsent } from '../../host/errno.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
@@ -76,20 +76,17 @@ function keyOf(file: OpenFile): string {
 }
 
 async function writeFifo(path: string, text: string, attempted: string, id: string): Promise<void> {
-  let fifo: FileHandle;
+  let fifo: FileHandle | undefined;
   try {
     // without a reader a blocking open would hang until there is one
     fifo = await open(path, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-  } catch (error) {
-    if (codeOf(error) === 'ENXIO' || codeOf(error) === 'ENOENT') {
-      fail('wrongState', `${attempted}: its monitor does not listen`, { subject: id });
-    }
-    throw error;
-  }
-  try {
     if (!(await fifo.stat()).isFIFO()) fail('outside', `${attempted}: ${path} is no FIFO`, { subject: id });
     await fifo.write(text);
+  } catch (error) {
+    // no reader, no FIFO any more, or the reader went between the two calls
+    const isDeaf = ['ENXIO', 'ENOENT', 'EPIPE'].includes(codeOf(error) ?? '');
+    throw isDeaf ? new FaultError(fault('wrongState', `${attempted}: its monitor does not listen`, { subject: id })) : error;
   } finally {
-    await fifo.close();
+    await fifo?.close();
   }
 }
