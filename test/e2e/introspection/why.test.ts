@@ -56,14 +56,18 @@ const troupe = (...args: string[]) => run([join(checkout, 'bin/troupe'), ...args
 
 /** The pod, once the plugin has come to where it hangs. */
 async function waitingPod(name: string): Promise<Actor> {
-  const waiting = async (): Promise<Actor | undefined> => (await client.explain({ query: name }).catch(() => undefined))?.actor;
+  let program = '';
+  let actor: Actor | undefined;
   const doing = async (): Promise<string> => {
-    const wait = (await waiting())?.waits[0];
-    const program = await readFile(`/proc/${wait?.pid ?? 0}/comm`, 'utf8').catch(() => '');
-    return `${program.trim()} ${wait?.processState ?? ''}`;
+    // the program of the look before: what it does now it does after its execve
+    const before = program;
+    actor = (await client.explain({ query: name }).catch(() => undefined))?.actor;
+    const wait = actor?.waits[0];
+    program = (await readFile(`/proc/${wait?.pid ?? 0}/comm`, 'utf8').catch(() => '')).trim();
+    return `${before} ${wait?.processState ?? ''}`;
   };
   await expect.poll(doing, { timeout: 30_000 }).toBe('sleep S');
-  return (await waiting()) ?? expect.fail('the pod is gone');
+  return actor ?? expect.fail('the pod is gone');
 }
 
 describe('a pod whose CNI plugin hangs', () => {
