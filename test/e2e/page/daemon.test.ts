@@ -142,7 +142,7 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     expect((await readFile(`/proc/${pid}/cmdline`, 'latin1')).replaceAll('\0', ' ')).toContain('sleep 3600');
     expect(waits).toContain('CNI ADD bridge');
     expect(waits).toContain(join(instance.directory, 'plugins/bridge'));
-    expect(waits).toMatch(/1 m \d+ s left/u);
+    expect(waits).toMatch(/2 m \d+ s left/u);
     await picture('hanging-plugin.png', 860);
     const scrape = await (await fetch(`${origin}/metrics`, { headers: { authorization: `Bearer ${token}` } })).text();
     for (const line of ['troupe_effects_running{effect="addNetwork"} 1', 'troupe_sandboxes{state="ready"} 1', 'troupe_sandboxes{state="provisioning"} 1', 'troupe_rpcs_total{method="RunPodSandbox",code="ok"} 1', 'troupe_ready 1']) {
