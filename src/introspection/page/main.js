@@ -25,6 +25,8 @@ const ASKED_AT_ONCE = 4;
 const model = new Model();
 const filter = { text: '', mode: 'all' };
 let chosen = '';
+/** What Status said last; undefined while it does not answer. */
+let facts;
 let listAt = 0;
 let listedAt = 0;
 let statusAt = 0;
@@ -58,6 +60,7 @@ function draw(isOtherFilter = false) {
   needsDraw = true;
   requestAnimationFrame(() => {
     needsDraw = false;
+    sayFacts();
     const rows = rowsOf(model, filter);
     list.set(rows, chosen);
     if (needsReveal) list.reveal(rows.findIndex((row) => row.actor.address === chosen));
@@ -75,13 +78,19 @@ function say(text, tone) {
 async function showStatus() {
   statusAt = Date.now() + STATUS_MS;
   try {
-    const facts = await call('Status', {});
-    const ready = facts.notReadyReason ?? '';
-    const counts = `${countText(facts.sandboxes, 'pod')} · ${countText(facts.containers, 'container')}`;
-    say(`${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}`, ready === '' ? 'good' : 'slow');
+    facts = await call('Status', {});
+    sayFacts();
   } catch (error) {
     failed(error);
   }
+}
+
+/** What the daemon says of itself, with the numbers of the tree beside it. */
+function sayFacts() {
+  if (facts === undefined) return;
+  const ready = facts.notReadyReason ?? '';
+  const counts = `${countText(model.count('sandbox'), 'pod')} · ${countText(model.count('container'), 'container')}`;
+  say(`${facts.version} · ${counts}${ready === '' ? '' : ` · ${ready}`}${facts.networkReady === true ? '' : ' · network not ready'}`, ready === '' ? 'good' : 'slow');
 }
 
 async function refresh() {
@@ -149,6 +158,7 @@ async function explain() {
 
 function failed(error) {
   if (!(error instanceof ApiError)) throw error;
+  facts = undefined;
   if (error.code === 'unauthorized') say('the token is missing or wrong: open the address that troupe printed, or add #token=… from introspection.token', 'bad');
   else say(`troupe does not answer (${error.message}); trying again`, 'bad');
 }

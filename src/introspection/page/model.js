@@ -31,6 +31,11 @@ export class Model {
     else this.actors.delete(actor.address);
   }
 
+  /** How many there are of a kind. */
+  count(kind) {
+    return [...this.actors.values()].filter((actor) => actor.kind === kind).length;
+  }
+
   remove(address) {
     this.actors.delete(address);
   }

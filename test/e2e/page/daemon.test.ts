@@ -137,6 +137,7 @@ describe.skipIf(missing.length > 0)('the page of a real daemon', () => {
     await page.value(`${row('checkout')}.click()`);
     await page.until("document.querySelector('.box.lit.leaf[data-path=\"provisioning.network.adding\"]') !== null");
     await page.until("/pid \\d+, sleeping/.test(document.querySelector('.waits').innerText)");
+    expect(await page.value("document.getElementById('status').textContent")).toContain(' 2 pods · 0 containers');
     const waits = await page.value<string>("document.querySelector('.waits').innerText");
     const pid = /pid (\d+)/u.exec(waits)?.[1] ?? '';
     expect((await readFile(`/proc/${pid}/cmdline`, 'latin1')).replaceAll('\0', ' ')).toContain('sleep 3600');

@@ -61,7 +61,9 @@ test('one actor that was asked about takes its place; one that was removed goes'
   model.put(pod('web'));
   model.put(pod('db'));
   model.put({ ...pod('web'), state: 'gone', removedNs: '5' });
+  const before = model.count('sandbox');
   model.remove('sandbox/db');
+  expect([model.count('sandbox') - before, model.count('pull')]).toEqual([-1, 0]);
   model.put(pod('api', { debts: ['network'] }));
   expect([...model.actors.values()]).toEqual([pod('api', { debts: ['network'] })]);
 });

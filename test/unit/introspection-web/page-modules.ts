@@ -39,6 +39,7 @@ interface PageModel {
   apply(change: object): void;
   put(actor: PageActor & { readonly removedNs?: string }): void;
   remove(address: string): void;
+  count(kind: string): number;
   rewind(): void;
 }
 
