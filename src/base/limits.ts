@@ -23,6 +23,8 @@ export const journalLimits = {
 
 /** CNI: see src/network. */
 export const networkLimits = {
+  /** ms of a chain's DEL that are kept back for each plugin after the one at work: a quick one needs less than a tenth of it. */
+  delKeptMs: 5000,
   /** Entries of a CNI configuration directory that are looked at; a directory with more is not one that an admin wrote (F56). */
   confDirEntries: 1024,
   /** Bytes of one configuration file; the largest known (Multus with delegates) have some 20 KiB. */
@@ -451,6 +453,8 @@ export const monitorLimits = {
 
 /** The driver of the OCI runtime: see src/oci/runtime/driver.ts. */
 export const driverLimits = {
+  /** ms that a KILL waits for the count of OOM kills before it: a hundred times what the two reads take. */
+  oomNoteMs: 200,
   /** Bytes of the runtime's state file and of a bundle's config.json: some 40 KiB each; 4000 mounts and variables fit in. */
   stateFileBytes: 8 * 1024 * 1024,
   /** Bytes of a state file that one read takes; a larger one is read again. */

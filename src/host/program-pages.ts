@@ -11,7 +11,8 @@ export interface ProgramPart {
 }
 
 const HEAD = /^([0-9a-f]+)-([0-9a-f]+) r-([x-])p \S+ \S+ \S+\s+(.*)$/u;
-const UNTOUCHED = /^Anonymous:\s+0 kB$/mu;
+/** Neither written pages in memory nor such in swap, which are not counted as anonymous there. */
+const UNTOUCHED = [/^Anonymous:\s+0 kB$/mu, /^Swap:\s+0 kB$/mu];
 
 /**
  * What can be let go of: mappings of `program` that nobody writes to and that hold the file's own bytes alone. Those that
@@ -21,7 +22,7 @@ export function programParts(smaps: string, program: string): readonly ProgramPa
   const parts: ProgramPart[] = [];
   for (const entry of smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/mu)) {
     const [, begin = '', end = '', , path] = HEAD.exec(entry.slice(0, entry.indexOf('\n'))) ?? [];
-    if (path === program && UNTOUCHED.test(entry)) parts.push({ begin: BigInt(`0x${begin}`), end: BigInt(`0x${end}`) });
+    if (path === program && UNTOUCHED.every((line) => line.test(entry))) parts.push({ begin: BigInt(`0x${begin}`), end: BigInt(`0x${end}`) });
   }
   return parts;
 }

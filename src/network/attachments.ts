@@ -88,8 +88,7 @@ export class Attachments {
     const prevResult = takesResult ? resultIn(kept.result, network.cniVersion) : undefined;
     const budget = { leftMs: context.timeoutMs };
     const chain = this.#chain(attachment, 'DEL', netnsPath, attempted, context, budget);
-    // an equal share of what is left: one that hangs leaves time for the others, quick ones give theirs on
-    await deleteAll(network, (plugin, pluginsLeft) => chain(plugin, prevResult, Math.ceil(budget.leftMs / pluginsLeft)), attempted);
+    await deleteAll(network, (plugin, pluginsLeft) => chain(plugin, prevResult, delShareMs(budget.leftMs, pluginsLeft)), attempted);
     const on = 'rules left by CNI plugins';
     context.note?.(on);
     await this.#firewall.clean(attachment, kept, {
@@ -263,3 +262,7 @@ async function run(network: Network, plugin: PluginConf, command: CniCommand, st
   });
 }
 
+/** Of what is left: all but what is kept back for those after it, so that one that hangs leaves them time, and a slow one may be slow. */
+function delShareMs(leftMs: number, pluginsLeft: number): number {
+  return Math.max(leftMs - (pluginsLeft - 1) * networkLimits.delKeptMs, Math.ceil(leftMs / pluginsLeft));
+}

@@ -76,11 +76,19 @@ export class NetnsPlace {
     try {
       // lazy: a daemon of the network may have it open at this moment, and nsfs holds no data
       await unmount(path, { lazy: true });
-      await unlink(path).catch(onlyAbsent);
+      await unlink(path).catch(unlessHidden);
     } catch (error) {
       throw new FaultError(toFault(error, `hide the network namespace of sandbox ${id} at ${path}`));
     }
   }
+}
+
+/**
+ * Where /run is nobody's shared mount, the first `ip netns add` binds the directory onto itself: a mount from before lies
+ * below that, out of everybody's reach, and its file is busy for good. No reason to hold the pod.
+ */
+function unlessHidden(error: unknown): void {
+  if (codeOf(error) !== 'EBUSY') onlyAbsent(error);
 }
 
 async function makeFile(path: string): Promise<boolean> {

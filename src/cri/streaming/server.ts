@@ -17,6 +17,7 @@ import type { Protocol, Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
 import { serveSession } from './sessions.ts';
 import type { SessionOptions } from './sessions.ts';
+import { movedBytes } from './transport.ts';
 import { TlsKeeper } from './tls.ts';
 import type { TlsFiles } from './tls.ts';
 import { TokenTable } from './tokens.ts';
@@ -171,8 +172,7 @@ class Streaming implements StreamingServer {
 
   #endWhenIdle(transport: Duplex, controller: AbortController): () => void {
     const { clock } = this.#options;
-    const socket = transport as Socket;
-    const moved = (): number => socket.bytesRead + socket.bytesWritten;
+    const moved = (): number => movedBytes(transport);
     let before = moved();
     let sinceMs = clock.monoMs();
     let timer: TimerHandle;

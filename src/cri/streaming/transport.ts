@@ -1,4 +1,5 @@
 /** What SPDY and WebSocket have in common below them: a socket, or a WebSocket that carries SPDY. */
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
 import { fail } from '../../base/fault.ts';
@@ -60,6 +61,18 @@ export class Outbox {
   }
 }
 
+/** Bytes of probes so far, which are ours and not the session's. */
+const probes = new WeakMap<Duplex, number>();
+
+function writtenTo(transport: Duplex): number {
+  return (transport as Partial<Socket>).bytesWritten ?? 0;
+}
+
+/** Bytes that the two sides have sent each other: while they stay the same the session idles, however often its peer is probed. */
+export function movedBytes(transport: Duplex): number {
+  return ((transport as Partial<Socket>).bytesRead ?? 0) + writtenTo(transport) - (probes.get(transport) ?? 0);
+}
+
 /**
  * Stops a transport while too much of what it brought waits to be used. A socket that is not read does not tell that its peer
  * has gone, and a process that reads no stdin would keep its session for hours: so the peer is probed meanwhile. The bytes
@@ -100,7 +113,9 @@ export class Intake {
   #probeLater(): void {
     if (this.#transport.destroyed) return;
     this.#timer = this.#clock.setTimeout(() => {
+      const before = writtenTo(this.#transport);
       this.#probe();
+      probes.set(this.#transport, (probes.get(this.#transport) ?? 0) + writtenTo(this.#transport) - before);
       this.#probeLater();
     }, streamLimits.probeMs);
   }

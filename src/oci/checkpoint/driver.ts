@@ -113,13 +113,16 @@ async function begin({ reader, directory }: Stage, container: CheckpointedContai
 /** All are still before the first is read, and none goes on before the last was. */
 async function readAll(reader: Reader, jobs: readonly Job[], fx: EffectContext): Promise<void> {
   const touched: Job[] = [];
+  const { heldStill } = reader.parts;
   try {
     for (const job of jobs) {
       touched.push(job);
+      heldStill.add(job.container.id);
       await freeze(reader, job, fx);
     }
     for (const job of jobs) await read(reader, job, fx);
   } finally {
+    for (const { container } of touched) heldStill.delete(container.id);
     const thawed = await Promise.allSettled(touched.map(({ container, handler, attempted }) => thaw(reader, { id: container.id, handler, attempted }, fx.note)));
     for (const one of thawed) if (one.status === 'rejected') reader.parts.log.error({ fault: toFault(one.reason) }, 'a container was not let go after its checkpoint');
   }

@@ -2,6 +2,7 @@
 import { fail } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { RegistryAuth } from '../../actors/ports/images.ts';
+import type { Endpoint } from './endpoints.ts';
 import { parseHost } from '../image/reference.ts';
 import { JsonError, parseStrictJson } from '../image/strict-json.ts';
 
@@ -89,10 +90,14 @@ function hostOfAddress(address: string): string {
   return parseHost(bare) ?? fail('invalidRequest', 'pull image: auth.server_address is not a host');
 }
 
-/** True when the endpoint's host is the one that the credentials are for. Docker Hub's names are one host, and so is a name with TLS's own port. */
-export function belongTo(owned: OwnedCredentials, endpointHost: string): boolean {
-  const host = parseHost(endpointHost);
-  return host !== undefined && withoutDefaultPort(host) === withoutDefaultPort(owned.host);
+/**
+ * True when the endpoint's host is the one that the credentials are for. Docker Hub's names are one host, and so is a name
+ * with TLS's own port, but for an endpoint that may turn out to speak without TLS.
+ */
+export function belongTo(owned: OwnedCredentials, endpoint: Pick<Endpoint, 'host' | 'insecure'>): boolean {
+  const host = parseHost(endpoint.host);
+  if (host === undefined || endpoint.insecure) return host === owned.host;
+  return withoutDefaultPort(host) === withoutDefaultPort(owned.host);
 }
 
 function withoutDefaultPort(host: string): string {

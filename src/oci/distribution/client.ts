@@ -119,7 +119,7 @@ export class RegistryClient {
         new Session({
           endpoint,
           // the request's for the host that they are for; every other one, a mirror mostly, gets what the node has for it
-          credentials: owned !== undefined && belongTo(owned, endpoint.host) ? owned.credentials : await this.#kept(endpoint, signal),
+          credentials: owned !== undefined && belongTo(owned, endpoint) ? owned.credentials : await this.#kept(endpoint, signal),
           insecureHosts: hosts,
           transport: this.#transport,
           clock: this.#options.clock,

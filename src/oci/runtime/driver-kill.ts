@@ -8,7 +8,7 @@ import { driverLimits } from '../../base/limits.ts';
 import { isForkedOnly, killProcess, processExists } from '../../host/process-identity.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
-import { poll } from '../../host/wait.ts';
+import { poll, within } from '../../host/wait.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
 import { processesFor } from '../monitor/monitor-process.ts';
 import { cgroupOf, emptyCgroup, noteOomKills, refuseSurvivors, signalCgroup, thawContainer } from './driver-cgroup.ts';
@@ -39,11 +39,17 @@ export async function kill(parts: DriverParts, input: ContainerInput & { readonl
     const bound = { clock: parts.clock, timeoutMs: driverLimits.execveMs, signal: fx.signal, firstMs: driverLimits.execveLookFirstMs, lastMs: driverLimits.execveLookLastMs, attempted };
     await poll(bound, () => (isForkedOnly(init) ? undefined : true));
   } else {
-    await noteOomKills(parts, input.id, init);
+    await notedSoon(parts, input.id, init);
   }
   killProcess(init, number);
-  // one that is frozen would hear of it only after the KILL that ends its grace (CRI-O resumes a paused container, too)
-  if (processExists(init)) await thawContainer(parts, input.id);
+  // one that is frozen would hear of it only after the KILL that ends its grace (CRI-O resumes a paused container, too); a
+  // checkpoint lets its own go when it has read them all, which are of one moment until then
+  if (!parts.heldStill.has(input.id) && processExists(init)) await thawContainer(parts, input.id);
+}
+
+/** What can't be noted, on a disk that hangs or behind others in the pool, must not keep a process alive (F25). */
+async function notedSoon(parts: DriverParts, id: ContainerId, init: HostIdentity): Promise<void> {
+  await within({ clock: parts.clock, timeoutMs: driverLimits.oomNoteMs }, noteOomKills(parts, id, init));
 }
 
 /**
@@ -64,7 +70,7 @@ export async function killAll(
 ): Promise<void> {
   const init = input.init === undefined ? undefined : toHostIdentity(input.init);
   if (init !== undefined) {
-    await noteOomKills(parts, input.id, init);
+    await notedSoon(parts, input.id, init);
     killProcess(init, SIGKILL);
   }
   const cgroup = await cgroupOf(parts, input.id);

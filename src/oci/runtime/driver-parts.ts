@@ -53,6 +53,8 @@ export interface RuntimeDriverOptions {
 export interface DriverParts extends RuntimeDriverOptions {
   readonly table: HandlerTable;
   readonly moves: CheapMoves;
+  /** Held still by us while a checkpoint reads them: nobody else lets them go. */
+  readonly heldStill: Set<ContainerId>;
 }
 
 /** The marks of the processes that work for a container or a pause container. */

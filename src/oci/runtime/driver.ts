@@ -74,7 +74,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const { layout } = options;
   const table = new HandlerTable(options.handlers, options.defaultHandler, (name) => layout.runtimeRoot(name));
   const moves = new CheapMoves(options.cgroups, options.clock);
-  const parts: DriverParts = { ...options, table, moves };
+  const parts: DriverParts = { ...options, table, moves, heldStill: new Set() };
   const exits = new Exits(parts);
   const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);
   const shims = createShimDriver(parts, exits);

@@ -50,7 +50,7 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'S79', title: 'credentials go to whatever host is asked', file: 'src/oci/distribution/auth.ts',
-    find: 'return host !== undefined && withoutDefaultPort(host) === withoutDefaultPort(owned.host);', replace: 'return host?.includes(owned.host) === true;',
+    find: 'return withoutDefaultPort(host) === withoutDefaultPort(owned.host);', replace: 'return host.includes(owned.host);',
     test: { file: auth, named: 'S79 they belong to one host' },
   },
   {

@@ -60,24 +60,27 @@ describe('RPC PullImage: credentials of AuthConfig', () => {
   });
 
   it('S79 they belong to one host', () => {
+    const at = (host: string): { readonly host: string; readonly insecure: boolean } => ({ host, insecure: false });
     const basic = { username: 'u', password: 'p' };
     const forReference = owned(basic, 'r.example:5000');
     expect(forReference).toBeDefined();
     if (forReference === undefined) return;
-    expect(belongTo(forReference, 'r.example:5000')).toBe(true);
+    expect(belongTo(forReference, at('r.example:5000'))).toBe(true);
     for (const host of ['r.example', 'r.example:5001', 'evil-r.example:5000', 'r.example.evil:5000', 'm.example']) {
-      expect(belongTo(forReference, host), host).toBe(false);
+      expect(belongTo(forReference, at(host)), host).toBe(false);
     }
     for (const serverAddress of ['https://index.docker.io/v1/', 'docker.io', 'registry-1.docker.io']) {
       const hub = owned({ ...basic, serverAddress }, 'docker.io');
-      expect(hub !== undefined && belongTo(hub, 'registry-1.docker.io'), serverAddress).toBe(true);
+      expect(hub !== undefined && belongTo(hub, at('registry-1.docker.io')), serverAddress).toBe(true);
     }
     for (const [serverAddress, endpoint] of [['https://r.example:443', 'r.example'], ['r.example', 'r.example:443']] as const) {
       const same = owned({ ...basic, serverAddress }, 'r.example');
-      expect(same !== undefined && belongTo(same, endpoint), serverAddress).toBe(true);
+      expect(same !== undefined && belongTo(same, at(endpoint)), serverAddress).toBe(true);
+      // an endpoint that may speak plain http: the owner named TLS's port
+      expect(same !== undefined && belongTo(same, { host: endpoint, insecure: true }), serverAddress).toBe(false);
     }
     const elsewhere = owned({ ...basic, serverAddress: 'other.example' }, 'r.example');
-    expect(elsewhere !== undefined && belongTo(elsewhere, 'r.example')).toBe(false);
+    expect(elsewhere !== undefined && belongTo(elsewhere, at('r.example'))).toBe(false);
   });
 
   it('S79 secrets are known in every form that is sent', () => {

@@ -1,13 +1,15 @@
 import { expect, test } from 'vitest';
 import { programParts } from '../../../src/host/program-pages.ts';
 
-const entry = (head: string, anonymousKb: number): string => `${head}\nSize:               4 kB\nRss:                4 kB\nAnonymous:      ${anonymousKb} kB\nVmFlags: rd mr mw me\n`;
+const entry = (head: string, anonymousKb: number, swappedKb = 0): string =>
+  `${head}\nSize:               4 kB\nRss:                4 kB\nAnonymous:      ${anonymousKb} kB\nSwap:      ${swappedKb} kB\nVmFlags: rd mr mw me\n`;
 
 test('only what is read or run of the program, and holds no byte that was written since, can be let go of', () => {
   const smaps = [
     entry('00400000-00746000 r--p 00000000 fe:00 53 /opt/a b/node', 0),
     entry('0074a000-03044000 r-xp 0034a000 fe:00 53                            /opt/a b/node', 0),
     entry('06b52000-06b56000 r--p 06751000 fe:00 53                            /opt/a b/node', 8),
+    entry('06b53000-06b56000 r--p 06752000 fe:00 53                            /opt/a b/node', 0, 8),
     entry('06b56000-06b7d000 rw-p 06755000 fe:00 53                            /opt/a b/node', 0),
     entry('06b7d000-06b8d000 r--s 06755000 fe:00 53                            /opt/a b/node', 0),
     entry('06b8d000-06b9d000 rw-p 00000000 00:00 0', 0),

@@ -1,7 +1,7 @@
 /** What is below SPDY and WebSocket: when a client is not read, and how its connection is left. */
 import { describe, expect, it } from 'vitest';
 import { streamLimits } from '../../../src/base/limits.ts';
-import { Intake, Outbox, closeGently } from '../../../src/cri/streaming/transport.ts';
+import { Intake, Outbox, closeGently, movedBytes } from '../../../src/cri/streaming/transport.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { Wire, untilTrue } from './support.ts';
 
@@ -19,6 +19,18 @@ describe('a client whose bytes wait', () => {
     expect(probes).toBe(2);
     intake.used(streamLimits.inboundBytes);
     expect([wire.isPaused(), clock.timers.size]).toEqual([false, 0]);
+  });
+
+  it('idles all the same: probes are no movement of its session', () => {
+    const clock = new HandClock();
+    const wire = Object.assign(new Wire(), { bytesRead: 7, bytesWritten: 5 });
+    const intake = new Intake(wire, clock, () => (wire.bytesWritten += 2));
+    intake.came(2 * streamLimits.inboundBytes);
+    clock.fire(streamLimits.probeMs);
+    clock.fire(streamLimits.probeMs);
+    expect([wire.bytesWritten, movedBytes(wire)]).toEqual([9, 12]);
+    wire.bytesWritten += 3;
+    expect(movedBytes(wire)).toBe(15);
   });
 
   it('is not probed once its connection is closed', async () => {
