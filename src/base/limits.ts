@@ -1132,3 +1132,13 @@ export const helperLimits = {
   keyBytes: 16,
   lifeBytes: 8,
 } as const;
+
+/** What the daemon works without (base/conditions.ts). */
+export const conditionLimits = {
+  /** subjects of one type that are kept by name; more are counted. */
+  subjects: 200,
+  /** characters of one reason. */
+  reasonChars: 300,
+  /** subjects that a message names: Status goes to the API server with each heartbeat. */
+  shown: 5,
+} as const;

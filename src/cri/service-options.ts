@@ -1,6 +1,7 @@
 /** What the RPCs are given at start: the actors, and the facts of host and configuration that decide what is taken. */
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
+import type { Conditions } from '../base/conditions.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import type { UrlIssuer } from './streaming/server.ts';
 
@@ -29,6 +30,8 @@ export interface ServiceOptions extends HostPolicy {
   readonly configRefusal: () => string | undefined;
   /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
   readonly lostFacts: string | undefined;
+  /** What the daemon works without. */
+  readonly conditions: Pick<Conditions, 'listFalse'>;
   /** The OCI documents of what there is, as JSON without the environment, for verbose answers; left out for none. */
   readonly specs?: {
     container(id: ContainerId): Promise<string | undefined>;

@@ -4,6 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
 import type { Troupe } from '../actors/troupe.ts';
+import { Conditions } from '../base/conditions.ts';
 import { metricsLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import type { RpcObserver } from '../cri/edge.ts';
@@ -18,6 +19,8 @@ import { VERSION } from './version.ts';
 
 export interface Observability {
   readonly metrics: TroupeMetrics;
+  /** What the daemon works without; drivers report here. */
+  readonly conditions: Conditions;
   readonly rpc: RpcObserver;
   transition(transition: Transition): void;
   /** The actors, once they are made. */
@@ -36,15 +39,17 @@ interface Handed {
 
 /** Traces are made only when a collector is configured, the loop is watched only when somebody can ask. */
 export function createObservability(config: Config, charts: readonly Chart[], { clock, random, log }: Handed): Observability {
+  const conditions = new Conditions(log);
   const loop = config.introspection.http_address === '' ? undefined : monitorEventLoopDelay({ resolution: metricsLimits.loopLookMs });
   loop?.enable();
-  const metrics = new TroupeMetrics({ clock, charts, version: VERSION, processFacts: () => processFacts(loop) });
+  const metrics = new TroupeMetrics({ clock, conditions, charts, version: VERSION, processFacts: () => processFacts(loop) });
   const { endpoint } = config.tracing;
   const exporter = endpoint === '' ? undefined : new SpanExporter({ clock, log, version: VERSION, send: postTo(endpoint, clock, log) });
   const tracer = exporter === undefined ? undefined : new Tracer({ clock, random, put: (span) => exporter.put(span) });
   if (exporter !== undefined) metrics.watchSpans(() => exporter.counts());
   return {
     metrics,
+    conditions,
     rpc: {
       begin: (cause) => {
         const span = tracer?.begin(cause);

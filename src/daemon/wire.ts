@@ -111,6 +111,7 @@ async function serve(
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     ...views,
     lostFacts,
+    conditions: observability.conditions,
     specs: shownSpecs(createLayout(config)),
     urls,
   });
@@ -123,7 +124,7 @@ function introspect(config: Config, options: IntrospectionOptions): Promise<Intr
 }
 
 function introspectionOptions(
-  config: Config, { ports, troupe, recorder, charts, lostFacts }: Assembly, { configView }: ConfigViews,
+  config: Config, { ports, troupe, recorder, charts, lostFacts, observability }: Assembly, { configView }: ConfigViews,
 ): IntrospectionOptions {
   const { clock } = ports;
   return {
@@ -137,6 +138,7 @@ function introspectionOptions(
     socket: config.socket,
     configView,
     lostFacts,
+    conditions: observability.conditions,
   };
 }
 

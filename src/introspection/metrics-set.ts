@@ -4,6 +4,8 @@
  */
 import type { EffectEnd } from '../actors/activity.ts';
 import type { Directory } from '../actors/directory.ts';
+import { CONDITION_TYPES } from '../base/conditions.ts';
+import type { Conditions } from '../base/conditions.ts';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { View } from '../actors/views.ts';
@@ -32,6 +34,8 @@ export interface MetricsOptions {
   readonly version: string;
   readonly charts: readonly Chart[];
   readonly processFacts: () => Promise<ProcessFacts>;
+  /** What the daemon works without. */
+  readonly conditions: Pick<Conditions, 'listFalse'>;
 }
 
 interface Stay {
@@ -70,6 +74,7 @@ export class TroupeMetrics {
   readonly #fds = this.registry.gauge('troupe_process_open_fds', 'Open file descriptors of the daemon.');
   readonly #cpu = this.registry.counter('troupe_process_cpu_seconds_total', 'CPU time of the daemon, user and system, since its start.');
   readonly #started = this.registry.gauge('troupe_process_start_time_seconds', 'Start of the daemon, seconds since the epoch.');
+  readonly #degraded = this.registry.gauge('troupe_degraded', 'Subjects (files, parts) that a condition of Status reports as not as they should be, by condition.', ['condition']);
   readonly #ready = this.registry.gauge('troupe_ready', '1 when CRI calls are served, 0 while recovering or draining.');
   readonly #build = this.registry.gauge('troupe_build_info', 'Always 1; the version is its label.', ['version']);
   readonly #spansSent = this.registry.counter('troupe_trace_spans_exported_total', 'Spans that a collector took since the start of the daemon.');
@@ -140,11 +145,18 @@ export class TroupeMetrics {
     this.#cpu.raiseTo([], facts.cpuSeconds);
     this.#started.set([], Number(this.#startedNs / 1_000_000n) / 1000);
     for (const [quantile, seconds] of facts.loopLag) this.#lag.set([quantile], seconds);
+    this.#countDegraded();
     const { exported, dropped } = this.#spans();
     this.#spansSent.raiseTo([], exported);
     this.#spansDropped.raiseTo([], dropped);
     if (this.#troupe !== undefined) this.#count(this.#troupe);
     return this.registry.text();
+  }
+
+  /** Each type has its series, 0 when all is well: an alert needs no absent(). */
+  #countDegraded(): void {
+    const counts = new Map(this.#options.conditions.listFalse().map(({ type, count }) => [type, count]));
+    for (const type of CONDITION_TYPES) this.#degraded.set([type], counts.get(type) ?? 0);
   }
 
   #gone(view: View): void {

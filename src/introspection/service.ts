@@ -1,6 +1,7 @@
 /** The introspection service: read-only questions, and the stream of changes. */
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import type { Conditions } from '../base/conditions.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { introspectionLimits } from '../base/limits.ts';
 import type { KeptLayer } from '../actors/images/keepers.ts';
@@ -26,6 +27,8 @@ export interface IntrospectionOptions extends Describing {
   readonly configView: () => object;
   /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
   readonly lostFacts: string | undefined;
+  /** What the daemon works without. */
+  readonly conditions: Pick<Conditions, 'listFalse'>;
 }
 
 /** Puts the service on a connect router. */
@@ -146,6 +149,7 @@ function status(options: IntrospectionOptions) {
     configJson: JSON.stringify(options.configView()),
     socket: options.socket,
     lostFacts: options.lostFacts ?? '',
+    conditions: [...options.conditions.listFalse()],
   };
 }
 

@@ -4,13 +4,18 @@ import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
-type Options = Pick<ServiceOptions, 'troupe' | 'configView' | 'configRefusal' | 'lostFacts'>;
+type Options = Pick<ServiceOptions, 'troupe' | 'configView' | 'configRefusal' | 'lostFacts' | 'conditions'>;
 
 /** Status: conditions, handlers, features. Answered while recovering and draining, too. */
 export function status(options: Options): RpcHandler<typeof RuntimeService.method.status> {
   const { troupe, configView } = options;
   return async ({ verbose }) => ({
-    status: { conditions: [runtimeCondition(options), networkCondition(options), ...configConditions(options), ...journalConditions(options)] },
+    status: {
+      conditions: [
+        runtimeCondition(options), networkCondition(options), ...configConditions(options), ...journalConditions(options),
+        ...degradedConditions(options),
+      ],
+    },
     runtimeHandlers: troupe.handlers().map(({ name, recursiveReadOnlyMounts, userNamespaces }) => ({
       name,
       features: { recursiveReadOnlyMounts, userNamespaces },
@@ -48,6 +53,11 @@ function configConditions({ configRefusal }: Options) {
 /** What is listed may not be all that runs (F18). No reason to take no pods: what is known works. */
 function journalConditions({ lostFacts }: Options) {
   return lostFacts === undefined ? [] : [condition('JournalWhole', false, 'JournalDamaged', lostFacts)];
+}
+
+/** The node takes pods all the same: each names what it works without (F89, F95). */
+function degradedConditions({ conditions }: Options) {
+  return conditions.listFalse().map(({ type, reason, message }) => condition(type, false, reason, message));
 }
 
 function condition(type: string, isMet: boolean, reason: string, message: string) {

@@ -33,6 +33,7 @@ export function statusLines(answer: StatusResponse, nowNs: bigint, screen: Scree
     entry('troupe', `${answer.version}, pid ${answer.pid}, up ${age(nowNs - answer.startedNs)}, ${bytes(Number(answer.rssBytes))} of memory`),
     entry('runtime', yes(answer.notReadyReason === '', answer.notReadyReason)),
     ...(answer.lostFacts === '' ? [] : [entry('journal', screen.tone('bad', answer.lostFacts))]),
+    ...answer.conditions.map(({ type, message }) => entry('degraded', screen.tone('bad', `${type} is false: ${message}`))),
     entry('network', yes(answer.networkReady, answer.networkMessage)),
     ...answer.handlers.map((handler) => entry('handler', `${handler.name === '' ? 'default' : handler.name} ${yes(handler.ready, handler.reason)}`)),
     entry('alive', `${answer.sandboxes} pods, ${answer.containers} containers, ${answer.pulls} pulls, ${answer.images} images`),

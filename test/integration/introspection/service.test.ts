@@ -9,7 +9,9 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { Activity } from '../../../src/actors/activity.ts';
 import { Directory } from '../../../src/actors/directory.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
+import { Conditions } from '../../../src/base/conditions.ts';
 import { introspectionLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { introspectionClient, plainOf, problemOf } from '../../../src/introspection/client.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import { startIntrospection } from '../../../src/introspection/server.ts';
@@ -27,6 +29,8 @@ async function bench() {
   const clock = new ManualClock();
   const [recorder, directory, activity] = [new Recorder(clock), new Directory(), new Activity(clock)];
   recorder.attach(directory);
+  const conditions = new Conditions(silentLog);
+  conditions.report({ type: 'DebrisRemoved', subject: '/trash/a', reason: 'EPERM' });
   const home = await mkdtemp(join(tmpdir(), 'troupe-introspection-'));
   ends.push(() => rm(home, { recursive: true }));
   const socket = join(home, 'introspection.sock');
@@ -38,6 +42,7 @@ async function bench() {
     socket: '/run/cri.sock',
     configView: () => ({ root: '/var/lib/troupe' }),
     lostFacts: 'the journal was damaged',
+    conditions,
     troupe: {
       directory, activity,
       notReadyReason: () => undefined,
@@ -199,6 +204,7 @@ describe('the rest', () => {
       ...(plainOf(create(StatusResponseSchema)) as object),
       version: '1.2.3', pid: 42, startedNs: '7', networkReady: false, networkMessage: 'no configuration', rssBytes: 1024,
       handlers: [{ name: 'runc', ready: true, reason: '' }], configJson: '{"root":"/var/lib/troupe"}', socket: '/run/cri.sock', lostFacts: 'the journal was damaged',
+      conditions: [{ type: 'DebrisRemoved', reason: 'DebrisLeft', message: '/trash/a: EPERM', count: 1 }],
     });
   });
 

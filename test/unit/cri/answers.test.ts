@@ -1,7 +1,9 @@
 /** What is shown: Version, Status, statuses and lists of sandboxes and containers. */
 import { toBinary } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
 import { fault } from '../../../src/base/fault.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import {
   CgroupDriver,
   ContainerState,
@@ -71,6 +73,20 @@ describe('the runtime itself', () => {
       { type: 'RuntimeReady', status: true },
       { type: 'NetworkReady', status: true },
       { type: 'ConfigurationReloaded', status: false, reason: 'ConfigurationRefused', message: 'read configuration /etc/troupe/troupe.toml, line 3: no such key' },
+    ]);
+  });
+
+  test('F89 Status names what the daemon works without; the node stays ready', async () => {
+    const conditions = new Conditions(silentLog);
+    conditions.report({ type: 'DebrisRemoved', subject: '/var/lib/troupe/trash/a', reason: 'operation not permitted' });
+    const { status } = await stage({}, { conditions }).send(method.status, {});
+    expect(status?.conditions).toMatchObject([
+      { type: 'RuntimeReady', status: true },
+      { type: 'NetworkReady', status: true },
+      {
+        type: 'DebrisRemoved', status: false, reason: 'DebrisLeft',
+        message: '/var/lib/troupe/trash/a: operation not permitted',
+      },
     ]);
   });
 

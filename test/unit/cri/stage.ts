@@ -12,6 +12,7 @@ import type { ContainerSpec, ImageRecord, SandboxSpec } from '../../../src/actor
 import { sandboxAddress } from '../../../src/actors/sandbox/sandbox.context.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
 import type { ContainerView, SandboxView } from '../../../src/actors/views.ts';
+import { Conditions } from '../../../src/base/conditions.ts';
 import { fail } from '../../../src/base/fault.ts';
 import type { ContainerId, Digest, ImageId, SandboxId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
@@ -286,4 +287,5 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   configView: () => ({ root: '/var/lib/troupe' }),
   configRefusal: () => undefined,
   lostFacts: undefined,
+  conditions: new Conditions(silentLog),
 };

@@ -1,8 +1,10 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
 import { fault } from '../../../src/base/fault.ts';
 import { metricsLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import type { DiskFile, DiskPort } from '../../../src/actors/ports/disk.ts';
 import { Registry } from '../../../src/introspection/metrics.ts';
 import { meteredDisk } from '../../../src/introspection/metrics-ports.ts';
@@ -13,8 +15,21 @@ import { container, pull, sandbox, stage } from './stage.ts';
 
 const charts = troupeCharts();
 const facts = { rssBytes: 104_857_600, openFds: 42, cpuSeconds: 1.5, loopLag: [['0.99', 0.002], ['1', 0.01]] as const };
-const metricsOf = (clock = new ManualClock()) => new TroupeMetrics({ clock, charts, version: '1.2.3', processFacts: () => Promise.resolve(facts) });
+const metricsOf = (clock = new ManualClock(), conditions = new Conditions(silentLog)) =>
+  new TroupeMetrics({ clock, conditions, charts, version: '1.2.3', processFacts: () => Promise.resolve(facts) });
 const linesOf = async (metrics: TroupeMetrics, start: string): Promise<readonly string[]> => (await metrics.text()).split('\n').filter((line) => line.startsWith(start));
+
+describe('degradations', () => {
+  test('F89 each condition has a series: 0 when all is well, else the number of its subjects', async () => {
+    const conditions = new Conditions(silentLog);
+    const metrics = metricsOf(new ManualClock(), conditions);
+    expect(await linesOf(metrics, 'troupe_degraded{')).toContain('troupe_degraded{condition="DebrisRemoved"} 0');
+    for (const subject of ['/a', '/b']) conditions.report({ type: 'DebrisRemoved', subject, reason: 'EPERM' });
+    const lines = await linesOf(metrics, 'troupe_degraded{');
+    expect(lines).toContain('troupe_degraded{condition="DebrisRemoved"} 2');
+    expect(lines).toContain('troupe_degraded{condition="NodeFilesUsable"} 0');
+  });
+});
 
 describe('text format', () => {
   test('help, type and one line per series; label values are escaped', () => {

@@ -6,6 +6,8 @@ import type { ClockPort } from '../../../src/actors/ports/clock.ts';
 import type { Waiting } from '../../../src/actors/ports/effect.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
 import type { ContainerView, PullView, SandboxView, View } from '../../../src/actors/views.ts';
+import { Conditions } from '../../../src/base/conditions.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { parseContainerId, parseSandboxId } from '../../../src/base/ids.ts';
 import { troupeCharts } from '../../../src/introspection/charts.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
@@ -104,6 +106,7 @@ export function stage(clock: ClockPort = wallClock()): Stage {
       socket: '/run/test.sock',
       configView: () => ({}),
       lostFacts: undefined,
+      conditions: new Conditions(silentLog),
     },
     drop: (view) => {
       recorder.note({ address: view.address, from: before.get(view.address) ?? '', to: 'gone', on: 'done', cause: '', settled: true, final: true });

@@ -1,0 +1,53 @@
+import { describe, expect, test } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
+import { conditionLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+
+function recorded() {
+  const lines: object[] = [];
+  const note = (fields: object, message: string): void => void lines.push({ ...fields, message });
+  return { lines, conditions: new Conditions({ ...silentLog, warn: note, info: note }) };
+}
+
+const type = 'DebrisRemoved';
+
+describe('conditions (F89, F95)', () => {
+  test('one log line for each new reason, none for a repeated report', () => {
+    const { lines, conditions } = recorded();
+    for (const reason of ['EPERM', 'EPERM', 'EBUSY']) conditions.report({ type, subject: '/a', reason });
+    expect(lines).toEqual([
+      { condition: type, subject: '/a', reason: 'EPERM', message: 'degraded' },
+      { condition: type, subject: '/a', reason: 'EBUSY', message: 'degraded' },
+    ]);
+    expect(conditions.all()).toEqual([{ type, subject: '/a', reason: 'EBUSY' }]);
+  });
+
+  test('a type is false until its last subject is cleared', () => {
+    const { lines, conditions } = recorded();
+    for (const subject of ['/a', '/b']) conditions.report({ type, subject, reason: 'EPERM' });
+    conditions.clear(type, '/a');
+    expect(conditions.listFalse()).toEqual([{ type, reason: 'DebrisLeft', message: '/b: EPERM', count: 1 }]);
+    conditions.clear(type, '/b');
+    conditions.clear(type, '/b');
+    expect(conditions.listFalse()).toEqual([]);
+    expect(lines.slice(2)).toEqual(['/a', '/b'].map((subject) => ({ condition: type, subject, message: 'no longer degraded' })));
+  });
+
+  test('what is kept is bounded: subjects beyond the bound are counted, a message names a few', () => {
+    const { lines, conditions } = recorded();
+    const total = conditionLimits.subjects + 7;
+    for (let at = 0; at < total; at += 1) conditions.report({ type, subject: `/${at}`, reason: 'x'.repeat(5000) });
+    const [only] = conditions.listFalse();
+    expect(only?.count).toBe(total);
+    expect(only?.message).toMatch(new RegExp(`; and ${total - conditionLimits.shown} more$`, 'u'));
+    expect(only?.message.length).toBeLessThan(conditionLimits.shown * (conditionLimits.reasonChars + 20));
+    expect(lines).toHaveLength(conditionLimits.subjects);
+  });
+
+  test('replace clears what is no longer reported', () => {
+    const { conditions } = recorded();
+    conditions.replace(type, new Map([['/a', 'EPERM'], ['/b', 'EPERM']]));
+    conditions.replace(type, new Map([['/b', 'EPERM'], ['/c', 'EIO']]));
+    expect(conditions.all().map(({ subject }) => subject)).toEqual(['/b', '/c']);
+  });
+});
