@@ -2,7 +2,9 @@
  * Bytes on their way, one direction at a time, with back-pressure: what streaming (a client's SPDY or WebSocket) and
  * the drivers (pipes, terminals, sockets) have in common. Nothing of Node: either side adapts what it has.
  */
+import { ByteBlocks } from './byte-blocks.ts';
 import { fail } from './fault.ts';
+import { pieceLimits } from './limits.ts';
 
 /** Where bytes come from. */
 export interface ByteSource {
@@ -35,13 +37,12 @@ export async function pump(source: ByteSource, sink: ByteSink): Promise<void> {
 }
 
 /**
- * A source that is filled by events. It does not bound itself: whoever fills it stops its own source by `size`, or
- * gives the reader up.
+ * A source that is filled by events. Pieces that wait are joined, so that a reader may get several at once. Whoever fills it
+ * stops its own source by `size`, or gives the reader up, well before the bound of the queue, beyond which `push` throws.
  */
 export class ByteQueue implements ByteSource {
   readonly #onTaken: (bytes: number) => void;
-  readonly #chunks: Uint8Array[] = [];
-  #size = 0;
+  readonly #blocks = new ByteBlocks('keep bytes for a slow reader', pieceLimits.queueBytes);
   #end: { readonly error?: Error } | undefined;
   #cancelled = false;
   #waiting: { readonly resolve: (bytes: Uint8Array | undefined) => void; readonly reject: (error: Error) => void } | undefined;
@@ -53,7 +54,7 @@ export class ByteQueue implements ByteSource {
 
   /** Bytes that wait. */
   get size(): number {
-    return this.#size;
+    return this.#blocks.size;
   }
 
   /** True when nothing can come any more. */
@@ -69,8 +70,7 @@ export class ByteQueue implements ByteSource {
     }
     const waiting = this.#waiting;
     if (waiting === undefined) {
-      this.#chunks.push(bytes);
-      this.#size += bytes.length;
+      this.#blocks.append(bytes);
       return;
     }
     this.#waiting = undefined;
@@ -99,9 +99,8 @@ export class ByteQueue implements ByteSource {
   }
 
   read(): Promise<Uint8Array | undefined> {
-    const bytes = this.#chunks.shift();
+    const bytes = this.#blocks.shift();
     if (bytes !== undefined) {
-      this.#size -= bytes.length;
       this.#onTaken(bytes.length);
       return Promise.resolve(bytes);
     }
@@ -116,9 +115,8 @@ export class ByteQueue implements ByteSource {
   cancel(): void {
     if (this.#cancelled) return;
     this.#cancelled = true;
-    const dropped = this.#size;
-    this.#chunks.length = 0;
-    this.#size = 0;
+    const dropped = this.#blocks.size;
+    this.#blocks.clear();
     if (dropped > 0) this.#onTaken(dropped);
     this.#waiting?.resolve(undefined);
     this.#waiting = undefined;

@@ -917,6 +917,18 @@ export const streamLimits = {
   readsPerTurn: 16,
 } as const;
 
+/** What is kept of bytes that come in pieces: see src/base/byte-blocks.ts. */
+export const pieceLimits = {
+  /** Bytes that a piece counts for at least where it is kept apart, and of the smallest block: what an object with its buffer costs. */
+  leastChargeBytes: 256,
+  /** Bytes of the largest block that small pieces are copied into: what Node reads at once. */
+  blockBytes: 64 * 1024,
+  /** Bytes from which on a piece is kept as it is: copying costs more than the object. */
+  wholeBytes: 16 * 1024,
+  /** Bytes of one queue between a sender and a slow reader: twice the largest bound at which a sender is stopped (attachBytes). */
+  queueBytes: 8 * 1024 * 1024,
+} as const;
+
 /** ttrpc, the RPC of shims and of NRI: see src/base/ttrpc-frames.ts and src/host/ttrpc*.ts. */
 export const ttrpcLimits = {
   /** Bytes of one message: the protocol's own bound. */

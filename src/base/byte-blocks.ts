@@ -1,0 +1,172 @@
+/**
+ * Bytes that somebody sends in pieces, kept until they are used. A piece of one byte that is kept as an object of its
+ * own costs several hundred bytes, and may hold the 64 KiB that it was read in: a bound that counts bytes then bounds
+ * nothing. Here small pieces are copied into blocks, so that what is held is at most twice what `size` says, and every
+ * operation is O(1) for each piece and byte, whatever waits.
+ */
+import { fail } from './fault.ts';
+import { Fifo } from './fifo.ts';
+import { pieceLimits } from './limits.ts';
+
+const { leastChargeBytes, blockBytes, wholeBytes } = pieceLimits;
+
+const NOTHING = new Uint8Array(0);
+
+/** What a piece of `length` bytes counts against a bound in bytes where pieces are kept apart: an object costs memory, too. */
+export function pieceCharge(length: number): number {
+  return length < leastChargeBytes ? leastChargeBytes : length;
+}
+
+/** First in, first out; pieces lose their borders. */
+export class ByteBlocks {
+  readonly #name: string;
+  readonly #bytesMax: number;
+  /** Blocks that take no more. */
+  readonly #full = new Fifo<Uint8Array>();
+  /** The last block; its bytes from `#tailBytes` on are free. */
+  #tail: Uint8Array = NOTHING;
+  #tailBytes = 0;
+  /** Bytes of the first block that were taken. */
+  #taken = 0;
+  #size = 0;
+
+  /** `name`: what is kept, for the message when it is more than `bytesMax`. */
+  constructor(name: string, bytesMax: number) {
+    this.#name = name;
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Bytes that wait. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Bytes that may be added. */
+  get room(): number {
+    return this.#bytesMax - this.#size;
+  }
+
+  /**
+   * Adds a piece. A large one may be kept as it is and is the queue's from then on; of a small one nothing is kept. Throws
+   * `exhausted`, with nothing added, when there is no room for all of it.
+   */
+  append(bytes: Uint8Array): void {
+    if (bytes.length > this.room) fail('exhausted', `${this.#name}: more than ${this.#bytesMax} bytes`);
+    this.#size += bytes.length;
+    if (bytes.length >= wholeBytes) return this.#appendWhole(bytes);
+    const free = this.#tail.length - this.#tailBytes;
+    this.#tail.set(bytes.length <= free ? bytes : bytes.subarray(0, free), this.#tailBytes);
+    this.#tailBytes += Math.min(bytes.length, free);
+    if (bytes.length <= free) return;
+    const rest = bytes.subarray(free);
+    this.#closeTail();
+    // as large as what is held already: the free part of the last block is then at most half of all
+    this.#tail = new Uint8Array(Math.max(rest.length, leastChargeBytes, Math.min(this.#size, blockBytes)));
+    this.#tail.set(rest);
+    this.#tailBytes = rest.length;
+  }
+
+  #appendWhole(bytes: Uint8Array): void {
+    this.#closeTail();
+    // a view of something much larger would hold all of it
+    this.#full.push(bytes.buffer.byteLength > 2 * bytes.length ? Uint8Array.prototype.slice.call(bytes) : bytes);
+  }
+
+  /** The last block goes to the others, without its free part where that is the larger one. */
+  #closeTail(): void {
+    const isFirst = this.#full.length === 0;
+    const from = isFirst ? this.#taken : 0;
+    if (this.#tailBytes > from) {
+      const isHalfEmpty = this.#tailBytes - from < this.#tail.length / 2;
+      this.#full.push(isHalfEmpty ? this.#tail.slice(from, this.#tailBytes) : this.#tail.subarray(from, this.#tailBytes));
+    }
+    if (isFirst) this.#taken = 0;
+    this.#tail = NOTHING;
+    this.#tailBytes = 0;
+  }
+
+  /** What there is of the first block. */
+  #first(): Uint8Array {
+    const first = this.#full.first();
+    return first === undefined ? this.#tail.subarray(this.#taken, this.#tailBytes) : first.subarray(this.#taken);
+  }
+
+  /** `bytes` of the first block are used; it has as many. */
+  #drop(bytes: number): void {
+    this.#size -= bytes;
+    this.#taken += bytes;
+    const first = this.#full.first();
+    if (first !== undefined) {
+      if (this.#taken < first.length) return;
+      this.#full.shift();
+      this.#taken = 0;
+    } else if (this.#taken === this.#tailBytes && this.#tail.length > leastChargeBytes) {
+      // an empty queue holds no large block: there may be thousands of them
+      this.#tail = NOTHING;
+      this.#tailBytes = 0;
+      this.#taken = 0;
+    }
+  }
+
+  /** Takes the bytes that lie together at the front, at most `most`; undefined when nothing waits. Never copies. */
+  shift(most: number = Infinity): Uint8Array | undefined {
+    if (this.#size === 0) return undefined;
+    const first = this.#first();
+    const bytes = first.length <= most ? first : first.subarray(0, most);
+    this.#drop(bytes.length);
+    return bytes;
+  }
+
+  /** The first `count` bytes, or as many as wait: they stay. Not to be kept, nor changed. */
+  peek(count: number): Uint8Array {
+    const first = this.#first();
+    if (first.length >= count || first.length === this.#size) return first.subarray(0, count);
+    return this.#copy(Math.min(count, this.#size));
+  }
+
+  /** Takes the first `count` bytes in one piece, which is the caller's. There must be as many. */
+  take(count: number): Uint8Array {
+    if (count > this.#size) fail('bug', `${this.#name}: took ${count} bytes of ${this.#size}`);
+    if (this.#first().length >= count) return count === 0 ? NOTHING : (this.shift(count) ?? NOTHING);
+    const whole = new Uint8Array(count);
+    for (let at = 0; at < count; ) {
+      const part = this.shift(count - at) ?? NOTHING;
+      whole.set(part, at);
+      at += part.length;
+    }
+    return whole;
+  }
+
+  /** Takes all in one piece. */
+  takeAll(): Uint8Array {
+    return this.take(this.#size);
+  }
+
+  /** Drops all. */
+  clear(): void {
+    this.#full.clear();
+    this.#tail = NOTHING;
+    this.#tailBytes = 0;
+    this.#taken = 0;
+    this.#size = 0;
+  }
+
+  /** Copies the first `count` bytes, which lie in several blocks. */
+  #copy(count: number): Uint8Array {
+    const copy = new Uint8Array(count);
+    let at = 0;
+    let from = this.#taken;
+    const put = (block: Uint8Array): void => {
+      const part = block.subarray(from, from + count - at);
+      copy.set(part, at);
+      at += part.length;
+      from = 0;
+    };
+    for (const block of this.#full) {
+      if (at === count) return copy;
+      put(block);
+    }
+    put(this.#tail.subarray(0, this.#tailBytes));
+    return copy;
+  }
+}

@@ -1,0 +1,47 @@
+/** A queue whose every operation is O(1) on average, however long it is: `Array.shift` moves all that stays. */
+
+/** Taken items that may stand before the first one until the array is cut: keeps a short queue from being cut at each turn. */
+const SLACK = 32;
+
+/** First in, first out. It has no bound of its own: its owner has one. */
+export class Fifo<T> {
+  #items: (T | undefined)[] = [];
+  #head = 0;
+
+  get length(): number {
+    return this.#items.length - this.#head;
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  /** The first item, which stays. */
+  first(): T | undefined {
+    return this.#items[this.#head];
+  }
+
+  /** Takes the first item; undefined when the queue is empty. */
+  shift(): T | undefined {
+    if (this.length === 0) return undefined;
+    const item = this.#items[this.#head];
+    this.#items[this.#head] = undefined;
+    this.#head += 1;
+    // moved only when at least as many items have left as stay, so that each item is moved once on average
+    if (this.#head >= SLACK && this.#head * 2 >= this.#items.length) {
+      this.#items = this.#items.slice(this.#head);
+      this.#head = 0;
+    }
+    return item;
+  }
+
+  /** First to last. */
+  *[Symbol.iterator](): Generator<T> {
+    for (let at = this.#head; at < this.#items.length; at += 1) yield this.#items[at] as T;
+  }
+
+  clear(): void {
+    this.#items = [];
+    this.#head = 0;
+  }
+}
