@@ -319,12 +319,22 @@ function joined(parent: LayerPath, name: ByteString): LayerPath {
 }
 
 /**
+ * What programs below or beside a container's root read as their own notes: overlayfs in a user namespace, fuse-overlayfs
+ * (owner, mode and device number of a file, whiteouts, redirects: its main.c and containers/storage's idtools), QEMU's 9p
+ * server and virtiofsd for virtual machines (`mapped-xattr`, `xattrmap`), unpackers without root (the file system of
+ * rootlesscontainers). With `override_stat` an image would choose what a file is after it was checked.
+ */
+const FOREIGN_PREFIXES: readonly string[] = [
+  'user.overlay.', 'user.fuseoverlayfs.', 'user.containers.', 'user.virtfs.', 'user.virtiofs.', 'user.virtiofsd.',
+];
+const FOREIGN_NAMES: readonly string[] = ['user.', 'user.rootlesscontainers'];
+
+/**
  * What an image may set. Never trusted.*: overlayfs keeps its own there, and with trusted.overlay.redirect an image
- * could reach into other directories; nor user.overlay.*, the same for mounts in user namespaces; of security.* only
- * capabilities (labels and IMA hashes are the host's policy).
+ * could reach into other directories; of user.* nothing that another file system program reads as its own (S95); of
+ * security.* only capabilities (labels and IMA hashes are the host's policy).
  */
 export function isAllowedXattr(name: ByteString): boolean {
-  if (name.startsWith('user.')) return name.length > 'user.'.length && !name.startsWith('user.overlay.');
+  if (name.startsWith('user.')) return !FOREIGN_NAMES.includes(name) && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));
   return name === 'security.capability' || name === 'system.posix_acl_access' || name === 'system.posix_acl_default';
 }
-

@@ -93,4 +93,9 @@ export const ofImages: readonly Mutant[] = [
     find: "Object.defineProperty(out, key, {\n      value: fromJson(json[key] as Json),\n      enumerable: true,\n      writable: true,\n      configurable: true,\n    });", replace: 'out[key] = fromJson(json[key] as Json);',
     test: { file: 'test/unit/base/codec.test.ts', named: 'S61: the key' },
   },
+  {
+    row: 'S95', title: 'an image sets the notes of fuse-overlayfs', file: 'src/oci/image/unpack-apply.ts',
+    find: " && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));", replace: " && !name.startsWith('user.overlay.');",
+    test: { file: 'test/unit/unpack/allowed-xattr.test.ts', named: 'S95 user.containers.override_stat is' },
+  },
 ];
