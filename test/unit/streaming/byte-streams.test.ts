@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ByteQueue, pump } from '../../../src/base/byte-streams.ts';
 import type { ByteSink } from '../../../src/base/byte-streams.ts';
 
-const bytes = (text: string): Uint8Array => Buffer.from(text);
+const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
 
 function collecting(): { readonly sink: ByteSink; readonly text: () => string; readonly ended: () => boolean } {
   let [all, isEnded] = ['', false];
@@ -18,7 +18,7 @@ function collecting(): { readonly sink: ByteSink; readonly text: () => string; r
 }
 
 describe('a byte queue', () => {
-  it('gives what waits, then the end, and tells what has left it', async () => {
+  it('gives what waits in one piece, then the end, and reports what has left it', async () => {
     const taken: number[] = [];
     const queue = new ByteQueue((count) => taken.push(count));
     queue.push(bytes('ab'));
@@ -27,10 +27,9 @@ describe('a byte queue', () => {
     expect(queue.size).toBe(3);
     queue.end();
     queue.push(bytes('late'));
-    expect(await queue.read()).toEqual(bytes('ab'));
-    expect(await queue.read()).toEqual(bytes('c'));
+    expect(await queue.read()).toEqual(bytes('abc'));
     expect(await queue.read()).toBeUndefined();
-    expect(taken).toEqual([4, 2, 1]);
+    expect(taken).toEqual([4, 3]);
   });
 
   it('wakes a reader', async () => {
@@ -50,6 +49,14 @@ describe('a byte queue', () => {
     queue.end();
     expect(await queue.read()).toEqual(bytes('x'));
     await expect(queue.read()).rejects.toThrow('broken');
+  });
+
+  it('S85 holds bytes in one piece, however many they came in, and refuses what is beyond its bound', async () => {
+    const queue = new ByteQueue();
+    for (let at = 0; at < 60_000; at += 1) queue.push(bytes('x'));
+    expect([queue.size, (await queue.read())?.buffer.byteLength, queue.size]).toEqual([60_000, 256, 59_744]);
+    for (let at = 0; at < 128; at += 1) queue.push(new Uint8Array(64 * 1024 - 512));
+    expect(() => queue.push(new Uint8Array(64 * 1024))).toThrow('keep bytes for a slow reader: more than 8388608 bytes');
   });
 
   it('drops what comes once nobody wants it', async () => {
@@ -81,6 +88,6 @@ describe('a pump', () => {
     queue.push(bytes('a'));
     queue.push(bytes('bc'));
     await expect(pump(queue, { write: () => Promise.reject(new Error('gone')), end: () => undefined })).rejects.toThrow('gone');
-    expect(taken).toEqual([1, 2]);
+    expect(taken).toEqual([3]);
   });
 });
