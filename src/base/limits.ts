@@ -366,6 +366,14 @@ export const hostLimits = {
   resolvConfChars: 256 * 1024,
   /** Characters of the host's /etc/hosts that are copied into a pod on its network; lists of advertisers to be blocked have more. */
   hostsChars: 1024 * 1024,
+  /** Bytes that a pod's containers can add to its resolv.conf, hosts and hostname: entrypoints write some lines (S87). */
+  sandboxFilesRoomBytes: 256 * 1024,
+  /** Inodes of the tmpfs with these three files: nobody can make more there; each KiB of an attribute counts as one. */
+  sandboxFilesInodes: 64,
+  /** Bytes of a pod's /dev/shm: Docker's and both peers'. */
+  shmBytes: 64 * 1024 * 1024,
+  /** Inodes of it: four for each of its pages of 4 KiB, so that files with anything in them meet the bytes first. */
+  shmInodes: 65_536,
   /** ms until a sandbox's own cgroup must be empty after KILL. */
   cgroupEmptyMs: 10_000,
   /** Cgroups that are gone through for one by its name: ten for each of 500 pods, four times over. */

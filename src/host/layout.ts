@@ -41,6 +41,8 @@ export interface Layout {
   readonly sandboxesDir: string;
   sandboxDir(id: SandboxId): string;
   sandboxFiles(id: SandboxId): SandboxFiles;
+  /** The tmpfs that has the files of `sandboxFiles`, which are links into it; of /dev/shm there is one of its own. */
+  sandboxEtc(id: SandboxId): string;
   /** The pause container's bundle; its root file system is `pauseRootfs`. */
   pauseBundleDir(id: SandboxId): string;
   pausePidFile(id: SandboxId): string;
@@ -141,6 +143,7 @@ export function createLayout(base: { readonly root: string; readonly state: stri
       hosts: join(sandboxesDir, id, 'hosts'),
       shm: join(sandboxesDir, id, 'shm'),
     }),
+    sandboxEtc: (id) => join(sandboxesDir, id, 'etc'),
     pauseBundleDir: (id) => join(sandboxesDir, id, 'pause'),
     pausePidFile: (id) => join(sandboxesDir, id, 'pause.pid'),
     pinsDir,

@@ -230,6 +230,8 @@ export interface TmpfsRequest extends MountFlags {
   readonly target: string;
   readonly source: string;
   readonly sizeBytes: number | bigint;
+  /** Files, directories and links, its root counted; the kernel's own bound, half of the machine's pages, where it is not said. */
+  readonly inodes?: number;
   /** Permissions of its root, such as 0o1777. */
   readonly mode: number;
   /** Of its root; root's own where it is not said. */
@@ -242,6 +244,7 @@ export interface TmpfsRequest extends MountFlags {
 export async function mountTmpfs(request: TmpfsRequest): Promise<void> {
   const options = [
     ['size', request.sizeBytes.toString()],
+    ...(request.inodes === undefined ? [] : ([['nr_inodes', String(request.inodes)]] as const)),
     ['mode', request.mode.toString(8)],
     ...(request.owner === undefined ? [] : ([['uid', String(request.owner.uid)], ['gid', String(request.owner.gid)]] as const)),
     ...(request.label === undefined ? [] : ([['context', request.label]] as const)),

@@ -6,9 +6,9 @@
  *
  * Only for paths whose every part we, the runtime or its monitor made: no mount of a user's lies on the way.
  */
-import { chmodSync, closeSync, constants, fstatSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { BigIntStats, Dirent, Stats } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rmdir, stat, unlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rmdir, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { codeOf, isAbsent } from './errno.ts';
 import { filesystemType } from './directory-lock.ts';
 
@@ -46,6 +46,16 @@ export async function writeOwnFile(path: string, content: string | Uint8Array, m
   else await writeFile(path, content, { mode });
 }
 
+/** Makes a symbolic link; one that is there already stays as it is. */
+export async function linkOwn(target: string, path: string): Promise<void> {
+  try {
+    if (isInMemory(path)) symlinkSync(target, path);
+    else await symlink(target, path);
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  }
+}
+
 export async function renameOwn(from: string, to: string): Promise<void> {
   if (isInMemory(from)) renameSync(from, to);
   else await rename(from, to);
@@ -76,7 +86,7 @@ export async function removeFile(path: string): Promise<void> {
   try {
     if (!isInMemory(path)) await unlink(path);
     // an error that is thrown costs more than this look
-    else if (statSync(path, { throwIfNoEntry: false }) !== undefined) unlinkSync(path);
+    else if (lstatSync(path, { throwIfNoEntry: false }) !== undefined) unlinkSync(path);
   } catch (error) {
     if (codeOf(error) !== 'ENOENT') throw error;
   }

@@ -1,10 +1,8 @@
 /** The host port: what a pod sandbox needs of the kernel and of the file system, one effect per call. */
 import { readFile, stat } from 'node:fs/promises';
-import { hostname as hostNameOfMachine } from 'node:os';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
 import type { HostFacts, HostPort, SandboxFacts, SandboxInput } from '../actors/ports/host.ts';
-import type { DnsConfig } from '../actors/ports/specs.ts';
 import { fail } from '../base/fault.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import type { SandboxId } from '../base/ids.ts';
@@ -15,30 +13,21 @@ import type { CgroupLayout } from './cgroup-layout.ts';
 import { createCgroup, removeCgroup } from './cgroups.ts';
 import { codeOf, onlyAbsent } from './errno.ts';
 import { hasSandboxCgroup, sandboxCgroup } from './layout.ts';
-import type { Layout } from './layout.ts';
 import { makeDirectories } from './make-directories.ts';
-import { makeOwnDirectory, statOwn, writeOwnFile } from './own-files.ts';
+import { makeOwnDirectory, statOwn } from './own-files.ts';
 import { removeDirectory } from './remove-tree.ts';
-import { findMount, readMountInfo } from './mountinfo.ts';
-import { mountTmpfs, unmount } from './mounts.ts';
+import { readMountInfo } from './mountinfo.ts';
 import { namesOf } from './names-of.ts';
 import { isNamespacePin, pinNamespaces, unpinNamespaces } from './namespaces.ts';
-import { labelFile } from './selinux.ts';
+import { makeSharedFiles, sandboxHostname, unmountSharedFiles } from './sandbox-files.ts';
+import type { SandboxFilesOptions } from './sandbox-files.ts';
 import { sysctlInterface } from './sysctl.ts';
 import { sysctlOfMapped } from './userns-sysctl.ts';
 
-export interface HostDriverOptions {
-  readonly layout: Layout;
+export interface HostDriverOptions extends SandboxFilesOptions {
   readonly cgroups: CgroupLayout;
   readonly clock: ClockPort;
-  /** Copied where a pod names no DNS servers; usually /etc/resolv.conf. */
-  readonly hostResolvConf: string;
-  /** What pods on the host's network have; usually /etc/hosts. */
-  readonly hostHosts: string;
 }
-
-/** Docker's and both peers' size of a pod's /dev/shm. */
-const SHM_BYTES = 64 * 1024 * 1024;
 
 /** The driver; it keeps nothing between calls. */
 export function createHostDriver(options: HostDriverOptions): HostPort {
@@ -46,7 +35,7 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
   return {
     makeSandboxFiles: (input, fx) => makeFiles(options, input, fx),
     removeSandboxFiles: async ({ id }) => {
-      await unmount(layout.sandboxFiles(id).shm, { lazy: true });
+      await unmountSharedFiles(layout, id);
       await removeDirectory(layout.sandboxDir(id));
       await removeDirectory(layout.ownLogDirectory(id));
     },
@@ -78,29 +67,15 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
   };
 }
 
-/** The name that the pod's processes see; the kernel's bound of 64 bytes was checked at the edge. */
-export function sandboxHostname({ id, spec }: SandboxInput): string {
-  if (spec.namespaces.network === 'node') return hostNameOfMachine();
-  return spec.hostname === '' ? id.slice(0, 12) : spec.hostname;
-}
-
 async function makeFiles(options: HostDriverOptions, input: SandboxInput, fx: EffectContext): Promise<void> {
   const { layout } = options;
   const { id, spec } = input;
-  const files = layout.sandboxFiles(id);
   await makeOwnDirectory(layout.sandboxDir(id), 0o700);
-  const name = sandboxHostname(input);
   await Promise.all([
-    writeOwnFile(files.hostname, `${name}\n`, 0o644),
-    hostsFile(options, input).then((text) => writeOwnFile(files.hosts, text, 0o644)),
-    resolvConf(options, spec.dns).then((text) => writeOwnFile(files.resolvConf, text, 0o644)),
+    makeSharedFiles(options, input),
     makeLogDirectory(options, spec.logDirectory === '' ? layout.ownLogDirectory(id) : spec.logDirectory, fx),
-    spec.namespaces.ipc === 'pod' ? makeShm(files.shm, spec) : Promise.resolve(),
     checkProfile(options, spec, fx),
   ]);
-  const label = spec.selinuxLabels?.mount;
-  if (label === undefined) return;
-  await Promise.all([files.hostname, files.hosts, files.resolvConf].map((path) => labelFile(path, label)));
 }
 
 /**
@@ -113,39 +88,6 @@ async function checkProfile({ clock }: HostDriverOptions, { seccomp, privileged 
   const attempted = `read seccomp profile ${path}`;
   const found = await onUserPath({ path, attempted, mounts: await readMountInfo(), clock, fx }, () => stat(path).catch(onlyAbsent));
   if (found?.isFile() !== true) fail('invalidRequest', `${attempted}: it is ${found === undefined ? 'not there' : 'no file'}`, { subject: 'seccomp.localhost_ref' });
-}
-
-/**
- * The host's own on its network, as both peers have it: the same names mean the same there. Else, and where the host's is none
- * that can be copied, the name points at the loopback: the pod's address is not known yet. The kubelet mounts its own file over it.
- */
-async function hostsFile({ hostHosts }: HostDriverOptions, input: SandboxInput): Promise<string> {
-  const hosts = input.spec.namespaces.network === 'node' ? await readHostFile(hostHosts) : '';
-  if (hosts !== '' && hosts.length <= hostLimits.hostsChars) return hosts;
-  return `127.0.0.1\tlocalhost ${sandboxHostname(input)}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
-}
-
-async function resolvConf({ hostResolvConf }: HostDriverOptions, dns: DnsConfig | undefined): Promise<string> {
-  if (dns === undefined) return readHostResolvConf(hostResolvConf);
-  const lines = dns.servers.map((server) => `nameserver ${server}`);
-  if (dns.searches.length > 0) lines.unshift(`search ${dns.searches.join(' ')}`);
-  if (dns.options.length > 0) lines.push(`options ${dns.options.join(' ')}`);
-  return lines.map((line) => `${line}\n`).join('');
-}
-
-async function readHostResolvConf(path: string): Promise<string> {
-  const text = await readHostFile(path);
-  return text.length > hostLimits.resolvConfChars ? fail('exhausted', `read ${path}: more than ${hostLimits.resolvConfChars} characters`) : text;
-}
-
-/** Empty where there is none. */
-async function readHostFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return '';
-    throw thrown;
-  }
 }
 
 /** What only another path would mend; the rest (EIO, ENOSPC, EROFS) is the machine's. */
@@ -161,18 +103,6 @@ async function makeLogDirectory({ clock }: HostDriverOptions, path: string, fx: 
     if (code === undefined || !WRONG_PATH.has(code)) throw thrown;
     fail('invalidRequest', `${request.attempted}: config.log_directory cannot be used: ${code}`, { subject: 'config.log_directory' });
   }
-}
-
-async function makeShm(target: string, { namespaces: { user }, selinuxLabels }: SandboxInput['spec']): Promise<void> {
-  // on one that was made just now nothing is mounted
-  const isNew = await makeOwnDirectory(target, 0o700);
-  if (!isNew && findMount(await readMountInfo(), target) !== undefined) return;
-  await mountTmpfs({
-    target, source: 'shm', sizeBytes: SHM_BYTES, mode: 0o1777, nosuid: true, nodev: true, noexec: true,
-    label: selinuxLabels?.mount,
-    // in a user namespace its own root is not ours
-    ...(user === undefined ? {} : { owner: { uid: user.uids.hostId, gid: user.gids.hostId } }),
-  });
 }
 
 async function removeOwnCgroup({ cgroups, clock }: HostDriverOptions, input: SandboxInput, fx: EffectContext): Promise<void> {

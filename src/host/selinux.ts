@@ -49,11 +49,6 @@ export async function isValidLabel(label: string): Promise<boolean> {
   }
 }
 
-/** Labels one file; a file system that keeps none has those of its mount, and nothing is to be done. */
-export async function labelFile(path: string, label: string): Promise<void> {
-  await set(path, label);
-}
-
 /** Directories of the host that everything shares: labelled for one pod, the machine would not start any more. */
 const NEVER: ReadonlySet<string> = new Set(
   ['', 'bin', 'boot', 'dev', 'etc', 'home', 'lib', 'lib64', 'media', 'mnt', 'opt', 'proc', 'root', 'run', 'sbin', 'srv', 'sys', 'tmp', 'usr', 'var', 'var/lib', 'var/log', 'var/run'].map((name) => `/${name}`),
