@@ -15,7 +15,7 @@ import { containerMachine } from './container/container.machine.ts';
 import { Directory } from './directory.ts';
 import { effectLogic } from './effect-logic.ts';
 import { execSync, reopenLog } from './exec-commands.ts';
-import { findImage } from './images/catalog.ts';
+import { findImage, sourceNamed } from './images/catalog.ts';
 import { keepersOf } from './images/keepers.ts';
 import { pinnedBy } from './images/pinned.ts';
 import { PullProgress } from './image-pull/progress.ts';
@@ -245,6 +245,7 @@ function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }:
     pullImage: async (wish, call) => (await pullImage(stage, wish, call)).imageId,
     removeImage: (name, call) => removeImage(stage, name, call),
     findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
+    sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
     images: () => [...ledger.images.values()],
     isPinned,
     keptImages: () => keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [...ledger.fetching.values()]),

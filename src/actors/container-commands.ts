@@ -6,7 +6,8 @@ import { actorLimits } from '../base/limits.ts';
 import { ask, forCall, untilForgotten } from './ask.ts';
 import type { Asker, Call, Outcome } from './ask.ts';
 import { orItsEnd } from './ending.ts';
-import { admitImages } from './images/admission.ts';
+import { admitImages, nameOf } from './images/admission.ts';
+import { sourceNamed } from './images/catalog.ts';
 import { containerAddress } from './container/container.context.ts';
 import type { ContainerEvent, ContainerInput } from './container/container.context.ts';
 import type { Ports } from './ports/ports.ts';
@@ -104,7 +105,7 @@ function begin(
   // from here on its layer is held
   if (source !== undefined && 'image' in source && !stage.ledger.images.has(source.image)) fail('notFound', `${attempted}: image ${source.image}, its checkpoint, is not here`, { subject: source.image });
   const isArtifact = image.layers.some(({ file }) => file !== undefined);
-  if (isArtifact) fail('invalidRequest', `${attempted}: ${imageRef(image)} is an artifact, whose files can be mounted and not be run`, { subject: spec.imageId });
+  if (isArtifact) fail('invalidRequest', `${attempted}: ${imageRef(stage, image, nameOf(spec, image.id))} is an artifact, whose files can be mounted and not be run`, { subject: spec.imageId });
   const others = stage.directory.containers();
   if (others.length >= actorLimits.actorsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.actorsMax} containers exist`);
@@ -114,7 +115,7 @@ function begin(
     id,
     spec: { ...spec, selinuxLabels: containerLabels(spec, sandbox.spec.selinuxLabels) },
     handler: handlerOf(sandbox.spec),
-    image: { id: image.id, ref: imageRef(image), layers: diffIds(image), ...volumesOf(stage, spec, attempted) },
+    image: { id: image.id, ref: imageRef(stage, image, nameOf(spec, image.id)), layers: diffIds(image), ...volumesOf(stage, spec, attempted) },
     createdAtNs: creationNs(stage.ports.clock, others),
     entry: 'new',
     making: {
@@ -149,8 +150,9 @@ function volumesOf(stage: ContainerStage, spec: ContainerSpec, attempted: string
   return { volumes };
 }
 
-function imageRef(image: ImageRecord): string {
-  return image.repoDigests[0] ?? image.id;
+/** Of the name that the pod has for it, where that brought a manifest; else of the first that came. */
+function imageRef({ ports }: ContainerStage, image: ImageRecord, name: string): string {
+  return sourceNamed(image, name, (reference) => ports.images.candidates(reference))?.repoDigest ?? image.repoDigests[0] ?? image.id;
 }
 
 /** The pause process for pid mode `pod`, the target's init for `target`; it must run in the same sandbox. */

@@ -14,7 +14,7 @@ import type { CheckpointFacts } from './ports/checkpoint.ts';
 import type { NetworkStatus } from './ports/network.ts';
 import type { NriPlugin } from './ports/nri.ts';
 import type { ExecResult, HandlerStatus } from './ports/runtime.ts';
-import type { ContainerSpec, ImageRecord, Resources, SandboxSpec } from './ports/specs.ts';
+import type { ContainerSpec, ImageRecord, ImageSource, Resources, SandboxSpec } from './ports/specs.ts';
 import type { StatsPort, WrittenUsage } from './ports/stats.ts';
 import type { FilesystemUsage } from './ports/storage.ts';
 
@@ -65,6 +65,8 @@ export interface Troupe {
   removeImage(name: string, call: Call): Promise<void>;
   /** By id, unique id prefix, tag or digest. */
   findImage(name: string): ImageRecord | undefined;
+  /** The manifest that the reference means among those that brought the image; undefined for an id. */
+  sourceOf(image: ImageRecord, reference: string): ImageSource | undefined;
   images(): readonly ImageRecord[];
   /** The kubelet's collection must leave it. */
   isPinned(image: ImageRecord): boolean;

@@ -1094,6 +1094,8 @@ export const signatureLimits = {
   signatureBytes: 4 * 1024 * 1024,
   /** Bytes of all signatures of one image together: they are held in memory until the pull is decided. */
   allBytes: 16 * 1024 * 1024,
+  /** Manifests of one image in one repository that are asked for signatures: a tag that was pushed again has two. */
+  manifests: 4,
   /** ms for one run of gpgv: 10 ms usual. */
   gpgvMs: 10_000,
   /** Runs of gpgv at once, and how many wait: a node that starts a hundred pods must not start a hundred of them. */

@@ -29,7 +29,8 @@ export async function makeContainer(options: ServiceOptions, { rpc, sandboxId, c
   const { spec: sandbox } = listedSandbox(troupe.directory, rpc, sandboxId);
   const handler = troupe.handlers().find(({ name }) => name === sandbox.handler);
   const name = translated(rpc, () => (config?.image === undefined ? '' : imageName('config.image', config.image, troupe.handlers())));
-  const from = archive === undefined ? translated(rpc, () => checkpointIn(options, name)) : { archive };
+  const reference = config?.image?.userSpecifiedImage || name;
+  const from = archive === undefined ? translated(rpc, () => checkpointIn(options, name, reference)) : { archive };
   const facts = from === undefined ? undefined : await troupe.describeCheckpoint({ attempted: `${rpc} from ${archive ?? name}`, sandboxId, from }, context);
   const spec = translated(rpc, () => {
     const wish = containerSpec(config, {
@@ -49,12 +50,15 @@ export async function makeContainer(options: ServiceOptions, { rpc, sandboxId, c
   return troupe.createContainer(spec, context).catch(tellKubelet);
 }
 
-/** The checkpoint that an image's name stands for; undefined for an image of programs, and for one that is not here. */
-function checkpointIn({ troupe }: ServiceOptions, name: string): RestoreSource['from'] | undefined {
+/**
+ * The checkpoint that an image's name stands for; undefined for an image of programs, and for one that is not here. It is
+ * one by the manifest that the pod's own reference brought: another's manifest, or an id, makes no image a checkpoint (S86).
+ */
+function checkpointIn({ troupe, restoresCheckpoints }: ServiceOptions, name: string, reference: string): RestoreSource['from'] | undefined {
   // no reference begins like that
   if (name.startsWith('/')) return { archive: absolutePath('config.image.image', name) };
-  const image = name === '' ? undefined : troupe.findImage(name);
-  if (image?.config.checkpointOf === undefined) return undefined;
+  const image = name === '' || !restoresCheckpoints ? undefined : troupe.findImage(name);
+  if (image === undefined || troupe.sourceOf(image, reference)?.checkpointOf === undefined) return undefined;
   const [layer, ...more] = image.layers;
   if (layer === undefined || more.length > 0) refuse('config.image.image', `${quoted(name)} is a checkpoint of ${image.layers.length} layers, and is to have one`);
   return { image: image.id, layer: layer.diffId };

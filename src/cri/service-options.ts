@@ -30,6 +30,8 @@ export interface ServiceOptions extends HostPolicy {
   readonly configRefusal: () => string | undefined;
   /** What a damaged journal may have lost, and where it is kept; undefined where none was. */
   readonly lostFacts: string | undefined;
+  /** `runtime.restore`: without it no annotation of an image is looked at. */
+  readonly restoresCheckpoints: boolean;
   /** What the daemon works without. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
   /** The OCI documents of what there is, as JSON without the environment, for verbose answers; left out for none. */

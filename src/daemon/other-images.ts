@@ -1,4 +1,5 @@
 /** Images of stores that are only read: those whose layers are all here are listed as if they had been pulled. */
+import { withoutTags } from '../actors/images/sources.ts';
 import type { Ports } from '../actors/ports/ports.ts';
 import type { ImageRecord } from '../actors/ports/specs.ts';
 import { toFault } from '../base/fault.ts';
@@ -25,7 +26,7 @@ export async function adoptImages({ root, storage }: Pick<Config, 'root' | 'stor
       const { ledger } = await within(ports.clock, bound, `read the images of ${store}`, () => readRecords(store));
       for (const image of ledger.images.values()) {
         if (ids.has(image.id) || !image.layers.every(({ diffId }) => here.has(diffId))) continue;
-        found.push({ ...image, repoTags: image.repoTags.filter((tag) => !names.has(tag)) });
+        found.push(withoutTags(image, names));
         ids.add(image.id);
         for (const tag of image.repoTags) names.add(tag);
       }

@@ -111,6 +111,7 @@ async function serve(
     defaultReadonlyPaths: DEFAULT_READONLY_PATHS,
     ...views,
     lostFacts,
+    restoresCheckpoints: config.runtime.restore,
     conditions: observability.conditions,
     specs: shownSpecs(createLayout(config)),
     urls,

@@ -25,7 +25,7 @@ export const policyConformance = describeSuite<PolicyStage>('policy', (of) => {
     stage = of();
   });
   const fx = (signal = new AbortController().signal): EffectContext => ({ signal, timeoutMs: 30_000, note: () => undefined });
-  const record = (): ImageRecord => ({ ...stage.image, repoTags: [stage.image.repoTag], repoDigests: [stage.image.repoDigest], pulledAtNs: 0n });
+  const record = (): ImageRecord => ({ ...stage.image, repoTags: [stage.image.repoTag], repoDigests: [stage.image.repoDigest], pulledAtNs: 0n, sizeBytes: 0 });
   const both = (effect = fx()): Promise<readonly string[]> =>
     Promise.all([
       refusalOf(stage.policy.admit({ namespace: '', auth: undefined, image: stage.image }, effect)),

@@ -98,8 +98,9 @@ function imageAt(reference: string, at: number): ResolvedImage {
     layers: [...letters].map((letter) => ({
       digest: `sha256:${hex(letter)}` as Digest, diffId: `sha256:${hex(letter)}` as Digest, mediaType: 'tar', sizeBytes: LAYER_BYTES,
     })),
-    config: reference === CHECKPOINT ? { ...CONFIG, checkpointOf: 'main' } : CONFIG,
-    sizeBytes: letters.length * LAYER_BYTES,
+    config: CONFIG,
+    configBytes: 1,
+    ...(reference === CHECKPOINT ? { checkpointOf: 'main' } : {}),
   };
 }
 
@@ -159,7 +160,7 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
       const drop = (): void => void kernel.ingests.delete(layer.digest);
       // the last one finds that nothing is missing
       const bytes = Array.from({ length: layer.sizeBytes + 1 }, () => receive);
-      return call('images.fetchLayer', fx, [begin, ...bytes, commit, drop], () => undefined, () => kernel.partials.delete(layer.diffId));
+      return call('images.fetchLayer', fx, [begin, ...bytes, commit, drop], () => layer.sizeBytes, () => kernel.partials.delete(layer.diffId));
     },
     dropPartials: ({ keep }, fx) => {
       const drop = (): void => {

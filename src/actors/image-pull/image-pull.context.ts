@@ -17,6 +17,8 @@ export interface PullInput {
 
 export interface PullContext extends PullInput {
   readonly resolved: ResolvedImage | undefined;
+  /** Of all its layers, as they were received; 0 until they are here. */
+  readonly layerBytes: number;
   readonly fault: Fault | undefined;
 }
 

@@ -8,6 +8,8 @@ import type { LayerBook } from '../images/layer-book.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
 import type { Ports } from '../ports/ports.ts';
+import type { ImageRecord } from '../ports/specs.ts';
+import { fetchingKey } from '../recovery/ledger.ts';
 import type { PullProgress } from './progress.ts';
 
 export interface PullEffectInput extends Owned {
@@ -15,6 +17,7 @@ export interface PullEffectInput extends Owned {
   readonly auth: RegistryAuth | undefined;
   readonly namespace: string;
   readonly resolved: ResolvedImage | undefined;
+  readonly layerBytes: number;
 }
 
 /** The effects of a pull. */
@@ -27,28 +30,21 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook,
       assert(resolved !== undefined, 'policy for an image that was not resolved');
       await ports.policy.admit({ namespace, auth, image: resolved }, fx);
     }),
-    fetchLayers: effectLogic<PullEffectInput, void>(activity, 'fetchLayers', actorLimits.fetchLayerMs, (input, fx) =>
+    fetchLayers: effectLogic<PullEffectInput, number>(activity, 'fetchLayers', actorLimits.fetchLayerMs, (input, fx) =>
       fetchLayers({ ports, layers, progress }, input, fx),
     ),
     recordPresent: effectLogic<PullEffectInput, void>(activity, 'recordPresent', actorLimits.journalMs, async (input) => {
-      const { resolved } = input;
+      const { resolved, layerBytes } = input;
       assert(resolved !== undefined, 'commit of an image that was not resolved');
-      const image = {
-        id: resolved.id,
-        repoTags: resolved.repoTag === '' ? [] : [resolved.repoTag],
-        repoDigests: [resolved.repoDigest],
-        layers: resolved.layers,
-        config: resolved.config,
-        sizeBytes: resolved.sizeBytes,
-        pulledAtNs: ports.clock.nowNs(),
-      };
+      const image = recordOf(resolved, layerBytes, ports.clock.nowNs());
       await ports.journal.append([{ type: 'image.present', image }], { sync: true });
       layers.release(input.owner);
     }),
     discard: effectLogic<PullEffectInput, void>(activity, 'discard', actorLimits.removeRootfsMs, async ({ owner, resolved }, fx) => {
+      const isItsEnd = layers.endsFetching(owner);
       layers.release(owner);
       if (resolved === undefined) return;
-      await ports.journal.append([{ type: 'image.givenUp', id: resolved.id }], { sync: true });
+      if (isItsEnd) await ports.journal.append([{ type: 'image.givenUp', id: resolved.id, source: resolved.repoDigest }], { sync: true });
       const kept = layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
       const results = await Promise.allSettled([
         layers.collect(resolved.layers.map((layer) => layer.diffId), fx),
@@ -59,12 +55,28 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook,
   };
 }
 
-/** All layers, a few at once. One that fails ends the others, and its fault names the layer. */
+/** What is recorded of it: of the manifest's own words only that of a checkpoint, under the names that brought it (S86). */
+function recordOf(resolved: ResolvedImage, layerBytes: number, pulledAtNs: bigint): ImageRecord {
+  const { id, repoTag, repoDigest, layers, config, configBytes, checkpointOf } = resolved;
+  const repoTags = repoTag === '' ? [] : [repoTag];
+  return {
+    id,
+    repoTags,
+    repoDigests: [repoDigest],
+    layers: layers.map(({ diffId, file }) => ({ diffId, ...(file === undefined ? {} : { file }) })),
+    config,
+    sizeBytes: configBytes + layerBytes,
+    pulledAtNs,
+    sources: [{ repoDigest, repoTags, ...(checkpointOf === undefined ? {} : { checkpointOf }) }],
+  };
+}
+
+/** All layers, a few at once; gives their bytes as they were received. One that fails ends the others, and its fault names the layer. */
 async function fetchLayers(
   { ports, layers, progress }: { readonly ports: Ports; readonly layers: LayerBook; readonly progress: PullProgress },
   input: PullEffectInput,
   fx: EffectContext,
-): Promise<void> {
+): Promise<number> {
   const { resolved } = input;
   assert(resolved !== undefined, 'layers of an image that was not resolved');
   // held before the first look into the store, so that a removal of another image can't take one away (F08)
@@ -74,7 +86,9 @@ async function fetchLayers(
   );
   // from now on a failure or a death costs only what is missing
   const fetching = resolved.layers.map(({ digest, diffId }) => ({ digest, diffId }));
-  await ports.journal.append([{ type: 'image.fetching', id: resolved.id, layers: fetching }], { sync: false });
+  const source = { id: resolved.id, source: resolved.repoDigest };
+  layers.fetches(input.owner, fetchingKey(source));
+  await ports.journal.append([{ type: 'image.fetching', ...source, layers: fetching }], { sync: false });
   progress.begin(input.owner, resolved.layers);
   const slots = new Semaphore('layers of one image', actorLimits.layersAtOnce, resolved.layers.length);
   const tell = teller(ports, progress, input, fx);
@@ -87,19 +101,20 @@ async function fetchLayers(
         try {
           await layers.settled(layer.diffId);
           signal.throwIfAborted();
-          await ports.images.fetchLayer(
+          const bytes = await ports.images.fetchLayer(
             { reference: input.reference, repoDigest: resolved.repoDigest, auth: input.auth, layer },
             {
               signal,
               timeoutMs: fx.timeoutMs,
               note: fx.note,
-              onBytes: (bytes) => {
-                progress.downloaded(input.owner, layer.digest, bytes);
+              onBytes: (downloaded) => {
+                progress.downloaded(input.owner, layer.digest, downloaded);
                 tell();
               },
             },
           );
           progress.present(input.owner, layer.digest);
+          return bytes;
         } catch (thrown) {
           siblings.abort(thrown);
           throw thrown;
@@ -107,9 +122,12 @@ async function fetchLayers(
       }),
     ),
   );
-  if (results.some((result) => result.status === 'rejected')) {
-    throw siblings.signal.reason;
+  let sum = 0;
+  for (const result of results) {
+    if (result.status === 'rejected') throw siblings.signal.reason;
+    sum += result.value;
   }
+  return sum;
 }
 
 /** Says now and then, to the log and to whoever asks what it waits on, how far the pull is. */

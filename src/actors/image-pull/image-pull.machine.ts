@@ -26,6 +26,7 @@ const self = ({ context }: Has) => ({
   auth: context.auth,
   namespace: context.namespace,
   resolved: context.resolved,
+  layerBytes: context.layerBytes,
 });
 
 /** Registries that can't be reached and calls that were left: not content that was wrong, nor a disk that is full. */
@@ -46,6 +47,7 @@ export function imagePullMachine(effects: PullEffects) {
     actors: effects,
     actions: {
       keepResolved: assign({ resolved: ({ event }) => ('output' in event ? (event.output as ResolvedImage) : undefined) }),
+      keepBytes: assign({ layerBytes: ({ event }) => ('output' in event ? (event.output as number) : 0) }),
       noteFault: assign({ fault: ({ event }) => toFault('error' in event ? event.error : undefined) }),
       noteAbandoned: assign({
         fault: ({ context }) => fault('cancelled', `pull of ${context.reference}: every caller has gone`),
@@ -54,7 +56,7 @@ export function imagePullMachine(effects: PullEffects) {
     guards: { mayResume: ({ event }) => mayResume(event) },
   }).createMachine({
     id: 'image-pull',
-    context: ({ input }) => ({ ...input, resolved: undefined, fault: undefined }),
+    context: ({ input }) => ({ ...input, resolved: undefined, layerBytes: 0, fault: undefined }),
     initial: 'resolving',
     states: {
       resolving: {
@@ -82,7 +84,7 @@ export function imagePullMachine(effects: PullEffects) {
         invoke: {
           src: 'fetchLayers',
           input: self,
-          onDone: 'committing',
+          onDone: { target: 'committing', actions: 'keepBytes' },
           onError: [
             { guard: 'mayResume', target: 'absent', actions: 'noteFault' },
             { target: 'discarding', actions: 'noteFault' },

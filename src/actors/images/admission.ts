@@ -38,7 +38,7 @@ export async function admitImages(stage: AdmissionStage, spec: ContainerSpec, na
 }
 
 /** The kubelet asks for the id that the pull gave it, and tells beside it what the pod named. */
-function nameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: ImageId): string {
+export function nameOf({ imageRequested, imageUserSpecified }: ContainerSpec, id: ImageId): string {
   if (imageUserSpecified !== '') return imageUserSpecified;
   return isId(imageRequested, id) ? '' : imageRequested;
 }

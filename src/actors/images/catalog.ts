@@ -1,6 +1,6 @@
 /** Which image a name means: pure questions to the ledger's images. */
 import { parseImageId } from '../../base/ids.ts';
-import type { ImageRecord } from '../ports/specs.ts';
+import type { ImageRecord, ImageSource } from '../ports/specs.ts';
 
 /** What names are looked up by. */
 type Names = Pick<ImageRecord, 'id' | 'repoTags' | 'repoDigests'>;
@@ -24,6 +24,23 @@ export function findImage<I extends Names>(images: Iterable<I>, name: string, ca
   return undefined;
 }
 
+/**
+ * The manifest that a reference means among those that brought the image. Undefined for an id, which is of all of them,
+ * and for a reference that brought none of them.
+ */
+export function sourceNamed({ sources = [] }: Pick<ImageRecord, 'sources'>, name: string, candidates: Candidates): ImageSource | undefined {
+  if (isIdText(name)) return undefined;
+  for (const reference of candidatesOf(name, candidates)) {
+    const named = sources.find(({ repoTags, repoDigest }) => repoTags.includes(reference) || hasDigest({ repoDigests: [repoDigest] }, reference));
+    if (named !== undefined) return named;
+  }
+  return undefined;
+}
+
+function isIdText(name: string): boolean {
+  return parseImageId(name) !== undefined || parseImageId(`sha256:${name}`) !== undefined;
+}
+
 function imageById<I extends Names>(images: readonly I[], name: string): I | undefined {
   const whole = parseImageId(name) ?? parseImageId(`sha256:${name}`);
   if (whole !== undefined) return images.find((image) => image.id === whole);
@@ -34,7 +51,7 @@ function imageById<I extends Names>(images: readonly I[], name: string): I | und
 }
 
 /** `repo:tag@digest` means the digest (the tag is a comment); the repository must be the same. */
-function hasDigest(image: Names, reference: string): boolean {
+function hasDigest(image: Pick<Names, 'repoDigests'>, reference: string): boolean {
   const at = reference.indexOf('@');
   if (at < 0) return false;
   const digest = reference.slice(at);

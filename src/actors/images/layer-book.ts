@@ -14,6 +14,8 @@ export class LayerBook {
   readonly #ledger: Ledger;
   readonly #storage: StoragePort;
   readonly #held = new Map<string, ReadonlySet<Digest>>();
+  /** What pulls under way have on record as `image.fetching`, by their owner. */
+  readonly #fetching = new Map<string, string>();
   readonly #going = new Map<Digest, Promise<void>>();
 
   constructor(ledger: Ledger, storage: StoragePort) {
@@ -28,7 +30,19 @@ export class LayerBook {
 
   /** False when it held none. */
   release(owner: string): boolean {
+    this.#fetching.delete(owner);
     return this.#held.delete(owner);
+  }
+
+  /** The owner's pull fetches this (`fetchingKey`) until `release`. */
+  fetches(owner: string, key: string): void {
+    this.#fetching.set(owner, key);
+  }
+
+  /** Whether the end of this owner's pull is that of the record: it began it, and nobody else fetches the same now. */
+  endsFetching(owner: string): boolean {
+    const key = this.#fetching.get(owner);
+    return key !== undefined && [...this.#fetching].every(([other, one]) => other === owner || one !== key);
   }
 
   /** Settles when no deletion of this layer is under way. */

@@ -1,6 +1,7 @@
 /** The janitor's round over images: layers that nobody uses, images that have lost one, what is left of pulls. */
 import { fail } from '../../base/fault.ts';
 import { actorLimits } from '../../base/limits.ts';
+import { fetchingKey } from '../recovery/ledger.ts';
 import { forgetBroken } from '../images/broken.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { ImageRecord } from '../ports/specs.ts';
@@ -20,16 +21,15 @@ export async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promis
 async function giveUpPulls(sweeping: Sweeping): Promise<void> {
   const { directory, layers, interrupted, ports } = sweeping;
   const now = ports.clock.monoMs();
-  const pulled = new Set(directory.pulls().map(({ imageId }) => imageId));
-  const waiting = layers.unfinished().filter(({ id }) => !pulled.has(id));
-  const ids = new Set(waiting.map(({ id }) => id));
-  for (const id of interrupted.keys()) if (!ids.has(id)) interrupted.delete(id);
-  for (const id of ids) if (!interrupted.has(id)) interrupted.set(id, now);
+  const pulled = new Set<string>(directory.pulls().map(({ imageId }) => imageId));
+  const waiting = new Map(layers.unfinished().filter(({ id }) => !pulled.has(id)).map((one) => [fetchingKey(one), one]));
+  for (const key of interrupted.keys()) if (!waiting.has(key)) interrupted.delete(key);
+  for (const key of waiting.keys()) if (!interrupted.has(key)) interrupted.set(key, now);
   // a map keeps the order in which they came
   const tooMany = interrupted.size - actorLimits.interruptedMax;
-  const over = [...interrupted].filter(([, since], at) => at < tooMany || now - since >= actorLimits.interruptedMs).map(([id]) => id);
+  const over = [...interrupted].filter(([, since], at) => at < tooMany || now - since >= actorLimits.interruptedMs).flatMap(([key]) => waiting.get(key) ?? []);
   if (over.length === 0) return;
-  await ports.journal.append(over.map((id) => ({ type: 'image.givenUp' as const, id })), { sync: true });
+  await ports.journal.append(over.map(({ id, source }) => ({ type: 'image.givenUp' as const, id, ...(source === undefined ? {} : { source }) })), { sync: true });
   sweeping.layersChanged = true;
 }
 

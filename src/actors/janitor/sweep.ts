@@ -1,5 +1,4 @@
 /** One round of the janitor. */
-import type { ImageId } from '../../base/ids.ts';
 import { actorLimits } from '../../base/limits.ts';
 import type { Directory } from '../directory.ts';
 import type { LayerBook } from '../images/layer-book.ts';
@@ -16,8 +15,8 @@ export interface Sweeping {
   readonly layers: LayerBook;
   /** Address of each unclaimed container and when the janitor first saw it, monotonic milliseconds. */
   readonly unclaimed: Map<string, number>;
-  /** Each image whose pull was interrupted and when the janitor first saw that nobody pulls it, monotonic milliseconds. */
-  readonly interrupted: Map<ImageId, number>;
+  /** Each pull that was interrupted (`fetchingKey`) and when the janitor first saw that nobody pulls it, monotonic milliseconds. */
+  readonly interrupted: Map<string, number>;
   /** True when something may have left a layer without a user since the last round. */
   layersChanged: boolean;
 }

@@ -1,7 +1,7 @@
 /** Registries: what a reference means now, and its layers brought into the layer store. */
 import type { Digest, ImageId } from '../../base/ids.ts';
 import type { EffectContext } from './effect.ts';
-import type { ImageConfig, Layer } from './specs.ts';
+import type { ImageConfig, ImageSource, Layer } from './specs.ts';
 
 /** Credentials of one pull. Never journalled, logged or shown. */
 export interface RegistryAuth {
@@ -14,7 +14,7 @@ export interface RegistryAuth {
   readonly serverAddress: string;
 }
 
-export interface ResolvedImage {
+export interface ResolvedImage extends Pick<ImageSource, 'checkpointOf'> {
   readonly id: ImageId;
   /** Normalised reference with tag; empty when asked by digest only. */
   readonly repoTag: string;
@@ -25,7 +25,8 @@ export interface ResolvedImage {
   /** Lowest first. */
   readonly layers: readonly Layer[];
   readonly config: ImageConfig;
-  readonly sizeBytes: number;
+  /** Of the config's document, as it was received. */
+  readonly configBytes: number;
 }
 
 export interface ImagesPort {
@@ -49,6 +50,7 @@ export interface ImagesPort {
    * Downloads, verifies and unpacks one layer into the store under its diff-id; it is there whole and durable or
    * not at all. Returns at once when the store has it. `onBytes` counts downloaded bytes. What came of a blob before it
    * failed, or its daemon died, may be kept until `dropPartials`: then only the rest is asked for, and all of it verified.
+   * Gives the bytes of the blob that the layer in the store was unpacked from, which need not be this manifest's.
    */
   fetchLayer(
     input: {
@@ -58,7 +60,7 @@ export interface ImagesPort {
       readonly layer: Layer;
     },
     fx: EffectContext & { onBytes(downloaded: number): void },
-  ): Promise<void>;
+  ): Promise<number>;
   /** Deletes what downloads that did not come to their end have left of blobs, but of these and of those that are under way. */
   dropPartials(input: { readonly keep: readonly Digest[] }, fx: EffectContext): Promise<void>;
 }

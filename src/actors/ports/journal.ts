@@ -131,12 +131,16 @@ export interface ImagePresent {
 export interface ImageFetching {
   readonly type: 'image.fetching';
   readonly id: ImageId;
+  /** The manifest whose blobs they are, by repository and digest; missing in records of older versions. */
+  readonly source?: string;
   readonly layers: readonly { readonly digest: Digest; readonly diffId: Digest }[];
 }
 /** Nobody waits for the rest of a pull any more: what it left may go. */
 export interface ImageGivenUp {
   readonly type: 'image.givenUp';
   readonly id: ImageId;
+  /** As in `ImageFetching`; without it all pulls of the image. */
+  readonly source?: string;
 }
 export interface ImageRemoved {
   readonly type: 'image.removed';

@@ -269,20 +269,36 @@ export interface ImageConfig {
   readonly labels: StringMap;
   readonly architecture: string;
   readonly os: string;
-  /** Name of the container whose checkpoint the image is, by its manifest; left out for an image of programs. */
-  readonly checkpointOf?: string;
 }
 
-export interface Layer {
-  /** Digest of the blob as the registry serves it. */
-  readonly digest: Digest;
+/** A layer as the image's id has it: no manifest can say otherwise. */
+export interface ImageLayer {
   /** Digest of the tar inside: the key in the layer store. */
   readonly diffId: Digest;
-  readonly mediaType: string;
-  /** Of the blob, bytes. */
-  readonly sizeBytes: number;
   /** Of an artifact: the blob is one file with this plain relative path. Left out for an archive. */
   readonly file?: string;
+}
+
+/** A layer as a manifest offers it. */
+export interface Layer extends ImageLayer {
+  /** Digest of the blob as the registry serves it. */
+  readonly digest: Digest;
+  readonly mediaType: string;
+  /** Of the blob, bytes: the manifest's claim, until the blob was received. */
+  readonly sizeBytes: number;
+}
+
+/**
+ * What one manifest says of an image. Anyone may publish a manifest that names the config of another's image, so this
+ * counts for the references that brought the manifest, and never for the image's id (S86).
+ */
+export interface ImageSource {
+  /** Normalised repository with the digest that was pulled: one of the image's `repoDigests`. */
+  readonly repoDigest: string;
+  /** Tags that led to it when they were pulled last: of the image's `repoTags`, each at one source. */
+  readonly repoTags: readonly string[];
+  /** Name of the container whose checkpoint the image is; left out for an image of programs. */
+  readonly checkpointOf?: string;
 }
 
 /** An image that is here. */
@@ -293,11 +309,13 @@ export interface ImageRecord {
   /** Normalised, with digest. */
   readonly repoDigests: readonly string[];
   /** Lowest first. */
-  readonly layers: readonly Layer[];
+  readonly layers: readonly ImageLayer[];
   readonly config: ImageConfig;
-  /** Config and blobs, bytes, as registries count it. */
+  /** Config and blobs, bytes, as they were received. */
   readonly sizeBytes: number;
   readonly pulledAtNs: bigint;
+  /** In the order in which they came; the journal's records of older versions have none. */
+  readonly sources?: readonly ImageSource[];
 }
 
 /** What a container keeps of its image, so that it is whole without the image's own record. */

@@ -14,6 +14,7 @@ import type {
   SandboxIntent,
   SandboxReady,
 } from '../ports/journal.ts';
+import { mergedImage, ownFacts, withoutTags } from '../images/sources.ts';
 import type { ImageRecord, Resources } from '../ports/specs.ts';
 
 export interface SandboxFacts {
@@ -43,8 +44,8 @@ export interface Ledger {
   readonly sandboxes: Map<SandboxId, SandboxFacts>;
   readonly containers: Map<ContainerId, ContainerFacts>;
   readonly images: Map<ImageId, ImageRecord>;
-  /** Pulls that were begun and have come to no end: under way, or interrupted. */
-  readonly fetching: Map<ImageId, ImageFetching>;
+  /** Pulls that were begun and have come to no end: under way, or interrupted; by `fetchingKey`. */
+  readonly fetching: Map<string, ImageFetching>;
 }
 
 /** An empty ledger. */
@@ -137,28 +138,28 @@ function withInit(created: ContainerCreated | undefined, { init }: ContainerStar
 
 /** Names are merged into an image that is here; a tag that moves leaves the image that had it. */
 function applyImage(ledger: Ledger, record: JournalRecord): void {
-  if (record.type === 'image.fetching') ledger.fetching.set(record.id, record);
-  if (record.type === 'image.givenUp' || record.type === 'image.removed') ledger.fetching.delete(record.id);
+  if (record.type === 'image.fetching') ledger.fetching.set(fetchingKey(record), record);
+  if (record.type === 'image.givenUp' && record.source !== undefined) ledger.fetching.delete(fetchingKey(record));
+  else if (record.type === 'image.givenUp' || record.type === 'image.removed') endFetching(ledger, record.id);
   if (record.type === 'image.removed') ledger.images.delete(record.id);
   if (record.type !== 'image.present') return;
-  const { image } = record;
-  ledger.fetching.delete(image.id);
+  const image = ownFacts(record.image);
+  endFetching(ledger, image.id);
   const taken = new Set(image.repoTags);
   for (const other of ledger.images.values()) {
     if (other.id === image.id || !other.repoTags.some((tag) => taken.has(tag))) continue;
-    ledger.images.set(other.id, { ...other, repoTags: other.repoTags.filter((tag) => !taken.has(tag)) });
+    ledger.images.set(other.id, withoutTags(other, taken));
   }
-  const old = ledger.images.get(image.id);
-  ledger.images.set(image.id, {
-    ...image,
-    repoTags: union(old?.repoTags, image.repoTags),
-    repoDigests: union(old?.repoDigests, image.repoDigests),
-    pulledAtNs: old?.pulledAtNs ?? image.pulledAtNs,
-  });
+  ledger.images.set(image.id, mergedImage(ledger.images.get(image.id), image));
 }
 
-function union(old: readonly string[] | undefined, added: readonly string[]): readonly string[] {
-  return [...new Set([...(old ?? []), ...added])];
+/** A pull by what it fetches: two manifests of one image have blobs of their own, and one's end is not the other's (S86). */
+export function fetchingKey({ id, source }: Pick<ImageFetching, 'id' | 'source'>): string {
+  return `${id} ${source ?? ''}`;
+}
+
+function endFetching(ledger: Ledger, id: ImageId): void {
+  for (const [key, fetching] of ledger.fetching) if (fetching.id === id) ledger.fetching.delete(key);
 }
 
 function ledgerRecords(ledger: Ledger): readonly JournalRecord[] {

@@ -2,6 +2,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { isId } from '../../actors/images/admission.ts';
+import { isOf } from '../../actors/images/sources.ts';
 import type { ExitFact } from '../../actors/ports/journal.ts';
 import type { ImageRecord, Mount, Resources } from '../../actors/ports/specs.ts';
 import type { ContainerView } from '../../actors/views.ts';
@@ -57,14 +58,21 @@ function shared(view: ContainerView) {
 
 /**
  * The name by which a pod's owner knows the image, which the kubelet copies into the pod's status: it asks for an image by its id. Then a
- * name of the image that ends as the pod's does (short names), else its first tag or digest, as containerd.
+ * name of the image that ends as the pod's does (short names), else the first of the repository that it was made of, and of all of them
+ * as containerd: others may have pulled the image under names of their own (S86).
  */
-function imageName({ spec: { imageRequested, imageUserSpecified: wished }, image: { id } }: ContainerView, imageOf: ImageOf): string {
+function imageName({ spec: { imageRequested, imageUserSpecified: wished }, image: { id, ref } }: ContainerView, imageOf: ImageOf): string {
   if (!isId(imageRequested, id)) return imageRequested;
   const image = imageOf(id);
   const names = [...(image?.repoTags ?? []), ...(image?.repoDigests ?? [])];
-  const ends = [wished, `${wished}:latest`].map((end) => `/${end}`);
-  return names.find((name) => name === wished) ?? names.find((name) => ends.some((end) => name.endsWith(end))) ?? names[0] ?? (wished || imageRequested);
+  const wanted = [wished, `${wished}:latest`];
+  return (
+    names.find((name) => wanted.includes(name)) ??
+    names.find((name) => wanted.some((end) => name.endsWith(`/${end}`))) ??
+    names.find((name) => name === ref || isOf(name, ref)) ??
+    names[0] ??
+    (wished || imageRequested)
+  );
 }
 
 export function containerStatus(view: ContainerView, imageOf: ImageOf): MessageInitShape<typeof ContainerStatusSchema> {

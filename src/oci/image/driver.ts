@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ImagesPort, RegistryAuth, ResolvedImage } from '../../actors/ports/images.ts';
-import type { ImageConfig, Layer, StringMap } from '../../actors/ports/specs.ts';
+import type { ImageConfig, ImageSource, Layer, StringMap } from '../../actors/ports/specs.ts';
 import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
 import type { BlobSink } from '../distribution/blob.ts';
@@ -56,7 +56,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
         const handle = handles.get(repoDigest, auth) ?? (await client.open(parseReference(repoDigest), auth, signal));
         const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
         try {
-          await store.ensure(
+          const { blobBytes, tarBytes } = await store.ensure(
             { source: handle.reference.host, diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
             { signal, onBytes: fx.onBytes },
             (sink, downloadSignal) =>
@@ -64,6 +64,8 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
           );
           // in the store, whoever brought it there; before that a death would have cost what was downloaded
           await ingests.drop(layer.digest);
+          // a record of an older version: the tar's own bytes, which were counted as well
+          return blobBytes ?? tarBytes;
         } catch (error) {
           throw named(error, reference, layer);
         }
@@ -109,15 +111,16 @@ function imageOf(resolved: Resolved): ResolvedImage {
     repoDigest: `${repositoryOf(reference)}@${resolved.manifestDigest}`,
     manifestDigest: resolved.platformManifestDigest,
     layers,
-    config: { ...plainConfig(config), ...checkpointOf(manifest.annotations) },
-    sizeBytes: manifest.config.size + layers.reduce((sum, layer) => sum + layer.sizeBytes, 0),
+    config: plainConfig(config),
+    configBytes: resolved.configBytes.byteLength,
+    ...checkpointOf(manifest.annotations),
   };
 }
 
 /** By which the peers and their tools tell an image that is a checkpoint: the container's name (checkpointctl, lib/metadata.go; CRI-O). */
 const CHECKPOINT_NAMES = ['org.criu.checkpoint.container.name', 'io.kubernetes.cri-o.annotations.checkpoint.name'];
 
-function checkpointOf(annotations: StringMap): Pick<ImageConfig, 'checkpointOf'> {
+function checkpointOf(annotations: StringMap): Pick<ImageSource, 'checkpointOf'> {
   const name = CHECKPOINT_NAMES.map((key) => annotations[key]).find((value) => value !== undefined);
   return name === undefined ? {} : { checkpointOf: name };
 }

@@ -5,6 +5,7 @@ import type { PolicyPort } from '../../actors/ports/policy.ts';
 import type { ImageRecord } from '../../actors/ports/specs.ts';
 import { fail, FaultError } from '../../base/fault.ts';
 import { parseDigest, parseImageId, type Digest } from '../../base/ids.ts';
+import { signatureLimits } from '../../base/limits.ts';
 import type { RegistryClient } from '../distribution/client.ts';
 import type { Transport } from '../distribution/transport.ts';
 import type { Platform } from '../image/platform.ts';
@@ -56,7 +57,7 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
         const evidence = { digests, signatures: await new Search(options, attempted, signal).find(requirements, reference, place) };
         const refusal = await usable(attempted, () => refusalOf(requirements, { reference, digests }, evidence.signatures, toolsOf(options, signal)));
         if (refusal !== undefined) refuse(attempted, refusal);
-        await keep(options, image.id, evidence);
+        await keep(options, image.id, reference, evidence);
       });
     },
     admitAgain: ({ namespace, reference, image }, fx) => {
@@ -101,23 +102,52 @@ interface Again {
 }
 
 /** By the signatures that are kept, then by those that the registry has now. */
-async function refusedAgain(options: PolicyDriverOptions, { name, requirements, image, attempted, signal }: Again): Promise<string | undefined> {
-  const judge = ({ digests, signatures }: Evidence): Promise<string | undefined> =>
-    usable(attempted, () => refusalOf(requirements, { reference: name, digests }, signatures, toolsOf(options, signal)));
-  const kept = await options.kept.of(image.id);
-  if (kept !== undefined && (await judge(kept)) === undefined) {
-    await options.kept.touch(image.id, new Date(Number(options.clock.nowNs() / 1_000_000n)));
+async function refusedAgain(options: PolicyDriverOptions, again: Again): Promise<string | undefined> {
+  const { name, image } = again;
+  const kept = await options.kept.of(image.id, repositoryOf(name));
+  if (kept !== undefined && (await judge(options, again, kept)) === undefined) {
+    await options.kept.touch(image.id, repositoryOf(name), new Date(Number(options.clock.nowNs() / 1_000_000n)));
     return undefined;
   }
-  const known = image.repoDigests.map(parseReference).find((one) => repositoryOf(one) === repositoryOf(name));
-  if (known?.digest === undefined) return `it was not pulled from ${repositoryOf(name)}, so no signature of that repository can be looked for`;
+  const known = manifestsOf(image, name);
+  if (known.length === 0) return `it was not pulled from ${repositoryOf(name)}, so no signature of that repository can be looked for`;
+  const reasons: (string | FaultError)[] = [];
+  for (const manifest of known) {
+    const refusal = await refusedNow(options, again, manifest).catch((error: unknown) => {
+      if (error instanceof FaultError && !again.signal.aborted) return error;
+      throw error;
+    });
+    if (refusal === undefined) return undefined;
+    reasons.push(refusal);
+  }
+  // the name's own; one that the registry has no more may be anybody's
+  const [own] = reasons;
+  if (own instanceof FaultError) throw own;
+  return own;
+}
+
+/** The image's manifests in the repository of the name, the name's own first: others may have pulled the others (S86). */
+function manifestsOf({ repoDigests, sources = [] }: ImageRecord, name: ImageReference): readonly ImageReference[] {
+  const asked = formatReference(name);
+  const own = sources.filter(({ repoTags }) => repoTags.includes(asked)).map(({ repoDigest }) => repoDigest);
+  const all = [...new Set([asked, ...own, ...repoDigests.toReversed()])].map(parseReference);
+  return all.filter((one) => one.digest !== undefined && repositoryOf(one) === repositoryOf(name)).slice(0, signatureLimits.manifests);
+}
+
+function judge(options: PolicyDriverOptions, { name, requirements, attempted, signal }: Again, { digests, signatures }: Evidence): Promise<string | undefined> {
+  return usable(attempted, () => refusalOf(requirements, { reference: name, digests }, signatures, toolsOf(options, signal)));
+}
+
+/** By what the registry has now of one manifest. */
+async function refusedNow(options: PolicyDriverOptions, again: Again, known: ImageReference): Promise<string | undefined> {
+  const { name, requirements, image, attempted, signal } = again;
   const { imageId, manifestDigest, platformManifestDigest } = await options.client.resolve({ reference: formatReference(known), auth: undefined, platform: options.platform }, signal);
   if (imageId !== image.id) return `${formatReference(known)} is another image for this machine`;
   const digests = [...new Set([platformManifestDigest, manifestDigest])];
   const place = { at: known, digests, auth: undefined };
   const fresh = { digests, signatures: await new Search(options, attempted, signal).find(requirements, name, place) };
-  const refusal = await judge(fresh);
-  if (refusal === undefined) await keep(options, image.id, fresh);
+  const refusal = await judge(options, again, fresh);
+  if (refusal === undefined) await keep(options, image.id, name, fresh);
   return refusal;
 }
 
@@ -163,8 +193,8 @@ function toolsOf({ gpgv, clock }: PolicyDriverOptions, signal: AbortSignal): Too
 }
 
 /** What is kept only saves a question to the registry: a full disk is no reason against an image. */
-async function keep({ kept }: PolicyDriverOptions, id: ImageRecord['id'], evidence: Evidence): Promise<void> {
-  await kept.keep(id, evidence).catch(() => undefined);
+async function keep({ kept }: PolicyDriverOptions, id: ImageRecord['id'], name: ImageReference, evidence: Evidence): Promise<void> {
+  await kept.keep(id, repositoryOf(name), evidence).catch(() => undefined);
 }
 
 /** True where no signature is needed; throws where none could help. */

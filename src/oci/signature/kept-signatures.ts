@@ -1,7 +1,9 @@
 /**
  * Signatures of images that are here, so that the policy can be asked again without a registry. Nothing of it is trusted:
- * each use verifies anew. Files below `root`, one per image; what is lost or damaged is fetched again.
+ * each use verifies anew. Files below `root`, one for each image and repository, since a repository full of signatures
+ * must not take the room of another's (S86); what is lost or damaged is fetched again.
  */
+import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FaultError } from '../../base/fault.ts';
@@ -20,6 +22,8 @@ export interface Evidence {
   readonly signatures: readonly Signature[];
 }
 
+/** Digits of a repository's hash in a name: 128 bits. */
+const REPOSITORY_HEX = 32;
 
 export class KeptSignatures {
   readonly #directory: string;
@@ -30,9 +34,12 @@ export class KeptSignatures {
     this.#directory = directory;
   }
 
-  /** Undefined for none, and for a file that is damaged. */
-  async of(id: ImageId): Promise<Evidence | undefined> {
-    const path = this.#path(id);
+  /** Undefined for none, and for a file that is damaged. Older versions had one file for all repositories. */
+  async of(id: ImageId, repository: string): Promise<Evidence | undefined> {
+    return (await this.#read(this.#path(id, repository))) ?? this.#read(this.#earlierPath(id));
+  }
+
+  async #read(path: string): Promise<Evidence | undefined> {
     const bytes = await readCapped(path, imageLimits.documentBytes);
     if (bytes === undefined) return undefined;
     try {
@@ -43,12 +50,13 @@ export class KeptSignatures {
     }
   }
 
-  /** Adds to what is kept of the image already: it may have been pulled from several repositories. */
-  keep(id: ImageId, fresh: Evidence): Promise<void> {
+  /** Adds to what is kept of the image already: the repository may have several manifests of it. */
+  keep(id: ImageId, repository: string, fresh: Evidence): Promise<void> {
     const turn = this.#last.then(async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      const old = await this.of(id);
-      await writeWhole(this.#path(id), encode(merged(fresh, old)), 0o600);
+      const path = this.#path(id, repository);
+      const old = await this.#read(path);
+      await writeWhole(path, encode(merged(fresh, old)), 0o600);
       await this.#clearUp();
     });
     this.#last = turn.catch(() => undefined);
@@ -56,11 +64,16 @@ export class KeptSignatures {
   }
 
   /** It served again: others go first. */
-  async touch(id: ImageId, now: Date): Promise<void> {
-    await missingAs(utimes(this.#path(id), now, now), undefined);
+  async touch(id: ImageId, repository: string, now: Date): Promise<void> {
+    for (const path of [this.#path(id, repository), this.#earlierPath(id)]) await missingAs(utimes(path, now, now), undefined);
   }
 
-  #path(id: ImageId): string {
+  /** A repository's name is no name of a file: it has slashes, and is as long as a file's name may be. */
+  #path(id: ImageId, repository: string): string {
+    return join(this.#directory, `${id.replace(':', '-')}.${createHash('sha256').update(repository).digest('hex').slice(0, REPOSITORY_HEX)}.json`);
+  }
+
+  #earlierPath(id: ImageId): string {
     return join(this.#directory, `${id.replace(':', '-')}.json`);
   }
 

@@ -14,6 +14,8 @@ export interface LayerRecord {
   readonly diffId: Digest;
   /** Of the blob that it was unpacked from. */
   readonly blobDigest: Digest;
+  /** Of that blob, as they were received; missing in records of older versions. */
+  readonly blobBytes?: number;
   readonly tarBytes: number;
   readonly entries: number;
   /** On disk, as du counts it, the layer's directory included. */
@@ -50,10 +52,11 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
   // one that is no count leaves the last of the five undefined
   if (tarBytes === undefined || entries === undefined || usedBytes === undefined) return undefined;
   if (inodes === undefined || xattrsDropped === undefined) return undefined;
-  const imageBytes = fields['imageBytes'];
+  const { blobBytes, imageBytes } = fields;
   if (imageBytes !== undefined && !isCount(imageBytes)) return undefined;
   return {
     version: 1, diffId, blobDigest, tarBytes, entries, usedBytes, inodes, rootOpaque: fields['rootOpaque'], xattrsDropped,
+    ...(isCount(blobBytes) ? { blobBytes } : {}),
     ...(imageBytes === undefined ? {} : { imageBytes }),
   };
 }

@@ -161,12 +161,15 @@ export class LayerStore {
 
   /**
    * Makes sure that the layer is there: from the store, from a download that is under way already, or by `download`.
-   * The caller's abort rejects at once; the download goes on for others.
+   * The caller's abort rejects at once; the download goes on for others. Gives the layer's record, whoever brought it.
    */
-  async ensure(layer: WantedLayer, passenger: Passenger, download: Download): Promise<void> {
-    if (!this.#flights.has(layer.diffId) && (await this.find(layer.diffId)) !== undefined) return;
+  async ensure(layer: WantedLayer, passenger: Passenger, download: Download): Promise<LayerRecord> {
+    const here = this.#flights.has(layer.diffId) ? undefined : await this.find(layer.diffId);
+    if (here !== undefined) return here.record;
     passenger.signal.throwIfAborted();
     await this.#flights.join(layer.diffId, passenger, (signal, onBytes) => this.#take(layer, signal, onBytes, download));
+    const come = await this.find(layer.diffId);
+    return come?.record ?? fail('outside', `take in layer ${layer.diffId}: it was removed again`, { subject: layer.diffId, retryable: true });
   }
 
   /** Deletes the layer; its name is gone when this settles, its files a little later. */

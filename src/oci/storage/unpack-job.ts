@@ -27,6 +27,7 @@ export class LayerUnpack {
   readonly #rootFd: number;
   readonly #applier: LayerApplier;
   readonly #stream: LayerStream | FileStream;
+  #blobBytes = 0;
   #closed = false;
 
   /** Makes the directory aside; throws when the disk does not let it. */
@@ -50,6 +51,7 @@ export class LayerUnpack {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
+    this.#blobBytes += bytes.length;
     await this.#named(() => this.#stream.write(bytes));
   }
 
@@ -65,6 +67,7 @@ export class LayerUnpack {
         version: 1,
         diffId: this.#job.diffId,
         blobDigest: this.#job.blobDigest,
+        blobBytes: this.#blobBytes,
         tarBytes,
         ...applied,
         ...this.#sizeWith(size),

@@ -246,6 +246,16 @@ describe('an image that is here', () => {
     expect(await rig.admitAgain(other, { reference: name })).toMatch(/is another image for this machine/u);
   });
 
+  it('S86 others have pulled another manifest of it from the same repository, without a signature: that takes nothing away', async () => {
+    attach(digest, { payload: payload(), key });
+    const image = await rig.resolve(name);
+    rig.policy(registry.host, byKey(key));
+    const theirs = `${registry.host}/team/app@sha256:${'6'.repeat(64)}`;
+    expect(await rig.admitAgain(image, { reference: name, repoDigests: [theirs, image.repoDigest] })).toBe('accepted');
+    rmSync(rig.path('kept'), { recursive: true });
+    expect(await rig.admitAgain(image, { reference: name, repoDigests: [image.repoDigest, theirs] })).toBe('accepted');
+  });
+
   it('waits no longer than it may', async () => {
     rig.policy(registry.host, byKey(key));
     const image = await rig.resolve(name);

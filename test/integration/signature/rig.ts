@@ -81,7 +81,7 @@ export class PolicyRig {
       manifestDigest: platformManifestDigest,
       layers: manifest.layers.map((layer, at) => ({ digest: layer.digest, diffId: config.diffIds[at] ?? layer.digest, mediaType: layer.mediaType, sizeBytes: layer.size })),
       config,
-      sizeBytes: 0,
+      configBytes: 0,
     };
   }
 
@@ -93,7 +93,7 @@ export class PolicyRig {
 
   /** The word for an image that is here under these names. */
   async admitAgain(image: ResolvedImage, { reference = '', namespace = '', repoDigests = [image.repoDigest] }: { readonly reference?: string; readonly namespace?: string; readonly repoDigests?: readonly string[] } = {}): Promise<string> {
-    const record: ImageRecord = { ...image, repoTags: image.repoTag === '' ? [] : [image.repoTag], repoDigests, pulledAtNs: 0n };
+    const record: ImageRecord = { ...image, repoTags: image.repoTag === '' ? [] : [image.repoTag], repoDigests, pulledAtNs: 0n, sizeBytes: 0 };
     return refusalOf(this.driver().admitAgain({ namespace, reference, image: record }, fx));
   }
 

@@ -88,6 +88,25 @@ describeAsRoot('RPC PullImage: registry to layer store', () => {
     expect(diffOf(layers[0]?.diffId as Digest, 'f')).toBe('x');
   });
 
+  test('S86: the size of a layer is that of the blob that was received, whatever another manifest of the image claims', async () => {
+    const layer = await layerOf([{ name: 'f', content: 'x' }]);
+    registry.push('ours', 'v1', imageOf([layer]));
+    // the same config, and a layer that nobody has: its size and digest are mere words while the store has the diff-id
+    const claim = { ...JSON.parse(Buffer.from(imageOf([layer]).manifest).toString()) as { layers: { digest: string; size: number }[] } };
+    claim.layers = claim.layers.map((one) => ({ ...one, digest: `sha256:${'6'.repeat(64)}`, size: 1024 ** 4 }));
+    registry.push('theirs', undefined, imageOf([layer]));
+    registry.addManifest('theirs', Buffer.from(JSON.stringify(claim)), imageOf([layer]).mediaType, 'v1');
+    const sizes: number[] = [];
+    const ids = new Set<string>();
+    for (const name of ['ours', 'theirs']) {
+      const { id, repoTag, repoDigest, layers } = await resolve(`${registry.host}/${name}:v1`);
+      ids.add(id);
+      for (const one of layers) sizes.push(await images.fetchLayer({ reference: repoTag, repoDigest, auth: undefined, layer: one }, { ...context(), onBytes: () => undefined }));
+    }
+    expect([ids.size, sizes]).toEqual([1, [layer.bytes.length, layer.bytes.length]]);
+    expect((await store.record(layer.diffId as Digest))?.blobBytes).toBe(layer.bytes.length);
+  });
+
   test('S60: a layer that is not what its diff-id says: the pull fails with reference, layer and reason, and nothing is left', async () => {
     const good = await layerOf([{ name: 'f', content: 'x' }]);
     const lie = { ...good, diffId: `sha256:${'0'.repeat(64)}` };

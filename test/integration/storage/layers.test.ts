@@ -70,7 +70,7 @@ describeAsRoot('the layer store', () => {
     const three = gate();
     const under: string[] = [];
     let most = 0;
-    const take = (source: string, name: string): Promise<void> => {
+    const take = (source: string, name: string): Promise<unknown> => {
       const blob = layerOf(name);
       const diffId = digestOf(blob);
       return few.ensure({ source, diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {

@@ -98,4 +98,29 @@ export const ofImages: readonly Mutant[] = [
     find: " && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));", replace: " && !name.startsWith('user.overlay.');",
     test: { file: 'test/unit/unpack/allowed-xattr.test.ts', named: 'S95 user.containers.override_stat is' },
   },
+  {
+    row: 'S86', title: 'an annotation of any manifest counts for the image', file: 'src/actors/images/catalog.ts',
+    find: 'const named = sources.find(({ repoTags, repoDigest }) => repoTags', replace: 'const named = sources.find(({ repoTags, repoDigest, checkpointOf }) => checkpointOf !== undefined || repoTags',
+    test: { file: 'test/unit/actors/manifest-facts.test.ts', named: 'S86 two namespaces.*a checkpoint is what' },
+  },
+  {
+    row: 'S86', title: 'the size is what the manifest claims', file: 'src/actors/image-pull/image-pull.effects.ts',
+    find: 'sizeBytes: configBytes + layerBytes,', replace: 'sizeBytes: layers.reduce((sum, { sizeBytes }) => sum + sizeBytes, configBytes + layerBytes * 0),',
+    test: { file: 'test/unit/actors/manifest-facts.test.ts', named: 'S86 two namespaces.*the size is of what was received' },
+  },
+  {
+    row: 'S86', title: 'the end of one pull is that of another manifest', file: 'src/actors/recovery/ledger.ts',
+    find: "return `${id} ${source ?? ''}`;", replace: "return `${id} ${(source ?? '').slice(0, 0)}`;",
+    test: { file: 'test/unit/actors/manifest-facts.test.ts', named: 'S86 an interrupted pull' },
+  },
+  {
+    row: 'S86', title: 'checkpoints are looked for though they are not restored', file: 'src/cri/make-container.ts',
+    find: " || !restoresCheckpoints ? undefined", replace: ' ? undefined',
+    test: { file: 'test/unit/cri/checkpoint.test.ts', named: 'S86 where `runtime.restore` is off' },
+  },
+  {
+    row: 'S86', title: 'signatures of all repositories share one file', file: 'src/oci/signature/kept-signatures.ts',
+    find: ".update(repository).digest('hex')", replace: ".update('').digest('hex')",
+    test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 what one repository is full of' },
+  },
 ];

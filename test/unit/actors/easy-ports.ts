@@ -11,7 +11,7 @@ import { innerCause } from '../../../src/base/cause.ts';
 import { fault, FaultError } from '../../../src/base/fault.ts';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { imageRecord, ManualClock, process, turns } from './fixtures.ts';
+import { imageRecord, ManualClock, process, resolvedImage, turns } from './fixtures.ts';
 
 /** What an effect gives when it works; undefined for those not named. */
 const ANSWERS: Readonly<Record<string, unknown>> = {
@@ -20,7 +20,8 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   'runtime.create': process,
   'runtime.writeBundle': { uid: 0, gid: 0, supplementalGroups: [], stopSignal: 'SIGTERM', logPath: '' },
   'runtime.observe': { containers: [], pauses: [] },
-  'images.resolve': { ...imageRecord(), repoTag: imageRecord().repoTags[0], repoDigest: imageRecord().repoDigests[0], manifestDigest: imageRecord().repoDigests[0]?.slice(-71) },
+  'images.resolve': resolvedImage(),
+  'images.fetchLayer': 10,
   'storage.observe': { layers: imageRecord().layers.map((layer) => layer.diffId), rootfs: [] },
 };
 

@@ -4,6 +4,7 @@ import type { ContainerView } from '../../../src/actors/views.ts';
 import type { ClockPort, TimerHandle } from '../../../src/actors/ports/clock.ts';
 import type { ContainerCreated, ContainerIntent, ExitFact, ProcessIdentity, SandboxIntent, SandboxReady } from '../../../src/actors/ports/journal.ts';
 import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
+import type { ResolvedImage } from '../../../src/actors/ports/images.ts';
 import type { ContainerSecurity, ContainerSpec, ImageRecord, Namespaces, SandboxSpec, UserChoice } from '../../../src/actors/ports/specs.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { parseContainerId, parseDigest, parseImageId, parseSandboxId } from '../../../src/base/ids.ts';
@@ -73,9 +74,19 @@ export function containerCreated(id = containerId()): ContainerCreated {
 export function imageRecord(part: Partial<ImageRecord> = {}): ImageRecord {
   return {
     id: imageId(), repoTags: ['docker.io/library/nginx:1'], repoDigests: [`docker.io/library/nginx@${digest('9')}`],
-    layers: [{ digest: digest('4'), diffId: digest('5'), mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', sizeBytes: 10 }],
+    layers: [{ diffId: digest('5') }],
     config: { user: '', env: [], entrypoint: [], cmd: [], workingDir: '', stopSignal: '', volumes: [], labels: {}, architecture: 'amd64', os: 'linux' },
     sizeBytes: 20, pulledAtNs: 50n,
+    ...part,
+  };
+}
+
+/** The same as its registry has it. */
+export function resolvedImage(part: Partial<ResolvedImage> = {}): ResolvedImage {
+  const { id, repoTags: [repoTag = ''], repoDigests: [repoDigest = ''], config } = imageRecord();
+  return {
+    id, repoTag, repoDigest, manifestDigest: digest('9'), config, configBytes: 10,
+    layers: [{ digest: digest('4'), diffId: digest('5'), mediaType: 'application/vnd.oci.image.layer.v1.tar+gzip', sizeBytes: 10 }],
     ...part,
   };
 }

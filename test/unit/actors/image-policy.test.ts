@@ -40,7 +40,7 @@ describe('a pull', () => {
 });
 
 describe('a container', () => {
-  const volume = imageRecord({ id: `sha256:${'7'.repeat(64)}` as ImageId, repoTags: ['models:1'], layers: [{ digest: digest('7'), diffId: digest('7'), mediaType: 'tar', sizeBytes: 1 }] });
+  const volume = imageRecord({ id: `sha256:${'7'.repeat(64)}` as ImageId, repoTags: ['models:1'], layers: [{ diffId: digest('7') }] });
   const mount: Mount = { containerPath: '/a', hostPath: '', readonly: true, recursiveReadOnly: false, propagation: 'private', selinuxRelabel: false, image: { id: volume.id, subPath: '' } };
 
   async function withSandbox(mounts: readonly Mount[] = []) {

@@ -100,4 +100,15 @@ describe('LayerBook', () => {
     await book.collect([free], fx);
     expect(asked).toEqual([free, third, free]);
   });
+
+  it('S86 the record of a pull ends with the last who fetches it, and with nobody who never did', () => {
+    const { book } = bench();
+    book.fetches('pull/1', 'a');
+    book.fetches('pull/2', 'a');
+    book.fetches('pull/3', 'b');
+    const ends = () => ['pull/0', 'pull/1', 'pull/2', 'pull/3'].map((owner) => book.endsFetching(owner));
+    expect(ends()).toEqual([false, false, false, true]);
+    book.release('pull/1');
+    expect(ends()).toEqual([false, false, true, true]);
+  });
 });

@@ -245,8 +245,9 @@ describe('containers', () => {
     ['the digest that was asked for', `docker.io/library/busybox@sha256:${hex('9')}`, `docker.io/library/busybox@sha256:${hex('9')}`],
     ['its first tag where the name means another image by now', 'example.test/other:1', 'docker.io/library/busybox:latest'],
     ['its first tag where only the id was told', '', 'docker.io/library/busybox:latest'],
+    ['S86 no name that others have pulled it under', 'gone.test/x', 'docker.io/library/busybox:latest'],
   ])('ContainerStatus names the image, though the kubelet asks by id: %s', async (_, imageUserSpecified, shown) => {
-    const repoTags = ['docker.io/library/busybox:latest', 'docker.io/library/busybox:1', 'registry.k8s.io/e2e/busybox:2'];
+    const repoTags = ['evil.example/x:1', 'docker.io/library/busybox:latest', 'docker.io/library/busybox:1', 'registry.k8s.io/e2e/busybox:2'];
     const { send, put } = stage({ findImage: () => image('1', { repoTags }) });
     put(containerView(containerId('1'), { spec: { ...containerSpec, imageRequested: imageId('1'), imageUserSpecified } }));
     const { status } = await send(method.containerStatus, { containerId: '1' });

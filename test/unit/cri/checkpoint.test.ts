@@ -76,7 +76,7 @@ describe('CreateContainer', () => {
   const request = (name: string, more: object = {}) => ({ podSandboxId: pod, config: { metadata: { name: 'main' }, image: { image: name }, ...more } });
   const checkpoint = (layers: number): ImageRecord => {
     const plain = image('9');
-    return { ...plain, config: { ...plain.config, checkpointOf: 'main' }, layers: Array.from({ length: layers }, () => plain.layers[0]).filter((layer) => layer !== undefined) };
+    return { ...plain, sources: [{ repoDigest: plain.repoDigests[0] ?? '', repoTags: plain.repoTags, checkpointOf: 'main' }], layers: Array.from({ length: layers }, () => plain.layers[0]).filter((layer) => layer !== undefined) };
   };
 
   it('a path in the image’s place is an archive, of which the image is the first that is here', async () => {
@@ -91,6 +91,39 @@ describe('CreateContainer', () => {
     await send(createContainer, request('saved'));
     expect(restoreOf(asked)).toMatchObject({ imageId: image('1').id, restore: { from: { image: image('9').id, layer: image('9').layers[0]?.diffId } } });
     expect((await restoring({}, { saved: checkpoint(2) }).fails(createContainer, request('saved'))).code).toBe('invalidArgument');
+  });
+
+  it('S86 another’s manifest of the image makes no checkpoint of it, nor does its id: the pod’s own reference counts', async () => {
+    const plain = image('9');
+    const sources = [{ repoDigest: 'evil.example/x@sha256:0', repoTags: ['evil.example/x:1'], checkpointOf: 'main' }, { repoDigest: plain.repoDigests[0] ?? '', repoTags: plain.repoTags }];
+    const shared = { ...plain, sources };
+    const asked: string[] = [];
+    const made = stage({
+      findImage: (name) => ({ busybox: image('1') })[name] ?? shared,
+      sourceOf: (one, reference) => {
+        asked.push(reference);
+        return one.sources?.find(({ repoTags }) => repoTags.includes(reference));
+      },
+    });
+    made.put(sandboxView(sandboxId('a')));
+    const create = async (name: string, userSpecifiedImage = ''): Promise<boolean> => {
+      made.asked.length = 0;
+      await made.send(createContainer, { podSandboxId: pod, config: { metadata: { name: 'main' }, image: { image: name, userSpecifiedImage } } }).catch(() => undefined);
+      return made.asked.some(([what]) => what === 'describeCheckpoint');
+    };
+    expect(await create(plain.id, 'docker.io/library/busybox:latest')).toBe(false);
+    expect(await create(plain.id)).toBe(false);
+    expect(await create(plain.id, 'evil.example/x:1')).toBe(true);
+    expect(await create('evil.example/x:1')).toBe(true);
+    expect(asked).toEqual(['docker.io/library/busybox:latest', plain.id, 'evil.example/x:1', 'evil.example/x:1']);
+  });
+
+  it('S86 where `runtime.restore` is off no annotation of an image is looked at', async () => {
+    const made = stage({ findImage: () => checkpoint(2) }, { restoresCheckpoints: false });
+    made.put(sandboxView(sandboxId('a')));
+    await made.send(createContainer, request('saved'));
+    expect(made.asked.map(([what]) => what)).toEqual(['createContainer']);
+    expect(restoreOf(made.asked)).not.toHaveProperty('restore');
   });
 
   it('an image of programs is not looked into', async () => {

@@ -156,7 +156,7 @@ export function image(digit: string, more: Partial<ImageRecord> = {}, imageUser 
     id: imageId(digit),
     repoTags: ['docker.io/library/busybox:latest'],
     repoDigests: [`docker.io/library/busybox@sha256:${hex('9')}`],
-    layers: [{ digest: `sha256:${hex('7')}` as Digest, diffId: `sha256:${hex('8')}` as Digest, mediaType: 'x', sizeBytes: 5 }],
+    layers: [{ diffId: `sha256:${hex('8')}` as Digest }],
     config: {
       user: imageUser,
       env: ['SECRET=hidden'],
@@ -229,7 +229,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     pullImage: remember('pullImage', imageId('1')),
     removeImage: remember('removeImage', undefined),
     findImage: (name) => (name === 'missing' ? undefined : image('1')),
-    images: () => [image('1'), image('2')],
+    images: () => [image('1'), image('2')], sourceOf: ({ sources = [] }) => sources[0],
     isPinned: ({ id }) => id === imageId('2'), keptImages: () => ({ images: [], others: [] }), pullLayers: () => [],
     imageUsage: () =>
       Promise.resolve({
@@ -286,6 +286,6 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   defaultReadonlyPaths: ['/proc/sys'],
   configView: () => ({ root: '/var/lib/troupe' }),
   configRefusal: () => undefined,
-  lostFacts: undefined,
+  lostFacts: undefined, restoresCheckpoints: true,
   conditions: new Conditions(silentLog),
 };
