@@ -13,7 +13,7 @@ const DEFAULT_TERMINATION_PATH = '/dev/termination-log';
 
 /** True when both ask for the same container. */
 export function sameContainerWish(a: ContainerSpec, b: ContainerSpec): boolean {
-  return containerWish(a) === containerWish(b);
+  return containerWish(a) === containerWish(b) && hasSameProgram(a, b);
 }
 
 /** True when both ask for the same sandbox. */
@@ -26,10 +26,19 @@ function containerWish(spec: ContainerSpec): string {
   const mounts = spec.mounts.map((mount: Mount) =>
     mount.containerPath === termination ? { ...mount, hostPath: '' } : mount,
   );
-  const { restore, imageId, command, args, workingDir, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal } = spec;
+  const { restore, imageId, workingDir, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal } = spec;
   return encodePlain({
-    restore, imageId, command, args, workingDir, mounts, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal,
+    restore, imageId, workingDir, mounts, devices, cdiDevices, resources, security, selinux, stdin, stdinOnce, tty, stopSignal,
   });
+}
+
+/**
+ * No record has a program (S91): after a restart the rest decides, in which the requests of a pod's containers differ, and
+ * nothing is built from what is joined then.
+ */
+function hasSameProgram(a: ContainerSpec, b: ContainerSpec): boolean {
+  if (a.command === undefined || b.command === undefined) return true;
+  return encodePlain([a.command, a.args]) === encodePlain([b.command, b.args]);
 }
 
 function sandboxWish(spec: SandboxSpec): string {

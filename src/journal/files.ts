@@ -34,6 +34,14 @@ export interface FilesOptions<S> {
   readonly log: Log;
 }
 
+/** What is known of the file that a start finds. */
+export interface Beginning {
+  /** Of its header; ours where it has none. */
+  readonly format?: number | undefined;
+  /** Whether an earlier version wrote secrets into it. */
+  readonly hasSecrets?: boolean;
+}
+
 export class JournalFiles<S> {
   readonly #disk: DiskPort;
   readonly #fold: JournalFold<S>;
@@ -47,6 +55,8 @@ export class JournalFiles<S> {
   #length = 0;
   /** The length from which its growth is counted: of the snapshot at its head, or as it was when compacting failed; 0 when that is not known. */
   #compactFrom = 0;
+  /** An earlier version wrote secrets into the file that serves (S91). */
+  #hasSecrets = false;
   readonly #reserve: Reserve;
   /** Refused bytes may stand after the good ones. */
   #tailInDoubt = false;
@@ -85,15 +95,19 @@ export class JournalFiles<S> {
    *
    * This is how a file of an older `format` is migrated, too: in a copy, which counts from its rename on (F31). Nothing is
    * written to the old one, since the older version that could read it must not find what it can't read.
+   *
+   * One with secrets in it (S91) may take the reserve for its copy, which is the smaller one. Where that is too little, the
+   * old one serves until the disk has space again.
    */
-  async begin(good: Uint8Array, format: number = FORMAT): Promise<void> {
+  async begin(good: Uint8Array, { format = FORMAT, hasSecrets = false }: Beginning = {}): Promise<void> {
     if (good.length === 0 || format < FORMAT) {
       await this.#moveOn([], { dropOld: good.length > 0, mayUseReserve: true });
       return;
     }
     this.#length = good.length;
+    this.#hasSecrets = hasSecrets;
     try {
-      await this.#rewrite([], true);
+      await this.#moveOn([], { dropOld: true, mayUseReserve: hasSecrets });
     } catch (thrown) {
       // a refused newer file that comes back would hide what is written to this one
       if (!isFull(thrown) || !(await this.settle())) throw thrown;
@@ -146,7 +160,9 @@ export class JournalFiles<S> {
   async write(group: Group): Promise<void> {
     const { records, mayUseReserve } = group;
     if (!mayUseReserve) await this.#reserve.demand();
-    if (this.#file !== undefined && this.#length - this.#compactFrom > journalLimits.compactAfterBytes) await this.#compact();
+    // what begins something has got past the demand above, so the disk has space again
+    const isDue = (this.#hasSecrets && !mayUseReserve) || this.#length - this.#compactFrom > journalLimits.compactAfterBytes;
+    if (this.#file !== undefined && isDue) await this.#compact();
     if (this.#file !== undefined && (await this.#appended(this.#file, group))) this.#apply(records);
     else await this.#moveOn(records, { dropOld: true, mayUseReserve });
     // on a full disk an end fits where a beginning does not: such news would come with each
@@ -291,17 +307,21 @@ export class JournalFiles<S> {
     this.#file = file;
     this.#tailInDoubt = false;
     this.#nextInDoubt = false;
+    const hadSecrets = this.#hasSecrets;
+    this.#hasSecrets = false;
     this.#length = bytes.length;
     this.#compactFrom = snapshot.length;
     this.#apply(records);
-    if (dropOld) await this.#dropOld(this.#number - 1, old);
+    if (dropOld) await this.#dropOld(this.#number - 1, old, hadSecrets);
   }
 
   /** The new file is the truth already: what fails here costs space, no facts. */
-  async #dropOld(number: number, file: DiskFile | undefined): Promise<void> {
+  async #dropOld(number: number, file: DiskFile | undefined, hadSecrets: boolean): Promise<void> {
     await closeUnused(this.#refusals, file);
     try {
       if (number > 0) await this.#disk.unlink(`journal.${number}`);
+      // a power loss must not bring it back
+      if (hadSecrets) await this.#disk.syncDirectory();
     } catch (thrown) {
       noteLeft(this.#refusals, thrown);
     }

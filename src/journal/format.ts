@@ -16,8 +16,8 @@ import { crc32c } from './crc32c.ts';
 export const FORMAT = 1;
 
 const MAGIC = new TextEncoder().encode('TROUPEJ\n');
-const HEADER_BYTES = 16;
-const FRAME_BYTES = 8;
+export const HEADER_BYTES = 16;
+export const FRAME_BYTES = 8;
 
 /** The first bytes of every journal file. */
 export function header(): Uint8Array {
@@ -36,11 +36,16 @@ export function frame(record: JournalRecord): Uint8Array {
     fail('exhausted', `journal record ${record.type}: ${body.length} bytes are more than ${journalLimits.recordBytes}`);
   }
   const bytes = new Uint8Array(FRAME_BYTES + body.length);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, body.length, true);
   bytes.set(body, FRAME_BYTES);
-  view.setUint32(4, checksum(bytes), true);
+  seal(bytes);
   return bytes;
+}
+
+/** Writes length and checksum of the body that stands in `framed`. */
+export function seal(framed: Uint8Array): void {
+  const view = new DataView(framed.buffer, framed.byteOffset, framed.byteLength);
+  view.setUint32(0, framed.length - FRAME_BYTES, true);
+  view.setUint32(4, checksum(framed), true);
 }
 
 function checksum(framed: Uint8Array): number {
@@ -67,9 +72,7 @@ export interface Parsed {
 export function parse(bytes: Uint8Array): Parsed {
   if (bytes.length < HEADER_BYTES) return { records: [], format: FORMAT, validBytes: 0, end: 'torn' };
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const intact =
-    MAGIC.every((byte, at) => bytes[at] === byte) && view.getUint32(12, true) === crc32c(bytes.subarray(0, 12));
-  if (!intact) return { records: [], format: FORMAT, validBytes: 0, end: 'damaged' };
+  if (!hasHeader(bytes)) return { records: [], format: FORMAT, validBytes: 0, end: 'damaged' };
   const format = view.getUint32(8, true);
   if (format > FORMAT) {
     fail('unsupported', `journal: written in format ${format} by a newer troupe, this one reads up to ${FORMAT}`);
@@ -90,16 +93,28 @@ export function parse(bytes: Uint8Array): Parsed {
   return { records, format, validBytes: at, end: 'whole' };
 }
 
+/** Whether the first bytes are a journal's header, of whatever format. */
+export function hasHeader(bytes: Uint8Array): boolean {
+  if (bytes.length < HEADER_BYTES) return false;
+  const stated = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(12, true);
+  return MAGIC.every((byte, at) => bytes[at] === byte) && stated === crc32c(bytes.subarray(0, 12));
+}
+
+/** The whole record that begins at `at`, and where it ends; undefined where none does. */
+export function recordAt(bytes: Uint8Array, at: number): { readonly record: JournalRecord; readonly next: number } | undefined {
+  if (at + FRAME_BYTES > bytes.length) return undefined;
+  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(at, true);
+  const next = at + FRAME_BYTES + length;
+  const record = next <= bytes.length ? recordOf(bytes.subarray(at, next)) : undefined;
+  return record === undefined ? undefined : { record, next };
+}
+
 /**
  * A wrong length may point behind the end of the file and look like a torn write; it is none when whole records
  * follow. Cheap, since four bytes of JSON read as a length are beyond every file.
  */
 function holdsRecord(bytes: Uint8Array, from: number): boolean {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1) {
-    const next = at + FRAME_BYTES + view.getUint32(at, true);
-    if (next <= bytes.length && recordOf(bytes.subarray(at, next)) !== undefined) return true;
-  }
+  for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1) if (recordAt(bytes, at) !== undefined) return true;
   return false;
 }
 

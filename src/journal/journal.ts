@@ -9,6 +9,7 @@ import type { JournalPort, JournalRecord } from '../actors/ports/journal.ts';
 import { fault, FaultError, toFault } from '../base/fault.ts';
 import { journalLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
+import { maskDamaged } from './damaged.ts';
 import { damagedKept, JournalFiles, NAME } from './files.ts';
 import type { FilesOptions, Group } from './files.ts';
 import { frame, parse } from './format.ts';
@@ -59,12 +60,16 @@ export async function openJournal<S>(options: JournalOptions<S>): Promise<OpenJo
 
   const files = new JournalFiles(options, state, newest ?? 0, names.includes(RESERVE));
   const damaged = parsed?.end === 'damaged';
-  await files.begin((bytes ?? new Uint8Array()).subarray(0, damaged ? 0 : (parsed?.validBytes ?? 0)), parsed?.format);
+  const good = (bytes ?? new Uint8Array()).subarray(0, damaged ? 0 : (parsed?.validBytes ?? 0));
+  const hasSecrets = parsed?.records.some((record) => fold.withoutSecrets(record) !== record) ?? false;
+  await files.begin(good, { format: parsed?.format, hasSecrets });
   const keptAs = damaged && newest !== undefined ? await keepAside(options, newest) : '';
   const droppedBytes = (bytes?.length ?? 0) - (parsed?.validBytes ?? 0);
   if (droppedBytes > 0) log.warn({ droppedBytes, keptAs }, 'journal: bytes after the last whole record were dropped');
   await files.tidy(names);
-  const report = { records: parsed?.records.length ?? 0, droppedBytes, keptAs, damagedKept: [...damagedKept(names), ...(keptAs === '' ? [] : [keptAs])] };
+  const allKept = [...damagedKept(names), ...(keptAs === '' ? [] : [keptAs])];
+  await maskDamaged(options, allKept);
+  const report = { records: parsed?.records.length ?? 0, droppedBytes, keptAs, damagedKept: allKept };
   const writer = new Writer(options, files);
   return { journal: writer, state, report, close: () => writer.close() };
 }

@@ -6,9 +6,10 @@ import { ofImages } from './rows/images.ts';
 import { ofMachine } from './rows/machine.ts';
 import { ofPods } from './rows/pods.ts';
 import { ofRequests } from './rows/requests.ts';
+import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods];
+export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);
@@ -16,7 +17,7 @@ const numbered = (from: number, to: number): readonly string[] =>
 /** Rows about pods, containers and their images; those of registries, streams and sockets may have mutants, too. */
 export const mustHave: readonly string[] = [
   ...numbered(1, 15), ...numbered(18, 20), ...numbered(24, 26), ...numbered(29, 45), ...numbered(54, 57), ...numbered(62, 66), ...numbered(71, 76),
-  'S86', 'S87', 'S95',
+  'S86', 'S87', 'S91', 'S95',
 ];
 
 /** None at present. */

@@ -1,4 +1,5 @@
 import type { Activity } from '../activity.ts';
+import { recordedSpec } from '../recorded.ts';
 import { effectLogic } from '../effect-logic.ts';
 import type { Owned } from '../effect-logic.ts';
 import { containerNews } from '../nri-news.ts';
@@ -47,7 +48,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
       'recordIntent',
       limits.journalMs,
       ({ id, spec, image, createdAtNs }) =>
-        journal.append([{ type: 'container.intent', id, spec, image, createdAtNs }], { sync: true }),
+        journal.append([{ type: 'container.intent', id, spec: recordedSpec(spec), image, createdAtNs }], { sync: true }),
     ),
     mountRootfs: effectLogic<ContainerEffectInput, void>(activity, 'mountRootfs', limits.rootfsMs, (input, fx) =>
       storage.mountRootfs({ id: input.id, sandboxId: input.spec.key.sandboxId, layers: input.image.layers, volumes: input.image.volumes, mountLabel: input.spec.selinuxLabels?.mount, ...userNamespaceOf(input.spec) }, fx),

@@ -1,6 +1,6 @@
 /** What must survive `kill -9`: facts of ours, never snapshots of a machine. */
 import type { ContainerId, Digest, ImageId, SandboxId } from '../../base/ids.ts';
-import type { ContainerSpec, ImageRecord, ImageUse, Resources, SandboxSpec } from './specs.ts';
+import type { ImageRecord, ImageUse, RecordedSpec, Resources, SandboxSpec } from './specs.ts';
 
 export interface SandboxIntent {
   readonly type: 'sandbox.intent';
@@ -35,7 +35,7 @@ export interface SandboxRemoved {
 export interface ContainerIntent {
   readonly type: 'container.intent';
   readonly id: ContainerId;
-  readonly spec: ContainerSpec;
+  readonly spec: RecordedSpec;
   readonly image: ImageUse;
   readonly createdAtNs: bigint;
 }
@@ -185,6 +185,8 @@ export interface JournalFold<S> {
   apply(state: S, record: JournalRecord): void;
   /** Records that, folded from empty, give `state` again. */
   records(state: S): readonly JournalRecord[];
+  /** The record without secrets that an older version wrote into it (S91); the same object where it has none. */
+  withoutSecrets(record: JournalRecord): JournalRecord;
   /**
    * Whether the record may take the space that is kept back for a full disk (F21): what ends something, and what tells of
    * something that can't be undone. What begins something is refused instead, before it has an effect.

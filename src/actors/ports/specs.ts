@@ -221,7 +221,18 @@ export interface RestoreSource {
   readonly digest: string;
 }
 
-export interface ContainerSpec {
+/**
+ * What runs and with which values: secrets stand in each of them. The request has it, the bundle on a tmpfs has it, and
+ * no record does (S91).
+ */
+export interface Program {
+  readonly command: readonly string[];
+  readonly args: readonly string[];
+  readonly env: readonly EnvVar[];
+}
+
+/** The program is left out in what the journal gives back: its container was built already, or never will be. */
+export interface ContainerSpec extends Partial<Program> {
   readonly key: ContainerKey;
   /** Left out for one that begins at its program's start. */
   readonly restore?: RestoreSource | undefined;
@@ -231,10 +242,7 @@ export interface ContainerSpec {
   readonly imageUserSpecified: string;
   /** The image that the request named, resolved at the edge of the actors. */
   readonly imageId: ImageId;
-  readonly command: readonly string[];
-  readonly args: readonly string[];
   readonly workingDir: string;
-  readonly env: readonly EnvVar[];
   readonly mounts: readonly Mount[];
   readonly devices: readonly Device[];
   /** Qualified names of the Container Device Interface (`vendor.com/class=name`), each once; left out for none. */
@@ -255,6 +263,9 @@ export interface ContainerSpec {
   /** Such as `SIGTERM` or `SIGRTMIN+3`; empty: the image's, else SIGTERM. */
   readonly stopSignal: string;
 }
+
+/** A spec as the journal may hold it; a spec with a program is no such thing for the compiler. */
+export type RecordedSpec = Omit<ContainerSpec, keyof Program> & { readonly [Part in keyof Program]?: never };
 
 /** What an image's config says, parsed and bounded. */
 export interface ImageConfig {

@@ -16,6 +16,7 @@ import type {
 } from '../ports/journal.ts';
 import { mergedImage, ownFacts, withoutTags } from '../images/sources.ts';
 import type { ImageRecord, Resources } from '../ports/specs.ts';
+import { withoutSecrets } from '../recorded.ts';
 
 export interface SandboxFacts {
   readonly intent: SandboxIntent;
@@ -54,9 +55,10 @@ export function emptyLedger(): Ledger {
 }
 
 /** The fold that the journal is opened with. Records about unknown ids change nothing: their intent was cut off or removed. */
-export const ledgerFold: JournalFold<Ledger> = { empty: emptyLedger, apply: applyRecord, records: ledgerRecords, mayUseReserve };
+export const ledgerFold: JournalFold<Ledger> = { empty: emptyLedger, apply: applyRecord, records: ledgerRecords, withoutSecrets, mayUseReserve };
 
-function applyRecord(ledger: Ledger, record: JournalRecord): void {
+function applyRecord(ledger: Ledger, read: JournalRecord): void {
+  const record = withoutSecrets(read);
   if (record.type.startsWith('sandbox.')) applySandbox(ledger, record);
   else if (record.type.startsWith('container.')) applyContainer(ledger, record);
   else applyImage(ledger, record);

@@ -159,7 +159,7 @@ export class World {
   bundleWriter(): BundleWriter {
     return {
       writeBundle: async (input) => {
-        writeConfig(this.layout.bundleDir(input.id), this.rootfs, [...input.spec.command], {
+        writeConfig(this.layout.bundleDir(input.id), this.rootfs, [...(input.spec.command ?? [])], {
           cgroup: containerCgroup(this.parent, input.id),
           terminal: input.spec.tty,
           memoryBytes: input.spec.resources.memoryLimitBytes,

@@ -1,4 +1,5 @@
 // Wishes, records and a clock for the tests of actors.
+import { recordedSpec } from '../../../src/actors/recorded.ts';
 import type { AnyActorRef } from 'xstate';
 import type { ContainerView } from '../../../src/actors/views.ts';
 import type { ClockPort, TimerHandle } from '../../../src/actors/ports/clock.ts';
@@ -64,7 +65,7 @@ export function sandboxReady(pause?: ProcessIdentity, id = sandboxId()): Sandbox
 }
 
 export function containerIntent(part: Partial<ContainerSpec> = {}, id = containerId()): ContainerIntent {
-  return { type: 'container.intent', id, spec: containerSpec(part), image: { id: imageId(), ref: 'nginx', layers: [digest('5')] }, createdAtNs: 200n };
+  return { type: 'container.intent', id, spec: recordedSpec(containerSpec(part)), image: { id: imageId(), ref: 'nginx', layers: [digest('5')] }, createdAtNs: 200n };
 }
 
 export function containerCreated(id = containerId()): ContainerCreated {

@@ -1,6 +1,7 @@
 /** Damage of a whole journal of 50 records, byte by byte. */
 import { describe, expect, it } from 'vitest';
 import { crc32c } from '../../../src/journal/crc32c.ts';
+import { maskedBytes } from '../../../src/journal/damaged.ts';
 import { FORMAT, frame, header, parse } from '../../../src/journal/format.ts';
 import { DiskModel } from '../../sim/disk-model.ts';
 import { prefixTexts, records, Rig, textOf } from './support.ts';
@@ -51,7 +52,7 @@ describe('journal damage', () => {
       const last = at >= (ends[49] ?? 0);
       // a wrong last record cannot be told from a write that was torn
       expect([at, report.keptAs]).toStrictEqual([at, last ? '' : 'journal.7.damaged']);
-      if (!last) expect(model.read('journal.7.damaged')).toStrictEqual(bytes);
+      if (!last) expect(model.read('journal.7.damaged')).toStrictEqual(maskedBytes(bytes, (record) => record));
       if (at % 97 !== 0) continue;
       await journal.append(all.slice(expected), { sync: true });
       expect([at, textOf((await new Rig(model).open()).state)]).toStrictEqual([at, texts[50]]);

@@ -29,6 +29,7 @@ const everything: JournalFold<number[]> = {
   empty: () => [],
   apply: (state, record) => void state.push(numberOf(record)),
   records: (state) => state.map(recordOf),
+  withoutSecrets: (record) => record,
   mayUseReserve: (_state, record) => numberOf(record) % 3 > 0,
 };
 

@@ -1,6 +1,6 @@
 /** The `process` part: what runs, as whom, with which environment. */
 import { posix } from 'node:path';
-import type { ContainerSpec, ImageConfig } from '../../../actors/ports/specs.ts';
+import type { ContainerSpec, ImageConfig, Program } from '../../../actors/ports/specs.ts';
 import { fail } from '../../../base/fault.ts';
 import { specLimits } from '../../../base/limits.ts';
 import type { SpecHost, SpecInput } from './input.ts';
@@ -38,8 +38,9 @@ export function processOf(input: SpecInput, capabilities: OciCapabilities): OciP
  * replace CMD. Throws `invalidRequest` when nothing is left to run.
  */
 export function processArgs(spec: ContainerSpec, image: ImageConfig): readonly string[] {
-  const entry = spec.command.length > 0 ? spec.command : image.entrypoint;
-  const rest = spec.args.length > 0 || spec.command.length > 0 ? spec.args : image.cmd;
+  const { command, args: following } = programOf(spec);
+  const entry = command.length > 0 ? command : image.entrypoint;
+  const rest = following.length > 0 || command.length > 0 ? following : image.cmd;
   const args = [...entry, ...rest];
   if (args.length === 0) {
     fail('invalidRequest', 'find the command to run: neither the request nor the image names one', { subject: 'command' });
@@ -49,6 +50,12 @@ export function processArgs(spec: ContainerSpec, image: ImageConfig): readonly s
     fail('invalidRequest', 'use the command: a word contains a NUL, which ends it for execve', { subject: 'command' });
   }
   return args;
+}
+
+/** A bundle is written for a request, which has the program; what the journal gives back has none (S91). */
+function programOf({ command, args, env }: ContainerSpec): Program {
+  if (command === undefined || args === undefined || env === undefined) return fail('bug', 'write the bundle: the spec has no program');
+  return { command, args, env };
 }
 
 /** Our defaults, overridden by the image's, overridden by the request's. */
@@ -65,7 +72,7 @@ export function processEnv(input: SpecInput): readonly string[] {
     if (at < 0) fail('invalidRequest', `use the image's variable ${entry}: it has no =`, { subject: 'image env' });
     setVariable(env, entry.slice(0, at), entry.slice(at + 1), 'image env');
   }
-  for (const { name, value } of spec.env) setVariable(env, name, value, 'envs');
+  for (const { name, value } of programOf(spec).env) setVariable(env, name, value, 'envs');
   return [...env].map(([name, value]) => `${name}=${value}`);
 }
 
@@ -76,7 +83,7 @@ function setVariable(env: Map<string, string>, name: string, value: string, fiel
   if (value.includes('\0')) fail('invalidRequest', `set variable ${name}: its value contains a NUL`, { subject: field });
   // HOME ends up as a field of passwd lines, here or in what the container runs (CVE-2022-4318, CVE-2026-15809)
   if (name === 'HOME' && !isPlainHome(value)) {
-    fail('invalidRequest', `set variable HOME to ${JSON.stringify(value)}: line breaks and colons are not allowed`, { subject: field });
+    fail('invalidRequest', 'set variable HOME: line breaks and colons are not allowed in its value', { subject: field });
   }
   env.set(name, value);
 }
