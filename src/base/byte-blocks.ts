@@ -66,6 +66,11 @@ export class ByteBlocks {
     this.#tailBytes = rest.length;
   }
 
+  /** As `append`, of bytes that are the caller's and may change: nothing is kept of them. */
+  appendCopy(bytes: Uint8Array): void {
+    this.append(bytes.length < wholeBytes ? bytes : Uint8Array.prototype.slice.call(bytes));
+  }
+
   #appendWhole(bytes: Uint8Array): void {
     this.#closeTail();
     // a view of something much larger would hold all of it

@@ -431,8 +431,10 @@ export const edgeLimits = {
 
 /** conmon, the monitor: see src/oci/monitor. */
 export const monitorLimits = {
-  /** Characters of one line on the sync pipe: conmon sends at most 8 KiB of the runtime's stderr in it. */
+  /** Bytes of one line on the sync pipe: conmon sends at most 8 KiB of the runtime's stderr in it. */
   reportBytes: 64 * 1024,
+  /** Lines of it that wait to be read: conmon sends one or two. */
+  reportLines: 16,
   /** Characters of a monitor's or runtime's own words that go into a message (F35). */
   quotedChars: 3072,
   /** Bytes read from the end of a runtime's log file for a message (F35, F39). */
@@ -1035,9 +1037,8 @@ export const shimLimits = {
   endMs: 10_000,
   /** ms for `delete` of a shim that is gone: it takes away what the machine still has of the container. */
   deleteMs: 60_000,
-  /** Characters of one line of a shim's log, and bytes that wait for its end. */
-  logLineChars: 1024,
-  logPendingBytes: 64 * 1024,
+  /** Bytes that are kept of one line of a shim's log. */
+  logLineBytes: 1024,
   /** Connections of shims that report events: one or two each. */
   eventConnections: 4096,
 } as const;

@@ -24,11 +24,6 @@ export function makeSocketPair(): { readonly ours: number; readonly theirs: numb
   return { ours: fds.readInt32LE(0), theirs: fds.readInt32LE(4) };
 }
 
-/** The read end of a pipe as a stream, which owns the descriptor from here on. */
-export function readEnd(fd: number): Socket {
-  return new Socket({ fd, readable: true, writable: false });
-}
-
 /** The write end of a pipe as a stream, which owns the descriptor from here on. */
 export function writeEnd(fd: number): Socket {
   return new Socket({ fd, readable: false, writable: true });

@@ -3,7 +3,6 @@
  * that enters it for that one call; a socket stays in the namespace that it was made in. No process is started.
  */
 import { closeSync } from 'node:fs';
-import { Socket } from 'node:net';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { PortConnection } from '../actors/ports/streams.ts';
 import { FaultError, fail, fault, toFault } from '../base/fault.ts';
@@ -14,6 +13,7 @@ import { callSync, libc } from './ffi.ts';
 import { socketInNamespace } from './namespaces.ts';
 import { pollBoth } from './poll.ts';
 import { socketSink, socketSource } from './socket-bytes.ts';
+import { SocketReader } from './socket-reader.ts';
 
 export interface DialRequest {
   /** Path of the pinned network namespace; undefined for the host's. */
@@ -42,7 +42,7 @@ export async function dialPort(request: DialRequest, clock: ClockPort, signal: A
   return fail('outside', `connect to port ${port} of ${subject}: ${reasons.join('; ')}`, { subject });
 }
 
-async function dial({ netns, port }: DialRequest, family: number, clock: ClockPort, signal: AbortSignal): Promise<Socket> {
+async function dial({ netns, port }: DialRequest, family: number, clock: ClockPort, signal: AbortSignal): Promise<SocketReader> {
   const name = family === AF_INET ? `127.0.0.1:${port}` : `[::1]:${port}`;
   const fd =
     netns === undefined
@@ -55,7 +55,7 @@ async function dial({ netns, port }: DialRequest, family: number, clock: ClockPo
       if (errnoName(errno) !== 'EINPROGRESS') throw new KernelError(name, errno, name);
       await connected(fd, name, clock, signal);
     }
-    return new Socket({ fd, allowHalfOpen: true });
+    return new SocketReader(fd, true);
   } catch (error) {
     closeSync(fd);
     throw error;
@@ -99,8 +99,8 @@ async function connected(fd: number, name: string, clock: ClockPort, signal: Abo
   if (value.readInt32LE(0) !== 0) throw new KernelError(name, value.readInt32LE(0), name);
 }
 
-function asConnection(socket: Socket): PortConnection {
-  socket.on('error', () => undefined);
+function asConnection(reader: SocketReader): PortConnection {
+  const { socket } = reader;
   socket.setNoDelay(true);
-  return { source: socketSource(socket), sink: socketSink(socket), close: () => socket.destroy() };
+  return { source: socketSource(reader), sink: socketSink(socket), close: () => socket.destroy() };
 }

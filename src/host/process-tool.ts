@@ -1,6 +1,6 @@
 /** One bounded run of a program: its whole life with a deadline, an output cap, and a tree that is killed with it. */
-import type { Socket } from 'node:net';
 import type { ClockPort } from '../actors/ports/clock.ts';
+import { ByteBlocks } from '../base/byte-blocks.ts';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { killTree } from './process-kill.ts';
@@ -9,6 +9,7 @@ import { holdZombie } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
 import { spawnProcess } from './process.ts';
 import type { Child, ExtraFd } from './process.ts';
+import type { SocketReader } from './socket-reader.ts';
 import { nextTurn, within } from './wait.ts';
 
 export interface ToolRequest {
@@ -73,8 +74,8 @@ export async function runTool(request: ToolRequest): Promise<ToolResult> {
     refuseAborted(argv, signal);
     return {
       ...status,
-      stdout: stdout.bytes(),
-      stderr: stderr.bytes(),
+      stdout: stdout.takeBytes(),
+      stderr: stderr.takeBytes(),
       truncated: stdout.isTruncated || stderr.isTruncated || drained === 'timedOut',
       timedOut,
       pid: child.pid,
@@ -122,38 +123,31 @@ async function untilExit(child: Child, request: ToolRequest): Promise<{ status: 
 
 /** Collects a stream up to a cap and goes on reading, so that the writer never blocks on us. */
 class Output {
-  readonly ended: Promise<true>;
+  /** Resolves when every holder of the pipe has closed it. */
+  readonly ended: Promise<void>;
   isTruncated = false;
-  readonly #stream: Socket | undefined;
-  readonly #chunks: Uint8Array[] = [];
-  #kept = 0;
+  readonly #reader: SocketReader | undefined;
+  readonly #kept: ByteBlocks;
 
-  constructor(stream: Socket | undefined, bytesMax: number) {
-    this.#stream = stream;
-    this.ended = new Promise((resolve) => {
-      if (stream === undefined) {
-        resolve(true);
-        return;
-      }
-      stream.on('data', (chunk: Buffer) => {
-        const room = bytesMax - this.#kept;
-        if (chunk.length > room) this.isTruncated = true;
-        const part = chunk.subarray(0, room);
-        if (part.length === 0) return;
-        this.#chunks.push(part);
-        this.#kept += part.length;
-      });
-      // an error of a pipe is its end: `close` follows
-      stream.on('error', () => undefined);
-      stream.on('close', () => resolve(true));
-    });
+  constructor(reader: SocketReader | undefined, bytesMax: number) {
+    this.#reader = reader;
+    this.#kept = new ByteBlocks("keep a program's output", bytesMax);
+    this.ended = reader?.closed ?? Promise.resolve();
+    reader?.start((bytes) => this.#keep(bytes));
   }
 
-  bytes(): Uint8Array {
-    return Buffer.concat(this.#chunks);
+  #keep(bytes: Uint8Array): void {
+    const { room } = this.#kept;
+    if (bytes.length > room) this.isTruncated = true;
+    this.#kept.appendCopy(bytes.subarray(0, room));
+  }
+
+  /** Once: nothing is left here then. */
+  takeBytes(): Uint8Array {
+    return this.#kept.takeAll();
   }
 
   close(): void {
-    this.#stream?.destroy();
+    this.#reader?.destroy();
   }
 }

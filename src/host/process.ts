@@ -7,11 +7,10 @@
  * the declared ones, no signal blocked or ignored, a session of its own, a working directory that was named.
  */
 import { closeSync, fchownSync, fstatSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
-import { duplicateFrom, makePipe, memoryFile, readEnd } from './descriptors.ts';
+import { duplicateFrom, makePipe, memoryFile } from './descriptors.ts';
 import { KernelError, errnoName } from './errno.ts';
 import { O_RDONLY, O_RDWR, SIGSET_BYTES, SPAWN_FLAGS, SPAWN_STRUCT_BYTES } from './ffi-constants.ts';
 import { addressOf, callAsync, callSync, libc } from './ffi.ts';
@@ -22,6 +21,7 @@ import { processIdentity } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { awaitChild } from './process-reaper.ts';
 import type { ExitStatus } from './process-reaper.ts';
+import { SocketReader } from './socket-reader.ts';
 
 /** A descriptor of ours that the child shall have under another number. The caller keeps and closes its own. */
 export interface ExtraFd {
@@ -61,8 +61,8 @@ export interface Child {
   readonly pid: number;
   readonly identity: ProcessIdentity;
   /** There when 'pipe' was asked for. */
-  readonly stdout?: Socket;
-  readonly stderr?: Socket;
+  readonly stdout?: SocketReader;
+  readonly stderr?: SocketReader;
   /** Never rejects. */
   readonly exited: Promise<ExitStatus>;
 }
@@ -111,8 +111,8 @@ function takeStreams(fds: Partial<Record<'stdout' | 'stderr', number>>): Pick<Ch
   delete fds.stdout;
   delete fds.stderr;
   return {
-    ...(stdout === undefined ? {} : { stdout: readEnd(stdout) }),
-    ...(stderr === undefined ? {} : { stderr: readEnd(stderr) }),
+    ...(stdout === undefined ? {} : { stdout: new SocketReader(stdout) }),
+    ...(stderr === undefined ? {} : { stderr: new SocketReader(stderr) }),
   };
 }
 

@@ -1,69 +1,50 @@
-/** Node's sockets and pipes as sources and sinks of bytes. */
+/** Pipes and sockets as sources and sinks of bytes. */
 import type { Socket } from 'node:net';
+import { ByteQueue } from '../base/byte-streams.ts';
 import type { ByteSink, ByteSource } from '../base/byte-streams.ts';
 import { fail } from '../base/fault.ts';
+import { streamLimits } from '../base/limits.ts';
 import { noteMoved } from './memory.ts';
+import type { SocketReader } from './socket-reader.ts';
 
-/** What the socket brings. A reset counts as the end: the bytes before it were all there are. */
-export function socketSource(socket: Socket): ByteSource {
-  let wake: (() => void) | undefined;
-  let hasEnded = false;
-  const onReady = (): void => wake?.();
-  const onEnd = (): void => {
-    hasEnded = true;
-    wake?.();
-  };
-  socket.on('readable', onReady);
-  socket.on('end', onEnd);
-  socket.on('close', onEnd);
-  socket.on('error', onEnd);
+/** What the reader brings: no more than `streamLimits.readBytes` and one read wait. A reset counts as the end: the bytes before it were all there are. */
+export function socketSource(reader: SocketReader): ByteSource {
+  let isPaused = false;
+  const queue = new ByteQueue(() => {
+    if (!isPaused || queue.size >= streamLimits.readBytes) return;
+    isPaused = false;
+    reader.resume();
+  });
+  reader.start(
+    (bytes) => {
+      noteMoved(bytes.length);
+      queue.push(bytes.slice());
+      if (isPaused || queue.size < streamLimits.readBytes) return;
+      isPaused = true;
+      reader.pause();
+    },
+    () => queue.end(),
+  );
   return {
-    async read(): Promise<Uint8Array | undefined> {
-      for (;;) {
-        const bytes = socket.read() as Buffer | null;
-        if (bytes !== null) {
-          noteMoved(bytes.length);
-          return bytes;
-        }
-        if (hasEnded || socket.destroyed) return undefined;
-        await new Promise<void>((resolve) => {
-          wake = resolve;
-        });
-        wake = undefined;
-      }
-    },
-    cancel(): void {
-      socket.off('readable', onReady);
-      // what still comes is read and dropped, so that its writer never blocks on us
-      socket.resume();
-    },
+    read: () => queue.read(),
+    // what still comes is read and dropped, so that its writer never blocks on us
+    cancel: () => queue.cancel(),
   };
 }
 
-/** What goes into the socket. */
+/** What goes into the socket: one piece at a time, since a socket keeps an object for each that waits. One caller at a time. */
 export function socketSink(socket: Socket): ByteSink {
-  let wake: (() => void) | undefined;
-  let isBroken = false;
-  socket.on('drain', () => wake?.());
-  const onBroken = (): void => {
-    isBroken = true;
-    wake?.();
-  };
-  socket.on('close', onBroken);
-  socket.on('error', onBroken);
   return {
     async write(bytes: Uint8Array): Promise<void> {
-      if (isBroken || socket.destroyed || socket.writableEnded) fail('cancelled', 'write to a socket: its reader has gone');
       noteMoved(bytes.length);
-      if (socket.write(bytes)) return;
-      await new Promise<void>((resolve) => {
-        wake = resolve;
+      const error = await new Promise<Error | null | undefined>((resolve) => {
+        if (socket.destroyed || socket.writableEnded) resolve(new Error('closed'));
+        else socket.write(bytes, resolve);
       });
-      wake = undefined;
-      if (isBroken) fail('cancelled', 'write to a socket: its reader has gone');
+      if (error !== null && error !== undefined) fail('cancelled', 'write to a socket: its reader has gone');
     },
     end(): void {
-      if (!isBroken && !socket.destroyed) socket.end();
+      if (!socket.destroyed) socket.end();
     },
   };
 }

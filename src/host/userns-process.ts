@@ -71,9 +71,8 @@ let programs = 0;
 /** Settles when the process has written its byte: it is in its namespaces then. */
 async function untilMade(child: Child, attempted: string, subject: string, clock: ClockPort): Promise<void> {
   const made = new Promise<'made'>((resolve) => {
-    child.stdout?.once('data', () => resolve('made'));
-    // a pipe that breaks is the end of the process, which is told by its exit
-    child.stdout?.on('error', () => undefined);
+    // a pipe that breaks is the end of the process, which its exit reports
+    child.stdout?.start(() => resolve('made'));
   });
   const first = await within({ clock, timeoutMs: hostLimits.pinMs }, Promise.race([made, child.exited]));
   if (first === 'made') return;

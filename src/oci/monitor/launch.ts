@@ -1,46 +1,52 @@
 /** Starting a monitor and hearing its reports. */
 import { writeSync } from 'node:fs';
-import type { Socket } from 'node:net';
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail, printable } from '../../base/fault.ts';
+import { Fifo } from '../../base/fifo.ts';
 import { monitorLimits } from '../../base/limits.ts';
-import { closeFd, makePipe, readEnd } from '../../host/descriptors.ts';
+import { LineCutter } from '../../base/line-cutter.ts';
+import { closeFd, makePipe } from '../../host/descriptors.ts';
 import { codeOf } from '../../host/errno.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { spawnProcess } from '../../host/process.ts';
 import type { Child } from '../../host/process.ts';
+import { SocketReader } from '../../host/socket-reader.ts';
 import { within } from '../../host/wait.ts';
 import type { Bound } from '../../host/wait.ts';
 import { START_FD, SYNC_FD } from './conmon.ts';
-import { LineCutter } from './sync-pipe.ts';
 
 /** The read end of a sync pipe. */
 export class SyncPipe {
-  readonly #stream: Socket;
-  readonly #cutter = new LineCutter();
-  readonly #lines: string[] = [];
+  readonly #reader: SocketReader;
+  readonly #cutter = new LineCutter(monitorLimits.reportBytes);
+  readonly #lines = new Fifo<string>();
   #ended = false;
   #wake: (() => void) | undefined;
 
   /** Owns the descriptor from here on. */
   constructor(fd: number) {
-    this.#stream = readEnd(fd);
-    this.#stream.on('data', (chunk: Buffer) => {
-      this.#lines.push(...this.#cutter.push(chunk));
-      if (this.#cutter.overflown) this.#end();
+    this.#reader = new SocketReader(fd);
+    this.#reader.start((bytes) => {
+      for (const line of this.#cutter.push(bytes)) this.#take(line);
+      if (this.#cutter.isCut) this.#end();
       this.#wake?.();
     });
-    // an error of a pipe is its end: `close` follows
-    this.#stream.on('error', () => undefined);
-    this.#stream.on('close', () => {
-      if (this.#cutter.rest.trim() !== '') this.#lines.push(this.#cutter.rest);
+    void this.#reader.closed.then(() => {
+      this.#take(this.#cutter.takeRest());
       this.#end();
     });
   }
 
+  #take(line: string): void {
+    if (line.trim() === '' || this.#cutter.isCut) return;
+    if (this.#lines.length < monitorLimits.reportLines) this.#lines.push(line);
+    else this.#end();
+  }
+
   #end(): void {
     this.#ended = true;
-    this.#stream.destroy();
+    this.#reader.destroy();
     this.#wake?.();
   }
 
@@ -66,24 +72,21 @@ export class SyncPipe {
 
 /** The first bytes of what a monitor says on stderr; the rest is read and dropped. */
 export class Complaint {
-  readonly #stream: Socket | undefined;
-  #text = '';
+  readonly #reader: SocketReader | undefined;
+  readonly #kept = new ByteBlocks("keep a monitor's complaint", monitorLimits.quotedChars);
 
-  constructor(stream: Socket | undefined) {
-    this.#stream = stream;
-    stream?.on('data', (chunk: Buffer) => {
-      if (this.#text.length < monitorLimits.quotedChars) this.#text += chunk.toString('utf8');
-    });
-    stream?.on('error', () => undefined);
+  constructor(reader: SocketReader | undefined) {
+    this.#reader = reader;
+    reader?.start((bytes) => this.#kept.appendCopy(bytes.subarray(0, this.#kept.room)));
   }
 
   /** One printable line. */
   text(): string {
-    return printable(this.#text.slice(0, monitorLimits.quotedChars));
+    return printable(Buffer.from(this.#kept.peek(this.#kept.size)).toString('utf8'));
   }
 
   close(): void {
-    this.#stream?.destroy();
+    this.#reader?.destroy();
   }
 }
 

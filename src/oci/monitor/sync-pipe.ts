@@ -44,36 +44,3 @@ function parseLine(line: string): Report {
   if (number < 0) return { kind: 'failed', message: (message ?? '').slice(0, monitorLimits.quotedChars) };
   return { kind: 'value', value: number };
 }
-
-/**
- * Cuts a byte stream into lines. More than `monitorLimits.reportBytes` without a line end is an overflow, after
- * which nothing more is taken.
- */
-export class LineCutter {
-  #text = '';
-  #overflown = false;
-  readonly #decoder = new TextDecoder('utf-8');
-
-  /** The whole lines that `chunk` completes. */
-  push(chunk: Uint8Array): readonly string[] {
-    if (this.#overflown) return [];
-    this.#text += this.#decoder.decode(chunk, { stream: true });
-    const lines = this.#text.split('\n');
-    this.#text = lines.pop() ?? '';
-    if (this.#text.length > monitorLimits.reportBytes) {
-      this.#overflown = true;
-      this.#text = '';
-    }
-    return lines.filter((line) => line.trim() !== '');
-  }
-
-  /** True when a line was too long. */
-  get overflown(): boolean {
-    return this.#overflown;
-  }
-
-  /** What came after the last line end. */
-  get rest(): string {
-    return this.#text;
-  }
-}

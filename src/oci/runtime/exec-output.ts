@@ -1,6 +1,7 @@
-import type { Socket } from 'node:net';
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { driverLimits } from '../../base/limits.ts';
+import type { SocketReader } from '../../host/socket-reader.ts';
 import { nextTurn, within } from '../../host/wait.ts';
 import type { OutputRoom } from './exec-room.ts';
 
@@ -8,45 +9,33 @@ import type { OutputRoom } from './exec-room.ts';
 export class CappedOutput {
   /** Resolves when every holder of the pipe has closed it. */
   readonly ended: Promise<void>;
-  readonly #stream: Socket | undefined;
-  readonly #bytesMax: number;
+  readonly #reader: SocketReader | undefined;
   readonly #room: OutputRoom;
-  readonly #chunks: Uint8Array[] = [];
-  #kept = 0;
+  readonly #kept: ByteBlocks;
 
   /** Keeps `driverLimits.execFreeBytes` without room; reads no further before there is. */
-  constructor(stream: Socket | undefined, bytesMax: number, room: OutputRoom) {
-    this.#stream = stream;
-    this.#bytesMax = bytesMax;
+  constructor(reader: SocketReader | undefined, bytesMax: number, room: OutputRoom) {
+    this.#reader = reader;
     this.#room = room;
-    this.ended = new Promise((resolve) => {
-      if (stream === undefined) {
-        resolve();
-        return;
-      }
-      stream.on('data', (chunk: Buffer) => this.#keep(stream, chunk));
-      // an error of a pipe is its end: `close` follows
-      stream.on('error', () => undefined);
-      stream.on('close', () => resolve());
-    });
+    this.#kept = new ByteBlocks('keep the output of a command', bytesMax);
+    this.ended = reader?.closed ?? Promise.resolve();
+    reader?.start((bytes) => this.#keep(reader, bytes));
   }
 
-  #keep(stream: Socket, chunk: Buffer): void {
-    const part = chunk.subarray(0, this.#bytesMax - this.#kept);
-    if (part.length === 0) return;
-    this.#chunks.push(part);
-    this.#kept += part.length;
-    if (this.#room.isGranted || this.#kept <= driverLimits.execFreeBytes) return;
-    stream.pause();
-    void this.#room.ask().then(() => stream.resume());
+  #keep(reader: SocketReader, bytes: Uint8Array): void {
+    this.#kept.appendCopy(bytes.subarray(0, this.#kept.room));
+    if (this.#room.isGranted || this.#kept.size <= driverLimits.execFreeBytes) return;
+    reader.pause();
+    void this.#room.ask().then(() => reader.resume());
   }
 
-  bytes(): Uint8Array {
-    return Buffer.concat(this.#chunks);
+  /** Once: nothing is left here then. */
+  takeBytes(): Uint8Array {
+    return this.#kept.takeAll();
   }
 
   close(): void {
-    this.#stream?.destroy();
+    this.#reader?.destroy();
   }
 }
 

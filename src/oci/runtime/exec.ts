@@ -101,7 +101,7 @@ class Exec {
       const status = await this.#bounded(process.exited);
       hasEnded = true;
       await drained([started.stdout, started.stderr], this.#room, parts.clock, (room) => this.#bounded(room));
-      const result = { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.bytes(), stderr: started.stderr.bytes() };
+      const result = { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.takeBytes(), stderr: started.stderr.takeBytes() };
       isKept = true;
       return result;
     } finally {
@@ -163,7 +163,7 @@ class Exec {
     const logged = lastError(await readTail(this.#logFile, monitorLimits.logTailBytes));
     if (logged !== '') return logged;
     await within({ clock: this.#run.parts.clock, timeoutMs: driverLimits.execDrainMs }, started.stderr.ended);
-    const said = Buffer.from(started.stderr.bytes()).toString('utf8').slice(-monitorLimits.quotedChars);
+    const said = Buffer.from(started.stderr.takeBytes()).toString('utf8').slice(-monitorLimits.quotedChars);
     return printable(said) || 'it said nothing';
   }
 }

@@ -1,5 +1,4 @@
 /** Exec in a shim with a client's streams. The terminal, where there is one, is the shim's: its bytes come through the FIFOs. */
-import type { Socket } from 'node:net';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ClientStreams, StreamExecInput } from '../../actors/ports/streams.ts';
 import { pump } from '../../base/byte-streams.ts';
@@ -40,7 +39,7 @@ class ClientEnds {
   readonly pumps: OutputPump[] = [];
   readonly #shim: ShimParts;
   readonly #client: ClientStreams;
-  readonly #sockets: Socket[] = [];
+  readonly #opened: { destroy(): void }[] = [];
   #isOpen = true;
 
   constructor(shim: ShimParts, client: ClientStreams) {
@@ -52,9 +51,9 @@ class ClientEnds {
     const { parts } = this.#shim;
     for (const [path, sink] of [[stdout, this.#client.stdout], [stderr, this.#client.stderr]] as const) {
       if (path === '') continue;
-      const socket = readFifo(path);
-      this.#sockets.push(socket);
-      this.pumps.push(new OutputPump(socketSource(socket), sink ?? nowhere, parts.clock));
+      const reader = readFifo(path);
+      this.#opened.push(reader);
+      this.pumps.push(new OutputPump(socketSource(reader), sink ?? nowhere, parts.clock));
     }
     if (stdin !== '') this.#copyStdin(stdin, exec, tty);
     if (tty) this.#client.onResize((size) => this.#isOpen && exec.resize(size));
@@ -64,7 +63,7 @@ class ClientEnds {
     const { stdin } = this.#client;
     if (stdin === undefined) return;
     const socket = writeFifo(path);
-    this.#sockets.push(socket);
+    this.#opened.push(socket);
     socket.on('error', () => undefined);
     // the shim keeps the FIFO open until it is told; a terminal has no end of input but the character that its user types
     if (!tty) socket.on('close', () => this.#isOpen && exec.closeStdin());
@@ -75,6 +74,6 @@ class ClientEnds {
     this.#isOpen = false;
     this.#client.stdin?.cancel();
     for (const one of this.pumps) one.stop();
-    for (const socket of this.#sockets) socket.destroy();
+    for (const one of this.#opened) one.destroy();
   }
 }

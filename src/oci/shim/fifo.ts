@@ -2,9 +2,10 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import type { Socket } from 'node:net';
-import { readEnd, writeEnd } from '../../host/descriptors.ts';
+import { writeEnd } from '../../host/descriptors.ts';
 import { codeOf } from '../../host/errno.ts';
 import { mknodAt } from '../../host/files-at.ts';
+import { SocketReader } from '../../host/socket-reader.ts';
 
 /** S_IFIFO (inode(7)) and the owner's bits. */
 const FIFO_MODE = 0o010600;
@@ -22,8 +23,8 @@ export function makeFifo(path: string): void {
 }
 
 /** Opens at once, before there is a writer; ends when the last writer has gone. */
-export function readFifo(path: string): Socket {
-  return readEnd(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
+export function readFifo(path: string): SocketReader {
+  return new SocketReader(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK));
 }
 
 /** Opens at once, before there is a reader: as a reader, too, which never reads. */

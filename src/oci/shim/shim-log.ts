@@ -1,9 +1,10 @@
 /** A shim's own log: it writes into the FIFO `log` of its bundle, and would wait there for a reader. */
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { printable } from '../../base/fault.ts';
+import { LineCutter } from '../../base/line-cutter.ts';
 import { shimLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import { readEnd } from '../../host/descriptors.ts';
+import { SocketReader } from '../../host/socket-reader.ts';
 import { makeFifo } from './fifo.ts';
 
 export function makeLogFifo(path: string): void {
@@ -26,13 +27,10 @@ export function followLog(path: string, id: string, log: Log): () => void {
     closeSync(fd);
     return () => undefined;
   }
-  const stream = readEnd(fd);
-  let pending = '';
-  stream.on('data', (chunk: Buffer) => {
-    const lines = (pending + chunk.toString('utf8')).split('\n');
-    pending = (lines.pop() ?? '').slice(0, shimLimits.logPendingBytes);
-    for (const line of lines) if (line !== '') log.debug({ sandbox: id, line: printable(line.slice(0, shimLimits.logLineChars)) }, 'shim');
+  const reader = new SocketReader(fd);
+  const cutter = new LineCutter(shimLimits.logLineBytes);
+  reader.start((bytes) => {
+    for (const line of cutter.push(bytes)) if (line !== '') log.debug({ sandbox: id, line: printable(line) }, 'shim');
   });
-  stream.on('error', () => undefined);
-  return () => stream.destroy();
+  return () => reader.destroy();
 }

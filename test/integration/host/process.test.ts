@@ -3,12 +3,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { realClock } from '../../../src/host/clock.ts';
-import { makePipe, readEnd } from '../../../src/host/descriptors.ts';
+import { makePipe } from '../../../src/host/descriptors.ts';
 import { killTree } from '../../../src/host/process-kill.ts';
 import { listProcessStats, processExists, processIdentity } from '../../../src/host/process-identity.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import type { ToolRequest, ToolResult } from '../../../src/host/process-tool.ts';
 import { spawnProcess } from '../../../src/host/process.ts';
+import { SocketReader } from '../../../src/host/socket-reader.ts';
 
 const clock = realClock();
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
@@ -20,6 +21,14 @@ function run(argv: readonly string[], more: Partial<ToolRequest> = {}): Promise<
 /** A shell as the program under test: the argv is fixed, nothing is composed. */
 function sh(script: string, more: Partial<ToolRequest> = {}): Promise<ToolResult> {
   return run(['/bin/sh', '-c', script], { env: { PATH: '/usr/bin:/bin' }, ...more });
+}
+
+async function readAll(fd: number): Promise<Uint8Array> {
+  const reader = new SocketReader(fd);
+  const pieces: Uint8Array[] = [];
+  reader.start((bytes) => pieces.push(bytes.slice()));
+  await reader.closed;
+  return Buffer.concat(pieces);
 }
 
 async function membersOfSession(session: number): Promise<number[]> {
@@ -106,7 +115,7 @@ describe('what a child gets', () => {
       extraFds,
     });
     for (const pipe of [first, second]) closeSync(pipe.write);
-    const got = await Promise.all([first, second].map(async (pipe) => text(Buffer.concat(await readEnd(pipe.read).toArray()))));
+    const got = await Promise.all([first, second].map(async (pipe) => text(await readAll(pipe.read))));
     expect(await child.exited).toEqual({ exitCode: 0, signal: null });
     expect(got).toEqual(['one\n', 'two\n']);
   });
@@ -227,7 +236,7 @@ describe('killing a tree', () => {
     const { stdout } = child;
     if (stdout === undefined) throw new Error('no stdout');
     await new Promise<void>((resolve) => {
-      stdout.once('data', () => resolve());
+      stdout.start(() => resolve());
     });
     const tree = await untilTree(child.pid, 4);
     expect(await killTree(child.identity, clock)).toEqual([]);

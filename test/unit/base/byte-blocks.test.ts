@@ -51,29 +51,29 @@ function workOf(run: () => void): Work {
 }
 
 describe('S85 bytes in blocks', () => {
-  it('a million pieces of one byte are held in blocks of twice their bytes at most, each copied once', () => {
+  it('many pieces of one byte are held in blocks of twice their bytes at most, each copied once', () => {
     const blocks = new ByteBlocks('test', MIB);
     const piece = Uint8Array.of(7);
     const { calls, copied, made } = workOf(() => {
-      for (let at = 0; at < MIB; at += 1) blocks.append(piece);
+      for (let at = 0; at < MIB / 4; at += 1) blocks.append(piece);
     });
-    expect(blocks.size).toBe(MIB);
-    expect(copied).toBe(MIB);
-    expect(made).toBeLessThanOrEqual(2 * MIB);
+    expect(blocks.size).toBe(MIB / 4);
+    expect(copied).toBe(MIB / 4);
+    expect(made).toBeLessThanOrEqual(MIB / 2);
     // one for each piece, and one for each new block
-    expect(calls).toBeLessThanOrEqual(2 * MIB);
-    expect(blocks.takeAll()).toEqual(new Uint8Array(MIB).fill(7));
+    expect(calls).toBeLessThanOrEqual(MIB / 2);
+    expect(Buffer.compare(blocks.takeAll(), Buffer.alloc(MIB / 4, 7))).toBe(0);
   });
 
   it('taking from the front moves nothing, however much waits', () => {
-    const blocks = new ByteBlocks('test', 64 * MIB);
-    for (let at = 0; at < 1024; at += 1) blocks.append(pattern(64 * 1024));
+    const blocks = new ByteBlocks('test', 16 * MIB);
+    for (let at = 0; at < 1024; at += 1) blocks.append(new Uint8Array(16 * 1024));
     const { copied, moved } = workOf(() => {
-      for (let left = 1_000_000; left > 0; left -= blocks.shift(Math.min(9, left))?.length ?? 0);
+      for (let left = 200_000; left > 0; left -= blocks.shift(Math.min(9, left))?.length ?? 0);
     });
     expect(copied).toBe(0);
     expect(moved).toBeLessThanOrEqual(1024);
-    expect(blocks.size).toBe(64 * MIB - 1_000_000);
+    expect(blocks.size).toBe(16 * MIB - 200_000);
   });
 
   it('brings back what was put in, whatever the pieces and the takes', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { monitorLimits } from '../../../src/base/limits.ts';
-import { LineCutter, parseCreateReport } from '../../../src/oci/monitor/sync-pipe.ts';
+import { parseCreateReport } from '../../../src/oci/monitor/sync-pipe.ts';
 
 describe('F39 the report of a create', () => {
   it('gives the pid', () => {
@@ -33,29 +33,5 @@ describe('F39 the report of a create', () => {
     ['{"pid": 4711, "message": 5}', 'a message that is no text'],
   ])('refuses %s: %s', (line) => {
     expect(parseCreateReport(line).kind).toBe('garbage');
-  });
-});
-
-describe('F39 lines of the sync pipe', () => {
-  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
-
-  it('come whole however the bytes are cut', () => {
-    const cutter = new LineCutter();
-    const whole = '{"pid": 7}\n{"data": "ä"}\nrest';
-    const lines = [...bytes(whole)].flatMap((byte) => cutter.push(Uint8Array.of(byte)));
-    expect(lines).toEqual(['{"pid": 7}', '{"data": "ä"}']);
-    expect(cutter.rest).toBe('rest');
-  });
-
-  it('two in one piece are two', () => {
-    expect(new LineCutter().push(bytes('a\n\nb\n'))).toEqual(['a', 'b']);
-  });
-
-  it('end for good when one is too long', () => {
-    const cutter = new LineCutter();
-    expect(cutter.push(bytes('x'.repeat(monitorLimits.reportBytes + 1)))).toEqual([]);
-    expect(cutter.overflown).toBe(true);
-    expect(cutter.push(bytes('\n{"pid": 7}\n'))).toEqual([]);
-    expect(cutter.rest).toBe('');
   });
 });

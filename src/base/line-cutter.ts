@@ -1,0 +1,41 @@
+/** Lines of bytes that come in any pieces. Each byte is looked at once, however small the pieces are. */
+import { ByteBlocks } from './byte-blocks.ts';
+
+const LINE_END = 0x0a;
+
+export class LineCutter {
+  readonly #begun: ByteBlocks;
+  #isCut = false;
+
+  /** Keeps at most `bytesMax` bytes of a line. */
+  constructor(bytesMax: number) {
+    this.#begun = new ByteBlocks('keep a line', bytesMax);
+  }
+
+  /** True when something of a line did not fit. */
+  get isCut(): boolean {
+    return this.#isCut;
+  }
+
+  /** The lines that these bytes complete, without their ends; of one that is too long the beginning. */
+  *push(bytes: Uint8Array): Generator<string> {
+    let rest = bytes;
+    for (let end = rest.indexOf(LINE_END); end >= 0; end = rest.indexOf(LINE_END)) {
+      this.#keep(rest.subarray(0, end));
+      rest = rest.subarray(end + 1);
+      yield this.takeRest();
+    }
+    this.#keep(rest);
+  }
+
+  #keep(part: Uint8Array): void {
+    const { room } = this.#begun;
+    if (part.length > room) this.#isCut = true;
+    this.#begun.appendCopy(part.subarray(0, room));
+  }
+
+  /** What came after the last line end; it is dropped here. */
+  takeRest(): string {
+    return new TextDecoder('utf-8').decode(this.#begun.takeAll());
+  }
+}
