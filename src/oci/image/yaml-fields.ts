@@ -1,6 +1,6 @@
 /** YAML files of the operator and of vendors' tools, read as strictly as JSON. */
 import { fail } from '../../base/fault.ts';
-import { nodeFileLimits } from '../../base/limits.ts';
+import { imageLimits, nodeFileLimits } from '../../base/limits.ts';
 import { Fields } from './fields.ts';
 import type { JsonObject } from './strict-json.ts';
 
@@ -18,20 +18,32 @@ export async function parseYaml(bytes: Uint8Array, what: string): Promise<Fields
   }
   const document = parse(text, { intAsBigInt: true, uniqueKeys: true, schema: 'core', logLevel: 'silent', prettyErrors: true });
   const [problem] = document.errors;
-  if (problem !== undefined) fail('outside', `${what}: not acceptable YAML: ${problem.message.split('\n', 1)[0] ?? ''}`);
+  if (problem !== undefined) fail('outside', `${what}: not acceptable YAML: ${reasonIn(problem.message)}`);
   let value: unknown;
   try {
     value = document.toJS({ mapAsMap: true, maxAliasCount: nodeFileLimits.yamlAliases });
   } catch (error) {
-    return fail('outside', `${what}: not acceptable YAML: ${error instanceof Error ? error.message : String(error)}`);
+    return fail('outside', `${what}: not acceptable YAML: ${reasonIn(error instanceof Error ? error.message : String(error))}`);
   }
   if (value === null) return new Fields(what, '', new Map());
   if (!(value instanceof Map)) return fail('outside', `${what}: the document is not an object`);
-  return new Fields(what, '', textKeyed(value, what));
+  demandTextKeys(value, what, 0);
+  return new Fields(what, '', value as JsonObject);
 }
 
-/** Keys of YAML can be anything; ours are texts. Deeper values are of the same few kinds as JSON's. */
-function textKeyed(map: ReadonlyMap<unknown, unknown>, what: string): JsonObject {
-  for (const key of map.keys()) if (typeof key !== 'string') fail('outside', `${what}: a key is not a text`);
-  return map as JsonObject;
+/** The package parses by recursion, and its reason for a document that is too deep is the engine's. */
+function reasonIn(message: string): string {
+  const [first = ''] = message.split('\n', 1);
+  return first.startsWith('Maximum call stack') ? 'it is nested too deeply' : first;
+}
+
+/** Keys of YAML can be anything, at any depth; ours are texts. Values are of the same few kinds as JSON's, and as deep at most. */
+function demandTextKeys(value: unknown, what: string, depth: number): void {
+  if (depth > imageLimits.jsonDepth) fail('outside', `${what}: not acceptable YAML: it is nested too deeply`);
+  if (Array.isArray(value)) for (const item of value) demandTextKeys(item, what, depth + 1);
+  if (!(value instanceof Map)) return;
+  for (const [key, member] of value) {
+    if (typeof key !== 'string') fail('outside', `${what}: a key is not a text`);
+    demandTextKeys(member, what, depth + 1);
+  }
 }

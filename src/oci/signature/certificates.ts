@@ -60,7 +60,10 @@ function vouchesFor(authority: X509Certificate, certificate: X509Certificate, be
 
 /** What is wrong with one certificate by itself. */
 function refusalOf(certificate: X509Certificate, atMs: number): string | undefined {
-  if (atMs < certificate.validFromDate.getTime() || atMs > certificate.validToDate.getTime()) {
+  const [fromMs, toMs] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
+  // a date such as month 00, which OpenSSL parses, has no time: no comparison with NaN holds
+  if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return 'has no valid dates';
+  if (atMs < fromMs || atMs > toMs) {
     return `is valid from ${certificate.validFromDate.toISOString()} to ${certificate.validToDate.toISOString()}, not at ${new Date(atMs).toISOString()}`;
   }
   const extensions = extensionsOf(certificate.raw);

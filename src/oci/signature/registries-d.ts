@@ -85,5 +85,7 @@ function entryOf(fields: Fields): Entry {
   if (lookaside !== '' && !/^(?:https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?|file:\/\/\/[^\s?#]*)$/u.test(lookaside)) {
     fields.refuse(name, 'is no http, https or file URL without credentials, query and fragment');
   }
+  // a host or a port that no URL can have, such as `http://r.example:99999`, would fail each pull as a bug of ours
+  if (lookaside !== '' && !URL.canParse(lookaside)) fields.refuse(name, 'has a host or a port that no URL can have');
   return { lookaside, attachments: fields.flag('use-sigstore-attachments') };
 }

@@ -126,3 +126,14 @@ describe('a CDI file', () => {
     await expect(parse(file({ cdiVersion: old, ...changes }, containerEdits))).rejects.toThrow(feature);
   });
 });
+
+test('S61 a key of YAML that is no text refuses the file, at any depth', async () => {
+  const deep = yaml.replace('env: [ALL=1]', 'env: [ALL=1]\n  ? [[b]]\n  : x');
+  await expect(parse(deep, 'v.yaml')).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('a key is not a text') as string } });
+});
+
+test('S61 YAML that contains itself, or is nested too deeply, is refused', async () => {
+  for (const text of ['a: &a [*a]', `a: ${'['.repeat(100)}${']'.repeat(100)}`, `a: ${'['.repeat(3000)}`]) {
+    await expect(parse(text, 'v.yaml')).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.not.stringContaining('call stack') as string } });
+  }
+});

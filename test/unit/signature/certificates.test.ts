@@ -1,0 +1,26 @@
+/** Chains of certificates with dates and values that OpenSSL parses and a comparison takes for good. */
+import { X509Certificate } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { chainRefusal } from '../../../src/oci/signature/certificates.ts';
+import { bodyOf, EXTENSION, keyNamed, signedBody } from '../../support/signature/der-writer.ts';
+
+const AT_MS = 1_700_000_000_000;
+const rootKey = keyNamed('root');
+const leafKey = keyNamed('leaf');
+const root = new X509Certificate(signedBody(bodyOf({ subject: 'root', issuer: 'root', key: rootKey, serial: 1, extensions: [EXTENSION.authority, EXTENSION.certSign] }), rootKey));
+
+function refusal(valid: readonly [string, string]): string | undefined {
+  const leaf = new X509Certificate(signedBody(bodyOf({ subject: 'leaf', issuer: 'root', key: leafKey, serial: 2, extensions: [EXTENSION.codeSigning], valid }), rootKey));
+  return chainRefusal({ leaf, intermediates: [], roots: [root], atMs: AT_MS });
+}
+
+describe('the dates of a certificate', () => {
+  it('are those in which it counts', () => {
+    expect(refusal(['200101000000Z', '490101000000Z'])).toBeUndefined();
+    expect(refusal(['200101000000Z', '210101000000Z'])).toMatch(/is valid from/u);
+  });
+
+  it.each([['200001000000Z', '490101000000Z'], ['200101000000Z', '491301000000Z']] as const)('S61 %s to %s is no time, and refuses', (from, to) => {
+    expect(refusal([from, to])).toMatch(/has no valid dates/u);
+  });
+});
