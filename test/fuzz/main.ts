@@ -1,19 +1,27 @@
-// `npm run fuzz -- unpack|manifest|reference|registry [--minutes N] [--seed S]`: inputs changed and made up, until the time
-// is over. `--case N` runs one case of the seed again, `--input FILE` a stored one, `--seeds` writes what the corpus
-// begins with. A run of a minute or longer writes its figures.
+// `npm run fuzz -- <target>|all [--minutes N] [--seed S]`: inputs changed until the time is over, by coverage where the target
+// learns. `--blind` runs a target of the older form by seed alone, `--case N` one case of it again; `--input FILE` runs a
+// stored input again, `--seeds` writes what the corpus begins with. A run of a minute or longer writes its figures and,
+// where it learns, its corpus.
 import { parseArgs } from 'node:util';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFigures } from '../../scripts/support/figures.ts';
 import { checkout } from '../support/tools/cache.ts';
 import { corpusOf, plantSeeds, targets } from './cases.ts';
-import { keptRows, tableOf } from './figures.ts';
+import { clearUp, learnTarget } from './engine/run.ts';
+import { blindRow, keptRows, learnedRow, tableOf } from './figures.ts';
+import { learners } from './learners.ts';
+import type { LearnerName } from './learners.ts';
 import type { FuzzResult } from './run.ts';
 import { fuzz } from './run.ts';
 import type { TargetName } from './target.ts';
 import { targetNames } from './target.ts';
 
 const MINUTE_MS = 60_000;
+/** Targets of `all` that run side by side: small machines have two processors. */
+const AT_ONCE = 2;
+/** Executions between two lines of progress, about. */
+const SAY_EVERY_MS = 30_000;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -22,9 +30,12 @@ const { values, positionals } = parseArgs({
     seed: { type: 'string', default: '1' },
     case: { type: 'string' },
     input: { type: 'string' },
+    blind: { type: 'boolean', default: false },
     seeds: { type: 'boolean', default: false },
   },
 });
+const [seed, minutes] = [Number(values.seed), Number(values.minutes)];
+const learnerNames = Object.keys(learners) as readonly LearnerName[];
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
@@ -34,30 +45,29 @@ function isTarget(name: string | undefined): name is TargetName {
   return targetNames.some((known) => known === name);
 }
 
-function tell(target: TargetName, seed: number, result: FuzzResult): void {
+function isLearner(name: string | undefined): name is LearnerName {
+  return learnerNames.some((known) => known === name);
+}
+
+function write(row: string): void {
+  const before = keptRows(readFileSync(join(checkout, 'docs/figures.md'), 'utf8'));
+  writeFigures('fuzz', 'Fuzz', tableOf(before, row));
+}
+
+function tell(target: TargetName, result: FuzzResult): void {
   for (const { number, reason, file } of result.failures) {
     say(`FAILED case ${number}: ${reason}`);
-    say(`  again: npm run fuzz -- ${target} --seed ${seed} --case ${number}`);
-    if (file !== undefined) say(`  made smaller: npm run fuzz -- ${target} --input ${file}`);
+    say(`  again: npm run fuzz -- ${target} --blind --seed ${seed} --case ${number}`);
+    if (file !== undefined) say(`  made smaller: npm run fuzz -- ${target} --blind --input ${file}`);
   }
   say(`${target}: ${result.cases} cases, ${result.accepted} accepted, ${result.refused} refused, ${result.failures.length} failed; the slowest (${result.slowest}) took ${result.slowestMs.toFixed(0)} ms, resident memory at most ${result.peakMiB.toFixed(0)} MiB`);
 }
 
-async function main(): Promise<number> {
-  if (values.seeds) {
-    for (const target of Object.values(targets)) plantSeeds(target);
-    return 0;
-  }
-  const target = positionals[0];
-  if (!isTarget(target)) {
-    say(`which? npm run fuzz -- ${targetNames.join('|')}`);
-    return 2;
-  }
+async function blind(target: TargetName): Promise<boolean> {
   if (targets[target].needsRoot && process.getuid?.() !== 0) {
     say(`${target} makes devices and owners: it needs root`);
-    return 2;
+    return false;
   }
-  const [seed, minutes] = [Number(values.seed), Number(values.minutes)];
   const single = values.case !== undefined || values.input !== undefined;
   const result = await fuzz({
     target,
@@ -65,12 +75,49 @@ async function main(): Promise<number> {
     ...(single ? { from: Number(values.case ?? '0'), cases: 1 } : { forMs: minutes * MINUTE_MS, onProgress: (so) => say(`${target}: ${so.cases} cases, ${so.failures.length} failed`) }),
     ...(values.input === undefined ? {} : { input: values.input }),
   });
-  tell(target, seed, result);
-  if (!single && minutes >= 1) {
-    const before = keptRows(readFileSync(join(checkout, 'docs/figures.md'), 'utf8'));
-    writeFigures('fuzz', 'Fuzz', tableOf(before, { target, seed, minutes, result, corpus: corpusOf(target).length }));
+  tell(target, result);
+  if (!single && minutes >= 1) write(blindRow({ target, seed, minutes, result, corpus: corpusOf(target).length }));
+  return result.failures.length === 0;
+}
+
+async function learning(target: LearnerName): Promise<boolean> {
+  let said = performance.now();
+  const onProgress = (executions: number, reached: number): void => {
+    if (performance.now() - said < SAY_EVERY_MS) return;
+    said = performance.now();
+    say(`${target}: ${executions} executions, ${reached} edges`);
+  };
+  const isKept = values.input === undefined && minutes >= 1;
+  const result = await learnTarget({ target, seed, forMs: minutes * MINUTE_MS, isKept, onProgress, ...(values.input === undefined ? {} : { input: values.input }) });
+  clearUp(target);
+  for (const { reason, file } of result.failures) say(`FAILED ${target}: ${reason}\n  again: npm run fuzz -- ${target} --input ${file}`);
+  const perSecond = (result.executions / (result.minutes * 60)).toFixed(0);
+  say(`${target}: ${result.executions} executions, ${perSecond} a second, ${result.reached} of ${result.points} edges, corpus of ${result.corpus}, ${result.accepted} accepted, ${result.refused} refused, ${result.failures.length} failed`);
+  if (isKept) write(learnedRow(target, seed, result));
+  return result.failures.length === 0;
+}
+
+async function all(): Promise<boolean> {
+  const left = [...learnerNames];
+  let isGood = true;
+  const worker = async (): Promise<void> => {
+    for (let target = left.shift(); target !== undefined; target = left.shift()) isGood = (await learning(target)) && isGood;
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return isGood;
+}
+
+async function main(): Promise<number> {
+  if (values.seeds) {
+    for (const target of Object.values(targets)) plantSeeds(target);
+    return 0;
   }
-  return result.failures.length === 0 ? 0 : 1;
+  const [target] = positionals;
+  if (target === 'all') return (await all()) ? 0 : 1;
+  if (isTarget(target) && (!isLearner(target) || values.blind || values.case !== undefined)) return (await blind(target)) ? 0 : 1;
+  if (isLearner(target)) return (await learning(target)) ? 0 : 1;
+  say(`which? npm run fuzz -- all|${[...new Set([...targetNames, ...learnerNames])].join('|')}`);
+  return 2;
 }
 
 process.exitCode = await main();

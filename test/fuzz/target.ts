@@ -25,6 +25,20 @@ export interface Target {
   open(): Promise<Stage>;
 }
 
+/** A target that a learning run drives: in one process, thousands of times a second, with coverage of its sources. */
+export interface Learner {
+  /** Inputs to begin with where the corpus holds none; small. */
+  seeds(): readonly { readonly name: string; readonly bytes: Buffer }[];
+  /** Words of the format, beside the literals of its sources. */
+  readonly dictionary?: readonly string[];
+  /** An input of the corpus changed by the format's own structure; the second one is another of the corpus. */
+  make?(random: Random, corpus: readonly Buffer[]): Buffer;
+  /** Sums and lengths made right again, so that a change gets past the first check. */
+  repair?(input: Buffer): Buffer;
+  /** As Stage.run. Leaves nothing behind that the next execution could meet. */
+  run(input: Buffer): Verdict | Promise<Verdict>;
+}
+
 /**
  * The same in every run, so that inputs can name it: what is mounted there is seen by one process only. The empty directory
  * stays afterwards, since its removal would take the mount from a run beside.

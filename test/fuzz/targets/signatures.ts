@@ -1,0 +1,180 @@
+/**
+ * Signatures of sigstore: DER, certificates, chains, Rekor's entries, payloads. What a mutation has made is signed again by the
+ * right key in one half of the kinds, so that what stands behind the signature is read; in the other half it must be refused.
+ */
+import { createHash, sign, verify, X509Certificate } from 'node:crypto';
+import { entriesIn } from '../../../src/oci/signature/attachments.ts';
+import { keyRing } from '../../../src/oci/signature/armor.ts';
+import { chainRefusal, emailRefusal, issuerRefusal } from '../../../src/oci/signature/certificates.ts';
+import { emailsIn, extensionsOf, pathLengthIn, utf8In } from '../../../src/oci/signature/der.ts';
+import { refusalIn } from '../../../src/oci/signature/gpgv-status.ts';
+import { parseCertificates, pemBlocks } from '../../../src/oci/signature/keys.ts';
+import { parsePayload, payloadTypes } from '../../../src/oci/signature/payload.ts';
+import { loggedAtMs } from '../../../src/oci/signature/rekor.ts';
+import { openSigstore, type Trust } from '../../../src/oci/signature/sigstore.ts';
+import { violated } from '../target.ts';
+import { bodyOf, der, EXTENSION, extensionOf, keyNamed, pemOf, signedBody } from '../../support/signature/der-writer.ts';
+import { learnerOf, type Kind } from './kinds.ts';
+
+const AT_S = 1_700_000_000;
+const EMAIL = 'dev@r.example';
+const ISSUER = 'https://oidc.r.example';
+const DIGEST = `sha256:${'a'.repeat(64)}`;
+const [rootKey, middleKey, leafKey, logKey] = ['root', 'middle', 'leaf', 'log'].map((name) => keyNamed(`troupe fuzz ${name}`)) as [Key, Key, Key, Key];
+type Key = ReturnType<typeof keyNamed>;
+
+const rootBody = bodyOf({ subject: 'root', issuer: 'root', key: rootKey, serial: 1, extensions: [EXTENSION.authority, EXTENSION.certSign] });
+const middleBody = bodyOf({ subject: 'middle', issuer: 'root', key: middleKey, serial: 2, extensions: [EXTENSION.authorityWithLength, EXTENSION.certSign] });
+const leafBody = bodyOf({
+  subject: 'leaf', issuer: 'middle', key: leafKey, serial: 3,
+  extensions: [
+    EXTENSION.digitalSignature, EXTENSION.codeSigning,
+    extensionOf('551d11', der(0x30, der(0x81, Buffer.from(EMAIL)))),
+    extensionOf('2b0601040183bf300101', Buffer.from(ISSUER)),
+    extensionOf('2b0601040183bf300108', der(0x0c, Buffer.from(ISSUER))),
+  ],
+});
+const directBody = bodyOf({ subject: 'leaf', issuer: 'root', key: leafKey, serial: 4, extensions: [EXTENSION.codeSigning, extensionOf('551d11', der(0x30, der(0x81, Buffer.from(EMAIL))))] });
+const root = new X509Certificate(signedBody(rootBody, rootKey));
+const middle = signedBody(middleBody, rootKey);
+const leaf = signedBody(leafBody, middleKey);
+
+const payload = Buffer.from(JSON.stringify({ critical: { identity: { 'docker-reference': 'r.example/a:1' }, image: { 'docker-manifest-digest': DIGEST }, type: payloadTypes.sigstore }, optional: null }));
+const signature = sign('sha256', payload, leafKey.privateKey);
+const chainPem = pemOf(middle) + pemOf(root.raw);
+
+function recordOf(signer: string): string {
+  const hash = createHash('sha256').update(payload).digest('hex');
+  const base64 = (bytes: Uint8Array | string): string => Buffer.from(bytes).toString('base64');
+  return JSON.stringify({ apiVersion: '0.0.1', kind: 'hashedrekord', spec: { data: { hash: { algorithm: 'sha256', value: hash } }, signature: { content: base64(signature), publicKey: { content: base64(signer) } } } });
+}
+
+function bundleOf(record: Uint8Array | string, atS = AT_S): string {
+  const body = Buffer.from(record).toString('base64');
+  const canonical = JSON.stringify({ body, integratedTime: atS, logID: 'c0d2', logIndex: 7 });
+  return JSON.stringify({ SignedEntryTimestamp: sign('sha256', Buffer.from(canonical), logKey.privateKey).toString('base64'), Payload: { body, integratedTime: atS, logIndex: 7, logID: 'c0d2' } });
+}
+
+const fulcio: Trust = {
+  by: 'fulcio', fulcio: { ca: { datas: [] }, oidcIssuer: ISSUER, subjectEmail: EMAIL }, roots: [root], rekorKeys: [logKey.publicKey],
+};
+const logged: Trust = { by: 'keys', keys: [leafKey.publicKey], rekorKeys: [logKey.publicKey] };
+
+/** Opens the good payload with these parts; what comes out must be the payload. */
+function open(parts: { certificate?: string; chain?: string; bundle?: string; signature?: string }, trust: Trust): boolean {
+  const found = openSigstore({ kind: 'sigstore', payload, parts: { signature: signature.toString('base64'), certificate: '', chain: '', bundle: '', ...parts } }, trust, AT_S * 1000);
+  if (!payload.equals(found)) violated('another payload comes out than was signed');
+  return true;
+}
+
+function certificateOf(bytes: Uint8Array): X509Certificate | undefined {
+  try {
+    return new X509Certificate(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is read of a leaf must be what OpenSSL reads of it. */
+function checkLeaf(certificate: X509Certificate): boolean {
+  const refusal = chainRefusal({ leaf: certificate, intermediates: [new X509Certificate(middle)], roots: [root], atMs: AT_S * 1000 });
+  const email = emailRefusal(certificate, EMAIL);
+  issuerRefusal(certificate, ISSUER);
+  if (email === undefined && certificate.subjectAltName?.includes(`email:${EMAIL}`) !== true) violated(`an e-mail address that OpenSSL does not read: ${certificate.subjectAltName ?? 'none'}`);
+  if (refusal !== undefined) return false;
+  const issuedBy = [root, new X509Certificate(middle)].some((one) => one.subject === certificate.issuer && certificate.verify(one.publicKey));
+  if (!issuedBy) violated('a chain without a signature of its authority');
+  if (!(Date.parse(certificate.validFrom) <= AT_S * 1000 && Date.parse(certificate.validTo) >= AT_S * 1000)) violated('a certificate that is not valid then');
+  return true;
+}
+
+const certificates: readonly Kind[] = [
+  {
+    name: 'der', seeds: [leaf, root.raw, middle],
+    run: (input) => {
+      const found = extensionsOf(input);
+      for (const { value } of found ?? []) [emailsIn(value), utf8In(value), pathLengthIn(value)].map(String);
+      const read = certificateOf(input);
+      if (read !== undefined && found !== undefined) checkLeaf(read);
+      return found !== undefined;
+    },
+  },
+  {
+    name: 'leaf', seeds: [leafBody],
+    run: (input) => {
+      const read = certificateOf(signedBody(input, middleKey));
+      return read !== undefined && checkLeaf(read);
+    },
+  },
+  {
+    name: 'direct', seeds: [directBody, rootBody],
+    run: (input) => {
+      const read = certificateOf(signedBody(input, rootKey));
+      return read !== undefined && checkLeaf(read);
+    },
+  },
+  {
+    name: 'authority', seeds: [middleBody],
+    run: (input) => {
+      const read = certificateOf(signedBody(input, rootKey));
+      if (read === undefined) return false;
+      const refusal = chainRefusal({ leaf: new X509Certificate(leaf), intermediates: [read], roots: [root], atMs: AT_S * 1000 });
+      if (refusal === undefined && !read.ca) violated('an authority that is none');
+      return refusal === undefined;
+    },
+  },
+  { name: 'value', seeds: [der(0x30, der(0x81, Buffer.from(EMAIL))), der(0x0c, Buffer.from('x')), Buffer.from('30060101ff020100', 'hex')], run: (input) => [emailsIn(input), utf8In(input), pathLengthIn(input)].some((one) => one !== undefined) },
+];
+
+const entries: readonly Kind[] = [
+  { name: 'fulcio', seeds: [pemOf(leaf)], run: (input) => open({ certificate: input.toString('latin1'), chain: chainPem, bundle: bundleOf(recordOf(input.toString('latin1'))) }, fulcio) },
+  { name: 'chain', seeds: [chainPem], run: (input) => open({ certificate: pemOf(leaf), chain: input.toString('latin1'), bundle: bundleOf(recordOf(pemOf(leaf))) }, fulcio) },
+  { name: 'record', seeds: [recordOf(leafKey.pem)], run: (input) => open({ bundle: bundleOf(input) }, logged) },
+  {
+    // nobody signs this one again: whatever is accepted is what the log has signed
+    name: 'bundle', seeds: [bundleOf(recordOf(leafKey.pem))],
+    run: (input) => {
+      const atMs = loggedAtMs({ bundle: input.toString('utf8'), signer: leafKey.pem, signature, payload }, [logKey.publicKey]);
+      if (atMs !== AT_S * 1000) violated(`a time that the log did not sign: ${atMs}`);
+      return open({ bundle: input.toString('utf8') }, logged);
+    },
+  },
+  {
+    name: 'signature', seeds: [signature],
+    run: (input) => {
+      const isGood = open({ signature: input.toString('base64') }, { by: 'keys', keys: [leafKey.publicKey], rekorKeys: undefined });
+      if (!verify('sha256', payload, leafKey.publicKey, input)) violated('a signature that is none');
+      return isGood;
+    },
+  },
+];
+
+const documents: readonly Kind[] = [
+  {
+    name: 'payload', seeds: [payload],
+    run: (input) => {
+      const { manifestDigest } = parsePayload(input, payloadTypes.sigstore, 'fuzz');
+      if (!JSON.stringify(JSON.parse(input.toString('utf8'))).includes(manifestDigest)) violated('a digest that the payload does not name');
+      return true;
+    },
+  },
+  {
+    name: 'attachments', seeds: [JSON.stringify({ layers: [{ mediaType: 'application/vnd.dev.cosign.simplesigning.v1+json', digest: DIGEST, size: 3, annotations: { 'dev.cosignproject.cosign/signature': 'AA==' } }] })],
+    run: (input) => entriesIn(input, 'fuzz').length > 0,
+  },
+  {
+    name: 'pem', seeds: [chainPem, leafKey.pem],
+    run: (input) => pemBlocks(input.toString('latin1')).length > 0 && parseCertificates(input.toString('latin1')) !== undefined,
+  },
+  {
+    name: 'armor', seeds: ['-----BEGIN PGP PUBLIC KEY BLOCK-----\nVersion: 1\n\nmQENBA==\n=AAAA\n-----END PGP PUBLIC KEY BLOCK-----\n', Buffer.from([0x99, 1])],
+    run: (input) => keyRing(input) !== undefined,
+  },
+  {
+    name: 'status',
+    seeds: [['NEWSIG', 'GOODSIG 0 x', 'VALIDSIG f 2020-01-01 1 0 4 0 1 8 00 f', 'PLAINTEXT 62 0 x'].map((line) => `[GNUPG:] ${line}\n`).join('')],
+    run: (input) => refusalIn(input.toString('utf8')) === undefined,
+  },
+];
+
+export const signaturesLearner = learnerOf([...certificates, ...entries, ...documents], ['outside'], ['-----BEGIN CERTIFICATE-----\n', '-----END CERTIFICATE-----\n', EMAIL, ISSUER]);
