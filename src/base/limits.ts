@@ -429,6 +429,30 @@ export const edgeLimits = {
   requestIdBytes: 8,
 } as const;
 
+/** Peers that have not yet sent what they are served for, on every listener: see src/base/half-open.ts. */
+export const halfOpenLimits = {
+  /** ms between two scans of them, and scans until one is cut: 8 s, so that it is gone within 10 on a busy node, too (S94). A client needs some ms. */
+  scanMs: 1000,
+  scans: 8,
+  /** Connections at once on one listener without a whole request; the next one cuts the oldest. 250 crictl that start at once fit in. */
+  connections: 512,
+  /** Those of the introspection socket and page, a quarter of what the page takes in all: one browser has six. */
+  pageConnections: 16,
+  /** Requests at once on the CRI socket of which a part is missing; the next one cuts the oldest. 500 pods in start send some 600 at once. */
+  requests: 1024,
+  /** ms between two scans of CRI connections without calls for a frame that stays incomplete, and scans that a ping's answer may take. */
+  frameScanMs: 2500,
+  pingScans: 2,
+} as const;
+
+/** The files of our Unix sockets: see src/host/private-socket.ts. */
+export const socketLimits = {
+  /** ms between two checks whether the file is still ours: connectable again within 5 s when it is not (F90). */
+  scanMs: 2000,
+  /** User ids of clients that are named in the log, each once: root alone is usual. */
+  namedUsers: 64,
+} as const;
+
 /** conmon, the monitor: see src/oci/monitor. */
 export const monitorLimits = {
   /** Bytes of one line on the sync pipe: conmon sends at most 8 KiB of the runtime's stderr in it. */
@@ -781,8 +805,6 @@ export const webLimits = {
   tokenBytes: 32,
   /** Connections at once: a browser takes six per page, a scraper one. */
   connections: 64,
-  /** Milliseconds in which a request's head must be complete. */
-  headersMs: 5000,
 } as const;
 
 /** Export of traces by OTLP. */
@@ -859,8 +881,7 @@ export const streamLimits = {
   sessionsPerTarget: 512,
   /** Connections to the streaming server at once: sessions, and some that are still in their head. */
   connections: 4500,
-  /** ms for a connection to send its request's head, and from the upgrade until all streams of a client are there. */
-  headMs: 30_000,
+  /** ms from the upgrade until all streams of a client are there. */
   setupMs: 30_000,
   /** ms without a byte in either direction after which a session ends: the kubelet's own default, 4 h. */
   idleMs: 4 * 3600_000,

@@ -1,21 +1,20 @@
 /**
  * The one file that knows the RPC library (grpc-js). It serves both CRI services on a Unix socket with
- * buffers in and out, owns the socket file, and drains. What a call means is `edge.ts`'s business.
+ * buffers in and out, and drains. What a call means is `edge.ts`'s business.
  */
-import { chmod, lstat, mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import type { Http2Server, IncomingHttpHeaders } from 'node:http2';
-import type { Server as NetServer, Socket } from 'node:net';
-import { connect, createServer } from 'node:net';
+import type { Socket } from 'node:net';
 import type { DescMethod } from '@bufbuild/protobuf';
 import type { sendUnaryData, ServerUnaryCall, ServerWritableStream } from '@grpc/grpc-js';
 import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import { assert } from '../base/assert.ts';
-import { fail, fault, FaultError } from '../base/fault.ts';
+import { fault, FaultError, toFault } from '../base/fault.ts';
 import { edgeLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
 import { DEADLINE_HEADER, noteDeadline } from './call-deadline.ts';
+import { Connections } from './connections.ts';
 import type { Status } from './status.ts';
 import { grpcCode, RpcError, toStatus } from './status.ts';
 
@@ -45,14 +44,19 @@ export type UnaryHandler = (request: Uint8Array, call: CallContext) => Promise<U
 export type StreamHandler = (request: Uint8Array, call: CallContext, write: (message: Uint8Array) => Promise<void>) => Promise<void>;
 
 export interface CriServerOptions {
-  /** Absolute path; its directory is made (mode 0700) when missing. */
-  readonly socketPath: string;
+  /** Takes connections from then on. Rejects when the socket is another's, or can't be made. */
+  readonly listen: (onConnection: (socket: Socket) => void) => Promise<ListeningSocket>;
   /** By full method name, such as `runtime.v1.RuntimeService/Version`. An RPC without handler is Unimplemented. */
   readonly methods: Readonly<Record<string, UnaryHandler>>;
   /** As `methods`, for server-streaming RPCs. */
   readonly streams?: Readonly<Record<string, StreamHandler>>;
   readonly clock: ClockPort;
   readonly log: Log;
+}
+
+/** What `listen` gives: removes the socket's file if it is still ours, then takes no more connections. Repeatable. */
+export interface ListeningSocket {
+  close(): Promise<void>;
 }
 
 export interface CriServer {
@@ -78,14 +82,12 @@ class GrpcOverSocket implements CriServer {
   readonly #options: CriServerOptions;
   readonly #grpc: Server;
   readonly #injector: ReturnType<Server['createConnectionInjector']>;
-  readonly #listener: NetServer;
-  readonly #connections = new Set<Socket>();
+  readonly #connections: Connections;
   readonly #inFlight = new Set<AbortController>();
   readonly #streams = new Set<AbortController>();
-  /** What a drain waits for: called when the last call at work has ended, when the last connection has closed. */
+  /** What a drain waits for: called when the last call at work has ended. */
   #onIdle: () => void = () => undefined;
-  #onUnconnected: () => void = () => undefined;
-  #removeSocket: () => Promise<void> = () => Promise.resolve();
+  #socket: ListeningSocket | undefined;
   #draining: Promise<void> | undefined;
   #stopping: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -103,15 +105,14 @@ class GrpcOverSocket implements CriServer {
     this.#register();
     allowResets(this.#grpc);
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
-    readDeadlines(this.#grpc, options.clock);
-    this.#listener = createServer((socket) => this.#accept(socket));
-    this.#listener.maxConnections = edgeLimits.connections;
-    this.#listener.on('drop', () => options.log.warn({ connections: edgeLimits.connections }, 'CRI connection dropped: too many'));
-    this.#listener.on('error', (error) => options.log.error({ error: error.message }, 'CRI socket failed'));
+    const http2 = http2ServerOf(this.#grpc);
+    readDeadlines(http2, options.clock);
+    this.#connections = new Connections({ ...options, inject: (socket) => this.#injector.injectConnection(socket) });
+    this.#connections.watch(http2);
   }
 
   async open(): Promise<void> {
-    this.#removeSocket = await listenPrivately(this.#listener, this.#options.socketPath);
+    this.#socket = await this.#options.listen((socket) => this.#connections.accept(socket));
   }
 
   drain(graceMs: number = edgeLimits.drainMs): Promise<void> {
@@ -130,7 +131,7 @@ class GrpcOverSocket implements CriServer {
     await this.#stopListening();
     // says GOAWAY and lets answers on their way out pass; it drops what is left after flushMs
     this.#injector.drain(edgeLimits.flushMs);
-    if (this.#connections.size > 0) await this.#within(edgeLimits.flushMs, (done) => (this.#onUnconnected = done));
+    if (this.#connections.size > 0) await this.#within(edgeLimits.flushMs, (done) => this.#connections.whenNone(done));
     await this.close();
   }
 
@@ -139,16 +140,13 @@ class GrpcOverSocket implements CriServer {
     for (const calls of [this.#inFlight, this.#streams]) this.#abort(calls);
     await this.#stopListening();
     this.#injector.destroy();
-    for (const socket of this.#connections) socket.destroy();
+    this.#connections.close();
   }
 
-  /** Removes the file first: a new client shall find no socket instead of one on which nobody answers. */
   #stopListening(): Promise<void> {
-    this.#stopping ??= this.#removeSocket()
-      .catch((error: Error) => this.#options.log.warn({ error: error.message }, `remove ${this.#options.socketPath}`))
-      .then(() => {
-        this.#listener.close();
-      });
+    this.#stopping ??= (this.#socket?.close() ?? Promise.resolve()).catch((error: unknown) => {
+      this.#options.log.warn({ fault: toFault(error) }, 'close the CRI socket');
+    });
     return this.#stopping;
   }
 
@@ -163,15 +161,6 @@ class GrpcOverSocket implements CriServer {
       const timer = clock.setTimeout(resolve, ms);
       subscribe(() => resolve(clock.clearTimeout(timer)));
     });
-  }
-
-  #accept(socket: Socket): void {
-    this.#connections.add(socket);
-    socket.on('close', () => {
-      this.#connections.delete(socket);
-      if (this.#connections.size === 0) this.#onUnconnected();
-    });
-    this.#injector.injectConnection(socket);
   }
 
   #register(): void {
@@ -312,89 +301,16 @@ function allowResets(grpc: Server): void {
   Object.assign(options, { streamResetBurst: edgeLimits.resetsAtOnce, streamResetRate: edgeLimits.resetsPerSecond });
 }
 
-/** Before the library reads the headers of a call. Its HTTP/2 server is reachable by a private field only; a test breaks when that goes. */
-function readDeadlines(grpc: Server, clock: Pick<ClockPort, 'monoMs'>): void {
+/** It is reachable by a private field only; a test breaks when that goes. */
+function http2ServerOf(grpc: Server): Http2Server {
   const servers: unknown = Reflect.get(grpc, 'http2Servers');
   assert(servers instanceof Map && servers.size === 1, 'grpc-js has no HTTP/2 server where it used to be');
-  for (const http2 of (servers as Map<Http2Server, unknown>).keys()) {
-    http2.prependListener('stream', (_stream, headers: IncomingHttpHeaders) => noteDeadline(headers, clock));
-  }
+  const [http2] = (servers as Map<Http2Server, unknown>).keys();
+  assert(http2 !== undefined, 'grpc-js has no HTTP/2 server where it used to be');
+  return http2;
 }
 
-/**
- * Listens on `path` such that nobody else can connect at any moment: the socket is bound in a directory of
- * mode 0700, gets its mode 0600 there, and is then renamed, which also replaces a stale one in one step.
- * (A umask would do too, but belongs to the whole process.) Gives what removes the file again, if it is ours.
- */
-export async function listenPrivately(listener: NetServer, path: string): Promise<() => Promise<void>> {
-  const slash = path.lastIndexOf('/');
-  if (!path.startsWith('/') || path.endsWith('/')) fail('invalidRequest', `listen on ${path}: not an absolute path of a file`, { subject: path });
-  const directory = path.slice(0, slash) || '/';
-  const nursery = `${path.slice(0, slash)}/.${path.slice(slash + 1)}`;
-  const newborn = `${nursery}/s`;
-  if (Buffer.byteLength(newborn) > edgeLimits.socketPathBytes) {
-    fail('invalidRequest', `listen on ${path}: the path has more than ${edgeLimits.socketPathBytes - 3} bytes`, { subject: path });
-  }
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await refuseForeign(path);
-  await makeNursery(nursery, newborn);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      listener.once('error', reject);
-      listener.listen(newborn, () => {
-        listener.off('error', reject);
-        resolve();
-      });
-    });
-    await chmod(newborn, 0o600);
-    await rename(newborn, path);
-  } catch (error) {
-    listener.close();
-    await rm(nursery, { recursive: true, force: true });
-    throw error;
-  }
-  await rmdir(nursery);
-  const ours = await lstat(path, { bigint: true });
-  return async () => {
-    const now = await lstat(path, { bigint: true }).catch(() => undefined);
-    if (now?.ino === ours.ino && now.dev === ours.dev) await unlink(path);
-  };
-}
-
-/** Throws unless `path` is free, or a socket on which nobody listens. */
-async function refuseForeign(path: string): Promise<void> {
-  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw error;
-  });
-  if (found === undefined) return;
-  if (!found.isSocket()) fail('conflict', `listen on ${path}: something that is no socket is there`, { subject: path });
-  if (await someoneListens(path)) fail('conflict', `listen on ${path}: another process listens there`, { subject: path });
-}
-
-/** The directory in which the socket is born; what a start that was killed left in it is cleared away. */
-async function makeNursery(nursery: string, newborn: string): Promise<void> {
-  try {
-    await mkdir(nursery, { mode: 0o700 });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const found = await lstat(nursery);
-    if (!found.isDirectory() || found.uid !== process.geteuid?.() || (found.mode & 0o077) !== 0) {
-      fail('conflict', `listen on ${newborn}: ${nursery} is not a directory of ours`, { subject: nursery });
-    }
-    await refuseForeign(newborn);
-    await rm(newborn, { force: true });
-  }
-}
-
-/** Only a refused connection tells that a socket is stale: any other answer may come from a live but busy peer. */
-function someoneListens(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', (error: NodeJS.ErrnoException) => resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT'));
-  });
+/** Before the library reads the headers of a call. */
+function readDeadlines(http2: Http2Server, clock: Pick<ClockPort, 'monoMs'>): void {
+  http2.prependListener('stream', (_stream, headers: IncomingHttpHeaders) => noteDeadline(headers, clock));
 }

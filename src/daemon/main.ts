@@ -1,6 +1,7 @@
 /** The program: command line, log, signals. */
 import { existsSync } from 'node:fs';
 import { pino } from 'pino';
+import type { Logger } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
 import { realClock, watchForStalls } from '../host/clock.ts';
 import { kernelThreadLoaded, startKernelThread } from '../host/kernel-thread.ts';
@@ -15,6 +16,7 @@ import { notifySocket, terminalWishes } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { reloader } from './reload.ts';
 import { VERSION } from './version.ts';
+import type { Daemon } from './wire.ts';
 
 const DEFAULT_CONFIG = '/etc/troupe/troupe.toml';
 /** Of services (systemd.exec(5), UMask=), and what images are made for; CRI-O sets the same. */
@@ -89,20 +91,7 @@ async function serve(line: CommandLine): Promise<void> {
   // much CPU time: our own work was too long; little: the process was stopped, or had no processor
   watchForStalls((stall) => log.warn(stall, 'the event loop stood still'));
   if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));
-  const stop = (signal: NodeJS.Signals): void => {
-    log.info({ signal }, 'draining; containers are left running');
-    void tellSystemd('STOPPING=1', log)
-      .then(() => daemon.stop())
-      .then(
-        () => process.exit(0),
-        (thrown: unknown) => {
-          log.error({ reason: toFault(thrown).message }, 'stop failed');
-          process.exit(1);
-        },
-      );
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
+  endWhenAsked(daemon, log);
   const onHangUp = reloader({
     log,
     load: () => configOf(line, DEFAULT_CONFIG, line.options['config'] === undefined && hasFile),
@@ -117,6 +106,35 @@ async function serve(line: CommandLine): Promise<void> {
   process.on('SIGHUP', onHangUp);
   process.off('SIGHUP', hungUp);
   if (isHungUp) onHangUp();
+}
+
+/** Drains and exits at SIGTERM and SIGINT, and when another process listens at the CRI socket's path. */
+function endWhenAsked(daemon: Daemon, log: Logger): void {
+  let isEnding = false;
+  const end = (code: number): void => {
+    if (isEnding) return;
+    isEnding = true;
+    void tellSystemd('STOPPING=1', log)
+      .then(() => daemon.stop())
+      .then(
+        () => process.exit(code),
+        (thrown: unknown) => {
+          log.error({ reason: toFault(thrown).message }, 'stop failed');
+          process.exit(EXIT.failed);
+        },
+      );
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(signal, () => {
+      log.info({ signal }, 'draining; containers are left running');
+      end(EXIT.ok);
+    });
+  }
+  void daemon.socketTaken.then((reason) => {
+    // the kubelet speaks with the other one: two runtimes must not both believe that they are its own
+    log.fatal({ reason }, 'the CRI socket was taken; draining, containers are left running');
+    end(EXIT.socketTaken);
+  });
 }
 
 async function tellSystemd(state: string, log: { warn(fields: object, message: string): void }): Promise<void> {

@@ -3,9 +3,9 @@ import { readFile } from 'node:fs/promises';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { NriPod } from '../actors/ports/nri.ts';
 import type { Log } from '../base/log.ts';
-import { listenPrivately } from '../cri/server.ts';
 import { missingAs } from '../host/errno.ts';
 import type { Layout } from '../host/layout.ts';
+import { listenPrivately } from '../host/private-socket.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import type { OciSpec } from '../oci/runtime/spec/types.ts';
 import type { Config } from './config-schema.ts';
@@ -30,7 +30,7 @@ export async function createNri({ nri }: Config, layout: Layout, clock: ClockPor
     runtime: { name: 'troupe', version: VERSION },
     documentOf: (id) => documentAt(layout.configJson(id)),
     namespacesOf: (pod) => namespacesOf(layout, pod),
-    listen: listenPrivately,
+    listen: (path, onConnection) => listenPrivately({ path, clock, log, onConnection }),
   });
 }
 

@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Log } from '../base/log.ts';
 import { edgeMethods, edgeStreams } from '../cri/edge.ts';
-import { listenPrivately, startCriServer } from '../cri/server.ts';
-import type { CriServer } from '../cri/server.ts';
+import { startCriServer } from '../cri/server.ts';
+import type { CriServer, CriServerOptions } from '../cri/server.ts';
 import type { ServiceOptions } from '../cri/service-options.ts';
 import { createServices } from '../cri/services.ts';
 import type { UrlIssuer } from '../cri/streaming/server.ts';
 import { createLayout } from '../host/layout.ts';
 import { heapGuard } from '../host/memory.ts';
+import { listenPrivately } from '../host/private-socket.ts';
 import { selinuxIsEnabled } from '../host/selinux.ts';
 import { refuseDumps } from '../host/undumpable.ts';
 import { shownSpecs } from '../oci/runtime/shown-spec.ts';
@@ -25,6 +26,7 @@ import { assemble } from './assemble.ts';
 import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
+import { criSocket } from './cri-socket.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
@@ -35,6 +37,8 @@ export interface Daemon {
   readonly troupe: Troupe;
   /** Opens the page, token included; undefined when it is not configured. Not for logs. */
   readonly pageUrl: string | undefined;
+  /** Settles with why, when another process listens at the CRI socket's path in this one's place (F90). */
+  readonly socketTaken: Promise<string>;
   /** Puts another configuration into effect as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
   reload(fresh: Config): Promise<ReloadPlan>;
   /** Why the files can't be reloaded, for Status; undefined once they can. */
@@ -55,10 +59,12 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const views: ConfigViews = { configView: () => inEffect, configRefusal: () => refusal };
   const options = introspectionOptions(config, assembly, views);
   const urls = serveStreams(config, assembly);
+  const taken = Promise.withResolvers<string>();
+  const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) => taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`));
   const [server, streaming, introspection, web] = await Promise.all([
-    urls.then((issuer) => serve(config, assembly, issuer, views)),
+    urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
     urls,
-    introspect(config, options),
+    introspect(config, options, assembly.ports.log),
     servePage(config, assembly, options),
   ]).catch(async (thrown: unknown) => {
     // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
@@ -81,6 +87,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   return {
     troupe,
     pageUrl: web?.url,
+    socketTaken: taken.promise,
     reload: async (fresh) => {
       const plan = planReload(inEffect, fresh);
       await assembly.reload(plan.config);
@@ -96,6 +103,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
 
 async function serve(
   config: Config, { ports, troupe, observability, apparmor, lostFacts }: Assembly, urls: UrlIssuer, views: ConfigViews,
+  listen: CriServerOptions['listen'],
 ): Promise<CriServer> {
   const { clock, random, log } = ports;
   const services = createServices({
@@ -117,11 +125,13 @@ async function serve(
     urls,
   });
   const edge = { clock, random, log, notReadyReason: () => troupe.notReadyReason(), memoryRefusal: heapGuard(clock), observer: observability.rpc, ...services };
-  return startCriServer({ socketPath: config.socket, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
+  return startCriServer({ listen, methods: edgeMethods(edge), streams: edgeStreams(edge), clock, log });
 }
 
-function introspect(config: Config, options: IntrospectionOptions): Promise<IntrospectionServer> {
-  return startIntrospection({ ...options, listen: (server) => listenPrivately(server, introspectionSocket(config)) });
+function introspect(config: Config, options: IntrospectionOptions, log: Log): Promise<IntrospectionServer> {
+  const { clock } = options;
+  const path = introspectionSocket(config);
+  return startIntrospection({ ...options, listen: (onConnection) => listenPrivately({ path, clock, log, onConnection, allowHalfOpen: true }) });
 }
 
 function introspectionOptions(

@@ -95,6 +95,9 @@ export const SOCK_SEQPACKET = 5;
 export const SOCK_NONBLOCK = 0o4000;
 export const SOL_SOCKET = 1;
 export const SO_ERROR = 4;
+export const SO_PEERCRED = 17;
+/** struct ucred: pid, uid, gid. */
+export const UCRED_BYTES = 12;
 export const SCM_RIGHTS = 1;
 export const MSG_CMSG_CLOEXEC = 0x40000000;
 export const SHUT_WR = 1;

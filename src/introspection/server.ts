@@ -1,15 +1,16 @@
 /** Serves introspection over HTTP on a Unix socket of its own: whoever may look inside need not be able to act. */
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { createServer } from 'node:http';
-import type { Server } from 'node:http';
-import { introspectionLimits } from '../base/limits.ts';
+import type { Socket } from 'node:net';
+import { halfOpenLimits, introspectionLimits } from '../base/limits.ts';
+import { boundConnections } from './half-open-http.ts';
 import { withListText } from './list-text.ts';
 import { introspectionRoutes } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
 
 export interface IntrospectionServerOptions extends IntrospectionOptions {
-  /** Listens such that nobody else can connect at any moment; gives what removes the socket's file again. */
-  readonly listen: (server: Server) => Promise<() => Promise<void>>;
+  /** Takes connections such that nobody else can connect at any moment; `close` removes the socket's file again. */
+  readonly listen: (onConnection: (socket: Socket) => void) => Promise<{ close(): Promise<void> }>;
 }
 
 export interface IntrospectionServer {
@@ -26,13 +27,13 @@ export async function startIntrospection(options: IntrospectionServerOptions): P
     grpcWeb: false,
   });
   const server = createServer(withListText(options, handler));
-  server.maxConnections = introspectionLimits.connections;
-  const removeSocket = await options.listen(server);
+  // the page, a scraper and people have one connection each
+  boundConnections(server, { clock: options.clock, connections: introspectionLimits.connections, halfOpen: halfOpenLimits.pageConnections });
+  const socket = await options.listen((connection) => void server.emit('connection', connection));
   return {
     close: async () => {
-      await removeSocket();
+      await socket.close();
       server.closeAllConnections();
-      await new Promise<void>((resolve) => server.close(() => resolve()));
     },
   };
 }

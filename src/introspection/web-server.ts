@@ -5,7 +5,8 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { fail } from '../base/fault.ts';
-import { introspectionLimits, webLimits } from '../base/limits.ts';
+import { halfOpenLimits, introspectionLimits, webLimits } from '../base/limits.ts';
+import { boundConnections } from './half-open-http.ts';
 import { withListText } from './list-text.ts';
 import { introspectionRoutes } from './service.ts';
 import type { IntrospectionOptions } from './service.ts';
@@ -70,13 +71,13 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
     grpcWeb: false,
   });
   const rpc = withListText(options.introspection, connect);
-  const server = createServer({ headersTimeout: webLimits.headersMs }, (request, response) => {
+  const server = createServer((request, response) => {
     route(options, assets, rpc, request, response).catch(() => {
       if (!response.headersSent) answer(response, 500, 'the metrics could not be read\n');
       else response.destroy();
     });
   });
-  server.maxConnections = webLimits.connections;
+  boundConnections(server, { clock: options.introspection.clock, connections: webLimits.connections, halfOpen: halfOpenLimits.pageConnections });
   const port = await listen(server, address.host, address.port, options.address);
   const origin = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
   return {

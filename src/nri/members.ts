@@ -1,6 +1,5 @@
 /** The plugins of this node: how they come in, in what order they are called, and how they go. */
-import { createServer } from 'node:net';
-import type { Server, Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { NriPlugin } from '../actors/ports/nri.ts';
@@ -30,8 +29,8 @@ export interface MembersOptions {
   readonly onUpdate: PluginOptions['onUpdate'];
   /** Tells the plugin of the node as it is; it is a member once this settles. */
   readonly join: (plugin: Plugin, admit: () => void) => Promise<void>;
-  /** Binds the socket so that nobody but root can connect; answers what takes it away again. */
-  readonly listen: (server: Server, path: string) => Promise<() => Promise<void>>;
+  /** Takes connections so that nobody but root can connect; `close` takes the socket away again. */
+  readonly listen: (path: string, onConnection: (socket: Socket) => void) => Promise<{ close(): Promise<void> }>;
 }
 
 export class Members {
@@ -40,8 +39,7 @@ export class Members {
   readonly #gone = new Ring<NriPlugin>(nriLimits.goneKept);
   readonly #connecting = new Set<Plugin>();
   readonly #children = new Set<Child>();
-  #server: Server | undefined;
-  #removeSocket: (() => Promise<void>) | undefined;
+  #socket: { close(): Promise<void> } | undefined;
   #starting: Promise<void> | undefined;
   #isClosed = false;
 
@@ -71,15 +69,13 @@ export class Members {
     await this.#starting;
     this.#starting = undefined;
     if (socket === '' || this.#isClosed) return;
-    this.#server = createServer((connection) => this.#onConnection(connection));
-    this.#removeSocket = await listen(this.#server, socket);
+    this.#socket = await listen(socket, (connection) => this.#onConnection(connection));
   }
 
   /** Tells all plugins that it is over; those that we started are ended. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#removeSocket?.();
-    this.#server?.close();
+    await this.#socket?.close();
     const told = this.#members.map((plugin) => plugin.call(PluginService.method.shutdown, {}).catch(() => undefined));
     await Promise.all(told);
     for (const plugin of [...this.#members, ...this.#connecting]) plugin.drop('the runtime ends');
@@ -87,6 +83,12 @@ export class Members {
   }
 
   #onConnection(socket: Socket): void {
+    if (this.#connecting.size >= nriLimits.registering) {
+      // in the order in which they came: those that only connect don't keep out one that registers (S94)
+      const silent = [...this.#connecting].find((plugin) => !plugin.isRegistered);
+      if (silent !== undefined) this.#connecting.delete(silent);
+      silent?.drop('too many nri plugins connect at once');
+    }
     if (this.#connecting.size >= nriLimits.registering || this.#members.length >= nriLimits.plugins) {
       this.#options.log.warn({}, 'an nri plugin was turned away: there are too many');
       socket.destroy();

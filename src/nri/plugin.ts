@@ -86,6 +86,10 @@ export class Plugin {
     return this.#named ?? { name: '', index: '' };
   }
 
+  get isRegistered(): boolean {
+    return this.#named !== undefined;
+  }
+
   get isGone(): boolean {
     return this.#gone !== undefined;
   }

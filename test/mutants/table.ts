@@ -2,6 +2,7 @@
 import type { Mutant } from './mutant.ts';
 import { ofCheckpoints } from './rows/checkpoints.ts';
 import { ofDocuments } from './rows/documents.ts';
+import { ofDoors } from './rows/doors.ts';
 import { ofImages } from './rows/images.ts';
 import { ofMachine } from './rows/machine.ts';
 import { ofPods } from './rows/pods.ts';
@@ -9,7 +10,7 @@ import { ofRequests } from './rows/requests.ts';
 import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets];
+export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets, ...ofDoors];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);
@@ -18,6 +19,7 @@ const numbered = (from: number, to: number): readonly string[] =>
 export const mustHave: readonly string[] = [
   ...numbered(1, 15), ...numbered(18, 20), ...numbered(24, 26), ...numbered(29, 45), ...numbered(54, 57), ...numbered(62, 66), ...numbered(71, 76),
   'S86', 'S87', 'S91', 'S95',
+  'S94', 'F90',
 ];
 
 /** None at present. */

@@ -51,6 +51,8 @@ export interface Instance {
   readonly words: readonly string[];
   /** Starts the daemon and waits until it answers; throws with the end of its log when it doesn't. */
   readonly start: () => Promise<void>;
+  /** The exit code of a daemon that ends by itself. */
+  readonly ended: () => Promise<number>;
   /** SIGTERM, then its exit code. Containers stay. */
   readonly terminate: () => Promise<number>;
   /** The daemon's process; throws when it doesn't run. */
@@ -200,6 +202,7 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     state: place.state,
     words: [tag],
     start,
+    ended: daemon.ended,
     terminate: async () => await daemon.end('SIGTERM'),
     pid: daemon.pid,
     argv,
@@ -253,6 +256,7 @@ function daemonOf(argv: readonly [string, ...string[]], logFile: string) {
       if (!isRunning() || child?.pid === undefined) throw new Error(`${argv[0]} does not run`);
       return child.pid;
     },
+    ended: async (): Promise<number> => await ended,
     /** Its exit code, -1 when a signal ended it. One that doesn't end on SIGTERM is killed, and that is an error. */
     end: async (signal: 'SIGTERM' | 'SIGKILL'): Promise<number> => {
       if (!isRunning()) return await ended;

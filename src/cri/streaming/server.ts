@@ -10,8 +10,9 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TimerHandle } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
+import { HalfOpen } from '../../base/half-open.ts';
 import { FaultError, fail, fault, printable } from '../../base/fault.ts';
-import { streamLimits } from '../../base/limits.ts';
+import { halfOpenLimits, streamLimits } from '../../base/limits.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
 import type { Protocol, Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
@@ -54,7 +55,8 @@ export interface StreamingServer extends UrlIssuer {
 /** Listens until closed. Throws FaultError when the address can't be had or the certificate can't be read. */
 export async function startStreaming(options: StreamingOptions): Promise<StreamingServer> {
   const keeper = options.tls === undefined ? undefined : new TlsKeeper(options.tls, options.log);
-  const limits = { headersTimeout: streamLimits.headMs, requestTimeout: streamLimits.headMs };
+  // a connection's whole time until its upgrade is bounded below: Node's bounds begin anew after the TLS handshake
+  const limits = { headersTimeout: 0, requestTimeout: 0 };
   const http = keeper === undefined ? createServer(limits) : createTlsServer({ ...limits, ...(await keeper.options()) });
   const server = new Streaming(options, http, keeper);
   await server.listen();
@@ -74,6 +76,8 @@ class Streaming implements StreamingServer {
   readonly #tokens: TokenTable;
   readonly #sessions = new Set<Session>();
   readonly #sockets = new Set<Socket>();
+  /** Those that were not upgraded yet. */
+  readonly #halfOpen: HalfOpen<Socket>;
   #closing: Promise<void> | undefined;
 
   constructor(options: StreamingOptions, http: Server | TlsServer, tls: TlsKeeper | undefined) {
@@ -81,11 +85,21 @@ class Streaming implements StreamingServer {
     this.#http = http;
     this.#tls = tls;
     this.#tokens = new TokenTable(options.clock, options.random);
+    this.#halfOpen = new HalfOpen<Socket>({
+      clock: options.clock, most: halfOpenLimits.connections,
+      cut: (socket) => socket.destroy(),
+      report: (count) => options.log.warn({ count }, 'connections for streams cut: no whole request came'),
+    });
     http.maxConnections = streamLimits.connections;
+    // with TLS, too, this is the TCP connection, before its handshake
     http.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
+      this.#halfOpen.begin(socket);
       socket.setNoDelay(true);
-      socket.on('close', () => this.#sockets.delete(socket));
+      socket.on('close', () => {
+        this.#sockets.delete(socket);
+        this.#halfOpen.end(socket);
+      });
     });
     http.on('request', (request: IncomingMessage, response: ServerResponse) => this.#refusePlain(request, response));
     http.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => this.#upgrade(request, socket, head));
@@ -155,8 +169,17 @@ class Streaming implements StreamingServer {
         return refuse(socket, { status: 400, text: 'name the ports, such as ?port=80' });
       }
     }
+    this.#noteUpgraded(request.socket);
     socket.write(switching(request, protocol));
     this.#begin(wanted, { transport: socket, head, protocol, queryPorts: queryPorts ?? [] });
+  }
+
+  /** Of TLS there is no public way to the TCP connection below; the two have the same peer, and no other has. */
+  #noteUpgraded(socket: Socket): void {
+    const { remoteAddress, remotePort } = socket;
+    const isBelow = (one: Socket): boolean => one.remotePort === remotePort && one.remoteAddress === remoteAddress;
+    const accepted = this.#sockets.has(socket) ? socket : [...this.#sockets].find(isBelow);
+    if (accepted !== undefined) this.#halfOpen.end(accepted);
   }
 
   #begin(request: StreamRequest, upgraded: Parameters<typeof serveSession>[2]): void {
@@ -205,6 +228,7 @@ class Streaming implements StreamingServer {
         resolve();
       });
     });
+    this.#halfOpen.close();
     for (const socket of [...this.#sockets]) socket.destroy();
     await closed;
   }

@@ -9,6 +9,8 @@ export const EXIT = {
   notFound: 3,
   /** No daemon answers at the introspection socket. */
   unreachable: 4,
+  /** Of the daemon: another process listens at the CRI socket's path in its place (F90). */
+  socketTaken: 5,
   /** sysexits(3), EX_CONFIG: the configuration is wrong; systemd need not restart. */
   config: 78,
 } as const;

@@ -11,6 +11,8 @@ import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { CriServer, UnaryHandler } from '../../../src/cri/server.ts';
 import { startCriServer } from '../../../src/cri/server.ts';
+import { listenPrivately } from '../../../src/host/private-socket.ts';
+import type { SocketPeer } from '../../../src/host/socket-peer.ts';
 import { HandTimers } from '../../support/hand-clock.ts';
 
 export const version = 'runtime.v1.RuntimeService/Version';
@@ -31,11 +33,14 @@ export interface Served {
 
 export async function serve(
   methods: Readonly<Record<string, UnaryHandler>>,
-  options: { socketPath?: string; log?: Log } = {},
+  options: { socketPath?: string; log?: Log; onTaken?: (listener: SocketPeer) => void } = {},
 ): Promise<Served> {
   const socketPath = options.socketPath ?? join(scratchDirectory(), 'cri.sock');
   const clock = new HandTimers();
-  const server = await startCriServer({ socketPath, methods, clock, log: options.log ?? silentLog });
+  const log = options.log ?? silentLog;
+  const { onTaken = () => undefined } = options;
+  const listen: Parameters<typeof startCriServer>[0]['listen'] = (onConnection) => listenPrivately({ path: socketPath, clock, log, onConnection, onTaken });
+  const server = await startCriServer({ listen, methods, clock, log });
   onTestFinished(() => server.close());
   return { server, client: clientOn(socketPath), clock, socketPath };
 }

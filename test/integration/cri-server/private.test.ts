@@ -9,7 +9,7 @@ test('S69 nobody else can reach the socket at any moment: bound in a 0700 direct
   const directory = scratchDirectory();
   const trace = join(directory, 'trace');
   const socket = join(directory, 'troupe.sock');
-  const calls = 'trace=bind,?mkdir,mkdirat,?chmod,fchmodat,?rename,renameat,renameat2';
+  const calls = 'trace=bind,?mkdir,mkdirat,?chmod,fchmodat,?rename,renameat,renameat2,?link,linkat';
   const run = spawnSync(
     'strace',
     ['-f', '-qq', '-s', '256', '-e', calls, '-o', trace, process.execPath, join(import.meta.dirname, 'serve-once.ts'), socket],
@@ -35,6 +35,6 @@ test('S69 nobody else can reach the socket at any moment: bound in a 0700 direct
     `mkdir("${nursery}", 0700)`,
     `bind(N, {sa_family=AF_UNIX, sun_path="${nursery}/s"}, 110)`,
     `chmod("${nursery}/s", 0600)`,
-    `rename("${nursery}/s", "${socket}")`,
+    `link("${nursery}/s", "${socket}")`,
   ]);
 });

@@ -229,7 +229,7 @@ describe('drain and close', () => {
     const { outcome } = client.start(runPod);
     await called;
     const drained = server.drain(1234);
-    expect([...clock.timers.values()].map((timer) => timer.ms)).toEqual([1234]);
+    expect([...clock.timers.values()].map((timer) => timer.ms)).toContain(1234);
     clock.fire();
     expect(((await reason) as FaultError).fault).toMatchObject({ kind: 'notReady' });
     expect(await outcome).toMatchObject({ code: status.UNAVAILABLE, details: 'troupe is stopping' });

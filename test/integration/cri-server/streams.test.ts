@@ -14,6 +14,7 @@ import { EventFeed } from '../../../src/cri/event-feed.ts';
 import { getContainerEvents } from '../../../src/cri/runtime/get-container-events.ts';
 import type { StreamHandler } from '../../../src/cri/server.ts';
 import { startCriServer } from '../../../src/cri/server.ts';
+import { listenPrivately } from '../../../src/host/private-socket.ts';
 import { RpcError, toStatus } from '../../../src/cri/status.ts';
 import { ContainerEventResponseSchema, ContainerEventType } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerView } from '../../unit/cri/stage.ts';
@@ -24,7 +25,11 @@ const NAME = 'runtime.v1.RuntimeService/GetContainerEvents';
 
 async function serve(handler: StreamHandler) {
   const socketPath = join(scratchDirectory(), 'cri.sock');
-  const server = await startCriServer({ socketPath, methods: {}, streams: { [NAME]: handler }, clock: new HandTimers(), log: silentLog });
+  const clock = new HandTimers();
+  const server = await startCriServer({
+    listen: (onConnection) => listenPrivately({ path: socketPath, clock, log: silentLog, onConnection }),
+    methods: {}, streams: { [NAME]: handler }, clock, log: silentLog,
+  });
   onTestFinished(() => server.close());
   const client = new Client(`unix:${socketPath}`, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 });
   onTestFinished(() => client.close());

@@ -12,6 +12,7 @@ import type { Troupe } from '../../../src/actors/troupe.ts';
 import { Conditions } from '../../../src/base/conditions.ts';
 import { introspectionLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
+import { listenPrivately } from '../../../src/host/private-socket.ts';
 import { introspectionClient, plainOf, problemOf } from '../../../src/introspection/client.ts';
 import { Recorder } from '../../../src/introspection/recorder.ts';
 import { startIntrospection } from '../../../src/introspection/server.ts';
@@ -50,7 +51,7 @@ async function bench() {
       handlers: () => [{ name: 'runc', ready: true, reason: '', recursiveReadOnlyMounts: true, userNamespaces: true }],
       images: () => [],
     } as Partial<Troupe> as Troupe,
-    listen: (listener) => new Promise((resolve) => listener.listen(socket, () => resolve(() => Promise.resolve()))),
+    listen: (onConnection) => listenPrivately({ path: socket, clock, log: silentLog, onConnection, allowHalfOpen: true }),
   });
   ends.push(() => server.close());
   const step = (address: string, from: string, to: string): void =>

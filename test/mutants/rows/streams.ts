@@ -42,11 +42,6 @@ export const ofStreams: readonly Mutant[] = [
     test: { file: requests, named: String.raw`WebSocket: refused without subprotocol \(S68\)` },
   },
   {
-    row: 'S69', title: 'everybody can connect to the socket', file: 'src/cri/server.ts',
-    find: 'await chmod(newborn, 0o600);', replace: 'await chmod(newborn, 0o666);',
-    test: { file: 'test/integration/cri-server/socket.test.ts', named: 'S69 it has mode 0600' },
-  },
-  {
     row: 'S70', title: 'a token that begins as ours is taken', file: 'src/introspection/web-guard.ts',
     find: "return token !== '' && timingSafeEqual(digest(given), digest(token));", replace: 'return given.startsWith(token) && timingSafeEqual(digest(token), digest(token));',
     test: { file: 'test/unit/introspection-web/server.test.ts', named: 'S70: what is shown needs the token' },

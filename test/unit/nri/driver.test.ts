@@ -2,7 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Server } from 'node:net';
+import type { Socket } from 'node:net';
 import { create } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
@@ -41,7 +41,7 @@ const validator = {
 async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, requestMs: number = nriLimits.requestMs) {
   const clock = new ManualClock();
   const changed: string[] = [];
-  let server: Server | undefined;
+  let connect: ((socket: Socket) => void) | undefined;
   const visible: { pods: NriPod[]; containers: NriContainer[] } = { pods: [], containers: [] };
   const node: NriNode = {
     pods: () => visible.pods,
@@ -61,9 +61,9 @@ async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, 
     clock, log: silentLog, socket: join(directory, 's'), pluginDirectory: '', configDirectory: directory,
     registrationMs: nriLimits.registrationMs, requestMs, validator: { ...validator, ...rules },
     runtime: { name: 'troupe', version: '1' }, documentOf: () => Promise.resolve(document), namespacesOf: () => [],
-    listen: (made) => {
-      server = made;
-      return Promise.resolve(() => Promise.resolve());
+    listen: (_path, onConnection) => {
+      connect = onConnection;
+      return Promise.resolve({ close: () => Promise.resolve() });
     },
   });
   driver.attach(node);
@@ -81,7 +81,7 @@ async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, 
         return before(request);
       });
     });
-    server?.emit('connection', fake.trunk);
+    connect?.(fake.trunk as Socket);
     await fake.registers(name, index);
     await synchronized;
     await new Promise((resolve) => setImmediate(resolve));
@@ -90,7 +90,13 @@ async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, 
   const wish = inputOf();
   const adjust = () => driver.adjust({ id: CONTAINER_ID, sandboxId: SANDBOX_ID, spec: container, sandbox, handler: '', image: wish.image, pidNamespaceOf: undefined },
     generateSpec(wish), (limits) => limitsOf(limits, wish.host), fx());
-  return { clock, driver, changed, visible, fx, notes, joins: join_, adjust };
+  /** Connects and says nothing. */
+  const silent = (): FakePlugin => {
+    const fake = new FakePlugin(clock);
+    connect?.(fake.trunk as Socket);
+    return fake;
+  };
+  return { clock, driver, changed, visible, fx, notes, joins: join_, silent, adjust };
 }
 
 const shares = (containerId: string, value: bigint): ContainerUpdate =>
@@ -118,6 +124,13 @@ describe('plugins', () => {
     await driver.tellPod('RunPodSandbox', SANDBOX_ID, fx());
     expect(order).toEqual(['10', '20', '30']);
     expect(notes).toEqual(['nri: the turn of others', 'nri 10-p RunPodSandbox', 'nri 20-p RunPodSandbox', 'nri 30-p RunPodSandbox']);
+  });
+
+  test('S94 any number of connections that register nothing keep none out that does', async () => {
+    const { driver, joins, silent } = await stage();
+    for (let made = 0; made < 3 * nriLimits.registering; made += 1) silent();
+    await joins('10', 'p');
+    expect(driver.plugins().map(({ id }) => id)).toEqual(['10-p']);
   });
 
   test('a pod that was told is ended once, also when its start was refused', async () => {

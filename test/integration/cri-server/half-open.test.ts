@@ -1,0 +1,126 @@
+// S94 on the CRI socket: whoever connects and does not come to a whole request is cut, and the kubelet is served meanwhile.
+import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
+import { status } from '@grpc/grpc-js';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { edgeLimits, halfOpenLimits } from '../../../src/base/limits.ts';
+import type { UnaryHandler } from '../../../src/cri/server.ts';
+import type { HandTimers } from '../../support/hand-clock.ts';
+import { OPEN_HEADERS, PREFACE, SETTINGS, SETTINGS_ACK, type Silent, areCut, halfCall, silent } from '../../support/half-open.ts';
+import { clientOn, serve, version } from './harness.ts';
+
+const echo: UnaryHandler = (request) => Promise.resolve(request);
+
+/** The peers' bytes are with the server once it has answered a whole call of another client that came behind them. */
+async function arrived(socketPath: string): Promise<void> {
+  const client = clientOn(socketPath);
+  expect(await client.unary(version)).toMatchObject({ code: status.OK });
+  client.close();
+}
+
+/** Scans for half-open peers, with turns of the event loop between them. */
+async function scan(clock: HandTimers, times: number, ms: number = halfOpenLimits.scanMs): Promise<void> {
+  for (let time = 0; time < times; time += 1) {
+    clock.fire(ms);
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+async function peer(path: string, ...parts: readonly Uint8Array[]): Promise<Silent> {
+  const made = await silent({ path }, Buffer.concat(parts));
+  onTestFinished(() => void made.socket.destroy());
+  return made;
+}
+
+describe('connections that are half open (S94)', () => {
+  test('S94 no preface, half of it, or no SETTINGS behind it: cut within 10 s, and not before a slow client is ready', async () => {
+    const { socketPath, clock } = await serve({ [version]: echo });
+    const peers = await Promise.all([[], [PREFACE.subarray(0, 12)], [PREFACE], [PREFACE, SETTINGS.subarray(0, 5)]].map((parts) => peer(socketPath, ...parts)));
+    await arrived(socketPath);
+    await scan(clock, halfOpenLimits.scans - 1);
+    expect(peers.map(({ isCut }) => isCut)).toEqual([false, false, false, false]);
+    await scan(clock, 1);
+    expect(await areCut(peers)).toBe(true);
+  });
+
+  test('S94 a preface byte by byte is cut as early as none', async () => {
+    const { socketPath, clock } = await serve({ [version]: echo });
+    const slow = await peer(socketPath);
+    for (let sent = 0; sent < halfOpenLimits.scans; sent += 1) {
+      slow.socket.write(PREFACE.subarray(sent, sent + 1));
+      await arrived(socketPath);
+      await scan(clock, 1);
+    }
+    expect(await areCut([slow])).toBe(true);
+  });
+
+  test('S94 a call whose message does not end is cut with its connection; on a connection with other calls it alone is', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { socketPath, clock } = await serve({ [version]: echo, 'runtime.v1.RuntimeService/StopContainer': (request) => gate.promise.then(() => request) });
+    const alone = await peer(socketPath, PREFACE, SETTINGS, SETTINGS_ACK, halfCall(`/${version}`));
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
+    onTestFinished(() => session.destroy());
+    const headers = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
+    const whole = session.request({ ...headers, ':path': '/runtime.v1.RuntimeService/StopContainer' });
+    whole.end(Buffer.alloc(5));
+    const half = session.request({ ...headers, ':path': `/${version}` });
+    half.on('error', () => undefined);
+    half.write(Buffer.alloc(3));
+    const trailers = new Promise((resolve) => whole.on('trailers', resolve));
+    whole.resume();
+    await new Promise((resolve) => session.ping(resolve));
+    await arrived(socketPath);
+    await scan(clock, halfOpenLimits.scans);
+    expect(await areCut([alone, { get isCut() { return half.destroyed; } }])).toBe(true);
+    gate.resolve();
+    expect(await trailers).toMatchObject({ 'grpc-status': '0' });
+    expect(session.destroyed).toBe(false);
+  });
+
+  test('S94 HEADERS without their end: no answer to a ping, so cut', async () => {
+    const { socketPath, clock } = await serve({ [version]: echo });
+    const stuck = await peer(socketPath, PREFACE, SETTINGS, SETTINGS_ACK, OPEN_HEADERS);
+    await arrived(socketPath);
+    await scan(clock, 1 + halfOpenLimits.pingScans, halfOpenLimits.frameScanMs);
+    expect((2 + halfOpenLimits.pingScans) * halfOpenLimits.frameScanMs).toBeLessThanOrEqual(10_000);
+    expect(await areCut([stuck])).toBe(true);
+  });
+
+  test('a client that has nothing to ask stays, before its first call and after it; so does one whose call takes long', async () => {
+    const gate = Promise.withResolvers<void>();
+    const { socketPath, clock, client } = await serve({ [version]: async (request) => (request.length === 0 ? request : gate.promise.then(() => request)) });
+    const session = connectHttp2('http://localhost', { createConnection: () => connect(socketPath) });
+    onTestFinished(() => session.destroy());
+    await new Promise((resolve) => session.once('remoteSettings', resolve));
+    await client.unary(version);
+    const { outcome } = clientOn(socketPath).start(version, Buffer.from([1]));
+    await arrived(socketPath);
+    for (let round = 0; round < 3; round += 1) {
+      await scan(clock, 2 * halfOpenLimits.scans);
+      await scan(clock, 1, halfOpenLimits.frameScanMs);
+      // what the scan sent is answered before the next
+      await new Promise((resolve) => session.ping(resolve));
+      await client.unary(version);
+    }
+    expect(session.destroyed).toBe(false);
+    gate.resolve();
+    expect(await outcome).toMatchObject({ code: status.OK });
+  });
+
+  test('S94 1000 of each kind leave the kubelet served, on its old connection and on a new one', async () => {
+    const { socketPath, client } = await serve({ [version]: echo });
+    await client.unary(version);
+    const kinds = [[], [PREFACE], [PREFACE, SETTINGS, SETTINGS_ACK], [PREFACE, SETTINGS, OPEN_HEADERS], [PREFACE, SETTINGS, halfCall(`/${version}`)]];
+    for (const parts of kinds) {
+      const peers: Silent[] = [];
+      for (let made = 0; made < 1000; made += 100) {
+        peers.push(...(await Promise.all(Array.from({ length: 100 }, () => silent({ path: socketPath }, Buffer.concat(parts))))));
+      }
+      await arrived(socketPath);
+      expect(await client.unary(version)).toMatchObject({ code: status.OK });
+      expect(peers.filter(({ isCut }) => !isCut).length).toBeLessThanOrEqual(halfOpenLimits.connections);
+      for (const { socket } of peers) socket.destroy();
+    }
+    expect(halfOpenLimits.connections).toBeLessThan(edgeLimits.connections);
+  });
+});
