@@ -4,6 +4,7 @@
  * a key itself is wrapped as `{"$o":{…}}`, so that a user's label "$i" survives.
  * Decoding never sets a prototype: `__proto__` becomes an own key (S61).
  */
+import { SecretUrl } from './secret-url.ts';
 
 export type Plain =
   | null
@@ -38,6 +39,7 @@ function toJson(value: unknown): Json | undefined {
     return value;
   }
   if (Array.isArray(value)) return value.map((item) => toJson(item) ?? null);
+  if (value instanceof SecretUrl) return value.shown;
   if (typeof value === 'object') return objectToJson(value);
   throw new TypeError(`cannot encode a ${typeof value}`);
 }

@@ -4,6 +4,7 @@
  * Drivers throw `FaultError`; actors keep `context.fault`; `cri/status.ts`
  * turns the kind into a gRPC code.
  */
+import { withoutCredentials, withoutUnsafe } from './shown-text.ts';
 
 export type FaultKind =
   | 'invalidRequest'
@@ -44,8 +45,8 @@ export function fault(
 ): Fault {
   const base = {
     kind,
-    message: printable(message),
-    subject: options.subject ?? '',
+    message: printable(withoutCredentials(message)),
+    subject: withoutCredentials(options.subject ?? ''),
     retryable: options.retryable ?? RETRYABLE.has(kind),
   };
   return options.cause === undefined ? base : { ...base, cause: options.cause };
@@ -78,7 +79,7 @@ export function toFault(thrown: unknown, attempted = ''): Fault {
   const prefix = attempted === '' ? '' : `${attempted}: `;
   if (thrown instanceof FaultError) {
     if (attempted === '') return thrown.fault;
-    return { ...thrown.fault, message: printable(`${prefix}${thrown.fault.message}`) };
+    return { ...thrown.fault, message: printable(withoutCredentials(`${prefix}${thrown.fault.message}`)) };
   }
   if (thrown instanceof Error) {
     // what an AbortController says when it is given no reason: a DOMException, whose code is a number
@@ -111,11 +112,10 @@ function kindOfErrno(code: string): FaultKind {
 }
 
 /**
- * Text of other programs made safe for logs and terminals: control characters
- * become spaces, lone surrogates the replacement character, the length is capped.
+ * Text of other programs made safe for logs and terminals: control characters and those that change
+ * the direction of the text become spaces, lone surrogates the replacement character, the length is capped.
  */
 export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are what this removes
-  const clean = text.toWellFormed().replace(/[\u0000-\u001f\u007f-\u009f]+/gu, ' ').trim();
+  const clean = withoutUnsafe(text.toWellFormed()).trim();
   return clean.length <= MESSAGE_CHARS ? clean : `${clean.slice(0, MESSAGE_CHARS - 1)}…`;
 }

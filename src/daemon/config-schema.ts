@@ -1,5 +1,6 @@
 /** What a configuration may say, and its defaults. Every key is here; anything else is refused with its line. */
 import { distributionLimits, nriLimits, storageLimits } from '../base/limits.ts';
+import type { SecretUrl } from '../base/secret-url.ts';
 import type { ValidatorSettings } from '../nri/validator.ts';
 
 export interface HandlerSettings {
@@ -150,8 +151,8 @@ export interface Config {
     readonly parallel_downloads: number;
     /** The same from one registry. */
     readonly parallel_downloads_per_registry: number;
-    readonly http_proxy: string;
-    readonly https_proxy: string;
+    readonly http_proxy: SecretUrl | '';
+    readonly https_proxy: SecretUrl | '';
     readonly no_proxy: string;
   };
 }
@@ -240,6 +241,8 @@ export type Rule =
   | { readonly is: 'limit'; readonly least?: number }
   /** A text of this form, or empty. */
   | { readonly is: 'optionalForm'; readonly form: RegExp; readonly must: string }
+  /** A URL that may hold a password, or empty; it becomes a `SecretUrl`. */
+  | { readonly is: 'secretUrl'; readonly form: RegExp; readonly must: string }
   | { readonly is: 'table'; readonly keys: Readonly<Record<string, Rule>> }
   /** A table with names of the user's own; replaced as a whole entry by a later file. */
   | { readonly is: 'named'; readonly each: Readonly<Record<string, Rule>>; readonly name: RegExp; /** Each entry has every key. */ readonly isWhole?: boolean };
@@ -259,7 +262,7 @@ const handlerRules: Readonly<Record<string, Rule>> = {
   seccomp_profile: { is: 'optionalPath' },
 };
 
-const proxyRule: Rule = { is: 'optionalForm', form: /^https?:\/\/[^\s\0]+$/u, must: 'be the URL of a proxy' };
+const proxyRule: Rule = { is: 'secretUrl', form: /^https?:\/\/[^\s\0]+$/u, must: 'be the URL of a proxy' };
 
 export const schema: Readonly<Record<string, Rule>> = {
   root: { is: 'path' },
@@ -328,7 +331,7 @@ export const schema: Readonly<Record<string, Rule>> = {
   },
   tracing: {
     is: 'table',
-    keys: { endpoint: { is: 'optionalForm', form: /^https?:\/\/[^\s/@]+(?:\/\S*)?$/u, must: 'be an http or https address without credentials' } },
+    keys: { endpoint: { is: 'optionalForm', form: /^https?:\/\/[^\s/@?#]+(?:\/[^\s?#]*)?$/u, must: 'be an http or https address without credentials and query' } },
   },
   nri: {
     is: 'table',

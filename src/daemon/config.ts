@@ -5,6 +5,7 @@ import { isAbsolute, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import { fail } from '../base/fault.ts';
 import { configLimits } from '../base/limits.ts';
+import { SecretUrl } from '../base/secret-url.ts';
 import { codeOf, isAbsent } from '../host/errno.ts';
 import { namesOf } from '../host/names-of.ts';
 import { isSlice } from '../host/slices.ts';
@@ -40,7 +41,7 @@ export async function loadConfig(file: string, isRequired: boolean, overrides: O
 export function applyFile(config: Config, text: string, file: string): Config {
   const table = parseToml(text, file);
   check(table, schema, [], text, file);
-  return merge(config as never, table) as never;
+  return merge(config as never, withSecrets(table, schema)) as never;
 }
 
 function parseToml(text: string, file: string): Table {
@@ -96,6 +97,8 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
       return unless(isText, 'be a text');
     case 'optionalForm':
       return unless(isText && (value === '' || rule.form.test(value)), rule.must);
+    case 'secretUrl':
+      return unless(isText && (value === '' || (rule.form.test(value) && URL.canParse(value))), rule.must);
     case 'oneOf':
       return unless(isText && rule.values.includes(value), `be one of ${rule.values.join(', ')}`);
     case 'paths':
@@ -118,12 +121,22 @@ function mustOf(value: unknown, rule: Exclude<Rule, { readonly is: 'table' | 'na
   }
 }
 
+/** What may hold a password as a type of its own, so that nothing can show it (S92). */
+function withSecrets(table: Table, rules: Readonly<Record<string, Rule>>): Table {
+  const typed = Object.entries(table).map(([key, value]) => {
+    const rule = rules[key];
+    if (rule?.is === 'secretUrl' && typeof value === 'string' && value !== '') return [key, new SecretUrl(value)];
+    return [key, rule?.is === 'table' && isTable(value) ? withSecrets(value, rule.keys) : value];
+  });
+  return Object.fromEntries(typed) as Table;
+}
+
 function isTexts(value: unknown): value is readonly string[] {
   return Array.isArray(value) && value.every((one) => typeof one === 'string');
 }
 
 function isTable(value: unknown): value is Table {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date);
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date) && !(value instanceof SecretUrl);
 }
 
 function merge(base: Table, over: Table): Table {

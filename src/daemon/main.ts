@@ -3,8 +3,10 @@ import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { FaultError, toFault } from '../base/fault.ts';
+import { escaped, escapedLines, withoutCredentials } from '../base/shown-text.ts';
 import { realClock, watchForStalls } from '../host/clock.ts';
 import { kernelThreadLoaded, startKernelThread } from '../host/kernel-thread.ts';
+import { realRandom } from '../host/random.ts';
 import { preferSmallHeap, trimMemory } from '../host/memory.ts';
 import { notify } from '../host/sd-notify.ts';
 import { pause } from '../host/wait.ts';
@@ -15,6 +17,7 @@ import type { CommandLine } from './command-line.ts';
 import { notifySocket, terminalWishes } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { reloader } from './reload.ts';
+import { safeLines } from './safe-lines.ts';
 import { VERSION } from './version.ts';
 import type { Daemon } from './wire.ts';
 
@@ -41,8 +44,8 @@ async function main(argv: readonly string[]): Promise<void> {
     }
   } catch (thrown) {
     const { message, kind } = toFault(thrown);
-    process.stderr.write(`troupe: ${message}\n`);
-    if (!(thrown instanceof FaultError) && thrown instanceof Error) process.stderr.write(`${thrown.stack ?? ''}\n`);
+    process.stderr.write(`troupe: ${escaped(message)}\n`);
+    if (!(thrown instanceof FaultError) && thrown instanceof Error) process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
     await kernelThreadLoaded(realClock());
     // systemd need not try a configuration again that is wrong
     process.exit(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
@@ -57,7 +60,7 @@ async function look(line: CommandLine): Promise<number> {
   process.once('SIGTERM', () => interrupted.abort());
   // whoever reads may have seen enough: head, a pager that was left
   process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed));
-  return runCommand(line, makeScreen(process.stdout, process.stderr, terminalWishes()), DEFAULT_CONFIG, interrupted.signal);
+  return runCommand(line, makeScreen(process.stdout, process.stderr, terminalWishes(), realRandom().id()), DEFAULT_CONFIG, interrupted.signal);
 }
 
 async function serve(line: CommandLine): Promise<void> {
@@ -67,7 +70,7 @@ async function serve(line: CommandLine): Promise<void> {
   const config = await configOf(line, DEFAULT_CONFIG);
   const hasFile = existsSync(DEFAULT_CONFIG);
   // synchronous: the last lines before a crash are the ones that matter
-  const log = pino({ level: config.log.level, base: null }, pino.destination({ dest: 2, sync: true }));
+  const log = pino({ level: config.log.level, base: null }, safeLines(pino.destination({ dest: 2, sync: true })));
   process.on('unhandledRejection', (reason) => log.error({ reason: toFault(reason).message }, 'unhandled rejection'));
   process.on('uncaughtException', (error) => log.error({ reason: error.message, stack: error.stack }, 'uncaught exception'));
   // without a listener it would end the process; what it asks for is done once there is something to reload

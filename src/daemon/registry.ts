@@ -3,6 +3,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
 import { distributionLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
+import type { SecretUrl } from '../base/secret-url.ts';
 import { runTool } from '../host/process-tool.ts';
 import { RegistryClient } from '../oci/distribution/client.ts';
 import { HostCertificates } from '../oci/distribution/host-certificates.ts';
@@ -56,11 +57,15 @@ export function webTransport({ images }: Config, clock: ClockPort): Transport {
 
 function connecting(images: Config['images']): Pick<TransportOptions, 'certificates' | 'proxy'> {
   const certificates = new HostCertificates(() => images.certs_dirs);
-  const proxy = { HTTP_PROXY: images.http_proxy, HTTPS_PROXY: images.https_proxy, NO_PROXY: images.no_proxy };
+  const proxy = { HTTP_PROXY: revealed(images.http_proxy), HTTPS_PROXY: revealed(images.https_proxy), NO_PROXY: images.no_proxy };
   return {
     certificates: (host) => certificates.of(host),
     ...(images.http_proxy === '' && images.https_proxy === '' ? {} : { proxy }),
   };
+}
+
+function revealed(url: SecretUrl | ''): string {
+  return url === '' ? '' : url.reveal();
 }
 
 /** registries.conf and its drop-ins, as they are now. */

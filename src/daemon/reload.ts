@@ -1,6 +1,7 @@
 /** A new configuration for the daemon that runs: which keys take effect without a restart, and SIGHUP. */
 import { toFault } from '../base/fault.ts';
 import { configLimits } from '../base/limits.ts';
+import { SecretUrl } from '../base/secret-url.ts';
 import type { Log } from '../base/log.ts';
 import type { Config } from './config-schema.ts';
 
@@ -38,10 +39,15 @@ function merge(old: Table, fresh: Table, prefix: string, take: (key: string) => 
     const key = `${prefix}${name}`;
     const before = old[name];
     if (isTable(value) && isTable(before) && prefix === '') merged[name] = merge(before, value, `${key}.`, take);
-    else if (JSON.stringify(value) === JSON.stringify(before)) merged[name] = before;
+    else if (textOf(value) === textOf(before)) merged[name] = before;
     else merged[name] = take(key) ? value : before;
   }
   return merged;
+}
+
+/** A new password is a change, too, which JSON doesn't show. */
+function textOf(value: unknown): string | undefined {
+  return value instanceof SecretUrl ? value.reveal() : JSON.stringify(value);
 }
 
 function isTable(value: unknown): value is Table {

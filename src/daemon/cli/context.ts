@@ -21,5 +21,5 @@ export interface Command {
 
 /** Writes one JSON document, for scripts. */
 export function writeJson(screen: Screen, value: unknown): void {
-  screen.line(JSON.stringify(value, null, 2));
+  screen.block(JSON.stringify(value, null, 2));
 }

@@ -57,12 +57,12 @@ export async function config(command: Command): Promise<number> {
   if (line.flags.has('default')) {
     const text = (await commentedDefault()) ?? stringify(defaultConfig);
     if (json) writeJson(screen, parse(text));
-    else screen.line(text.trimEnd());
+    else screen.block(text.trimEnd());
     return EXIT.ok;
   }
   const inEffect = await effective(command);
   if (json) writeJson(screen, inEffect);
-  else screen.line(stringify(inEffect).trimEnd());
+  else screen.block(stringify(inEffect).trimEnd());
   return EXIT.ok;
 }
 
@@ -70,14 +70,19 @@ async function effective(command: Command): Promise<object> {
   const { line, client, screen } = command;
   // named files and options ask for what they would give
   const asksForFiles = ['config', 'root', 'socket'].some((name) => line.options[name] !== undefined);
-  if (asksForFiles) return command.config();
+  if (asksForFiles) return shown(await command.config());
   try {
     return JSON.parse((await client.status({})).configJson) as object;
   } catch (thrown) {
     if (problemOf(thrown).problem !== 'unreachable') throw thrown;
     screen.note('troupe config: no daemon answers; this is what one would start with');
-    return command.config();
+    return shown(await command.config());
   }
+}
+
+/** As the daemon shows its own: plain values, without the passwords of proxies (S92). */
+function shown(ours: Config): object {
+  return JSON.parse(JSON.stringify(ours)) as object;
 }
 
 /** The commented file of the package; the bundle lies elsewhere than the sources. */

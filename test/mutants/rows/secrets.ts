@@ -1,7 +1,11 @@
 // Guards that keep secrets off the disk and out of what is shown.
 import type { Mutant } from '../mutant.ts';
 
+const config = 'test/unit/daemon/config-secrets.test.ts';
 const journal = 'test/unit/journal/secrets.test.ts';
+const lines = 'test/unit/daemon/safe-lines.test.ts';
+const screen = 'test/unit/cli/text.test.ts';
+const shown = 'test/unit/base/shown-text.test.ts';
 
 export const ofSecrets: readonly Mutant[] = [
   {
@@ -33,5 +37,65 @@ export const ofSecrets: readonly Mutant[] = [
     row: 'S91', title: 'a whole record of a damaged file keeps its program', file: 'src/journal/damaged.ts',
     find: 'if (clean === record) return true;', replace: "if (clean.type === record.type) return true;",
     test: { file: journal, named: 'S91 an earlier start kept' },
+  },
+  {
+    row: 'S92', title: 'JSON has the password of a URL', file: 'src/base/secret-url.ts',
+    find: 'toJSON(): string {\n    return this.shown;', replace: 'toJSON(): string {\n    return this.#value;',
+    test: { file: config, named: 'S92 is in no view' },
+  },
+  {
+    row: 'S92', title: 'what is no URL is shown as it is', file: 'src/base/secret-url.ts',
+    find: "if (url === null || url.host === '') return '***';", replace: "if (url === null || url.host === '') return value;",
+    test: { file: shown, named: 'S92 canary is shown as' },
+  },
+  {
+    row: 'S92', title: 'the proxy of a file is a plain text', file: 'src/daemon/config.ts',
+    find: 'withSecrets(table, schema)', replace: 'withSecrets(table, {})',
+    test: { file: config, named: 'S92 is in no view' },
+  },
+  {
+    row: 'S92', title: 'a new password of a proxy is no change', file: 'src/daemon/reload.ts',
+    find: 'value instanceof SecretUrl ? value.reveal()', replace: 'value instanceof SecretUrl ? value.shown',
+    test: { file: config, named: 'S92 is a change by itself' },
+  },
+  {
+    row: 'S92', title: 'a fault quotes URLs whole', file: 'src/base/fault.ts',
+    find: 'message: printable(withoutCredentials(message)),', replace: 'message: printable(message),',
+    test: { file: shown, named: 'S92 get https://user:canary@host' },
+  },
+  {
+    row: 'S92', title: 'the query of a URL is shown', file: 'src/base/shown-text.ts',
+    find: ".replaceAll(QUERY, '$1?***')", replace: '',
+    test: { file: shown, named: 'S92 went to https://store/blob' },
+  },
+  {
+    row: 'S92', title: 'the log quotes URLs whole', file: 'src/daemon/safe-lines.ts',
+    find: 'escapedLines(withoutCredentials(line))', replace: 'escapedLines(line)',
+    test: { file: lines, named: 'S92 has no credentials' },
+  },
+  {
+    row: 'S93', title: 'a line reaches the terminal as it is', file: 'src/daemon/cli/screen.ts',
+    find: 'let line = escaped(text);', replace: 'let line = text;',
+    test: { file: screen, named: 'S93 escapes what steers' },
+  },
+  {
+    row: 'S93', title: 'JSON is written with C1 and bidi characters', file: 'src/daemon/cli/screen.ts',
+    find: '${escapedLines(text)}', replace: '${text}',
+    test: { file: screen, named: 'S93 escapes what steers' },
+  },
+  {
+    row: 'S93', title: 'notes reach the terminal as they are', file: 'src/daemon/cli/screen.ts',
+    find: 'void stderr.write(`${escaped(text)}', replace: 'void stderr.write(`${text}',
+    test: { file: screen, named: 'S93 escapes what steers' },
+  },
+  {
+    row: 'S93', title: 'a fault may turn its text around', file: 'src/base/fault.ts',
+    find: 'withoutUnsafe(text.toWellFormed())', replace: 'text.toWellFormed()',
+    test: { file: shown, named: 'S93 keeps no character' },
+  },
+  {
+    row: 'S93', title: 'the log is written with C1 and bidi characters', file: 'src/daemon/safe-lines.ts',
+    find: 'escapedLines(withoutCredentials(line))', replace: 'withoutCredentials(line)',
+    test: { file: lines, named: 'S93 has no character' },
   },
 ];

@@ -6,7 +6,7 @@ import { bar } from '../../../src/daemon/cli/pull.ts';
 import { makeScreen } from '../../../src/daemon/cli/screen.ts';
 
 const silent = { write: () => true };
-const screen = makeScreen(silent, silent, { noColor: true, columns: 120 });
+const screen = makeScreen(silent, silent, { noColor: true, columns: 120 }, 'mark');
 const id = (digit: string): string => `sha256:${digit.repeat(64)}`;
 
 describe('troupe images', () => {
@@ -66,7 +66,7 @@ describe('redrawing', () => {
   it('goes up over the lines before, on a terminal only', () => {
     const written: string[] = [];
     const terminal = { isTTY: true, columns: 80, write: (text: string) => written.push(text) };
-    const { redraw } = makeScreen(silent, terminal, { noColor: true, columns: 80 });
+    const { redraw } = makeScreen(silent, terminal, { noColor: true, columns: 80 }, 'mark');
     redraw?.(['one', 'two']);
     redraw?.(['three', 'four']);
     expect(written).toEqual(['\rone\u001b[K\n\rtwo\u001b[K\n', '\u001b[2A\rthree\u001b[K\n\rfour\u001b[K\n']);

@@ -14,7 +14,7 @@ const S = 1_000_000_000n;
 const NOW = 1000n * S;
 const id = (digit: string): string => digit.repeat(64);
 const silent = { write: () => undefined };
-const screen = makeScreen(silent, silent, { noColor: true, columns: 80 });
+const screen = makeScreen(silent, silent, { noColor: true, columns: 80 }, 'mark');
 
 type Fields = Extract<MessageInitShape<typeof ActorSchema>, { readonly $typeName?: never }>;
 const pod = (digit: string, name: string, more: Fields = {}): Actor =>

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { age, bytes, dateAndTime, fit, shortAddress, shortId, table, timeOfDay } from '../../../src/daemon/cli/text.ts';
+import { parse, stringify } from 'smol-toml';
 import { makeScreen } from '../../../src/daemon/cli/screen.ts';
 
 const S = 1_000_000_000n;
@@ -68,21 +69,52 @@ describe('the screen', () => {
   const noWishes = { noColor: false, columns: 0 };
 
   it('has colours on a terminal only, and not where NO_COLOR is set', () => {
-    const tone = (isTTY: boolean, noColor: boolean): string => makeScreen(output(isTTY, 100), output(false), { noColor, columns: 0 }).tone('bad', 'x');
-    expect(tone(true, false)).toBe('\u001b[31mx\u001b[39m');
-    expect([tone(true, true), tone(false, false), makeScreen(output(true), output(false), noWishes).tone('bad', '')]).toEqual(['x', 'x', '']);
+    const shown = (isTTY: boolean, noColor: boolean, text = 'x'): readonly string[] => {
+      const out = output(isTTY, 100);
+      const screen = makeScreen(out, output(false), { noColor, columns: 0 }, 'mark');
+      screen.line(screen.tone('bad', text));
+      return out.written;
+    };
+    expect(shown(true, false)).toEqual(['\u001b[31mx\u001b[39m\n']);
+    expect([shown(true, true), shown(false, false), shown(true, false, '')]).toEqual([['x\n'], ['x\n'], ['\n']]);
   });
 
   it('is as wide as the terminal, else as COLUMNS, else 80, and never narrower than a line can be', () => {
-    const width = (isTTY: boolean, columns: number, wished: number): number => makeScreen(output(isTTY, columns), output(false), { noColor: false, columns: wished }).columns;
+    const width = (isTTY: boolean, columns: number, wished: number): number => makeScreen(output(isTTY, columns), output(false), { noColor: false, columns: wished }, 'mark').columns;
     expect([width(true, 132, 0), width(false, 132, 0), width(false, 0, 100), width(true, 10, 0)]).toEqual([132, 80, 100, 40]);
   });
 
   it('writes lines to stdout and notes to stderr', () => {
     const [out, err] = [output(false), output(false)];
-    const screen = makeScreen(out, err, noWishes);
+    const screen = makeScreen(out, err, noWishes, 'mark');
     screen.line('a');
     screen.note('b');
     expect([out.written, err.written]).toEqual([['a\n'], ['b\n']]);
+  });
+
+  it.each([true, false])('S93 escapes what steers a terminal or turns a text around, whatever writes it (terminal: %s)', (isTTY) => {
+    const [out, err] = [output(isTTY, 100), output(isTTY, 100)];
+    const screen = makeScreen(out, err, noWishes, 'mark');
+    // OSC, CSI in 7 and 8 bits, DEL, a new line, bidi marks, isolates and overrides, separators
+    const evil = 'a\u001b]0;x\u0007\u001b[31m\u009b2J\u007f\r\nforged\t\u0085\u061c\u200e\u200f\u202a\u202e\u2066\u2069\u2028\u2029z';
+    screen.line(`one ${evil}`);
+    screen.line(screen.tone('bad', evil));
+    screen.note(evil);
+    screen.redraw?.([evil]);
+    screen.block(JSON.stringify({ evil }, null, 2));
+    screen.block(stringify({ evil }));
+    // eslint-disable-next-line no-control-regex -- what is looked for
+    const left = [...out.written, ...err.written].join('').replaceAll(/\u001b\[(?:\d+m|K)|\n|\r(?=a)/gu, '').match(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu);
+    expect(left).toBeNull();
+    expect(out.written[0]).toBe(String.raw`one a\u001b]0;x\u0007\u001b[31m\u009b2J\u007f\u000d\u000aforged\u0009\u0085\u061c\u200e\u200f\u202a\u202e\u2066\u2069\u2028\u2029z` + '\n');
+    expect(JSON.parse(out.written[2] ?? '')).toEqual({ evil });
+    expect(parse(out.written[3] ?? '')).toEqual({ evil });
+  });
+
+  it('S93 a text that brings colours along has none', () => {
+    const out = output(true, 100);
+    const screen = makeScreen(out, output(true), noWishes, 'mark');
+    screen.line('\u001b[31mred\u001b[39m <bad>red</bad>');
+    expect(out.written).toEqual([String.raw`\u001b[31mred\u001b[39m <bad>red</bad>` + '\n']);
   });
 });
