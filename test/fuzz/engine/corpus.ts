@@ -53,11 +53,16 @@ export class Corpus {
         if (best === undefined || kept.size >= KEPT_FILES) return;
         kept.add(best);
         bytes += best.bytes.length;
-        for (const feature of best.features) reached.add(keyOf(feature));
+        for (const feature of best.features) reached.add(feature).add(counterOf(feature));
       }
     };
-    take((feature) => -1 - Math.floor(feature / 256));
+    take(counterOf);
     take((feature) => feature);
     return [...kept].map((entry) => entry.bytes);
   }
+}
+
+/** In numbers of their own: features are not negative. */
+function counterOf(feature: number): number {
+  return -1 - Math.floor(feature / 256);
 }

@@ -18,20 +18,21 @@ export interface Havoc {
   other(): Buffer;
 }
 
-/** One to eight changes. */
+/** One change as often as two to sixteen: what is nearly right gets on by single steps. */
 export function havoc(input: Buffer, tools: Havoc): Buffer {
   let bytes = input;
-  for (let count = 2 ** tools.random.int(4); count > 0; count -= 1) bytes = once(bytes, tools).subarray(0, tools.maxBytes);
+  for (let count = tools.random.chance(0.5) ? 1 : 2 ** (1 + tools.random.int(4)); count > 0; count -= 1) bytes = once(bytes, tools).subarray(0, tools.maxBytes);
   return bytes;
 }
 
 function once(bytes: Buffer, { random, words, maxBytes, other }: Havoc): Buffer {
   const at = random.int(bytes.length + 1);
-  switch (random.int(10)) {
+  switch (random.int(11)) {
     case 0:
     case 1:
-    case 2:
       return mutateBytes(bytes, random, maxBytes);
+    case 2:
+      return spliced(bytes, at, random.int(2), Buffer.from([random.chance(0.5) ? random.int(256) : 0x20 + random.int(95)]));
     case 3:
     case 4: {
       if (words.length === 0) return mutateBytes(bytes, random, maxBytes);
@@ -49,6 +50,10 @@ function once(bytes: Buffer, { random, words, maxBytes, other }: Havoc): Buffer 
       return spliced(bytes, at, random.chance(0.5) ? piece.length : 0, piece);
     }
     case 8: {
+      const run = 1 + random.int(random.chance(0.5) ? 4 : 64);
+      return spliced(bytes, at, run, Buffer.alloc(0));
+    }
+    case 9: {
       const from = other();
       return Buffer.concat([bytes.subarray(0, at), from.subarray(Math.min(at, from.length))]);
     }
