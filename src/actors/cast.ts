@@ -72,7 +72,7 @@ export function createTroupe(options: CastOptions): Troupe {
   const directory = new Directory();
   const activity = new Activity(ports.clock);
   const layers = new LayerBook(ledger, ports.storage);
-  const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), interrupted: new Map(), layersChanged: true };
+  const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), interrupted: new Map(), debrisAt: undefined, layersChanged: true };
   const tell = (supervisor: string, address: string, input: unknown): void => {
     // a call that was admitted may come here after the drain has ended the supervisors
     const ref = root.system.get(supervisor) as AnyActorRef | undefined;

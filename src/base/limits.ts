@@ -266,6 +266,8 @@ export const actorLimits = {
   drainMs: 10_000,
   /** Pulls under way at once. */
   pullsMax: 64,
+  /** Milliseconds between two tries to delete what earlier runs left: what hinders it is an administrator's to take away. */
+  debrisMs: 300_000,
   /** Milliseconds that what an interrupted pull has fetched waits: the kubelet asks again after 5 min at the latest. */
   interruptedMs: 600_000,
   /** Images of which that much waits. */
@@ -633,10 +635,25 @@ export const storageLimits = {
   deletionsWaiting: 4096,
   /** Entries of a tree that is deleted without a worker: what most containers write, and cheaper than a thread's start (40 ms). */
   smallTreeEntries: 256,
-  /** Depth of directories that are deleted or measured with one descriptor per level; deeper ones are moved up first, or not counted. */
+  /** Depth of directories that are deleted with one descriptor per level; deeper ones are moved up first. */
   treeDepth: 256,
-  /** Entries that one measurement looks at, 20 s of lstat; what is over is not counted, so that an answer is always given. */
+  /** Entries that are deleted or counted between two looks at the time and at what else there is to do: a few ms. */
+  treeStep: 128,
+  /** ms that a worker deletes or counts before its other jobs get their turn; a deletion then rests as long as it has worked. */
+  sliceMs: 10,
+  /** Readings of one directory from its beginning before it counts as one that is never empty: somebody else writes to it. */
+  treeReadings: 3,
+  /** Failures of one deletion that are kept in words; and names of a path in them, of 255 bytes at most. */
+  failuresKept: 3,
+  namesShown: 4,
+  /** Entries that one measurement looks at, 15 s of statx; with more the figure is a lower bound, so that an answer is always given. */
   measuredEntries: 4_194_304,
+  /** Levels of a tree that keep their descriptors while it is measured; from below, `..` leads back to them. */
+  heldDepth: 128,
+  /** Levels of a tree that are measured: each takes some 150 bytes of a worker's heap while those below are. */
+  measuredDepth: 1_048_576,
+  /** Hard-linked files of one tree whose numbers are remembered, 50 bytes each: with more the figure is a lower bound. */
+  linkedInodes: 1_048_576,
   /** Counts of what single containers wrote that are kept. */
   countsKept: 4096,
   /** ms that a measurement of the containers stands: the kubelet asks each 10 s, and cAdvisor, whose place this is, counts each minute. */
@@ -1027,6 +1044,8 @@ export const memoryLimits = {
 
 /** What V8 has compiled, kept for the next start: see src/daemon/launch.ts. */
 export const launchLimits = {
+  /** ms that a part of the start which the daemon can do without may take: ten times what any takes on a busy machine. */
+  partMs: 10_000,
   /** Bytes in which the file's first line ends: some 120. */
   cacheHeaderBytes: 1024,
   /** ms after a start within which the first pod's end is waited for: functions not called for longer are forgotten. */

@@ -3,6 +3,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
 import type { StoragePort } from '../actors/ports/storage.ts';
 import type { Ledger } from '../actors/recovery/ledger.ts';
+import type { Conditions } from '../base/conditions.ts';
 import { FaultError, fail } from '../base/fault.ts';
 import { storageLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
@@ -31,12 +32,13 @@ export interface StoreParts {
   readonly random: RandomPort;
   readonly log: Log;
   readonly cgroups: CgroupLayout;
+  readonly conditions: Conditions;
 }
 
 /** The store, claimed by the configured driver. Rejects with `invalidRequest` and the key when they don't fit. */
 export async function openStore(config: Pick<Config, 'root' | 'storage' | 'images'>, parts: StoreParts): Promise<LayerStore> {
   const { storage, root, images } = config;
-  const { clock, random, log } = parts;
+  const { clock, random, log, conditions } = parts;
   const driver = await driverOf(storage, parts.cgroups);
   const store = new LayerStore({
     root: storage.image_store === '' ? root : storage.image_store,
@@ -44,7 +46,7 @@ export async function openStore(config: Pick<Config, 'root' | 'storage' | 'image
     additionalRoots: storage.additional_stores,
     transfers: images.parallel_downloads,
     transfersPerSource: images.parallel_downloads_per_registry,
-    driver, clock, random, log,
+    driver, clock, random, log, conditions,
   });
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };
   const check = async (): Promise<void> => {

@@ -10,6 +10,7 @@ export const AT_SYMLINK_NOFOLLOW = 0x100;
 export const AT_SYMLINK_FOLLOW = 0x400;
 export const AT_REMOVEDIR = 0x200;
 export const AT_RECURSIVE = 0x8000;
+export const AT_NO_AUTOMOUNT = 0x800;
 
 export const O_RDONLY = 0;
 export const O_CLOEXEC = 0o2000000;
@@ -30,6 +31,22 @@ export const MADV_DONTNEED = 4;
 /** lseek(2): where data begin, and where they end. */
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
+
+/** renameat2(2): what has the new name is not replaced. */
+export const RENAME_NOREPLACE = 1;
+
+/** ioctl_iflags(2); the argument is an int, whatever the numbers say. */
+export const FS_IOC_GETFLAGS = 0x80086601;
+export const FS_IOC_SETFLAGS = 0x40086602;
+export const FS_APPEND_FL = 0x20;
+export const FS_IMMUTABLE_FL = 0x10;
+
+/** statx(2): what is asked for, and what of its attributes is looked at. */
+export const STATX_BASIC_STATS = 0x7ff;
+export const STATX_ATTR_IMMUTABLE = 0x10;
+export const STATX_ATTR_APPEND = 0x20;
+export const STATX_ATTR_MOUNT_ROOT = 0x2000;
+export const STATX_BYTES = 256;
 
 export const F_DUPFD_CLOEXEC = 1030;
 export const MFD_CLOEXEC = 0x1;

@@ -152,7 +152,7 @@ export const libc = {
     'unsigned long',
     'const char *',
   ]),
-  umount: native<[target: string, flags: number]>('umount2', ['const char *', 'int']),
+  umount: native<[target: Pointer, flags: number]>('umount2', ['const char *', 'int']),
   fsopen: syscall<[type: string, flags: number]>(NUMBERS.fsopen, ['const char *', 'unsigned int']),
   fsconfig: syscall<[fd: number, command: number, key: Pointer, value: Pointer, auxiliary: number]>(NUMBERS.fsconfig, [
     'int',
@@ -277,7 +277,15 @@ export const libc = {
     'int',
   ]),
   quotactlFd: syscall<[fd: number, command: number, id: number, argument: Uint8Array]>(NUMBERS.quotactlFd, ['int', 'unsigned int', 'unsigned int', 'void *']),
-  lseek: native<[fd: number, offset: number, whence: number]>('lseek', ['int', 'long', 'int'], 'long'),
+  lseek: native<[fd: number, offset: Word, whence: number]>('lseek', ['int', 'long', 'int'], 'long'),
+  getdents64: native<[fd: number, buffer: Uint8Array, size: number]>('getdents64', ['int', 'void *', 'size_t'], 'long'),
+  statx: native<[fd: number, path: Pointer, flags: number, mask: number, stats: Uint8Array]>('statx', [
+    'int',
+    'const char *',
+    'int',
+    'unsigned int',
+    'void *',
+  ]),
   syncfs: native<[fd: number]>('syncfs', ['int']),
   lsetxattr: native<[path: Pointer, name: Pointer, value: Uint8Array, size: number, flags: number]>('lsetxattr', [
     'const char *',

@@ -14,6 +14,7 @@ import {
   AT_REMOVEDIR,
   AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
+  RENAME_NOREPLACE,
   RESOLVE_BENEATH,
   RESOLVE_IN_ROOT,
   RESOLVE_NO_MAGICLINKS,
@@ -119,6 +120,11 @@ export function readlinkAt(directory: number, name: FileName): Uint8Array {
 /** Renames; what has the new name is replaced. */
 export function renameAt(fromDirectory: number, from: FileName, directory: number, name: FileName): void {
   done(callSync(libc.renameat2, fromDirectory, cName(from), directory, cName(name), 0), 'rename to', name);
+}
+
+/** Renames to a name that nothing has; EEXIST is an error. */
+export function renameNewAt(fromDirectory: number, from: FileName, directory: number, name: FileName): void {
+  done(callSync(libc.renameat2, fromDirectory, cName(from), directory, cName(name), RENAME_NOREPLACE), 'rename to', name);
 }
 
 /** Sets owner and group of the name itself, also of a link. */

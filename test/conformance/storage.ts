@@ -111,6 +111,7 @@ export const storageConformance = describeSuite<StoreStage>('storage', (of) => {
     expect(stage.partials()).toBeGreaterThan(0);
     await stage.restart();
     for (let n = 0; n < 2; n += 1) await stage.storage.removePartials(fx);
+    await stage.swept();
     expect([stage.partials(), (await stage.storage.observe(fx)).layers.toSorted()]).toStrictEqual([0, input.layers.toSorted()]);
   });
 

@@ -27,6 +27,8 @@ export interface StoreStage {
   breakLayer(diffId: Digest): void;
   /** What a pull leaves whose daemon was killed. */
   leaveHalfPull(): void;
+  /** Settles when what is deleted in the background is gone. */
+  swept(): Promise<void>;
   /** Things of pulls that are not whole. */
   partials(): number;
   /** The container writes one more file into its root. */

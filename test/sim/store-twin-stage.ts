@@ -47,6 +47,7 @@ export async function storeTwinStage(): Promise<StoreStage> {
     downloads: () => kernel.downloads,
     breakLayer: (diffId) => void kernel.layers.delete(diffId),
     leaveHalfPull: () => void kernel.partials.add('half'),
+    swept: () => Promise.resolve(),
     partials: () => kernel.partials.size,
     write: (id) => {
       const rootfs = kernel.rootfs.get(id);

@@ -17,6 +17,8 @@ export interface Sweeping {
   readonly unclaimed: Map<string, number>;
   /** Each pull that was interrupted (`fetchingKey`) and when the janitor first saw that nobody pulls it, monotonic milliseconds. */
   readonly interrupted: Map<string, number>;
+  /** When deleting debris was begun last, monotonic milliseconds; undefined before the first round, the start has begun it. */
+  debrisAt: number | undefined;
   /** True when something may have left a layer without a user since the last round. */
   layersChanged: boolean;
 }
@@ -26,9 +28,19 @@ export async function sweepOnce(sweeping: Sweeping, fx: EffectContext): Promise<
   retryOwed(sweeping.directory);
   undoUnclaimed(sweeping);
   // neither must wait for the other's mending
-  const results = await Promise.allSettled([stopBroken(sweeping, fx), sweepImages(sweeping, fx)]);
+  const results = await Promise.allSettled([stopBroken(sweeping, fx), sweepImages(sweeping, fx), retryDebris(sweeping, fx)]);
   const failed = results.find((one) => one.status === 'rejected');
   if (failed !== undefined) throw failed.reason;
+}
+
+/** What could not be deleted is tried again, slowly: an administrator may have taken away what hindered it (F89). */
+async function retryDebris(sweeping: Sweeping, fx: EffectContext): Promise<void> {
+  const { clock, storage } = sweeping.ports;
+  const now = clock.monoMs();
+  sweeping.debrisAt ??= now;
+  if (now - sweeping.debrisAt < actorLimits.debrisMs) return;
+  sweeping.debrisAt = now;
+  await storage.removePartials(fx);
 }
 
 function retryOwed(directory: Directory): void {

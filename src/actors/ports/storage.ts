@@ -41,7 +41,10 @@ export interface StoragePort {
   removeRootfs(input: RootfsInput, fx: EffectContext): Promise<void>;
   /** Deletes a layer; the caller knows that nobody uses it. Succeeds when it is gone. */
   removeLayer(input: { readonly diffId: Digest }, fx: EffectContext): Promise<void>;
-  /** What pulls left half done. */
+  /**
+   * Begins to delete what earlier processes left: half-done pulls, removed layers and containers. Settles at once, whatever
+   * there is; what can't be deleted is reported as a condition and tried again with the next call.
+   */
   removePartials(fx: EffectContext): Promise<void>;
   observe(fx: EffectContext): Promise<StorageFacts>;
   usage(fx: EffectContext): Promise<{ readonly images: FilesystemUsage; readonly containers: FilesystemUsage }>;

@@ -1,4 +1,5 @@
 /** The start: every fact of the ledger gets its actor, then what belongs to nobody is told or deleted. */
+import { toFault } from '../../base/fault.ts';
 import { actorLimits } from '../../base/limits.ts';
 import type { ContainerInput } from '../container/container.context.ts';
 import type { Directory } from '../directory.ts';
@@ -40,8 +41,20 @@ export async function recover(stage: RecoveryStage, fx: EffectContext): Promise<
     watchAgain(stage, input);
   }
   tellStrangers(ports, ledger, world);
-  if (world.storage.imagesUnknown !== true) await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
-  await ports.storage.removePartials(fx);
+  // nothing of these is needed to serve: the janitor's rounds do both again
+  await orLater(ports, 'forget images that have lost a layer', async () => {
+    if (world.storage.imagesUnknown !== true) await forgetBroken(ports, [...ledger.images.values()], world.storage.layers);
+  });
+  await orLater(ports, 'delete what earlier runs left', () => ports.storage.removePartials(fx));
+}
+
+/** What fails is logged and never a reason not to serve (F89). */
+async function orLater({ log }: Ports, what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (thrown) {
+    log.warn({ fault: toFault(thrown) }, `${what}: failed, tried again later`);
+  }
 }
 
 function watchAgain(stage: RecoveryStage, input: ContainerInput): void {

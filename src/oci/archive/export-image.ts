@@ -13,7 +13,7 @@ import { mediaTypes } from '../image/manifest.ts';
 import { layerDiff, layerDir } from '../storage/layer-layout.ts';
 import type { StorePaths } from '../storage/layer-layout.ts';
 import { readLayerRecord, type LayerRecord } from '../storage/layer-record.ts';
-import { openOwnDirectory } from '../storage/tree.ts';
+import { openOwnDirectory } from '../storage/own-directory.ts';
 import { layerTar } from './layer-tar.ts';
 
 export interface Part {

@@ -15,6 +15,7 @@ import type { LayerStore } from './layer-store.ts';
 import { namesIn } from './names-in.ts';
 import { rootfsPaths } from './layer-layout.ts';
 import { mountRootfs, removeRootfs, unmountRootfs } from './rootfs.ts';
+import { WholeFigures, sumOf } from './whole-figures.ts';
 import { within } from './within.ts';
 
 export interface StorageDriverOptions {
@@ -50,7 +51,8 @@ export function createStorageDriver(options: StorageDriverOptions): StoragePort 
     removePartials: (fx) => {
       fx.note({ on: 'deleting half-unpacked layers' });
       return within(clock, fx, 'remove half-unpacked layers', async () => {
-        await answered(store, 'removing half-unpacked layers', () => store.removePartials());
+        // never rejects, and nobody waits for it: what it can't do is a condition
+        void store.removePartials();
       });
     },
     observe: (fx) => within(clock, fx, 'observe storage', () => observe(store)),
@@ -113,7 +115,7 @@ async function imageUsage(store: LayerStore): Promise<FilesystemUsage> {
   const { ingest } = store.paths;
   const left = (await store.onImages(() => namesIn(ingest))).length === 0 ? [] : [ingest];
   const trees = [...((await store.driver.imageTrees?.()) ?? []), ...left];
-  const made = trees.length === 0 ? [] : [await store.measure(trees)];
+  const made = trees.length === 0 ? [] : await store.measure(trees);
   for (const size of [...(await store.list()), ...made]) {
     usedBytes += size.usedBytes;
     inodes += size.inodes;
@@ -126,12 +128,14 @@ class ContainerUsage {
   readonly #store: LayerStore;
   readonly #clock: ClockPort;
   readonly #ageMs: number;
+  readonly #figures: WholeFigures;
   #last: { readonly at: number; readonly usage: FilesystemUsage } | undefined;
   #counting: Promise<FilesystemUsage> | undefined;
 
   constructor(options: StorageDriverOptions) {
     this.#store = options.store;
     this.#clock = options.clock;
+    this.#figures = new WholeFigures(options.store.log);
     this.#ageMs = options.measureAgeMs ?? storageLimits.measureAgeMs;
   }
 
@@ -154,8 +158,10 @@ class ContainerUsage {
     const { containersRoot, containers } = paths;
     const ids = (await this.#store.onContainers(() => namesIn(containers))).flatMap((name) => parseContainerId(name) ?? []);
     // mounted root file systems are other devices and are not entered; nor are a driver's own trees that look like such
-    const trees = ids.flatMap((id) => driver.writtenTrees?.(rootfsPaths(paths, id)) ?? []);
-    const size = ids.length === 0 ? { usedBytes: 0, inodes: 0 } : await this.#store.measure([containers, ...trees]);
+    const trees = ids.flatMap((id) => [join(containers, id), ...(driver.writtenTrees?.(rootfsPaths(paths, id)) ?? [])]);
+    const sizes = trees.length === 0 ? [] : await this.#store.measure(trees);
+    this.#figures.keepOnly(new Set(trees));
+    const size = sumOf(sizes.map((measured, tree) => this.#figures.settle(trees[tree] ?? '', measured)));
     const usage = { mountpoint: containersRoot, usedBytes: BigInt(size.usedBytes), inodesUsed: BigInt(size.inodes) };
     this.#last = { at, usage };
     return usage;

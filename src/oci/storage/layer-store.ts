@@ -1,10 +1,11 @@
 /** Layers by diff-id: taken in whole and durable or not at all, listed, deleted, repaired. */
-import { chmod, mkdir, realpath, rename } from 'node:fs/promises';
+import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
 import { KeyedMutex, KeyedSemaphore, Semaphore } from '../../base/bounded.ts';
-import { fail, toFault } from '../../base/fault.ts';
+import { Conditions } from '../../base/conditions.ts';
+import { fail } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
 import { storageLimits, unpackLimits } from '../../base/limits.ts';
@@ -24,9 +25,10 @@ import type { LayerRecord } from './layer-record.ts';
 import { namesIn } from './names-in.ts';
 import { OtherStores } from './other-stores.ts';
 import type { FoundLayer } from './other-stores.ts';
-import { removeSmallTree } from './small-tree.ts';
-import type { TreeSize } from './tree.ts';
-import { unmountBelow } from './unmount-below.ts';
+import { sweepDebris } from './sweep-debris.ts';
+import { Trash } from './trash.ts';
+import type { DebrisReport } from './trash.ts';
+import type { Measured } from './tree-measure.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
@@ -42,6 +44,8 @@ export interface LayerStoreOptions {
   readonly clock: ClockPort;
   readonly random: RandomPort;
   readonly log: Log;
+  /** Where debris that can't be deleted is reported; only in the log where it is left out. */
+  readonly conditions?: DebrisReport;
   /** Bounds of one layer, where they are to be smaller than the built-in ones. */
   readonly maxLayerBytes?: number;
   readonly maxLayerEntries?: number;
@@ -73,12 +77,16 @@ export class LayerStore {
   readonly #locks = new KeyedMutex('layer', storageLimits.layerWaiting);
   readonly #transfers: Semaphore;
   readonly #transfersFrom: KeyedSemaphore;
-  readonly #deletions = new Semaphore('deletions', storageLimits.deletions, storageLimits.deletionsWaiting);
-  readonly #background = new Set<Promise<void>>();
+  readonly #trash: Trash;
+  /** The same one where images have no root of their own. */
+  readonly #containersTrash: Trash;
+  readonly #conditions: DebrisReport;
   /** Names below partial that belong to unpackings of this process. */
   readonly #active = new Set<string>();
   #prepared: Promise<void> | undefined;
   #takenOver: Promise<void> | undefined;
+  #recovered: Promise<void> | undefined;
+  #sweeping: Promise<void> | undefined;
 
   constructor(options: LayerStoreOptions) {
     this.#options = options;
@@ -91,12 +99,16 @@ export class LayerStore {
     const newPool = (): WorkerPool => new WorkerPool({ clock, ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }) });
     this.#pool = newPool();
     this.#containersPool = paths.containersRoot === paths.root ? this.#pool : newPool();
+    this.#conditions = options.conditions ?? new Conditions(log);
+    const newTrash = (directory: string, pool: WorkerPool, gate: Trash['gate']): Trash =>
+      new Trash({ directory, pool, gate, clock, log, conditions: this.#conditions, newName: () => options.random.token(NAME_BYTES) });
+    this.#trash = newTrash(paths.trash, this.#pool, (call) => this.onImages(call));
+    this.#containersTrash = paths.containersTrash === paths.trash ? this.#trash : newTrash(paths.containersTrash, this.#containersPool, (call) => this.onContainers(call));
     const make = options.driver ?? ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: true }));
     this.driver = make({
       paths, clock, log,
       flatten: async (request) => void (await this.#containersPool.start({ kind: 'flatten', ...request }).result),
       discard: (path) => this.discard(path),
-      measure: (trees) => this.measure(trees),
       newName: () => options.random.token(NAME_BYTES),
     });
   }
@@ -188,58 +200,66 @@ export class LayerStore {
   /** Records of all layers of our own that are whole. */
   async list(): Promise<LayerRecord[]> {
     const records: LayerRecord[] = [];
-    await this.#eachLayer(async (diffId) => {
+    await this.eachLayer(async (diffId) => {
       const record = await this.record(diffId);
       if (record !== undefined) records.push(record);
     });
     return records;
   }
 
-  /** Deletes what pulls and removals of an earlier process left, and layers without a good record. Settles when it is gone. */
-  async removePartials(): Promise<void> {
-    await this.prepare();
-    await this.#eachLayer(async (diffId) => {
-      await this.#locks.with(diffId, async () => {
-        if ((await this.record(diffId)) === undefined) await this.onImages(() => rename(layerDir(this.paths, diffId), this.#trashName(this.paths.trash)));
-      });
+  /** What a driver undoes of an earlier process; once. */
+  recover(): Promise<void> {
+    this.#recovered ??= (this.driver.recover?.() ?? Promise.resolve()).catch((error: unknown) => {
+      this.#recovered = undefined;
+      throw error;
     });
-    await this.takeOver();
-    await this.driver.recover?.();
-    const { partial, trash, containersTrash } = this.paths;
-    await unmountBelow(await this.onContainers(() => realpath(containersTrash)));
-    const partials = (await this.onImages(() => namesIn(partial))).filter((name) => !this.#active.has(name));
-    await this.#removeNow(this.#pool, [
-      ...partials.map((name) => join(partial, name)),
-      ...(await this.onImages(() => namesIn(trash))).map((name) => join(trash, name)),
-    ]);
-    if (containersTrash === trash) return;
-    await this.#removeNow(this.#containersPool, (await this.onContainers(() => namesIn(containersTrash))).map((name) => join(containersTrash, name)));
+    return this.#recovered;
   }
 
-  async #removeNow(pool: WorkerPool, paths: readonly string[]): Promise<void> {
-    if (paths.length > 0) await pool.start({ kind: 'remove', paths }).result;
+  /**
+   * Deletes what pulls and removals of an earlier process left, and layers without a good record. Settles when all was
+   * tried; never rejects, what can't be done is reported. Callers share one run.
+   */
+  removePartials(): Promise<void> {
+    this.#sweeping ??= sweepDebris({
+      store: this,
+      trashes: this.#trash === this.#containersTrash ? [this.#trash] : [this.#trash, this.#containersTrash],
+      conditions: this.#conditions,
+      isActive: (partial) => this.#active.has(partial),
+      setAside: (diffId) => this.#setAsideUnlessWhole(diffId),
+    }).finally(() => {
+      this.#sweeping = undefined;
+    });
+    return this.#sweeping;
+  }
+
+  /** A layer directory without a good record goes to the trash. */
+  async #setAsideUnlessWhole(diffId: Digest): Promise<void> {
+    await this.#locks.with(diffId, async () => {
+      if ((await this.record(diffId)) === undefined) await this.onImages(() => rename(layerDir(this.paths, diffId), this.#trash.fresh()));
+    });
   }
 
   /** Takes a directory of the store away from its place, at once, and deletes it in the background. Succeeds when it is gone. */
   async discard(path: string): Promise<void> {
     await this.prepare();
     const isContainers = path.startsWith(`${this.paths.containers}/`);
-    const trash = this.#trashName(isContainers ? this.paths.containersTrash : this.paths.trash);
+    const trash = isContainers ? this.#containersTrash : this.#trash;
+    const name = trash.fresh();
     try {
-      const move = (): Promise<void> => rename(path, trash);
-      await (isContainers ? this.onContainers(move) : this.onImages(move));
+      await trash.gate(() => rename(path, name));
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return;
       throw error;
     }
-    this.#deleteLater(trash);
+    trash.later(name);
   }
 
-  /** Disk use of trees, all of them of images or all of containers, counted in a worker. */
-  async measure(paths: readonly string[]): Promise<TreeSize> {
+  /** Disk use of each tree, all of them of images or all of containers, counted in a worker. */
+  async measure(paths: readonly string[]): Promise<readonly Measured[]> {
     const isContainers = paths.every((path) => path.startsWith(this.paths.containers));
     const result = await (isContainers ? this.#containersPool : this.#pool).start({ kind: 'measure', paths }).result;
-    return result.kind === 'measure' ? result.size : fail('bug', `measure trees: the worker answered ${result.kind}`);
+    return result.kind === 'measure' ? result.sizes : fail('bug', `measure trees: the worker answered ${result.kind}`);
   }
 
   /** Worker threads that are there now. */
@@ -249,11 +269,14 @@ export class LayerStore {
 
   /** Settles when the deletions that are under way are done. */
   async settled(): Promise<void> {
-    while (this.#background.size > 0) await Promise.all(this.#background);
+    await this.#sweeping;
+    await Promise.all([this.#trash.settled(), this.#containersTrash.settled()]);
   }
 
-  /** Ends the workers that have nothing to do; the others end after their jobs. */
+  /** Ends deletions and the workers that have nothing to do; the others end after their jobs. */
   close(): void {
+    this.#trash.close();
+    this.#containersTrash.close();
     this.#pool.close();
     this.#containersPool.close();
   }
@@ -332,37 +355,16 @@ export class LayerStore {
         this.#active.delete(job.partial);
         if (isClean) return;
         options.log.warn({ diffId: job.diffId, partial: job.partial }, 'a layer that was given up is left half unpacked');
-        this.#deleteLater(join(this.paths.partial, job.partial));
+        this.#trash.later(join(this.paths.partial, job.partial));
       },
     };
   }
 
-  async #eachLayer(work: (diffId: Digest) => Promise<void>): Promise<void> {
+  /** Names of layers, a few at once. */
+  async eachLayer(work: (diffId: Digest) => Promise<void>): Promise<void> {
     const diffIds = (await this.onImages(() => namesIn(this.paths.layers))).flatMap((name) => parseDigest(`sha256:${name}`) ?? []);
     for (let at = 0; at < diffIds.length; at += storageLimits.parallelReads) {
       await Promise.all(diffIds.slice(at, at + storageLimits.parallelReads).map(work));
     }
-  }
-
-  #trashName(trash: string): string {
-    return join(trash, this.#options.random.token(NAME_BYTES));
-  }
-
-  #deleteLater(path: string): void {
-    const deleted = this.#deletions
-      .with(async () => {
-        const isContainers = path.startsWith(`${this.paths.containersTrash}/`);
-        const remove = (): Promise<boolean> => removeSmallTree(path, storageLimits.smallTreeEntries);
-        if (await (isContainers ? this.onContainers(remove) : this.onImages(remove))) return;
-        await this.#removeNow(isContainers ? this.#containersPool : this.#pool, [path]);
-      })
-      .catch((error: unknown) => {
-        // it stays in the trash until the next start's removePartials
-        this.#options.log.warn({ path, fault: toFault(error) }, 'a directory in the trash could not be deleted');
-      })
-      .finally(() => {
-        this.#background.delete(deleted);
-      });
-    this.#background.add(deleted);
   }
 }

@@ -1,5 +1,6 @@
 /** A small tree deleted without a worker: one asynchronous call after the other, so that it holds one thread of libuv's pool at most. */
-import { lstat, readdir, rmdir, unlink } from 'node:fs/promises';
+import { readdir, rmdir, unlink } from 'node:fs/promises';
+import { isMountRoot } from '../../host/directory-entries.ts';
 import { codeOf } from '../../host/errno.ts';
 
 /**
@@ -8,8 +9,8 @@ import { codeOf } from '../../host/errno.ts';
  */
 export async function removeSmallTree(path: string, entries: number): Promise<boolean> {
   try {
-    const { dev } = await lstat(path);
-    const left = await removeBelow(Buffer.from(path), dev, entries);
+    if (await isMountRoot(Buffer.from(path))) return false;
+    const left = await removeBelow(Buffer.from(path), entries);
     if (left < 0) return false;
     await rmdir(path);
     return true;
@@ -21,7 +22,7 @@ export async function removeSmallTree(path: string, entries: number): Promise<bo
 }
 
 /** Empties a directory; what is left of the budget, or -1. Names are bytes. */
-async function removeBelow(path: Buffer, device: number, budget: number): Promise<number> {
+async function removeBelow(path: Buffer, budget: number): Promise<number> {
   let left = budget;
   for (const entry of await readdir(path, { withFileTypes: true, encoding: 'buffer' })) {
     left -= 1;
@@ -31,8 +32,8 @@ async function removeBelow(path: Buffer, device: number, budget: number): Promis
       await unlink(child);
       continue;
     }
-    if ((await lstat(child)).dev !== device) return -1;
-    left = await removeBelow(child, device, left);
+    if (await isMountRoot(child)) return -1;
+    left = await removeBelow(child, left);
     if (left < 0) return -1;
     await rmdir(child);
   }

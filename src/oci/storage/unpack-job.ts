@@ -12,10 +12,12 @@ import { encodeLayerRecord } from './layer-record.ts';
 import type { LayerRecord } from './layer-record.ts';
 import { DIFF, RECORD, layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
-import { STAT_BLOCK_BYTES, inOwnParent, measureTrees, removeTreeAt } from './tree.ts';
-import type { TreeSize } from './tree.ts';
+import { measureTrees, removePath } from './tree.ts';
+import type { TreeSize } from './tree-measure.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
+/** st_blocks counts in these, whatever the file system's block size (stat(2)). */
+const STAT_BLOCK_BYTES = 512;
 /** A layer's root that no entry describes; it becomes the container's `/`, so others than root must get through. */
 const ROOT_MODE = 0o755;
 const STORE_MODE = 0o700;
@@ -142,9 +144,4 @@ export class LayerUnpack {
 function hasNoInodes(path: string): boolean {
   const { files, ffree } = statfsSync(path);
   return files > 0 && ffree === 0;
-}
-
-/** Deletes a tree by its path; succeeds when it, or the directory it is in, is gone. */
-export function removePath(path: string): void {
-  inOwnParent(path, removeTreeAt);
 }

@@ -4,7 +4,9 @@ import type { Fault } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
 import type { FlattenRequest } from './drivers/rootfs-driver.ts';
 import type { LayerRecord } from './layer-record.ts';
-import type { TreeSize } from './tree.ts';
+import type { Emptied } from './tree-empty.ts';
+import type { Measured } from './tree-measure.ts';
+import type { Removal } from './tree-removal.ts';
 
 export interface UnpackJob {
   readonly kind: 'unpack';
@@ -21,8 +23,14 @@ export interface UnpackJob {
 
 export interface RemoveJob {
   readonly kind: 'remove';
-  /** Absolute; each with everything below it. */
-  readonly paths: readonly string[];
+  /** Absolute; with everything below it. In the trash, or as good as there: nobody else uses it. */
+  readonly path: string;
+}
+
+/** Deletes all that lies in a trash, each entry on its own. */
+export interface EmptyJob {
+  readonly kind: 'empty';
+  readonly directory: string;
 }
 
 export interface MeasureJob {
@@ -35,7 +43,10 @@ export interface FlattenJob extends FlattenRequest {
   readonly kind: 'flatten';
 }
 
-export type Job = UnpackJob | RemoveJob | MeasureJob | FlattenJob;
+/** Without the error itself, which does not cross threads. */
+export type RemovalReport = Omit<Removal, 'error'>;
+
+export type Job = UnpackJob | RemoveJob | EmptyJob | MeasureJob | FlattenJob;
 
 /** Main thread to worker, on its own port; `port` is the job's channel. */
 export type ToWorker = { readonly type: 'job'; readonly job: Job; readonly port: MessagePort } | { readonly type: 'exit' };
@@ -49,9 +60,11 @@ export type ToJob =
 
 export type JobResult =
   | { readonly kind: 'unpack'; readonly record: LayerRecord }
-  | { readonly kind: 'remove' }
+  | { readonly kind: 'remove'; readonly removal: RemovalReport }
+  | ({ readonly kind: 'empty' } & Emptied)
   | { readonly kind: 'flatten' }
-  | { readonly kind: 'measure'; readonly size: TreeSize };
+  /** For each path, in their order. */
+  | { readonly kind: 'measure'; readonly sizes: readonly Measured[] };
 
 /** A job to the main thread; after `done` or `failed` nothing follows, and nothing half made is left. */
 export type FromJob =

@@ -5,10 +5,17 @@
 import { parentPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { fail, fault, toFault } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import { realClock } from '../../host/clock.ts';
+import { pause } from '../../host/wait.ts';
 import { flattenLayers } from './drivers/flatten.ts';
-import { LayerUnpack, removePath } from './unpack-job.ts';
-import { measureTrees } from './tree.ts';
-import type { FromJob, Job, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
+import { removePathInSteps } from './tree.ts';
+import { emptyDirectory } from './tree-empty.ts';
+import { measureEach } from './tree-measure.ts';
+import { LayerUnpack } from './unpack-job.ts';
+import type { FlattenJob, FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
+
+const clock = realClock();
 
 /** Steps of one job, one after the other; errors and a cancel end it. */
 class UnpackSession {
@@ -82,23 +89,67 @@ class UnpackSession {
   }
 }
 
-function runAtOnce(job: Exclude<Job, UnpackJob>, port: MessagePort): void {
-  let answer: FromJob;
+type StepJob = Exclude<Job, UnpackJob | FlattenJob>;
+
+/** A job in slices, between which other jobs of this thread get their turn and a cancel is noticed. */
+async function runInSteps(job: StepJob, port: MessagePort): Promise<void> {
+  let isCancelled = false;
+  port.on('message', (message: ToJob) => {
+    if (message.type === 'cancel') isCancelled = true;
+  });
+  const steps = stepsOf(job);
   try {
-    if (job.kind === 'measure') {
-      answer = { type: 'done', result: { kind: 'measure', size: measureTrees(job.paths) } };
-    } else if (job.kind === 'flatten') {
-      flattenLayers(job);
-      answer = { type: 'done', result: { kind: 'flatten' } };
-    } else {
-      for (const path of job.paths) removePath(path);
-      answer = { type: 'done', result: { kind: 'remove' } };
+    for (;;) {
+      const begunMs = clock.monoMs();
+      const step = sliceOf(steps, begunMs);
+      if (step !== undefined) {
+        answer(port, { type: 'done', result: step });
+        return;
+      }
+      if (isCancelled) fail('cancelled', `${job.kind} ${subjectOf(job)}: no longer wanted`);
+      // half of the time at most: nobody waits for a deletion, and everybody for the disk
+      await pause(clock, job.kind === 'measure' ? 0 : clock.monoMs() - begunMs);
     }
   } catch (error) {
-    const paths = job.kind === 'flatten' ? [job.target] : job.paths;
-    answer = { type: 'failed', fault: toFault(error, `${job.kind} ${paths.length === 1 ? (paths[0] ?? '') : 'trees'}`) };
+    answer(port, { type: 'failed', fault: toFault(error, `${job.kind} ${subjectOf(job)}`) });
+  } finally {
+    // closes what it has open
+    steps.return(undefined as never);
   }
-  port.postMessage(answer);
+}
+
+/** The result, or undefined when the slice's time is over. */
+function sliceOf(steps: Generator<void, JobResult>, begunMs: number): JobResult | undefined {
+  do {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  } while (clock.monoMs() - begunMs < storageLimits.sliceMs);
+  return undefined;
+}
+
+function* stepsOf(job: StepJob): Generator<void, JobResult> {
+  if (job.kind === 'measure') return { kind: 'measure', sizes: yield* measureEach(job.paths, storageLimits.measuredEntries) };
+  if (job.kind === 'empty') return { kind: 'empty', ...(yield* emptyDirectory(job.directory)) };
+  const { error: _error, ...removal } = yield* removePathInSteps(job.path);
+  return { kind: 'remove', removal };
+}
+
+function subjectOf(job: StepJob): string {
+  if (job.kind === 'measure') return job.paths.length === 1 ? (job.paths[0] ?? '') : 'trees';
+  return job.kind === 'empty' ? job.directory : job.path;
+}
+
+function flatten(job: FlattenJob, port: MessagePort): void {
+  try {
+    flattenLayers(job);
+    answer(port, { type: 'done', result: { kind: 'flatten' } });
+  } catch (error) {
+    answer(port, { type: 'failed', fault: toFault(error, `flatten ${job.target}`) });
+  }
+}
+
+function answer(port: MessagePort, message: FromJob): void {
+  port.postMessage(message);
   port.close();
 }
 
@@ -110,7 +161,8 @@ function serve(main: MessagePort): void {
     }
     const port = message.port;
     if (message.job.kind === 'unpack') new UnpackSession(message.job, port);
-    else runAtOnce(message.job, port);
+    else if (message.job.kind === 'flatten') flatten(message.job, port);
+    else void runInSteps(message.job, port);
   });
 }
 

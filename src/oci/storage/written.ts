@@ -2,11 +2,13 @@
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { WrittenUsage } from '../../actors/ports/stats.ts';
+import { fail } from '../../base/fault.ts';
 import type { ContainerId } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { filesystemUsage } from '../../host/directory-lock.ts';
 import { rootfsPaths } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
+import { WholeFigures } from './whole-figures.ts';
 import { within } from './within.ts';
 
 interface Count {
@@ -19,12 +21,14 @@ export class Written {
   readonly #store: LayerStore;
   readonly #clock: ClockPort;
   readonly #last = new Map<ContainerId, Count>();
+  readonly #figures: WholeFigures;
   #filesystem: { readonly atMonoMs: number; readonly looked: ReturnType<typeof filesystemUsage> } | undefined;
   readonly #counting = new Map<ContainerId, Promise<WrittenUsage>>();
 
   constructor(store: LayerStore, clock: ClockPort) {
     this.#store = store;
     this.#clock = clock;
+    this.#figures = new WholeFigures(store.log);
   }
 
   /** As `StatsPort.writtenLately`: nobody waits for a tree to be walked who was told of it a moment ago. */
@@ -64,7 +68,8 @@ export class Written {
   async #count(id: ContainerId): Promise<WrittenUsage> {
     const atMonoMs = this.#clock.monoMs();
     try {
-      const size = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
+      const [measured] = await this.#store.measure([rootfsPaths(this.#store.paths, id).upper]);
+      const size = this.#figures.settle(id, measured ?? fail('bug', `measure what container ${id} wrote: no answer`));
       const { capacityBytes, inodes, inodesUsed } = await this.#capacity();
       const usage = {
         usedBytes: BigInt(size.usedBytes),

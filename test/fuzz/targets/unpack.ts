@@ -13,7 +13,7 @@ import { realRandom } from '../../../src/host/random.ts';
 import { LayerApplier } from '../../../src/oci/image/unpack-apply.ts';
 import { LayerStream } from '../../../src/oci/image/unpack-stream.ts';
 import { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { removePath } from '../../../src/oci/storage/unpack-job.ts';
+import { removePath } from '../../../src/oci/storage/tree.ts';
 import { LayerGenerator } from '../../support/layers/generate.ts';
 import { mutateBytes } from '../mutate.ts';
 import type { Stage, Target, Verdict } from '../target.ts';

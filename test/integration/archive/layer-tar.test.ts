@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { layerTar } from '../../../src/oci/archive/layer-tar.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import { openOwnDirectory } from '../../../src/oci/storage/tree.ts';
+import { openOwnDirectory } from '../../../src/oci/storage/own-directory.ts';
 import { archive, digestOf, entry, paxEntry } from '../../unit/unpack/tar-builder.ts';
 import { describeAsRoot, openStore, put, scratch, treeOf } from '../unpack/support.ts';
 

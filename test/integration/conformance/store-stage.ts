@@ -107,6 +107,7 @@ export async function realStoreStage(root: string, driver?: LayerStoreOptions['d
     leaveHalfPull: () => {
       for (const path of [join(now.store.paths.partial, 'half', 'diff'), join(now.store.paths.layers, 'd'.repeat(64), 'diff')]) mkdirSync(path, { recursive: true });
     },
+    swept: () => now.store.settled(),
     partials: () => namesIn(now.store.paths.partial).length + namesIn(now.store.paths.layers).filter((name) => name === 'd'.repeat(64)).length,
     write: (id) => writeFileSync(join(layout.rootfs(id), 'written'), 'by the container'),
     written: (id) => namesIn(layout.rootfs(id)).filter((name) => name === 'written').length,

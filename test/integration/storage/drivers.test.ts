@@ -178,6 +178,7 @@ describeAsRoot('storage drivers', () => {
         await put(own, UPPER);
         const port = createStorageDriver({ store: own, clock });
         await port.removePartials(context());
+        await own.settled();
         expect(readdirSync(join(own.paths.layers, diffId.slice(7))).toSorted()).toEqual(['diff', 'layer.json']);
         const id = newId();
         await port.mountRootfs({ id, layers: [digestOf(LOWER), diffId] }, context());
@@ -207,6 +208,7 @@ describeAsRoot('storage drivers', () => {
             expect([point, ended.stdout]).toEqual([point, '']);
             const port = createStorageDriver({ store: own, clock });
             await port.removePartials(context());
+            await own.settled();
             if (isMadeAgain) {
               await port.mountRootfs({ id, layers: ids }, context());
               expect(treeOf(layoutOf(own).rootfs(id), { times: false }), point).toEqual(whole.slice(1));

@@ -115,6 +115,7 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
       const { store: later, port: laterPort } = next();
       expect((await laterPort.observe(context())).rootfs).toEqual([{ id, mounted: true }]);
       await laterPort.removePartials(context());
+      await later.settled();
       expect(mountsBelow(path)).toEqual(mounts);
       expect(identities.map((identity) => processIdentity(identity?.pid ?? 0))).toEqual(identities);
       expect([readFileSync(join(rootfs, 'file'), 'utf8'), readFileSync(join(volumes, '7'.repeat(64), 'file'), 'utf8')]).toEqual(['mine', 'of the image']);
@@ -136,6 +137,7 @@ describeAsRoot('programs of fuse-overlayfs through the death of the daemon', () 
     for (const id of [serving, dead]) renameSync(join(store.paths.containers, id), join(store.paths.containersTrash, id));
     const { store: later, port: laterPort } = next();
     await laterPort.removePartials(context());
+    await later.settled();
     expect([mountsBelow(path), pids.map(isRunning), readdirSync(later.paths.containersTrash)]).toEqual([[], [false, false], []]);
   });
 });

@@ -201,6 +201,7 @@ describeAsRoot('the layer store', () => {
     writeFileSync(join(own.paths.partial, 'dead', 'diff', 'f'), 'x');
     mkdirSync(join(own.paths.trash, 'old', 'a', 'b'), { recursive: true });
     await driver.removePartials(context());
+    await own.settled();
     expect(readdirSync(own.paths.partial)).toEqual([]);
     expect(readdirSync(own.paths.trash)).toEqual([]);
     expect(readdirSync(own.paths.layers)).toEqual([digestOf(keep).slice(7)]);

@@ -7,7 +7,7 @@ import { storageLimits } from '../../../src/base/limits.ts';
 import { RunningJob } from '../../../src/oci/storage/worker-pool.ts';
 import type { FromJob, ToJob } from '../../../src/oci/storage/worker-protocol.ts';
 
-const job = { kind: 'remove', paths: ['/nowhere'] } as const;
+const job = { kind: 'remove', path: '/nowhere' } as const;
 const open: MessagePort[] = [];
 
 /** A job and the worker's end of its channel. */
@@ -80,7 +80,7 @@ test('a worker that goes away without an answer loses the job', async () => {
 
 test('an answer that was sent before the channel closed counts', async () => {
   const { running, worker, say } = pair();
-  say({ type: 'done', result: { kind: 'remove' } });
+  say({ type: 'done', result: { kind: 'remove', removal: { entries: 1, freedBytes: 0, failures: [], failed: 0 } } });
   worker.close();
-  await expect(running.result).resolves.toEqual({ kind: 'remove' });
+  await expect(running.result).resolves.toEqual({ kind: 'remove', removal: { entries: 1, freedBytes: 0, failures: [], failed: 0 } });
 });

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { fail, printable, toFault } from '../../../base/fault.ts';
 import { hexOf, parseDigest } from '../../../base/ids.ts';
+import type { Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { isThere } from '../../../host/is-there.ts';
 import { isOtherDevice } from '../../../host/mount-point.ts';
@@ -134,14 +135,18 @@ class Images {
   async finishOrUndo(): Promise<void> {
     const { layers } = this.#host.paths;
     for (const name of await namesIn(layers)) {
-      const dir = join(layers, name);
       const diffId = parseDigest(`sha256:${name}`);
-      if (diffId === undefined || !(await isThere(join(dir, DIFF)))) continue;
-      const record = await readLayerRecord(dir, diffId, (call) => call());
-      if (record?.imageBytes === undefined) await rm(join(dir, IMAGE), { force: true });
-      else await this.#host.discard(join(dir, DIFF));
-      for (const other of await namesIn(dir)) if (![DIFF, RECORD, IMAGE].includes(other)) await rm(join(dir, other), { force: true });
+      // pulls of this process may be at work
+      if (diffId !== undefined) await this.#locks.with(diffId, () => this.#finishOrUndoOne(join(layers, name), diffId));
     }
+  }
+
+  async #finishOrUndoOne(dir: string, diffId: Digest): Promise<void> {
+    if (!(await isThere(join(dir, DIFF)))) return;
+    const record = await readLayerRecord(dir, diffId, (call) => call());
+    if (record?.imageBytes === undefined) await rm(join(dir, IMAGE), { force: true });
+    else await this.#host.discard(join(dir, DIFF));
+    for (const other of await namesIn(dir)) if (![DIFF, RECORD, IMAGE].includes(other)) await rm(join(dir, other), { force: true });
   }
 
   async unmount(layer: StoredLayer): Promise<void> {

@@ -15,7 +15,8 @@ import type { ByteString } from '../../image/tar-header.ts';
 import {
   chmodAt, chownAt, isWhiteout, linkAt, listDirectory, mkdirAt, mknodAt, openDirectoryAt, readLinkAt, setTimeAt, setXattrAt, statAt, symlinkAt,
 } from '../../image/unpack-sys.ts';
-import { openOwnDirectory, removeTreeAt } from '../tree.ts';
+import { openOwnDirectory } from '../own-directory.ts';
+import { removeTreeAt } from '../tree.ts';
 import { PRIVATE_MODE } from './modes.ts';
 import type { FlattenRequest } from './rootfs-driver.ts';
 import { copySparse } from './sparse-copy.ts';

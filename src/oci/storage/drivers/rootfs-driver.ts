@@ -8,7 +8,6 @@ import type { IdMappings } from '../../../actors/ports/specs.ts';
 import type { ContainerId, Digest } from '../../../base/ids.ts';
 import type { Log } from '../../../base/log.ts';
 import type { RootfsPaths, StorePaths } from '../layer-layout.ts';
-import type { TreeSize } from '../tree.ts';
 
 export type DriverName = 'overlay' | 'fuse-overlayfs' | 'vfs' | 'btrfs' | 'erofs';
 
@@ -60,8 +59,6 @@ export interface DriverHost {
   flatten(request: FlattenRequest): Promise<void>;
   /** Takes a directory away at once and deletes it in the background. Succeeds when it is gone. */
   discard(path: string): Promise<void>;
-  /** Disk use of trees, counted in a worker. */
-  measure(trees: readonly string[]): Promise<TreeSize>;
   /** A fresh name for a directory. */
   newName(): string;
 }

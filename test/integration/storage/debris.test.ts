@@ -1,0 +1,133 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { MS_BIND } from '../../../src/host/ffi-constants.ts';
+import { must } from '../../../src/host/errno.ts';
+import { callSync, libc } from '../../../src/host/ffi.ts';
+import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
+import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
+import { makeDeep } from '../../support/deep-tree.ts';
+import { clock, context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';
+
+const bind = (from: string, to: string): void => void must(callSync(libc.mount, from, to, null, MS_BIND, null), 'bind', to);
+
+describeAsRoot('debris in a store', () => {
+  const root = scratch('debris');
+  const fresh = async (): Promise<{ readonly store: LayerStore; readonly conditions: Conditions }> => {
+    const conditions = new Conditions(silentLog);
+    const store = openStore(mkdtempSync(join(root, 'store-')), { conditions });
+    await store.prepare();
+    return { store, conditions };
+  };
+
+  test('F89 I22 trees too deep, immutable files, mounts and odd names in the trash go; what is mounted keeps its content', async () => {
+    const { store, conditions } = await fresh();
+    const { trash } = store.paths;
+    const elsewhere = join(store.paths.root, 'elsewhere');
+    mkdirSync(elsewhere);
+    writeFileSync(join(elsewhere, 'canary'), 'kept');
+    for (const name of ['deep', 'immutable', 'mounted', 'file-mounted', 'on-itself', 'plain']) mkdirSync(join(trash, name));
+    makeDeep(join(trash, 'deep'), 6000, 1);
+    mkdirSync(join(trash, 'immutable/a/b'), { recursive: true });
+    writeFileSync(join(trash, 'immutable/a/b/file'), '');
+    execFileSync('chattr', ['+i', join(trash, 'immutable/a/b/file'), join(trash, 'immutable/a/b')]);
+    execFileSync('chattr', ['+a', join(trash, 'immutable')]);
+    mkdirSync(join(trash, 'mounted/place/below'), { recursive: true });
+    // two on top of each other, of the same file system: its device number says nothing
+    for (let times = 0; times < 2; times += 1) bind(elsewhere, join(trash, 'mounted/place'));
+    writeFileSync(join(trash, 'file-mounted/file'), '');
+    bind(join(elsewhere, 'canary'), join(trash, 'file-mounted/file'));
+    bind(elsewhere, join(trash, 'on-itself'));
+    for (const name of [Buffer.alloc(255, 0xfe), Buffer.from('line\nbreak'), Buffer.from('tab\t"quote'), Buffer.from('-rf')]) mkdirSync(Buffer.concat([Buffer.from(`${trash}/`), name]));
+    writeFileSync(join(trash, 'a-file'), '');
+    await store.removePartials();
+    expect(readdirSync(trash)).toEqual([]);
+    expect(conditions.all()).toEqual([]);
+    expect(readFileSync(join(elsewhere, 'canary'), 'utf8')).toBe('kept');
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(trash);
+  });
+
+  test('F89 a directory with a bind mount that is discarded small keeps what is mounted', async () => {
+    const { store } = await fresh();
+    const elsewhere = join(store.paths.root, 'elsewhere');
+    const gone = join(store.paths.containers, 'gone');
+    mkdirSync(elsewhere);
+    writeFileSync(join(elsewhere, 'canary'), 'kept');
+    mkdirSync(join(gone, 'place'), { recursive: true });
+    bind(elsewhere, join(gone, 'place'));
+    await store.discard(gone);
+    await store.settled();
+    expect(readdirSync(store.paths.trash)).toEqual([]);
+    expect(readFileSync(join(elsewhere, 'canary'), 'utf8')).toBe('kept');
+  });
+
+  test('F89 what can’t be deleted is reported with path and reason, keeps nothing else, and is gone once it can', async () => {
+    const { store, conditions } = await fresh();
+    const { layers, partial, trash } = store.paths;
+    const stuck = join(layers, 'd'.repeat(64));
+    mkdirSync(join(stuck, 'diff'), { recursive: true });
+    mkdirSync(join(partial, 'stuck'));
+    for (const name of ['one', 'two']) mkdirSync(join(trash, name));
+    // outside the trash nothing of an administrator's is undone
+    for (const path of [stuck, join(partial, 'stuck')]) execFileSync('chattr', ['+i', path]);
+    try {
+      await store.removePartials();
+      expect(readdirSync(trash)).toEqual([]);
+      expect(conditions.all()).toEqual([stuck, join(partial, 'stuck')].map((subject) => ({ type: 'DebrisRemoved', subject, reason: expect.stringContaining('EPERM') as string })));
+    } finally {
+      for (const path of [stuck, join(partial, 'stuck')]) execFileSync('chattr', ['-i', path]);
+    }
+    await store.removePartials();
+    expect([readdirSync(layers), readdirSync(partial), readdirSync(trash), conditions.all()]).toEqual([[], [], [], []]);
+  });
+
+  test('F89 a trash that can’t be read is reported, and emptied once it can', async () => {
+    const { store, conditions } = await fresh();
+    const { trash } = store.paths;
+    mkdirSync(join(trash, 'one'));
+    renameSync(trash, `${trash}.aside`);
+    writeFileSync(trash, 'no directory');
+    await store.removePartials();
+    expect(conditions.all()).toMatchObject([{ subject: trash, reason: expect.stringContaining('ENOTDIR') as string }]);
+    rmSync(trash);
+    renameSync(`${trash}.aside`, trash);
+    await store.removePartials();
+    expect([readdirSync(trash), conditions.all()]).toEqual([[], []]);
+  });
+
+  test.skipIf(whyNoDeadMount() !== '')('F89 I22 the start waits for no deletion, not even of what never answers', async () => {
+    const { store } = await fresh();
+    const { trash } = store.paths;
+    mkdirSync(join(trash, 'plain'));
+    const dead = makeDeadMount(join(trash, 'dead'));
+    try {
+      const port = createStorageDriver({ store, clock });
+      await port.removePartials(context());
+      await port.observe(context());
+      await store.settled();
+      expect(existsSync(join(trash, 'plain'))).toBe(false);
+      expect(existsSync(join(trash, 'dead'))).toBe(false);
+    } finally {
+      // the store has taken it off
+      if (readFileSync('/proc/self/mountinfo', 'utf8').includes(join(trash, 'dead'))) dead.remove();
+    }
+  });
+
+  test('F89 tens of thousands of files in one directory go while other jobs of the worker get their turn', async () => {
+    const { store } = await fresh();
+    const many = join(store.paths.trash, 'many');
+    mkdirSync(many);
+    for (let file = 0; file < 50_000; file += 1) writeFileSync(join(many, `f${file}`), '');
+    const counted = join(store.paths.containers, 'counted');
+    mkdirSync(counted);
+    const emptied = store.removePartials();
+    const [size] = await store.measure([counted]);
+    expect([size?.inodes, existsSync(many)]).toEqual([1, true]);
+    await emptied;
+    expect(readdirSync(store.paths.trash)).toEqual([]);
+  }, 120_000);
+});

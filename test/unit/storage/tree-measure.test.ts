@@ -1,0 +1,89 @@
+import { execFileSync } from 'node:child_process';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { storageLimits } from '../../../src/base/limits.ts';
+import { finished } from '../../../src/oci/storage/tree.ts';
+import { measureEach } from '../../../src/oci/storage/tree-measure.ts';
+import type { Measured } from '../../../src/oci/storage/tree-measure.ts';
+import { WholeFigures } from '../../../src/oci/storage/whole-figures.ts';
+import { makeDeep } from '../../support/deep-tree.ts';
+
+const place = (): string => mkdtempSync(join(tmpdir(), 'troupe-measure-'));
+const measured = (paths: readonly string[], entries: number = storageLimits.measuredEntries): readonly Measured[] => finished(measureEach(paths, entries));
+
+function treeOf(...names: string[]): string {
+  const root = place();
+  for (const name of names) writeFileSync(join(root, name), Buffer.alloc(10_000));
+  return root;
+}
+
+test('S88 files below more directories than have descriptors are counted', () => {
+  const root = place();
+  makeDeep(root, 5000, 1);
+  const before = readdirSync('/proc/self/fd').length;
+  const [size] = measured([root]);
+  expect(size).toMatchObject({ inodes: 1 + 5000 * 2, isWhole: true });
+  expect(readdirSync('/proc/self/fd').length).toBe(before);
+  const du = Number(execFileSync('du', ['-s', '--block-size=1', root], { encoding: 'utf8' }).split('\t')[0]);
+  expect(size?.usedBytes).toBe(du);
+});
+
+test('S88 deep branches side by side are all counted, hard links once', () => {
+  const root = place();
+  makeDeep(root, 200);
+  const deep = join(root, ...Array.from({ length: 200 }, () => 'd'));
+  for (const branch of ['a', 'b', 'c']) {
+    mkdirSync(join(deep, branch));
+    makeDeep(join(deep, branch), 5, 3);
+  }
+  writeFileSync(join(root, 'one'), 'x');
+  linkSync(join(root, 'one'), join(deep, 'two'));
+  expect(measured([root])).toMatchObject([{ inodes: 1 + 200 + 3 * (1 + 5 * 4) + 1, isWhole: true }]);
+});
+
+test('S88 beyond the bound on entries the figure is a lower bound, and says so', () => {
+  const root = treeOf(...Array.from({ length: 50 }, (_, at) => `f${at}`));
+  expect(measured([root], 20)).toMatchObject([{ isWhole: false }]);
+  expect(measured([root], 100)).toMatchObject([{ inodes: 51, isWhole: true }]);
+});
+
+test('S88 one tree of more entries than its share hides no other', () => {
+  const large = treeOf(...Array.from({ length: 300 }, (_, at) => `f${at}`));
+  const small = treeOf('a', 'b');
+  expect(measured([large, small], 200)).toMatchObject([{ isWhole: false }, { inodes: 3, isWhole: true }]);
+  // what the small one leaves over is for the large one
+  expect(measured([large, small], 310)[1]).toMatchObject({ inodes: 3, isWhole: true });
+  expect(measured([large, small], 1000)).toMatchObject([{ inodes: 301, isWhole: true }, { inodes: 3, isWhole: true }]);
+});
+
+test('S88 a directory that is moved while it is counted hides only what lies below it', () => {
+  const root = place();
+  const levels = storageLimits.heldDepth + 400;
+  makeDeep(root, levels);
+  for (const name of ['x', 'y', 'z']) writeFileSync(join(root, name), 'x');
+  // no second try: of so many entries nothing is left for it
+  const steps = measureEach([root], levels + 40);
+  let step = steps.next();
+  // on the way down, some 200 levels below those that keep their descriptors: two steps for each
+  for (let yields = 1; step.done !== true && yields * storageLimits.treeStep < (storageLimits.heldDepth + 200) * 2; yields += 1) step = steps.next();
+  const upper = join(root, ...Array.from({ length: storageLimits.heldDepth + 20 }, () => 'd'));
+  renameSync(join(upper, 'd'), join(root, 'moved'));
+  while (step.done !== true) step = steps.next();
+  const [size] = step.value;
+  expect(size?.isWhole).toBe(false);
+  expect(size?.inodes).toBeGreaterThanOrEqual(storageLimits.heldDepth + 3);
+});
+
+test('S88 the last whole figure stands where a later one is smaller and only a lower bound', () => {
+  const lines: unknown[] = [];
+  const figures = new WholeFigures({ warn: (fields: unknown) => void lines.push(fields) } as never);
+  expect(figures.settle('c', { usedBytes: 100, inodes: 10, isWhole: true })).toEqual({ usedBytes: 100, inodes: 10 });
+  expect(figures.settle('c', { usedBytes: 40, inodes: 20, isWhole: false })).toEqual({ usedBytes: 100, inodes: 20 });
+  expect(figures.settle('c', { usedBytes: 400, inodes: 5, isWhole: false })).toEqual({ usedBytes: 400, inodes: 10 });
+  expect(lines).toHaveLength(1);
+  expect(figures.settle('c', { usedBytes: 1, inodes: 1, isWhole: true })).toEqual({ usedBytes: 1, inodes: 1 });
+  figures.keepOnly(new Set());
+  expect(figures.settle('c', { usedBytes: 0, inodes: 0, isWhole: false })).toEqual({ usedBytes: 0, inodes: 0 });
+});
