@@ -1,5 +1,5 @@
 /** The composition root's larger half: every driver is made here and nowhere else, and handed to the actors as one object. */
-import { mkdir, readdir, rmdir } from 'node:fs/promises';
+import { readdir, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
 import { noCheckpoints } from '../actors/ports/checkpoint.ts';
@@ -20,7 +20,6 @@ import { lockDirectory } from '../host/directory-lock.ts';
 import { checkFfi } from '../host/ffi-check.ts';
 import { succeed } from '../host/helpers.ts';
 import { createLayout } from '../host/layout.ts';
-import { recogniseMemory } from '../host/own-files.ts';
 import type { Layout } from '../host/layout.ts';
 import { WritableWatch } from '../host/writable-watch.ts';
 import { stopKernelThread } from '../host/kernel-thread.ts';
@@ -48,6 +47,7 @@ import type { LiveRegistries } from '../oci/distribution/live-registries.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { Ingests } from '../oci/distribution/ingest.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
+import { platformOfMachine } from '../oci/image/platform.ts';
 import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
 import { createBundleWriter } from '../oci/runtime/bundle.ts';
 import { CdiRegistry } from '../oci/runtime/cdi/registry.ts';
@@ -64,10 +64,13 @@ import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
 import { handlersOf } from './handlers.ts';
 import { lostFacts } from './lost-facts.ts';
+import { makeDirectories } from './own-directories.ts';
 import { machinePlatform } from './machine-platform.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
+import { orWithout, unlessFailed } from './optional-part.ts';
+import type { PartReport } from './optional-part.ts';
 import { policyDriver } from './policy.ts';
 import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
 import { changesOf, openStore, storageDriver } from './storage.ts';
@@ -104,20 +107,23 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const clock = realClock();
   const random = realRandom();
   const layout = createLayout(config);
-  await makeDirectories(layout);
+  const asideAll = await makeDirectories(layout);
   const lock = await lockDirectory(layout.root);
   const charts = troupeCharts();
   const observability = createObservability(config, charts, { clock, random, log });
-  const takenOver = succeed({ file: layout.helpersFile, clock, random, log });
-  const [opened, cgroups, platform] = await Promise.all([journalOf(layout, clock, log, observability), detectCgroups(), machinePlatform(), takenOver]);
-  const apparmor = setUpApparmor(clock, log);
+  const part: PartReport = { clock, conditions: observability.conditions };
+  for (const degradation of asideAll) part.conditions.report(degradation);
+  const takenOver = unlessFailed(part.conditions, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, clock, random, log }), undefined);
+  const knownPlatform = orWithout(part, 'processor features', machinePlatform, platformOfMachine(process.arch, ''));
+  const [opened, cgroups, platform] = await Promise.all([journalOf(layout, clock, log, observability), detectCgroups(), knownPlatform, takenOver]);
+  const apparmor = setUpApparmor(part, log);
   const nri = await createNri(config, layout, clock, log);
-  const store = await openStore(config, { clock, random, log, cgroups });
+  const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions });
   const [runtime, network, live] = await Promise.all([
     runtimeDriver(config, layout, cgroups, clock, log, apparmor, nri),
-    networkDriver(config, layout, clock, log),
+    networkDriver(config, layout, part, log),
     liveRegistries(config, clock, log),
-    preparePinRoot(layout.pinsDir),
+    orWithout(part, 'directory of namespaces', () => preparePinRoot(layout.pinsDir), undefined),
   ]);
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
   const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
@@ -130,7 +136,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     log,
     journal: opened.journal,
     runtime,
-    checkpoints: await checkpointDriver(config, runtime, store),
+    checkpoints: await checkpointDriver(config, runtime, store, part),
     network,
     nri: nri ?? noPlugins,
     host,
@@ -211,15 +217,6 @@ async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string)
   for (const directory of cgroupDirectories(cgroups, cgroupParent)) await rmdir(directory).catch(() => undefined);
 }
 
-/** 0711 lets a mapped root of a user namespace pass through, 0700 nobody (S19). */
-async function makeDirectories(layout: Layout): Promise<void> {
-  for (const directory of [layout.root, layout.state]) await mkdir(directory, { recursive: true, mode: 0o711 });
-  for (const directory of [layout.containersDir, layout.exitsDir, layout.sandboxesDir, layout.runtimesDir]) {
-    await mkdir(directory, { recursive: true, mode: 0o700 });
-  }
-  await recogniseMemory(layout.state);
-}
-
 /** The host driver, which also knows whether our directories take writes. */
 function watchedHost(layout: Layout, cgroups: CgroupLayout, imagesRoot: string, clock: Ports['clock'], log: Log): HostPort & { readonly close: () => void } {
   const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
@@ -260,17 +257,19 @@ async function runtimeDriver(
 }
 
 /** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
-async function checkpointDriver(config: Config, runtime: RuntimeDriver, store: LayerStore): Promise<CheckpointPort> {
+async function checkpointDriver(config: Config, runtime: RuntimeDriver, store: LayerStore, part: PartReport): Promise<CheckpointPort> {
   const { criu, restore } = config.runtime;
   if (criu === '') return noCheckpoints;
   const found = await findProgram(criu, 'checkpoints').then((path) => ({ path }), (thrown: unknown) => ({ missing: toFault(thrown).message }));
   const driver = runtime.checkpoints({ criu: found, restores: restore, upperOf: (id) => changesOf(config, store, id), layerOf: (diffId) => layerDiff(store.paths, diffId) });
-  await driver.open();
+  // what earlier ones left; those to come have names of their own
+  await orWithout(part, 'checkpoints of an earlier run', () => driver.open(), undefined);
   return driver;
 }
 
-async function networkDriver(config: Config, layout: Layout, clock: Ports['clock'], log: Log): Promise<NetworkDriver> {
+async function networkDriver(config: Config, layout: Layout, part: PartReport, log: Log): Promise<NetworkDriver> {
   const { network } = config;
+  const { clock } = part;
   const driver = createNetworkDriver({
     confDir: network.config_dir,
     networkName: network.name,
@@ -288,6 +287,7 @@ async function networkDriver(config: Config, layout: Layout, clock: Ports['clock
     clock,
     log,
   });
-  await driver.start();
+  // a directory that does not answer makes NetworkReady false until it does
+  await orWithout(part, 'network configuration', () => driver.start(), undefined);
   return driver;
 }

@@ -3,13 +3,46 @@ import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fail } from '../base/fault.ts';
 import { startStreaming } from '../cri/streaming/server.ts';
-import type { StreamingServer } from '../cri/streaming/server.ts';
+import type { StreamingServer, UrlIssuer } from '../cri/streaming/server.ts';
 import type { Assembly } from './assemble.ts';
 import { defaultConfig } from './config-schema.ts';
 import type { Config } from './config-schema.ts';
+import { orWithout } from './optional-part.ts';
 
-/** Serves exec, attach and port-forward. Throws `invalidRequest` for an address that is none and half a certificate. */
-export function serveStreams(config: Config, { ports, troupe, streams }: Assembly): Promise<StreamingServer> {
+export interface Streams extends UrlIssuer {
+  close(): Promise<void>;
+}
+
+const PART = 'streaming server';
+
+/**
+ * Serves exec, attach and port-forward. A port that is taken or a certificate that can't be read is no reason not to serve
+ * pods: it is reported, and each request for a URL tries again. Throws `invalidRequest` as `startStreams` does.
+ */
+export async function serveStreams(config: Config, assembly: Assembly): Promise<Streams> {
+  const { ports: { clock }, observability: { conditions } } = assembly;
+  let server = await orWithout({ clock, conditions }, PART, () => startStreams(config, assembly), undefined);
+  let starting: Promise<StreamingServer> | undefined;
+  let isClosed = false;
+  const again = async (): Promise<StreamingServer> => {
+    if (isClosed) fail('notReady', `start ${PART}: troupe is ending`);
+    starting ??= startStreams(config, assembly).finally(() => (starting = undefined));
+    server = await starting;
+    conditions.clear('PartsStarted', PART);
+    return server;
+  };
+  return {
+    urlFor: async (request) => (server ?? (await again())).urlFor(request),
+    close: async () => {
+      isClosed = true;
+      await starting?.catch(() => undefined);
+      await server?.close();
+    },
+  };
+}
+
+/** Throws `invalidRequest` for an address that is none and half a certificate. */
+function startStreams(config: Config, { ports, troupe, streams }: Assembly): Promise<StreamingServer> {
   const { port, tls_cert: cert, tls_key: key, tls_client_ca: clientCa, allowed_hosts: hosts } = config.streaming;
   const address = config.streaming.address || defaultConfig.streaming.address;
   if (isIP(address) === 0) fail('invalidRequest', `use streaming.address ${address}: not an address`, { subject: 'streaming.address' });

@@ -27,6 +27,7 @@ import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { criSocket } from './cri-socket.ts';
+import { orWithout, unlessFailed } from './optional-part.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
@@ -58,14 +59,15 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   let refusal: string | undefined;
   const views: ConfigViews = { configView: () => inEffect, configRefusal: () => refusal };
   const options = introspectionOptions(config, assembly, views);
+  const part = { clock: assembly.ports.clock, conditions: assembly.observability.conditions };
   const urls = serveStreams(config, assembly);
   const taken = Promise.withResolvers<string>();
   const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) => taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`));
   const [server, streaming, introspection, web] = await Promise.all([
     urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
     urls,
-    introspect(config, options, assembly.ports.log),
-    servePage(config, assembly, options),
+    orWithout(part, 'introspection socket', () => introspect(config, options, assembly.ports.log), undefined),
+    orWithout(part, 'introspection page', () => servePage(config, assembly, options), undefined),
   ]).catch(async (thrown: unknown) => {
     // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
     await release();
@@ -74,16 +76,14 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const stop = async (): Promise<void> => {
     await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
     await assembly.nri?.close();
-    await Promise.all([server.close(), introspection.close(), web?.close()]);
+    await Promise.all([server.close(), introspection?.close(), web?.close()]);
     await release();
   };
-  await adoptImages(config, assembly.ports);
+  await unlessFailed(part.conditions, 'images of additional stores', () => adoptImages(config, assembly.ports), undefined);
   await troupe.start();
   // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
-  await assembly.nri?.start().catch(async (thrown: unknown) => {
-    await stop();
-    throw thrown;
-  });
+  // one that an administrator requires is asked of by the validator for each container, whatever became of this
+  await unlessFailed(part.conditions, 'nri', async () => assembly.nri?.start(), undefined);
   return {
     troupe,
     pageUrl: web?.url,
