@@ -107,15 +107,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const clock = realClock();
   const random = realRandom();
   const layout = createLayout(config);
-  const asideAll = await makeDirectories(layout);
-  const lock = await lockDirectory(layout.root);
-  const charts = troupeCharts();
-  const observability = createObservability(config, charts, { clock, random, log });
-  const part: PartReport = { clock, conditions: observability.conditions };
-  for (const degradation of asideAll) part.conditions.report(degradation);
-  const takenOver = unlessFailed(part.conditions, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, clock, random, log }), undefined);
-  const knownPlatform = orWithout(part, 'processor features', machinePlatform, platformOfMachine(process.arch, ''));
-  const [opened, cgroups, platform] = await Promise.all([journalOf(layout, clock, log, observability), detectCgroups(), knownPlatform, takenOver]);
+  const { lock, charts, observability, part, opened, cgroups, platform } = await takeOver(config, layout, { clock, random, log });
   const apparmor = setUpApparmor(part, log);
   const nri = await createNri(config, layout, clock, log);
   const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions });
@@ -164,6 +156,25 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
       await lock.release();
     },
   };
+}
+
+/** What a start needs, and the end of an earlier daemon's helpers. */
+async function takeOver(config: Config, layout: Layout, handed: Pick<Ports, 'clock' | 'random' | 'log'>) {
+  const { clock, log } = handed;
+  const movedAside = await makeDirectories(layout);
+  const lock = await lockDirectory(layout.root);
+  const charts = troupeCharts();
+  const observability = createObservability(config, charts, handed);
+  const { conditions } = observability;
+  const part: PartReport = { clock, conditions };
+  for (const degradation of movedAside) conditions.report(degradation);
+  const [opened, cgroups, platform] = await Promise.all([
+    journalOf(layout, clock, log, observability),
+    detectCgroups(),
+    orWithout(part, 'processor features', machinePlatform, platformOfMachine(process.arch, '')),
+    unlessFailed(conditions, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, ...handed }), undefined),
+  ]);
+  return { lock, charts, observability, part, opened, cgroups, platform };
 }
 
 async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistries): Promise<void> {
