@@ -60,11 +60,12 @@ function vouchesFor(authority: X509Certificate, certificate: X509Certificate, be
 
 /** What is wrong with one certificate by itself. */
 function refusalOf(certificate: X509Certificate, atMs: number): string | undefined {
-  const [fromMs, toMs] = [certificate.validFromDate.getTime(), certificate.validToDate.getTime()];
-  // a date such as month 00, which OpenSSL parses, has no time: no comparison with NaN holds
+  // of the texts: for a date without a time, such as one in month 00, Node's validFromDate is of memory that nothing was
+  // written to, and may be any time; its text is "Bad time value"
+  const [fromMs, toMs] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
   if (Number.isNaN(fromMs) || Number.isNaN(toMs)) return 'has no valid dates';
   if (atMs < fromMs || atMs > toMs) {
-    return `is valid from ${certificate.validFromDate.toISOString()} to ${certificate.validToDate.toISOString()}, not at ${new Date(atMs).toISOString()}`;
+    return `is valid from ${new Date(fromMs).toISOString()} to ${new Date(toMs).toISOString()}, not at ${new Date(atMs).toISOString()}`;
   }
   const extensions = extensionsOf(certificate.raw);
   if (extensions === undefined) return 'is malformed';

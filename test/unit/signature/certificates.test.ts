@@ -23,4 +23,13 @@ describe('the dates of a certificate', () => {
   it.each([['200001000000Z', '490101000000Z'], ['200101000000Z', '491301000000Z']] as const)('S61 %s to %s is no time, and refuses', (from, to) => {
     expect(refusal([from, to])).toMatch(/has no valid dates/u);
   });
+
+  it('S61 such a date is never one of what was in memory before', () => {
+    const reasons = new Set<string | undefined>();
+    for (let round = 0; round < 2000; round += 1) {
+      if (round % 50 === 0) reasons.add(refusal(['200001000000Z', '490101000000Z']));
+      else refusal(['200101000000Z', '490101000000Z']);
+    }
+    expect([...reasons]).toEqual(['its certificate has no valid dates']);
+  });
 });
