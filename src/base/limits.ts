@@ -910,6 +910,12 @@ export const streamLimits = {
   lingerMostMs: 600_000,
   /** Bytes of a client that wait for a process, a container or a port; beyond it the client's socket is not read. */
   inboundBytes: 1024 * 1024,
+  /** Bytes of it that Node reads beyond, in pieces of any size, each of which is an object. */
+  pausedBytes: 512,
+  /** Bytes that wait for a client to read: one data frame of each stream of a SPDY session, and small frames. */
+  outboundBytes: 2048 * (64 * 1024 + 8) + 1024 * 1024,
+  /** Bytes of a client that wait to be parsed: `inboundBytes` and what comes until it is paused. */
+  unparsedBytes: 2 * 1024 * 1024,
   /** Bytes of small frames (answers to pings, windows) that wait for a client to read; one that lets more pile up is cut off. */
   unsentBytes: 1024 * 1024,
   /** ms between two probes whether a client whose socket is not read is still there: the second finds out. */
@@ -917,8 +923,10 @@ export const streamLimits = {
   /** Bytes of one SPDY control frame, and of a header block once inflated: a stream's headers have some 200 bytes. */
   spdyControlBytes: 16 * 1024,
   spdyHeaderBytes: 64 * 1024,
-  /** Control frames that wait while a header block is inflated. */
-  spdyPending: 4096,
+  /** Times that a client may change the initial window of its streams, each of which is looked at then: clients do so once. */
+  spdyWindowChanges: 64,
+  /** Characters of a header's value that means something here: a requestID has some ten. */
+  spdyHeaderChars: 256,
   /** Streams of one SPDY session at once: two per forwarded connection. */
   spdyStreams: 2048,
   /** Bytes of one data frame of ours: what Go's io.Copy reads at once. */

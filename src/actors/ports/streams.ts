@@ -16,8 +16,8 @@ export interface ClientStreams {
   readonly stdin: ByteSource | undefined;
   readonly stdout: ByteSink | undefined;
   readonly stderr: ByteSink | undefined;
-  /** Calls the listener with the last size that is known, then with each new one. */
-  onResize(listener: (size: TerminalSize) => void): void;
+  /** Calls the listener with the last size that is known, then with each new one; while its promise is open only the last one waits. */
+  onResize(listener: (size: TerminalSize) => void | Promise<void>): void;
 }
 
 export interface StreamExecInput extends ContainerInput {

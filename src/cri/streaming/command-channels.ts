@@ -1,5 +1,6 @@
 /** A client of exec or attach, whatever it speaks. */
 import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { streamLimits } from '../../base/limits.ts';
 import type { CommandEnd } from './command-status.ts';
@@ -18,27 +19,37 @@ export interface CommandChannels {
   finish(end: CommandEnd): Promise<void>;
 }
 
+/** The last byte of a JSON object. */
+const CLOSING = 0x7d;
+
 /** Sizes of a terminal, from a row of JSON objects that may come in any pieces. */
 export class Resizes {
-  #text = '';
+  readonly #begun = new ByteBlocks("keep a terminal's size", streamLimits.resizeBytes);
   #last: TerminalSize | undefined;
-  #listener: ((size: TerminalSize) => void) | undefined;
+  #listener: ((size: TerminalSize) => void | Promise<void>) | undefined;
+  #isBusy = false;
 
-  onResize(listener: (size: TerminalSize) => void): void {
+  onResize(listener: (size: TerminalSize) => void | Promise<void>): void {
     this.#listener = listener;
-    if (this.#last !== undefined) listener(this.#last);
+    this.#isBusy = false;
+    this.#report();
   }
 
   push(bytes: Uint8Array): void {
-    this.#text += Buffer.from(bytes).toString('latin1');
-    for (;;) {
-      const end = this.#text.indexOf('}');
-      if (end < 0) break;
-      this.#take(this.#text.slice(this.#text.lastIndexOf('{', end), end + 1));
-      this.#text = this.#text.slice(end + 1);
+    let rest = bytes;
+    for (let end = rest.indexOf(CLOSING); end >= 0; end = rest.indexOf(CLOSING)) {
+      this.#keep(rest.subarray(0, end + 1));
+      const text = Buffer.from(this.#begun.takeAll()).toString('latin1');
+      this.#take(text.slice(text.lastIndexOf('{')));
+      rest = rest.subarray(end + 1);
     }
+    this.#keep(rest);
+  }
+
+  #keep(part: Uint8Array): void {
     // no object is that long: what has no end is no size
-    if (this.#text.length > streamLimits.resizeBytes) this.#text = '';
+    if (part.length > this.#begun.room) this.#begun.clear();
+    this.#begun.appendCopy(part.subarray(-streamLimits.resizeBytes));
   }
 
   /** Sizes of 0 and less mean nothing and are left out, as by the peers. */
@@ -46,7 +57,21 @@ export class Resizes {
     const size = parseSize(text);
     if (size === undefined) return;
     this.#last = size;
-    this.#listener?.(size);
+    this.#report();
+  }
+
+  /** One at a time: of those that come while a resize is under way, only the last one counts. */
+  #report(): void {
+    const size = this.#last;
+    if (this.#isBusy || size === undefined) return;
+    const resized = this.#listener?.(size);
+    if (resized === undefined) return;
+    this.#isBusy = true;
+    const done = (): void => {
+      this.#isBusy = false;
+      if (this.#last !== size) this.#report();
+    };
+    resized.then(done, done);
   }
 }
 

@@ -10,6 +10,7 @@ import { statusBytes } from './command-status.ts';
 import type { CommandVersion } from './command-status.ts';
 import { SpdySession } from './spdy-session.ts';
 import type { SpdyStream } from './spdy-session.ts';
+import { upTo } from './transport.ts';
 
 type Role = 'error' | 'stdin' | 'stdout' | 'stderr' | 'resize';
 
@@ -62,10 +63,10 @@ export async function spdyCommand(client: CommandClient): Promise<CommandChannel
   } finally {
     clock.clearTimeout(timer);
   }
-  return channels(session, found, version);
+  return channels(session, found, version, clock);
 }
 
-function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, version: CommandVersion): CommandChannels {
+function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, version: CommandVersion, clock: ClockPort): CommandChannels {
   const resizes = new Resizes();
   const resize = found.get('resize');
   if (resize !== undefined) void readSizes(resize, resizes);
@@ -84,9 +85,10 @@ function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, 
     async finish(end): Promise<void> {
       for (const output of outputs) output?.end();
       const bytes = statusBytes(end, version);
-      if (bytes.length > 0) await error.write(bytes).catch(() => undefined);
+      const isPatient = end.kind !== 'failed';
+      if (bytes.length > 0) await upTo(clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, error.write(bytes));
       error.end();
-      await session.close(end.kind !== 'failed');
+      await session.close(isPatient);
     },
   };
 }

@@ -87,7 +87,12 @@ class Pairs {
       this.#halves.delete(key);
       half.stream.reset(RESET.cancel);
     }, streamLimits.pairMs);
-    this.#halves.set(key, { ...half, timer });
+    const waiting = { ...half, timer };
+    this.#halves.set(key, waiting);
+    // a client that opens and resets streams must not leave one here for each
+    half.stream.onReset(() => {
+      if (this.#halves.get(key) === waiting) this.#forget(key, waiting);
+    });
   }
 
   #forget(key: string, half: Half): void {

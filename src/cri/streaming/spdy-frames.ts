@@ -2,6 +2,7 @@
  * Frames of SPDY/3.1 (protocol drafts 3 and 3.1), as far as streams of bytes between two programs need them. A control
  * frame is collected up to its bound; the bytes of a data frame are handed on as they come.
  */
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 
@@ -31,44 +32,73 @@ function broken(reason: string): never {
   return fail('invalidRequest', `read a SPDY frame: ${reason}`);
 }
 
+/** A data frame of which more is to come. */
+interface DataFrame {
+  readonly streamId: number;
+  readonly fin: boolean;
+  left: number;
+}
+
 /** Cuts a stream of bytes into frames. Throws `invalidRequest` for what is none, after which nothing more is taken. */
 export class SpdyParser {
-  #rest: Buffer = Buffer.alloc(0);
-  #data: { readonly streamId: number; readonly fin: boolean; left: number } | undefined;
+  readonly #bytes = new ByteBlocks('read SPDY frames', streamLimits.unparsedBytes);
+  #data: DataFrame | undefined;
 
-  *push(chunk: Buffer): Generator<SpdyFrame> {
-    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    this.#rest = Buffer.alloc(0);
+  /** Bytes that were added and are in no frame yet. */
+  get size(): number {
+    return this.#bytes.size;
+  }
+
+  /** Throws `exhausted` when too much waits. The bytes are the parser's from then on. */
+  add(chunk: Uint8Array): void {
+    this.#bytes.append(chunk);
+  }
+
+  *push(chunk: Uint8Array): Generator<SpdyFrame> {
+    this.add(chunk);
+    for (let frame = this.next(); frame !== undefined; frame = this.next()) yield frame;
+  }
+
+  /** The next frame, or the next bytes of one with data; undefined until more is added. */
+  next(): SpdyFrame | undefined {
     for (;;) {
-      const data = this.#data;
-      if (data !== undefined) {
-        const part = bytes.subarray(0, data.left);
-        bytes = bytes.subarray(part.length);
-        data.left -= part.length;
-        if (data.left === 0) this.#data = undefined;
-        const fin = data.fin && data.left === 0;
-        if (part.length > 0 || fin) yield { kind: 'data', streamId: data.streamId, bytes: part, fin };
-        if (data.left > 0) return;
+      if (this.#data !== undefined) {
+        const frame = this.#piece(this.#data);
+        if (frame === undefined || frame.bytes.length > 0 || frame.fin) return frame;
         continue;
       }
-      if (bytes.length < HEAD_BYTES) break;
-      const [first, second] = [bytes.readUInt32BE(0), bytes.readUInt32BE(4)];
+      if (this.#bytes.size < HEAD_BYTES) return undefined;
+      const head = bufferOf(this.#bytes.peek(HEAD_BYTES));
+      const [first, second] = [head.readUInt32BE(0), head.readUInt32BE(4)];
       const [flags, length] = [second >>> 24, second & 0xffffff];
       if (first >>> 31 === 0) {
         if (first === 0) broken('data for stream 0');
         this.#data = { streamId: first, fin: (flags & FLAG_FIN) !== 0, left: length };
-        bytes = bytes.subarray(HEAD_BYTES);
+        this.#bytes.take(HEAD_BYTES);
         continue;
       }
       if (((first >>> 16) & 0x7fff) !== VERSION) broken(`version ${(first >>> 16) & 0x7fff}`);
       if (length > streamLimits.spdyControlBytes) broken(`a control frame of ${length} bytes`);
-      if (bytes.length < HEAD_BYTES + length) break;
-      const frame = control(first & 0xffff, flags, bytes.subarray(HEAD_BYTES, HEAD_BYTES + length));
-      bytes = bytes.subarray(HEAD_BYTES + length);
-      if (frame !== undefined) yield frame;
+      if (this.#bytes.size < HEAD_BYTES + length) return undefined;
+      const frame = control(first & 0xffff, flags, bufferOf(this.#bytes.take(HEAD_BYTES + length)).subarray(HEAD_BYTES));
+      if (frame !== undefined) return frame;
     }
-    this.#rest = bytes;
   }
+
+  /** What is there of a data frame; undefined when nothing of it is. */
+  #piece(data: DataFrame): (SpdyFrame & { readonly kind: 'data' }) | undefined {
+    const bytes = data.left === 0 ? NOTHING : this.#bytes.shift(data.left);
+    if (bytes === undefined) return undefined;
+    data.left -= bytes.length;
+    if (data.left === 0) this.#data = undefined;
+    return { kind: 'data', streamId: data.streamId, bytes, fin: data.fin && data.left === 0 };
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 function control(type: number, flags: number, body: Buffer): SpdyFrame | undefined {

@@ -1,6 +1,7 @@
 /** Header blocks of SPDY: names and values with their lengths, compressed in one zlib stream per direction. */
 import { constants, createDeflate, createInflate } from 'node:zlib';
 import type { Deflate, Inflate } from 'node:zlib';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { SPDY_DICTIONARY } from './spdy-dictionary.ts';
@@ -58,19 +59,16 @@ function length(value: number): Buffer {
 /** One direction's compression. Blocks go through in order, one at a time. */
 class Codec {
   readonly #zlib: Deflate | Inflate;
-  readonly #bytesMax: number;
-  #out: Buffer[] = [];
-  #size = 0;
+  readonly #out: ByteBlocks;
   #fail: ((error: Error) => void) | undefined;
 
   constructor(zlib: Deflate | Inflate, bytesMax: number) {
     this.#zlib = zlib;
-    this.#bytesMax = bytesMax;
+    this.#out = new ByteBlocks('read a SPDY header block', bytesMax);
     zlib.on('data', (bytes: Buffer) => {
-      this.#size += bytes.length;
-      // a bomb: nothing of it is kept, and the session ends
-      if (this.#size > this.#bytesMax) zlib.destroy(new Error(`more than ${this.#bytesMax} bytes`));
-      else this.#out.push(bytes);
+      // a bomb: the session ends
+      if (bytes.length > this.#out.room) zlib.destroy(new Error(`more than ${bytesMax} bytes`));
+      else this.#out.append(bytes);
     });
     zlib.on('error', (error) => this.#fail?.(error));
     zlib.on('close', () => this.#fail?.(new Error('the session has ended')));
@@ -89,10 +87,7 @@ class Codec {
       this.#zlib.write(block, (error) => {
         if (error !== null && error !== undefined) return;
         this.#fail = undefined;
-        const whole = Buffer.concat(this.#out);
-        this.#out = [];
-        this.#size = 0;
-        resolve(whole);
+        resolve(Buffer.from(this.#out.takeAll()));
       });
     });
   }

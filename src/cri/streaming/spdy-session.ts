@@ -16,7 +16,7 @@ import { RESET, SpdyParser, dataHead, goAwayFrame, pingFrame, resetFrame, synRep
 import type { SpdyFrame } from './spdy-frames.ts';
 import { HeaderCodec } from './spdy-headers.ts';
 import type { SpdyHeaders } from './spdy-headers.ts';
-import { Intake, Outbox, closeGently } from './transport.ts';
+import { Intake, Outbox, closeGently, readNoFurther } from './transport.ts';
 
 /** Number of our pings: a server's are even. */
 const PROBE = 2;
@@ -30,24 +30,32 @@ interface Channel {
   forget(streamId: number): void;
 }
 
+/** Bytes that may be sent, and the writes that wait for more. */
 class Window {
   left: number = streamLimits.spdyWindowBytes;
   isEnforced = false;
-  #wake: (() => void)[] = [];
+  readonly #line = new Set<() => void>();
 
   grow(delta: number): void {
     this.left += delta;
-    this.wake();
+    this.wakeNext();
   }
 
-  wake(): void {
-    for (const wake of this.#wake.splice(0)) wake();
+  /** One at a time, whatever the number that waits: it wakes the next one once it has taken its share. */
+  wakeNext(): void {
+    if (this.left <= 0) return;
+    const [first] = this.#line;
+    if (first === undefined) return;
+    this.#line.delete(first);
+    first();
   }
 
-  changed(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake.push(resolve);
-    });
+  wait(wake: () => void): void {
+    this.#line.add(wake);
+  }
+
+  forget(wake: () => void): void {
+    this.#line.delete(wake);
   }
 }
 
@@ -59,6 +67,8 @@ export class SpdyStream implements ByteSink {
   readonly source: ByteQueue;
   readonly #channel: Channel;
   readonly #window = new Window();
+  /** Writes of this stream that wait for a window. */
+  readonly #waits = new Set<() => void>();
   #hasEnded = false;
   #isReset = false;
   #unannounced = 0;
@@ -66,7 +76,7 @@ export class SpdyStream implements ByteSink {
 
   constructor(id: number, headers: SpdyHeaders, channel: Channel) {
     this.id = id;
-    this.headers = headers;
+    this.headers = headersOfUse(headers);
     this.#channel = channel;
     this.source = new ByteQueue((bytes) => this.#used(bytes));
   }
@@ -95,27 +105,55 @@ export class SpdyStream implements ByteSink {
 
   async write(bytes: Uint8Array): Promise<void> {
     const { outbox, window } = this.#channel;
-    let at = 0;
-    while (at < bytes.length) {
-      if (this.#hasEnded || this.#isReset) fail('cancelled', 'write to a SPDY stream: it has ended');
-      let room: number = streamLimits.spdyDataBytes;
-      if (window.isEnforced) room = Math.min(room, window.left, this.#window.left);
-      if (room <= 0) {
-        await Promise.race([window.changed(), this.#window.changed()]);
-        continue;
-      }
-      const part = bytes.subarray(at, at + room);
+    for (let at = 0; at < bytes.length; ) {
+      const part = bytes.subarray(at, at + (await this.#room()));
       at += part.length;
       window.left -= part.length;
       this.#window.left -= part.length;
+      window.wakeNext();
       await outbox.write(dataHead(this.id, part.length, false), part);
     }
+  }
+
+  /** Bytes that may be sent now; waits until there are some. */
+  async #room(): Promise<number> {
+    const { window } = this.#channel;
+    for (;;) {
+      if (this.#hasEnded || this.#isReset) {
+        // it was perhaps its turn
+        window.wakeNext();
+        fail('cancelled', 'write to a SPDY stream: it has ended');
+      }
+      if (!window.isEnforced) return streamLimits.spdyDataBytes;
+      const room = Math.min(streamLimits.spdyDataBytes, window.left, this.#window.left);
+      if (room > 0) return room;
+      window.wakeNext();
+      await this.#untilWoken(this.#window.left <= 0 ? this.#window : window);
+    }
+  }
+
+  /** Nothing stays behind of a wait, however it ends: a client may open its windows byte by byte. */
+  #untilWoken(window: Window): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = (): void => {
+        window.forget(wake);
+        this.#waits.delete(wake);
+        resolve();
+      };
+      window.wait(wake);
+      this.#waits.add(wake);
+    });
+  }
+
+  #wake(): void {
+    for (const wake of [...this.#waits]) wake();
   }
 
   end(): void {
     if (this.#hasEnded || this.#isReset) return;
     this.#hasEnded = true;
     this.#channel.outbox.send(dataHead(this.id, 0, true));
+    this.#wake();
     this.#release();
   }
 
@@ -138,13 +176,19 @@ export class SpdyStream implements ByteSink {
     this.#isReset = true;
     this.#onReset();
     this.source.fail(error);
-    this.#window.wake();
+    this.#wake();
     this.#release();
   }
 
   #release(): void {
     if (this.#isReset || (this.#hasEnded && this.source.ended)) this.#channel.forget(this.id);
   }
+}
+
+/** A stream may have 64 KiB of headers, and a session thousands of streams: what means nothing here is not kept. */
+function headersOfUse(headers: SpdyHeaders): SpdyHeaders {
+  const kept = ['streamtype', 'port', 'requestid'].map((name) => [name, headers.get(name)] as const);
+  return new Map(kept.filter((one): one is readonly [string, string] => one[1] !== undefined && one[1].length <= streamLimits.spdyHeaderChars));
 }
 
 export interface SpdyEvents {
@@ -161,9 +205,9 @@ export class SpdySession {
   readonly #parser = new SpdyParser();
   readonly #codec = new HeaderCodec();
   readonly #streams = new Map<number, SpdyStream>();
-  readonly #pending: SpdyFrame[] = [];
   readonly #channel: Channel;
   #initialWindow: number = streamLimits.spdyWindowBytes;
+  #windowChanges = 0;
   #lastStreamId = 0;
   #isDecoding = false;
   #isClosed = false;
@@ -174,6 +218,7 @@ export class SpdySession {
     this.#transport = transport;
     this.#clock = clock;
     this.#events = events;
+    readNoFurther(transport);
     const outbox = new Outbox(transport);
     this.#channel = {
       outbox,
@@ -195,18 +240,24 @@ export class SpdySession {
 
   #take(chunk: Buffer): void {
     if (this.#isClosed || this.#isClosing) return;
+    this.#channel.intake.came(chunk.length);
     try {
-      for (const frame of this.#parser.push(chunk)) this.#frame(frame);
+      this.#parser.add(chunk);
+      this.#run();
     } catch (error) {
       this.#broken(error);
     }
   }
 
-  /** Frames behind a header block wait until it is inflated. */
-  #frame(frame: SpdyFrame): void {
-    if (!this.#isDecoding) return this.#handle(frame);
-    if (this.#pending.length >= streamLimits.spdyPending) fail('invalidRequest', 'read SPDY frames: too many at once');
-    this.#pending.push(frame);
+  /** Frames behind a header block wait, unparsed, until it is inflated. */
+  #run(): void {
+    while (!this.#isDecoding && !this.#isClosed) {
+      const before = this.#parser.size;
+      const frame = this.#parser.next();
+      if (frame !== undefined) this.#handle(frame);
+      this.#channel.intake.used(before - this.#parser.size);
+      if (frame === undefined) return;
+    }
   }
 
   #handle(frame: SpdyFrame): void {
@@ -243,6 +294,8 @@ export class SpdySession {
     const { window } = this.#channel;
     if (frame.kind === 'settings') {
       if (frame.initialWindow === undefined) return;
+      this.#windowChanges += 1;
+      if (this.#windowChanges > streamLimits.spdyWindowChanges) fail('invalidRequest', 'read SPDY settings: the initial window changed too often');
       const more = frame.initialWindow - this.#initialWindow;
       this.#initialWindow = frame.initialWindow;
       window.isEnforced = true;
@@ -285,11 +338,7 @@ export class SpdySession {
   #goOn(): void {
     this.#isDecoding = false;
     try {
-      while (!this.#isDecoding && !this.#isClosed) {
-        const frame = this.#pending.shift();
-        if (frame === undefined) return;
-        this.#handle(frame);
-      }
+      this.#run();
     } catch (error) {
       this.#broken(error);
     }
@@ -299,15 +348,14 @@ export class SpdySession {
     if (this.#isClosed || this.#isClosing) return;
     this.#channel.outbox.send(goAwayFrame(this.#lastStreamId, 1));
     this.#closed(toFault(error));
+    this.#channel.outbox.flush();
     void closeGently(this.#transport, this.#clock);
   }
 
   #closed(why: Fault): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#pending.length = 0;
     for (const stream of [...this.#streams.values()]) stream.wasReset(new FaultError(why));
-    this.#channel.window.wake();
     this.#codec.close();
     this.#events.onClose(why);
   }
@@ -316,6 +364,7 @@ export class SpdySession {
   async close(isPatient = false): Promise<void> {
     if (!this.#isClosing && !this.#isClosed) this.#channel.outbox.send(goAwayFrame(this.#lastStreamId, 0));
     this.#isClosing = true;
+    this.#channel.outbox.flush();
     await closeGently(this.#transport, this.#clock, isPatient);
   }
 }

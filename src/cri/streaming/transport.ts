@@ -2,27 +2,35 @@
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 
 /** The way out of a transport: whole frames in the order of the calls, with back-pressure. */
 export class Outbox {
   readonly #transport: Duplex;
-  #drained: Promise<void> | undefined;
-  #unsentBytes = 0;
+  /** What waits for the write under way: Node keeps an object for each write that waits, however small. */
+  readonly #waiting = new ByteBlocks('write to a client', streamLimits.outboundBytes);
+  #isWriting = false;
+  #flushed: PromiseWithResolvers<void> | undefined;
+  /** Bytes that were given to this and that the transport has taken, from the start. */
+  #given = 0;
+  #taken = 0;
+  /** Bytes of small frames: of those up to `#mark` of what was given, and of later ones. */
+  #unsent = { older: 0, newer: 0, mark: 0 };
 
   constructor(transport: Duplex) {
     this.#transport = transport;
+    transport.on('close', () => this.#settle());
   }
 
-  /** Resolves when more may be written; rejects once the peer has gone. The parts are one frame. */
+  /** Resolves when more may be written; rejects once the peer has gone. The parts are one frame, and not to be changed later. */
   async write(...parts: readonly Uint8Array[]): Promise<void> {
-    const transport = this.#transport;
     if (!this.#put(parts)) fail('cancelled', 'write to a client: it has gone');
-    if (!transport.writableNeedDrain) return;
-    this.#drained ??= this.#untilDrained();
-    await this.#drained;
-    if (transport.destroyed) fail('cancelled', 'write to a client: it has gone');
+    if (!this.#isWriting) return;
+    this.#flushed ??= Promise.withResolvers<void>();
+    await this.#flushed.promise;
+    if (this.#transport.destroyed) fail('cancelled', 'write to a client: it has gone');
   }
 
   /**
@@ -30,35 +38,66 @@ export class Outbox {
    * cut off: they would fill the memory.
    */
   send(...parts: readonly Uint8Array[]): boolean {
-    const bytes = parts.reduce((sum, part) => sum + part.length, 0);
-    this.#unsentBytes += bytes;
-    if (this.#unsentBytes > streamLimits.unsentBytes) this.#transport.destroy();
-    return this.#put(parts, () => (this.#unsentBytes -= bytes));
+    const unsent = this.#unsent;
+    unsent.newer += sizeOf(parts);
+    if (unsent.older + unsent.newer > streamLimits.unsentBytes) this.#transport.destroy();
+    return this.#put(parts);
   }
 
-  #put(parts: readonly Uint8Array[], onSent?: () => void): boolean {
+  /** Hands all that waits to the transport, which is about to be ended. */
+  flush(): void {
+    for (let bytes = this.#waiting.shift(); bytes !== undefined; bytes = this.#waiting.shift()) this.#write([bytes]);
+  }
+
+  #put(parts: readonly Uint8Array[]): boolean {
     const transport = this.#transport;
     if (transport.destroyed || transport.writableEnded) return false;
     const filled = parts.filter((part) => part.length > 0);
-    transport.cork();
-    for (const [at, part] of filled.entries()) transport.write(part, at === filled.length - 1 ? onSent : undefined);
-    transport.uncork();
+    this.#given += sizeOf(filled);
+    if (!this.#isWriting) this.#write(filled);
+    else for (const part of filled) this.#waiting.append(part);
     return true;
   }
 
-  #untilDrained(): Promise<void> {
+  #write(parts: readonly Uint8Array[]): void {
     const transport = this.#transport;
-    return new Promise((resolve) => {
-      const done = (): void => {
-        transport.off('drain', done);
-        transport.off('close', done);
-        this.#drained = undefined;
-        resolve();
-      };
-      transport.on('drain', done);
-      transport.on('close', done);
-    });
+    const bytes = sizeOf(parts);
+    if (bytes === 0) return;
+    this.#isWriting = true;
+    transport.cork();
+    for (const [at, part] of parts.entries()) transport.write(part, at === parts.length - 1 ? () => this.#wrote(bytes) : undefined);
+    transport.uncork();
   }
+
+  #wrote(bytes: number): void {
+    this.#taken += bytes;
+    const unsent = this.#unsent;
+    if (this.#taken >= unsent.mark) this.#unsent = { older: unsent.newer, newer: 0, mark: this.#given };
+    const next = this.#transport.destroyed ? undefined : this.#waiting.shift();
+    if (next !== undefined) return this.#write([next]);
+    if (this.#taken === this.#given) this.#unsent = { older: 0, newer: 0, mark: this.#given };
+    this.#settle();
+  }
+
+  #settle(): void {
+    this.#isWriting = false;
+    this.#flushed?.resolve();
+    this.#flushed = undefined;
+    if (this.#transport.destroyed) this.#waiting.clear();
+  }
+}
+
+function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
+}
+
+/**
+ * Leaves what comes while a transport is paused to the kernel. Node reads on until so many bytes wait, and keeps an object for
+ * each piece: 64 Ki of them by default. TLS sockets take no such option, so it is set where Node's streams keep it.
+ */
+export function readNoFurther(transport: Duplex): void {
+  const state: unknown = Reflect.get(transport, '_readableState');
+  if (typeof state === 'object' && state !== null) Reflect.set(state, 'highWaterMark', streamLimits.pausedBytes);
 }
 
 /** Bytes of probes so far, which are ours and not the session's. */
@@ -68,9 +107,25 @@ function writtenTo(transport: Duplex): number {
   return (transport as Partial<Socket>).bytesWritten ?? 0;
 }
 
-/** Bytes that the two sides have sent each other: while they stay the same the session idles, however often its peer is probed. */
+/**
+ * Bytes that the two sides have sent each other: while they stay the same the session idles, however often its peer is probed.
+ * While something waits for the peer, only what it takes counts: one that reads nothing and goes on sending idles, too.
+ */
 export function movedBytes(transport: Duplex): number {
-  return ((transport as Partial<Socket>).bytesRead ?? 0) + writtenTo(transport) - (probes.get(transport) ?? 0);
+  const read = transport.writableLength > 0 ? 0 : ((transport as Partial<Socket>).bytesRead ?? 0);
+  return read + writtenTo(transport) - (probes.get(transport) ?? 0);
+}
+
+/** Settles with `work`, or after `ms`: for the last words to a peer that may never read them. */
+export function upTo(clock: ClockPort, ms: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = clock.setTimeout(resolve, ms);
+    const done = (): void => {
+      clock.clearTimeout(timer);
+      resolve();
+    };
+    work.then(done, done);
+  });
 }
 
 /**

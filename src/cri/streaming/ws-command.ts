@@ -9,10 +9,12 @@ import type { ByteSink } from '../../base/byte-streams.ts';
 import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
 import { Resizes } from './command-channels.ts';
 import type { CommandChannels, WantedStreams } from './command-channels.ts';
 import { statusBytes } from './command-status.ts';
 import type { CommandVersion } from './command-status.ts';
+import { upTo } from './transport.ts';
 import { WsConnection } from './ws-connection.ts';
 import { CLOSE } from './ws-frames.ts';
 
@@ -94,8 +96,9 @@ export async function wsCommand(client: WsCommandClient): Promise<CommandChannel
     streams: { stdin, stdout, stderr, onResize: (listener) => resizes.onResize(listener) },
     async finish(end): Promise<void> {
       const bytes = statusBytes(end, version);
-      if (bytes.length > 0) await status.write(bytes).catch(() => undefined);
-      await connection.close(CLOSE.normal, '', end.kind !== 'failed');
+      const isPatient = end.kind !== 'failed';
+      if (bytes.length > 0) await upTo(client.clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, status.write(bytes));
+      await connection.close(CLOSE.normal, '', isPatient);
     },
   };
 }

@@ -2,11 +2,13 @@
 import { createHash } from 'node:crypto';
 import { Duplex } from 'node:stream';
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
 import { CLOSE, OPCODE, WsParser, closePayload, frameHead } from './ws-frames.ts';
 import type { WsMessage } from './ws-frames.ts';
-import { Intake, Outbox, closeGently } from './transport.ts';
+import { Intake, Outbox, closeGently, readNoFurther } from './transport.ts';
 
 /** RFC 6455, 1.3. */
 const GUID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11';
@@ -30,7 +32,7 @@ export class WsConnection {
   readonly #outbox: Outbox;
   readonly #parser: WsParser;
   #events: WsEvents | undefined;
-  #early: Buffer[];
+  #head: Buffer;
   #isClosed = false;
   #hasSentClose = false;
 
@@ -41,7 +43,8 @@ export class WsConnection {
     this.#clock = clock;
     this.#outbox = new Outbox(transport);
     this.intake = new Intake(transport, clock, () => this.#hasSentClose || this.#outbox.send(frameHead(OPCODE.ping, 0)));
-    this.#early = [head];
+    this.#head = head;
+    readNoFurther(transport);
     transport.on('error', () => undefined);
   }
 
@@ -50,7 +53,8 @@ export class WsConnection {
     this.#transport.on('close', () => this.#closed(fault('cancelled', 'the client has gone')));
     // a closed direction without a close frame is a client that has gone
     this.#transport.on('end', () => this.#closed(fault('cancelled', 'the client has gone')));
-    for (const bytes of this.#early.splice(0)) this.#take(bytes);
+    this.#take(this.#head);
+    this.#head = Buffer.alloc(0);
     this.#transport.on('data', (chunk: Buffer) => this.#take(chunk));
   }
 
@@ -95,6 +99,7 @@ export class WsConnection {
       const payload = closePayload(code, reason);
       this.#outbox.send(frameHead(OPCODE.close, payload.length), payload);
     }
+    this.#outbox.flush();
     await closeGently(this.#transport, this.#clock, isPatient);
   }
 }
@@ -105,12 +110,25 @@ export class WsConnection {
  */
 export function tunnel(connection: WsConnection): Duplex {
   const { intake } = connection;
-  let held = 0;
+  const unread = new ByteBlocks('read a tunnel', streamLimits.unparsedBytes);
+  let isWanted = false;
+  let hasEnded = false;
+  const pass = (): void => {
+    while (isWanted) {
+      const bytes = unread.shift();
+      if (bytes === undefined) {
+        if (hasEnded) stream.push(null);
+        return;
+      }
+      isWanted = stream.push(bytes);
+      intake.used(bytes.length);
+    }
+  };
   const stream = new Duplex({
     allowHalfOpen: true,
     read(): void {
-      intake.used(held);
-      held = 0;
+      isWanted = true;
+      pass();
     },
     write(chunk: Buffer, _encoding, done): void {
       connection.write(false, chunk).then(() => done(), done);
@@ -129,12 +147,13 @@ export function tunnel(connection: WsConnection): Duplex {
   connection.listen({
     onMessage(bytes): void {
       // the WebSocket stops to read while the one who reads from the tunnel does
-      if (stream.push(bytes)) return;
-      held += bytes.length;
       intake.came(bytes.length);
+      unread.append(bytes);
+      pass();
     },
     onClose(why): void {
-      if (why.kind === 'cancelled') stream.push(null);
+      hasEnded = true;
+      if (why.kind === 'cancelled') pass();
       else stream.destroy(new FaultError(why));
     },
   });

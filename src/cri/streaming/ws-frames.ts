@@ -1,4 +1,5 @@
 /** Frames of the WebSocket protocol (RFC 6455, section 5), as a server reads and writes them. */
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
 
@@ -13,6 +14,9 @@ export type WsMessage =
   | { readonly kind: 'ping'; readonly bytes: Buffer }
   | { readonly kind: 'pong' }
   | { readonly kind: 'close'; readonly code: number };
+
+/** Longest head of a client's frame: two bytes, a length of eight, a mask of four (RFC 6455, 5.2). */
+const HEAD_BYTES = 14;
 
 /** Longest payload of a control frame (RFC 6455, 5.5). */
 const CONTROL_BYTES = 125;
@@ -41,7 +45,7 @@ interface OpenFrame {
 interface Begun {
   readonly isText: boolean;
   /** What is kept of it: nothing where pieces are handed on. */
-  readonly parts: Buffer[];
+  readonly parts: ByteBlocks;
   size: number;
   /** Some of it was handed on. */
   hasBegun: boolean;
@@ -53,8 +57,7 @@ interface Begun {
  */
 export class WsParser {
   readonly #inPieces: boolean;
-  #chunks: Buffer[] = [];
-  #size = 0;
+  readonly #bytes = new ByteBlocks('read WebSocket frames', streamLimits.unparsedBytes);
   #message: Begun | undefined;
   /** Only with `inPieces`. */
   #open: OpenFrame | undefined;
@@ -63,12 +66,12 @@ export class WsParser {
     this.#inPieces = inPieces;
   }
 
-  *push(chunk: Buffer): Generator<WsMessage> {
-    this.#chunks.push(chunk);
-    this.#size += chunk.length;
+  /** The bytes are the parser's from then on. */
+  *push(chunk: Uint8Array): Generator<WsMessage> {
+    this.#bytes.append(chunk);
     for (;;) {
       if (this.#open !== undefined) {
-        if (this.#size === 0) return;
+        if (this.#bytes.size === 0) return;
         yield this.#piece(this.#open);
         continue;
       }
@@ -77,7 +80,7 @@ export class WsParser {
         this.#beginFrame(head);
         continue;
       }
-      if (head === undefined || this.#size < head.headBytes + head.payloadBytes) return;
+      if (head === undefined || this.#bytes.size < head.headBytes + head.payloadBytes) return;
       const bytes = this.#take(head.headBytes + head.payloadBytes);
       const payload = bytes.subarray(head.headBytes);
       unmask(payload, bytes.subarray(head.headBytes - 4, head.headBytes));
@@ -88,8 +91,8 @@ export class WsParser {
 
   /** The head of the next frame, as soon as it is there: its bounds are checked before its payload is awaited. */
   #head(): Head | undefined {
-    if (this.#size < 2) return undefined;
-    const bytes = this.#peek(14);
+    if (this.#bytes.size < 2) return undefined;
+    const bytes = bufferOf(this.#bytes.peek(HEAD_BYTES));
     const [first = 0, second = 0] = bytes;
     if ((first & 0x70) !== 0) broken('a reserved bit is set');
     if ((second & 0x80) === 0) broken('a client must mask its frames');
@@ -120,14 +123,14 @@ export class WsParser {
     if (opcode === OPCODE.continuation) return this.#message ?? broken('a continuation of nothing');
     if (opcode !== OPCODE.text && opcode !== OPCODE.binary) broken(`opcode ${opcode}`);
     if (this.#message !== undefined) broken('a message begins inside another');
-    const begun: Begun = { isText: opcode === OPCODE.text, parts: [], size: 0, hasBegun: false };
+    const begun: Begun = { isText: opcode === OPCODE.text, parts: new ByteBlocks('read a WebSocket message', streamLimits.webSocketMessageBytes), size: 0, hasBegun: false };
     this.#message = begun;
     return begun;
   }
 
   #piece(frame: OpenFrame): WsMessage {
     const message = this.#message ?? broken('a piece of nothing');
-    const bytes = this.#take(Math.min(frame.left, this.#size));
+    const bytes = bufferOf(this.#bytes.shift(frame.left) ?? broken('a piece of nothing'));
     unmask(bytes, frame.mask, frame.payloadBytes - frame.left);
     frame.left -= bytes.length;
     const { isText, hasBegun } = message;
@@ -158,47 +161,31 @@ export class WsParser {
   }
 
   #collect(message: Begun, fin: boolean, payload: Buffer): WsMessage | undefined {
-    // an endless row of empty frames would grow the list for ever
-    if (payload.length > 0) message.parts.push(payload);
+    message.parts.append(payload);
     message.size += payload.length;
     if (!fin) return undefined;
     this.#message = undefined;
-    const [only] = message.parts;
-    const bytes = message.parts.length === 1 && only !== undefined ? only : Buffer.concat(message.parts);
-    return { kind: 'message', isText: message.isText, bytes };
-  }
-
-  /** At most `bytes` bytes from the beginning, which stay. */
-  #peek(bytes: number): Buffer {
-    const [first] = this.#chunks;
-    if (first !== undefined && (first.length >= bytes || this.#chunks.length === 1)) return first.subarray(0, bytes);
-    const some: Buffer[] = [];
-    let size = 0;
-    for (const chunk of this.#chunks) {
-      if (size >= bytes) break;
-      some.push(chunk);
-      size += chunk.length;
-    }
-    return Buffer.concat(some).subarray(0, bytes);
+    return { kind: 'message', isText: message.isText, bytes: bufferOf(message.parts.takeAll()) };
   }
 
   #take(bytes: number): Buffer {
-    const whole = this.#chunks.length === 1 ? (this.#chunks[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#chunks);
-    const rest = whole.subarray(bytes);
-    this.#chunks = rest.length === 0 ? [] : [rest];
-    this.#size -= bytes;
-    return whole.subarray(0, bytes);
+    return bufferOf(this.#bytes.take(bytes));
   }
+}
+
+function bufferOf(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
 /** In place; four bytes at a time where they lie so. `from`: where in its frame's payload it begins. */
 function unmask(payload: Buffer, mask: Buffer, from = 0): void {
-  const turn = from % 4;
-  const key = Buffer.concat([mask.subarray(turn), mask.subarray(0, turn)]);
+  const turn = 8 * (from % 4);
+  const first = mask.readUInt32LE(0);
+  // the mask as it goes on from there
+  const word = turn === 0 ? first : ((first >>> turn) | (first << (32 - turn))) >>> 0;
   let at = 0;
-  const word = key.readUInt32LE(0);
   for (; at + 4 <= payload.length; at += 4) payload.writeUInt32LE((payload.readUInt32LE(at) ^ word) >>> 0, at);
-  for (; at < payload.length; at += 1) payload[at] = (payload[at] ?? 0) ^ (key[at % 4] ?? 0);
+  for (; at < payload.length; at += 1) payload[at] = (payload[at] ?? 0) ^ ((word >>> (8 * (at % 4))) & 0xff);
 }
 
 /** The head of a server's frame, which is not masked; its payload follows. */

@@ -270,9 +270,9 @@ class Attachment {
     if (spec.tty || spec.stdinOnce) return forever();
   }
 
-  #resize(size: TerminalSize): void {
+  #resize(size: TerminalSize): Promise<void> {
     const { log } = this.#parts;
-    this.#terminals.resize(this.#input, size).catch((error: unknown) => {
+    return this.#terminals.resize(this.#input, size).catch((error: unknown) => {
       log.debug({ id: this.#input.id, fault: toFault(error) }, 'a terminal was not resized');
     });
   }

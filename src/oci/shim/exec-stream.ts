@@ -56,7 +56,7 @@ class ClientEnds {
       this.pumps.push(new OutputPump(socketSource(reader), sink ?? nowhere, parts.clock));
     }
     if (stdin !== '') this.#copyStdin(stdin, exec, tty);
-    if (tty) this.#client.onResize((size) => this.#isOpen && exec.resize(size));
+    if (tty) this.#client.onResize((size) => (this.#isOpen ? exec.resize(size) : undefined));
   }
 
   #copyStdin(path: string, exec: RunningExec, tty: boolean): void {

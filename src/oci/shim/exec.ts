@@ -44,7 +44,8 @@ export interface ExecRequest {
 
 /** What a client may ask of it meanwhile; failures are logged, since nobody waits for them. */
 export interface RunningExec {
-  resize(size: TerminalSize): void;
+  /** Never rejects. */
+  resize(size: TerminalSize): Promise<void>;
   closeStdin(): void;
 }
 
@@ -110,16 +111,20 @@ class TaskExec implements RunningExec {
     }
   }
 
-  resize({ columns, rows }: TerminalSize): void {
-    this.#aside(this.#run.shim.callIfThere(Task.method.resizePty, { ...this.#target, width: columns, height: rows }, { timeoutMs: shimLimits.callMs }));
+  resize({ columns, rows }: TerminalSize): Promise<void> {
+    return this.#aside(this.#run.shim.callIfThere(Task.method.resizePty, { ...this.#target, width: columns, height: rows }, { timeoutMs: shimLimits.callMs }));
   }
 
   closeStdin(): void {
-    this.#aside(this.#run.shim.callIfThere(Task.method.closeIO, { ...this.#target, stdin: true }, { timeoutMs: shimLimits.callMs }));
+    void this.#aside(this.#run.shim.callIfThere(Task.method.closeIO, { ...this.#target, stdin: true }, { timeoutMs: shimLimits.callMs }));
   }
 
-  #aside(call: Promise<unknown>): void {
-    call.catch((thrown: unknown) => this.#run.parts.log.debug({ id: this.#target.id, fault: toFault(thrown) }, 'a shim refused a word about an exec'));
+  async #aside(call: Promise<unknown>): Promise<void> {
+    try {
+      await call;
+    } catch (thrown) {
+      this.#run.parts.log.debug({ id: this.#target.id, fault: toFault(thrown) }, 'a shim refused a word about an exec');
+    }
   }
 
   async #bounded<T>(promise: Promise<T>): Promise<T> {

@@ -47,7 +47,7 @@ function drivers() {
   const streams: StreamsPort = {
     async exec({ argv }, client, fx) {
       const [how = '', code = '0'] = argv;
-      client.onResize(({ columns, rows }) => seen.push(`${columns}x${rows}`));
+      client.onResize(({ columns, rows }) => void seen.push(`${columns}x${rows}`));
       if (how === 'missing') return fail('outside', 'exec: no such program');
       if (how === 'hang') {
         seen.push('hangs');

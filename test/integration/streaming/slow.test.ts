@@ -11,9 +11,10 @@ const STUCK = Buffer.alloc(3 * streamLimits.inboundBytes);
 
 describe('a client whose stdin nobody reads', () => {
   it('over SPDY: once it has gone, what it began is aborted (S27)', async () => {
-    const { exec, server, clock, aborted } = await serve();
+    const { exec, server, clock, aborted, seen } = await serve();
     const { client } = await connectSpdy(await exec(['hang'], { stderr: false }), v4);
     const { stdin } = await openCommand(client, 'stdin', 'stdout');
+    await until(() => seen.length === 1);
     stdin.write(STUCK);
     await until(() => [...clock.timers.values()].some(({ ms }) => ms === streamLimits.probeMs));
     client.socket.destroy();

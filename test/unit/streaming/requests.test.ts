@@ -189,7 +189,7 @@ describe('sizes of a terminal', () => {
     const resizes = new Resizes();
     const seen: unknown[] = [];
     resizes.push(Buffer.from('{"Width":80,"Height":24}'));
-    resizes.onResize((size) => seen.push(size));
+    resizes.onResize((size) => void seen.push(size));
     for (const part of ['{"Wid', 'th":100,"Hei', 'ght":30}\n{"Width":0,"Height":5}', '{"Width":"a","Height":5}{"width":1,"height":2}']) resizes.push(Buffer.from(part));
     expect(seen).toEqual([{ columns: 80, rows: 24 }, { columns: 100, rows: 30 }, { columns: 1, rows: 2 }]);
   });
@@ -197,7 +197,7 @@ describe('sizes of a terminal', () => {
   it('what has no end is not kept', () => {
     const resizes = new Resizes();
     const seen: unknown[] = [];
-    resizes.onResize((size) => seen.push(size));
+    resizes.onResize((size) => void seen.push(size));
     for (let count = 0; count < 100; count += 1) resizes.push(Buffer.alloc(1000, '{'));
     resizes.push(Buffer.from('{"Width":3,"Height":4}'));
     expect(seen).toEqual([{ columns: 3, rows: 4 }]);
