@@ -13,7 +13,7 @@ export const ofStreams: readonly Mutant[] = [
   },
   {
     row: 'S68', title: 'answers to pings pile up for a client that reads none', file: 'src/cri/streaming/transport.ts',
-    find: 'if (this.#unsentBytes > streamLimits.unsentBytes) this.#transport.destroy();', replace: '',
+    find: 'if (unsent.older + unsent.newer > streamLimits.unsentBytes) this.#transport.destroy();', replace: '',
     test: { file: transport, named: String.raw`one that pings and reads nothing is cut off \(S68\)` },
   },
   {
