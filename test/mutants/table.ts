@@ -5,21 +5,28 @@ import { ofDocuments } from './rows/documents.ts';
 import { ofDoors } from './rows/doors.ts';
 import { ofImages } from './rows/images.ts';
 import { ofMachine } from './rows/machine.ts';
+import { ofOlderRows } from './rows/older.ts';
 import { ofPods } from './rows/pods.ts';
 import { ofRequests } from './rows/requests.ts';
 import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets, ...ofDoors];
+export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);
 
-/** Rows about pods, containers and their images; those of registries, streams and sockets may have mutants, too. */
+/** All rows of the security matrix, and those of others whose guard is one line. */
 export const mustHave: readonly string[] = [
-  ...numbered(1, 15), ...numbered(18, 20), ...numbered(24, 26), ...numbered(29, 45), ...numbered(54, 57), ...numbered(62, 66), ...numbered(71, 76),
+  ...numbered(1, 84),
   'F90', 'S86', 'S87', 'S91', 'S92', 'S93', 'S94', 'S95',
 ];
 
-/** None at present. */
-export const notApplicable: readonly { readonly row: string; readonly reason: string }[] = [];
+/** Rows whose guard is not in this tree. */
+export const notApplicable: readonly { readonly row: string; readonly reason: string }[] = [
+  {
+    row: 'S51',
+    reason: 'both flaws are fixed in the CNI plugins (0.8.6, 1.9.0), whose calls do not report their own version, so that no check at '
+      + 'the start could be taken out; the test sees what the plugins of the machine do',
+  },
+];

@@ -65,7 +65,7 @@ describePods('the daemon', () => {
   const startBeside = async (...args: readonly string[]): Promise<Ended> => await run([...world.instance.argv, ...args], { timeoutMs: 30_000 });
   const networkReady = async () => (await crictl.json<Info>('info')).status.conditions.find(({ type }) => type === 'NetworkReady');
 
-  test('S21: its socket is only for root', () => {
+  test('S69: its socket is only for root', () => {
     expect(statSync(world.instance.socket).mode & 0o7777).toBe(0o600);
   });
 

@@ -178,7 +178,7 @@ describe.skipIf(reason !== undefined)('inside the root file system', () => {
     expect(fault).toMatchObject({ kind: 'invalidRequest', subject: 'working_dir', message: expect.stringContaining('/etc/passwd/below') as string });
   });
 
-  test('S10, S28: a passwd that is huge, a FIFO, a device or a link out of the root is refused or not followed', async () => {
+  test('S10, S28, S46: a passwd that is huge, a FIFO, a device or a link out of the root is refused or not followed', async () => {
     const passwd = join(machine.rootfs, 'etc/passwd');
     truncateSync(passwd, 20 * 1024 ** 3);
     expect((await faultWith({ image: { user: 'alice' } })).kind).toBe('invalidRequest');

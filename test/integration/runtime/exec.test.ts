@@ -101,7 +101,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(freezer.flatMap((path) => readdirSync(path)).filter((name) => name.startsWith('exec-'))).toEqual([]);
   });
 
-  it('S03 keeps a little less than 16 MiB of each stream and drains the rest', async () => {
+  it('S03 S21 keeps a little less than 16 MiB of each stream and drains the rest', async () => {
     const before = readdirSync(world.layout.containerDir(container.id));
     const result = await exec(['sh', '-c', 'yes | head -c 40000000; yes | head -c 30000000 >&2; exit 4']);
     expect(result.exitCode).toBe(4);

@@ -1,4 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { driverLimits } from '../../../src/base/limits.ts';
+import type { SocketReader } from '../../../src/host/socket-reader.ts';
+import { CappedOutput } from '../../../src/oci/runtime/exec-output.ts';
 import { OutputRoom, OutputRooms } from '../../../src/oci/runtime/exec-room.ts';
 
 /** Promises that have settled by now. */
@@ -8,6 +11,25 @@ async function settledOf(asked: readonly Promise<void>[]): Promise<number> {
   await Promise.resolve();
   await Promise.resolve();
   return count;
+}
+
+/** A pipe that gives what the test gives it. */
+class FakeReader implements Pick<SocketReader, 'start' | 'pause' | 'resume' | 'closed' | 'destroy'> {
+  readonly closed = Promise.resolve();
+  isPaused = false;
+  give: (bytes: Uint8Array) => void = () => undefined;
+  start(take: (bytes: Uint8Array) => void): void {
+    this.give = take;
+  }
+  pause(): void {
+    this.isPaused = true;
+  }
+  resume(): void {
+    this.isPaused = false;
+  }
+  destroy(): void {
+    // nothing is held
+  }
 }
 
 describe('F74 room for the output of execs', () => {
@@ -36,6 +58,24 @@ describe('F74 room for the output of execs', () => {
     const next = new OutputRoom(rooms);
     void next.ask();
     expect(next.isGranted).toBe(true);
+  });
+
+  it('S21 an exec that writes more than a little without room is read no further before it has one', async () => {
+    const rooms = new OutputRooms(1);
+    const [first, second] = [new OutputRoom(rooms), new OutputRoom(rooms)];
+    void first.ask();
+    const reader = new FakeReader();
+    const output = new CappedOutput(reader as Partial<SocketReader> as SocketReader, driverLimits.execOutputBytes, second);
+    reader.give(new Uint8Array(driverLimits.execFreeBytes));
+    expect(reader.isPaused).toBe(false);
+    reader.give(new Uint8Array(1));
+    expect(reader.isPaused).toBe(true);
+    first.release();
+    expect(await settledOf([second.ask()])).toBe(1);
+    await Promise.resolve();
+    expect(reader.isPaused).toBe(false);
+    for (let given = 0; given < 2 * driverLimits.execOutputBytes; given += 1024 * 1024) reader.give(new Uint8Array(1024 * 1024));
+    expect(output.takeBytes().length).toBe(driverLimits.execOutputBytes);
   });
 
   it('is held until the answer has left', () => {
