@@ -103,11 +103,13 @@ export const distributionLimits = {
   connectMs: 10_000,
   /** ms from the request sent to the response's head: registries on object stores need up to 20 s. */
   headersMs: 30_000,
-  /** ms in which a body must bring `progressBytes`: as long as the peers wait by default or less. */
+  /** ms over which a body must keep `leastBytesPerSecond`: as long as the peers wait by default or less. */
   stallMs: 60_000,
   /** The longest that may be configured for it, ms: an hour without a byte is no pull. */
   stallMostMs: 3_600_000,
-  /** Bytes that count as progress: less per `stallMs` is a trickle, not a download. */
+  /** The mean rate that a body must keep over each `stallMs`, bytes a second: less is a trickle, not a download (S90). */
+  leastBytesPerSecond: 4096,
+  /** The same for waits of less than a second. */
   progressBytes: 4096,
   /** ms for the whole of a small document (manifest, token, error). */
   documentMs: 60_000,
@@ -137,8 +139,8 @@ export const distributionLimits = {
   longestWaitMs: 60_000,
   /** Sockets per host: six layers of some pulls at once. */
   socketsPerHost: 16,
-  /** Sockets in all. */
-  sockets: 64,
+  /** Sockets in all, of one way of connecting: one for each pull that asks for documents, and as many transfers as may be configured, with the slow ones. */
+  sockets: 160,
   /** Idle sockets kept per host. */
   idleSocketsPerHost: 4,
   /** ms that an idle socket is kept. */
@@ -268,6 +270,8 @@ export const actorLimits = {
   pullsMax: 64,
   /** Milliseconds between two tries to delete what earlier runs left: what hinders it is an administrator's to take away. */
   debrisMs: 300_000,
+  /** Of these for one namespace: whose registries never end an answer leaves room for others. */
+  pullsPerNamespace: 48,
   /** Milliseconds that what an interrupted pull has fetched waits: the kubelet asks again after 5 min at the latest. */
   interruptedMs: 600_000,
   /** Images of which that much waits. */
@@ -618,6 +622,16 @@ export const storageLimits = {
   transfersMost: 64,
   /** Layers that wait for a transfer: 16 images of 64 layers. */
   transfersWaiting: 1024,
+  /** ms between two looks at the rates of transfers, made only while others wait: a pull waits so long for a trickle at most twice. */
+  transferLookMs: 5_000,
+  /** Bytes a second below which a transfer gives its turn to one that waits, and goes on beside it: a half of a megabit. */
+  transferBytesPerSecond: 64 * 1024,
+  /** Transfers that have given their turn away; each holds a socket and what of its window came. */
+  slowTransfers: 16,
+  /** ms that a download of others that was joined may bring less than the next: then an own one is begun. */
+  joinedLookMs: 10_000,
+  /** Bytes a second: a gigabyte in some seventeen minutes. */
+  joinedBytesPerSecond: 1024 * 1024,
   /** Pulls that wait for one layer's lock. */
   layerWaiting: 256,
   /** Downloads of others that a pull joins and sees fail before it says that the layer can't be had. */

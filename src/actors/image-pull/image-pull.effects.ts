@@ -102,7 +102,7 @@ async function fetchLayers(
           await layers.settled(layer.diffId);
           signal.throwIfAborted();
           const bytes = await ports.images.fetchLayer(
-            { reference: input.reference, repoDigest: resolved.repoDigest, auth: input.auth, layer },
+            { reference: input.reference, repoDigest: resolved.repoDigest, auth: input.auth, namespace: input.namespace, layer },
             {
               signal,
               timeoutMs: fx.timeoutMs,

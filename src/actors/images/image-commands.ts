@@ -15,6 +15,7 @@ import type { LayerBook } from './layer-book.ts';
 
 interface Waiters {
   readonly address: string;
+  readonly namespace: string;
   count: number;
 }
 
@@ -23,7 +24,7 @@ export interface ImageStage extends Asker {
   readonly ledger: Ledger;
   readonly layers: LayerBook;
   readonly progress: PullProgress;
-  /** Pulls under way by reference and credentials, with how many callers wait. */
+  /** Pulls under way by reference, credentials and namespace, with how many callers wait. */
   readonly pulls: Map<string, Waiters>;
   startPull(input: PullInput): void;
   /** Layers without a user may be there: the janitor looks at its next round. */
@@ -48,7 +49,8 @@ function wanted({ ports }: ImageStage, reference: string): string {
 }
 
 /**
- * Pulls an image or joins the pull of the same reference with the same credentials under the same policy.
+ * Pulls an image or joins the pull of the same reference with the same credentials for the same namespace: the layers of
+ * others are joined as they come, where they come fast enough (S90).
  * When the last caller has gone, or its deadline has passed, the download ends (F65).
  */
 export async function pullImage(
@@ -60,7 +62,7 @@ export async function pullImage(
   const attempted = `PullImage ${asked}`;
   // before the key is made: who has other credentials must not join
   const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
-  const key = encodePlain([asked, auth, stage.ports.policy.scope(namespace)]);
+  const key = encodePlain([asked, auth, namespace, stage.ports.policy.scope(namespace)]);
   const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: asked, auth, namespace, attempted, cause: call.cause });
   waiters.count += 1;
   const leave = (): void => {
@@ -105,8 +107,12 @@ function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
   if (stage.pulls.size >= actorLimits.pullsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.pullsMax} pulls are under way`);
   }
+  const ofNamespace = [...stage.pulls.values()].filter(({ namespace }) => namespace === wish.namespace).length;
+  if (ofNamespace >= actorLimits.pullsPerNamespace) {
+    fail('exhausted', `${attempted}: ${ofNamespace} pulls are under way for the namespace ${JSON.stringify(wish.namespace)}`, { retryable: true });
+  }
   const address = `pull/${stage.ports.random.token(8)}`;
-  const waiters: Waiters = { address, count: 0 };
+  const waiters: Waiters = { address, namespace: wish.namespace, count: 0 };
   stage.pulls.set(key, waiters);
   const unlisten = stage.directory.listen(address, (_view, gone) => {
     if (!gone) return;

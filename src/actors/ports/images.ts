@@ -57,6 +57,8 @@ export interface ImagesPort {
       readonly reference: string;
       readonly repoDigest: string;
       readonly auth: RegistryAuth | undefined;
+      /** Kubernetes namespace of the pull, by which registries' slowness is kept apart; '' or left out for none. */
+      readonly namespace?: string;
       readonly layer: Layer;
     },
     fx: EffectContext & { onBytes(downloaded: number): void },

@@ -5,8 +5,9 @@
  */
 import { basename } from 'node:path';
 import type { ContainerFacts, SandboxFacts } from '../../actors/recovery/ledger.ts';
-import { hexOf, type Digest } from '../../base/ids.ts';
+import type { Digest } from '../../base/ids.ts';
 import { containerCgroup, hasSandboxCgroup, sandboxCgroup } from '../../host/layout.ts';
+import { ingestedDigest } from '../../oci/distribution/ingest.ts';
 import type { Finding, Invariant, Leak } from './findings.ts';
 import type { Id, Machine } from './machine.ts';
 import type { Records } from './records.ts';
@@ -252,9 +253,10 @@ function images({ records, machine, live }: Evidence): readonly Finding[] {
     if (isForeign !== true && !used.has(diffId)) found.push(finding('I15', `layer ${diffId}`, '', 'no image and no container uses it'));
   }
   for (const path of machine.partials) found.push(finding('I15', path, '', 'a half unpacked layer that no pull works on'));
-  const wanted = new Set([...records.ledger.fetching.values()].flatMap(({ layers }) => layers.map(({ digest }) => hexOf(digest))));
+  const wanted = new Set([...records.ledger.fetching.values()].flatMap(({ layers }) => layers.map(({ digest }) => digest)));
   for (const path of machine.ingests) {
-    if (!wanted.has(basename(path))) found.push(finding('I15', path, '', 'bytes of a layer that no pull waits for'));
+    const digest = ingestedDigest(basename(path));
+    if (digest === undefined || !wanted.has(digest)) found.push(finding('I15', path, '', 'bytes of a layer that no pull waits for'));
   }
   for (const path of machine.trash) found.push(finding('I15', path, '', 'deleted, but its files are still there'));
   return found;

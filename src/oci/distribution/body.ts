@@ -41,7 +41,7 @@ export class Body {
 
   /**
    * The pieces as they come. Only waiting for the registry counts against `stallMs`, not the time that the reader takes;
-   * it starts anew after each `progressBytes`, so that a byte now and then does not keep a pull alive (F60).
+   * it starts anew after each `leastBytes`, so that neither a byte now and then keeps a pull alive (F60) nor a trickle (S90).
    * @throws TransportError `body`, or the FaultError of the aborted signal
    */
   async *pieces(): AsyncGenerator<Uint8Array, void, void> {
@@ -58,7 +58,7 @@ export class Body {
         const piece = await this.#within(allowanceMs, pieces.next());
         if (piece.done === true) return;
         fresh += piece.value.byteLength;
-        if (fresh >= distributionLimits.progressBytes) {
+        if (fresh >= this.#leastBytes) {
           fresh = 0;
           allowanceMs = this.#timeouts.stallMs;
         } else allowanceMs = Math.max(1, allowanceMs - (this.#clock.monoMs() - askedAt));
@@ -96,10 +96,15 @@ export class Body {
     return new Uint8Array(Buffer.concat(parts));
   }
 
+  /** In each `stallMs`. */
+  get #leastBytes(): number {
+    return Math.max(distributionLimits.progressBytes, Math.ceil((distributionLimits.leastBytesPerSecond * this.#timeouts.stallMs) / 1000));
+  }
+
   async #within<T>(ms: number, work: Promise<T>): Promise<T> {
     const timer = this.#clock.setTimeout(() => {
       this.#message.destroy(
-        new TransportError('body', `${this.#host}: fewer than ${distributionLimits.progressBytes} bytes in ${this.#timeouts.stallMs} ms`),
+        new TransportError('body', `${this.#host}: fewer than ${this.#leastBytes} bytes in ${this.#timeouts.stallMs} ms`),
       );
     }, ms);
     try {

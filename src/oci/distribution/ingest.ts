@@ -1,8 +1,11 @@
 /**
- * Bytes of blobs that are under way, one file per digest, so that a download that broke off goes on where it was: at
- * another try, at a mirror, after the daemon was killed (F07, F60). A file holds a beginning of its blob and nothing else.
- * It is never synced and never believed: whoever goes on with it hashes it with the rest, and a wrong digest starts anew.
+ * Bytes of blobs that are under way, so that a download that broke off goes on where it was: at another try, at a mirror,
+ * after the daemon was killed (F07, F60). One file per digest and source, since bytes of a blob that is not whole are only
+ * the word of whoever sent them: another registry's must not stand in for this one's (S90). A file holds a beginning of
+ * its blob and nothing else. It is never synced and never believed: whoever goes on with it hashes it with the rest, and
+ * a wrong digest starts anew.
  */
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, open, stat, statfs } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -25,10 +28,23 @@ export interface IngestsOptions {
   readonly mostBytes?: number;
 }
 
+/** A blob that comes from somewhere. */
+export interface Incoming {
+  readonly digest: Digest;
+  /** As the manifest says. */
+  readonly size: number;
+  /** Registry whose bytes they are; '' where there is but one. */
+  readonly source: string;
+}
+
+/** Digits of a source's hash in a name: 96 bits. */
+const SOURCE_HEX = 24;
+
 /** The files of one directory; one object per directory. */
 export class Ingests {
   readonly #options: IngestsOptions;
-  readonly #active = new Set<Digest>();
+  /** Names of files that are being written. */
+  readonly #active = new Set<string>();
 
   constructor(options: IngestsOptions) {
     this.#options = options;
@@ -38,14 +54,16 @@ export class Ingests {
    * The blob's file, with what an earlier download has left in it. Undefined where nothing is kept: the blob is small,
    * somebody writes this file now, or the disk has no room to spare. Never rejects, since a pull goes on without it.
    */
-  async open(digest: Digest, size: number): Promise<Ingest | undefined> {
+  async open(incoming: Incoming): Promise<Ingest | undefined> {
     const { directory, log, leastBytes = ingestLimits.leastBytes } = this.#options;
-    if (size < leastBytes || this.#active.has(digest)) return undefined;
-    this.#active.add(digest);
-    const release = (): void => void this.#active.delete(digest);
+    const { digest, size } = incoming;
+    const name = nameOf(incoming);
+    if (size < leastBytes || this.#active.has(name)) return undefined;
+    this.#active.add(name);
+    const release = (): void => void this.#active.delete(name);
     try {
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      if (await this.#hasRoom(digest, size)) return await Ingest.open({ path: this.#path(digest), directory, size, log, release });
+      if (await this.#hasRoom(name, size)) return await Ingest.open({ path: join(directory, name), directory, size, log, release });
     } catch (error) {
       log.warn({ digest, reason: toFault(error).message }, 'what is downloaded of a layer can not be kept for another try');
     }
@@ -54,25 +72,27 @@ export class Ingests {
   }
 
   /** The blob is not needed any more. Succeeds when there is no file of it; leaves one that is being written. */
-  async drop(digest: Digest): Promise<void> {
-    if (this.#active.has(digest)) return;
-    await removeFile(this.#path(digest));
+  async drop(incoming: Incoming): Promise<void> {
+    await this.#drop(nameOf(incoming));
   }
 
   /** Deletes the files of all other blobs but those that are being written. */
   async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
     for (const name of await namesOf(this.#options.directory)) {
-      const digest = parseDigest(`sha256:${name}`);
-      if (digest === undefined) await removeFile(join(this.#options.directory, name));
-      else if (!keep.has(digest)) await this.drop(digest);
+      const digest = ingestedDigest(name);
+      if (digest === undefined || !keep.has(digest)) await this.#drop(name);
     }
   }
 
+  async #drop(name: string): Promise<void> {
+    if (!this.#active.has(name)) await removeFile(join(this.#options.directory, name));
+  }
+
   /** What is kept must neither crowd out the layers that it is for nor grow without an end. */
-  async #hasRoom(digest: Digest, size: number): Promise<boolean> {
+  async #hasRoom(name: string, size: number): Promise<boolean> {
     const { directory, mostBytes = ingestLimits.mostBytes } = this.#options;
     const sizes = await this.#sizes();
-    const own = sizes.get(hexOf(digest));
+    const own = sizes.get(name);
     const others = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0) - (own ?? 0);
     if (own === undefined && sizes.size >= ingestLimits.files) return false;
     if (others + size > mostBytes) return false;
@@ -90,10 +110,17 @@ export class Ingests {
     }
     return sizes;
   }
+}
 
-  #path(digest: Digest): string {
-    return join(this.#options.directory, hexOf(digest));
-  }
+/** With the size, which anybody's manifest may state otherwise. */
+function nameOf({ digest, size, source }: Incoming): string {
+  if (source === '') return hexOf(digest);
+  return `${hexOf(digest)}.${createHash('sha256').update(`${size} ${source}`).digest('hex').slice(0, SOURCE_HEX)}`;
+}
+
+/** Of the blob whose beginning a file of this name holds; undefined for other names. */
+export function ingestedDigest(name: string): Digest | undefined {
+  return /^[0-9a-f]{64}(?:\.[0-9a-f]{24})?$/u.test(name) ? parseDigest(`sha256:${name.slice(0, 64)}`) : undefined;
 }
 
 interface IngestPlace {

@@ -20,7 +20,7 @@ export interface Timeouts {
   readonly connectMs: number;
   /** From the request sent to the response's head. */
   readonly headersMs: number;
-  /** In which a body must bring `distributionLimits.progressBytes`. */
+  /** Over which a body must keep `distributionLimits.leastBytesPerSecond`. */
   readonly stallMs: number;
   /** For the whole of a small document's body. */
   readonly documentMs: number;

@@ -49,21 +49,22 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
         return image;
       }),
 
-    fetchLayer: ({ reference, repoDigest, auth, layer }, fx) =>
+    fetchLayer: ({ reference, repoDigest, auth, namespace = '', layer }, fx) =>
       withSignal(clock, fx, `pull ${reference}: layer ${layer.digest}`, async (signal) => {
         fx.note({ on: `layer ${layer.digest} (${layer.sizeBytes} bytes)` });
         // after a restart, or many other pulls, the endpoints are found again: the digest names the same content
         const handle = handles.get(repoDigest, auth) ?? (await client.open(parseReference(repoDigest), auth, signal));
         const descriptor = { mediaType: layer.mediaType, digest: layer.digest, size: layer.sizeBytes };
+        const party = { host: handle.reference.host, namespace, credential: credentialOf(auth) };
         try {
           const { blobBytes, tarBytes } = await store.ensure(
-            { source: handle.reference.host, diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
+            { party, diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
             { signal, onBytes: fx.onBytes },
             (sink, downloadSignal) =>
-              fetchKept(ingests, (how) => client.fetchBlob(handle, how), { descriptor, signal: downloadSignal }, sink, counted(sink, options.onDownloaded)),
+              fetchKept(ingests, (how) => client.fetchBlob(handle, how), { descriptor, signal: downloadSignal, source: party.host }, sink, counted(sink, options.onDownloaded)),
           );
           // in the store, whoever brought it there; before that a death would have cost what was downloaded
-          await ingests.drop(layer.digest);
+          await ingests.drop({ ...descriptor, source: party.host });
           // a record of an older version: the tar's own bytes, which were counted as well
           return blobBytes ?? tarBytes;
         } catch (error) {
@@ -155,6 +156,9 @@ class Handles {
 
 /** One client's tokens never serve another's credentials; only a digest of those is kept. */
 function keyOf(repoDigest: string, auth: RegistryAuth | undefined): string {
-  const digest = auth === undefined ? '' : createHash('sha256').update(JSON.stringify(auth)).digest('hex');
-  return `${repoDigest} ${digest}`;
+  return `${repoDigest} ${credentialOf(auth)}`;
+}
+
+function credentialOf(auth: RegistryAuth | undefined): string {
+  return auth === undefined ? '' : createHash('sha256').update(JSON.stringify(auth)).digest('hex');
 }

@@ -21,6 +21,8 @@ export interface IntakeOptions {
   readonly clock: ClockPort;
   /** A new job with a fresh name, each time. */
   newJob(): UnpackJob;
+  /** Makes the layer visible by `publish`, or gives the record of the one that is there by now. */
+  commit(publish: () => Promise<LayerRecord>): Promise<LayerRecord>;
   /** A job's end, however it came: `isClean` says that nothing of it is left. */
   onEnd(job: UnpackJob, isClean: boolean): void;
 }
@@ -34,7 +36,10 @@ export async function takeLayer(options: IntakeOptions, download: Download, sign
   signal.addEventListener('abort', cancel, { once: true });
   try {
     await download(intake, signal);
-    return await intake.complete();
+    const record = await options.commit(() => intake.complete());
+    // the same layer came from elsewhere first
+    if (!intake.isComplete) await intake.abandon();
+    return record;
   } catch (error) {
     await intake.abandon();
     throw error;
@@ -47,6 +52,7 @@ class Intake implements LayerSink {
   readonly #options: IntakeOptions;
   #job: UnpackJob;
   #running: RunningJob;
+  isComplete = false;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -76,6 +82,7 @@ class Intake implements LayerSink {
     this.#running.end();
     const result = await this.#running.result;
     if (result.kind !== 'unpack') fail('bug', `unpack layer ${this.#job.diffId}: the worker answered ${result.kind}`);
+    this.isComplete = true;
     this.#options.onEnd(this.#job, true);
     return result.record;
   }

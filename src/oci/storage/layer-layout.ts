@@ -4,7 +4,7 @@
  *   layers/<hex of diff-id>/{diff/, layer.json}   whole and durable; the record is written before the name appears
  *   chains/<name>/                                trees that a driver made of several layers (btrfs)
  *   partial/<random>/{diff/, layer.json}          being unpacked, by this process or one that died
- *   ingest/<hex of blob's digest>                 the beginning of a blob that is or was being downloaded; not synced
+ *   ingest/<hex of blob's digest>[.<source>]      the beginning of a blob that is or was being downloaded; not synced
  *   trash/<random>                                renamed away, being deleted
  *   storage-driver                                the name of the driver whose store it is
  *

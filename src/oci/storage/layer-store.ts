@@ -3,7 +3,7 @@ import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
-import { KeyedMutex, KeyedSemaphore, Semaphore } from '../../base/bounded.ts';
+import { KeyedMutex } from '../../base/bounded.ts';
 import { Conditions } from '../../base/conditions.ts';
 import { fail } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
@@ -17,7 +17,7 @@ import type { DriverHost, RootfsDriver, StoredLayer } from './drivers/rootfs-dri
 import { Flights } from './flights.ts';
 import type { Passenger } from './flights.ts';
 import { takeLayer } from './layer-intake.ts';
-import type { Download } from './layer-intake.ts';
+import type { Download, IntakeOptions } from './layer-intake.ts';
 import { layerDiff, layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
 import { readLayerRecord } from './layer-record.ts';
@@ -26,6 +26,8 @@ import { namesIn } from './names-in.ts';
 import { OtherStores } from './other-stores.ts';
 import type { FoundLayer } from './other-stores.ts';
 import { sweepDebris } from './sweep-debris.ts';
+import { Transfers } from './transfers.ts';
+import type { Party, Turn } from './transfers.ts';
 import { Trash } from './trash.ts';
 import type { DebrisReport } from './trash.ts';
 import type { Measured } from './tree-measure.ts';
@@ -50,17 +52,18 @@ export interface LayerStoreOptions {
   readonly maxLayerBytes?: number;
   readonly maxLayerEntries?: number;
   readonly workerIdleMs?: number;
-  /** Layers that are taken in at once, and of these from one source, where they are not the built-in numbers. */
+  /** Layers that are taken in at once, and of these from one registry, where they are not the built-in numbers. */
   readonly transfers?: number;
   readonly transfersPerSource?: number;
 }
 
 /** A layer that is to be there. */
 export interface WantedLayer extends Pick<UnpackJob, 'diffId' | 'blobDigest' | 'file'> {
-  /** Where it comes from, such as the registry's host: the layers of one source share a bound, so do those without. */
-  readonly source?: string;
+  /** Where it comes from and for whom; left out for nobody in particular. */
+  readonly party?: Party;
 }
 
+const NOBODY: Party = { host: '', namespace: '', credential: '' };
 const STORE_MODE = 0o700;
 /** Bytes of a fresh name below partial and trash. */
 const NAME_BYTES = 16;
@@ -73,10 +76,9 @@ export class LayerStore {
   readonly #pool: WorkerPool;
   /** The same one where images have no root of their own: what a dead root holds must not stop work on the other. */
   readonly #containersPool: WorkerPool;
-  readonly #flights = new Flights();
+  readonly #flights: Flights;
   readonly #locks = new KeyedMutex('layer', storageLimits.layerWaiting);
-  readonly #transfers: Semaphore;
-  readonly #transfersFrom: KeyedSemaphore;
+  readonly #transfers: Transfers;
   readonly #trash: Trash;
   /** The same one where images have no root of their own. */
   readonly #containersTrash: Trash;
@@ -91,9 +93,9 @@ export class LayerStore {
   constructor(options: LayerStoreOptions) {
     this.#options = options;
     this.paths = storePaths(options.root, options.containersRoot);
-    const { transfersWaiting } = storageLimits;
-    this.#transfers = new Semaphore('layer transfers', options.transfers ?? storageLimits.transfers, transfersWaiting);
-    this.#transfersFrom = new KeyedSemaphore('layer transfers from', options.transfersPerSource ?? storageLimits.transfersPerSource, transfersWaiting);
+    this.#flights = new Flights(options.clock);
+    const { transfers = storageLimits.transfers, transfersPerSource = storageLimits.transfersPerSource } = options;
+    this.#transfers = new Transfers({ clock: options.clock, slots: transfers, slotsPerHost: transfersPerSource });
     this.#others = new OtherStores(options.additionalRoots ?? [], options);
     const { paths, clock, log } = this;
     const newPool = (): WorkerPool => new WorkerPool({ clock, ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }) });
@@ -172,14 +174,16 @@ export class LayerStore {
   }
 
   /**
-   * Makes sure that the layer is there: from the store, from a download that is under way already, or by `download`.
+   * Makes sure that the layer is there: from the store, from a download that is under way already, or by `download`, also
+   * beside others that are under way for other parties and slow.
    * The caller's abort rejects at once; the download goes on for others. Gives the layer's record, whoever brought it.
    */
   async ensure(layer: WantedLayer, passenger: Passenger, download: Download): Promise<LayerRecord> {
     const here = this.#flights.has(layer.diffId) ? undefined : await this.find(layer.diffId);
     if (here !== undefined) return here.record;
     passenger.signal.throwIfAborted();
-    await this.#flights.join(layer.diffId, passenger, (signal, onBytes) => this.#take(layer, signal, onBytes, download));
+    const party = JSON.stringify(layer.party ?? NOBODY);
+    await this.#flights.join({ key: layer.diffId, party }, passenger, (...flight) => this.#take(layer, download, ...flight));
     const come = await this.find(layer.diffId);
     return come?.record ?? fail('outside', `take in layer ${layer.diffId}: it was removed again`, { subject: layer.diffId, retryable: true });
   }
@@ -298,43 +302,41 @@ export class LayerStore {
     return { diffId, dir: layerDir(this.paths, diffId), layers: this.paths.layers, isOwn: true };
   }
 
-  async #take(
-    { source = '', ...layer }: WantedLayer,
-    signal: AbortSignal,
-    onBytes: (bytes: number) => void,
-    download: Download,
-  ): Promise<void> {
+  async #take({ party = NOBODY, ...layer }: WantedLayer, download: Download, signal: AbortSignal, onBytes: (bytes: number) => void, arrived: () => void): Promise<void> {
     const { diffId } = layer;
     await this.prepare();
-    const take = async (): Promise<void> => {
-      if ((await this.record(diffId)) !== undefined) return;
-      // a layer directory without its record: what is in it can't be trusted
-      await this.discard(layerDir(this.paths, diffId));
-      let bytes = 0;
-      const counted: Download = (sink, downloadSignal) =>
-        download(
-          {
-            write: async (piece) => {
-              bytes += piece.length;
-              onBytes(bytes);
-              await sink.write(piece);
-            },
-            restart: async () => {
-              bytes = 0;
-              await sink.restart();
-            },
-          },
-          downloadSignal,
-        );
-      await takeLayer(this.#intake(layer), counted, signal);
-      await this.driver.layerAdded?.(this.#own(diffId));
-    };
-    // the source's slot first: one that waits for a slow registry must not hold one of those for all
-    const transfer = (): Promise<void> => this.#transfersFrom.with(source, () => this.#transfers.with(take, signal), signal);
-    await this.#locks.with(diffId, transfer, signal);
+    await this.#transfers.with(
+      party,
+      async (turn) => {
+        if ((await this.record(diffId)) !== undefined) return;
+        const commit = (publish: () => Promise<LayerRecord>): Promise<LayerRecord> => {
+          arrived();
+          return turn.ours(() => this.#commit(diffId, publish, turn.signal));
+        };
+        await takeLayer({ ...this.#intake(layer), commit }, counted(download, turn, onBytes), turn.signal);
+      },
+      signal,
+    );
   }
 
-  #intake(layer: Omit<WantedLayer, 'source'>): Parameters<typeof takeLayer>[0] {
+  /** One at a time for a layer: the same may have come from elsewhere meanwhile. */
+  #commit(diffId: Digest, publish: () => Promise<LayerRecord>, signal: AbortSignal): Promise<LayerRecord> {
+    return this.#locks.with(
+      diffId,
+      async () => {
+        const here = await this.record(diffId);
+        if (here !== undefined) return here;
+        // a layer directory without its record: what is in it can't be trusted
+        await this.discard(layerDir(this.paths, diffId));
+        const record = await publish();
+        await this.driver.layerAdded?.(this.#own(diffId));
+        return record;
+      },
+      signal,
+    );
+  }
+
+  #intake(layer: Omit<WantedLayer, 'party'>): Omit<IntakeOptions, 'commit'> {
     const options = this.#options;
     return {
       pool: this.#pool,
@@ -367,4 +369,25 @@ export class LayerStore {
       await Promise.all(diffIds.slice(at, at + storageLimits.parallelReads).map(work));
     }
   }
+}
+
+/** The download, with its bytes told to the caller and to its turn. */
+function counted(download: Download, turn: Turn, onBytes: (bytes: number) => void): Download {
+  let bytes = 0;
+  return (sink, signal) =>
+    download(
+      {
+        write: async (piece) => {
+          bytes += piece.length;
+          onBytes(bytes);
+          turn.came(piece.length);
+          await turn.ours(() => sink.write(piece));
+        },
+        restart: async () => {
+          bytes = 0;
+          await turn.ours(() => sink.restart());
+        },
+      },
+      signal,
+    );
 }

@@ -259,8 +259,8 @@ describe('F22 I15 the files are bounded', () => {
     await writeFile(join(directory, 'stranger'), '');
     await here.dropAllBut(new Set([digest()]));
     expect(await readdir(directory)).toEqual([hexOf(digest())]);
-    const busy = await here.open(digest(), layer.bytes.byteLength);
-    expect(await here.open(digest(), layer.bytes.byteLength)).toBeUndefined();
+    const busy = await here.open({ digest: digest(), size: layer.bytes.byteLength, source: '' });
+    expect(await here.open({ digest: digest(), size: layer.bytes.byteLength, source: '' })).toBeUndefined();
     await here.dropAllBut(new Set());
     expect(await readdir(directory)).toEqual([hexOf(digest())]);
     await busy?.close();

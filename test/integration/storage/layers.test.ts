@@ -7,6 +7,7 @@ import type { LayerSink } from '../../../src/oci/storage/layer-intake.ts';
 import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
 import { run } from '../../support/run.ts';
+import { ManualClock } from '../../unit/actors/fixtures.ts';
 import { archive, digestOf, entry } from '../../unit/unpack/tar-builder.ts';
 import { clock, context, describeAsRoot, openStore, put, scratch } from '../unpack/support.ts';
 
@@ -64,6 +65,42 @@ describeAsRoot('the layer store', () => {
     await store.ensure({ diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, () => Promise.reject(new Error('asked')));
   });
 
+  test('S90 a download that trickles for one namespace holds up neither the same layer nor the turns of another', async () => {
+    const time = new ManualClock();
+    const own = openStore(join(root, 'trickle'), { clock: time, transfers: 2 });
+    const blob = layerOf('shared');
+    const diffId = digestOf(blob);
+    const begun: string[] = [];
+    const never = gate();
+    const trickles = async (sink: LayerSink, signal: AbortSignal): Promise<void> => {
+      begun.push('trickle');
+      if (begun.length === 2) never.open();
+      await sink.write(Buffer.alloc(64));
+      await new Promise((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+      });
+    };
+    const from = (host: string, namespace: string) => ({ host, namespace, credential: '' });
+    const passenger = { signal: context().signal, onBytes: () => undefined };
+    const leaver = new AbortController();
+    // both turns are held, one of them for the layer that the other namespace wants, too
+    const shared = own.ensure({ party: from('evil', 'tenant'), diffId, blobDigest: digestOf(Buffer.from('x')) }, passenger, trickles);
+    const mere = own.ensure({ party: from('evil', 'tenant'), diffId: digestOf(Buffer.from('y')), blobDigest: digestOf(Buffer.from('y')) }, { ...passenger, signal: leaver.signal }, trickles);
+    await never.opened;
+    const wanted = own.ensure({ party: from('good', 'other'), diffId, blobDigest: diffId }, { ...passenger }, async (sink) => {
+      begun.push('good');
+      await sink.write(blob);
+    });
+    await time.advance(storageLimits.joinedLookMs);
+    await expect.poll(() => time.advance(storageLimits.transferLookMs).then(() => begun), { timeout: 30_000, interval: 10 }).toContain('good');
+    expect((await wanted).blobDigest).toBe(diffId);
+    // what the first one wanted is there, whoever brought it
+    expect((await shared).diffId).toBe(diffId);
+    leaver.abort(new Error('gone'));
+    await expect(mere).rejects.toThrow();
+    expect(readdirSync(own.paths.partial)).toEqual([]);
+  });
+
   test('layers that come at once are bounded, in all and from one source: a slow one leaves room for others', async () => {
     const few = openStore(join(root, 'few'), { transfers: 3, transfersPerSource: 2 });
     const go = gate();
@@ -73,7 +110,7 @@ describeAsRoot('the layer store', () => {
     const take = (source: string, name: string): Promise<unknown> => {
       const blob = layerOf(name);
       const diffId = digestOf(blob);
-      return few.ensure({ source, diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
+      return few.ensure({ party: { host: source, namespace: '', credential: '' }, diffId, blobDigest: diffId }, { signal: context().signal, onBytes: () => undefined }, async (sink) => {
         under.push(source);
         most = Math.max(most, under.length);
         if (under.length === 3) three.open();

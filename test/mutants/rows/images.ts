@@ -123,4 +123,34 @@ export const ofImages: readonly Mutant[] = [
     find: ".update(repository).digest('hex')", replace: ".update('').digest('hex')",
     test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 what one repository is full of' },
   },
+  {
+    row: 'S90', title: 'a page a minute keeps a download alive', file: 'src/oci/distribution/body.ts',
+    find: 'return Math.max(distributionLimits.progressBytes, Math.ceil((distributionLimits.leastBytesPerSecond * this.#timeouts.stallMs) / 1000));', replace: 'return distributionLimits.progressBytes;',
+    test: { file: 'test/unit/distribution/body.test.ts', named: 'S90 the mean rate of a body' },
+  },
+  {
+    row: 'S90', title: 'a transfer that trickles keeps its turn', file: 'src/oci/storage/transfers.ts',
+    find: 'if (!isSlow || running.isSlow) continue;', replace: 'if (running.bytes >= 0) continue;',
+    test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 a registry that trickles gives its turn' },
+  },
+  {
+    row: 'S90', title: 'turns are given in the order of coming', file: 'src/oci/storage/transfers.ts',
+    find: "return at < 0 ? 0 : (one[at] ?? 0) - (other[at] ?? 0);", replace: 'return 0 * at;',
+    test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 the next is of the namespace' },
+  },
+  {
+    row: 'S90', title: 'a download of another party is waited for whatever its rate', file: 'src/oci/storage/flights.ts',
+    find: 'if (isMoving) return look(flight.bytes);', replace: 'if (isMoving || !isMoving) return look(flight.bytes);',
+    test: { file: 'test/unit/storage/flights.test.ts', named: 'S90 work that was begun for another party.*is left to itself' },
+  },
+  {
+    row: 'S90', title: 'a pull joins that of another namespace', file: 'src/actors/images/image-commands.ts',
+    find: 'encodePlain([asked, auth, namespace, stage', replace: 'encodePlain([asked, auth, stage',
+    test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 is not joined by another namespace' },
+  },
+  {
+    row: 'S90', title: 'one namespace may have all pulls', file: 'src/actors/images/image-commands.ts',
+    find: 'if (ofNamespace >= actorLimits.pullsPerNamespace) {', replace: 'if (ofNamespace >= actorLimits.pullsMax) {',
+    test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 leaves room for other namespaces' },
+  },
 ];

@@ -39,17 +39,19 @@ export class EasyWorld {
   hasPlugins = false;
   readonly #held = new Map<string, Promise<void>>();
   readonly #failing = new Set<string>();
+  readonly #scope: (namespace: string) => string;
   #ids = 0;
   #exits: (id: ContainerId, exit: ExitFact) => void = () => undefined;
   readonly troupe: ReturnType<typeof createTroupe>;
 
-  constructor(options: Pick<CastOptions, 'selinux'> = {}) {
+  constructor(options: Pick<CastOptions, 'selinux'> = {}, scope = (namespace: string): string => namespace) {
+    this.#scope = scope;
     this.troupe = createTroupe({ ports: this.#ports(), ledger: this.ledger, ...options });
   }
 
   /** A world with an image, serving. */
-  static async serving(options: Pick<CastOptions, 'selinux'> = {}): Promise<EasyWorld> {
-    const world = new EasyWorld(options);
+  static async serving(options: Pick<CastOptions, 'selinux'> = {}, scope = (namespace: string): string => namespace): Promise<EasyWorld> {
+    const world = new EasyWorld(options, scope);
     ledgerFold.apply(world.ledger, { type: 'image.present', image: imageRecord() });
     await world.troupe.start();
     world.asked.length = 0;
@@ -143,7 +145,7 @@ export class EasyWorld {
       },
       storage: this.#port('storage', {}),
       stats: this.#port('stats', {}),
-      policy: this.#port('policy', { scope: (namespace: string) => namespace }),
+      policy: this.#port('policy', { scope: this.#scope }),
       images: this.#port('images', { candidates: (reference: string) => [reference] }),
       runtime: this.#port('runtime', {
         handlers: () => [handler, { ...handler, name: 'broken', ready: false, reason: 'no such file' }],

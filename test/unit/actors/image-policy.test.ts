@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Mount } from '../../../src/actors/ports/specs.ts';
 import { ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import type { ImageId } from '../../../src/base/ids.ts';
+import { actorLimits } from '../../../src/base/limits.ts';
 import { EasyWorld } from './easy-ports.ts';
 import { containerSpec, digest, imageRecord, sandboxSpec, turns } from './fixtures.ts';
 
@@ -24,6 +25,29 @@ describe('a pull', () => {
     expect(world.count('policy.admit')).toBe(3);
     await go();
     expect(new Set(await Promise.all(pulls)).size).toBe(1);
+  });
+
+  it('S90 is not joined by another namespace, even under the same policy: whose turn its layers wait for is its own', async () => {
+    const world = await EasyWorld.serving({}, () => '');
+    const go = world.hold('images.resolve');
+    const pulls = ['a', 'a', 'b'].map((namespace) => world.troupe.pullImage(wish(namespace), world.call()));
+    await turns();
+    expect(world.count('images.resolve')).toBe(2);
+    await go();
+    await Promise.all(pulls);
+  });
+
+  it('S90 leaves room for other namespaces, however many one has under way', async () => {
+    const world = await EasyWorld.serving();
+    const go = world.hold('images.resolve');
+    const pull = (name: string, namespace: string) => world.troupe.pullImage({ reference: `${name}:1`, auth: undefined, namespace }, world.call()).catch((thrown: unknown) => thrown);
+    const many = Array.from({ length: actorLimits.pullsPerNamespace }, (_, at) => pull(`x${at}`, 'greedy'));
+    await turns();
+    expect(await pull('one-more', 'greedy')).toMatchObject({ fault: { kind: 'exhausted', message: expect.stringContaining('for the namespace "greedy"') as string } });
+    const other = pull('y', 'modest');
+    await go();
+    expect(await other).toMatch(/^sha256:/u);
+    await Promise.all(many);
   });
 
   it('that everybody has left while the policy is asked ends', async () => {
