@@ -1,6 +1,6 @@
 // `npm run fuzz -- <target>|all [--minutes N] [--seed S]`: inputs changed until the time is over, by coverage where the target
 // learns. `--blind` runs a target of the older form by seed alone, `--case N` one case of it again; `--input FILE` runs a
-// stored input again, `--seeds` writes what the corpus begins with. A run of a minute or longer writes its figures and,
+// stored input again, `--unreached` lists the lines that a learning run has not reached, `--seeds` writes what the corpus begins with. A run of a minute or longer writes its figures and,
 // where it learns, its corpus.
 import { parseArgs } from 'node:util';
 import { readFileSync } from 'node:fs';
@@ -31,6 +31,7 @@ const { values, positionals } = parseArgs({
     case: { type: 'string' },
     input: { type: 'string' },
     blind: { type: 'boolean', default: false },
+    unreached: { type: 'boolean', default: false },
     seeds: { type: 'boolean', default: false },
   },
 });
@@ -93,6 +94,7 @@ async function learning(target: LearnerName): Promise<boolean> {
   for (const { reason, file } of result.failures) say(`FAILED ${target}: ${reason}\n  again: npm run fuzz -- ${target} --input ${file}`);
   const perSecond = (result.executions / (result.minutes * 60)).toFixed(0);
   say(`${target}: ${result.executions} executions, ${perSecond} a second, ${result.reached} of ${result.points} edges, corpus of ${result.corpus}, ${result.accepted} accepted, ${result.refused} refused, ${result.failures.length} failed`);
+  if (values.unreached) for (const place of result.unreached) say(`  not reached: ${place}`);
   if (isKept) write(learnedRow(target, seed, result));
   return result.failures.length === 0;
 }

@@ -31,7 +31,7 @@ export interface LearnOrders {
 export type Report =
   | { readonly kind: 'progress'; readonly executions: number; readonly reached: number }
   | { readonly kind: 'failed'; readonly reason: string; readonly input: string }
-  | ({ readonly kind: 'done'; readonly points: number; readonly peakMiB: number; readonly corpus: number } & Omit<Learned, 'failures'>);
+  | ({ readonly kind: 'done'; readonly points: number; readonly unreached: readonly string[]; readonly peakMiB: number; readonly corpus: number } & Omit<Learned, 'failures'>);
 
 function report(one: Report): void {
   writeSync(1, `${JSON.stringify(one)}\n`);
@@ -71,7 +71,7 @@ async function work(orders: LearnOrders): Promise<void> {
   const { failures, ...counts } = learned;
   for (const { reason, input } of failures) report({ kind: 'failed', reason: reason.slice(0, 4000), input: input.toString('base64') });
   if (orders.isKept) keep(orders.corpus, cover);
-  report({ kind: 'done', ...counts, points: coverage.points, peakMiB: peakMiB(), corpus: orders.isKept ? cover.length : stored.length });
+  report({ kind: 'done', ...counts, points: coverage.points, unreached: coverage.unreached(), peakMiB: peakMiB(), corpus: orders.isKept ? cover.length : stored.length });
 }
 
 const { positionals } = parseArgs({ allowPositionals: true });

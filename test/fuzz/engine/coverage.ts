@@ -15,7 +15,8 @@ export type Operands = readonly [unknown, unknown];
 
 export class Coverage {
   readonly literals = new Set<string>();
-  points = 0;
+  /** Of each counter: file and line. */
+  readonly places: string[] = [];
   readonly #counters = new Uint16Array(MOST_POINTS);
   /** Per counter the classes of counts that were ever reached, a bit each. */
   readonly #seen = new Uint8Array(MOST_POINTS);
@@ -32,13 +33,22 @@ export class Coverage {
         // packages may lie elsewhere, behind a link
         const file = path.includes('/node_modules/') ? path.slice(path.lastIndexOf('/node_modules/') + 1) : relative(ROOT, path);
         if (!sources.some((source) => file === source || (source.endsWith('/') && file.startsWith(source)))) return next(url, context);
-        const { code, points, literals } = instrument(readFileSync(path, 'utf8'), file, this.points);
-        this.points += points;
+        const { code, lines, literals } = instrument(readFileSync(path, 'utf8'), file, this.points);
+        for (const line of lines) this.places.push(`${file}:${line}`);
         if (this.points > MOST_POINTS) throw new Error(`instrument ${file}: more than ${MOST_POINTS} counters`);
         for (const literal of literals) this.literals.add(literal);
         return { format: file.endsWith('.ts') ? 'module-typescript' : 'module', source: code, shortCircuit: true };
       },
     });
+  }
+
+  get points(): number {
+    return this.places.length;
+  }
+
+  /** Where the counters stand that no execution has reached. */
+  unreached(): readonly string[] {
+    return [...new Set(this.places.filter((_, at) => this.#seen[at] === 0))];
   }
 
   /** Counters that some execution has reached. */

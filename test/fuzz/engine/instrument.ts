@@ -10,8 +10,8 @@ export const COMPARE = '__fuzzSame';
 
 export interface Instrumented {
   readonly code: string;
-  /** How many counters the text has. */
-  readonly points: number;
+  /** Lines of the counters that the text has, in their order. */
+  readonly lines: readonly number[];
   /** Texts that the source compares with, or may. */
   readonly literals: readonly string[];
 }
@@ -40,12 +40,13 @@ export function instrument(source: string, file: string, first: number): Instrum
   const walker = new Walker(source, first);
   const top: object = program;
   walker.visit(top as Node);
-  return { code: walker.text(), points: walker.points, literals: [...walker.literals] };
+  return { code: walker.text(), lines: walker.places.map((at) => source.slice(0, at).split('\n').length), literals: [...walker.literals] };
 }
 
 class Walker {
   readonly literals = new Set<string>();
-  points = 0;
+  /** Where each counter stands, in characters. */
+  readonly places: number[] = [];
   readonly #source: string;
   readonly #first: number;
   readonly #edits: Edit[] = [];
@@ -87,7 +88,7 @@ class Walker {
       case 'CatchClause':
         return this.#body(node['body']);
       case 'IfStatement':
-        if (!isNode(node['alternate'])) return this.#statement(node['consequent'] as Node, ` else ${this.#count()};`);
+        if (!isNode(node['alternate'])) return this.#statement(node['consequent'] as Node, ` else ${this.#count(node.end)};`);
         this.#statement(node['consequent'] as Node);
         return this.#statement(node['alternate']);
       case 'ForStatement':
@@ -98,7 +99,7 @@ class Walker {
         return this.#statement(node['body'] as Node);
       case 'SwitchCase': {
         const [statement] = node['consequent'] as readonly Node[];
-        return statement === undefined ? undefined : this.#insert(statement.start, 2, `${this.#count()};`);
+        return statement === undefined ? undefined : this.#insert(statement.start, 2, `${this.#count(statement.start)};`);
       }
       case 'ConditionalExpression':
         this.#expression(node['consequent'] as Node);
@@ -118,17 +119,17 @@ class Walker {
 
   #body(body: unknown): void {
     if (!isNode(body)) return;
-    if (body.type === 'BlockStatement' || body.type === 'FunctionBody') this.#insert(body.start + 1, 2, `${this.#count()};`);
+    if (body.type === 'BlockStatement' || body.type === 'FunctionBody') this.#insert(body.start + 1, 2, `${this.#count(body.start)};`);
     else this.#expression(body);
   }
 
   #statement(node: Node, behind = ''): void {
-    this.#insert(node.start, 2, `{${this.#count()};`);
+    this.#insert(node.start, 2, `{${this.#count(node.start)};`);
     this.#insert(node.end, 0, `}${behind}`);
   }
 
   #expression(node: Node): void {
-    this.#insert(node.start, 2, `(${this.#count()},`);
+    this.#insert(node.start, 2, `(${this.#count(node.start)},`);
     this.#insert(node.end, 0, ')');
   }
 
@@ -149,9 +150,9 @@ class Walker {
     this.#edits.push({ at, rank, until: at, text });
   }
 
-  #count(): string {
-    const number = this.#first + this.points;
-    this.points += 1;
+  #count(at: number): string {
+    const number = this.#first + this.places.length;
+    this.places.push(at);
     return `${COUNTERS}[${number}]++`;
   }
 }

@@ -6,6 +6,7 @@ import { minimise } from '../minimise.ts';
 import type { Learner, Verdict } from '../target.ts';
 import type { Coverage } from './coverage.ts';
 import { Corpus } from './corpus.ts';
+import type { Entry } from './corpus.ts';
 import { havoc, substitutions } from './havoc.ts';
 
 /** CPU ms of one execution above which the input counts as an attack on the daemon's one thread. */
@@ -63,6 +64,7 @@ class Run {
   readonly #seenReasons = new Set<string>();
   readonly #keys = PROTOTYPES.map((one) => Reflect.ownKeys(one).length);
   readonly #length = Buffer.alloc(4);
+  readonly #compared = new Set<Entry>();
   #said = 0;
 
   constructor(options: LearnOptions) {
@@ -104,30 +106,26 @@ class Run {
     return cpuMs > CASE_CPU_MS ? `slow: it took ${cpuMs.toFixed(0)} ms of CPU, the bound is ${CASE_CPU_MS}` : undefined;
   }
 
-  /** Runs an input; keeps it when it is new, and what is wrong when it fails. */
-  async attempt(input: Buffer): Promise<void> {
+  /** Runs an input; keeps it when it is new, smaller if it is one of this run, and what is wrong when it fails. */
+  async attempt(input: Buffer, isStored = false): Promise<void> {
+    const { coverage } = this.#options;
     const reason = await this.execute(input);
-    const isNew = this.#options.coverage.isNew();
+    const isNew = coverage.isNew();
     if (reason !== undefined) return this.#fail(input, reason);
-    if (isNew) await this.#keep(input);
+    if (!isNew) return;
+    const features = coverage.features();
+    this.corpus.add({ bytes: isStored ? input : await this.#trimmed(input, features), features });
   }
 
-  async #keep(input: Buffer): Promise<void> {
-    const { coverage } = this.#options;
-    const features = coverage.features();
-    const small = await this.#trimmed(input, features);
-    this.corpus.add({ bytes: small, features });
-    const compared = await coverage.comparedIn(() => this.execute(small));
-    const all = substitutions(small, compared);
+  /** Runs the input with operands of its comparisons in place of each other; once for each entry, as one of its rounds. */
+  async compare(entry: Entry): Promise<void> {
+    if (this.#compared.has(entry)) return;
+    this.#compared.add(entry);
+    const { coverage, maxBytes } = this.#options;
+    const compared = await coverage.comparedIn(() => this.execute(entry.bytes));
+    const all = substitutions(entry.bytes, compared);
     const step = Math.max(1, Math.floor(all.length / MOST_SUBSTITUTIONS));
-    for (let at = 0; at < all.length && !this.isOver; at += step) {
-      const candidate = (all[at] ?? small).subarray(0, this.#options.maxBytes);
-      const reason = await this.execute(candidate);
-      const isNew = coverage.isNew();
-      if (reason !== undefined) await this.#fail(candidate, reason);
-      // not made smaller and not looked into again: comparisons of comparisons come with later rounds
-      else if (isNew) this.corpus.add({ bytes: candidate, features: coverage.features() });
-    }
+    for (let at = 0; at < all.length && !this.isOver; at += step) await this.attempt((all[at] ?? entry.bytes).subarray(0, maxBytes));
   }
 
   /** The input without runs of bytes that do not matter for what it reaches. */
@@ -185,12 +183,14 @@ export async function learn(options: LearnOptions): Promise<{ readonly learned: 
   const { learner, coverage, inputs, seed, name, maxBytes } = options;
   const random = randomStream(seed, `learn/${name}`);
   const run = new Run(options);
-  for (const input of inputs) if (!run.isOver) await run.attempt(input);
+  // all of them, whatever the bounds: what once failed is run each time
+  for (const input of inputs) await run.attempt(input, true);
   // an input that reaches nothing new is still one to begin with
   if (run.corpus.entries.length === 0) run.corpus.add({ bytes: inputs[0] ?? Buffer.alloc(0), features: [] });
   const words = [...new Set([...(learner.dictionary ?? []), ...coverage.literals])].map((word) => Buffer.from(word));
   while (!run.isOver) {
     const parent = run.corpus.pick(random);
+    await run.compare(parent);
     const other = (): Buffer => run.corpus.pick(random).bytes;
     for (let left = ENERGY; left > 0 && !run.isOver; left -= 1) {
       const made = learner.make !== undefined && random.chance(0.5) ? learner.make(random, [parent.bytes, other()]) : havoc(parent.bytes, { random, words, maxBytes, other });

@@ -22,6 +22,8 @@ export interface LearnResult {
   /** Counters reached, and those that there are in the target's sources. */
   readonly reached: number;
   readonly points: number;
+  /** File and line of those that were not reached. */
+  readonly unreached: readonly string[];
   readonly accepted: number;
   readonly refused: number;
   readonly corpus: number;
@@ -66,7 +68,7 @@ export async function learnTarget(run: LearnRun): Promise<LearnResult> {
     if (death !== undefined) failures.push({ reason: death, file: keep(run.target, lastInput(run.target)) });
     if (done?.kind === 'done') return { ...done, minutes, failures };
     if (deaths + 1 >= MOST_DEATHS || run.input !== undefined) {
-      return { executions: 0, minutes, reached: 0, points: 0, accepted: 0, refused: 0, corpus: 0, slowestMs: 0, peakMiB: 0, failures };
+      return { executions: 0, minutes, reached: 0, points: 0, unreached: [], accepted: 0, refused: 0, corpus: 0, slowestMs: 0, peakMiB: 0, failures };
     }
   }
 }

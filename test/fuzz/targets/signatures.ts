@@ -58,6 +58,15 @@ function bundleOf(record: Uint8Array | string, atS = AT_S): string {
 const fulcio: Trust = {
   by: 'fulcio', fulcio: { ca: { datas: [] }, oidcIssuer: ISSUER, subjectEmail: EMAIL }, roots: [root], rekorKeys: [logKey.publicKey],
 };
+/** Chains of several authorities, of which the root is the policy's, with a name that has to match. */
+const ladder = Array.from({ length: 6 }, (_, step) => keyNamed(`troupe fuzz step ${step}`));
+const ladderPem = ladder.slice(1).map((key, step) => pemOf(signedBody(bodyOf({ subject: `step ${step + 1}`, issuer: `step ${step}`, key, serial: 10 + step, extensions: [EXTENSION.authority, EXTENSION.certSign] }), ladder[step] ?? key)));
+const ladderRoot = new X509Certificate(signedBody(bodyOf({ subject: 'step 0', issuer: 'step 0', key: ladder[0] ?? rootKey, serial: 9, extensions: [EXTENSION.authority, EXTENSION.certSign] }), ladder[0] ?? rootKey));
+const hostBody = bodyOf({
+  subject: 'leaf', issuer: 'step 2', key: leafKey, serial: 20, extensions: [EXTENSION.codeSigning, extensionOf('551d11', der(0x30, der(0x82, Buffer.from('host.r.example'))))],
+});
+const pki: Trust = { by: 'pki', pki: { roots: { datas: [] }, intermediates: undefined, subjectEmail: '', subjectHostname: 'host.r.example' }, roots: [ladderRoot], intermediates: [] };
+
 const logged: Trust = { by: 'keys', keys: [leafKey.publicKey], rekorKeys: [logKey.publicKey] };
 
 /** Opens the good payload with these parts; what comes out must be the payload. */
@@ -177,4 +186,16 @@ const documents: readonly Kind[] = [
   },
 ];
 
-export const signaturesLearner = learnerOf([...certificates, ...entries, ...documents], ['outside'], ['-----BEGIN CERTIFICATE-----\n', '-----END CERTIFICATE-----\n', EMAIL, ISSUER]);
+/** Later than the others: the number of a kind is part of stored inputs. */
+const chains: readonly Kind[] = [
+  {
+    name: 'host', seeds: [hostBody],
+    run: (input) => open({ certificate: pemOf(signedBody(input, ladder[2] ?? leafKey)), chain: ladderPem.join('') + pemOf(ladderRoot.raw) }, pki),
+  },
+  {
+    name: 'ladder', seeds: [ladderPem.join('') + pemOf(ladderRoot.raw), ladderPem.slice(0, 2).join('') + pemOf(ladderRoot.raw)],
+    run: (input) => open({ certificate: pemOf(signedBody(hostBody, ladder[2] ?? leafKey)), chain: input.toString('latin1') }, pki),
+  },
+];
+
+export const signaturesLearner = learnerOf([...certificates, ...entries, ...documents, ...chains], ['outside'], ['-----BEGIN CERTIFICATE-----\n', '-----END CERTIFICATE-----\n', EMAIL, ISSUER]);

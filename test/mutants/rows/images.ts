@@ -94,6 +94,21 @@ export const ofImages: readonly Mutant[] = [
     test: { file: 'test/unit/base/codec.test.ts', named: 'S61: the key' },
   },
   {
+    row: 'S61', title: 'the date of a certificate is of memory that nothing was written to', file: 'src/oci/signature/certificates.ts',
+    find: '[Date.parse(certificate.validFrom), Date.parse(certificate.validTo)]', replace: '[certificate.validFromDate.getTime(), certificate.validToDate.getTime()]',
+    test: { file: 'test/unit/signature/certificates.test.ts', named: 'S61 such a date is never' },
+  },
+  {
+    row: 'S61', title: 'keys of YAML below the top can be anything', file: 'src/oci/image/yaml-fields.ts',
+    find: 'demandTextKeys(member, what, depth + 1);', replace: '',
+    test: { file: 'test/unit/cdi/spec-file.test.ts', named: 'S61 a key of YAML that is no text' },
+  },
+  {
+    row: 'S61', title: 'a lookaside URL with an impossible port is taken', file: 'src/oci/signature/registries-d.ts',
+    find: "lookaside !== '' && !URL.canParse(lookaside)", replace: "lookaside === 'x'",
+    test: { file: 'test/unit/signature/documents.test.ts', named: 'S61 a port that no URL has' },
+  },
+  {
     row: 'S95', title: 'an image sets the notes of fuse-overlayfs', file: 'src/oci/image/unpack-apply.ts',
     find: " && !FOREIGN_PREFIXES.some((prefix) => name.startsWith(prefix));", replace: " && !name.startsWith('user.overlay.');",
     test: { file: 'test/unit/unpack/allowed-xattr.test.ts', named: 'S95 user.containers.override_stat is' },

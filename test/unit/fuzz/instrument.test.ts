@@ -4,8 +4,8 @@ import { COMPARE, COUNTERS, instrument } from '../../fuzz/engine/instrument.ts';
 
 /** Runs the body of a module with these counters; what it returns, and the counts. */
 function run(source: string): { readonly value: unknown; readonly counts: readonly number[] } {
-  const { code, points } = instrument(`export function f() {${source}}`, 'f.ts', 0);
-  const counters = new Uint16Array(points);
+  const { code, lines } = instrument(`export function f() {${source}}`, 'f.ts', 0);
+  const counters = new Uint16Array(lines.length);
   const body = code.replace('export function f() {', '').replace(/\}$/u, '');
   // eslint-disable-next-line no-implied-eval, no-new-func -- the text is this test's own
   const value: unknown = new Function(COUNTERS, COMPARE, body)(counters, (one: unknown, other: unknown) => one === other);

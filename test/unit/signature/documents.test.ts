@@ -106,7 +106,7 @@ docker:
   });
 
   it.each([
-    ['no YAML', 'docker: ['], ['a list', 'docker: [a]'], ['another scheme', 'docker: {r.example: {lookaside: "ftp://x/y"}}'], ['a port that no URL has', 'docker: {r.example: {lookaside: "https://r.example:99999/x"}}'],
+    ['no YAML', 'docker: ['], ['a list', 'docker: [a]'], ['another scheme', 'docker: {r.example: {lookaside: "ftp://x/y"}}'], ['S61 a port that no URL has', 'docker: {r.example: {lookaside: "https://r.example:99999/x"}}'],
     ['nesting that is too deep', `docker: ${'['.repeat(2000)}`], ['a host in a file URL', 'docker: {r.example: {lookaside: "file://host/x"}}'],
     ['credentials in the URL', 'docker: {r.example: {lookaside: "https://u:p@x/y"}}'], ['a text for a flag', 'docker: {r.example: {use-sigstore-attachments: "yes"}}'], ['a namespace twice', 'docker: {a: {}, a: {}}'],
   ])('%s is invalidRequest', async (_what, yaml) => {
