@@ -68,13 +68,13 @@ export class ByteBlocks {
 
   /** As `append`, of bytes that are the caller's and may change: nothing is kept of them. */
   appendCopy(bytes: Uint8Array): void {
-    this.append(bytes.length < wholeBytes ? bytes : Uint8Array.prototype.slice.call(bytes));
+    this.append(bytes.length < wholeBytes ? bytes : new Uint8Array(bytes));
   }
 
   #appendWhole(bytes: Uint8Array): void {
     this.#closeTail();
     // a view of something much larger would hold all of it
-    this.#full.push(bytes.buffer.byteLength > 2 * bytes.length ? Uint8Array.prototype.slice.call(bytes) : bytes);
+    this.#full.push(bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);
   }
 
   /** The last block goes to the others, without its free part where that is the larger one. */

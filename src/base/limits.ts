@@ -195,6 +195,8 @@ export const ingestLimits = {
   roomFactor: 5,
   /** Bytes that are written at once, and lost when the daemon is killed: fewer calls than pieces from the socket. */
   batchBytes: 512 * 1024,
+  /** Bytes that wait to be written: a batch and the piece after it, which may come from a file. */
+  pendingBytes: 16 * 1024 * 1024,
   /** Bytes that are read at once. */
   readBytes: 1024 * 1024,
 } as const;

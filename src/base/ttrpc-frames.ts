@@ -2,6 +2,7 @@
  * Frames of ttrpc (github.com/containerd/ttrpc, PROTOCOL.md), the RPC of containerd's shims and of NRI: a head of ten
  * bytes (length of the payload, id of the stream, type, flags; numbers big-endian), then the payload.
  */
+import { ByteBlocks } from './byte-blocks.ts';
 import { fail } from './fault.ts';
 import { ttrpcLimits } from './limits.ts';
 
@@ -40,8 +41,8 @@ export class TtrpcParser {
   /** The head of the next frame, or undefined while its bytes come in. */
   #head: { readonly length: number; readonly streamId: number; readonly type: number; readonly flags: number } | undefined;
   #headBytes = new Uint8Array(TTRPC_HEAD_BYTES);
-  #parts: Uint8Array[] = [];
-  /** Bytes of the head, or of the payload, that are here. */
+  readonly #payload = new ByteBlocks('read a ttrpc message', ttrpcLimits.messageBytes);
+  /** Bytes of the head that are there. */
   #have = 0;
 
   /** True between two frames: an end of the connection elsewhere cuts one off. */
@@ -85,25 +86,11 @@ export class TtrpcParser {
     { length, streamId, type, flags }: { length: number; streamId: number; type: number; flags: number },
     bytes: Uint8Array,
   ): { readonly frame: TtrpcFrame; readonly taken: number } | undefined {
-    const part = bytes.subarray(0, length - this.#have);
-    if (part.length > 0) this.#parts.push(part);
-    this.#have += part.length;
-    if (this.#have < length) return undefined;
-    const frame = { streamId, type, flags, payload: joined(this.#parts, length) };
+    const part = bytes.subarray(0, length - this.#payload.size);
+    // a copy: the chunk that a small message came in may be large and long-lived
+    this.#payload.appendCopy(part);
+    if (this.#payload.size < length) return undefined;
     this.#head = undefined;
-    this.#parts = [];
-    this.#have = 0;
-    return { frame, taken: part.length };
+    return { frame: { streamId, type, flags, payload: this.#payload.takeAll() }, taken: part.length };
   }
-}
-
-/** A copy: the chunk that a small message came in may be large and long-lived otherwise. */
-function joined(parts: readonly Uint8Array[], length: number): Uint8Array {
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

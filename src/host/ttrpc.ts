@@ -5,6 +5,7 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { Duplex } from 'node:stream';
+import { pieceCharge } from '../base/byte-blocks.ts';
 import type { FaultKind } from '../base/fault.ts';
 import { fail } from '../base/fault.ts';
 import { ttrpcLimits } from '../base/limits.ts';
@@ -65,6 +66,8 @@ export class TtrpcConnection {
   readonly #stream: Duplex;
   readonly #listener: FrameListener;
   readonly #parser = new TtrpcParser();
+  /** What waits for the other end to read, a piece counting for `pieceCharge`. */
+  #unsent = 0;
   #hasEnded = false;
 
   constructor(stream: Duplex, listener: FrameListener) {
@@ -83,10 +86,14 @@ export class TtrpcConnection {
   /** Throws `exhausted` when the other end does not read, or on a message that is too long. Nothing when it has ended. */
   send(frame: TtrpcFrame): void {
     if (this.#hasEnded) return;
-    if (this.#stream.writableLength > ttrpcLimits.unsentBytes) {
+    const bytes = encodeTtrpcFrame(frame);
+    // a stream keeps an object for each message
+    const charge = pieceCharge(bytes.length);
+    if (this.#unsent + charge > ttrpcLimits.unsentBytes) {
       fail('exhausted', `send a ttrpc message: the other end has left ${this.#stream.writableLength} bytes unread`);
     }
-    this.#stream.write(encodeTtrpcFrame(frame));
+    this.#unsent += charge;
+    this.#stream.write(bytes, () => (this.#unsent -= charge));
   }
 
   /** Repeatable. */

@@ -6,6 +6,7 @@ import { create, fromJsonString, toJsonString } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { ByteBlocks } from '../base/byte-blocks.ts';
 import { introspectionLimits } from '../base/limits.ts';
 import type { View } from '../actors/views.ts';
 import { ActorSchema, ListRequestSchema } from '../gen/introspection/v1/introspection_pb.ts';
@@ -60,14 +61,12 @@ async function answer(texts: ListTexts, request: IncomingMessage): Promise<strin
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
+  const body = new ByteBlocks('read a request', introspectionLimits.requestBytes);
   for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > introspectionLimits.requestBytes) throw new ConnectError('list: the request is too large', Code.InvalidArgument);
-    chunks.push(chunk);
+    if (chunk.length > body.room) throw new ConnectError('list: the request is too large', Code.InvalidArgument);
+    body.append(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
+  return Buffer.from(body.takeAll()).toString('utf8');
 }
 
 interface Kept {

@@ -1,6 +1,7 @@
 /** The introspection service: read-only questions, and the stream of changes. */
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
+import { Fifo } from '../base/fifo.ts';
 import type { Conditions } from '../base/conditions.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { introspectionLimits } from '../base/limits.ts';
@@ -80,7 +81,7 @@ function isRelated(view: View, other: View): boolean {
 
 /** Pushes from the recorder into a bounded queue; the client reads at its own pace. */
 async function* watch(options: IntrospectionOptions, { afterSeq }: WatchRequest, context: HandlerContext) {
-  const queue: Change[] = [];
+  const queue = new Fifo<Change>();
   let wake: () => void = () => undefined;
   let isOverflowed = false;
   const stop = subscribe(options, afterSeq, (change) => {

@@ -2,6 +2,7 @@
 import { constants, createReadStream } from 'node:fs';
 import { lstat, open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { isAbsent } from '../../host/errno.ts';
 import { plainPath } from '../image/unpack-path.ts';
@@ -88,9 +89,9 @@ function part(path: string, offset: number, size: number): SourceFile {
     pieces,
     whole: async (maxBytes) => {
       if (size > maxBytes) fail('outside', `read ${path}: a document of ${size} bytes, more than the ${maxBytes} allowed`);
-      const parts: Uint8Array[] = [];
-      for await (const piece of pieces()) parts.push(piece);
-      return new Uint8Array(Buffer.concat(parts));
+      const kept = new ByteBlocks(`read ${path}`, maxBytes);
+      for await (const piece of pieces()) kept.append(piece);
+      return kept.takeAll();
     },
   };
 }

@@ -1,5 +1,6 @@
 /** The body of a response: read in pieces with a bound on silence, or whole with a cap. */
 import type { IncomingMessage } from 'node:http';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { cancelled } from './retry.ts';
@@ -79,21 +80,19 @@ export class Body {
       this.discard();
       throw this.#tooLarge(maxBytes);
     }
-    const parts: Uint8Array[] = [];
-    let bytes = 0;
+    const kept = new ByteBlocks('read a document', maxBytes);
     const timer = this.#clock.setTimeout(() => {
       this.#message.destroy(new TransportError('body', `${this.#host}: the answer took longer than ${this.#timeouts.documentMs} ms`));
     }, this.#timeouts.documentMs);
     try {
       for await (const piece of this.pieces()) {
-        bytes += piece.byteLength;
-        if (bytes > maxBytes) throw this.#tooLarge(maxBytes);
-        parts.push(piece);
+        if (piece.byteLength > kept.room) throw this.#tooLarge(maxBytes);
+        kept.append(piece);
       }
     } finally {
       this.#clock.clearTimeout(timer);
     }
-    return new Uint8Array(Buffer.concat(parts));
+    return kept.takeAll();
   }
 
   /** In each `stallMs`. */

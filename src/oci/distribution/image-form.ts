@@ -3,8 +3,10 @@
  * manifest of schema 1 gets the one that it implies; an artifact has none, and its files count as layers.
  */
 import { createHash } from 'node:crypto';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { parseDigest, parseImageId, type Digest, type ImageId } from '../../base/ids.ts';
+import { imageLimits } from '../../base/limits.ts';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { fileLayerId } from '../image/artifact.ts';
 import { checkLayerCount, emptyImageConfig, parseImageConfig, type ParsedImageConfig } from '../image/image-config.ts';
@@ -88,10 +90,10 @@ function artifactForm(digest: Digest, artifact: ArtifactManifest): ImageForm {
 }
 
 async function smallBlob({ session, signal, clock }: FormInput, descriptor: Descriptor, attempted: string): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  const sink = { write: (piece: Uint8Array): void => void parts.push(piece) };
+  const kept = new ByteBlocks(attempted, imageLimits.documentBytes);
+  const sink = { write: (piece: Uint8Array): void => kept.appendCopy(piece) };
   await fetchBlob([session], { descriptor, sink, signal, attempted }, clock);
-  return new Uint8Array(Buffer.concat(parts));
+  return kept.takeAll();
 }
 
 /** The digest of a document. */

@@ -10,6 +10,7 @@ import { constants } from 'node:fs';
 import { mkdir, open, stat, statfs } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { toFault } from '../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
 import { ingestLimits } from '../../base/limits.ts';
@@ -137,8 +138,7 @@ interface IngestPlace {
 export class Ingest {
   readonly #file: FileHandle;
   readonly #place: IngestPlace;
-  #pending: Uint8Array[] = [];
-  #pendingBytes = 0;
+  readonly #pending = new ByteBlocks('keep a download', ingestLimits.pendingBytes);
   /** Bytes in the file, those on their way included. */
   #bytes: number;
   #writing: Promise<void> = Promise.resolve();
@@ -166,7 +166,7 @@ export class Ingest {
 
   /** How much of the blob the file holds. */
   get bytes(): number {
-    return this.#bytes + this.#pendingBytes;
+    return this.#bytes + this.#pending.size;
   }
 
   /** What an earlier download has left, in order. */
@@ -184,9 +184,8 @@ export class Ingest {
   /** The next bytes, which must not be changed afterwards. Waits only while the disk is far behind. */
   async write(piece: Uint8Array): Promise<void> {
     if (this.#isBroken) return;
-    this.#pending.push(piece);
-    this.#pendingBytes += piece.byteLength;
-    if (this.#pendingBytes < ingestLimits.batchBytes) return;
+    this.#pending.append(piece);
+    if (this.#pending.size < ingestLimits.batchBytes) return;
     // one write at a time, so that the file is a beginning of the blob whenever the process dies
     await this.#writing;
     this.#flush();
@@ -194,7 +193,7 @@ export class Ingest {
 
   /** What was written was not the blob. */
   async restart(): Promise<void> {
-    this.#drain();
+    this.#pending.clear();
     await this.#writing;
     this.#bytes = 0;
     if (!this.#isBroken) await this.#file.truncate(0).catch((error: unknown) => this.#give(error));
@@ -211,32 +210,22 @@ export class Ingest {
   }
 
   #flush(): void {
-    if (this.#isBroken || this.#pending.length === 0) return;
+    if (this.#isBroken || this.#pending.size === 0) return;
     const at = this.#bytes;
-    this.#bytes += this.#pendingBytes;
-    const pieces = this.#drain();
-    this.#writing = this.#writeAll(pieces, at).catch((error: unknown) => this.#give(error));
+    this.#bytes += this.#pending.size;
+    this.#writing = this.#writeAll(this.#pending.takeAll(), at).catch((error: unknown) => this.#give(error));
   }
 
-  #drain(): Uint8Array[] {
-    const pieces = this.#pending;
-    this.#pending = [];
-    this.#pendingBytes = 0;
-    return pieces;
-  }
-
-  async #writeAll(pieces: readonly Uint8Array[], at: number): Promise<void> {
-    const wanted = pieces.reduce((sum, piece) => sum + piece.byteLength, 0);
-    const { bytesWritten } = await inPool(this.#place.directory, () => this.#file.writev(pieces, at));
-    if (bytesWritten === wanted) return;
+  async #writeAll(bytes: Uint8Array, at: number): Promise<void> {
     // a full disk takes a part: the rest is tried once more, which then says why
-    const whole = Buffer.concat(pieces);
-    for (let done = bytesWritten; done < wanted; ) done += (await this.#file.write(whole, done, wanted - done, at + done)).bytesWritten;
+    for (let done = 0; done < bytes.length; ) {
+      done += await inPool(this.#place.directory, async () => (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten);
+    }
   }
 
   #give(error: unknown): void {
     this.#isBroken = true;
-    this.#drain();
+    this.#pending.clear();
     this.#place.log.warn({ path: this.#place.path, reason: toFault(error).message }, 'what is downloaded of a layer is not kept any more');
   }
 }

@@ -27,8 +27,7 @@ export class ZstdFrames {
   #last = false;
 
   /** The runs of `chunk`, in order. A magic is held back until it is known whether its frame counts. */
-  split(chunk: Uint8Array): Uint8Array[] {
-    const runs: Uint8Array[] = [];
+  *split(chunk: Uint8Array): Generator<Uint8Array> {
     let from = 0;
     let at = 0;
     while (at < chunk.length) {
@@ -41,14 +40,13 @@ export class ZstdFrames {
       if (part === 'magic' || part === 'skipSize' || part === 'skip') from = at;
       if (this.#need > 0) break;
       if (this.#next(part)) {
-        runs.push(chunk.subarray(from, at));
+        yield chunk.subarray(from, at);
         from = at;
       } else if (part === 'magic' && this.#part === 'descriptor') {
-        runs.push(MAGIC_BYTES);
+        yield MAGIC_BYTES;
       }
     }
-    if (from < at) runs.push(chunk.subarray(from, at));
-    return runs;
+    if (from < at) yield chunk.subarray(from, at);
   }
 
   /** True between frames: where a stream may end. */

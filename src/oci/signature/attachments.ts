@@ -1,5 +1,6 @@
 /** Signatures in the image's own repository, as cosign puts them there: a manifest whose tag is made of the image's digest. */
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail, FaultError, type Fault } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
 import { signatureLimits } from '../../base/limits.ts';
@@ -88,10 +89,10 @@ async function payloads(session: Session, entries: readonly Entry[], attempted: 
   const fetched = new Map<Digest, Uint8Array>();
   for (const { descriptor } of entries) {
     if (fetched.has(descriptor.digest)) continue;
-    const parts: Uint8Array[] = [];
-    const sink = { write: (piece: Uint8Array): void => void parts.push(Uint8Array.from(piece)) };
+    const kept = new ByteBlocks(attempted, signatureLimits.allBytes);
+    const sink = { write: (piece: Uint8Array): void => kept.appendCopy(piece) };
     await fetchBlob([session], { descriptor, sink, signal, attempted: `${attempted}: signature ${descriptor.digest}` }, clock);
-    fetched.set(descriptor.digest, new Uint8Array(Buffer.concat(parts)));
+    fetched.set(descriptor.digest, kept.takeAll());
   }
   return entries.flatMap(({ descriptor, parts }) => {
     const payload = fetched.get(descriptor.digest);

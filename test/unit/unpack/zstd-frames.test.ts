@@ -91,8 +91,8 @@ describe('layers decompressed', () => {
 
   test('bytes that are no frame after a frame are refused', () => {
     const frames = new ZstdFrames();
-    frames.split(zstdCompressSync(Buffer.from('x')));
+    expect([...frames.split(zstdCompressSync(Buffer.from('x')))]).not.toEqual([]);
     expect(frames.isBetween).toBe(true);
-    expect(() => frames.split(Buffer.from('rubbish'))).toThrow(/no frame/u);
+    expect(() => [...frames.split(Buffer.from('rubbish'))]).toThrow(/no frame/u);
   });
 });

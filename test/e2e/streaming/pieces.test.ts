@@ -1,0 +1,122 @@
+// Single bytes, where bounds count bytes: what execs write, and what clients send to a process that does not read.
+import { readFile, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { memoryLimits } from '../../../src/base/limits.ts';
+import { dataHead, pingFrame } from '../../../src/cri/streaming/spdy-frames.ts';
+import { ask, connectSpdy, openCommand, wsHeaders } from '../../integration/streaming/clients.ts';
+import { describePods, until } from '../support/crictl.ts';
+import { containerConfig, sandboxConfig } from '../support/pods.ts';
+import { makeWorld, type World } from '../support/world.ts';
+
+const MIB = 1024 * 1024;
+const EXECS = 4;
+/** Of single bytes, by each exec. */
+const WRITES = 2_000_000;
+const SESSIONS = 8;
+const EXECS_MIB = 32;
+const SESSION_MIB = 4;
+const LOOK_MS = 1000;
+/** As much as each client sends, a byte in each frame. */
+const FRAMES = MIB;
+const FRAMES_AT_ONCE = 4096;
+/** After so many a ping is sent, whose answer says that they were read; at the bound the session would not be read any more. */
+const PINGED_AFTER = (7 / 8) * FRAMES;
+
+describePods('single bytes', () => {
+  let world: World;
+  let containerId = '';
+  beforeAll(async () => {
+    world = await makeWorld({ name: 'piec', network: 'host-only', logLevel: 'info' });
+    const { runtime } = world.client;
+    const config = sandboxConfig({ name: 'pieces', logDirectory: `${world.logs}/pieces`, hostNetwork: true });
+    const { podSandboxId } = await runtime.runPodSandbox({ config });
+    const request = containerConfig({ name: 'main', image: await world.pull(), command: ['sleep', '7200'], hostNetwork: true });
+    ({ containerId } = await runtime.createContainer({ podSandboxId, config: request, sandboxConfig: config }));
+    await runtime.startContainer({ containerId });
+    // what the first one loads is no cost of the ones after it
+    await runtime.execSync({ containerId, cmd: ['dd', 'if=/dev/zero', 'bs=1', 'count=1000'], timeout: 60n });
+  });
+  afterAll(async () => await world.close());
+
+  /** MiB of a line of the daemon's /proc/PID/status. */
+  async function mib(line: string): Promise<number> {
+    const status = await readFile(`/proc/${world.instance.pid()}/status`, 'utf8');
+    return Number(new RegExp(String.raw`^${line}:\s+(\d+) kB`, 'mu').exec(status)?.[1]) / 1024;
+  }
+
+  /** What the daemon holds at rest: what a start or a burst has left is given back every 10 s. */
+  async function settledMib(): Promise<number> {
+    let least = await mib('VmRSS');
+    for (let looks = 0; looks < 2 * memoryLimits.trimEveryMs; looks += LOOK_MS) {
+      await delay(LOOK_MS);
+      const now = await mib('VmRSS');
+      if (now < least - 0.5) looks = 0;
+      least = Math.min(least, now);
+    }
+    return least;
+  }
+
+  /** A URL for an exec that never reads its stdin. */
+  async function urlOfSleeper(): Promise<string> {
+    return (await world.client.runtime.exec({ containerId, cmd: ['sleep', '3600'], stdin: true, stdout: true, stderr: false, tty: false })).url;
+  }
+
+  test(`S85 I23: ${EXECS} execs of ${WRITES} writes of a byte at once: the daemon grows by at most ${EXECS_MIB} MiB`, { timeout: 300_000 }, async () => {
+    const before = await settledMib();
+    // the peak counts from here on (proc_pid_clear_refs(5))
+    await writeFile(`/proc/${world.instance.pid()}/clear_refs`, '5');
+    const answers = await Promise.all(Array.from({ length: EXECS }, async () => {
+      const cmd = ['sh', '-c', `dd if=/dev/zero bs=1 count=${WRITES} 2>/dev/null`];
+      const { exitCode, stdout } = await world.client.runtime.execSync({ containerId, cmd, timeout: 240n });
+      return [exitCode, stdout.length];
+    }));
+    const [after, most] = [await mib('VmRSS'), await mib('VmHWM')];
+    console.log(`execs: ${before.toFixed(1)} MiB before, ${after.toFixed(1)} after, ${most.toFixed(1)} at most`);
+    expect(answers).toEqual(Array.from({ length: EXECS }, () => [0, WRITES]));
+    expect(most - before).toBeLessThanOrEqual(EXECS_MIB);
+  });
+
+  test(`S85 I23: ${SESSIONS} sessions of SPDY with ${FRAMES} frames of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, { timeout: 300_000 }, async () => {
+    const before = await settledMib();
+    const clients = await Promise.all(Array.from({ length: SESSIONS }, async () => {
+      const { client } = await connectSpdy(await urlOfSleeper(), 'v4.channel.k8s.io');
+      return { client, stdin: (await openCommand(client, 'stdin', 'stdout')).stdin };
+    }));
+    await Promise.all(clients.map(async ({ client, stdin }) => {
+      const frames = Buffer.concat(Array.from({ length: FRAMES_AT_ONCE }, () => Buffer.concat([dataHead(stdin.id, 1, false), Buffer.of(7)])));
+      for (let sent = 0; sent < FRAMES; sent += FRAMES_AT_ONCE) {
+        if (sent === PINGED_AFTER) client.socket.write(pingFrame(1));
+        client.socket.write(frames);
+      }
+    }));
+    await until(async () => clients.every(({ client }) => client.pongs.length === 1));
+    const after = await mib('VmRSS');
+    console.log(`SPDY: ${((after - before) / SESSIONS).toFixed(2)} MiB a session`);
+    expect((after - before) / SESSIONS).toBeLessThanOrEqual(SESSION_MIB);
+    for (const { client } of clients) client.socket.destroy();
+  });
+
+  test(`S85 I23: ${SESSIONS} sessions of WebSocket with ${FRAMES} messages of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, { timeout: 300_000 }, async () => {
+    const before = await settledMib();
+    // a client's frame: two bytes of payload (channel 0, a byte), masked with zeros
+    const frames = Buffer.concat(Array.from({ length: FRAMES_AT_ONCE }, () => Buffer.of(0x82, 0x82, 0, 0, 0, 0, 0, 7)));
+    const sockets = await Promise.all(Array.from({ length: SESSIONS }, async () => {
+      const { socket, status } = await ask(await urlOfSleeper(), wsHeaders('v5.channel.k8s.io'), 'GET');
+      if (socket === undefined) throw new Error(`refused with ${status}`);
+      let hasAnswered = false;
+      // the first byte of a pong
+      socket.on('data', (chunk: Buffer) => (hasAnswered ||= chunk.includes(0x8a)));
+      for (let sent = 0; sent < FRAMES; sent += FRAMES_AT_ONCE) {
+        if (sent === PINGED_AFTER) socket.write(Buffer.of(0x89, 0x80, 0, 0, 0, 0));
+        socket.write(frames);
+      }
+      return { socket, hasAnswered: () => hasAnswered };
+    }));
+    await until(async () => sockets.every(({ hasAnswered }) => hasAnswered()));
+    const after = await mib('VmRSS');
+    console.log(`WebSocket: ${((after - before) / SESSIONS).toFixed(2)} MiB a session`);
+    expect((after - before) / SESSIONS).toBeLessThanOrEqual(SESSION_MIB);
+    for (const { socket } of sockets) socket.destroy();
+  });
+});
