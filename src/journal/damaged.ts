@@ -20,7 +20,8 @@ const SPACE = ' '.charCodeAt(0);
 
 /** What a damaged file may hold, of the same length; equal to `bytes` when they hold no more than that. */
 export function maskedBytes(bytes: Uint8Array, withoutSecrets: WithoutSecrets): Uint8Array {
-  const masked = bytes.slice();
+  // not `slice`, which gives another view of the same bytes where they are a Buffer
+  const masked = new Uint8Array(bytes);
   let at = hasHeader(bytes) ? HEADER_BYTES : 0;
   while (at < bytes.length) {
     const found = recordAt(bytes, at);

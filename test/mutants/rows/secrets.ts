@@ -9,6 +9,11 @@ const shown = 'test/unit/base/shown-text.test.ts';
 
 export const ofSecrets: readonly Mutant[] = [
   {
+    row: 'S91', title: 'the intent of a container holds its program', file: 'src/actors/container/container.effects.ts',
+    find: 'spec: recordedSpec(spec), image', replace: 'spec: spec as never, image',
+    test: { file: 'test/unit/actors/recorded.test.ts', named: 'S91 no record of a container' },
+  },
+  {
     row: 'S91', title: 'a record of an earlier version keeps its program', file: 'src/actors/recorded.ts',
     find: "if (!('command' in spec) && !('args' in spec) && !('env' in spec)) return record;", replace: "if (!('never' in spec)) return record;",
     test: { file: journal, named: 'S91 is written anew without them' },
@@ -37,6 +42,11 @@ export const ofSecrets: readonly Mutant[] = [
     row: 'S91', title: 'a whole record of a damaged file keeps its program', file: 'src/journal/damaged.ts',
     find: 'if (clean === record) return true;', replace: "if (clean.type === record.type) return true;",
     test: { file: journal, named: 'S91 an earlier start kept' },
+  },
+  {
+    row: 'S91', title: 'a damaged file is masked in the bytes that it is compared with', file: 'src/journal/damaged.ts',
+    find: 'const masked = new Uint8Array(bytes);', replace: 'const masked = bytes.slice();',
+    test: { file: journal, named: 'S91 is made of a copy' },
   },
   {
     row: 'S92', title: 'JSON has the password of a URL', file: 'src/base/secret-url.ts',

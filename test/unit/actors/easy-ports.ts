@@ -30,6 +30,8 @@ export class EasyWorld {
   readonly ledger = emptyLedger();
   /** Effects in the order in which they were begun, such as `network.add`, and records as `journal sandbox.ready`. */
   readonly asked: string[] = [];
+  /** As they were handed to the journal. */
+  readonly recorded: JournalRecord[] = [];
   /** Namespaces that somebody took from each sandbox. */
   readonly lostPins: string[] = [];
   pauseAlive = true;
@@ -105,6 +107,7 @@ export class EasyWorld {
   }
 
   async #append(records: readonly JournalRecord[]): Promise<void> {
+    this.recorded.push(...records);
     for (const { type } of records) await this.#effect(`journal ${type}`, undefined);
     for (const record of records) ledgerFold.apply(this.ledger, record);
   }

@@ -133,6 +133,14 @@ describe('the mask', () => {
     expect([rest.end, rest.records.map(({ type }) => type)]).toEqual(['whole', older.slice(1).map(({ type }) => type)]);
   });
 
+  it('S91 is made of a copy, also of what a real disk reads: else nothing would seem to have changed', () => {
+    const read = Buffer.from(damaged);
+    const again = maskedBytes(read, (record) => ledgerFold.withoutSecrets(record));
+    expect(Buffer.compare(again, masked)).toBe(0);
+    expect(Buffer.compare(read, damaged)).toBe(0);
+    expect(Buffer.compare(again, read)).not.toBe(0);
+  });
+
   it('S91 leaves nothing of a record whose frame is gone, nor of one that is a record by its checksum alone', () => {
     const body = new TextEncoder().encode('{"a":"canary-env-value"}');
     expect(Buffer.from(maskedBytes(body, (record) => record)).toString()).toBe('x'.repeat(body.length));
