@@ -79,6 +79,13 @@ export const imageLimits = {
   indexEntries: 1024,
   /** Index inside index: public images have one level; a chain of them costs one request each. */
   indexDepth: 3,
+  /**
+   * Bytes that all layers of a manifest of schema 1 may unpack to: they are read once before the policy is asked, by the
+   * daemon's main thread; such images are from 2016 and before, and some hundred MiB large.
+   */
+  legacyBytes: 4 * 1024 ** 3,
+  /** Names of one image, tags and digests each: the kubelet tells its server five. */
+  names: 256,
   /** Bytes of one layer as it travels: 1 TiB, beyond any disk that an image is unpacked on. */
   layerBytes: 1024 ** 4,
   /** Characters of a reference: 255 for the name (the distribution spec's advice), 128 for the tag, 71 for the digest, separators. */
@@ -582,6 +589,10 @@ export const unpackLimits = {
   xattrBytes: 64 * 1024,
   /** Pieces of one sparse file: 10 GiB of disk image with a hole each 160 KiB (S14). */
   sparsePieces: 65_536,
+  /** Pieces of all sparse files of one layer: each takes a block of the disk, 4 GiB for as many, whatever few bytes it has. */
+  layerSparsePieces: 1_048_576,
+  /** Frames of one zstd stream: each costs two ways to libuv's pool; zstd:chunked has one for each file. */
+  zstdFrames: 2_097_152,
   /** Characters of the paths of directories whose time is set at the end: keeps a bomb of directories out of the heap. */
   directoryChars: 64 * 1024 * 1024,
   /** Open parent directories: builders write depth first, so that eight would mostly do. */

@@ -2,6 +2,7 @@
  * Whose word each fact of an image is. Layers and config follow from the id, and sizes are of bytes that were received;
  * what a manifest adds stays with the references that brought it (S86). Pure.
  */
+import { imageLimits } from '../../base/limits.ts';
 import type { ImageConfig, ImageLayer, ImageRecord, ImageSource } from '../ports/specs.ts';
 
 /** As versions before the sources wrote it: the last manifest's word stood in the config, for all references. */
@@ -41,13 +42,47 @@ export function mergedImage(old: ImageRecord | undefined, fresh: ImageRecord): I
   const before = withoutTags(old, new Set(fresh.repoTags)).sources ?? [];
   const coming = fresh.sources ?? [];
   const isNew = ({ repoDigest }: ImageSource): boolean => !before.some((source) => source.repoDigest === repoDigest);
-  return {
+  const merged = {
     ...fresh,
     repoTags: union(old.repoTags, fresh.repoTags),
     repoDigests: union(old.repoDigests, fresh.repoDigests),
     pulledAtNs: old.pulledAtNs,
     sources: [...before.map((source) => mergedSource(source, coming)), ...coming.filter(isNew)],
   };
+  return boundedNames(merged, fresh);
+}
+
+/**
+ * At most `imageLimits.names`: lists that hold all images must stay an answer. Of too many names the oldest of the registry
+ * with most of them goes, never one of this pull: who pulls an image under ever new names loses those, and nobody else's.
+ */
+function bounded(names: readonly string[], kept: readonly string[]): readonly string[] {
+  const left = [...names];
+  while (left.length > imageLimits.names) {
+    const counts = new Map<string, number>();
+    for (const name of left) counts.set(hostOf(name), (counts.get(hostOf(name)) ?? 0) + 1);
+    const may = left.filter((name) => !kept.includes(name));
+    const most = Math.max(...may.map((name) => counts.get(hostOf(name)) ?? 0));
+    const gone = may.find((name) => counts.get(hostOf(name)) === most);
+    left.splice(left.indexOf(gone ?? ''), 1);
+  }
+  return left;
+}
+
+function boundedNames(image: ImageRecord, fresh: ImageRecord): ImageRecord {
+  const { repoDigests, sources = [], repoTags } = image;
+  if (repoDigests.length <= imageLimits.names && repoTags.length <= imageLimits.names) return image;
+  const [digests, tags] = [new Set(bounded(repoDigests, fresh.repoDigests)), new Set(bounded(repoTags, fresh.repoTags))];
+  return {
+    ...image,
+    repoTags: [...tags],
+    repoDigests: [...digests],
+    sources: sources.filter(({ repoDigest }) => digests.has(repoDigest)).map((source) => ({ ...source, repoTags: source.repoTags.filter((tag) => tags.has(tag)) })),
+  };
+}
+
+function hostOf(name: string): string {
+  return name.slice(0, name.indexOf('/'));
 }
 
 function mergedSource(old: ImageSource, coming: readonly ImageSource[]): ImageSource {

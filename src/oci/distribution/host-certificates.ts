@@ -30,6 +30,8 @@ export class HostCertificates {
   /** What TLS with `host[:port]` is to use; undefined for the authorities alone. Throws `invalidRequest` with the file. */
   async of(host: string): Promise<SecureContext | undefined> {
     this.#useSystem();
+    // a redirect may name the host `..` as well, which a URL takes
+    if (!isName(host)) return undefined;
     for (const directory of this.#directories()) {
       const place = join(directory, host);
       const names = (await namesOf(place)).filter((name) => /\.(?:crt|cert|key)$/u.test(name)).toSorted();
@@ -63,6 +65,11 @@ export class HostCertificates {
     if (this.#contexts.size > distributionLimits.certificateHosts) this.#contexts.delete(this.#contexts.keys().next().value ?? host);
     return context;
   }
+}
+
+/** Whether it can be the name of a directory: hosts and ports, an IPv6 address in its brackets. */
+function isName(host: string): boolean {
+  return /^[a-z0-9[][a-z0-9.:[\]_-]*$/iu.test(host);
 }
 
 function contextOf(place: string, texts: ReadonlyMap<string, string>): SecureContext {

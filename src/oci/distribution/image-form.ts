@@ -53,13 +53,19 @@ async function plainForm(input: FormInput, manifest: ImageManifest): Promise<Ima
 
 async function schema1Form(input: FormInput, legacy: Schema1Manifest): Promise<ImageForm> {
   const { session, signal, pull } = input;
-  const known = new Map<Digest, Promise<LayerDescriptor & { readonly diffId: Digest }>>();
+  const known = new Map<Digest, LayerDescriptor & { readonly diffId: Digest }>();
   const layers: (LayerDescriptor & { readonly diffId: Digest })[] = [];
+  let left = imageLimits.legacyBytes;
   // one after the other: what is learnt is a few numbers, and the layers come once more
   for (const blob of legacy.blobs) {
-    const layer = known.get(blob) ?? measureLayer(session, blob, signal, pull).then((measured) => ({ ...measured, compression: compressionOf(measured.mediaType) ?? 'none' }));
-    known.set(blob, layer);
-    layers.push(await layer);
+    let layer = known.get(blob);
+    if (layer === undefined) {
+      const { tarBytes, ...measured } = await measureLayer(session, blob, left, signal, pull);
+      left -= tarBytes;
+      layer = { ...measured, compression: compressionOf(measured.mediaType) ?? 'none' };
+      known.set(blob, layer);
+    }
+    layers.push(layer);
   }
   const attempted = `${pull}: config of a manifest of schema 1`;
   const configBytes = schema1Config(legacy, layers.map(({ diffId }) => diffId), attempted);

@@ -17,6 +17,8 @@ import { TransportError } from './transport-error.ts';
 
 export interface MeasuredLayer extends Descriptor {
   readonly diffId: Digest;
+  /** Of what it unpacks to. */
+  readonly tarBytes: number;
 }
 
 /** Schema 1 knows no media types; both are Docker's. */
@@ -24,14 +26,17 @@ const GZIP_LAYER = 'application/vnd.docker.image.rootfs.diff.tar.gzip';
 const PLAIN_LAYER = 'application/vnd.docker.image.rootfs.diff.tar';
 const GZIP_MAGIC = Buffer.of(0x1f, 0x8b);
 
-/** @throws FaultError that names the layer: `outside` for content that has another digest or does not unpack */
-export async function measureLayer(session: Session, blob: Digest, signal: AbortSignal, pull: string): Promise<MeasuredLayer> {
+/**
+ * @param mostBytes that it may unpack to
+ * @throws FaultError that names the layer: `outside` for content that has another digest or does not unpack
+ */
+export async function measureLayer(session: Session, blob: Digest, mostBytes: number, signal: AbortSignal, pull: string): Promise<MeasuredLayer> {
   const attempted = `${pull}: layer ${blob}`;
   try {
     return await session.ask({ path: `blobs/${blob}`, headers: {}, signal, attempted }, async (response) => {
       if (response.status !== 200) await session.refuse(response, attempted);
       try {
-        return await measure(response.body.pieces(), blob, attempted, response.host);
+        return await measure(response.body.pieces(), blob, new Inner(attempted, mostBytes), `${attempted}: ${response.host}`);
       } catch (error) {
         response.body.discard();
         throw error;
@@ -43,9 +48,8 @@ export async function measureLayer(session: Session, blob: Digest, signal: Abort
   }
 }
 
-async function measure(pieces: AsyncIterable<Uint8Array>, blob: Digest, attempted: string, host: string): Promise<MeasuredLayer> {
+async function measure(pieces: AsyncIterable<Uint8Array>, blob: Digest, inner: Inner, attempted: string): Promise<MeasuredLayer> {
   const whole = createHash('sha256');
-  const inner = new Inner(attempted);
   let size = 0;
   try {
     for await (const piece of pieces) {
@@ -55,9 +59,9 @@ async function measure(pieces: AsyncIterable<Uint8Array>, blob: Digest, attempte
       await inner.write(piece);
     }
     const digest = `sha256:${whole.digest('hex')}`;
-    if (digest !== blob) fail('outside', `${attempted}: ${host} sent content with the digest ${digest}`);
+    if (digest !== blob) fail('outside', `${attempted} sent content with the digest ${digest}`);
     const diffId = await inner.end();
-    return { mediaType: inner.isGzip ? GZIP_LAYER : PLAIN_LAYER, digest: blob, size, diffId };
+    return { mediaType: inner.isGzip ? GZIP_LAYER : PLAIN_LAYER, digest: blob, size, diffId, tarBytes: inner.bytes };
   } finally {
     inner.destroy();
   }
@@ -72,8 +76,15 @@ class Inner {
   #failure: Error | undefined;
   #bytes = 0;
 
-  constructor(attempted: string) {
+  readonly #mostBytes: number;
+
+  constructor(attempted: string, mostBytes: number) {
     this.#attempted = attempted;
+    this.#mostBytes = mostBytes;
+  }
+
+  get bytes(): number {
+    return this.#bytes;
   }
 
   get isGzip(): boolean {
@@ -131,7 +142,7 @@ class Inner {
   }
 
   #check(): void {
-    if (this.#bytes > unpackLimits.layerBytes) fail('exhausted', `${this.#attempted}: it unpacks to more than ${unpackLimits.layerBytes} bytes`, { retryable: false });
+    if (this.#bytes > this.#mostBytes) fail('exhausted', `${this.#attempted}: the layers of a manifest of schema 1 unpack to more than ${imageLimits.legacyBytes} bytes`, { retryable: false });
     if (this.#failure !== undefined) fail('outside', `${this.#attempted}: decompress: ${this.#failure.message}`);
   }
 }

@@ -48,6 +48,8 @@ const CONFIG_KEYS = [
 export function parseImageConfig(bytes: Uint8Array, what: string): ParsedImageConfig {
   const top: Fields = parseDocument(bytes, what);
   top.refuseLookalikes(TOP_KEYS);
+  // an artifact's id is the digest of its manifest, so that a config which is one, too, would be two images with one id
+  if (top.has('schemaVersion')) top.refuse('schemaVersion', 'stands in a config: the document is two things at once');
   const rootfs = top.object('rootfs');
   if (rootfs === undefined) top.refuse('rootfs', 'is missing');
   // the one there is; of a file that does not say it the peers think no other

@@ -28,6 +28,8 @@ export class TarReader {
   #filled = 0;
   #wanted = TAR_BLOCK;
   #entries = 0;
+  /** Of all sparse files. */
+  #pieceSum = 0;
   #left = 0;
   #padding = 0;
   #metaFlag = '';
@@ -192,7 +194,13 @@ export class TarReader {
   }
 
   #begin(described: Described, pieces: readonly SparsePiece[] | undefined): void {
-    if (pieces !== undefined) checkSparse(pieces, described.entry.size, this.#left);
+    if (pieces !== undefined) {
+      checkSparse(pieces, described.entry.size, this.#left);
+      this.#pieceSum += pieces.length;
+      if (this.#pieceSum > unpackLimits.layerSparsePieces) {
+        fail('exhausted', `read tar: its sparse files have more than ${unpackLimits.layerSparsePieces} pieces`, { retryable: false });
+      }
+    }
     this.#described = described;
     this.#pieces = pieces;
     this.#piece = 0;

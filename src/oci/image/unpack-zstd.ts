@@ -3,6 +3,8 @@
  * frame within one write, and archives of many frames are usual (zstd:chunked, pzstd, `cat a.zst b.zst`): each write
  * must end where a frame does. Skippable frames are left out here.
  */
+import { fail } from '../../base/fault.ts';
+import { unpackLimits } from '../../base/limits.ts';
 import { refuseTar } from './tar-header.ts';
 
 const MAGIC = 0xfd2fb528;
@@ -25,6 +27,7 @@ export class ZstdFrames {
   #filled = 0;
   #hasChecksum = false;
   #last = false;
+  #frames = 0;
 
   /** The runs of `chunk`, in order. A magic is held back until it is known whether its frame counts. */
   *split(chunk: Uint8Array): Generator<Uint8Array> {
@@ -90,6 +93,11 @@ export class ZstdFrames {
   }
 
   #magic(magic: number): void {
+    // empty ones of nine bytes are as many writes to the decoder as large ones
+    this.#frames += 1;
+    if (this.#frames > unpackLimits.zstdFrames) {
+      fail('exhausted', `decompress: the zstd stream has more than ${unpackLimits.zstdFrames} frames`, { retryable: false });
+    }
     if (magic === MAGIC) this.#want('descriptor', 1);
     else if ((magic & SKIPPABLE_MASK) >>> 0 === SKIPPABLE) this.#want('skipSize', 4);
     else refuseTar('the zstd stream holds something that is no frame');

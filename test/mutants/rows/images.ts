@@ -168,4 +168,19 @@ export const ofImages: readonly Mutant[] = [
     find: 'if (ofNamespace >= actorLimits.pullsPerNamespace) {', replace: 'if (ofNamespace >= actorLimits.pullsMax) {',
     test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 leaves room for other namespaces' },
   },
+  {
+    row: 'S59', title: 'a zstd stream may have any number of empty frames', file: 'src/oci/image/unpack-zstd.ts',
+    find: 'if (this.#frames > unpackLimits.zstdFrames) {', replace: 'if (this.#frames < 0) {',
+    test: { file: 'test/unit/unpack/zstd-frames.test.ts', named: 'S59 frames without content' },
+  },
+  {
+    row: 'S14', title: 'a layer may have any number of sparse pieces', file: 'src/oci/image/tar-reader.ts',
+    find: 'if (this.#pieceSum > unpackLimits.layerSparsePieces) {', replace: 'if (this.#pieceSum < 0) {',
+    test: { file: tar, named: 'S14: many sparse files' },
+  },
+  {
+    row: 'S86', title: 'an image has any number of names', file: 'src/actors/images/sources.ts',
+    find: 'while (left.length > imageLimits.names) {', replace: 'while (left.length < 0) {',
+    test: { file: 'test/unit/actors/ledger.test.ts', named: 'S86 names are bounded' },
+  },
 ];

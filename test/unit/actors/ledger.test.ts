@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
+import { imageLimits } from '../../../src/base/limits.ts';
 import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
 import { containerCreated, containerId, containerIntent, exit, imageId, imageRecord, process, sandboxId, sandboxIntent, sandboxReady } from './fixtures.ts';
@@ -85,6 +86,15 @@ describe('images in the ledger', () => {
     expect(ledger.images.get(imageId('1'))?.repoTags).toEqual([]);
     expect(ledger.images.get(imageId('1'))?.repoDigests).toHaveLength(1);
     expect(ledger.images.get(imageId('2'))?.repoTags).toEqual([TAG]);
+  });
+
+  it('S86 names are bounded, and who brings ever new ones loses those, not another’s', () => {
+    const evil = Array.from({ length: imageLimits.names + 20 }, (_, at) => imageRecord({ repoTags: [`evil.example/x:${at}`], repoDigests: [`evil.example/x@sha256:${at}`] }));
+    const image = folded([imageRecord(), ...evil].map((one) => ({ type: 'image.present', image: one }))).images.get(imageId());
+    expect([image?.repoTags.length, image?.repoDigests.length, image?.sources?.length]).toEqual([imageLimits.names, imageLimits.names, imageLimits.names]);
+    expect([image?.repoTags[0], image?.repoTags.at(-1)]).toEqual([TAG, `evil.example/x:${imageLimits.names + 19}`]);
+    expect(image?.sources?.[0]?.repoTags).toEqual([TAG]);
+    expect(image?.sources?.flatMap(({ repoTags }) => repoTags).toSorted()).toEqual(image?.repoTags.toSorted());
   });
 
   it('a second name is added, and the time of the first pull stays', () => {

@@ -12,6 +12,10 @@ function parse(document: object | string): ParsedImageConfig {
 const withConfig = (config: object): string => refusalBy(() => parse({ ...base, config }));
 
 describe('image configs', () => {
+  it('S17 one that is a manifest as well is refused: an artifact has the id of its manifest', () => {
+    expect(refusalBy(() => parse({ ...base, schemaVersion: 2, mediaType: 'application/vnd.oci.image.manifest.v1+json', layers: [] }))).toContain('schemaVersion stands in a config: the document is two things at once');
+  });
+
   it('are read whole', () => {
     const parsed = parse({
       ...base,

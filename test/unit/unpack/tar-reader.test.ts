@@ -195,6 +195,12 @@ describe('sparse files', () => {
     expect(refusal(bytes).message).toContain('more than 65536 pieces');
   });
 
+  test('S14: many sparse files with a few bytes in a million pieces are refused by the sum, since each piece takes a block of the disk', () => {
+    const map = `65536\n${'0\n0\n'.repeat(65_536)}`;
+    const file = paxEntry({ 'GNU.sparse.major': '1', 'GNU.sparse.minor': '0', 'GNU.sparse.realsize': '8' }, { name: 's', body: map.padEnd(Math.ceil(map.length / 512) * 512, '\0') });
+    expect(refusal(Buffer.concat(Array.from({ length: 17 }, () => file))).message).toContain('its sparse files have more than 1048576 pieces');
+  });
+
   test('S14: an endless old map is refused by its count', () => {
     const extension = Buffer.alloc(512);
     for (let at = 0; at < 21; at += 1) extension.write('00000000000\x0000000000000\x00', at * 24, 24, 'latin1');

@@ -1,5 +1,6 @@
 import { zstdCompressSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { unpackLimits } from '../../../src/base/limits.ts';
 import { LayerStream } from '../../../src/oci/image/unpack-stream.ts';
 import { ZstdFrames } from '../../../src/oci/image/unpack-zstd.ts';
 import { gzipSync } from 'node:zlib';
@@ -26,6 +27,14 @@ const cut = [0, 100_000, 100_001, 400_000, tar.length];
 const parts = cut.slice(1).map((end, at) => tar.subarray(cut[at] ?? 0, end));
 
 describe('layers decompressed', () => {
+  test('S59 frames without content are bounded by their count: each costs a way to the decoder and back', () => {
+    const frames = new ZstdFrames();
+    const empty = Buffer.alloc(8 * 65_536, Buffer.from('502a4d1800000000', 'hex'));
+    const most = unpackLimits.zstdFrames / 65_536;
+    for (let at = 0; at < most; at += 1) expect(frames.split(empty)).toEqual([]);
+    expect(() => frames.split(empty)).toThrow('the zstd stream has more than 2097152 frames');
+  });
+
   test.each([1000, 65_536, 10_000_000])('zstd of many frames with skippable ones between, in pieces of %i bytes', async (step) => {
     const blob = Buffer.concat([skippable, ...parts.flatMap((part) => [zstdCompressSync(part), skippable])]);
     expect(await unpack(blob, step)).toEqual({ diffId: digestOf(tar), tarBytes: tar.length, bytes: 300_000 + 500_000 + 45_000 });
