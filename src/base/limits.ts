@@ -154,6 +154,8 @@ export const distributionLimits = {
   idleSocketMs: 30_000,
   /** Bytes of one registries.conf file. */
   confBytes: 1024 * 1024,
+  /** Parts of a dotted key that a message's line is looked up by: ours have four; each prefix is kept. */
+  tomlKeyParts: 16,
   /** Files in one drop-in directory. */
   confFiles: 256,
   /** ms between two looks whether they have changed: as often as the CNI configuration is looked at. */

@@ -49,7 +49,7 @@ export const targetNames = ['unpack', 'manifest', 'reference', 'registry'] as co
 export type TargetName = (typeof targetNames)[number];
 
 /** Words of the engine's own errors: a Fault that carries them stands for a mistake of ours, whatever its kind. */
-const MISTAKES = /is not a function|Cannot read properties|Maximum call stack|out of range|argument must be|is not iterable|Invalid array length|Invalid string length|is not defined|Cannot set properties/u;
+export const MISTAKES = /is not a function|Cannot read properties|Maximum call stack|out of range|argument must be|is not iterable|Invalid array length|Invalid string length|is not defined|Cannot set properties/u;
 
 /** Passes when it is a Fault of one of these kinds in words of ours; throws the mistake otherwise. */
 export function expectRefusal(error: unknown, kinds: readonly FaultKind[]): Verdict {

@@ -2,6 +2,7 @@
  * The line on which a key of a TOML text stands. The TOML parser gives positions for syntax errors only; an unknown key
  * is told to the operator with its line, so the text (already known to be valid) is walked once more.
  */
+import { distributionLimits } from '../../base/limits.ts';
 
 /** Names of tables and keys, and indexes of arrays of tables: `['registry', 1, 'mirror', 0, 'location']`. */
 export type TomlPath = readonly (string | number)[];
@@ -66,6 +67,8 @@ function readKeys(line: string, from: number): { names: readonly string[]; end: 
     names.push(found[1] ?? found[2] ?? found[3] ?? '');
     at = KEY.lastIndex;
     if (line.charAt(at) !== '.') return { names, end: at };
+    // no key that is known is as long, and each of its prefixes is kept: a line of 200 KB would take gigabytes
+    if (names.length >= distributionLimits.tomlKeyParts) return undefined;
     at += 1;
   }
 }

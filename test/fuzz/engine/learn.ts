@@ -3,6 +3,7 @@ import { writeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { randomStream } from '../../sim/random.ts';
 import { minimise } from '../minimise.ts';
+import { MISTAKES } from '../target.ts';
 import type { Learner, Verdict } from '../target.ts';
 import type { Coverage } from './coverage.ts';
 import { Corpus } from './corpus.ts';
@@ -187,7 +188,8 @@ export async function learn(options: LearnOptions): Promise<{ readonly learned: 
   for (const input of inputs) await run.attempt(input, true);
   // an input that reaches nothing new is still one to begin with
   if (run.corpus.entries.length === 0) run.corpus.add({ bytes: inputs[0] ?? Buffer.alloc(0), features: [] });
-  const words = [...new Set([...(learner.dictionary ?? []), ...coverage.literals])].map((word) => Buffer.from(word));
+  // words of the engine's errors would come back in messages that quote the input
+  const words = [...new Set([...(learner.dictionary ?? []), ...coverage.literals])].filter((word) => !MISTAKES.test(word)).map((word) => Buffer.from(word));
   while (!run.isOver) {
     const parent = run.corpus.pick(random);
     await run.compare(parent);

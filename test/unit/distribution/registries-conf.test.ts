@@ -162,6 +162,10 @@ describe('drop-in files', () => {
 });
 
 describe('wrong files are refused with file and line', () => {
+  it('S61 a key of many thousand parts is refused like any other that is unknown', () => {
+    expect(refusalBy(() => conf(`${'a.'.repeat(60_000)}b = 1`))).toMatch(/r\.conf:1: a: is not a key/u);
+  });
+
   it.each([
     ['syntax', 'a = 1\nb = [\n', 'r.conf:3:'],
     ['unknown key', '# c\n\nunknown = 1', 'r.conf:3: unknown: is not a key that is known here'],
