@@ -360,6 +360,10 @@ export const hostLimits = {
   stackedMounts: 16,
   /** Cgroups below one of ours that are walked: a nested Kubernetes has some thousand. */
   cgroupsBelow: 65_536,
+  /** Passes over ended children for SIGCHLD: in each span more than a pod's start asks for, and 800 a second at most (S89). */
+  reaping: { times: 16, everyMs: 20 },
+  /** Orphans that one pass reaps; more wait for the next, and count against their cgroup's processes until then. */
+  orphansPerPass: 512,
   /** Looks at a freezing cgroup before its processes are killed all the same: some can't freeze (F45). */
   freezeLooks: 20,
   /** Bytes of one read from inotify, and reads before the event loop gets its turn: some 12 000 events with short names. */
@@ -968,6 +972,8 @@ export const streamLimits = {
   webSocketStreamedBytes: 32 * 1024 * 1024,
   /** Bytes of one resize message, and sizes that wait for its reader: the last one counts. */
   resizeBytes: 4096,
+  /** Sizes that a terminal is given in a time: as many as one sees while a window is drawn larger; the last one always (S89). */
+  resizing: { times: 4, everyMs: 200 },
   /** Ports that one port-forward over WebSocket may name: two channels each, 256 channels in all. */
   webSocketPorts: 127,
   /** ms until the second stream of a pair must be there. */
@@ -1000,6 +1006,12 @@ export const streamLimits = {
   /** Bytes of one read from a terminal or socket, and reads before the event loop gets its turn. */
   readBytes: 64 * 1024,
   readsPerTurn: 16,
+  /**
+   * Reads of one stream in a time that bring fewer bytes than this, or what nobody wants: a process that writes single bytes
+   * has them read together after that, and costs no more than 2000 reads a second (S89).
+   */
+  smallReadBytes: 1024,
+  smallReads: { times: 40, everyMs: 20 },
 } as const;
 
 /** What is kept of bytes that come in pieces: see src/base/byte-blocks.ts. */
@@ -1116,8 +1128,15 @@ export const shimLimits = {
   deleteMs: 60_000,
   /** Bytes that are kept of one line of a shim's log. */
   logLineBytes: 1024,
+  /** ms from one read of a shim's log, 64 KiB at most, to the next, and lines of one that are kept: what a guest logs costs no more (S89). */
+  logReadEveryMs: 50,
+  logLinesPerRead: 64,
   /** Connections of shims that report events: one or two each. */
   eventConnections: 4096,
+  /** Events of one shim in a time, after which its connection is not read until that is over: a guest can report kills at any rate (S89). */
+  events: { times: 64, everyMs: 1000 },
+  /** Containers whose OOM kill is noted already and not noted again. */
+  oomsKnown: 4096,
 } as const;
 
 /** Checkpoints: see src/oci/checkpoint. */

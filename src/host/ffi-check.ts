@@ -3,7 +3,7 @@
  * the kernel or libc do something harmless whose result shows the layout. Run once at start, on the main thread.
  */
 import { closeSync, fstatSync, readlinkSync } from 'node:fs';
-import { endianness } from 'node:os';
+import { constants, endianness } from 'node:os';
 import koffi from 'koffi';
 import { fail } from '../base/fault.ts';
 import { errnoName } from './errno.ts';
@@ -23,6 +23,9 @@ import {
   O_NOFOLLOW,
   O_PATH,
   RESOLVE_NO_MAGICLINKS,
+  SA_NOCLDSTOP,
+  SIGACTION_BYTES,
+  SIGACTION_FLAGS_OFFSET,
   SIGSET_BYTES,
   SIOCGIFFLAGS,
   SOCK_CLOEXEC,
@@ -73,6 +76,8 @@ function checkStructs(): string[] {
   // glibc writes only the 64 bits that the kernel knows; the rest of the 128 bytes is room
   if (set.readBigUInt64LE(0) !== 0n || !hasCanary(set, SIGSET_BYTES)) wrong.push('sigset_t is longer than expected');
 
+  if (!takesFlagsOfSignal()) wrong.push('struct sigaction has its flags elsewhere');
+
   const attributes = Buffer.alloc(SPAWN_STRUCT_BYTES, CANARY);
   const flags = Buffer.alloc(2);
   callSync(libc.spawnattrInit, attributes);
@@ -103,6 +108,20 @@ function checkStructs(): string[] {
     closeSync(socket);
   }
   return wrong;
+}
+
+/** Sets a flag that means nothing to SIGURG, which is ignored by default, and puts back what was there. */
+function takesFlagsOfSignal(): boolean {
+  const [before, changed, after] = [0, 0, 0].map(() => Buffer.alloc(SIGACTION_BYTES * 2, CANARY)) as [Buffer, Buffer, Buffer];
+  const { SIGURG } = constants.signals;
+  callSync(libc.sigaction, SIGURG, null, before);
+  before.copy(changed);
+  changed.writeInt32LE(before.readInt32LE(SIGACTION_FLAGS_OFFSET) ^ SA_NOCLDSTOP, SIGACTION_FLAGS_OFFSET);
+  callSync(libc.sigaction, SIGURG, changed, null);
+  callSync(libc.sigaction, SIGURG, before, after);
+  // others than the one that was changed may come with it: glibc adds SA_RESTORER
+  const flag = (of: Buffer): number => of.readInt32LE(SIGACTION_FLAGS_OFFSET) & SA_NOCLDSTOP;
+  return flag(after) === flag(changed) && flag(after) !== flag(before) && hasCanary(after, SIGACTION_BYTES);
 }
 
 function hasCanary(buffer: Uint8Array, from: number): boolean {

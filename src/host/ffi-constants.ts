@@ -57,9 +57,12 @@ export const LOCK_NB = 4;
 export const WNOHANG = 1;
 export const WEXITED = 4;
 export const WNOWAIT = 0x01000000;
+/** Children of other threads are left out (waitpid(2)). */
+export const WNOTHREAD = 0x20000000;
 export const P_ALL = 0;
-/** siginfo_t, whose first field is si_signo (include/uapi/asm-generic/siginfo.h). */
+/** siginfo_t, whose first field is si_signo; of a child's end si_pid follows three numbers and their padding (include/uapi/asm-generic/siginfo.h). */
 export const SIGINFO_BYTES = 128;
+export const SIGINFO_PID_OFFSET = 16;
 export const PR_SET_CHILD_SUBREAPER = 36;
 export const PR_SET_DUMPABLE = 4;
 /** POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSID (spawn.h). */
@@ -67,6 +70,11 @@ export const SPAWN_FLAGS = 0x04 | 0x08 | 0x80;
 /** glibc: posix_spawnattr_t 336, posix_spawn_file_actions_t 80, sigset_t 128 bytes; more, so that growth does no harm. */
 export const SPAWN_STRUCT_BYTES = 1024;
 export const SIGSET_BYTES = 128;
+/** struct sigaction of glibc: the handler, sigset_t, the flags, sa_restorer. */
+export const SIGACTION_BYTES = 152;
+export const SIGACTION_FLAGS_OFFSET = 8 + SIGSET_BYTES;
+/** sigaction(2): no SIGCHLD when a child is stopped or goes on. */
+export const SA_NOCLDSTOP = 1;
 
 export const CLONE_NEWUTS = 0x04000000;
 export const CLONE_NEWIPC = 0x08000000;

@@ -115,6 +115,7 @@ export const libc = {
   ]),
   mallocTrim: native<[keptBytes: number]>('malloc_trim', ['size_t']),
   madvise: native<[address: Word, length: Word, advice: number]>('madvise', ['uintptr_t', 'size_t', 'int']),
+  sigaction: native<[signal: number, action: Uint8Array | null, old: Uint8Array | null]>('sigaction', ['int', 'void *', 'void *']),
   sigemptyset: native<[set: Uint8Array]>('sigemptyset', ['void *']),
   prctl: native<[option: number, value: Word, third: Word, fourth: Word, fifth: Word]>('prctl', [
     'int',

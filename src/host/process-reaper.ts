@@ -3,8 +3,10 @@
  * and not how many; Node's own child processes are left to libuv, which asks for its own pids in the same way.
  */
 import { readFileSync } from 'node:fs';
+import { hostLimits } from '../base/limits.ts';
+import { hearChildren } from './child-signals.ts';
 import { errnoName, must } from './errno.ts';
-import { P_ALL, PR_SET_CHILD_SUBREAPER, SIGINFO_BYTES, WEXITED, WNOHANG, WNOWAIT } from './ffi-constants.ts';
+import { P_ALL, PR_SET_CHILD_SUBREAPER, SIGINFO_BYTES, SIGINFO_PID_OFFSET, WEXITED, WNOHANG, WNOTHREAD, WNOWAIT } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
 import { processStat } from './process-identity.ts';
 import type { ProcessIdentity } from './process-identity.ts';
@@ -36,7 +38,7 @@ let isReapingOrphans = false;
 function listen(): void {
   if (isListening) return;
   isListening = true;
-  process.on('SIGCHLD', reapAll);
+  hearChildren(reapAll);
 }
 
 /**
@@ -124,23 +126,54 @@ function couldBeOf(pid: number, parent: ProcessIdentity): boolean {
   return stat?.parentPid === process.pid && stat.startTicks >= parent.startTicks;
 }
 
-function reapAll(): void {
+/** True when ended orphans are left for the next pass. */
+function reapAll(): boolean {
   // a Map may lose entries while it is walked
   for (const entry of children.values()) tryReap(entry);
-  if (!isReapingOrphans) return;
-  // one call in place of one for each monitor: a hundred pods have a hundred, which live
-  if (!hasZombie()) return doubtful.clear();
-  const present = orphans();
-  for (const pid of doubtful.keys()) if (!present.includes(pid)) doubtful.delete(pid);
-  for (const pid of present) if (isNobodys(pid)) callSync(libc.waitpid, pid, Buffer.alloc(4), WNOHANG);
+  if (!isReapingOrphans) return false;
+  // read once in a pass, and only where a process has ended that nobody here started
+  let known: readonly Known[] | undefined;
+  for (let count = 0; count < hostLimits.orphansPerPass; count += 1) {
+    const pid = endedOrphan();
+    if (pid === undefined) {
+      doubtful.clear();
+      return false;
+    }
+    known ??= knownPids();
+    if (children.has(pid) || !isNobodys(pid, known)) return reapBeside(known);
+    callSync(libc.waitpid, pid, scratch, WNOHANG);
+  }
+  return true;
 }
 
-/** True when some child has ended and not been reaped; false only when none has. */
-function hasZombie(): boolean {
+const scratch = Buffer.alloc(4);
+
+/** One that has ended must stay, and the kernel names no other before it is gone: all are tried. */
+function reapBeside(known: readonly Known[]): boolean {
+  const present = new Set(orphans());
+  for (const pid of doubtful.keys()) if (!present.has(pid)) doubtful.delete(pid);
+  for (const pid of present) if (isNobodys(pid, known)) callSync(libc.waitpid, pid, scratch, WNOHANG);
+  return false;
+}
+
+/**
+ * An ended child of this thread, which has those that we did not start (see `orphans`): one call however many monitors
+ * there are that live. Undefined when none has ended.
+ */
+function endedOrphan(): number | undefined {
   const info = Buffer.alloc(SIGINFO_BYTES);
   // waitid(2): where no child is in that state, the call succeeds and si_signo is 0; without any child it fails
-  const { result } = callSync(libc.waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT);
-  return result === 0 && info.readInt32LE(0) !== 0;
+  const { result } = callSync(libc.waitid, P_ALL, 0, info, WEXITED | WNOHANG | WNOWAIT | WNOTHREAD);
+  return result === 0 && info.readInt32LE(0) !== 0 ? info.readInt32LE(SIGINFO_PID_OFFSET) : undefined;
+}
+
+interface Known {
+  readonly entry: Expected;
+  readonly pid: number | undefined;
+}
+
+function knownPids(): readonly Known[] {
+  return [...expected].map((entry) => ({ entry, pid: entry.pidOf() }));
 }
 
 /**
@@ -148,8 +181,7 @@ function hasZombie(): boolean {
  * before it has written the pid down, and a short one has ended by then. An orphan waits for those that did not know
  * their pid when it was first seen and for no later ones, so that a steady stream of them keeps no zombie for ever.
  */
-function isNobodys(pid: number): boolean {
-  const known = [...expected].map((entry) => ({ entry, pid: entry.pidOf() }));
+function isNobodys(pid: number, known: readonly Known[]): boolean {
   if (known.some((one) => one.pid === pid)) return false;
   const undecided = known.filter((one) => one.pid === undefined).map((one) => one.entry);
   const before = doubtful.get(pid) ?? new Set(undecided);

@@ -28,7 +28,10 @@ export function socketSource(reader: SocketReader): ByteSource {
   return {
     read: () => queue.read(),
     // what still comes is read and dropped, so that its writer never blocks on us
-    cancel: () => queue.cancel(),
+    cancel: () => {
+      reader.unwanted();
+      queue.cancel();
+    },
   };
 }
 

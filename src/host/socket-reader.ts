@@ -2,9 +2,17 @@
  * Reading from a pipe or a socket through one buffer of the process. A stream of Node makes an object with a buffer of its
  * own for each read: for a sender of single bytes several hundred bytes for each of them, of which it keeps 64 Ki while it
  * is paused. Here nothing is kept, and a reader that is paused reads nothing at all.
+ *
+ * Who writes small pieces has them read together once he writes more of them in a time than people and programs do: each read
+ * costs more than the write, and a process in a container must not choose how much of the daemon's time it takes (S89).
  */
 import { Socket } from 'node:net';
+import type { TimerHandle } from '../actors/ports/clock.ts';
 import { streamLimits } from '../base/limits.ts';
+import { Pace } from '../base/pace.ts';
+import { realClock } from './clock.ts';
+
+const clock = realClock();
 
 /** One read's bytes. One for all: whoever gets them copies what it keeps before the next read. */
 const scratch = new Uint8Array(streamLimits.readBytes);
@@ -14,10 +22,17 @@ export class SocketReader {
   readonly socket: Socket;
   /** Resolves once it is closed: by the end of what comes, by an error or by `destroy`. */
   readonly closed: Promise<void>;
+  readonly #pace = new Pace(streamLimits.smallReads);
   #onBytes: ((bytes: Uint8Array) => void) | undefined;
+  #isPaused = true;
+  #isUnwanted = false;
+  readonly #isDuplex: boolean;
+  /** Runs while the next read waits for the pace. */
+  #rest: TimerHandle | undefined;
 
   /** Owns the descriptor from here on. Reads nothing before `start`. `isDuplex`: a socket, of which each direction ends by itself. */
   constructor(fd: number, isDuplex = false) {
+    this.#isDuplex = isDuplex;
     this.socket = new Socket({
       fd,
       readable: true,
@@ -27,6 +42,7 @@ export class SocketReader {
         buffer: scratch,
         callback: (count) => {
           this.#onBytes?.(scratch.subarray(0, count));
+          this.#restAfter(count);
           return true;
         },
       },
@@ -44,19 +60,39 @@ export class SocketReader {
     this.#onBytes = onBytes;
     this.socket.once('end', onEnd);
     this.socket.once('close', onEnd);
-    this.socket.resume();
+    this.resume();
+  }
+
+  #restAfter(bytes: number): void {
+    // both ends of a forwarded connection wait for each other's small messages
+    if (this.#isDuplex || (bytes >= streamLimits.smallReadBytes && !this.#isUnwanted)) return;
+    const waitMs = this.#pace.take(clock.monoMs());
+    if (waitMs === 0 || this.#rest !== undefined || this.socket.destroyed) return;
+    this.socket.pause();
+    this.#rest = clock.setTimeout(() => {
+      this.#rest = undefined;
+      if (!this.#isPaused) this.socket.resume();
+    }, waitMs);
   }
 
   /** Leaves what comes to the kernel, so that its writer waits. */
   pause(): void {
+    this.#isPaused = true;
     this.socket.pause();
   }
 
   resume(): void {
-    this.socket.resume();
+    this.#isPaused = false;
+    if (this.#rest === undefined) this.socket.resume();
+  }
+
+  /** What still comes is dropped by whoever gets it: read so that its writer never waits for ever, and no faster than small pieces. */
+  unwanted(): void {
+    this.#isUnwanted = true;
   }
 
   destroy(): void {
+    if (this.#rest !== undefined) clock.clearTimeout(this.#rest);
     this.socket.destroy();
   }
 }

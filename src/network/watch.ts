@@ -64,6 +64,8 @@ export class NetworkWatch {
   #patienceIsOver = false;
   #scan: Promise<void> | undefined;
   #again = false;
+  /** An event came during a look. */
+  #changed = false;
   #stopped = false;
   readonly #abort = new AbortController();
 
@@ -107,8 +109,9 @@ export class NetworkWatch {
       await this.#once();
     } while (this.#again && !this.#stopped);
     this.#scan = undefined;
-    this.#soon = false;
-    this.#arm(networkLimits.rescanMs);
+    this.#soon = this.#changed;
+    this.#changed = false;
+    this.#arm(this.#soon ? networkLimits.rescanDelayMs : networkLimits.rescanMs);
   }
 
   async #once(): Promise<void> {
@@ -209,7 +212,8 @@ export class NetworkWatch {
   #hurry(): void {
     if (this.#stopped || this.#soon) return;
     if (this.#scan !== undefined) {
-      this.#again = true;
+      // not at once: who writes there without end would have it looked at without end (S89)
+      this.#changed = true;
       return;
     }
     this.#soon = true;

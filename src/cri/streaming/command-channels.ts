@@ -1,8 +1,10 @@
 /** A client of exec or attach, whatever it speaks. */
+import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { streamLimits } from '../../base/limits.ts';
+import { Pace } from '../../base/pace.ts';
 import type { CommandEnd } from './command-status.ts';
 
 /** Which streams a request asked for. */
@@ -73,6 +75,20 @@ export class Resizes {
     };
     resized.then(done, done);
   }
+}
+
+type SizeListener = Parameters<ClientStreams['onResize']>[0];
+
+/** A listener whose promise stays open until the next size may come: each costs calls and a signal, whatever the client's rate (S89). */
+export function pacedSizes(clock: ClockPort, listener: SizeListener): SizeListener {
+  const pace = new Pace(streamLimits.resizing);
+  return (size) => {
+    const resized = listener(size);
+    const waitMs = pace.take(clock.monoMs());
+    if (waitMs === 0) return resized;
+    const rest = new Promise<void>((resolve) => void clock.setTimeout(resolve, waitMs));
+    return Promise.allSettled([resized, rest]).then(() => undefined);
+  };
 }
 
 /** `{"Width":80,"Height":24}`; undefined when it is no size. */

@@ -4,7 +4,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import { FaultError, fail, fault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
-import { Resizes } from './command-channels.ts';
+import { Resizes, pacedSizes } from './command-channels.ts';
 import type { CommandChannels, WantedStreams } from './command-channels.ts';
 import { statusBytes } from './command-status.ts';
 import type { CommandVersion } from './command-status.ts';
@@ -80,7 +80,7 @@ function channels(session: SpdySession, found: ReadonlyMap<string, SpdyStream>, 
       stdin: found.get('stdin')?.source,
       stdout: outputs[0],
       stderr: outputs[1],
-      onResize: (listener) => resizes.onResize(listener),
+      onResize: (listener) => resizes.onResize(pacedSizes(clock, listener)),
     },
     async finish(end): Promise<void> {
       for (const output of outputs) output?.end();

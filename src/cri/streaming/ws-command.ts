@@ -10,7 +10,7 @@ import { ByteQueue } from '../../base/byte-streams.ts';
 import { FaultError } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
-import { Resizes } from './command-channels.ts';
+import { Resizes, pacedSizes } from './command-channels.ts';
 import type { CommandChannels, WantedStreams } from './command-channels.ts';
 import { statusBytes } from './command-status.ts';
 import type { CommandVersion } from './command-status.ts';
@@ -93,7 +93,7 @@ export async function wsCommand(client: WsCommandClient): Promise<CommandChannel
   // tells clients that wait for a first message that the session stands
   await (stdout ?? stderr ?? status).write(Buffer.alloc(0)).catch(() => undefined);
   return {
-    streams: { stdin, stdout, stderr, onResize: (listener) => resizes.onResize(listener) },
+    streams: { stdin, stdout, stderr, onResize: (listener) => resizes.onResize(pacedSizes(client.clock, listener)) },
     async finish(end): Promise<void> {
       const bytes = statusBytes(end, version);
       const isPatient = end.kind !== 'failed';

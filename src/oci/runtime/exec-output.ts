@@ -24,6 +24,7 @@ export class CappedOutput {
 
   #keep(reader: SocketReader, bytes: Uint8Array): void {
     this.#kept.appendCopy(bytes.subarray(0, this.#kept.room));
+    if (this.#kept.room === 0) reader.unwanted();
     if (this.#room.isGranted || this.#kept.size <= driverLimits.execFreeBytes) return;
     reader.pause();
     void this.#room.ask().then(() => reader.resume());

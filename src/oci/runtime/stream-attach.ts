@@ -7,6 +7,7 @@
  * kept while no client with stdin has been there, and its input is ended with that client.
  */
 import { closeSync, openSync } from 'node:fs';
+import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
@@ -21,7 +22,7 @@ import { PolledDescriptor } from '../../host/polled-descriptor.ts';
 import { pause, within } from '../../host/wait.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { unixAddress } from './stream-console.ts';
-import { OutputPump, drain, reasonOf } from './stream-output.ts';
+import { OutputPump, ReadPace, drain, reasonOf } from './stream-output.ts';
 
 /** First byte of a packet (conmon, src/utils.h). */
 const STDOUT_PIPE = 2;
@@ -71,16 +72,18 @@ class Hub {
   readonly #socket: PolledDescriptor;
   readonly #stdinOnce: boolean;
   readonly #listeners = new Set<Listener>();
+  readonly #pace: ReadPace;
   /** Resolves when the monitor has ended the connection: the container is gone, or its output is. */
   readonly ended: Promise<void>;
   #hasEnded = false;
   #isStdinOver = false;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(id: ContainerId, socket: PolledDescriptor, stdinOnce: boolean) {
+  constructor({ id, spec }: Pick<ContainerInput, 'id' | 'spec'>, socket: PolledDescriptor, clock: ClockPort) {
     this.#id = id;
     this.#socket = socket;
-    this.#stdinOnce = stdinOnce;
+    this.#stdinOnce = spec.stdinOnce;
+    this.#pace = new ReadPace(clock);
     this.ended = this.#readAll();
   }
 
@@ -98,6 +101,7 @@ class Hub {
         for (const listener of [...this.#listeners]) {
           if (!listener.push(packet[0] ?? 0, bytes, this.#id)) this.#listeners.delete(listener);
         }
+        await this.#pace.next(this.#listeners.size === 0 ? 0 : bytes.length);
       }
     } catch {
       // a broken connection is an ended one: the exit is told by others
@@ -199,7 +203,7 @@ export class Attachments {
     }
     const opening = connectMonitor(this.#parts, id, signal).then((fd) => {
       const name = `the attach socket of container ${id}`;
-      return new Hub(id, new PolledDescriptor(fd, name, streamLimits.attachPacketBytes), input.spec.stdinOnce);
+      return new Hub(input, new PolledDescriptor(fd, name, streamLimits.attachPacketBytes), this.#parts.clock);
     });
     this.#hubs.set(id, opening);
     const forget = (): void => {

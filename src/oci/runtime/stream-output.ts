@@ -2,10 +2,28 @@
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { streamLimits } from '../../base/limits.ts';
-import { nextTurn, within } from '../../host/wait.ts';
+import { Pace } from '../../base/pace.ts';
+import { nextTurn, pause, within } from '../../host/wait.ts';
 
 /** Takes everything and keeps nothing: a terminal must be read even when its output is not wanted. */
 export const nowhere: ByteSink = { write: () => Promise.resolve(), end: () => undefined };
+
+/** Keeps what a process writes in small pieces from costing a read, and all that follows, for each of them. */
+export class ReadPace {
+  readonly #clock: ClockPort;
+  readonly #pace = new Pace(streamLimits.smallReads);
+
+  constructor(clock: ClockPort) {
+    this.#clock = clock;
+  }
+
+  /** After a read of so many bytes: when the next one may come. Meanwhile the kernel joins what is written. */
+  async next(bytes: number): Promise<void> {
+    if (bytes >= streamLimits.smallReadBytes) return;
+    const waitMs = this.#pace.take(this.#clock.monoMs());
+    if (waitMs > 0) await pause(this.#clock, waitMs);
+  }
+}
 
 /** One output of a process on its way to the client. */
 export class OutputPump {
@@ -23,6 +41,7 @@ export class OutputPump {
   }
 
   async #run(sink: ByteSink): Promise<void> {
+    const pace = new ReadPace(this.#clock);
     try {
       for (;;) {
         this.#waitsSinceMs = this.#clock.monoMs();
@@ -32,6 +51,7 @@ export class OutputPump {
         this.#writesSinceMs = this.#clock.monoMs();
         await sink.write(bytes);
         this.#writesSinceMs = undefined;
+        await pace.next(sink === nowhere ? 0 : bytes.length);
       }
     } catch {
       // the client has gone or does not want this stream any more: what still comes is dropped

@@ -6,8 +6,10 @@ import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import { parseContainerId } from '../../base/ids.ts';
+import type { ContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { shimLimits } from '../../base/limits.ts';
+import { Pace } from '../../base/pace.ts';
 import { Events, TaskOOMSchema } from '../../gen/shim/events_pb.ts';
 import type { Envelope } from '../../gen/shim/events_pb.ts';
 import { decodeMessage } from '../../host/ttrpc.ts';
@@ -20,6 +22,8 @@ import { eventsSocket } from './launch.ts';
 export class ShimEvents {
   readonly #parts: Pick<DriverParts, 'layout' | 'clock' | 'log'>;
   readonly #sockets = new Set<Socket>();
+  /** Whose kill is noted. */
+  readonly #known = new Set<ContainerId>();
   #server: Server | undefined;
   #opening: Promise<void> | undefined;
 
@@ -62,7 +66,13 @@ export class ShimEvents {
   #serve(socket: Socket): void {
     this.#sockets.add(socket);
     const { clock } = this.#parts;
+    const pace = new Pace(shimLimits.events);
     const forward = ttrpcRoute(Events.method.forward, async ({ envelope }) => {
+      const waitMs = pace.take(clock.monoMs());
+      if (waitMs > 0 && !socket.isPaused()) {
+        socket.pause();
+        clock.setTimeout(() => socket.resume(), waitMs);
+      }
       if (envelope !== undefined) await this.#note(envelope);
       return {};
     });
@@ -74,8 +84,17 @@ export class ShimEvents {
     const { layout, log } = this.#parts;
     if (event === undefined || !event.typeUrl.endsWith('TaskOOM')) return;
     const id = parseContainerId(decodeMessage(TaskOOMSchema, event.value).containerId);
-    if (id === undefined || !(await exists(layout.containerDir(id)))) return;
-    log.info({ id }, 'a shim tells of an OOM kill');
-    await writeFile(oomTold(layout, id), '', { mode: 0o600 });
+    if (id === undefined || this.#known.has(id)) return;
+    if (this.#known.size >= shimLimits.oomsKnown) this.#known.clear();
+    this.#known.add(id);
+    try {
+      if (!(await exists(layout.containerDir(id)))) return;
+      await writeFile(oomTold(layout, id), '', { mode: 0o600 });
+      log.info({ id }, 'oom kill reported by a shim');
+    } catch (thrown) {
+      // the next report of it may find room
+      this.#known.delete(id);
+      throw thrown;
+    }
   }
 }

@@ -73,7 +73,7 @@ export class Shims {
       };
       const shim = await Shim.connect(id, { path, api }, { clock, namespace: shimNamespace(layout), onClose });
       this.#forget(id);
-      this.#connected.set(id, { shim, endLog: followLog(join(layout.pauseBundleDir(id), 'log'), id, log) });
+      this.#connected.set(id, { shim, endLog: followLog(join(layout.pauseBundleDir(id), 'log'), id, { log, clock }) });
       return shim;
     } catch (thrown) {
       const kind = codeOf(thrown) === undefined ? toFault(thrown).kind : 'notReady';

@@ -1,6 +1,8 @@
 // Guards between what runs in a pod and the node's own memory, time and files.
 import type { Mutant } from '../mutant.ts';
 
+const signals = 'test/integration/host/child-signals.test.ts';
+const readPace = 'test/unit/runtime/read-pace.test.ts';
 const podFiles = 'test/integration/host/sandbox-files.test.ts';
 
 export const ofPods: readonly Mutant[] = [
@@ -18,5 +20,60 @@ export const ofPods: readonly Mutant[] = [
     row: 'S87', title: '/dev/shm takes any number of inodes', file: 'src/host/sandbox-files.ts',
     find: 'sizeBytes: hostLimits.shmBytes, inodes: hostLimits.shmInodes,', replace: 'sizeBytes: hostLimits.shmBytes,',
     test: { file: podFiles, named: 'S87: inodes are bounded' },
+  },
+  {
+    row: 'S89', title: 'each stop of an exec’s process wakes the daemon', file: 'src/host/child-signals.ts',
+    find: '    leaveOutStops();\n', replace: '',
+    test: { file: signals, named: 'S89: a child that is stopped' },
+  },
+  {
+    row: 'S89', title: 'each signal is a pass over all children', file: 'src/host/child-signals.ts',
+    find: 'if (waitMs > 0) rest(waitMs);', replace: 'if (waitMs > 0) onChange();',
+    test: { file: signals, named: 'S89: however many signals' },
+  },
+  {
+    row: 'S89', title: 'orphans that one pass leaves stay', file: 'src/host/child-signals.ts',
+    find: 'else if (onChange()) rest(', replace: 'else if (onChange() && waitMs > 0) rest(',
+    test: { file: signals, named: 'S89: what a pass leaves' },
+  },
+  {
+    row: 'S89', title: 'each byte in a pipe is a read', file: 'src/host/socket-reader.ts',
+    find: '          this.#restAfter(count);\n', replace: '',
+    test: { file: 'test/unit/host/socket-pace.test.ts', named: 'S89: single bytes are read' },
+  },
+  {
+    row: 'S89', title: 'each byte that a process writes is a read and a frame', file: 'src/oci/runtime/stream-output.ts',
+    find: 'if (waitMs > 0) await pause(this.#clock, waitMs);', replace: 'if (waitMs < 0) await pause(this.#clock, waitMs);',
+    test: { file: readPace, named: 'S89: single bytes' },
+  },
+  {
+    row: 'S89', title: 'what nobody wants is read as fast as it comes', file: 'src/oci/runtime/stream-output.ts',
+    find: 'pace.next(sink === nowhere ? 0 : bytes.length)', replace: 'pace.next(bytes.length)',
+    test: { file: readPace, named: 'S89: what nobody wants' },
+  },
+  {
+    row: 'S89', title: 'each size that a client sends is a signal to the container', file: 'src/cri/streaming/command-channels.ts',
+    find: 'if (waitMs === 0) return resized;', replace: 'if (waitMs >= 0) return resized;',
+    test: { file: 'test/unit/streaming/paced-sizes.test.ts', named: 'S89: of a storm' },
+  },
+  {
+    row: 'S89', title: 'a guest’s log is read as fast as it is written', file: 'src/oci/shim/shim-log.ts',
+    find: '    reader.pause();\n', replace: '',
+    test: { file: 'test/unit/shim/pace.test.ts', named: 'S89: is read from time to time' },
+  },
+  {
+    row: 'S89', title: 'a guest’s OOM kills are noted at any rate', file: 'src/oci/shim/events.ts',
+    find: 'if (id === undefined || this.#known.has(id)) return;', replace: 'if (id === undefined) return;',
+    test: { file: 'test/unit/shim/pace.test.ts', named: 'S89: an OOM kill' },
+  },
+  {
+    row: 'S89', title: 'events of a shim are read at any rate', file: 'src/oci/shim/events.ts',
+    find: '        socket.pause();\n', replace: '',
+    test: { file: 'test/unit/shim/pace.test.ts', named: 'S89: an OOM kill' },
+  },
+  {
+    row: 'S89', title: 'who writes into the CNI directory has it looked at without end', file: 'src/network/watch.ts',
+    find: '      this.#changed = true;\n', replace: '      this.#again = true;\n',
+    test: { file: 'test/unit/network/watch.test.ts', named: 'S89 is not hurried on' },
   },
 ];

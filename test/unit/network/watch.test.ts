@@ -239,6 +239,26 @@ describe('NetworkReady', () => {
     expect(watch.state()).toMatchObject({ ready: true, network: { name: 'replaced' } });
   });
 
+  it('S89 is not hurried on by who writes there without end: what comes during a look is seen by one a moment later', async () => {
+    let looks = 0;
+    const { watch, clock, put } = setUp({
+      runTool: async (call) => {
+        const result = await plugins.runTool(call);
+        // the look goes on until it has heard of what was written meanwhile
+        for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+        return result;
+      },
+    }, (seen) => {
+      if (seen.command === 'STATUS') looks += 1;
+      if (looks < 20) put('20-other.conflist', list(`other-${looks}`));
+      return speaks(seen);
+    });
+    put('10.conflist', list('n', { cniVersion: '1.1.0' }));
+    await watch.start();
+    expect(looks).toBe(1);
+    expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([networkLimits.rescanDelayMs]);
+  });
+
   it('sets no timer once stopped', async () => {
     const { watch, clock } = setUp();
     await watch.start();

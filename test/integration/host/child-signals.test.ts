@@ -1,0 +1,33 @@
+import { describe, expect, test } from 'vitest';
+import { hostLimits } from '../../../src/base/limits.ts';
+import { realClock } from '../../../src/host/clock.ts';
+import { runTool } from '../../../src/host/process-tool.ts';
+
+const helper = new URL('./child-signals.ts', import.meta.url).pathname;
+
+/** What a process of its own tells: handlers of signals are a whole process's. */
+async function scene(name: string): Promise<unknown> {
+  const { stdout, stderr } = await runTool({ argv: [process.execPath, helper, name], timeoutMs: 120_000, clock: realClock() });
+  expect(Buffer.from(stderr).toString()).toBe('');
+  return JSON.parse(Buffer.from(stdout).toString());
+}
+
+const KILLED = { exitCode: null, signal: 9 };
+
+describe('signals about children', () => {
+  test('S89: a child that is stopped and goes on again and again is not heard of; its end is', async () => {
+    expect(await scene('stops')).toEqual({ heardOfStops: 0, heardOfEnd: 1, status: KILLED });
+  });
+
+  test('S89: however many signals come, the passes over children are bounded, and none of the ends is missed', async () => {
+    expect(await scene('storm')).toEqual({ isBounded: true, status: KILLED });
+  });
+
+  test('S89: what a pass leaves is seen by further ones, without a signal', async () => {
+    expect(await scene('left')).toEqual({ passes: 4 });
+  });
+
+  test('S89 F44: more orphans than one pass takes are reaped in several, and children of our own keep their codes', async () => {
+    expect(await scene('orphans')).toEqual({ orphans: hostLimits.orphansPerPass + 40, statuses: [KILLED, KILLED, KILLED] });
+  });
+});

@@ -1,0 +1,101 @@
+// What a guest can make its shim say to the daemon, at any rate: lines of its log and reports of OOM kills.
+import { mkdirSync, mkdtempSync, openSync, rmSync, writeSync, closeSync, constants, existsSync, statSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { parseContainerId } from '../../../src/base/ids.ts';
+import { shimLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { encodeTtrpcFrame, TTRPC_TYPE } from '../../../src/base/ttrpc-frames.ts';
+import { Events, ForwardRequestSchema, TaskOOMSchema } from '../../../src/gen/shim/events_pb.ts';
+import { RequestSchema } from '../../../src/gen/ttrpc/ttrpc_pb.ts';
+import { createLayout } from '../../../src/host/layout.ts';
+import { encodeMessage } from '../../../src/host/ttrpc.ts';
+import { oomTold } from '../../../src/oci/runtime/driver-cgroup.ts';
+import { ShimEvents } from '../../../src/oci/shim/events.ts';
+import { eventsSocket } from '../../../src/oci/shim/launch.ts';
+import { followLog, makeLogFifo } from '../../../src/oci/shim/shim-log.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'troupe-pace-'));
+});
+afterEach(() => rmSync(directory, { recursive: true }));
+
+const turn = (): Promise<void> => new Promise((resolve) => void setTimeout(resolve, 1));
+async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await turn();
+}
+
+describe('a shim\'s log', () => {
+  test('S89: is read from time to time, and of each read some lines are kept; the shim goes on when it has been read', async () => {
+    const path = join(directory, 'log');
+    makeLogFifo(path);
+    const clock = new HandClock();
+    const lines: string[] = [];
+    const dropped: number[] = [];
+    const log = { ...silentLog, debug: (fields: { readonly line?: string; readonly dropped?: number }) => void (fields.line === undefined ? dropped.push(fields.dropped ?? 0) : lines.push(fields.line)) };
+    const end = followLog(path, 'sandbox', { log, clock });
+    const fd = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+    const many = 'a line of the guest\n'.repeat(1000);
+    for (let read = 1; read <= 3; read += 1) {
+      writeSync(fd, many);
+      await until(() => clock.timers.size === 1);
+      expect(lines).toHaveLength(shimLimits.logLinesPerRead * read);
+      expect(dropped).toHaveLength(read);
+      // waits for the clock
+      writeSync(fd, 'one more\n');
+      for (let count = 0; count < 5; count += 1) await turn();
+      expect(lines).toHaveLength(shimLimits.logLinesPerRead * read);
+      clock.fire(shimLimits.logReadEveryMs);
+      await until(() => lines.at(-1) === 'one more');
+      lines.pop();
+      clock.fire();
+    }
+    end();
+    expect(clock.timers.size).toBe(0);
+    closeSync(fd);
+  });
+});
+
+describe('events of a shim', () => {
+  test('S89: an OOM kill is noted once for a container, and its connection is read at a pace', async () => {
+    const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
+    const id = parseContainerId('a'.repeat(64));
+    if (id === undefined) throw new Error('no id');
+    mkdirSync(layout.containerDir(id), { recursive: true });
+    const clock = new HandClock();
+    const told: unknown[] = [];
+    const events = new ShimEvents({ layout, clock, log: { ...silentLog, info: (fields: unknown) => void told.push(fields) } });
+    await events.open();
+    const event = { typeUrl: 'types.containerd.io/containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: id }) };
+    const payload = encodeMessage(RequestSchema, { service: Events.typeName, method: Events.method.forward.name, payload: encodeMessage(ForwardRequestSchema, { envelope: { event } }) });
+    const frame = (streamId: number): Uint8Array => encodeTtrpcFrame({ streamId, type: TTRPC_TYPE.request, flags: 0, payload });
+    const socket = createConnection(eventsSocket(layout));
+    let answers = 0;
+    socket.on('data', () => (answers += 1));
+    let sent = 0;
+    const send = (count: number): void => {
+      for (let each = 0; each < count; each += 1) socket.write(frame((sent += 1) * 2 - 1));
+    };
+    send(shimLimits.events.times + 1);
+    await until(() => clock.timers.size > 0 && existsSync(oomTold(layout, id)) && told.length > 0);
+    const { mtimeNs } = statSync(oomTold(layout, id), { bigint: true });
+    expect(told).toHaveLength(1);
+    // what comes now is left where it is
+    await turn();
+    const before = answers;
+    send(10);
+    for (let count = 0; count < 10; count += 1) await turn();
+    expect(answers).toBe(before);
+    clock.nowMs += shimLimits.events.everyMs;
+    clock.fire(shimLimits.events.everyMs);
+    await until(() => answers > before);
+    expect(statSync(oomTold(layout, id), { bigint: true }).mtimeNs).toBe(mtimeNs);
+    expect(told).toHaveLength(1);
+    socket.destroy();
+    events.close();
+  });
+});
