@@ -84,7 +84,7 @@ export const learners = {
   },
   conmon: {
     sources: [...parsersOf('oci/monitor', 'exit-file', 'monitor-process', 'sync-pipe'), ...parsersOf('oci/runtime', 'driver-record', 'foreign-state', 'handler-probe', 'handler-records', 'runc'), 'src/base/line-cutter.ts', 'src/base/byte-blocks.ts', 'src/oci/shim/record.ts', 'src/oci/storage/layer-record.ts'],
-    maxBytes: 8 * KIB, rssMiB: 900, short: 4000,
+    maxBytes: 8 * KIB, rssMiB: 900, short: 1500,
     load: async () => (await import('./targets/conmon.ts')).conmonLearner,
   },
   journal: {
