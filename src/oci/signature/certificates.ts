@@ -38,16 +38,26 @@ export interface Chain {
 export function chainRefusal({ leaf, intermediates, roots, atMs }: Chain): string | undefined {
   const own = refusalOf(leaf, atMs);
   if (own !== undefined) return `its certificate ${own}`;
-  if (!mayLead(leaf, { intermediates, roots, atMs }, 0)) return 'its certificate is not vouched for by an authority of the policy';
+  if (!leadsToRoot({ leaf, intermediates, roots, atMs })) return 'its certificate is not vouched for by an authority of the policy';
   return undefined;
 }
 
-/** Whether a way leads from this certificate, with so many authorities below it, to a root. */
-function mayLead(from: X509Certificate, around: Omit<Chain, 'leaf'>, below: number): boolean {
-  const { intermediates, roots, atMs } = around;
-  if (roots.some((root) => vouchesFor(root, from, below, atMs))) return true;
-  if (below >= signatureLimits.chain) return false;
-  return intermediates.some((next) => next !== from && vouchesFor(next, from, below, atMs) && mayLead(next, around, below + 1));
+/**
+ * Whether a way leads from the leaf to a root: level by level, each certificate once, at the fewest authorities below it,
+ * where every bound on their number allows most. Authorities that vouch for one another make ways without number, and
+ * each step is a signature that the main thread verifies.
+ */
+function leadsToRoot({ leaf, intermediates, roots, atMs }: Chain): boolean {
+  let level: readonly X509Certificate[] = [leaf];
+  let left = intermediates.filter((one) => one !== leaf);
+  for (let below = 0; below <= signatureLimits.chain && level.length > 0; below += 1) {
+    const from = level;
+    const [depth, isLast] = [below, below === signatureLimits.chain];
+    if (roots.some((root) => from.some((one) => vouchesFor(root, one, depth, atMs)))) return true;
+    level = isLast ? [] : left.filter((next) => from.some((one) => vouchesFor(next, one, depth, atMs)));
+    left = left.filter((one) => !level.includes(one));
+  }
+  return false;
 }
 
 function vouchesFor(authority: X509Certificate, certificate: X509Certificate, below: number, atMs: number): boolean {

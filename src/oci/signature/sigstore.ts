@@ -1,6 +1,7 @@
 /** One sigstore signature against one requirement: who may have signed, then whether they did. */
 import { verify, type KeyObject, type X509Certificate } from 'node:crypto';
 import { fail, fault, FaultError } from '../../base/fault.ts';
+import { signatureLimits } from '../../base/limits.ts';
 import { decodeBase64 } from './base64.ts';
 import { chainRefusal, emailRefusal, issuerRefusal } from './certificates.ts';
 import { certificatesOf, checkedKey, parseCertificates, publicKeysOf } from './keys.ts';
@@ -106,7 +107,10 @@ function leafOf(pem: string): X509Certificate {
 /** All but the last, which is the root and not a stranger's to choose. */
 function intermediatesOf(chain: string): readonly X509Certificate[] {
   if (chain === '') return [];
-  return (parseCertificates(chain) ?? refuse('its chain of certificates is damaged or too long')).slice(0, -1);
+  const certificates = parseCertificates(chain);
+  // more authorities than a way may have are there to be tried, not to be found
+  if (certificates === undefined || certificates.length > signatureLimits.chain + 1) return refuse('its chain of certificates is damaged or too long');
+  return certificates.slice(0, -1);
 }
 
 function refuse(reason: string): never {

@@ -183,4 +183,9 @@ export const ofImages: readonly Mutant[] = [
     find: 'while (left.length > imageLimits.names) {', replace: 'while (left.length < 0) {',
     test: { file: 'test/unit/actors/ledger.test.ts', named: 'S86 names are bounded' },
   },
+  {
+    row: 'S61', title: 'authorities of a chain are tried again on each way', file: 'src/oci/signature/certificates.ts',
+    find: 'left = left.filter((one) => !level.includes(one));', replace: 'left = left.slice();',
+    test: { file: 'test/unit/signature/certificates.test.ts', named: 'S61 authorities that all vouch' },
+  },
 ];

@@ -1,6 +1,6 @@
 /** Chains of certificates with dates and values that OpenSSL parses and a comparison takes for good. */
 import { X509Certificate } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { chainRefusal } from '../../../src/oci/signature/certificates.ts';
 import { bodyOf, EXTENSION, keyNamed, signedBody } from '../../support/signature/der-writer.ts';
 
@@ -13,6 +13,22 @@ function refusal(valid: readonly [string, string]): string | undefined {
   const leaf = new X509Certificate(signedBody(bodyOf({ subject: 'leaf', issuer: 'root', key: leafKey, serial: 2, extensions: [EXTENSION.codeSigning], valid }), rootKey));
   return chainRefusal({ leaf, intermediates: [], roots: [root], atMs: AT_MS });
 }
+
+describe('the ways of a chain', () => {
+  const middleKey = keyNamed('middle');
+  const middle = (serial: number, issuer: string, by = middleKey) =>
+    new X509Certificate(signedBody(bodyOf({ subject: 'middle', issuer, key: middleKey, serial, extensions: [EXTENSION.authority, EXTENSION.certSign] }), by));
+  const leaf = new X509Certificate(signedBody(bodyOf({ subject: 'leaf', issuer: 'middle', key: leafKey, serial: 99, extensions: [EXTENSION.codeSigning] }), middleKey));
+
+  it('S61 authorities that all vouch for one another are each looked at once, and the way to a root is found among them', () => {
+    const many = Array.from({ length: 16 }, (_, at) => middle(at + 10, 'middle'));
+    const verified = vi.spyOn(X509Certificate.prototype, 'verify');
+    expect(chainRefusal({ leaf, intermediates: many, roots: [root], atMs: AT_MS })).toMatch(/not vouched for/u);
+    expect(verified.mock.calls.length).toBeLessThanOrEqual(many.length * 2);
+    expect(chainRefusal({ leaf, intermediates: [...many, middle(50, 'root', rootKey)], roots: [root], atMs: AT_MS })).toBeUndefined();
+    verified.mockRestore();
+  });
+});
 
 describe('the dates of a certificate', () => {
   it('are those in which it counts', () => {
