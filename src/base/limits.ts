@@ -929,6 +929,12 @@ export const streamLimits = {
   /** Sessions at once over all pods, and for one container or pod (S78). */
   sessions: 4096,
   sessionsPerTarget: 512,
+  /** Forwarded connections at once over all pods, and of one pod: each has a descriptor and some 20 KiB; a session has up to 1024. */
+  forwards: 8192,
+  forwardsPerTarget: 2048,
+  /** ms between two lines of the log about requests that were refused for their Host, and characters that one shows of it. */
+  refusalLogMs: 10_000,
+  refusalChars: 256,
   /** Connections to the streaming server at once: sessions, and some that are still in their head. */
   connections: 4500,
   /** ms from the upgrade until all streams of a client are there. */

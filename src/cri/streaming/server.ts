@@ -13,6 +13,7 @@ import type { RandomPort } from '../../actors/ports/random.ts';
 import { HalfOpen } from '../../base/half-open.ts';
 import { FaultError, fail, fault, printable } from '../../base/fault.ts';
 import { halfOpenLimits, streamLimits } from '../../base/limits.ts';
+import { ForwardSlots } from './forward-slots.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
 import type { Protocol, Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
@@ -75,9 +76,13 @@ class Streaming implements StreamingServer {
   readonly #tls: TlsKeeper | undefined;
   readonly #tokens: TokenTable;
   readonly #sessions = new Set<Session>();
+  readonly #slots = new ForwardSlots();
   readonly #sockets = new Set<Socket>();
   /** Those that were not upgraded yet. */
   readonly #halfOpen: HalfOpen<Socket>;
+  /** Requests refused for their Host since the last line of the log about them, and when the next one may come. */
+  #refused = 0;
+  #refusedUntilMs = 0;
   #closing: Promise<void> | undefined;
 
   constructor(options: StreamingOptions, http: Server | TlsServer, tls: TlsKeeper | undefined) {
@@ -146,9 +151,7 @@ class Streaming implements StreamingServer {
     socket.on('error', () => undefined);
     const refusal = refuseHost(request.headers, this.#options.allowedHosts, request.socket.localPort);
     if (refusal !== undefined) {
-      // a node that is called by another name must be able to find out
-      const { host = '', origin = '' } = request.headers;
-      this.#options.log.warn({ host: printable(host), origin: printable(origin) }, `stream refused: ${refusal.text}`);
+      this.#noteRefused(request, refusal);
       return refuse(socket, refusal);
     }
     if (request.method !== 'GET' && request.method !== 'POST') return refuse(socket, { status: 405, text: 'GET or POST' });
@@ -171,7 +174,21 @@ class Streaming implements StreamingServer {
     }
     this.#noteUpgraded(request.socket);
     socket.write(switching(request, protocol));
-    this.#begin(wanted, { transport: socket, head, protocol, queryPorts: queryPorts ?? [] });
+    this.#begin(wanted, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim: () => this.#slots.take(wanted.id) });
+  }
+
+  /**
+   * A node that is called by another name must be able to find out. Whoever can reach the port can make as many of these
+   * as he likes, so the log holds one in a while, and the beginning of what he sent.
+   */
+  #noteRefused({ headers }: IncomingMessage, { text }: Refusal): void {
+    const { clock, log } = this.#options;
+    this.#refused += 1;
+    if (clock.monoMs() < this.#refusedUntilMs) return;
+    const [host, origin] = [headers.host, headers.origin].map((said = '') => printable(said.slice(0, streamLimits.refusalChars)));
+    log.warn({ host, origin, count: this.#refused }, `stream refused: ${text}`);
+    this.#refused = 0;
+    this.#refusedUntilMs = clock.monoMs() + streamLimits.refusalLogMs;
   }
 
   /** Of TLS there is no public way to the TCP connection below; the two have the same peer, and no other has. */

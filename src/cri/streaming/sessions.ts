@@ -35,6 +35,8 @@ export interface Upgraded {
   readonly protocol: Protocol;
   /** Ports of the request's query, for port-forward over WebSocket. */
   readonly queryPorts: readonly number[];
+  /** Room for one forwarded connection more; throws `exhausted`. Gives what frees it again. */
+  readonly claim: () => () => void;
 }
 
 type CommandRequest = StreamRequest & { readonly kind: 'exec' | 'attach' };
@@ -186,6 +188,26 @@ function dialFor({ directory, activity, streams }: SessionOptions, { id }: Forwa
   });
 }
 
+/** Connections that hold their room until they are closed. */
+function claiming(dial: ForwardParts['dial'], claim: Upgraded['claim']): ForwardParts['dial'] {
+  return async (port) => {
+    const release = claim();
+    try {
+      const connection = await dial(port);
+      return {
+        ...connection,
+        close: () => {
+          release();
+          connection.close();
+        },
+      };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  };
+}
+
 interface ForwardParts {
   readonly clock: ClockPort;
   readonly dial: (port: number) => Promise<PortConnection>;
@@ -193,13 +215,13 @@ interface ForwardParts {
 }
 
 function openForward(request: ForwardRequest, upgraded: Upgraded, parts: ForwardParts): { close(): Promise<void> } {
-  const { transport, head, protocol } = upgraded;
+  const { transport, head, protocol, claim } = upgraded;
   const { ports } = request;
-  if (protocol.over === 'spdy') return spdyForward({ transport, head, ports, ...parts });
+  if (protocol.over === 'spdy') return spdyForward({ transport, head, ports, claim, ...parts });
   if (protocol.over === 'tunnel') {
     const inner = tunnel(new WsConnection(transport, head, parts.clock));
-    return spdyForward({ transport: inner, head: Buffer.alloc(0), ports, ...parts });
+    return spdyForward({ transport: inner, head: Buffer.alloc(0), ports, claim, ...parts });
   }
   const wanted = ports.length > 0 ? ports : upgraded.queryPorts;
-  return wsForward({ transport, head, isBase64: protocol.isBase64, ports: wanted, ...parts });
+  return wsForward({ transport, head, isBase64: protocol.isBase64, ports: wanted, ...parts, dial: claiming(parts.dial, claim) });
 }

@@ -20,6 +20,8 @@ export interface SpdyForwardClient {
   readonly dial: Dial;
   /** Ports that the request allows; empty for any. */
   readonly ports: readonly number[];
+  /** Room for one connection more; throws `exhausted`. Gives what frees it again. */
+  readonly claim: () => () => void;
   /** The client has gone or has broken the protocol; called once. */
   onGone(why: Fault): void;
 }
@@ -29,6 +31,7 @@ interface Half {
   readonly role: 'error' | 'data';
   readonly port: number;
   readonly timer: TimerHandle;
+  readonly release: () => void;
 }
 
 /** Serves the client's connections; `close` ends the session. */
@@ -64,8 +67,9 @@ class Pairs {
       this.#wait(key, { stream, role, port });
       return;
     }
-    this.#forget(key, other);
+    this.#take(key, other);
     if (other.role === role || other.port !== port) {
+      other.release();
       other.stream.reset(RESET.protocolError);
       stream.reset(RESET.protocolError);
       return;
@@ -78,16 +82,19 @@ class Pairs {
       sink: data,
       error,
       onBroken: (listener) => data.onReset(listener),
-    });
+    }).then(other.release);
   }
 
-  #wait(key: string, half: Omit<Half, 'timer'>): void {
+  #wait(key: string, half: Omit<Half, 'timer' | 'release'>): void {
     const { clock } = this.#client;
+    const release = this.#room();
+    if (release === undefined) return half.stream.reset(RESET.refusedStream);
     const timer = clock.setTimeout(() => {
       this.#halves.delete(key);
+      release();
       half.stream.reset(RESET.cancel);
     }, streamLimits.pairMs);
-    const waiting = { ...half, timer };
+    const waiting = { ...half, timer, release };
     this.#halves.set(key, waiting);
     // a client that opens and resets streams must not leave one here for each
     half.stream.onReset(() => {
@@ -95,9 +102,23 @@ class Pairs {
     });
   }
 
-  #forget(key: string, half: Half): void {
+  /** Half a connection counts as one. */
+  #room(): (() => void) | undefined {
+    try {
+      return this.#client.claim();
+    } catch {
+      return undefined;
+    }
+  }
+
+  #take(key: string, half: Half): void {
     this.#client.clock.clearTimeout(half.timer);
     this.#halves.delete(key);
+  }
+
+  #forget(key: string, half: Half): void {
+    this.#take(key, half);
+    half.release();
   }
 
   clear(): void {

@@ -91,14 +91,16 @@ function lateConnection(late: { connect(): void; isClosed: boolean }[]): Promise
 }
 
 /** A server with a running container and a ready sandbox; closed with the test. */
-export async function serve(options: { readonly allowedHosts?: readonly string[] } = {}) {
+export async function serve(options: { readonly allowedHosts?: readonly string[]; readonly warn?: (fields: Record<string, unknown>, message: string) => void } = {}) {
+  const { warn } = options;
+  const log = warn === undefined ? silentLog : { ...silentLog, warn: (fields: object, message: string) => warn(fields as Record<string, unknown>, message) };
   const clock = new HandClock();
   const directory = new Directory();
   directory.put(containerView(container), createEmptyActor());
   directory.put(sandboxView(sandbox), createEmptyActor());
   const fakes = drivers();
   const server = await startStreaming({
-    directory, clock, streams: fakes.streams, activity: new Activity(clock), log: silentLog, random: realRandom(),
+    directory, clock, streams: fakes.streams, activity: new Activity(clock), log, random: realRandom(),
     address: '127.0.0.1', port: 0, tls: undefined, allowedHosts: options.allowedHosts ?? [],
   });
   onTestFinished(() => {

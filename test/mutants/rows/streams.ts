@@ -51,4 +51,19 @@ export const ofStreams: readonly Mutant[] = [
     find: 'if (this.#entries.size >= streamLimits.tokens) {', replace: 'if (this.#entries.size < 0) {',
     test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
+  {
+    row: 'S78', title: 'one pod’s forwarded connections are bounded by session only', file: 'src/cri/streaming/spdy-forward.ts',
+    find: 'if (release === undefined) return half.stream.reset(RESET.refusedStream);', replace: 'if (release === undefined) return;',
+    test: { file: 'test/unit/streaming/bounds.test.ts', named: 'S78 the connections of one pod' },
+  },
+  {
+    row: 'S78', title: 'connections that have ended keep their room', file: 'src/cri/streaming/spdy-forward.ts',
+    find: 'this.#take(key, half);\n    half.release();', replace: 'this.#take(key, half);',
+    test: { file: 'test/unit/streaming/bounds.test.ts', named: 'S78 the connections of one pod' },
+  },
+  {
+    row: 'S68', title: 'each request that is refused for its Host is a line of the log', file: 'src/cri/streaming/server.ts',
+    find: 'if (clock.monoMs() < this.#refusedUntilMs) return;', replace: '',
+    test: { file: 'test/unit/streaming/bounds.test.ts', named: 'S68 S89 requests that are refused' },
+  },
 ];

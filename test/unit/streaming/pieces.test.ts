@@ -195,7 +195,7 @@ describe('S85 single bytes in SPDY', () => {
 
   it('halves of connections whose streams are reset are forgotten at once', async () => {
     const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
-    spdyForward({ transport: wire, head: Buffer.alloc(0), clock, dial: () => Promise.reject(new Error('no')), ports: [], onGone: () => undefined });
+    spdyForward({ transport: wire, head: Buffer.alloc(0), clock, dial: () => Promise.reject(new Error('no')), ports: [], claim: () => () => undefined, onGone: () => undefined });
     for (let at = 0; at < 100; at += 1) {
       const headers = new Map([['streamtype', 'data'], ['port', '80'], ['requestid', String(at)]]);
       wire.bring(synStreamFrame(2 * at + 1, await codec.encode(headers), false), resetFrame(2 * at + 1, 5));
