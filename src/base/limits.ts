@@ -1101,6 +1101,8 @@ export const memoryLimits = {
 export const launchLimits = {
   /** ms that a part of the start which the daemon can do without may take: ten times what any takes on a busy machine. */
   partMs: 10_000,
+  /** Bytes of the code cache that are read: ten times what a whole run compiles. */
+  cacheBytes: 64 * 1024 * 1024,
   /** Bytes in which the file's first line ends: some 120. */
   cacheHeaderBytes: 1024,
   /** ms after a start within which the first pod's end is waited for: functions not called for longer are forgotten. */

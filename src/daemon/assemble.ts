@@ -112,7 +112,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const nri = await createNri(config, layout, clock, log);
   const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions });
   const [runtime, network, live] = await Promise.all([
-    runtimeDriver(config, layout, cgroups, clock, log, apparmor, nri),
+    runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
     networkDriver(config, layout, part, log),
     liveRegistries(config, clock, log),
     orWithout(part, 'directory of namespaces', () => preparePinRoot(layout.pinsDir), undefined),
@@ -135,7 +135,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     storage: storageDriver(store, layout, opened.state, clock),
     stats,
     policy: policyDriver(config, layout, { client, registries, clock, random, platform }),
-    images: createImagesDriver({ client, store, ingests: new Ingests({ directory: store.paths.ingest, log }), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
+    images: createImagesDriver({ client, store, ingests: ingestsOf(store, part, log), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {
@@ -175,6 +175,10 @@ async function takeOver(config: Config, layout: Layout, handed: Pick<Ports, 'clo
     unlessFailed(conditions, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, ...handed }), undefined),
   ]);
   return { lock, charts, observability, part, opened, cgroups, platform };
+}
+
+function ingestsOf(store: LayerStore, { conditions }: PartReport, log: Log): Ingests {
+  return new Ingests({ directory: store.paths.ingest, log, conditions, discard: (path) => store.discard(path) });
 }
 
 async function reload(fresh: Config, runtime: RuntimeDriver, live: LiveRegistries): Promise<void> {
@@ -237,7 +241,7 @@ function watchedHost(layout: Layout, cgroups: CgroupLayout, imagesRoot: string, 
 }
 
 async function runtimeDriver(
-  config: Config, layout: Layout, cgroups: CgroupLayout, clock: Ports['clock'], log: Log, apparmor: Promise<ApparmorSetup>,
+  config: Config, layout: Layout, cgroups: CgroupLayout, { clock, conditions }: PartReport, log: Log, apparmor: Promise<ApparmorSetup>,
   nri: NriDriver | undefined,
 ): Promise<RuntimeDriver> {
   const bundles = createBundleWriter({
@@ -250,7 +254,7 @@ async function runtimeDriver(
     ...(nri === undefined ? {} : { adjust: (input, document, limitsOf, fx) => nri.adjust(input, document, limitsOf, fx) }),
   });
   const driver = createRuntimeDriver({
-    clock, log, layout, bundles, cgroups,
+    clock, log, layout, bundles, cgroups, conditions,
     handlers: await handlersOf(config),
     monitorPath: await findProgram(config.runtime.monitor, 'monitor'),
     ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),

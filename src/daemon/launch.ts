@@ -55,6 +55,9 @@ function start(): void {
 
 function readCache(bundle: string): { header: Header; data: Buffer } | undefined {
   try {
+    const found = statSync(cachePath);
+    // what is no file might never end; V8's data of this bundle has some 2 MB
+    if (!found.isFile() || found.size > launchLimits.cacheBytes) return undefined;
     const file = readFileSync(cachePath);
     const end = file.subarray(0, launchLimits.cacheHeaderBytes).indexOf('\n');
     const header = JSON.parse(file.toString('latin1', 0, end)) as Header;

@@ -129,7 +129,8 @@ async function observe({ layout }: HostDriverOptions): Promise<HostFacts> {
   const sandboxes = await Promise.all(
     ids.map(async (id): Promise<SandboxFacts> => {
       const kinds = ['net', 'ipc', 'uts', 'user'] as const;
-      const held = await Promise.all(kinds.map((kind) => isHeld(layout.pin(id, kind))));
+      // what can't even be looked at holds no namespace
+      const held = await Promise.all(kinds.map((kind) => isHeld(layout.pin(id, kind)).catch(() => false)));
       return { id, pins: kinds.filter((_kind, at) => held[at]), files: directories.includes(id) };
     }),
   );

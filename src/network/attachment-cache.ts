@@ -11,7 +11,7 @@ import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import { networkLimits } from '../base/limits.ts';
-import { codeOf } from '../host/errno.ts';
+import { codeOf, isAbsent } from '../host/errno.ts';
 import { readSmallFile } from '../host/small-file.ts';
 import { syncPath } from '../host/sync-path.ts';
 import type { CniResult } from './result.ts';
@@ -112,29 +112,27 @@ export class AttachmentCache {
    */
   async tidy(): Promise<void> {
     try {
-      for (const name of await readdir(this.#dir)) if (name.endsWith(UNFINISHED)) await unlink(join(this.#dir, name));
+      const names = (await readdir(this.#dir)).filter((name) => name.endsWith(UNFINISHED));
+      const results = await Promise.allSettled(names.map((name) => unlink(join(this.#dir, name))));
+      // one that stays keeps no other
+      const failed = results.find((one) => one.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw new FaultError(toFault(error, `unfinished files in ${this.#dir}`));
     }
   }
 
-  /** Sandboxes with a duty, sorted; damaged ones too. */
+  /** Sandboxes with a duty, sorted; damaged ones too. As many as there are: one that is left out would count as without a network. */
   async list(): Promise<readonly SandboxId[]> {
     let names: string[];
     try {
       names = await readdir(this.#dir);
     } catch (error) {
-      if (codeOf(error) === 'ENOENT') return [];
+      // a file in the place of the directory holds none; an ADD says so
+      if (isAbsent(error)) return [];
       throw new FaultError(toFault(error, `list of network attachments in ${this.#dir}`));
     }
     const ids = names.flatMap((name) => (name.endsWith('.json') ? (parseSandboxId(name.slice(0, -'.json'.length)) ?? []) : []));
-    if (ids.length > networkLimits.attachments) {
-      fail(
-        'exhausted',
-        `list of network attachments in ${this.#dir}: more than ${networkLimits.attachments}`,
-        { subject: this.#dir },
-      );
-    }
     return ids.toSorted();
   }
 

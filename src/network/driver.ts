@@ -3,6 +3,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
 import type { NetworkInput, NetworkPort } from '../actors/ports/network.ts';
 import { fail, toFault } from '../base/fault.ts';
+import { networkLimits } from '../base/limits.ts';
 import type { SandboxId } from '../base/ids.ts';
 import type { Log } from '../base/log.ts';
 import { setSysctlsInNamespace } from '../host/namespaces.ts';
@@ -158,7 +159,12 @@ class CniDriver implements NetworkDriver {
   }
 
   async #collectNow(network: Network, fx: EffectContext): Promise<void> {
-    const valid = (await this.#cache.list()).map((id) => ({ id, ifName: IF_NAME }));
+    const ids = await this.#cache.list();
+    if (ids.length > networkLimits.attachments) {
+      const { cacheDir } = this.#options;
+      fail('exhausted', `list of network attachments in ${cacheDir}: more than ${networkLimits.attachments}`, { subject: cacheDir });
+    }
+    const valid = ids.map((id) => ({ id, ifName: IF_NAME }));
     const { runTool, pluginDirs } = this.#options;
     await collectGarbage(network, valid, { ...chainContext(fx), runTool, pluginDirs });
   }

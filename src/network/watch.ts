@@ -8,6 +8,7 @@ import { watch } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
 import type { NetworkStatus } from '../actors/ports/network.ts';
+import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { networkLimits } from '../base/limits.ts';
 import { networkProblem } from './attachments.ts';
@@ -106,7 +107,11 @@ export class NetworkWatch {
   async #loop(): Promise<void> {
     do {
       this.#again = false;
-      await this.#once();
+      await this.#once().catch((error: unknown) => {
+        // a directory that can't be read: looked at again as ever
+        this.#state = notReady(`read ${this.#options.confDir}: ${toFault(error).message}`);
+        this.#options.log.warn({ confDir: this.#options.confDir, fault: toFault(error) }, 'read the CNI configuration: failed');
+      });
     } while (this.#again && !this.#stopped);
     this.#scan = undefined;
     this.#soon = this.#changed;

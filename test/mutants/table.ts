@@ -1,6 +1,7 @@
 // The guards that are taken out, and the rows of the security matrix (test/rows.txt) that must have one.
 import type { Mutant } from './mutant.ts';
 import { ofCheckpoints } from './rows/checkpoints.ts';
+import { ofDebris } from './rows/debris.ts';
 import { ofDocuments } from './rows/documents.ts';
 import { ofDoors } from './rows/doors.ts';
 import { ofImages } from './rows/images.ts';
@@ -11,7 +12,7 @@ import { ofRequests } from './rows/requests.ts';
 import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows];
+export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);
@@ -19,7 +20,7 @@ const numbered = (from: number, to: number): readonly string[] =>
 /** All rows of the security matrix, and those of others whose guard is one line. */
 export const mustHave: readonly string[] = [
   ...numbered(1, 84),
-  'F90', 'S86', 'S87', 'S89', 'S90', 'S91', 'S92', 'S93', 'S94', 'S95',
+  'F89', 'F90', 'S86', 'S87', 'S88', 'S89', 'S90', 'S91', 'S92', 'S93', 'S94', 'S95',
 ];
 
 /** Rows whose guard is not in this tree. */

@@ -40,6 +40,8 @@ async function retryDebris(sweeping: Sweeping, fx: EffectContext): Promise<void>
   sweeping.debrisAt ??= now;
   if (now - sweeping.debrisAt < actorLimits.debrisMs) return;
   sweeping.debrisAt = now;
+  // what is left of downloads is looked for with the layers
+  sweeping.layersChanged = true;
   await storage.removePartials(fx);
 }
 

@@ -7,14 +7,16 @@
  */
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, stat, statfs } from 'node:fs/promises';
+import { lstat, mkdir, open, stat, statfs } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
+import type { Conditions } from '../../base/conditions.ts';
 import { toFault } from '../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
 import { ingestLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
+import { missingAs } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { removeFile } from '../../host/own-files.ts';
 import { inPool } from '../../host/pool.ts';
@@ -23,6 +25,10 @@ export interface IngestsOptions {
   /** Absolute; made with mode 0700 where it is missing. */
   readonly directory: string;
   readonly log: Log;
+  /** Where files that can't be deleted are reported; only in the log where it is left out. */
+  readonly conditions?: Pick<Conditions, 'report' | 'clear'>;
+  /** Takes a directory away that somebody has put here, and deletes it later. */
+  readonly discard?: (path: string) => Promise<void>;
   /** Bytes of the smallest blob that is kept; the built-in bound if left out. */
   readonly leastBytes?: number;
   /** Bytes of all files together; the built-in bound if left out. */
@@ -81,7 +87,29 @@ export class Ingests {
   async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
     for (const name of await namesOf(this.#options.directory)) {
       const digest = ingestedDigest(name);
-      if (digest === undefined || !keep.has(digest)) await this.#drop(name);
+      const path = join(this.#options.directory, name);
+      if (digest === undefined) await this.#attempt(path, () => this.#dropStray(path));
+      else if (!keep.has(digest)) await this.#attempt(path, () => this.#drop(name));
+    }
+  }
+
+  /** What is not a file of ours; a directory where there is one for it. */
+  async #dropStray(path: string): Promise<void> {
+    const isDirectory = (await missingAs(lstat(path), undefined))?.isDirectory() ?? false;
+    if (isDirectory && this.#options.discard !== undefined) await this.#options.discard(path);
+    else await removeFile(path);
+  }
+
+  /** One that can't be deleted keeps no other; it is reported until it can. */
+  async #attempt(path: string, work: () => Promise<void>): Promise<void> {
+    const { conditions, log } = this.#options;
+    try {
+      await work();
+      conditions?.clear('DebrisRemoved', path);
+    } catch (error) {
+      const reason = toFault(error).message;
+      if (conditions === undefined) log.warn({ path, reason }, 'delete what is left of a download: failed');
+      else conditions.report({ type: 'DebrisRemoved', subject: path, reason });
     }
   }
 

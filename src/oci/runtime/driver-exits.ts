@@ -69,7 +69,10 @@ export class Exits {
       this.#rescanLater();
     }
     // after the watch stands: what came before it is seen here, what comes after it there
-    await this.#scan();
+    await this.#scan().catch((error: unknown) => {
+      log.error({ fault: toFault(error) }, 'read exit files: failed, read again later');
+      this.#rescanLater();
+    });
   }
 
   close(): void {

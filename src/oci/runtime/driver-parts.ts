@@ -10,6 +10,7 @@ import { monitorLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import type { CgroupLayout } from '../../host/cgroup-layout.ts';
 import type { CheapMoves } from '../../host/cheap-moves.ts';
+import type { Conditions } from '../../base/conditions.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { bootId, processExists, processIdentity } from '../../host/process-identity.ts';
@@ -32,6 +33,8 @@ export interface BundleWriter {
 export interface RuntimeDriverOptions {
   readonly clock: ClockPort;
   readonly log: Log;
+  /** Where files of ours that can't be read are reported; only in the log where it is left out. */
+  readonly conditions?: Pick<Conditions, 'report' | 'clear'>;
   readonly layout: Layout;
   /** Absolute path of conmon. */
   readonly monitorPath: string;

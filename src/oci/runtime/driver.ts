@@ -41,6 +41,7 @@ import { observe } from './observe.ts';
 import { startArgv } from './runc.ts';
 import type { SpecHandler } from './spec/input.ts';
 import { createShimDriver } from '../shim/driver.ts';
+import type { ShimDriver } from '../shim/driver.ts';
 import { createStreamsDriver } from './stream-driver.ts';
 import type { StreamsDriver } from './stream-driver.ts';
 
@@ -101,7 +102,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
       // the process of an exec comes to us when the runtime ends; monitors come, too
       reapOrphans();
       await recallHandlers(parts);
-      await Promise.all([probes.open(), exits.open(), endOrphanExecs(parts), shims.open()]);
+      await openEach(parts, { probes, exits, shims });
     },
     probe: () => probes.probe(),
     reload: async (handlers, defaultHandler) => {
@@ -129,6 +130,31 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     isAlive,
     observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
   };
+}
+
+interface Opened {
+  readonly probes: HandlerProbes;
+  readonly exits: Exits;
+  readonly shims: Pick<ShimDriver, 'open'>;
+}
+
+function openEach(parts: DriverParts, { probes, exits, shims }: Opened): Promise<unknown> {
+  return Promise.all([
+    orWithout(parts, 'probes of runtime handlers', () => probes.open()),
+    orWithout(parts, 'watch of exits', () => exits.open()),
+    orWithout(parts, 'execs of an earlier run', () => endOrphanExecs(parts)),
+    orWithout(parts, 'shims of an earlier run', () => shims.open()),
+  ]);
+}
+
+/** What is left behind must not end the start; each has a later try of its own, or none is needed. */
+async function orWithout({ conditions, log }: DriverParts, part: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (conditions === undefined) log.error({ part, fault: toFault(error) }, 'a part of the start failed');
+    else conditions.report({ type: 'PartsStarted', subject: part, reason: toFault(error).message });
+  }
 }
 
 /** The handlers of earlier configurations, for their pods. A record that can't be read costs only those. */

@@ -5,7 +5,7 @@ import type { ExitFact } from '../../actors/ports/journal.ts';
 import type { PauseFacts, RuntimeFacts } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { parseContainerId, parseSandboxId } from '../../base/ids.ts';
-import { fail } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { processExists } from '../../host/process-identity.ts';
 import { FILES } from '../checkpoint/documents.ts';
@@ -39,8 +39,8 @@ export async function observe(
     }
   }
   const looks: Looks = { readExit, roots: ownRoots, restores: new Set(await namesIn(layout.restoresDir)) };
-  const containers = await inBatches([...ids], fx, (id) => factsOf(parts, looks, id));
-  const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) => pauseFactsOf(pauseRoots, id));
+  const containers = await inBatches([...ids], fx, (id) => factsOrNone(parts, looks, id));
+  const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) => pauseFactsOf(pauseRoots, id).catch((error: unknown) => unreadable(parts, id, error, { id, process: undefined })));
   return { containers, pauses };
 }
 
@@ -49,6 +49,27 @@ interface Looks {
   readonly roots: readonly string[];
   /** Names of directories of what is to be restored. */
   readonly restores: ReadonlySet<string>;
+}
+
+/**
+ * A container whose files can't be read counts as one whose files are gone: the kernel is asked for its process (F29). The
+ * others are what they are.
+ */
+async function factsOrNone(parts: DriverParts, looks: Looks, id: ContainerId): Promise<RuntimeFacts> {
+  try {
+    const facts = await factsOf(parts, looks, id);
+    parts.conditions?.clear('DebrisRemoved', `container ${id}`);
+    return facts;
+  } catch (error) {
+    return unreadable(parts, id, error, { id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: false });
+  }
+}
+
+function unreadable<T>({ conditions, log }: DriverParts, id: string, error: unknown, facts: T): T {
+  const reason = `read its files: ${toFault(error).message}`;
+  if (conditions === undefined) log.error({ id, reason }, 'files of a container can not be read');
+  else conditions.report({ type: 'DebrisRemoved', subject: `container ${id}`, reason });
+  return facts;
 }
 
 async function factsOf(parts: DriverParts, { readExit, roots, restores }: Looks, id: ContainerId): Promise<RuntimeFacts> {

@@ -1,6 +1,7 @@
 /** The streams port on runc, conmon and the kernel. */
 import type { StreamsPort } from '../../actors/ports/streams.ts';
 import type { ContainerInput } from '../../actors/ports/runtime.ts';
+import { toFault } from '../../base/fault.ts';
 import { dialPort } from '../../host/port-forward-dial.ts';
 import { resizeTerminal } from '../monitor/control.ts';
 import type { ShimDriver } from '../shim/driver.ts';
@@ -16,7 +17,10 @@ export interface StreamsDriver extends StreamsPort {
 
 /** The driver; it shares handlers and their probes with the runtime driver. Removes what an earlier daemon left. */
 export async function createStreamsDriver(parts: DriverParts, shims: ShimDriver): Promise<StreamsDriver> {
-  await clearConsoles(consolesDir(parts));
+  // sockets of an earlier daemon; those to come have names of their own
+  await clearConsoles(consolesDir(parts)).catch((error: unknown) => {
+    parts.log.warn({ path: consolesDir(parts), fault: toFault(error) }, 'delete sockets of consoles: failed');
+  });
   const isShims = ({ handler }: ContainerInput): boolean => parts.table.resolve(handler).kind === 'vm';
   const attachments = new Attachments(parts, {
     resize: (input, size) => (isShims(input) ? shims.resize(input, size) : resizeTerminal(parts.layout.controlFifo(input.id), input.id, size)),

@@ -5,7 +5,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { FilesystemUsage, RootfsInput, StorageFacts, StoragePort } from '../../actors/ports/storage.ts';
 import { KeyedMutex } from '../../base/bounded.ts';
-import { FaultError, fail } from '../../base/fault.ts';
+import { FaultError, fail, toFault } from '../../base/fault.ts';
 import { parseContainerId } from '../../base/ids.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { storageLimits } from '../../base/limits.ts';
@@ -78,9 +78,11 @@ function ownersOf({ usernsPin }: StorageDriverOptions, { id, userNamespace }: Ro
 async function observe(store: LayerStore): Promise<StorageFacts> {
   const { containers } = store.paths;
   // nothing of an earlier daemon makes a mount after this look
-  await store.takeOver();
-  const [records, others, entries, mounts] = await Promise.all([
-    answered(store, 'looking for layers', () => store.list()), store.listOthers(), store.onContainers(() => namesIn(containers)), readMountInfo(),
+  await store.takeOver().catch((error: unknown) => {
+    store.log.error({ fault: toFault(error) }, 'end programs that an earlier daemon was starting for root file systems: failed');
+  });
+  const [own, others, entries, mounts] = await Promise.all([
+    answered(store, 'looking for layers', () => store.look()), store.listOthers(), store.onContainers(() => namesIn(containers)), readMountInfo(),
   ]);
   const mounted = new Set(mounts.map((mount) => mount.mountPoint));
   // the kernel tells real paths, the store's own may lead through a link
@@ -89,8 +91,8 @@ async function observe(store: LayerStore): Promise<StorageFacts> {
     const id = parseContainerId(entry);
     return id === undefined ? [] : [{ id, mounted: mounted.has(join(root, relative(containers, rootfsPaths(store.paths, id).rootfs))) }];
   });
-  if (records === undefined) return { layers: others, imagesUnknown: true, rootfs };
-  return { layers: [...new Set([...records.map((record) => record.diffId), ...others])], rootfs };
+  if (own === undefined) return { layers: others, imagesUnknown: true, rootfs };
+  return { layers: [...new Set([...own.records.map((record) => record.diffId), ...own.unreadable, ...others])], rootfs };
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { storageLimits } from '../../base/limits.ts';
-import { isAbsent, missingAs } from '../../host/errno.ts';
+import { codeOf, isAbsent, missingAs } from '../../host/errno.ts';
 import { writeAtomic } from '../../host/files.ts';
 import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
 
@@ -73,7 +73,8 @@ export async function readLayerRecord(dir: string, diffId: Digest, gate: <T>(cal
     const image = await gate(() => lstat(join(dir, IMAGE)));
     return image.isFile() && image.size === record.imageBytes ? record : undefined;
   } catch (error) {
-    if (isAbsent(error)) return undefined;
+    // a directory or a link in its place is no record
+    if (isAbsent(error) || codeOf(error) === 'EISDIR' || codeOf(error) === 'ELOOP') return undefined;
     throw error;
   }
 }

@@ -5,7 +5,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
 import { KeyedMutex } from '../../base/bounded.ts';
 import { Conditions } from '../../base/conditions.ts';
-import { fail } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
 import { storageLimits, unpackLimits } from '../../base/limits.ts';
@@ -202,13 +202,24 @@ export class LayerStore {
   }
 
   /** Records of all layers of our own that are whole. */
-  async list(): Promise<LayerRecord[]> {
+  async list(): Promise<readonly LayerRecord[]> {
+    return (await this.look()).records;
+  }
+
+  /** The same, and the layers of which the disk does not say whether they are (EIO): nobody may take them for gone. */
+  async look(): Promise<{ readonly records: readonly LayerRecord[]; readonly unreadable: readonly Digest[] }> {
     const records: LayerRecord[] = [];
+    const unreadable: Digest[] = [];
     await this.eachLayer(async (diffId) => {
-      const record = await this.record(diffId);
-      if (record !== undefined) records.push(record);
+      try {
+        const record = await this.record(diffId);
+        if (record !== undefined) records.push(record);
+      } catch (error) {
+        unreadable.push(diffId);
+        this.#conditions.report({ type: 'DebrisRemoved', subject: layerDir(this.paths, diffId), reason: toFault(error).message });
+      }
     });
-    return records;
+    return { records, unreadable };
   }
 
   /** What a driver undoes of an earlier process; once. */

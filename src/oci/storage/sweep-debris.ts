@@ -1,11 +1,12 @@
 /** What earlier processes left in a store: set aside into the trash, which is then emptied. Every step on its own. */
-import { realpath, rename } from 'node:fs/promises';
+import { readdir, realpath, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
+import { missingAs } from '../../host/errno.ts';
 import { layerDir } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
-import { namesIn } from './names-in.ts';
 import type { DebrisReport, Trash } from './trash.ts';
 import { unmountBelow } from './unmount-below.ts';
 
@@ -38,13 +39,21 @@ async function sweepOne(sweep: Sweep, trash: Trash, isImages: boolean): Promise<
 
 async function setAsideLeftovers(sweep: Sweep, trash: Trash): Promise<void> {
   const { store, isActive, setAside } = sweep;
-  const { layers, chains, partial } = store.paths;
+  const { layers, chains, partial, ingest } = store.paths;
   await attempt(sweep, layers, () => store.eachLayer((diffId) => attempt(sweep, layerDir(store.paths, diffId), () => setAside(diffId))));
   await attempt(sweep, chains, () => store.recover());
-  await attempt(sweep, partial, async () => {
-    for (const name of await trash.gate(() => namesIn(partial))) {
-      const path = join(partial, name);
-      if (!isActive(name)) await attempt(sweep, path, () => trash.gate(() => rename(path, trash.fresh())));
+  await setAsideEach(sweep, trash, partial, (name) => !isActive(name));
+  // beginnings of blobs are the janitor's, by what is still wanted of them
+  await setAsideEach(sweep, trash, ingest, (name) => !/^[0-9a-f]{64}/u.test(name));
+}
+
+/** Entries by their bytes: what is not UTF-8 has no other name. */
+async function setAsideEach(sweep: Sweep, trash: Trash, directory: string, isDebris: (name: string) => boolean): Promise<void> {
+  await attempt(sweep, directory, async () => {
+    const names = await trash.gate(() => missingAs(readdir(directory, { encoding: 'buffer' }), []));
+    for (const name of names.slice(0, storageLimits.dirEntries)) {
+      const path = Buffer.concat([Buffer.from(`${directory}/`), name]);
+      if (isDebris(name.toString())) await attempt(sweep, path.toString(), () => trash.gate(() => rename(path, trash.fresh())));
     }
   });
 }

@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { linkSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { storageLimits } from '../../../src/base/limits.ts';
@@ -8,9 +7,10 @@ import { finished } from '../../../src/oci/storage/tree.ts';
 import { measureEach } from '../../../src/oci/storage/tree-measure.ts';
 import type { Measured } from '../../../src/oci/storage/tree-measure.ts';
 import { WholeFigures } from '../../../src/oci/storage/whole-figures.ts';
+import { scratchForDeep } from '../../support/deep-scratch.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
 
-const place = (): string => mkdtempSync(join(tmpdir(), 'troupe-measure-'));
+const place = (): string => scratchForDeep('troupe-measure-');
 const measured = (paths: readonly string[], entries: number = storageLimits.measuredEntries): readonly Measured[] => finished(measureEach(paths, entries));
 
 function treeOf(...names: string[]): string {

@@ -1,13 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { storageLimits } from '../../../src/base/limits.ts';
 import { removePath, removePathInSteps } from '../../../src/oci/storage/tree.ts';
 import type { Removal } from '../../../src/oci/storage/tree-removal.ts';
+import { scratchForDeep } from '../../support/deep-scratch.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
 
-const place = (): string => mkdtempSync(join(tmpdir(), 'troupe-removal-'));
+const place = (): string => scratchForDeep('troupe-removal-');
 /** As the trash names them. */
 const NAME = 'c0ffee'.repeat(5);
 

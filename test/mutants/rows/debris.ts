@@ -1,0 +1,50 @@
+// Guards in what is deleted and counted of trees that nobody trusts.
+import type { Mutant } from '../mutant.ts';
+
+const measure = 'src/oci/storage/tree-measure.ts';
+const removal = 'src/oci/storage/tree-removal.ts';
+const counted = 'test/unit/storage/tree-measure.test.ts';
+const removed = 'test/unit/storage/tree-removal.test.ts';
+
+export const ofDebris: readonly Mutant[] = [
+  {
+    row: 'S88', title: 'what lies deeper than descriptors are held is not counted', file: measure,
+    find: 'if (this.#stack.length >= storageLimits.measuredDepth) this.#isWhole = false;', replace: 'if (this.#stack.length >= storageLimits.heldDepth) return;',
+    test: { file: counted, named: 'S88 files below more directories' },
+  },
+  {
+    row: 'S88', title: 'a count that was cut off passes for a whole one', file: measure,
+    find: '      this.#isWhole = false;\n      this.close();', replace: '      this.close();',
+    test: { file: counted, named: 'S88 beyond the bound on entries' },
+  },
+  {
+    row: 'S88', title: 'one container of too many files leaves nothing of the bound to the others', file: measure,
+    find: 'Math.max(1, Math.floor(left / (paths.length - at)))', replace: 'Math.max(1, left)',
+    test: { file: counted, named: 'S88 one tree of more entries than its share' },
+  },
+  {
+    row: 'S88', title: 'the way back leads through a directory that was moved meanwhile', file: measure,
+    find: 'if (stats?.inode !== above.inode || stats.device', replace: 'if (stats === undefined || stats.device',
+    test: { file: counted, named: 'S88 a directory that is moved' },
+  },
+  {
+    row: 'S88', title: 'a lower bound takes the place of the last whole figure', file: 'src/oci/storage/whole-figures.ts',
+    find: 'Math.max(usedBytes, last?.usedBytes ?? 0)', replace: 'usedBytes',
+    test: { file: counted, named: 'S88 the last whole figure stands' },
+  },
+  {
+    row: 'F89', title: 'a deletion holds a descriptor for each level', file: removal,
+    find: 'else if (this.#stack.length < storageLimits.treeDepth) this.#enter(frame.fd, name);', replace: 'else if (this.#stack.length >= 0) this.#enter(frame.fd, name);',
+    test: { file: removed, named: 'F89 descriptors and the yields' },
+  },
+  {
+    row: 'F89', title: 'a name that somebody has given already ends the moving up', file: removal,
+    find: "if (codeOf(error) !== 'EEXIST') throw error;", replace: 'throw error;',
+    test: { file: removed, named: 'F89 names of any bytes' },
+  },
+  {
+    row: 'F89', title: 'a deletion goes through what is mounted in the trash', file: 'src/host/directory-entries.ts',
+    find: 'RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,', replace: 'RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | (RESOLVE_NO_XDEV & 0),',
+    test: { file: 'test/integration/storage/debris.test.ts', named: 'F89 I22 trees too deep' },
+  },
+];
