@@ -1,7 +1,7 @@
 /** Reading small files with two calls of the pool: Node's own readFile takes four or five, and a pod's life has some twenty. */
-import { closeSync, open, read } from 'node:fs';
+import { closeSync, constants, open, read } from 'node:fs';
 import { promisify } from 'node:util';
-import { onlyAbsent } from './errno.ts';
+import { codeOf, onlyAbsent } from './errno.ts';
 import { isInMemory, readAtOnce } from './own-files.ts';
 
 const openLater = promisify(open);
@@ -20,10 +20,15 @@ export interface SmallFileBounds {
  */
 export async function readSmallFile(path: string, { usualBytes, bytesMax }: SmallFileBounds): Promise<string | undefined> {
   if (isInMemory(path)) return readNow(path, usualBytes, bytesMax);
-  const fd = await openLater(path, 'r').catch(onlyAbsent);
+  // a FIFO that somebody has put there opens at once, and is empty
+  const fd = await openLater(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(onlyAbsent);
   if (fd === undefined) return undefined;
   try {
     return (await readAtMost(fd, usualBytes)) ?? (await readAtMost(fd, bytesMax)) ?? '';
+  } catch (error) {
+    // a directory in its place is no file, as in memory
+    if (codeOf(error) === 'EISDIR') return undefined;
+    throw error;
   } finally {
     closeSync(fd);
   }

@@ -29,10 +29,18 @@ export interface ObserveShims {
 /** Puts what the shims say in the place of what files told, which is nothing about a shim's processes. */
 export async function withShims(observe: ObserveShims, { containers, pauses }: Observed): Promise<Observed> {
   const [told, tasks] = await Promise.all([
-    Promise.all(containers.map((facts) => containerOf(observe, facts))),
-    Promise.all(pauses.map((facts) => pauseOf(observe, facts))),
+    Promise.all(containers.map((facts) => containerOf(observe, facts).catch(asFilesSay(observe, facts)))),
+    Promise.all(pauses.map((facts) => pauseOf(observe, facts).catch(asFilesSay(observe, facts)))),
   ]);
   return { containers: told, pauses: tasks };
+}
+
+/** One that can't be asked keeps none of the others from being seen (F89). */
+function asFilesSay<T extends { readonly id: string }>({ parts }: ObserveShims, facts: T): (thrown: unknown) => T {
+  return (thrown) => {
+    parts.log.warn({ id: facts.id, fault: toFault(thrown) }, 'observe in its shim: failed');
+    return facts;
+  };
 }
 
 async function pauseOf({ parts, shims }: ObserveShims, facts: PauseFacts): Promise<PauseFacts> {
