@@ -202,9 +202,7 @@ export class LayerStore {
   }
 
   /** Records of all layers of our own that are whole. */
-  async list(): Promise<readonly LayerRecord[]> {
-    return (await this.look()).records;
-  }
+  readonly list = async (): Promise<readonly LayerRecord[]> => (await this.look()).records;
 
   /** The same, and the layers of which the disk does not say whether they are (EIO): nobody may take them for gone. */
   async look(): Promise<{ readonly records: readonly LayerRecord[]; readonly unreadable: readonly Digest[] }> {
@@ -231,10 +229,7 @@ export class LayerStore {
     return this.#recovered;
   }
 
-  /**
-   * Deletes what pulls and removals of an earlier process left, and layers without a good record. Settles when all was
-   * tried; never rejects, what can't be done is reported. Callers share one run.
-   */
+  /** Deletes what earlier runs left, and layers without a good record. Settles when all was tried; failures are reported. */
   removePartials(): Promise<void> {
     this.#sweeping ??= sweepDebris({
       store: this,

@@ -1,6 +1,5 @@
 /** What earlier processes left in a store: set aside into the trash, which is then emptied. Every step on its own. */
 import { readdir, realpath, rename } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Digest } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
