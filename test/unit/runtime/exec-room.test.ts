@@ -14,7 +14,7 @@ async function settledOf(asked: readonly Promise<void>[]): Promise<number> {
 }
 
 /** A pipe that gives what the test gives it. */
-class FakeReader implements Pick<SocketReader, 'start' | 'pause' | 'resume' | 'closed' | 'destroy'> {
+class FakeReader implements Pick<SocketReader, 'start' | 'pause' | 'resume' | 'unwanted' | 'closed' | 'destroy'> {
   readonly closed = Promise.resolve();
   isPaused = false;
   give: (bytes: Uint8Array) => void = () => undefined;
@@ -26,6 +26,9 @@ class FakeReader implements Pick<SocketReader, 'start' | 'pause' | 'resume' | 'c
   }
   resume(): void {
     this.isPaused = false;
+  }
+  unwanted(): void {
+    // what is over the bound is dropped by who reads
   }
   destroy(): void {
     // nothing is held
