@@ -139,7 +139,7 @@ class Output {
   #keep(bytes: Uint8Array): void {
     const { room } = this.#kept;
     if (bytes.length > room) this.isTruncated = true;
-    this.#kept.appendCopy(bytes.subarray(0, room));
+    this.#kept.appendCopy(bytes.length <= room ? bytes : bytes.subarray(0, room));
   }
 
   /** Once: nothing is left here then. */

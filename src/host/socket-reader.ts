@@ -8,7 +8,7 @@
  */
 import { Socket } from 'node:net';
 import type { TimerHandle } from '../actors/ports/clock.ts';
-import { streamLimits } from '../base/limits.ts';
+import { pieceLimits, streamLimits } from '../base/limits.ts';
 import { Pace } from '../base/pace.ts';
 import { realClock } from './clock.ts';
 
@@ -16,6 +16,14 @@ const clock = realClock();
 
 /** One read's bytes. One for all: whoever gets them copies what it keeps before the next read. */
 const scratch = new Uint8Array(streamLimits.readBytes);
+
+/** Views of its beginning, by length: reads of single bytes make no object each. */
+const views: (Uint8Array | undefined)[] = [];
+
+function readBytes(count: number): Uint8Array {
+  if (count > pieceLimits.leastChargeBytes) return scratch.subarray(0, count);
+  return (views[count] ??= scratch.subarray(0, count));
+}
 
 export class SocketReader {
   /** For the other direction, and its events; never to be read from. */
@@ -41,7 +49,7 @@ export class SocketReader {
       onread: {
         buffer: scratch,
         callback: (count) => {
-          this.#onBytes?.(scratch.subarray(0, count));
+          this.#onBytes?.(readBytes(count));
           this.#restAfter(count);
           return true;
         },

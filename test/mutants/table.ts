@@ -8,11 +8,12 @@ import { ofImages } from './rows/images.ts';
 import { ofMachine } from './rows/machine.ts';
 import { ofOlderRows } from './rows/older.ts';
 import { ofPods } from './rows/pods.ts';
+import { ofPieces } from './rows/pieces.ts';
 import { ofRequests } from './rows/requests.ts';
 import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris];
+export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPieces, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);
@@ -20,7 +21,7 @@ const numbered = (from: number, to: number): readonly string[] =>
 /** All rows of the security matrix, and those of others whose guard is one line. */
 export const mustHave: readonly string[] = [
   ...numbered(1, 84),
-  'F89', 'F90', 'S86', 'S87', 'S88', 'S89', 'S90', 'S91', 'S92', 'S93', 'S94', 'S95',
+  'F89', 'F90', 'S85', 'S86', 'S87', 'S88', 'S89', 'S90', 'S91', 'S92', 'S93', 'S94', 'S95',
 ];
 
 /** Rows whose guard is not in this tree. */

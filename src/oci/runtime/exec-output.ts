@@ -23,7 +23,8 @@ export class CappedOutput {
   }
 
   #keep(reader: SocketReader, bytes: Uint8Array): void {
-    this.#kept.appendCopy(bytes.subarray(0, this.#kept.room));
+    const { room } = this.#kept;
+    this.#kept.appendCopy(bytes.length <= room ? bytes : bytes.subarray(0, room));
     if (this.#kept.room === 0) reader.unwanted();
     if (this.#room.isGranted || this.#kept.size <= driverLimits.execFreeBytes) return;
     reader.pause();

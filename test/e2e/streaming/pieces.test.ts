@@ -90,7 +90,8 @@ describePods('single bytes', () => {
         client.socket.write(frames);
       }
     }));
-    await until(async () => clients.every(({ client }) => client.pongs.length === 1));
+    // the server has pings of its own for a client that it does not read
+    await until(async () => clients.every(({ client }) => client.pongs.includes(1)));
     const after = await mib('VmRSS');
     console.log(`SPDY: ${((after - before) / SESSIONS).toFixed(2)} MiB a session`);
     expect((after - before) / SESSIONS).toBeLessThanOrEqual(SESSION_MIB);

@@ -1,15 +1,15 @@
-import { duplexPair } from 'node:stream';
+import { Duplex, duplexPair } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { FaultError } from '../../../src/base/fault.ts';
 import type { FaultKind } from '../../../src/base/fault.ts';
 import { fail } from '../../../src/base/fault.ts';
-import { ttrpcLimits } from '../../../src/base/limits.ts';
+import { pieceLimits, ttrpcLimits } from '../../../src/base/limits.ts';
 import { TTRPC_TYPE, encodeTtrpcFrame } from '../../../src/base/ttrpc-frames.ts';
 import { Task } from '../../../src/gen/shim/task_pb.ts';
 import { TtrpcClient } from '../../../src/host/ttrpc-client.ts';
 import { TtrpcServer, ttrpcRoute } from '../../../src/host/ttrpc-server.ts';
 import type { TtrpcRoute, TtrpcServed } from '../../../src/host/ttrpc-server.ts';
-import { codeOfKind, kindOfCode } from '../../../src/host/ttrpc.ts';
+import { TtrpcConnection, codeOfKind, kindOfCode } from '../../../src/host/ttrpc.ts';
 import { ManualClock } from '../actors/fixtures.ts';
 
 function pairOf(routes: readonly TtrpcRoute[]) {
@@ -144,5 +144,22 @@ describe('ttrpc calls', () => {
     const waiting = kindOf(client.call(Task.method.wait, { id: 'c1' }));
     far.write(encodeTtrpcFrame({ streamId: 1, type: TTRPC_TYPE.data, flags: 0, payload: new Uint8Array() }));
     expect(await waiting).toBe('notReady');
+  });
+});
+
+describe('S85 small messages for an end that does not read', () => {
+  it('are refused before their objects cost more than the bound, and count no longer once they were taken', async () => {
+    const taken: (() => void)[] = [];
+    const stream = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done: () => void) => void taken.push(done) });
+    const connection = new TtrpcConnection(stream, { onFrame: () => undefined, onEnd: () => undefined });
+    const frame = { streamId: 1, type: TTRPC_TYPE.data, flags: 0, payload: Uint8Array.of(1) };
+    const most = ttrpcLimits.unsentBytes / pieceLimits.leastChargeBytes;
+    for (let at = 0; at < most; at += 1) connection.send(frame);
+    expect(() => connection.send(frame)).toThrow(/has left \d+ bytes unread/u);
+    taken[0]?.();
+    await new Promise((resolve) => void setImmediate(resolve));
+    connection.send(frame);
+    expect(() => connection.send(frame)).toThrow(FaultError);
+    connection.close();
   });
 });
