@@ -83,11 +83,21 @@ export class OutputPump {
  */
 export async function drain(pumps: readonly OutputPump[], clock: ClockPort, signal: AbortSignal): Promise<void> {
   const startedAtMs = clock.monoMs();
-  const all = Promise.all(pumps.map((pump) => pump.ended)).then(() => 'ended' as const);
+  // a race with one promise for all looks would leave a waiter behind for each of them
+  let hasEnded = false;
+  let wake = (): void => undefined;
+  void Promise.all(pumps.map((pump) => pump.ended)).then(() => {
+    hasEnded = true;
+    wake();
+  });
   let lookedAtMs = startedAtMs;
   let heldUpMs = 0;
   for (;;) {
-    const met = await within({ clock, timeoutMs: streamLimits.drainLookMs, signal }, all);
+    const ended = new Promise<void>((resolve) => {
+      wake = resolve;
+      if (hasEnded) resolve();
+    });
+    const met = await within({ clock, timeoutMs: streamLimits.drainLookMs, signal }, ended);
     const nowMs = clock.monoMs();
     const forMs = nowMs - startedAtMs;
     // a write that is as old as the last look: shorter ones say how fast a child writes, not how slowly the client reads

@@ -9,37 +9,37 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85', title: 'each piece is kept as it came', file: 'src/base/byte-blocks.ts',
     find: 'if (bytes.length >= wholeBytes) return this.#appendWhole(bytes);', replace: 'if (bytes.length > 0) return this.#appendWhole(bytes);',
-    test: { file: blocks, named: 'many pieces of one byte are held in blocks' },
+    test: { file: blocks, named: 'S85.*many pieces of one byte are held in blocks' },
   },
   {
     row: 'S85', title: 'a block stays whole for the byte in it', file: 'src/base/byte-blocks.ts',
     find: 'isHalfEmpty ? this.#tail.slice(from, this.#tailBytes) : this.#tail.subarray(from, this.#tailBytes)', replace: 'this.#tail.subarray(from, this.#tailBytes)',
-    test: { file: blocks, named: 'a byte between large pieces holds no block' },
+    test: { file: blocks, named: 'S85.*a byte between large pieces holds no block' },
   },
   {
     row: 'S85', title: 'what is beyond the bound is kept', file: 'src/base/byte-blocks.ts',
     find: 'if (bytes.length > this.room) fail(', replace: 'if (bytes.length < 0) fail(',
-    test: { file: blocks, named: 'refuses what is beyond its bound' },
+    test: { file: blocks, named: 'S85.*refuses what is beyond its bound' },
   },
   {
     row: 'S85', title: 'a small piece counts for its bytes', file: 'src/base/byte-blocks.ts',
     find: 'return length < leastChargeBytes ? leastChargeBytes : length;', replace: 'return length;',
-    test: { file: blocks, named: 'counts for 256 bytes at least' },
+    test: { file: blocks, named: 'S85.*counts for 256 bytes at least' },
   },
   {
     row: 'S85', title: 'what stays in a queue is moved for each item', file: 'src/base/fifo.ts',
     find: 'if (this.#head >= SLACK && this.#head * 2 >= this.#items.length) {', replace: 'if (this.#head > 0) {',
-    test: { file: blocks, named: 'moves each item once on average' },
+    test: { file: blocks, named: 'S85.*moves each item once on average' },
   },
   {
     row: 'S85', title: 'a pipe is read before anybody wants it', file: 'src/host/socket-reader.ts',
     find: '    this.socket.pause();\n    // an error', replace: '    // an error',
-    test: { file: readers, named: 'that is not read is left to the kernel' },
+    test: { file: readers, named: 'S85.*that is not read is left to the kernel' },
   },
   {
     row: 'S85', title: 'a pipe is read on while nobody takes its bytes', file: 'src/host/socket-bytes.ts',
     find: 'isPaused = true;\n      reader.pause();', replace: 'isPaused = true;',
-    test: { file: readers, named: 'is read up to its bound, joined' },
+    test: { file: readers, named: 'S85.*is read up to its bound, joined' },
   },
   {
     row: 'S85', title: 'writes pile up in a socket', file: 'src/host/socket-bytes.ts',
@@ -49,42 +49,42 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85', title: 'each write for a slow client waits by itself', file: 'src/cri/streaming/transport.ts',
     find: 'if (!this.#isWriting) this.#write(filled);\n    else for', replace: 'this.#write(filled);\n    if (filled.length < 0) for',
-    test: { file: streams, named: 'has one write under way' },
+    test: { file: streams, named: 'S85.*has one write under way' },
   },
   {
     row: 'S85', title: 'a client that reads nothing keeps its session by sending', file: 'src/cri/streaming/transport.ts',
     find: 'const read = transport.writableLength > 0 ? 0 : (', replace: 'const read = (',
-    test: { file: streams, named: 'counts as idle, however much it sends' },
+    test: { file: streams, named: 'S85.*counts as idle, however much it sends' },
   },
   {
     row: 'S85', title: 'the last words to a client that reads nothing are awaited for ever', file: 'src/cri/streaming/spdy-command.ts',
     find: 'await upTo(clock, isPatient ? streamLimits.idleMs : streamLimits.drainMs, error.write(bytes));', replace: 'await error.write(bytes).catch(() => upTo(clock, 0, Promise.resolve()));',
-    test: { file: streams, named: 'does not hold its session for ever after' },
+    test: { file: streams, named: 'S85.*does not hold its session for ever after' },
   },
   {
     row: 'S85', title: 'a window wakes all that wait', file: 'src/cri/streaming/spdy-session.ts',
     find: 'const [first] = this.#line;\n    if (first === undefined) return;\n    this.#line.delete(first);\n    first();', replace: 'for (const wake of [...this.#line]) wake();',
-    test: { file: streams, named: 'windows that open byte by byte' },
+    test: { file: streams, named: 'S85.*windows that open byte by byte' },
   },
   {
     row: 'S85', title: 'what waits behind a header block counts for nothing', file: 'src/cri/streaming/spdy-session.ts',
     find: 'this.#channel.intake.came(chunk.length);', replace: '',
-    test: { file: streams, named: 'what comes behind a header block' },
+    test: { file: streams, named: 'S85.*what comes behind a header block' },
   },
   {
     row: 'S85', title: 'all headers of a stream are kept', file: 'src/cri/streaming/spdy-session.ts',
     find: 'this.headers = headersOfUse(headers);', replace: 'this.headers = headersOfUse(headers).size < 0 ? headersOfUse(headers) : headers;',
-    test: { file: streams, named: 'headers that mean nothing here' },
+    test: { file: streams, named: 'S85.*headers that mean nothing here' },
   },
   {
     row: 'S85', title: 'halves of reset streams stay for their time limit', file: 'src/cri/streaming/spdy-forward.ts',
     find: 'if (this.#halves.get(key) === waiting) this.#forget(key, waiting);', replace: '',
-    test: { file: streams, named: 'halves of connections whose streams are reset' },
+    test: { file: streams, named: 'S85.*halves of connections whose streams are reset' },
   },
   {
     row: 'S85', title: 'each size of a terminal is set at once', file: 'src/cri/streaming/command-channels.ts',
     find: 'if (this.#isBusy || size === undefined) return;', replace: 'if (size === undefined) return;',
-    test: { file: streams, named: 'that come while one is being set wait as one' },
+    test: { file: streams, named: 'S85.*that come while one is being set wait as one' },
   },
   {
     row: 'S85', title: 'a paused connection is read on in pieces of any size', file: 'src/cri/streaming/transport.ts',
@@ -95,5 +95,10 @@ export const ofPieces: readonly Mutant[] = [
     row: 'S85', title: 'answers of ttrpc that nobody reads count for their bytes', file: 'src/host/ttrpc.ts',
     find: 'const charge = pieceCharge(bytes.length);', replace: 'const charge = pieceCharge(bytes.length) > 0 ? bytes.length : 0;',
     test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85' },
+  },
+  {
+    row: 'S85', title: 'each look at a drain leaves a waiter behind', file: 'src/oci/runtime/stream-output.ts',
+    find: 'streamLimits.drainLookMs, signal }, ended);', replace: 'streamLimits.drainLookMs, signal }, hasEnded ? ended : pumps[0]?.ended ?? ended);',
+    test: { file: 'test/unit/runtime/stream-output.test.ts', named: 'S85' },
   },
 ];

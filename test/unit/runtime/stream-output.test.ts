@@ -121,3 +121,30 @@ describe('the last output of a process that has ended', () => {
     expect(sink.text()).toBe('first second last words');
   });
 });
+
+describe('S85 a drain', () => {
+  it('of a client that takes its output late leaves no waiter behind for each look', async () => {
+    const clock = turningClock();
+    const source = pipe();
+    const taking = Promise.withResolvers<void>();
+    source.push('the last words');
+    source.push(undefined);
+    const pump = new OutputPump(source, { write: () => taking.promise, end: () => undefined }, clock);
+    const raced: unknown[] = [];
+    const { race } = Promise;
+    Promise.race = function count(this: PromiseConstructor, values: Iterable<unknown>) {
+      const all = [...values];
+      raced.push(all[0]);
+      return Reflect.apply(race, this, [all]) as Promise<unknown>;
+    } as typeof Promise.race;
+    try {
+      const draining = drain([pump], clock, new AbortController().signal);
+      while (raced.length < 50) await new Promise((resolve) => void setImmediate(resolve));
+      taking.resolve();
+      await draining;
+    } finally {
+      Promise.race = race;
+    }
+    expect(new Set(raced).size).toBe(raced.length);
+  });
+});
