@@ -147,6 +147,23 @@ export class ByteBlocks {
     return this.take(this.#size);
   }
 
+  /**
+   * As `takeAll`, and gives the memory of the blocks back at once, not with some later collection. Only for what was added by
+   * `appendCopy`, and where nothing was taken or peeked at before: views of the blocks would be cut off.
+   */
+  takeAllAndFree(): Uint8Array {
+    const whole = new Uint8Array(this.#size);
+    let at = 0;
+    for (let part = this.shift(); part !== undefined; part = this.shift()) {
+      whole.set(part, at);
+      at += part.length;
+      if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);
+    }
+    // its last block may be one that was freed
+    this.clear();
+    return whole;
+  }
+
   /** Drops all. */
   clear(): void {
     this.#full.clear();

@@ -33,7 +33,7 @@ export class CappedOutput {
 
   /** Once: nothing is left here then. */
   takeBytes(): Uint8Array {
-    return this.#kept.takeAll();
+    return this.#kept.takeAllAndFree();
   }
 
   close(): void {

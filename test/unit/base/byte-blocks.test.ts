@@ -142,6 +142,22 @@ describe('S85 bytes in blocks', () => {
     expect(new Set(out.map((bytes) => bytes.buffer.byteLength))).toEqual(new Set([256]));
   });
 
+  it('gives the memory of what is taken back at once, and goes on', () => {
+    const blocks = new ByteBlocks('test', MIB);
+    for (const size of [1, 300, 20_000, 5]) blocks.appendCopy(pattern(size));
+    const whole = blocks.takeAllAndFree();
+    expect(Buffer.compare(whole, Buffer.concat([1, 300, 20_000, 5].map((size) => pattern(size))))).toBe(0);
+    expect([blocks.size, blocks.takeAllAndFree().length]).toEqual([0, 0]);
+    blocks.appendCopy(pattern(7));
+    expect(blocks.takeAllAndFree()).toEqual(pattern(7));
+    const before = process.memoryUsage().arrayBuffers;
+    for (let at = 0; at < 1000; at += 1) blocks.appendCopy(new Uint8Array(1000));
+    blocks.takeAllAndFree();
+    blocks.appendCopy(pattern(9));
+    expect(blocks.takeAllAndFree()).toEqual(pattern(9));
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * MIB);
+  });
+
   it('refuses what is beyond its bound, and keeps nothing of it', () => {
     const blocks = new ByteBlocks('read the test', 10);
     blocks.append(pattern(8));
