@@ -179,17 +179,17 @@ describe('S85 bytes in blocks', () => {
 describe('S85 a queue', () => {
   it('moves each item once on average, however long it is', () => {
     const queue = new Fifo<number>();
-    for (let at = 0; at < 100_000; at += 1) queue.push(at);
+    for (let at = 0; at < 10_000; at += 1) queue.push(at);
     const taken: (number | undefined)[] = [];
     const { moved } = workOf(() => {
-      for (let at = 0; at < 100_000; at += 1) {
+      for (let at = 0; at < 10_000; at += 1) {
         taken.push(queue.shift());
-        queue.push(100_000 + at);
+        queue.push(10_000 + at);
       }
     });
-    expect(moved).toBeLessThanOrEqual(300_000);
-    expect(taken).toEqual(Array.from({ length: 100_000 }, (_, at) => at));
-    expect([queue.length, queue.first(), [...queue].length]).toEqual([100_000, 100_000, 100_000]);
+    expect(moved).toBeLessThanOrEqual(30_000);
+    expect(taken).toEqual(Array.from({ length: 10_000 }, (_, at) => at));
+    expect([queue.length, queue.first(), [...queue].length]).toEqual([10_000, 10_000, 10_000]);
     queue.clear();
     expect([queue.length, queue.shift(), queue.first()]).toEqual([0, undefined, undefined]);
   });
