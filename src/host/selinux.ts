@@ -1,6 +1,7 @@
 /** SELinux as the kernel and the installed policy have it: whether it is on, the policy's labels for containers, labels of files. */
 import { closeSync } from 'node:fs';
 import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { posix } from 'node:path';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
@@ -49,10 +50,31 @@ export async function isValidLabel(label: string): Promise<boolean> {
   }
 }
 
-/** Directories of the host that everything shares: labelled for one pod, the machine would not start any more. */
-const NEVER: ReadonlySet<string> = new Set(
-  ['', 'bin', 'boot', 'dev', 'etc', 'home', 'lib', 'lib64', 'media', 'mnt', 'opt', 'proc', 'root', 'run', 'sbin', 'srv', 'sys', 'tmp', 'usr', 'var', 'var/lib', 'var/log', 'var/run'].map((name) => `/${name}`),
-);
+const below = (root: string, names: string): readonly string[] => names.split(' ').map((name) => `${root}/${name}`);
+
+/** What everything on the host shares, and files of its accounts: labelled for one pod, the machine would not start any more. */
+const NEVER: ReadonlySet<string> = new Set([
+  '/',
+  ...below('', 'etc home media mnt opt root run srv tmp var'),
+  ...below('/etc', 'passwd group shadow gshadow subuid subgid sudoers sudoers.d hosts hostname resolv.conf fstab crypttab machine-id'),
+  ...below('/etc', 'pam.d security systemd cni kubernetes containers'),
+  ...below('/var', 'cache lib log run spool tmp lib/kubelet lib/containers lib/containerd lib/etcd log/pods log/containers'),
+]);
+
+/** Programs, devices, keys: neither these nor anything in them. */
+const NEVER_BELOW: readonly string[] = [
+  ...below('', 'usr bin sbin lib lib32 lib64 libx32 boot efi dev proc sys'),
+  ...below('/etc', 'pki ssl ssh selinux ca-certificates'),
+];
+
+/** A home as a whole holds its owner's keys. */
+const HOME = /^\/home\/[^/]+$/u;
+
+/** Whether a path, without links, is the host's own in such a way that no container may have its labels changed. */
+export function isSystemPath(path: string): boolean {
+  const clean = posix.join('/', path).replace(/(?<=.)\/$/u, '');
+  return NEVER.has(clean) || HOME.test(clean) || NEVER_BELOW.some((root) => clean === root || clean.startsWith(`${root}/`));
+}
 
 /**
  * Labels a volume and all that is in it. Each step goes from a descriptor of its directory to one name in it, and links
@@ -60,18 +82,18 @@ const NEVER: ReadonlySet<string> = new Set(
  * directory that is the host's own; ends early when the signal aborts.
  */
 export async function relabel(path: string, label: string, signal: AbortSignal): Promise<void> {
-  if (NEVER.has(path)) fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, { subject: 'mounts.selinux_relabel' });
+  if (isSystemPath(path)) fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, { subject: 'mounts.selinux_relabel' });
   signal.throwIfAborted();
   const directory = await openDirectory(AT_FDCWD, path, path);
   if (directory === undefined) return set(path, label);
   // the last name is not followed; the dot is the directory itself
   return withDirectory(directory, async () => {
     await set(`/proc/self/fd/${directory}/.`, label);
-    await below(directory, path, label, signal, 0);
+    await labelBelow(directory, path, label, signal, 0);
   });
 }
 
-async function below(directory: number, path: string, label: string, signal: AbortSignal, depth: number): Promise<void> {
+async function labelBelow(directory: number, path: string, label: string, signal: AbortSignal, depth: number): Promise<void> {
   if (depth > hostLimits.pathComponents) fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
   const at = `/proc/self/fd/${directory}`;
   for (const entry of await inPool(path, () => readdir(at, { withFileTypes: true }))) {
@@ -80,7 +102,7 @@ async function below(directory: number, path: string, label: string, signal: Abo
     if (!entry.isDirectory()) continue;
     const child = await openDirectory(directory, entry.name, path);
     // gone or something else by now: what is made in a labelled directory has its label
-    if (child !== undefined) await withDirectory(child, () => below(child, `${path}/${entry.name}`, label, signal, depth + 1));
+    if (child !== undefined) await withDirectory(child, () => labelBelow(child, `${path}/${entry.name}`, label, signal, depth + 1));
   }
 }
 

@@ -6,6 +6,7 @@ import type { BundleInput, ContainerInput } from '../../actors/ports/runtime.ts'
 import { fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { makeOwnDirectory } from '../../host/own-files.ts';
+import { processExists } from '../../host/process-identity.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
@@ -16,6 +17,7 @@ import { killWorkers } from './driver-kill.ts';
 import { liveIdentity, toPortIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { noteOf, readNote, writeNote } from './driver-record.ts';
+import type { ContainerNote } from './driver-record.ts';
 import { readRuntimeState, readTail } from './driver-state.ts';
 import { learnState } from './foreign-state.ts';
 import type { Handler } from './handlers.ts';
@@ -74,6 +76,7 @@ export async function create(
     });
     noteMonitor(parts, input.id, launched, (pid) => fx.note({ on, argv, pid }));
     const init = await hearInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
+    checkJoined(note, attempted);
     // a restored program runs already, and has them as they were
     if (restore === undefined) await ownStdio(init.pid, layout.configJson(input.id), input.id);
     return init;
@@ -84,6 +87,15 @@ export async function create(
     launched?.sync.close();
     launched?.complaint.close();
   }
+}
+
+/**
+ * The runtime opens `/proc/<pid>/ns/pid` long after the pid was checked, and by then it may be another's, whose namespace the
+ * container would be in (S97). A process that still runs has had its pid all the time. Throws `wrongState`.
+ */
+function checkJoined({ joins }: ContainerNote, attempted: string): void {
+  if (joins === undefined || processExists(joins)) return;
+  fail('wrongState', `${attempted}: join the PID namespace of process ${joins.pid}: it has ended`, { subject: String(joins.pid) });
 }
 
 /** Who works on it: the process that was started, and after it has put itself into the background the one that goes on. */

@@ -11,6 +11,7 @@ import { driverLimits } from '../../base/limits.ts';
 import { containerCgroup, monitorCgroup } from '../../host/layout.ts';
 import type { Layout } from '../../host/layout.ts';
 import { makeOwnDirectory, writeOwnFile } from '../../host/own-files.ts';
+import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { readSmallFile } from '../../host/small-file.ts';
 
 export interface ContainerNote {
@@ -22,11 +23,15 @@ export interface ContainerNote {
   readonly cgroup: string;
   /** Where its monitor lives. */
   readonly monitorCgroup: string;
+  /** Whose PID namespace it joins, by the path of its pid; left out for none. */
+  readonly joins?: HostIdentity;
 }
 
 /** The note of a container to be. */
 export function noteOf(input: BundleInput, handler: string): ContainerNote {
+  const joined = input.pidNamespaceOf;
   return {
+    ...(joined === undefined ? {} : { joins: { pid: joined.pid, startTicks: Number(joined.startTicks) } }),
     version: 1,
     sandboxId: input.sandboxId,
     handler,
@@ -62,7 +67,14 @@ export function parseNote(text: string): ContainerNote | undefined {
   const sandboxId = typeof note.sandboxId === 'string' ? parseSandboxId(note.sandboxId) : undefined;
   if (note.version !== 1 || sandboxId === undefined || typeof handler !== 'string') return undefined;
   if (!isCgroup(cgroup) || !isCgroup(monitors)) return undefined;
-  return { version: 1, sandboxId, handler, cgroup, monitorCgroup: monitors };
+  const joins = identityIn(note.joins);
+  return { version: 1, sandboxId, handler, cgroup, monitorCgroup: monitors, ...(joins === undefined ? {} : { joins }) };
+}
+
+function identityIn(value: unknown): HostIdentity | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { pid, startTicks } = value as Partial<Record<keyof HostIdentity, unknown>>;
+  return Number.isSafeInteger(pid) && Number.isSafeInteger(startTicks) ? { pid: Number(pid), startTicks: Number(startTicks) } : undefined;
 }
 
 /** A cgroup of ours: the kill and the removal of another one would hit what is not ours. */

@@ -97,7 +97,7 @@ export const ofMachine: readonly Mutant[] = [
   },
   {
     row: 'S33', title: 'directories of the host are labelled for a pod', file: 'src/host/selinux.ts',
-    find: 'if (NEVER.has(path)) fail(', replace: "if (path === '') fail(",
+    find: 'if (isSystemPath(path)) fail(', replace: "if (path === '') fail(",
     test: { file: 'test/unit/host/selinux.test.ts', named: 'S33: .* is the host’s own' },
   },
   {

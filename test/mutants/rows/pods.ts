@@ -76,4 +76,19 @@ export const ofPods: readonly Mutant[] = [
     find: '      this.#changed = true;\n', replace: '      this.#again = true;\n',
     test: { file: 'test/unit/network/watch.test.ts', named: 'S89 is not hurried on' },
   },
+  {
+    row: 'S96', title: 'what lies in a directory of programs or keys can be labelled', file: 'src/host/selinux.ts',
+    find: " || clean.startsWith(`${root}/`)", replace: '',
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S96: .*/usr/share/x is not' },
+  },
+  {
+    row: 'S96', title: 'files of accounts can be labelled', file: 'src/host/selinux.ts',
+    find: 'passwd group shadow gshadow', replace: 'group',
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S96: /etc/shadow is not' },
+  },
+  {
+    row: 'S97', title: 'a container joins the namespace of whoever has the pid by then', file: 'src/oci/runtime/driver-create.ts',
+    find: '    checkJoined(note, attempted);\n', replace: '',
+    test: { file: 'test/integration/runtime/joined.test.ts', named: 'S97 whose pid is another' },
+  },
 ];

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { getXattrAt } from '../../../src/host/files-at.ts';
 import { AT_FDCWD } from '../../../src/host/ffi-constants.ts';
-import { parseContexts, relabel, selinuxIsEnabled, USUAL_LABELS } from '../../../src/host/selinux.ts';
+import { isSystemPath, parseContexts, relabel, selinuxIsEnabled, USUAL_LABELS } from '../../../src/host/selinux.ts';
 
 describe('labels of the policy', () => {
   test('from lxc_contexts, or the usual ones', () => {
@@ -13,6 +13,19 @@ describe('labels of the policy', () => {
     expect(parseContexts(text)).toEqual({ process: 'system_u:system_r:container_t:s0', mount: 'system_u:object_r:svirt_file_t:s0' });
     expect(parseContexts('process=system_u:system_r:own_t:s0\n')).toEqual({ process: 'system_u:system_r:own_t:s0', mount: USUAL_LABELS.mount });
     expect(parseContexts('')).toEqual(USUAL_LABELS);
+  });
+});
+
+describe('paths of the host', () => {
+  const system = ['/', '/etc', '/etc/', '/etc/passwd', '/etc/shadow', '/etc/gshadow', '/etc/sudoers', '/etc/pki', '/etc/pki/tls/private', '/etc/ssh/ssh_host_rsa_key',
+    '/usr', '/usr/', '/usr/share/x', '/bin/sh', '/lib64', '/boot/vmlinuz', '/dev/sda', '/proc/1', '/sys', '/home', '/home/anna', '/root', '/root/', '/opt', '/srv', '/run', '/tmp',
+    '/var', '/var/lib', '/var/log', '/var/lib/kubelet', '/media', '/mnt', '//usr//bin', '/etc/./passwd'];
+  test.each(system)('S96: %s is not labelled for a container', (path) => {
+    expect(isSystemPath(path)).toBe(true);
+  });
+
+  test.each(['/srv/data', '/home/anna/data', '/opt/app', '/etc/app', '/var/lib/kubelet/pods/u/volumes/x', '/usrx', '/etc/passwd.d', '/mnt/disk', '/tmp/x', '/bootstrap'])('S96: %s may be', (path) => {
+    expect(isSystemPath(path)).toBe(false);
   });
 });
 
@@ -60,7 +73,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     expect(labelOf(file)).toBe(`${LABEL}\0`);
   });
 
-  test.each(['/', '/etc', '/usr', '/var/lib', '/tmp'])('S33: %s is the host’s own', async (path) => {
+  test.each(['/', '/etc', '/etc/shadow', '/etc/pki', '/home/anna', '/usr', '/usr/bin', '/boot', '/var/lib', '/tmp'])('S96 S33: %s is the host’s own', async (path) => {
     // aborted from the start, so that the machine is safe from this test whatever becomes of the guard
     await expect(relabel(path, LABEL, AbortSignal.abort())).rejects.toMatchObject({ fault: { kind: 'invalidRequest', subject: 'mounts.selinux_relabel' } });
   });

@@ -29,6 +29,7 @@ class FakeReader implements Pick<SocketReader, 'start' | 'pause' | 'resume' | 'u
   }
   unwanted(): void {
     // what is over the bound is dropped by who reads
+    // it has no pace of its own
   }
   destroy(): void {
     // nothing is held
