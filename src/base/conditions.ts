@@ -36,14 +36,14 @@ export interface FalseCondition {
   readonly reason: string;
   /** `subject: reason` of the first few, and how many more there are. */
   readonly message: string;
-  /** How many subjects; the list itself is bounded, this is not. */
+  /** How many subjects; at least as many where the list is full. */
   readonly count: number;
 }
 
 interface Held {
   readonly bySubject: Map<string, string>;
-  /** Subjects beyond the bound: counted only, until something is cleared. */
-  beyond: number;
+  /** There are more than the bound: they are named once something is cleared and their reporter polls again. */
+  hasMore: boolean;
 }
 
 export class Conditions {
@@ -61,7 +61,7 @@ export class Conditions {
     const before = held.bySubject.get(subject);
     if (before === text) return;
     if (before === undefined && held.bySubject.size >= conditionLimits.subjects) {
-      held.beyond += 1;
+      held.hasMore = true;
       return;
     }
     held.bySubject.set(subject, text);
@@ -72,8 +72,7 @@ export class Conditions {
   clear(type: ConditionType, subject: string): void {
     const held = this.#held.get(type);
     if (held === undefined || !held.bySubject.delete(subject)) return;
-    // those beyond the bound are reported anew by whoever polls them
-    held.beyond = 0;
+    held.hasMore = false;
     if (held.bySubject.size === 0) this.#held.delete(type);
     this.#log.info({ condition: type, subject }, 'no longer degraded');
   }
@@ -92,11 +91,11 @@ export class Conditions {
 
   /** The conditions that are false, one for each type. */
   listFalse(): readonly FalseCondition[] {
-    return [...this.#held].map(([type, { bySubject, beyond }]) => {
-      const count = bySubject.size + beyond;
+    return [...this.#held].map(([type, { bySubject, hasMore }]) => {
+      const count = bySubject.size + (hasMore ? 1 : 0);
       const shown = [...bySubject].slice(0, conditionLimits.shown).map(([subject, reason]) => `${subject}: ${reason}`);
       const more = count - shown.length;
-      const message = [...shown, ...(more > 0 ? [`and ${more} more`] : [])].join('; ');
+      const message = [...shown, ...(more > 0 ? [`and ${hasMore ? 'at least ' : ''}${more} more`] : [])].join('; ');
       return { type, reason: CONDITION_REASONS[type], message, count };
     });
   }
@@ -104,7 +103,7 @@ export class Conditions {
   #heldOf(type: ConditionType): Held {
     const known = this.#held.get(type);
     if (known !== undefined) return known;
-    const made: Held = { bySubject: new Map(), beyond: 0 };
+    const made: Held = { bySubject: new Map(), hasMore: false };
     this.#held.set(type, made);
     return made;
   }

@@ -158,6 +158,8 @@ export const distributionLimits = {
   tomlKeyParts: 16,
   /** Files in one drop-in directory. */
   confFiles: 256,
+  /** Problems of one registries.conf that are looked up with their line: each is a walk over the text. */
+  confProblems: 16,
   /** ms between two looks whether they have changed: as often as the CNI configuration is looked at. */
   confLookMs: 5_000,
   /** Entries of one kind in a file of credentials. */
@@ -383,6 +385,8 @@ export const hostLimits = {
   usageKept: 4096,
   /** Open files of one container that are counted for the metrics; each costs one readlink. */
   countedFiles: 1024,
+  /** Bytes of the host's resolv.conf or hosts that are read at all; what pods get of them is bounded below. */
+  hostTextBytes: 4 * 1024 * 1024,
   /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */
   resolvConfChars: 256 * 1024,
   /** Characters of the host's /etc/hosts that are copied into a pod on its network; lists of advertisers to be blocked have more. */
@@ -762,6 +766,12 @@ export const nodeFileLimits = {
   pathBytes: 4096,
   /** Seconds that a hook may ask for: a day; the bound of the runtime's call ends it long before. */
   hookSeconds: 86_400,
+  /** ms between two scans of all such files for what Status reports: an operator who fixed one looks again within the minute. */
+  scanEveryMs: 30_000,
+  /** ms until the first scan: the start has the processors to itself. */
+  firstScanMs: 1_000,
+  /** ms for the files of one kind: one on a server that is gone must not hold the report on the others. */
+  scanMs: 10_000,
   /** ms for all expressions of all hooks on one container: usual ones take below 1; nothing else runs meanwhile. */
   matchMs: 200,
   /** Characters of an annotation, its key or a command that a hook's expression is compared with: names and paths, not documents. */

@@ -62,10 +62,12 @@ import { setUpApparmor } from './apparmor.ts';
 import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
-import { handlersOf } from './handlers.ts';
+import { handlersOf, monitorOf } from './handlers.ts';
 import { lostFacts } from './lost-facts.ts';
 import { makeDirectories } from './own-directories.ts';
 import { machinePlatform } from './machine-platform.ts';
+import { watchNodeFiles } from './node-files.ts';
+import type { NodeFiles } from './node-files.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
@@ -87,6 +89,7 @@ export interface Assembly {
   readonly apparmor: ApparmorSetup;
   /** Undefined where none is configured. */
   readonly nri: NriDriver | undefined;
+  readonly nodeFiles: NodeFiles;
   /** What the journal may have lost, in a sentence. */
   readonly lostFacts: string | undefined;
   /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
@@ -120,6 +123,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
   const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
   const streams = await runtime.streams();
+  const nodeFiles = watchNodeFiles(config, { live, network, conditions: observability.conditions, clock });
   const registries = (): RegistriesConf => live.current;
   const client = registryClient(config, registries, clock, random);
   const ports = around({
@@ -131,9 +135,8 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     checkpoints: await checkpointDriver(config, runtime, store, part),
     network,
     nri: nri ?? noPlugins,
-    host,
+    host, stats,
     storage: storageDriver(store, layout, opened.state, clock),
-    stats,
     policy: policyDriver(config, layout, { client, registries, clock, random, platform }),
     images: createImagesDriver({ client, store, ingests: ingestsOf(store, part, log), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
   });
@@ -144,13 +147,13 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     recorder,
     charts,
     observability,
-    streams,
+    streams, nodeFiles,
     apparmor: await apparmor,
     nri, lostFacts: lostFacts(opened.report, journalDirectory(layout)),
-    reload: (fresh) => reload(fresh, runtime, live),
+    reload: (fresh) => reload(fresh, runtime, live).then(() => nodeFiles.noteOwn(new Map())),
     release: async () => {
       await observability.close();
-      for (const one of [streams, runtime, store, live, stats, host]) one.close();
+      for (const one of [streams, runtime, store, live, nodeFiles, stats, host]) one.close();
       await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
@@ -256,7 +259,7 @@ async function runtimeDriver(
   const driver = createRuntimeDriver({
     clock, log, layout, bundles, cgroups, conditions,
     handlers: await handlersOf(config),
-    monitorPath: await findProgram(config.runtime.monitor, 'monitor'),
+    monitorPath: await monitorOf(config),
     ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),
     toolPath: TOOL_DIRECTORIES.join(':'),
     defaultHandler: config.runtime.default_handler,

@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
-import { fail } from '../base/fault.ts';
+import { fail, toFault } from '../base/fault.ts';
 import { configLimits } from '../base/limits.ts';
 import { SecretUrl } from '../base/secret-url.ts';
 import { codeOf, isAbsent } from '../host/errno.ts';
@@ -22,26 +22,97 @@ export interface Overrides {
   readonly logLevel?: string;
 }
 
+/** A configuration, and what of its drop-ins has no effect: path → `line 3: …`. */
+export interface ReadConfig {
+  readonly config: Config;
+  readonly problems: ReadonlyMap<string, string>;
+}
+
+/** Where a key stands, and why it can't be used; `whole` is what has no meaning without it. */
+interface Problem {
+  readonly at: readonly string[];
+  readonly whole: readonly string[];
+  readonly reason: string;
+}
+
 /**
  * The configuration from `file` and `<file>.d/*.toml`; a missing file is the default one unless `isRequired`.
  * Throws `invalidRequest` with file and line for what is not understood.
  */
 export async function loadConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<Config> {
-  let config = defaultConfig;
+  const { config, problems } = await readConfig(file, isRequired, overrides);
+  const [first] = problems;
+  if (first === undefined) return config;
+  const [path, reason] = first;
+  return fail('invalidRequest', `read configuration ${path}${reason.startsWith('line ') ? ', ' : ': '}${reason}`, { subject: path });
+}
+
+/**
+ * The same, but of a drop-in what can be used is used (F95): programs other than the operator's editor write them, and
+ * one bad key must not stop the node. Only `file` itself is refused, with `invalidRequest`, file and line.
+ */
+export async function readConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<ReadConfig> {
   const text = await readText(file);
   if (text === undefined && isRequired) missing(file);
-  if (text !== undefined) config = applyFile(config, text, file);
-  for (const dropIn of await dropIns(`${file}.d`)) {
-    config = applyFile(config, (await readText(dropIn)) ?? missing(dropIn), dropIn);
+  const own = withCgroupParent(text === undefined ? defaultConfig : applyFile(defaultConfig, text, file), file);
+  const problems = new Map<string, string>();
+  const directory = `${file}.d`;
+  const problem = (path: string, thrown: unknown): void => void problems.set(path, withoutPath(toFault(thrown).message, path));
+  let config = own;
+  for (const dropIn of await dropIns(directory).catch((thrown: unknown) => problem(directory, thrown) ?? [])) {
+    try {
+      const applied = applyDropIn(config, (await readText(dropIn)) ?? missing(dropIn), dropIn);
+      config = applied.config;
+      if (applied.reason !== '') problems.set(dropIn, applied.reason);
+    } catch (thrown) {
+      problem(dropIn, thrown);
+    }
   }
-  return withOverrides(withCgroupParent(config, file), overrides);
+  try {
+    config = withCgroupParent(config, directory);
+  } catch (thrown) {
+    problem(directory, thrown);
+    config = { ...config, cgroup: own.cgroup };
+  }
+  return { config: withOverrides(config, overrides), problems };
 }
 
 /** One file over what stands; pure. Throws `invalidRequest` with file and line. */
 export function applyFile(config: Config, text: string, file: string): Config {
   const table = parseToml(text, file);
-  check(table, schema, [], text, file);
+  check(table, schema, [], ({ at, reason }) =>
+    fail('invalidRequest', `read configuration ${file}, line ${lineOfKey(text, at)}: ${at.join('.')}: ${reason}`, { subject: at.join('.') }));
+  return over(config, table);
+}
+
+/** What can be used of a file over what stands, and why the rest has no effect; pure. Throws for text that is not TOML. */
+function applyDropIn(config: Config, text: string, file: string): { readonly config: Config; readonly reason: string } {
+  const table = parseToml(text, file);
+  const found: Problem[] = [];
+  check(table, schema, [], (problem) => void found.push(problem));
+  for (const { whole } of found) drop(table, whole);
+  const [first] = found;
+  const applied = over(config, table);
+  if (first === undefined) return { config: applied, reason: '' };
+  const more = found.length === 1 ? '' : `; and ${found.length - 1} more`;
+  const reason = `line ${lineOfKey(text, first.at)}: ${first.at.join('.')}: ${first.reason}${more}`;
+  return { config: applied, reason };
+}
+
+/** A table that was checked, over what stands. */
+function over(config: Config, table: Table): Config {
   return merge(config as never, withSecrets(table, schema)) as never;
+}
+
+function drop(table: Table, [first = '', ...others]: readonly string[]): void {
+  const inner = table[first];
+  if (others.length === 0) delete table[first];
+  else if (isTable(inner)) drop(inner, others);
+}
+
+/** A condition names the file itself. */
+function withoutPath(message: string, path: string): string {
+  return message.replace(`read configuration ${path}, `, '').replace(`read configuration ${path}: `, '');
 }
 
 function parseToml(text: string, file: string): Table {
@@ -54,33 +125,39 @@ function parseToml(text: string, file: string): Table {
   }
 }
 
-function check(table: Table, rules: Readonly<Record<string, Rule>>, path: readonly string[], text: string, file: string): void {
+type Report = (problem: Problem) => void;
+
+function check(table: Table, rules: Readonly<Record<string, Rule>>, path: readonly string[], report: Report, whole?: readonly string[]): void {
   for (const [key, value] of Object.entries(table)) {
     const at = [...path, key];
     const rule = Object.hasOwn(rules, key) ? rules[key] : undefined;
-    const refuse = (reason: string): never =>
-      fail('invalidRequest', `read configuration ${file}, line ${lineOfKey(text, at)}: ${at.join('.')}: ${reason}`, { subject: at.join('.') });
-    if (rule === undefined) refuse('no such key');
-    else checkValue(value, rule, at, text, file, refuse);
+    if (rule === undefined) report({ at, whole: whole ?? at, reason: 'no such key' });
+    else checkValue(value, rule, at, report, whole ?? at);
   }
 }
 
-function checkValue(
-  value: unknown, rule: Rule, at: readonly string[], text: string, file: string, refuse: (reason: string) => never,
-): void {
+function checkValue(value: unknown, rule: Rule, at: readonly string[], report: Report, whole: readonly string[]): void {
+  const refuse = (reason: string): void => report({ at, whole, reason });
   if (rule.is !== 'table' && rule.is !== 'named') {
     const must = mustOf(value, rule);
     if (must !== undefined) refuse(`must ${must}`);
     return;
   }
   if (!isTable(value)) return refuse('must be a table');
-  if (rule.is === 'table') return check(value, rule.keys, at, text, file);
+  if (rule.is === 'table') return check(value, rule.keys, at, report);
   for (const [name, entry] of Object.entries(value)) {
-    if (!rule.name.test(name)) refuse(`${name} is not a plain name`);
-    if (!isTable(entry)) return refuse(`${name} must be a table`);
-    check(entry, rule.each, [...at, name], text, file);
-    const missing = rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry, key)) : undefined;
-    if (missing !== undefined) refuse(`${name} has no ${missing}`);
+    // half a handler would be another handler: an entry counts as a whole
+    const entryAt = [...at, name];
+    const refuseEntry = (reason: string): void => report({ at, whole: entryAt, reason });
+    if (!rule.name.test(name)) {
+      refuseEntry(`${name} is not a plain name`);
+    } else if (!isTable(entry)) {
+      refuseEntry(`${name} must be a table`);
+    } else {
+      check(entry, rule.each, entryAt, report, entryAt);
+      const missingKey = rule.isWhole === true ? Object.keys(rule.each).find((key) => !Object.hasOwn(entry, key)) : undefined;
+      if (missingKey !== undefined) refuseEntry(`${name} has no ${missingKey}`);
+    }
   }
 }
 

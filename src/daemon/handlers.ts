@@ -6,20 +6,25 @@ import { findProgram } from './find-program.ts';
 
 /** Never rejects: a handler whose program is missing is listed with the reason, and the others work. */
 export function handlersOf({ runtime }: Config): Promise<readonly HandlerConfig[]> {
-  return Promise.all(Object.entries(runtime.handlers).map(([name, settings]) => handlerOf(name, settings)));
+  return Promise.all(Object.entries(runtime.handlers).map(([name, settings]) => handlerOf(name, settings, runtime.monitor)));
 }
 
-async function handlerOf(name: string, settings: HandlerSettings): Promise<HandlerConfig> {
+/** The monitor of handlers that name none. One that is not there leaves them not ready with the reason, and ends no start. */
+export async function monitorOf({ runtime }: Config): Promise<string> {
+  return (await lookUp(runtime.monitor, 'monitor')).path;
+}
+
+async function handlerOf(name: string, settings: HandlerSettings, machineMonitor: string): Promise<HandlerConfig> {
   const program = await lookUp(settings.path || name, `runtime handler ${name}`);
-  const monitor = settings.monitor ? await lookUp(settings.monitor, `monitor of runtime handler ${name}`) : undefined;
-  const missing = program.missing ?? monitor?.missing;
+  const monitor = await lookUp(settings.monitor || machineMonitor, `monitor of runtime handler ${name}`);
+  const missing = program.missing ?? monitor.missing;
   const { root, config_path: configPath, seccomp_profile: seccompProfile } = settings;
   return {
     name,
     kind: settings.type ?? 'oci',
     path: program.path,
     ...(missing === undefined ? {} : { missing }),
-    ...(monitor === undefined ? {} : { monitorPath: monitor.path }),
+    monitorPath: monitor.path,
     ...(root ? { root } : {}),
     ...(configPath ? { configPath } : {}),
     ...(seccompProfile ? { seccompProfile } : {}),

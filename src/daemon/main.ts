@@ -66,8 +66,8 @@ async function look(line: CommandLine): Promise<number> {
 async function serve(line: CommandLine): Promise<void> {
   // beside the loading of all else, which takes as long; the first thing that the start asks for are the mounts
   await startKernelThread();
-  const [{ startDaemon }, { configOf }] = await Promise.all([import('./wire.ts'), import('./cli/config-of.ts')]);
-  const config = await configOf(line, DEFAULT_CONFIG);
+  const [{ startDaemon }, { configAgain, configOf }] = await Promise.all([import('./wire.ts'), import('./cli/config-of.ts')]);
+  const { config, problems } = await configOf(line, DEFAULT_CONFIG);
   const hasFile = existsSync(DEFAULT_CONFIG);
   // synchronous: the last lines before a crash are the ones that matter
   const log = pino({ level: config.log.level, base: null }, safeLines(pino.destination({ dest: 2, sync: true })));
@@ -79,6 +79,7 @@ async function serve(line: CommandLine): Promise<void> {
   process.on('SIGHUP', hungUp);
   const started = performance.now();
   const daemon = await startDaemon(config, log);
+  if (problems.size > 0) daemon.noteDropIns(problems);
   daemon.troupe.onFailed((reason) => {
     // a new start rebuilds everything from what is durable; a daemon that refuses all calls helps nobody
     log.fatal({ reason }, 'the actors have failed');
@@ -97,7 +98,7 @@ async function serve(line: CommandLine): Promise<void> {
   endWhenAsked(daemon, log);
   const onHangUp = reloader({
     log,
-    load: () => configOf(line, DEFAULT_CONFIG, line.options['config'] === undefined && hasFile),
+    load: () => configAgain(line, DEFAULT_CONFIG, line.options['config'] === undefined && hasFile),
     apply: (fresh) => daemon.reload(fresh),
     tell: (state) => tellSystemd(state, log),
     setLogLevel: (level) => {

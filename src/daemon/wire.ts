@@ -42,6 +42,8 @@ export interface Daemon {
   readonly socketTaken: Promise<string>;
   /** Puts another configuration into effect as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
   reload(fresh: Config): Promise<ReloadPlan>;
+  /** What of the configuration's drop-ins has no effect, by path; until the next reload. */
+  noteDropIns(problems: ReadonlyMap<string, string>): void;
   /** Why the files can't be reloaded, for Status; undefined once they can. */
   noteRefusal(reason: string | undefined): void;
   /** New calls are refused, those at work are waited for; containers are left running. */
@@ -94,6 +96,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
       inEffect = plan.config;
       return plan;
     },
+    noteDropIns: (problems) => assembly.nodeFiles.noteOwn(problems),
     noteRefusal: (reason) => {
       refusal = reason;
     },

@@ -4,15 +4,14 @@
  * a bound of bytes and of inodes (extended attributes are taken from the latter, tmpfs(5)). Pages that a container writes are
  * charged to its memory cgroup.
  */
-import { readFile } from 'node:fs/promises';
 import { hostname as hostNameOfMachine } from 'node:os';
 import { basename, join } from 'node:path';
 import type { SandboxInput } from '../actors/ports/host.ts';
 import type { DnsConfig, SandboxSpec } from '../actors/ports/specs.ts';
 import type { SandboxId } from '../base/ids.ts';
-import { fail } from '../base/fault.ts';
+import { fail, toFault } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
-import { codeOf } from './errno.ts';
+import { readFileInRoot } from './files.ts';
 import type { Layout } from './layout.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
@@ -88,7 +87,7 @@ async function mountOnce(request: TmpfsRequest): Promise<void> {
  * can't be copied, the name points at the loopback: the pod's address is not known yet. The kubelet mounts its own file over it.
  */
 async function hostsFile({ hostHosts }: SandboxFilesOptions, input: SandboxInput): Promise<string> {
-  const hosts = input.spec.namespaces.network === 'node' ? await readHostFile(hostHosts) : '';
+  const hosts = input.spec.namespaces.network === 'node' ? await readHostFile(hostHosts).catch(() => '') : '';
   if (hosts !== '' && hosts.length <= hostLimits.hostsChars) return hosts;
   return `127.0.0.1\tlocalhost ${sandboxHostname(input)}\n::1\tlocalhost ip6-localhost ip6-loopback\n`;
 }
@@ -106,12 +105,18 @@ async function readHostResolvConf(path: string): Promise<string> {
   return text.length > hostLimits.resolvConfChars ? fail('exhausted', `read ${path}: more than ${hostLimits.resolvConfChars} characters`) : text;
 }
 
-/** Empty where there is none. */
+/**
+ * Empty where there is none. A FIFO or a device in its place would hold the start of a pod for ever, so regular files
+ * only; a link leads where it leads for the host's programs.
+ */
 async function readHostFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (thrown) {
-    if (codeOf(thrown) === 'ENOENT') return '';
-    throw thrown;
-  }
+  const bytes = await readFileInRoot('/', path, { bytesMax: hostLimits.hostTextBytes });
+  return bytes === undefined ? '' : Buffer.from(bytes).toString('utf8');
+}
+
+/** What is wrong with the host's own files that pods get copies of: path → reason. */
+export async function hostFileProblems(paths: readonly string[]): Promise<ReadonlyMap<string, string>> {
+  const found = new Map<string, string>();
+  for (const path of paths) await readHostFile(path).catch((error: unknown) => found.set(path, toFault(error).message));
+  return found;
 }

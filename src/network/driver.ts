@@ -45,6 +45,8 @@ export interface NetworkDriverOptions {
 export interface NetworkDriver extends NetworkPort {
   /** First look at the configuration; `status` is meaningful afterwards. */
   start(): Promise<void>;
+  /** Files of the configuration directory that can't be used: path → reason. From memory. */
+  problems(): ReadonlyMap<string, string>;
   /** Ends watching. Attachments stay. */
   stop(): Promise<void>;
   /** CHECK of the whole chain; throws what a plugin found wrong, `notFound` when the sandbox is in no network. */
@@ -95,6 +97,10 @@ class CniDriver implements NetworkDriver {
 
   async stop(): Promise<void> {
     await this.#watch.stop();
+  }
+
+  problems(): ReadonlyMap<string, string> {
+    return this.#watch.problems();
   }
 
   status() {

@@ -6,6 +6,7 @@
 import type { FSWatcher } from 'node:fs';
 import { watch } from 'node:fs';
 import { readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
 import type { NetworkStatus } from '../actors/ports/network.ts';
 import { toFault } from '../base/fault.ts';
@@ -49,6 +50,7 @@ const NOT_READY = 'NetworkPluginNotReady';
 
 export class NetworkWatch {
   readonly #options: WatchOptions;
+  #problems: ReadonlyMap<string, string> = new Map();
   #state: NetworkState = notReady('the CNI configuration was not looked at yet');
   #timer: TimerHandle | undefined;
   #soon = false;
@@ -77,6 +79,11 @@ export class NetworkWatch {
   /** From memory. */
   state(): NetworkState {
     return this.#state;
+  }
+
+  /** What can't be used of the directory, at the last scan: path → reason. From memory. */
+  problems(): ReadonlyMap<string, string> {
+    return this.#problems;
   }
 
   /** First look, then from time to time; resolves when the first look is done. */
@@ -123,6 +130,7 @@ export class NetworkWatch {
     await this.#follow();
     const dir = await loadConfDir(this.#options.confDir);
     if (this.#stopped || this.#isBeingWritten(dir)) return;
+    this.#problems = problemsOf(this.#options.confDir, dir);
     const state = await this.#look(dir);
     if (this.#stopped) return;
     const before = this.#state;
@@ -235,6 +243,11 @@ export class NetworkWatch {
 
 function notReady(message: string): NetworkState {
   return { ready: false, reason: NOT_READY, message };
+}
+
+function problemsOf(confDir: string, { problem, skipped }: ConfDir): ReadonlyMap<string, string> {
+  const files = skipped.map(({ file, reason }) => [join(confDir, file), reason] as const);
+  return new Map([...(problem === '' ? [] : [[confDir, problem] as const]), ...files]);
 }
 
 function whyNone(confDir: string, networkName: string, dir: ConfDir): string {

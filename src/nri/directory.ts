@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Socket } from 'node:net';
-import { fail } from '../base/fault.ts';
+import { fail, toFault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { closeFd, makeSocketPair } from '../host/descriptors.ts';
@@ -42,7 +42,12 @@ export async function findPlugins(directory: string, configDirectory: string, lo
       log.warn({ path }, 'not started as an nri plugin: its file is not named as NN-name');
       continue;
     }
-    found.push({ name, index, path, config: await configOf(configDirectory, { name, index }) });
+    try {
+      found.push({ name, index, path, config: await configOf(configDirectory, { name, index }) });
+    } catch (error) {
+      // without the settings that were meant for it, it could do anything but what was meant
+      log.warn({ path, reason: toFault(error).message }, 'not started as an nri plugin: its configuration can not be read');
+    }
   }
   return found;
 }

@@ -1,14 +1,25 @@
 import type { CommandLine } from '../command-line.ts';
-import { loadConfig } from '../config.ts';
+import { loadConfig, readConfig } from '../config.ts';
+import type { Overrides, ReadConfig } from '../config.ts';
 import type { Config } from '../config-schema.ts';
 
-/** The configuration that files and options make. The default file may be missing, unless it was there before. */
-export async function configOf(line: CommandLine, defaultFile: string, wasThere = false): Promise<Config> {
-  const { config: file, root, state, socket, 'log-level': logLevel } = line.options;
-  return loadConfig(file ?? defaultFile, wasThere || file !== undefined, {
+/** The configuration that files and options make, for a start. The default file may be missing. Throws for the main file only. */
+export function configOf(line: CommandLine, defaultFile: string): Promise<ReadConfig> {
+  const { config: file } = line.options;
+  return readConfig(file ?? defaultFile, file !== undefined, overridesOf(line));
+}
+
+/** The same for a reload, all or nothing: what is in effect is better than a part of what is to come. */
+export function configAgain(line: CommandLine, defaultFile: string, wasThere: boolean): Promise<Config> {
+  const { config: file } = line.options;
+  return loadConfig(file ?? defaultFile, wasThere || file !== undefined, overridesOf(line));
+}
+
+function overridesOf({ options: { root, state, socket, 'log-level': logLevel } }: CommandLine): Overrides {
+  return {
     ...(root === undefined ? {} : { root }),
     ...(state === undefined ? {} : { state }),
     ...(socket === undefined ? {} : { socket }),
     ...(logLevel === undefined ? {} : { logLevel }),
-  });
+  };
 }

@@ -46,7 +46,7 @@ export async function runCommand(line: CommandLine, screen: Screen, defaultFile:
   let socket = '';
   try {
     const json = line.flags.has('json');
-    const readConfig = (): Promise<Config> => configOf(line, defaultFile);
+    const readConfig = (): Promise<Config> => configOf(line, defaultFile).then(({ config }) => config);
     // with its path named, nothing of the configuration plays a part
     socket = line.options['introspection'] ?? introspectionSocket(await readConfig());
     const client = introspectionClient(socket, cliLimits.callMs);

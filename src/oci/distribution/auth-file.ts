@@ -1,6 +1,6 @@
 /** Files of credentials, containers-auth.json(5) and Docker's config.json alike. Pure. */
 import type { RegistryAuth } from '../../actors/ports/images.ts';
-import { fail } from '../../base/fault.ts';
+import { fail, FaultError } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import { parseHost } from '../image/reference.ts';
 import { JsonError, parseStrictJson } from '../image/strict-json.ts';
@@ -13,6 +13,8 @@ export interface AuthFile {
   readonly helpers: ReadonlyMap<string, string>;
   /** The helper for every other host; empty for none. */
   readonly store: string;
+  /** Entries that could not be understood and count as absent, never with a secret. */
+  readonly problems: readonly string[];
 }
 
 /** What a file says of one repository. */
@@ -25,22 +27,37 @@ const HELPER = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/u;
 const HUB_SERVER = 'https://index.docker.io/v1/';
 const HUB = 'docker.io';
 
-/** @throws FaultError `invalidRequest` that names the file and the entry, never a secret */
+/**
+ * One bad entry takes nothing from the others (F95).
+ * @throws FaultError `invalidRequest` that names the file, for text that is not JSON or no table of entries
+ */
 export function parseAuthFile(bytes: Uint8Array, file: string): AuthFile {
   const top = objectOf(parsed(bytes, file), `read ${file}: it`);
+  const problems: string[] = [];
+  const attempt = (work: () => void): void => {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      if (problems.length < distributionLimits.confProblems) problems.push(error.fault.message);
+    }
+  };
   const entries = new Map<string, RegistryAuth>();
   for (const [key, value] of members(top, 'auths', file)) {
     const place = placeOf(key);
     if (place === undefined) continue;
-    entries.set(place, entryOf(objectOf(value, `read ${file}: auths of ${place}`), `read ${file}: auths of ${place}`));
+    const what = `read ${file}: auths of ${place}`;
+    attempt(() => entries.set(place, entryOf(objectOf(value, what), what)));
   }
   const helpers = new Map<string, string>();
   for (const [key, value] of members(top, 'credHelpers', file)) {
     // some programs write an empty name for "none"
-    if (value !== '') helpers.set(placeOf(key) ?? key, helperName(value, file));
+    if (value !== '') attempt(() => helpers.set(placeOf(key) ?? key, helperName(value, file)));
   }
-  const store = top.get('credsStore');
-  return { entries, helpers, store: store === undefined || store === '' ? '' : helperName(store, file) };
+  const named = top.get('credsStore');
+  let store = '';
+  if (named !== undefined && named !== '') attempt(() => (store = helperName(named, file)));
+  return { entries, helpers, store, problems };
 }
 
 /**

@@ -30,6 +30,8 @@ const DOCKER_HUB = 'registry-1.docker.io';
 export function candidates(text: string, conf: RegistriesConf): readonly ImageReference[] {
   const raw = parseRawReference(text);
   if (raw.host !== undefined) return [completeReference(raw, DEFAULT_HOST)];
+  // a lost alias or search list would lead to another image
+  if (conf.shortNameRefusal !== undefined) fail('denied', `resolve image ${text}: a short name, and ${conf.shortNameRefusal}`);
   const alias = conf.aliases.get(raw.path) ?? '';
   if (alias !== '') {
     const target = parseRawReference(alias);
@@ -48,10 +50,13 @@ export function candidates(text: string, conf: RegistriesConf): readonly ImageRe
 
 /**
  * The endpoints of a reference. Of a blocked registry these are its mirrors alone, as the containers tools have it
- * (OpenShift's `NeverContactSource` is written so); throws `denied` when there is none for this reference.
+ * (OpenShift's `NeverContactSource` is written so); throws `denied` when there is none for this reference, and for what a
+ * part of the file that was not understood may block.
  */
 export function endpointsOf(reference: ImageReference, conf: RegistriesConf): readonly Endpoint[] {
   const rule = longestMatch(reference, conf.rules);
+  const refusal = conf.refusal ?? rule?.refusal;
+  if (refusal !== undefined) fail('denied', `pull ${formatReference(reference)}: ${refusal}`);
   if (rule === undefined) return [endpointAt(repositoryOf(reference), false, false)];
   const mirrors = rule.mirrors
     .filter((mirror) => servesThis(mirror, reference))

@@ -1,17 +1,16 @@
 /**
  * registries.conf as it is now: its files are looked at every few seconds, so that a mirror that an operator adds counts
- * without a signal. What can't be read is told once and changes nothing.
+ * without a signal. A change that would refuse pulls because it is not understood is reported, and what was in effect stays.
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
-import { toFault } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import { missingAs } from '../../host/errno.ts';
+import { codeOf, missingAs } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { loadRegistries } from './load-registries.ts';
-import { emptyRegistriesConf, type RegistriesConf } from './registries-conf.ts';
+import { emptyRegistriesConf, hasRefusals, type RegistriesConf } from './registries-conf.ts';
 
 export interface RegistriesPaths {
   readonly file: string;
@@ -25,10 +24,11 @@ export class LiveRegistries {
   #conf: RegistriesConf = emptyRegistriesConf;
   /** Names, sizes and times of the files that are in effect. */
   #marks = '';
-  /** What was wrong at the last look. */
-  #told = '';
+  /** Whether what is in effect refuses no pull for being not understood. */
+  #isUsable = false;
   #timer: TimerHandle | undefined;
   #isClosed = false;
+  #problems: ReadonlyMap<string, string> = new Map();
 
   constructor(clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>, log: Log) {
     this.#clock = clock;
@@ -40,15 +40,19 @@ export class LiveRegistries {
     return this.#conf;
   }
 
-  /** Reads these files; what is returned puts them into effect. Rejects with `invalidRequest`, file and line. */
+  /** What is wrong with the files as they were read last, by path. From memory. */
+  get problems(): ReadonlyMap<string, string> {
+    return this.#problems;
+  }
+
+  /** Reads these files; what is returned puts them into effect. */
   async prepare(paths: RegistriesPaths): Promise<() => void> {
     // the marks first: what changes after them is seen at the next look
     const marks = await marksOf(paths);
     const conf = await loadRegistries(paths);
     return () => {
       this.#paths = paths;
-      this.#conf = conf;
-      this.#marks = marks;
+      this.#put(conf, marks);
       this.#arm();
     };
   }
@@ -56,23 +60,29 @@ export class LiveRegistries {
   /** One look. Never rejects. */
   async look(): Promise<void> {
     const paths = this.#paths;
-    try {
-      const marks = await marksOf(paths);
-      if (marks !== this.#marks) {
-        const conf = await loadRegistries(paths);
-        if (paths === this.#paths) {
-          this.#conf = conf;
-          this.#marks = marks;
-        }
-        this.#log.info({ ...paths }, 'registries.conf has changed and was read again');
-      }
-      this.#told = '';
-    } catch (error) {
-      const reason = toFault(error).message;
-      if (reason !== this.#told) this.#log.error({ reason }, 'registries.conf has changed and can not be used; the one before stays in effect');
-      this.#told = reason;
+    const marks = await marksOf(paths);
+    if (marks !== this.#marks) {
+      const conf = await loadRegistries(paths);
+      if (paths === this.#paths && this.#put(conf, marks)) this.#log.info({ ...paths }, 'registries.conf has changed and was read again');
     }
     this.#arm();
+  }
+
+  /** Whether something new is in effect: of what refuses pulls only the first one, since nothing better is known. */
+  #put(conf: RegistriesConf, marks: string): boolean {
+    const isBad = hasRefusals(conf);
+    // a file that could not be read may be readable at the next look without a change
+    this.#marks = conf.refusal === undefined ? marks : '';
+    const before = reasonOf(this.#problems);
+    this.#problems = conf.problems;
+    if (isBad && this.#isUsable) {
+      const reason = reasonOf(conf.problems);
+      if (reason !== before) this.#log.error({ reason }, 'registries.conf has changed and can not be used; the one before stays in effect');
+      return false;
+    }
+    this.#conf = conf;
+    this.#isUsable = !isBad;
+    return !isBad;
   }
 
   /** Ends the looks. */
@@ -87,12 +97,17 @@ export class LiveRegistries {
   }
 }
 
+function reasonOf(problems: ReadonlyMap<string, string>): string {
+  return [...problems].map(([path, problem]) => `${path}: ${problem}`).join('; ');
+}
+
 async function marksOf({ file, directory }: RegistriesPaths): Promise<string> {
-  const names = directory === '' ? [] : await namesOf(directory);
+  const names = directory === '' ? [] : await namesOf(directory).catch(() => []);
   const files = [file, ...names.filter((name) => name.endsWith('.conf')).toSorted().map((name) => join(directory, name))];
   const marks = files.filter((path) => path !== '').slice(0, distributionLimits.confFiles + 1).map(async (path) => {
-    const seen = await missingAs(stat(path, { bigint: true }), undefined);
-    return seen === undefined ? '' : `${path} ${seen.ino} ${seen.size} ${seen.mtimeNs}`;
+    const seen = await missingAs(stat(path, { bigint: true }), undefined).catch((thrown: unknown) => `${path} ${codeOf(thrown) ?? ''}`);
+    if (typeof seen === 'string') return seen;
+    return seen === undefined ? '' : `${path} ${seen.ino} ${seen.size} ${seen.ctimeNs}`;
   });
   return (await Promise.all(marks)).join('\n');
 }

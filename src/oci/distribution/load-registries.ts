@@ -1,36 +1,46 @@
 /** Reads registries.conf and its drop-in directory. */
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fail } from '../../base/fault.ts';
+import { toFault } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
-import { namesOf } from '../../host/names-of.ts';
+import { codeOf, missingAs } from '../../host/errno.ts';
 import {
   emptyRegistriesConf,
   mergeRegistriesConf,
   parseRegistriesConf,
+  refusedFile,
   type RegistriesConf,
 } from './registries-conf.ts';
 import { readCapped } from './read-capped.ts';
 
 /**
- * The file, then `*.conf` of the directory in the order of their names. Either may be missing, or '' for none.
- * @throws FaultError `invalidRequest` with file and line
+ * The file, then `*.conf` of the directory in the order of their names. Either may be missing, or '' for none. Never
+ * rejects: what can't be read is in `problems`, and refuses the pulls that it may be about (F95).
  */
 export async function loadRegistries(paths: { readonly file: string; readonly directory: string }): Promise<RegistriesConf> {
-  const names = paths.directory === '' ? [] : await namesIn(paths.directory);
-  const files = [paths.file, ...names].filter((file) => file !== '');
   const parsed: RegistriesConf[] = [emptyRegistriesConf];
-  for (const file of files) {
-    const bytes = await readCapped(file, distributionLimits.confBytes);
-    if (bytes !== undefined) parsed.push(parseRegistriesConf(bytes.toString('utf8'), file));
-  }
+  if (paths.file !== '') parsed.push(await loadFile(paths.file));
+  const names = paths.directory === '' ? [] : await namesIn(paths.directory);
+  if (typeof names === 'string') parsed.push(refusedFile(paths.directory, names));
+  else for (const name of names) parsed.push(await loadFile(join(paths.directory, name)));
   return mergeRegistriesConf(parsed);
 }
 
-async function namesIn(directory: string): Promise<readonly string[]> {
-  const names = await namesOf(directory);
-  const confs = names.filter((name) => name.endsWith('.conf')).toSorted();
-  if (confs.length > distributionLimits.confFiles) {
-    fail('invalidRequest', `read ${directory}: ${confs.length} files, more than the ${distributionLimits.confFiles} allowed`);
+async function loadFile(file: string): Promise<RegistriesConf> {
+  try {
+    const bytes = await readCapped(file, distributionLimits.confBytes);
+    return bytes === undefined ? emptyRegistriesConf : parseRegistriesConf(bytes.toString('utf8'), file);
+  } catch (error) {
+    return refusedFile(file, toFault(error).message);
   }
-  return confs.map((name) => join(directory, name));
+}
+
+/** Sorted; a text when the directory can't be used. */
+async function namesIn(directory: string): Promise<readonly string[] | string> {
+  try {
+    const confs = (await missingAs(readdir(directory), [])).filter((name) => name.endsWith('.conf')).toSorted();
+    return confs.length > distributionLimits.confFiles ? `${confs.length} files, more than the ${distributionLimits.confFiles} allowed` : confs;
+  } catch (error) {
+    return `it can't be listed (${codeOf(error) ?? String(error)})`;
+  }
 }

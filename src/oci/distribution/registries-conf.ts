@@ -1,9 +1,12 @@
 /**
  * containers-registries.conf(5), version 2: which names mean which registries. Parsing only; `endpoints.ts` decides
  * what a reference leads to, `load-registries.ts` reads the files.
+ *
+ * The file belongs to the node and other programs read it too, so a part that is not understood ends nothing (F95). What
+ * could hide a block or a mirror refuses the pulls that it may be about; all else is ignored, and both are reported.
  */
 import { parse, TomlError } from 'smol-toml';
-import { fail } from '../../base/fault.ts';
+import { fail, FaultError } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
 import { parseHost, parseRawReference } from '../image/reference.ts';
 import { lineOfKey, type TomlPath } from './toml-lines.ts';
@@ -26,6 +29,8 @@ export interface RegistryRule {
   readonly insecure: boolean;
   readonly blocked: boolean;
   readonly mirrors: readonly MirrorRule[];
+  /** Why pulls of this prefix are refused: its table could not be understood. */
+  readonly refusal?: string;
 }
 
 export interface RegistriesConf {
@@ -35,6 +40,12 @@ export interface RegistriesConf {
   readonly rules: readonly RegistryRule[];
   /** Short name → name with host; an empty value removes an alias of an earlier file. */
   readonly aliases: ReadonlyMap<string, string>;
+  /** Why every pull is refused: a file could not be read, and may block registries. */
+  readonly refusal?: string;
+  /** Why short names are refused: what decides on them could not be understood. */
+  readonly shortNameRefusal?: string;
+  /** What was not understood, by file; `line 3: …`. */
+  readonly problems: ReadonlyMap<string, string>;
 }
 
 export const emptyRegistriesConf: RegistriesConf = Object.freeze({
@@ -42,22 +53,39 @@ export const emptyRegistriesConf: RegistriesConf = Object.freeze({
   shortNameMode: undefined,
   rules: Object.freeze([]),
   aliases: new Map<string, string>(),
+  problems: new Map<string, string>(),
 });
 
 const PULL_FROM: readonly string[] = ['all', 'digest-only', 'tag-only'] satisfies PullFromMirror[];
 const MODES: readonly string[] = ['enforcing', 'permissive', 'disabled'] satisfies ShortNameMode[];
 
-/** @throws FaultError `invalidRequest` with file and line for bad syntax, unknown keys and bad values */
+/** Never throws: what is not understood is in `problems`, and in a refusal where pulls may depend on it. */
 export function parseRegistriesConf(text: string, file: string): RegistriesConf {
-  let table: object;
+  const problems: string[] = [];
   try {
-    table = parse(text);
+    const conf = readTop(new Table(text, file, [], parse(text), problems));
+    return problems.length === 0 ? conf : { ...conf, problems: new Map([[file, joined(problems)]]) };
   } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
-    const reason = error.message.split('\n', 1)[0] ?? '';
-    fail('invalidRequest', `read ${file}:${error.line}: ${reason}`, { subject: file });
+    if (error instanceof TomlError) return refusedFile(file, `line ${error.line}: ${error.message.split('\n', 1)[0] ?? ''}`);
+    if (error instanceof FaultError) return refusedFile(file, error.fault.message);
+    throw error;
   }
-  return readTop(new Table(text, file, [], table));
+}
+
+/** A file (or directory) that can't be used at all: it may block registries, so nothing is pulled. */
+export function refusedFile(file: string, reason: string): RegistriesConf {
+  const refusal = `${file}: ${reason}`;
+  return { ...emptyRegistriesConf, refusal, shortNameRefusal: refusal, problems: new Map([[file, reason]]) };
+}
+
+/** Whether pulls that the file may allow are refused because a part of it was not understood. */
+export function hasRefusals({ refusal, shortNameRefusal, rules }: RegistriesConf): boolean {
+  return refusal !== undefined || shortNameRefusal !== undefined || rules.some((rule) => rule.refusal !== undefined);
+}
+
+/** The first problem with its line, and how many more there are. */
+function joined([first = '', ...others]: readonly string[]): string {
+  return others.length === 0 ? first : `${first}; and ${others.length} more`;
 }
 
 /**
@@ -69,46 +97,73 @@ export function mergeRegistriesConf(files: readonly RegistriesConf[]): Registrie
   const aliases = new Map<string, string>();
   let searchRegistries: readonly string[] | undefined;
   let shortNameMode: ShortNameMode | undefined;
+  const problems = new Map<string, string>();
   for (const file of files) {
+    for (const [path, reason] of file.problems) problems.set(path, reason);
     for (const rule of file.rules) rules.set(rule.prefix, rule);
     for (const [name, target] of file.aliases) aliases.set(name, target);
     searchRegistries = file.searchRegistries ?? searchRegistries;
     shortNameMode = file.shortNameMode ?? shortNameMode;
   }
-  return Object.freeze({ searchRegistries, shortNameMode, rules: Object.freeze([...rules.values()]), aliases });
+  const refusal = files.find((file) => file.refusal !== undefined)?.refusal;
+  const shortNameRefusal = files.find((file) => file.shortNameRefusal !== undefined)?.shortNameRefusal;
+  return Object.freeze({
+    searchRegistries, shortNameMode, rules: Object.freeze([...rules.values()]), aliases, problems,
+    ...(refusal === undefined ? {} : { refusal }),
+    ...(shortNameRefusal === undefined ? {} : { shortNameRefusal }),
+  });
 }
 
 function readTop(top: Table): RegistriesConf {
-  top.allow([
+  top.ignoreOthers([
     'unqualified-search-registries',
     'short-name-mode',
     'registry',
     'aliases',
     'credential-helpers',
-    // of the containers tools' own layer stores, which there are none of here
+    // of the containers tools' own layer stores, which do not exist here
     'additional-layer-store-auth-helper',
   ]);
-  const helpers = top.texts('credential-helpers') ?? [];
-  if (helpers.some((helper) => helper !== 'containers-auth.json')) {
-    top.refuse('credential-helpers', 'only "containers-auth.json" is supported');
-  }
+  top.attempt(() => checkHelpers(top));
+  const names = top.attempt(() => readShortNames(top));
+  return Object.freeze({
+    ...emptyRegistriesConf,
+    rules: Object.freeze(readRules(top)),
+    ...('refusal' in names ? { shortNameRefusal: names.refusal } : names.value),
+  });
+}
+
+/** Credentials come from `images.auth_files`; of the helpers that the key may name only that one is meant. */
+function checkHelpers(top: Table): void {
+  const others = (top.texts('credential-helpers') ?? []).filter((helper) => helper !== 'containers-auth.json');
+  if (others.length > 0) top.refuse('credential-helpers', `${others.join(', ')}: only "containers-auth.json" is supported`);
+}
+
+function readShortNames(top: Table): Pick<RegistriesConf, 'searchRegistries' | 'shortNameMode' | 'aliases'> {
   const searchRegistries = top.texts('unqualified-search-registries');
   for (const host of searchRegistries ?? []) {
     if (parseHost(host) === undefined) top.refuse('unqualified-search-registries', `${host} is not host[:port]`);
   }
-  const tables = top.tables('registry', distributionLimits.registries);
-  const rules = tables.map(readRule);
-  for (const [index, rule] of rules.entries()) {
-    if (rules.findIndex((other) => other.prefix === rule.prefix) < index) {
-      tables[index]?.refuse('prefix', `${rule.prefix} has a table already`);
-    }
+  return { searchRegistries, shortNameMode: top.word('short-name-mode', MODES) as ShortNameMode | undefined, aliases: readAliases(top) };
+}
+
+/** One rule for each prefix. Of two tables of one prefix nobody knows which one counts, so its pulls are refused. */
+function readRules(top: Table): readonly RegistryRule[] {
+  const rules = new Map<string, RegistryRule>();
+  for (const table of top.tables('registry', distributionLimits.registries)) {
+    const prefix = readPrefix(table);
+    const read = table.attempt(() => {
+      if (rules.has(prefix)) table.refuse('prefix', `${prefix} has a table already`);
+      return readRule(table, prefix);
+    });
+    rules.set(prefix, 'value' in read ? read.value : refusedRule(prefix, read.refusal));
   }
-  return Object.freeze({
-    searchRegistries,
-    shortNameMode: top.word('short-name-mode', MODES) as ShortNameMode | undefined,
-    rules: Object.freeze(rules),
-    aliases: readAliases(top),
-  });
+  return [...rules.values()];
+}
+
+function refusedRule(prefix: string, refusal: string): RegistryRule {
+  const location = prefix.startsWith('*.') ? '' : prefix;
+  return Object.freeze({ prefix, location, insecure: false, blocked: true, mirrors: Object.freeze([]), refusal });
 }
 
 function readAliases(top: Table): ReadonlyMap<string, string> {
@@ -132,8 +187,8 @@ function isName(text: string, withHost: boolean): boolean {
   }
 }
 
-function readRule(table: Table): RegistryRule {
-  table.allow(['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only']);
+/** Throws for a table of which nobody can say which images it is about. */
+function readPrefix(table: Table): string {
   const location = placeIn(table, 'location');
   // an empty one is none: OpenShift's operators write it into each table
   const stated = placeIn(table, 'prefix');
@@ -143,13 +198,20 @@ function readRule(table: Table): RegistryRule {
   if (isWildcard ? parseHost(prefix.slice(2)) === undefined || prefix.includes(':') : !isPlace(prefix, true)) {
     table.refuse(table.has('prefix') ? 'prefix' : 'location', `${prefix} is neither host[:port][/path] nor *.domain`);
   }
+  return canonicalPlace(prefix);
+}
+
+function readRule(table: Table, prefix: string): RegistryRule {
+  table.ignoreOthers(['prefix', 'location', 'insecure', 'blocked', 'mirror', 'mirror-by-digest-only']);
+  const location = placeIn(table, 'location');
+  const isWildcard = prefix.startsWith('*.');
   if (location === '' && !isWildcard && !isPlace(prefix, false)) table.refuse('location', 'is missing beside a prefix with a tag or digest');
   if (location !== '' && !isPlace(location, false)) table.refuse('location', `${location} is not host[:port][/path]`);
   const byDigestOnly = table.flag('mirror-by-digest-only');
   const mirrors = table.tables('mirror', distributionLimits.mirrors).map((mirror) => readMirror(mirror, byDigestOnly));
   return Object.freeze({
-    prefix: canonicalPlace(prefix),
-    location: location === '' && !isWildcard ? canonicalPlace(prefix) : canonicalPlace(location),
+    prefix,
+    location: location === '' && !isWildcard ? prefix : canonicalPlace(location),
     insecure: table.flag('insecure'),
     blocked: table.flag('blocked'),
     mirrors: Object.freeze(mirrors),
@@ -157,7 +219,7 @@ function readRule(table: Table): RegistryRule {
 }
 
 function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
-  table.allow(['location', 'insecure', 'pull-from-mirror']);
+  table.ignoreOthers(['location', 'insecure', 'pull-from-mirror']);
   const location = placeIn(table, 'location');
   if (!isPlace(location, false)) table.refuse('location', `${JSON.stringify(location)} is not host[:port][/path]`);
   const pullFrom = table.word('pull-from-mirror', PULL_FROM);
@@ -209,17 +271,34 @@ class Table {
   readonly #file: string;
   readonly #path: TomlPath;
   readonly #members: ReadonlyMap<string, unknown>;
+  /** Of the whole file, in the order in which they were found. */
+  readonly #problems: string[];
 
-  constructor(text: string, file: string, path: TomlPath, value: object) {
+  constructor(text: string, file: string, path: TomlPath, value: object, problems: string[]) {
     this.#text = text;
     this.#file = file;
     this.#path = path;
     this.#members = new Map(Object.entries(value));
+    this.#problems = problems;
+  }
+
+  /** What the work gives; or, for what it refuses, a noted problem and the reason with the file. */
+  attempt<T>(work: () => T): { readonly value: T } | { readonly refusal: string } {
+    try {
+      return { value: work() };
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      this.#problems.push(error.fault.message);
+      return { refusal: `${this.#file}: ${error.fault.message}` };
+    }
   }
 
   refuse(key: string, reason: string): never {
-    const line = lineOfKey(this.#text, [...this.#path, key]);
-    return fail('invalidRequest', `read ${this.#file}:${line}: ${key}: ${reason}`, { subject: this.#file });
+    return fail('invalidRequest', `${this.#lineOf(key)}: ${key}: ${reason}`, { subject: this.#file });
+  }
+
+  #lineOf(key: string): string {
+    return `line ${lineOfKey(this.#text, [...this.#path, key])}`;
   }
 
   names(): readonly string[] {
@@ -230,9 +309,11 @@ class Table {
     return this.#members.has(key);
   }
 
-  allow(known: readonly string[]): void {
+  /** A key of a newer version, or of another program: without effect, and reported. */
+  ignoreOthers(known: readonly string[]): void {
     for (const key of this.#members.keys()) {
-      if (!known.includes(key)) this.refuse(key, `is not a key that is known here; known are ${known.join(', ')}`);
+      if (known.includes(key) || this.#problems.length >= distributionLimits.confProblems) continue;
+      this.#problems.push(`${this.#lineOf(key)}: unknown key "${key}"`);
     }
   }
 
@@ -280,6 +361,6 @@ class Table {
 
   #child(path: TomlPath, key: string, value: unknown): Table {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) this.refuse(key, 'is not a table');
-    return new Table(this.#text, this.#file, [...this.#path, ...path], value);
+    return new Table(this.#text, this.#file, [...this.#path, ...path], value, this.#problems);
   }
 }

@@ -12,8 +12,9 @@ export type JsonObject = ReadonlyMap<string, Json>;
 
 /** Why the text is refused, with the byte-independent position (characters from the start). */
 export class JsonError extends Error {
-  constructor(reason: string, at: number) {
-    super(`${reason} at character ${at}`);
+  /** @param line from 1 */
+  constructor(reason: string, at: number, line = 1) {
+    super(`${reason} at character ${at}${line === 1 ? '' : ` (line ${line})`}`);
     this.name = 'JsonError';
   }
 }
@@ -63,7 +64,8 @@ class Parser {
   }
 
   #refuse(reason: string): never {
-    throw new JsonError(reason, this.#at);
+    const line = this.#text.slice(0, this.#at).split('\n').length;
+    throw new JsonError(reason, this.#at, line);
   }
 
   #skip(what: RegExp): string {

@@ -1,7 +1,9 @@
 /** The policy that counts in a namespace: a file of its own, or else the node's. Read at each use, so that a change counts at once. */
 import { join } from 'node:path';
-import { fail } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { signatureLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
+import { namesOf } from '../../host/names-of.ts';
 import { readCapped } from '../distribution/read-capped.ts';
 import { acceptAnything, parsePolicy, type Policy } from './policy.ts';
 
@@ -36,6 +38,21 @@ export class PolicyFiles {
     if (own !== undefined) return own;
     const node = file === '' ? undefined : await this.#read(file);
     return node ?? acceptAnything;
+  }
+
+  /** What is wrong with the files as they are now, the namespaces' own included: path → reason. Each refuses its images. */
+  async problems(): Promise<ReadonlyMap<string, string>> {
+    const { file, directory } = this.#places;
+    const found = new Map<string, string>();
+    const names = directory === '' ? [] : await namesOf(directory).catch((error: unknown) => {
+      found.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
+      return [];
+    });
+    const own = names.filter((name) => name.endsWith('.json')).slice(0, signatureLimits.confFiles).map((name) => join(directory, name));
+    for (const path of [...(file === '' ? [] : [file]), ...own]) {
+      await this.#read(path).catch((error: unknown) => found.set(path, toFault(error).message));
+    }
+    return found;
   }
 
   async #read(path: string): Promise<Policy | undefined> {

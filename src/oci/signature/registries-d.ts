@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { fail, FaultError } from '../../base/fault.ts';
 import { signatureLimits } from '../../base/limits.ts';
+import { codeOf } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { readCapped } from '../distribution/read-capped.ts';
 import type { Fields } from '../image/fields.ts';
@@ -26,6 +27,11 @@ export interface RegistriesD {
   readonly namespaces: ReadonlyMap<string, Entry>;
 }
 
+/** What of the directory has no effect: path → reason. */
+export interface LoadedRegistriesD extends RegistriesD {
+  readonly problems: ReadonlyMap<string, string>;
+}
+
 /** The reference implementation's place for root, where no file names another. */
 const DEFAULT_LOOKASIDE = 'file:///var/lib/containers/sigstore';
 
@@ -38,26 +44,39 @@ export function placesOf(conf: RegistriesD, reference: ImageReference): Signatur
   };
 }
 
-/** All `*.yaml` of the directory, which may be missing. Throws `invalidRequest` with the file, also for a namespace that two of them have. */
-export async function loadRegistriesD(directory: string): Promise<RegistriesD> {
-  const names = directory === '' ? [] : await namesOf(directory);
+/**
+ * All `*.yaml` of the directory, which may be missing. A file that can't be used counts as absent, and of a namespace that
+ * two files have the first counts (F95): a place that is missing or another one makes no signature valid. Never rejects
+ * for what stands in the directory.
+ */
+export async function loadRegistriesD(directory: string): Promise<LoadedRegistriesD> {
+  const problems = new Map<string, string>();
+  const names = directory === '' ? [] : await namesOf(directory).catch((error: unknown) => {
+    problems.set(directory, `it can't be listed (${codeOf(error) ?? String(error)})`);
+    return [];
+  });
   const files = names.filter((name) => name.endsWith('.yaml')).toSorted();
-  if (files.length > signatureLimits.confFiles) fail('invalidRequest', `read ${directory}: ${files.length} files, more than the ${signatureLimits.confFiles} allowed`);
+  if (files.length > signatureLimits.confFiles) problems.set(directory, `${files.length} files, of which the first ${signatureLimits.confFiles} count`);
   let fallback: Entry | undefined;
   const namespaces = new Map<string, Entry>();
-  for (const name of files) {
+  for (const name of files.slice(0, signatureLimits.confFiles)) {
     const path = join(directory, name);
-    const bytes = await readCapped(path, signatureLimits.confBytes);
-    if (bytes === undefined) continue;
-    const found = await parseRegistriesD(bytes, path);
-    if (fallback !== undefined && found.fallback !== undefined) fail('invalidRequest', `read ${path}: default-docker stands in another file as well`);
-    fallback ??= found.fallback;
-    for (const [namespace, entry] of found.namespaces) {
-      if (namespaces.has(namespace)) fail('invalidRequest', `read ${path}: docker.${namespace} stands in another file as well`);
-      namespaces.set(namespace, entry);
+    try {
+      const bytes = await readCapped(path, signatureLimits.confBytes);
+      if (bytes === undefined) continue;
+      const found = await parseRegistriesD(bytes, path);
+      if (fallback !== undefined && found.fallback !== undefined) problems.set(path, 'default-docker stands in another file as well');
+      fallback ??= found.fallback;
+      for (const [namespace, entry] of found.namespaces) {
+        if (namespaces.has(namespace)) problems.set(path, `docker.${namespace} stands in another file as well`);
+        else namespaces.set(namespace, entry);
+      }
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      problems.set(path, error.fault.message);
     }
   }
-  return { fallback, namespaces };
+  return { fallback, namespaces, problems };
 }
 
 /** One file. Keys that are not known are passed over, as the reference does: nothing here makes a signature valid. */

@@ -27,6 +27,8 @@ const REF_NAME = 'org.opencontainers.image.ref.name';
 interface Wish {
   readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string }[];
   readonly tty: boolean;
+  /** What the pod's spec names, as a kubelet sends it beside the id. */
+  readonly named: string;
 }
 
 describePods('restores', () => {
@@ -77,10 +79,11 @@ describePods('restores', () => {
   });
 
   const wish = (name: string, from: string, more: Partial<Wish> = {}): ContainerConfig => {
-    const { mounts, tty } = { mounts: [{ containerPath: '/data', hostPath: data }], tty: false, ...more };
+    const { mounts, tty, named } = { mounts: [{ containerPath: '/data', hostPath: data }], tty: false, named: '', ...more };
     const config = create(ContainerConfigSchema, containerConfig({ name, attempt: attempts, image: from, command: ['sleep', '3600'], hostNetwork: true }));
     config.mounts.push(...mounts.map((mount) => create(MountSchema, mount)));
     config.tty = tty;
+    if (config.image !== undefined) config.image.userSpecifiedImage = named;
     return config;
   };
   const configOf = (from: string, more: Partial<Wish> = {}): ContainerConfig => {
@@ -127,11 +130,14 @@ describePods('restores', () => {
   });
 
   it('S30: CreateContainer from an image that is a checkpoint; and what CheckpointContainer has written is restored again', async () => {
-    const checkpoint = (await world.client.image.pullImage({ image: { image: `${world.registry}/test/checkpoint:1` } })).imageRef;
+    const named = `${world.registry}/test/checkpoint:1`;
+    const checkpoint = (await world.client.image.pullImage({ image: { image: named } })).imageRef;
     // S30: its names are those that it was pulled by
     const { images: listed } = await world.client.image.listImages({});
     expect(listed.flatMap(({ repoTags }) => repoTags).toSorted()).toEqual(['busybox', 'checkpoint'].map((name) => `${world.registry}/test/${name}:1`));
-    const id = await made(checkpoint, { mounts: [{ containerPath: '/data', hostPath: data }, { containerPath: '/cache/', hostPath: data }] });
+    // S86: an annotation counts for the name that brought its manifest, so by the id alone it is an image of programs
+    await expect(made(checkpoint)).rejects.toThrow('executable file not found');
+    const id = await made(checkpoint, { named, mounts: [{ containerPath: '/data', hostPath: data }, { containerPath: '/cache/', hostPath: data }] });
     await start(id);
     expect(await statusOf(id)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING, imageId: image });
     expect(await inside(id, 'sh', '-c', 'echo more > /etc/more; rm /bin/wc; echo done')).toBe('0 done');

@@ -153,8 +153,14 @@ describe('whose policy counts', () => {
     rig.policy(registry.host, { type: 'sigstoreSigned', keyPath: '/no/such/key' });
     attach(digest, { payload: payload(), key });
     expect(await rig.admit(name)).toMatch(/^denied: SignatureValidationFailed: .*\/no\/such\/key.*no such file/u);
+  });
+
+  it('F95 a bad file of registries.d counts as absent: no signature becomes valid, and what needs none is taken', async () => {
     rig.write('registries.d/y.yaml', 'docker: [');
-    expect(await rig.admit(name)).toMatch(/^denied: SignatureValidationFailed: .*y\.yaml/u);
+    rig.write('policy.json', { default: [accept] });
+    expect(await rig.admit(name)).toBe('accepted');
+    rig.policy(registry.host, { type: 'sigstoreSigned', keyPath: '/no/such/key' });
+    expect(await rig.admit(name)).toMatch(/^denied: SignatureValidationFailed: .*\/no\/such\/key.*no such file/u);
   });
 
   it("a namespace's own file stands in the place of the node's, for it alone", async () => {

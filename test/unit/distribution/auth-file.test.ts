@@ -55,12 +55,18 @@ describe('a file of credentials', () => {
     expect(refusal('{')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
     expect(refusal('{"auths":{},"auths":{}}')).toMatch(/^invalidRequest: read \/etc\/a\.json: /u);
     expect(refusal([])).toContain('/etc/a.json: it is no object');
-    expect(refusal({ auths: { 'r.example': { auth: 7 } } })).toBe('invalidRequest: read /etc/a.json: auths of r.example: auth is no text');
-    expect(refusal({ auths: { 'r.example': 'sesame' } })).not.toContain('sesame');
-    expect(refusal({ credsStore: '../../bin/sh' })).toContain("helper's name is not one");
-    expect(refusal({ credHelpers: { 'r.example': '-x' } })).toContain("helper's name is not one");
     const many = Object.fromEntries(Array.from({ length: distributionLimits.authEntries + 1 }, (_none, at) => [`r${at}.example`, {}]));
     expect(refusal({ auths: many })).toContain(`more than the ${distributionLimits.authEntries} allowed`);
+  });
+
+  it('F95 a bad entry takes nothing from the others, and no secret is told', () => {
+    const problems = (content: unknown): string => parse(content).problems.join();
+    expect(problems({ auths: { 'r.example': { auth: 7 } } })).toBe('read /etc/a.json: auths of r.example: auth is no text');
+    expect(problems({ auths: { 'r.example': 'sesame' } })).toMatch(/^(?!.*sesame).*r\.example/u);
+    expect(problems({ credsStore: '../../bin/sh' })).toContain("helper's name is not one");
+    expect(problems({ credHelpers: { 'r.example': '-x' } })).toContain("helper's name is not one");
+    const mixed = parse({ auths: { 'bad.example': 7, 'r.example': { username: 'u', password: 'p' } }, credsStore: '-x' });
+    expect([...mixed.entries.keys(), mixed.store]).toEqual(['r.example', '']);
   });
 
   it('a helper answers with a name and a secret, or with a token', () => {

@@ -71,7 +71,7 @@ it('one that is wrong is told once and changes nothing; mended it counts', async
   expect(locations()).toEqual(['two.example']);
 });
 
-it('what is prepared counts when it is applied, and one that is wrong is refused', async () => {
+it('F95 what is prepared counts when it is applied; of one that is wrong only the problem', async () => {
   write('r.conf', 'one.example');
   await begin();
   write('other.conf', 'other.example');
@@ -80,5 +80,21 @@ it('what is prepared counts when it is applied, and one that is wrong is refused
   apply();
   expect(locations()).toEqual(['other.example']);
   writeFileSync(join(root, 'bad.conf'), 'registry = [');
-  await expect(live.prepare({ file: join(root, 'bad.conf'), directory: '' })).rejects.toThrow('bad.conf');
+  (await live.prepare({ file: join(root, 'bad.conf'), directory: '' }))();
+  expect(locations()).toEqual(['other.example']);
+  expect([...live.problems]).toEqual([[join(root, 'bad.conf'), expect.stringContaining('line 1:')]]);
+  write('bad.conf', 'good.example');
+  await live.look();
+  expect([locations(), live.problems.size]).toEqual([['good.example'], 0]);
+});
+
+it('F95 at the start a torn file refuses every pull, until it is whole', async () => {
+  writeFileSync(join(root, 'r.conf'), '[[registry]]\nlocation = "one.exam');
+  await begin();
+  expect(live.current.refusal).toContain('r.conf: line 2:');
+  await live.look();
+  expect(live.current.refusal).toBeDefined();
+  write('r.conf', 'one.example');
+  await live.look();
+  expect([live.current.refusal, locations(), live.problems.size]).toEqual([undefined, ['one.example'], 0]);
 });

@@ -3,6 +3,7 @@ import { parseReference } from '../../../src/oci/image/reference.ts';
 import { candidates, endpointsOf, insecureHosts, type Endpoint } from '../../../src/oci/distribution/endpoints.ts';
 import {
   emptyRegistriesConf,
+  hasRefusals,
   mergeRegistriesConf,
   parseRegistriesConf,
   type RegistriesConf,
@@ -161,38 +162,64 @@ describe('drop-in files', () => {
   });
 });
 
-describe('wrong files are refused with file and line', () => {
-  it('S61 a key of many thousand parts is refused like any other that is unknown', () => {
-    expect(refusalBy(() => conf(`${'a.'.repeat(60_000)}b = 1`))).toMatch(/r\.conf:1: a: is not a key/u);
+describe('F95 what is wrong is reported with its line', () => {
+  it('S61 a key of many thousand parts is one unknown key like any other', () => {
+    expect(conf(`${'a.'.repeat(60_000)}b = 1`).problems.get('r.conf')).toBe('line 1: unknown key "a"');
   });
 
   it.each([
-    ['syntax', 'a = 1\nb = [\n', 'r.conf:3:'],
-    ['unknown key', '# c\n\nunknown = 1', 'r.conf:3: unknown: is not a key that is known here'],
-    ['version 1', '[registries.search]\nregistries = ["x"]', 'r.conf:1: registries:'],
-    ['unknown key of the second registry', '[[registry]]\nlocation = "a.example"\n[[registry]]\nlocation = "b.example"\nfoo = 1', 'r.conf:5: foo:'],
-    ['unknown key of a mirror', '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\nlocation = "m.example"\n\n"bar" = 1', 'r.conf:6: bar:'],
-    ['unknown key of the second mirror of the second registry', '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\nlocation = "m.example"\n[[registry]]\nlocation = "b.example"\n[[registry.mirror]]\nlocation = "m.example"\n[[registry.mirror]]\nlocation = "n.example"\nx = 1', 'r.conf:11: x:'],
-    ['unknown key in an inline table', '[[registry]]\nlocation = "a.example"\nmirror = [{ location = "m.example", baz = 1 }]', 'r.conf:3: baz:'],
-    ['wrong type', '[[registry]]\nlocation = "a.example"\ninsecure = "true"', 'r.conf:3: insecure: is neither true nor false'],
-    ['wrong word', '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirror = "some"', 'r.conf:5: pull-from-mirror: some is none of'],
-    ['pull-from-mirror beside mirror-by-digest-only', '[[registry]]\nlocation = "a.example"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirror = "all"', 'r.conf:6: pull-from-mirror:'],
-    ['a URL as location', '[[registry]]\nlocation = "https://a.example"', 'r.conf:2: location:'],
-    ['a tag in a location', '[[registry]]\nprefix = "a.example"\nlocation = "b.example/x:1"', 'r.conf:3: location:'],
-    ['a wildcard in the middle', '[[registry]]\nprefix = "a.*.example"', 'r.conf:2: prefix:'],
-    ['a wildcard with a path', '[[registry]]\nprefix = "*.example/x"', 'r.conf:2: prefix:'],
+    ['syntax', 'a = 1\nb = [\n', 'line 3:'],
+    ['unknown key', '# c\n\nunknown = 1', 'line 3: unknown key "unknown"'],
+    ['version 1', '[registries.search]\nregistries = ["x"]', 'line 1: unknown key "registries"'],
+    ['unknown key of the second registry', '[[registry]]\nlocation = "a.example"\n[[registry]]\nlocation = "b.example"\nfoo = 1', 'line 5: unknown key "foo"'],
+    ['unknown key of a mirror', '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\nlocation = "m.example"\n\n"bar" = 1', 'line 6: unknown key "bar"'],
+    ['unknown key of the second mirror of the second registry', '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\nlocation = "m.example"\n[[registry]]\nlocation = "b.example"\n[[registry.mirror]]\nlocation = "m.example"\n[[registry.mirror]]\nlocation = "n.example"\nx = 1', 'line 11: unknown key "x"'],
+    ['unknown key in an inline table', '[[registry]]\nlocation = "a.example"\nmirror = [{ location = "m.example", baz = 1 }]', 'line 3: unknown key "baz"'],
+    ['wrong type', '[[registry]]\nlocation = "a.example"\ninsecure = "true"', 'line 3: insecure: is neither true nor false'],
+    ['wrong word', '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirror = "some"', 'line 5: pull-from-mirror: some is none of'],
+    ['pull-from-mirror beside mirror-by-digest-only', '[[registry]]\nlocation = "a.example"\nmirror-by-digest-only = true\n[[registry.mirror]]\nlocation = "m.example"\npull-from-mirror = "all"', 'line 6: pull-from-mirror:'],
+    ['a URL as location', '[[registry]]\nlocation = "https://a.example"', 'line 2: location:'],
+    ['a tag in a location', '[[registry]]\nprefix = "a.example"\nlocation = "b.example/x:1"', 'line 3: location:'],
+    ['a wildcard in the middle', '[[registry]]\nprefix = "a.*.example"', 'line 2: prefix:'],
+    ['a wildcard with a path', '[[registry]]\nprefix = "*.example/x"', 'line 2: prefix:'],
     ['neither prefix nor location', '[[registry]]\ninsecure = true', 'neither prefix nor location'],
-    ['the same prefix twice', '[[registry]]\nprefix = "a.example"\n[[registry]]\nprefix = "A.example"', 'r.conf:4: prefix:'],
-    ['registry as a table', '[registry]\nlocation = "a.example"', 'r.conf:1: registry: is not a list of tables'],
+    ['the same prefix twice', '[[registry]]\nprefix = "a.example"\n[[registry]]\nprefix = "A.example"', 'line 4: prefix:'],
+    ['registry as a table', '[registry]\nlocation = "a.example"', 'line 1: registry: is not a list of tables'],
     ['a mirror without location', '[[registry]]\nlocation = "a.example"\n[[registry.mirror]]\ninsecure = true', 'location: "" is not'],
-    ['a bad search registry', 'unqualified-search-registries = ["a b"]', 'r.conf:1: unqualified-search-registries:'],
-    ['a credential helper', 'credential-helpers = ["secretservice"]', 'r.conf:1: credential-helpers:'],
-    ['an alias with a tag', '[aliases]\n"x" = "a.example/x:1"', 'r.conf:2: x:'],
-    ['an alias for a name with a host', '[aliases]\n"a.example/x" = "b.example/x"', 'r.conf:2: a.example/x:'],
-    ['S61 __proto__', '[[registry]]\nlocation = "a.example"\n__proto__ = 1', 'r.conf:3: __proto__:'],
+    ['a bad search registry', 'unqualified-search-registries = ["a b"]', 'line 1: unqualified-search-registries:'],
+    ['a credential helper', 'credential-helpers = ["secretservice"]', 'line 1: credential-helpers:'],
+    ['an alias with a tag', '[aliases]\n"x" = "a.example/x:1"', 'line 2: x:'],
+    ['an alias for a name with a host', '[aliases]\n"a.example/x" = "b.example/x"', 'line 2: a.example/x:'],
+    ['S61 __proto__', '[[registry]]\nlocation = "a.example"\n__proto__ = 1', 'line 3: unknown key "__proto__"'],
   ])('%s', (_name, text, words) => {
-    const message = refusalBy(() => conf(text));
-    expect(message).toContain('invalidRequest: read r.conf');
-    expect(message).toContain(words);
+    expect([...conf(text).problems.keys()]).toEqual(['r.conf']);
+    expect(conf(text).problems.get('r.conf')).toContain(words);
+  });
+
+  it('an unknown key and an unknown helper change nothing else', () => {
+    const text = 'new-key = 1\ncredential-helpers = ["secretservice"]\n[[registry]]\nlocation = "r.example"\nfoo = 1\n[[registry.mirror]]\nlocation = "m.example"\n';
+    expect(endpoints('r.example/x', text)).toEqual(['mirror m.example/x', 'r.example/x']);
+    expect(hasRefusals(conf(text))).toBe(false);
+    expect(conf(text).problems.get('r.conf')).toBe('line 1: unknown key "new-key"; and 2 more');
+  });
+
+  it('a rule that is not understood refuses its own images, and no others', () => {
+    const text = '[[registry]]\nlocation = "r.example"\nblocked = "yes"\n[[registry]]\nlocation = "ok.example"\ninsecure = true\n';
+    expect(refusalBy(() => endpoints('r.example/x', text))).toBe('denied: pull r.example/x:latest: r.conf: line 3: blocked: is neither true nor false');
+    expect(endpoints('ok.example/x', text)).toEqual(['ok.example/x insecure']);
+    expect(endpoints('other.example/x', text)).toEqual(['other.example/x']);
+  });
+
+  it('a torn file, and a rule of which nobody knows what it blocks, refuse every pull', () => {
+    for (const text of ['[[registry]]\nlocation = "r.exam', '[[registry]]\nprefix = "a.*.example"\nblocked = true']) {
+      expect(refusalBy(() => endpoints('other.example/x', text))).toContain('denied: pull other.example/x:latest: r.conf: line 2:');
+      expect(refusalBy(() => candidates('busybox', conf(text)))).toContain('denied: resolve image busybox: a short name, and r.conf: line 2:');
+    }
+  });
+
+  it('aliases and search lists that are not understood refuse short names, and nothing else', () => {
+    const text = 'short-name-mode = "strict"\n[aliases]\nalma = "quay.example/org/alma"\n';
+    expect(refusalBy(() => candidates('alma', conf(text)))).toContain('r.conf: line 1: short-name-mode: strict is none of');
+    expect(endpoints('r.example/x', text)).toEqual(['r.example/x']);
   });
 });

@@ -19,8 +19,8 @@ interface Look {
   readonly devices: Map<string, Found>;
   /** Devices that two files of one directory define. */
   readonly conflicts: Set<string>;
-  /** Why files and directories could not be used. */
-  readonly problems: string[];
+  /** Why files and directories could not be used, by path. */
+  readonly problems: Map<string, string>;
 }
 
 export class CdiRegistry {
@@ -40,14 +40,20 @@ export class CdiRegistry {
   async find(names: readonly string[], onPath: OnPath): Promise<readonly CdiEdits[]> {
     if (names.length === 0) return [];
     const { devices, problems } = await this.#look(onPath);
+    const reasons = [...problems.values()];
     const used = new Set<CdiSpec>();
     return names.flatMap((name) => {
       const found = devices.get(name);
-      if (found === undefined) return this.#refuse(name, problems);
+      if (found === undefined) return this.#refuse(name, reasons);
       const isFirst = !used.has(found.spec);
       used.add(found.spec);
       return isFirst ? [found.spec.edits, found.edits] : [found.edits];
     });
+  }
+
+  /** What is wrong with the files as they are now: path → reason. One bad file takes nothing from the others (F95). */
+  async problems(onPath: OnPath): Promise<ReadonlyMap<string, string>> {
+    return (await this.#look(onPath)).problems;
   }
 
   #refuse(name: string, problems: readonly string[]): never {
@@ -57,14 +63,14 @@ export class CdiRegistry {
   }
 
   async #look(onPath: OnPath): Promise<Look> {
-    const look: Look = { devices: new Map(), conflicts: new Set(), problems: [] };
+    const look: Look = { devices: new Map(), conflicts: new Set(), problems: new Map() };
     const seen = new Set<string>();
-    const problem = (error: unknown): undefined => void look.problems.push(toFault(error).message);
+    const problem = (path: string) => (error: unknown): undefined => void look.problems.set(path, toFault(error).message);
     for (const [priority, directory] of this.#directories.entries()) {
-      const paths = (await filesIn(directory, ['.json', '.yaml'], onPath).catch(problem)) ?? [];
+      const paths = (await filesIn(directory, ['.json', '.yaml'], onPath).catch(problem(directory))) ?? [];
       for (const path of paths) {
         seen.add(path);
-        const spec = await this.#files.read(path, onPath).catch(problem);
+        const spec = await this.#files.read(path, onPath).catch(problem(path));
         if (spec !== undefined) add(look, path, priority, spec);
       }
     }
@@ -81,7 +87,7 @@ function add({ devices, conflicts, problems }: Look, path: string, priority: num
     const other = devices.get(name);
     if (other?.priority === priority) {
       conflicts.add(name);
-      problems.push(`${name} is in both ${other.path} and ${path}`);
+      problems.set(path, `${name} is in both ${other.path} and ${path}`);
     } else {
       conflicts.delete(name);
     }

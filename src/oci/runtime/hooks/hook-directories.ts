@@ -1,5 +1,6 @@
 /** OCI hooks that the node's administrator wants in containers (oci-hooks(5)); none unless directories are configured. */
 import { posix } from 'node:path';
+import { toFault } from '../../../base/fault.ts';
 import type { OnPath } from '../bundle-mounts.ts';
 import { filesIn, KeptFiles } from '../kept-files.ts';
 import type { StagedHook } from '../spec/edits.ts';
@@ -31,5 +32,16 @@ export class HookDirectories {
     this.#files.keepOnly(new Set(paths));
     const chosen = inMatchTime(() => files.filter((file) => file?.matches(subject) === true));
     return chosen.flatMap((file) => file?.stages.map((stage) => ({ stage, hook: file.hook })) ?? []);
+  }
+
+  /** What is wrong with the files as they are now: path → reason. While there is one, no container is created (see above). */
+  async problems(onPath: OnPath): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
+    const problem = (path: string) => (error: unknown): undefined => void found.set(path, toFault(error).message);
+    for (const directory of this.#directories) {
+      const paths = (await filesIn(directory, ['.json'], onPath).catch(problem(directory))) ?? [];
+      for (const path of paths) await this.#files.read(path, onPath).catch(problem(path));
+    }
+    return found;
   }
 }
