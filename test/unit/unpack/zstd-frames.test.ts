@@ -31,8 +31,8 @@ describe('layers decompressed', () => {
     const frames = new ZstdFrames();
     const empty = Buffer.alloc(8 * 65_536, Buffer.from('502a4d1800000000', 'hex'));
     const most = unpackLimits.zstdFrames / 65_536;
-    for (let at = 0; at < most; at += 1) expect(frames.split(empty)).toEqual([]);
-    expect(() => frames.split(empty)).toThrow('the zstd stream has more than 2097152 frames');
+    for (let at = 0; at < most; at += 1) expect([...frames.split(empty)]).toEqual([]);
+    expect(() => [...frames.split(empty)]).toThrow('the zstd stream has more than 2097152 frames');
   });
 
   test.each([1000, 65_536, 10_000_000])('zstd of many frames with skippable ones between, in pieces of %i bytes', async (step) => {
