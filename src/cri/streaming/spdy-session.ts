@@ -104,19 +104,19 @@ export class SpdyStream implements ByteSink {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    const { outbox, window } = this.#channel;
+    const { outbox } = this.#channel;
     for (let at = 0; at < bytes.length; ) {
-      const part = bytes.subarray(at, at + (await this.#room()));
+      const part = bytes.subarray(at, at + (await this.#take(bytes.length - at)));
       at += part.length;
-      window.left -= part.length;
-      this.#window.left -= part.length;
-      window.wakeNext();
       await outbox.write(dataHead(this.id, part.length, false), part);
     }
   }
 
-  /** Bytes that may be sent now; waits until there are some. */
-  async #room(): Promise<number> {
+  /**
+   * Waits until some bytes may be sent, at most `most`, and takes them from both windows at once: streams whose writes begin in the
+   * same turn would otherwise each see the whole window of the session.
+   */
+  async #take(most: number): Promise<number> {
     const { window } = this.#channel;
     for (;;) {
       if (this.#hasEnded || this.#isReset) {
@@ -124,9 +124,14 @@ export class SpdyStream implements ByteSink {
         window.wakeNext();
         fail('cancelled', 'write to a SPDY stream: it has ended');
       }
-      if (!window.isEnforced) return streamLimits.spdyDataBytes;
-      const room = Math.min(streamLimits.spdyDataBytes, window.left, this.#window.left);
-      if (room > 0) return room;
+      const open = window.isEnforced ? Math.min(window.left, this.#window.left) : Infinity;
+      const room = Math.min(most, streamLimits.spdyDataBytes, open);
+      if (room > 0) {
+        window.left -= room;
+        this.#window.left -= room;
+        window.wakeNext();
+        return room;
+      }
       window.wakeNext();
       await this.#untilWoken(this.#window.left <= 0 ? this.#window : window);
     }

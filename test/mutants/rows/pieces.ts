@@ -67,6 +67,11 @@ export const ofPieces: readonly Mutant[] = [
     test: { file: streams, named: 'S85.*windows that open byte by byte' },
   },
   {
+    row: 'S85', title: 'each stream whose write begins sees the whole window of the session', file: 'src/cri/streaming/spdy-session.ts',
+    find: '        window.left -= room;\n', replace: '        void Promise.resolve().then(() => (window.left -= room));\n',
+    test: { file: streams, named: 'S85.*windows that open byte by byte' },
+  },
+  {
     row: 'S85', title: 'what waits behind a header block counts for nothing', file: 'src/cri/streaming/spdy-session.ts',
     find: 'this.#channel.intake.came(chunk.length);', replace: '',
     test: { file: streams, named: 'S85.*what comes behind a header block' },

@@ -53,27 +53,32 @@ describe('S85 a pipe of single bytes', () => {
     const reader = new SocketReader(pipe.read);
     const source = socketSource(reader);
     opened.push(reader);
-    const total = 3 * streamLimits.readBytes;
-    let [sent, got] = [0, 0];
-    const piece = Buffer.alloc(1000, 'x');
-    // a pipe holds nearly 64 KiB: a writer that is no farther ahead of the reads, which have a pace, does not block
-    const untilRoom = (): Promise<void> => untilTrue(() => sent - reader.socket.bytesRead < 0.75 * streamLimits.readBytes);
-    while (sent < 1.5 * streamLimits.readBytes) {
-      sent += writeSync(pipe.write, piece);
-      await untilRoom();
+    let [sent, got, reads] = [0, 0, 0];
+    const put = (bytes: Uint8Array): void => void (sent += writeSync(pipe.write, bytes));
+    // fewer than are paced: each is a read of its own
+    for (let at = 0; at < streamLimits.smallReads.times / 2; at += 1) {
+      put(Buffer.of(120));
+      await untilTrue(() => reader.socket.bytesRead === sent);
     }
-    expect(reader.socket.bytesRead).toBeLessThan(1.25 * streamLimits.readBytes);
-    expect(heldBy(reader.socket)).toBe(0);
-    const reading = (async () => {
-      for (let bytes = await source.read(); bytes !== undefined; bytes = await source.read()) got += bytes.length;
-    })();
-    while (sent < total) {
-      await untilRoom();
-      sent += writeSync(pipe.write, piece);
+    const singles = sent;
+    // large enough for no pace to apply: that nothing is read is the bound's doing alone
+    const piece = Buffer.alloc(streamLimits.readBytes / 4, 'x');
+    while (sent < streamLimits.readBytes) {
+      put(piece);
+      await untilTrue(() => reader.socket.bytesRead === sent);
     }
+    const readAtBound = sent;
+    put(piece);
+    for (let turns = 0; turns < 100; turns += 1) await turn();
+    expect([reader.socket.bytesRead, heldBy(reader.socket)]).toEqual([readAtBound, 0]);
     closeSync(pipe.write);
-    await reading;
+    for (let bytes = await source.read(); bytes !== undefined; bytes = await source.read()) {
+      got += bytes.length;
+      reads += 1;
+    }
     expect(got).toBe(sent);
+    // those of the single bytes together, and one for each of the others
+    expect(reads).toBeLessThan(singles);
   });
 
   it('is read and dropped once nobody wants it, so that its writer never waits', async () => {
