@@ -1,18 +1,11 @@
 /** TLS of the streaming server: its certificate, clients that must show one, and files that change. */
 import { mkdtemp, rm, utimes, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect, createServer } from 'node:tls';
-import type { TLSSocket } from 'node:tls';
+import { connect } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { streamLimits } from '../../../src/base/limits.ts';
-import { readNoFurther } from '../../../src/cri/streaming/transport.ts';
 import { selfSigned } from '../../support/registry/certificates.ts';
 import { serveTls, store, tlsUrl } from './tls-fixture.ts';
-
-/** Single bytes, each in a record of TLS. */
-const RECORDS = 20_000;
 
 /** The names on the server's certificate, or why there is no connection. */
 function nameSeen(port: number, more: object = {}): Promise<string> {
@@ -56,34 +49,5 @@ describe('the streaming server with TLS', () => {
     const { server } = await serveTls(ca);
     expect(await nameSeen(server.port)).not.toBe('DNS:first');
     expect(await nameSeen(server.port, { cert: client.cert, key: client.key })).toBe('DNS:first');
-  });
-
-  it('S85: records of a byte each for a paused connection are left to the kernel, but for those of one read', async () => {
-    const server = createServer(selfSigned(['DNS:first']));
-    const { promise: accepted, resolve } = Promise.withResolvers<TLSSocket>();
-    server.on('secureConnection', resolve);
-    await new Promise<void>((listening) => void server.listen(0, '127.0.0.1', listening));
-    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', rejectUnauthorized: false });
-    const socket = await accepted;
-    onTestFinished(() => {
-      client.destroy();
-      socket.destroy();
-      server.close();
-    });
-    readNoFurther(socket);
-    socket.pause();
-    const turn = (): Promise<void> => new Promise((done) => void setImmediate(done));
-    for (let at = 0; at < RECORDS; at += 1) {
-      client.write('x');
-      if (at % 10 === 0) await turn();
-    }
-    for (let turns = 0; turns < 500; turns += 1) await turn();
-    expect(socket.readableLength).toBeGreaterThan(0);
-    // what one read of 64 KiB holds of records of 23 bytes
-    expect(socket.readableLength).toBeLessThan(streamLimits.pausedBytes + streamLimits.readBytes / 20);
-    let came = 0;
-    socket.on('data', (bytes: Buffer) => (came += bytes.length));
-    socket.resume();
-    while (came < RECORDS) await turn();
   });
 });

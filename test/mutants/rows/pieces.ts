@@ -94,7 +94,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85', title: 'a paused connection is read on in pieces of any size', file: 'src/cri/streaming/transport.ts',
     find: "Reflect.set(state, 'highWaterMark', streamLimits.pausedBytes);", replace: 'void streamLimits.pausedBytes;',
-    test: { file: 'test/integration/streaming/tls.test.ts', named: 'S85' },
+    test: { file: 'test/unit/streaming/paused-tls.test.ts', named: 'S85' },
   },
   {
     row: 'S85', title: 'answers of ttrpc that nobody reads count for their bytes', file: 'src/host/ttrpc.ts',
