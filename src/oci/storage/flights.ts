@@ -21,6 +21,8 @@ export type Work = (signal: AbortSignal, onBytes: (bytes: number) => void, arriv
 export interface Wish {
   readonly key: string;
   readonly party: string;
+  /** Where it comes from: work of another party with the same one is as fast as an own one would be. */
+  readonly source: string;
 }
 
 interface Flight extends Wish {
@@ -55,7 +57,7 @@ export class Flights {
       try {
         if (other.controller.signal.aborted) await unlessAborted(other.ended, passenger.signal);
         else if (other.party === wish.party) return await this.#board(other, passenger);
-        else if ((await this.#boardWhileItMoves(other, passenger)) === 'done') return;
+        else if ((await this.#boardWhileItMoves(other, wish, passenger)) === 'done') return;
         else slow.add(other);
       } catch (error) {
         joins += 1;
@@ -76,7 +78,7 @@ export class Flights {
     return flights.find((flight) => flight.party === party) ?? others.toSorted((one, other) => other.bytes - one.bytes)[0];
   }
 
-  #begin({ key, party }: Wish, work: Work): Flight {
+  #begin({ key, party, source }: Wish, work: Work): Flight {
     const controller = new AbortController();
     const passengers = new Set<Passenger>();
     const onBytes = (bytes: number): void => {
@@ -99,7 +101,7 @@ export class Flights {
     );
     const done = Promise.race([ended, promise]);
     done.catch(() => undefined);
-    const flight: Flight = { key, party, passengers, controller, ended, done, landed: resolve, bytes: 0, hasArrived: false };
+    const flight: Flight = { key, party, source, passengers, controller, ended, done, landed: resolve, bytes: 0, hasArrived: false };
     const flights = this.#running.get(key) ?? new Set();
     this.#running.set(key, flights.add(flight));
     return flight;
@@ -134,14 +136,18 @@ export class Flights {
     }
   }
 
-  /** Leaves it once it has brought less than `joinedBytesPerSecond` for a while, be it because it waits for its turn. */
-  async #boardWhileItMoves(flight: Flight, passenger: Passenger): Promise<'done' | 'slow'> {
+  /**
+   * Leaves it once it has brought less than `joinedBytesPerSecond` for a while, be it because it waits for its turn. Of the
+   * caller's own source it may be as slow as it likes while anything comes: a second download would halve a slow line.
+   */
+  async #boardWhileItMoves(flight: Flight, { source }: Wish, passenger: Passenger): Promise<'done' | 'slow'> {
+    const leastBytes = flight.source === source ? 1 : (storageLimits.joinedBytesPerSecond * storageLimits.joinedLookMs) / 1000;
     let isSlow = false;
     const { promise, resolve } = Promise.withResolvers<void>();
     let timer: TimerHandle | undefined;
     const look = (before: number): void => {
       timer = this.#clock.setTimeout(() => {
-        const isMoving = flight.hasArrived || (flight.bytes - before) * 1000 >= storageLimits.joinedBytesPerSecond * storageLimits.joinedLookMs;
+        const isMoving = flight.hasArrived || flight.bytes - before >= leastBytes;
         if (isMoving) return look(flight.bytes);
         isSlow = true;
         resolve();

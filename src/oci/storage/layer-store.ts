@@ -182,8 +182,9 @@ export class LayerStore {
     const here = this.#flights.has(layer.diffId) ? undefined : await this.find(layer.diffId);
     if (here !== undefined) return here.record;
     passenger.signal.throwIfAborted();
-    const party = JSON.stringify(layer.party ?? NOBODY);
-    await this.#flights.join({ key: layer.diffId, party }, passenger, (...flight) => this.#take(layer, download, ...flight));
+    const { party = NOBODY } = layer;
+    const wish = { key: layer.diffId, party: JSON.stringify(party), source: party.host };
+    await this.#flights.join(wish, passenger, (...flight) => this.#take(layer, download, ...flight));
     const come = await this.find(layer.diffId);
     return come?.record ?? fail('outside', `take in layer ${layer.diffId}: it was removed again`, { subject: layer.diffId, retryable: true });
   }

@@ -159,6 +159,16 @@ export const ofImages: readonly Mutant[] = [
     test: { file: 'test/unit/storage/flights.test.ts', named: 'S90 work that was begun for another party.*is left to itself' },
   },
   {
+    row: 'S90', title: 'a slow line carries a layer once for each namespace', file: 'src/oci/storage/flights.ts',
+    find: 'flight.source === source ? 1 :', replace: "flight.source === '' && source === '' ? 1 :",
+    test: { file: 'test/unit/storage/flights.test.ts', named: 'S90 work that was begun for another party.*is waited for on a slow line' },
+  },
+  {
+    row: 'S90', title: 'a registry on a slow line gets ever more transfers', file: 'src/oci/storage/transfers.ts',
+    find: "of(all, 'host', party) < slotsPerHost", replace: "of(held, 'host', party) < slotsPerHost",
+    test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 on a slow line a registry gets no more' },
+  },
+  {
     row: 'S90', title: 'a pull joins that of another namespace', file: 'src/actors/images/image-commands.ts',
     find: 'encodePlain([asked, auth, namespace, stage', replace: 'encodePlain([asked, auth, stage',
     test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 is not joined by another namespace' },

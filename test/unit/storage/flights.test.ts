@@ -32,10 +32,10 @@ describe('work shared by callers', () => {
       started.resolve();
       await work.promise;
     };
-    const first = flights.join({ key: 'k', party: 'a' }, one, run);
+    const first = flights.join({ key: 'k', party: 'a', source: 'a' }, one, run);
     await started.promise;
     tell(5);
-    const second = flights.join({ key: 'k', party: 'a' }, two, run);
+    const second = flights.join({ key: 'k', party: 'a', source: 'a' }, two, run);
     tell(9);
     work.resolve();
     await Promise.all([first, second]);
@@ -49,7 +49,7 @@ describe('work shared by callers', () => {
     const leaver = new AbortController();
     const [cleaned, started, aborted] = [deferred(), deferred(), deferred()];
     const events: string[] = [];
-    const first = flights.join({ key: 'k', party: 'a' }, passenger(leaver.signal), async (signal) => {
+    const first = flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(leaver.signal), async (signal) => {
       started.resolve();
       await new Promise<void>((resolve) => {
         signal.addEventListener('abort', () => {
@@ -65,7 +65,7 @@ describe('work shared by callers', () => {
     leaver.abort(new Error('gone'));
     const ended = first.catch((error: unknown) => events.push(error instanceof Error ? error.message : ''));
     await aborted.promise;
-    const second = flights.join({ key: 'k', party: 'a' }, passenger(), async () => void events.push('second'));
+    const second = flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(), async () => void events.push('second'));
     cleaned.resolve();
     await Promise.all([ended, second]);
     expect(events[0]).toBe('cleaned');
@@ -79,7 +79,7 @@ describe('work shared by callers', () => {
       runs += 1;
       throw new Error(`failure ${runs}`);
     };
-    const calls = Array.from({ length: 10 }, () => flights.join({ key: 'k', party: 'a' }, passenger(), failing));
+    const calls = Array.from({ length: 10 }, () => flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(), failing));
     const results = await Promise.allSettled(calls);
     expect(results.every((result) => result.status === 'rejected')).toBe(true);
     expect(runs).toBeLessThanOrEqual(10);
@@ -88,7 +88,7 @@ describe('work shared by callers', () => {
   test('different keys do not meet', async () => {
     const flights = new Flights(new ManualClock());
     const seen: string[] = [];
-    await Promise.all(['a', 'b'].map((key) => flights.join({ key, party: 'a' }, passenger(), async () => void seen.push(key))));
+    await Promise.all(['a', 'b'].map((key) => flights.join({ key, party: 'a', source: 'a' }, passenger(), async () => void seen.push(key))));
     expect(seen.toSorted()).toEqual(['a', 'b']);
   });
 });
@@ -97,15 +97,15 @@ describe('S90 work that was begun for another party', () => {
   const LOOK = storageLimits.joinedLookMs;
   const ENOUGH = (storageLimits.joinedBytesPerSecond * LOOK) / 1000;
 
-  /** A's work is under way, and B has joined it. */
-  async function joined() {
+  /** A's work is under way, and B has joined it, whose own would come from `source`. */
+  async function joined(source = 'b') {
     const clock = new ManualClock();
     const flights = new Flights(clock);
     const events: string[] = [];
     const [theirs, own] = [deferred(), deferred()];
     let move: (bytes: number) => void = () => undefined;
     let arrive: () => void = () => undefined;
-    const first = flights.join({ key: 'k', party: 'a' }, passenger(), async (signal, onBytes, arrived) => {
+    const first = flights.join({ key: 'k', party: 'a', source: 'a' }, passenger(), async (signal, onBytes, arrived) => {
       events.push('a');
       move = onBytes;
       arrive = arrived;
@@ -116,7 +116,7 @@ describe('S90 work that was begun for another party', () => {
       await theirs.promise;
     });
     await turns();
-    const second = flights.join({ key: 'k', party: 'b' }, passenger(), async () => {
+    const second = flights.join({ key: 'k', party: 'b', source }, passenger(), async () => {
       events.push('b');
       await own.promise;
     });
@@ -152,6 +152,22 @@ describe('S90 work that was begun for another party', () => {
     expect([events, flights.has('k'), clock.timers]).toEqual([['a', 'b', 'a ended'], false, 0]);
   });
 
+  test('is waited for on a slow line, too, where the own one would come from the same source: nothing is downloaded twice', async () => {
+    const { clock, events, theirs, own, first, second, move } = await joined('a');
+    // 40 kbit/s
+    for (let at = 1; at <= 5; at += 1) {
+      move((at * 5000 * LOOK) / 1000);
+      await clock.advance(LOOK);
+    }
+    expect(events).toEqual(['a']);
+    // not one that brings nothing at all, be it because its namespace has no turn
+    await clock.advance(LOOK);
+    expect(events).toEqual(['a', 'b']);
+    own.resolve();
+    theirs.resolve();
+    await Promise.all([first, second]);
+  });
+
   test('that fails while the own one is under way is no matter of it', async () => {
     const { clock, events, theirs, own, first, second } = await joined();
     await clock.advance(LOOK);
@@ -167,7 +183,7 @@ describe('S90 work that was begun for another party', () => {
     await clock.advance(LOOK);
     move(1);
     const third = passenger();
-    const last = flights.join({ key: 'k', party: 'c' }, third, async () => void events.push('c'));
+    const last = flights.join({ key: 'k', party: 'c', source: 'c' }, third, async () => void events.push('c'));
     await turns();
     expect(third.heard).toEqual([1]);
     own.resolve();

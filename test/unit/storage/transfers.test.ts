@@ -84,11 +84,25 @@ describe('turns of transfers', () => {
     expect(ended).toEqual(['victim', 't1']);
   });
 
+  test('S90 on a slow line a registry gets no more transfers at once than it may have', async () => {
+    const { clock, begun, turnOf, start, done } = bench(6, 4);
+    for (let at = 0; at < 12; at += 1) start(`l${at}`, party('honest', ''));
+    await turns();
+    for (let at = 1; at <= 3; at += 1) {
+      // a megabit a second for all of them
+      for (const turn of turnOf.values()) turn.came((31_250 * LOOK) / 1000);
+      await clock.advance(LOOK);
+    }
+    expect(begun).toEqual(['l0', 'l1', 'l2', 'l3']);
+    await done('l0');
+    expect(begun.at(-1)).toBe('l4');
+  });
+
   test('S90 one that brings enough keeps its turn, and so does one that waits for our disk', async () => {
     const { clock, begun, turnOf, start } = bench(2);
     start('fast', party('good', ''));
     start('writing', party('good', ''));
-    start('next', party('good', ''));
+    start('next', party('other', ''));
     await turns();
     turnOf.get('fast')?.came((storageLimits.transferBytesPerSecond * LOOK) / 1000);
     void turnOf.get('writing')?.ours(() => new Promise(() => undefined));
