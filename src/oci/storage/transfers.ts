@@ -1,6 +1,6 @@
 /**
  * Turns for transfers of layers. Who waits is chosen by who has least under way: by namespace, then by registry, then by
- * credentials. A transfer whose registry trickles while others wait gives its turn away to one of another registry and goes
+ * credentials. A transfer whose registry trickles gives its turn to one of another registry or namespace that waits, and goes
  * on beside it; of too many such the one goes whose namespace has most (S90).
  */
 import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
@@ -135,8 +135,9 @@ export class Transfers {
     if (held.length >= slots) return undefined;
     const of = (all: readonly Running[], key: keyof Party, party: Party): number => all.filter((one) => one.party[key] === party[key]).length;
     const all = [...this.#running];
-    // with those that gave their turn away, which is for other registries: on a slow line more at once are slower still
-    const may = this.#line.filter(({ party }) => of(all, 'host', party) < slotsPerHost);
+    const own = ({ host, namespace }: Party): number => all.filter(({ party }) => party.host === host && party.namespace === namespace).length;
+    // of the own ones those, too, that gave their turn away: to others, since on a slow line more of them are slower still
+    const may = this.#line.filter(({ party }) => of(held, 'host', party) < slotsPerHost && own(party) < slotsPerHost);
     const weigh = ({ party }: Waiter): readonly number[] => [of(all, 'namespace', party), of(all, 'host', party), of(all, 'credential', party)];
     const weighed = may.map((waiter) => ({ waiter, weight: weigh(waiter) }));
     // a stable sort: the order of coming decides between equals

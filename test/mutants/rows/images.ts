@@ -165,7 +165,7 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'S90', title: 'a registry on a slow line gets ever more transfers', file: 'src/oci/storage/transfers.ts',
-    find: "of(all, 'host', party) < slotsPerHost", replace: "of(held, 'host', party) < slotsPerHost",
+    find: ' && own(party) < slotsPerHost', replace: ' && own(party) >= 0',
     test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 on a slow line a registry gets no more' },
   },
   {

@@ -98,6 +98,14 @@ describe('turns of transfers', () => {
     expect(begun.at(-1)).toBe('l4');
   });
 
+  test('S90 what trickles for one namespace leaves turns of the same registry to another: a cache in front of many registries', async () => {
+    const { clock, begun, start } = bench(6, 4);
+    for (let at = 0; at < 8; at += 1) start(`t${at}`, party('cache', 'tenant'));
+    start('victim', party('cache', 'other'));
+    await clock.advance(2 * LOOK);
+    expect(begun).toEqual(['t0', 't1', 't2', 't3', 'victim']);
+  });
+
   test('S90 one that brings enough keeps its turn, and so does one that waits for our disk', async () => {
     const { clock, begun, turnOf, start } = bench(2);
     start('fast', party('good', ''));
