@@ -79,8 +79,10 @@ export class Conditions {
 
   /** Replaces all of one type: for reporters that poll the whole set each time. */
   replace(type: ConditionType, now: ReadonlyMap<string, string>): void {
-    const before = [...(this.#held.get(type)?.bySubject.keys() ?? [])];
-    for (const subject of before) if (!now.has(subject)) this.clear(type, subject);
+    const held = this.#held.get(type);
+    // those beyond the bound are reported again where they are still bad
+    if (held !== undefined) held.hasMore = false;
+    for (const subject of [...(held?.bySubject.keys() ?? [])]) if (!now.has(subject)) this.clear(type, subject);
     for (const [subject, reason] of now) this.report({ type, subject, reason });
   }
 

@@ -52,4 +52,13 @@ describe('conditions (F89, F95)', () => {
     conditions.replace(type, new Map([['/b', 'EPERM'], ['/c', 'EIO']]));
     expect(conditions.all().map(({ subject }) => subject)).toEqual(['/b', '/c']);
   });
+
+  test('what was beyond the bound is forgotten once a whole report no longer has it', () => {
+    const { conditions } = recorded();
+    const bad = new Map(Array.from({ length: conditionLimits.subjects }, (_, at) => [`/${at}`, 'EPERM']));
+    conditions.replace(type, new Map([...bad, ['/more', 'EPERM']]));
+    expect(conditions.listFalse()[0]?.count).toBe(conditionLimits.subjects + 1);
+    conditions.replace(type, bad);
+    expect(conditions.listFalse()[0]?.count).toBe(conditionLimits.subjects);
+  });
 });
