@@ -54,7 +54,7 @@ export async function loadConfig(file: string, isRequired: boolean, overrides: O
 export async function readConfig(file: string, isRequired: boolean, overrides: Overrides): Promise<ReadConfig> {
   const text = await readText(file);
   if (text === undefined && isRequired) missing(file);
-  const own = withCgroupParent(text === undefined ? defaultConfig : applyFile(defaultConfig, text, file), file);
+  const own = text === undefined ? defaultConfig : applyFile(defaultConfig, text, file);
   const problems = new Map<string, string>();
   const directory = `${file}.d`;
   const problem = (path: string, thrown: unknown): void => void problems.set(path, withoutPath(toFault(thrown).message, path));
@@ -71,8 +71,9 @@ export async function readConfig(file: string, isRequired: boolean, overrides: O
   try {
     config = withCgroupParent(config, directory);
   } catch (thrown) {
+    // the file alone, which must then be right by itself
+    config = withCgroupParent({ ...config, cgroup: own.cgroup }, file);
     problem(directory, thrown);
-    config = { ...config, cgroup: own.cgroup };
   }
   return { config: withOverrides(config, overrides), problems };
 }

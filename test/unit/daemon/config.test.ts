@@ -66,6 +66,21 @@ describe('F95 drop-ins of the configuration', () => {
     expect(problems).toEqual({ 'troupe.toml.d': expect.stringContaining('cgroup.parent') });
   });
 
+  it.each([
+    ['the driver in a drop-in, the parent in the file', '[cgroup]\nparent = "pods.slice"\n', '[cgroup]\ndriver = "systemd"\n', { driver: 'systemd', parent: 'pods.slice' }],
+    ['another driver in a drop-in', '[cgroup]\ndriver = "systemd"\n', '[cgroup]\ndriver = "cgroupfs"\n', defaultConfig.cgroup],
+  ])('file and drop-ins are judged together: %s', async (_what, main, more, cgroup) => {
+    writeFileSync(file, main);
+    dropIn('10.toml', more);
+    expect(await read()).toMatchObject({ config: { cgroup }, problems: {} });
+  });
+
+  it('a parent in the file that no drop-in makes right is refused by the name of the file', async () => {
+    writeFileSync(file, '[cgroup]\nparent = "pods.slice"\n');
+    dropIn('10.toml', '[log]\nlevel = "debug"\n');
+    await expect(read()).rejects.toThrow(`read configuration ${file}: cgroup.parent`);
+  });
+
   it('a file in the place of the directory is named', async () => {
     rmSync(`${file}.d`, { recursive: true });
     writeFileSync(`${file}.d`, '');
