@@ -15,9 +15,9 @@ export interface HttpBounds {
 /**
  * A connection is cut that has not sent a whole request in its time, its body included, or none after its last answer.
  * An answer may take as long as it likes. Node's own bounds (`headersTimeout`) are checked every 30 s, and know no
- * number.
+ * number. Gives what drops all connections: Node's `closeAllConnections` knows none of a server that does not listen itself.
  */
-export function boundConnections(server: Server, { clock, connections, halfOpen: most }: HttpBounds): void {
+export function boundConnections(server: Server, { clock, connections, halfOpen: most }: HttpBounds): () => void {
   const all = new Set<Socket>();
   /** The last request of each, until it is answered. */
   const requests = new Map<Socket, IncomingMessage>();
@@ -52,4 +52,8 @@ export function boundConnections(server: Server, { clock, connections, halfOpen:
       halfOpen.begin(socket);
     });
   });
+  return () => {
+    halfOpen.close();
+    for (const socket of [...all]) socket.destroy();
+  };
 }

@@ -77,7 +77,7 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
       else response.destroy();
     });
   });
-  boundConnections(server, { clock: options.introspection.clock, connections: webLimits.connections, halfOpen: halfOpenLimits.pageConnections });
+  const dropAll = boundConnections(server, { clock: options.introspection.clock, connections: webLimits.connections, halfOpen: halfOpenLimits.pageConnections });
   const port = await listen(server, address.host, address.port, options.address);
   const origin = `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`;
   return {
@@ -85,7 +85,7 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
     url: `${origin}/#token=${options.token}`,
     close: async () => {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      server.closeAllConnections();
+      dropAll();
       await closed;
     },
   };

@@ -1,6 +1,7 @@
 // S94 on the introspection page and socket: both are HTTP behind the same bounds.
 import { createServer, request } from 'node:http';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createListener } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import { halfOpenLimits } from '../../../src/base/limits.ts';
@@ -88,4 +89,20 @@ test('S94 any number of them leaves a scraper served', async () => {
   const peers = await Promise.all(Array.from({ length: 30 }, () => peer('GET ')));
   expect(await ask()).toBe(200);
   expect(peers.filter(({ isCut }) => !isCut).length).toBeLessThanOrEqual(3);
+});
+
+test('the end drops answers that go on, of a server too that is handed its connections', async () => {
+  const clock = new HandClock();
+  const server = createServer((_request, response) => void response.write('part'));
+  const dropAll = boundConnections(server, { clock, connections: 10, halfOpen: 10 });
+  const listener = createListener((socket) => void server.emit('connection', socket));
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void listener.close());
+  const { port } = listener.address() as AddressInfo;
+  const reader = await silent({ port, host: '127.0.0.1' }, Buffer.from('GET / HTTP/1.1\r\nHost: a\r\n\r\n'));
+  onTestFinished(() => void reader.socket.destroy());
+  await new Promise((resolve) => reader.socket.once('data', resolve));
+  dropAll();
+  expect(await areCut([reader])).toBe(true);
+  expect(clock.timers.size).toBe(0);
 });
