@@ -26,14 +26,14 @@ export function maskedBytes(bytes: Uint8Array, withoutSecrets: WithoutSecrets): 
   while (at < bytes.length) {
     const found = recordAt(bytes, at);
     const next = found?.next ?? at + 1;
-    if (found === undefined || !cleaned(masked.subarray(at, next), found.record, withoutSecrets)) mask(masked.subarray(at, next));
+    if (found === undefined || !cleaned(masked.subarray(at, next), found.record, withoutSecrets)) mask(masked, at, next);
     at = next;
   }
   return masked;
 }
 
-function mask(part: Uint8Array): void {
-  for (const [at, byte] of part.entries()) if (byte !== 0) part[at] = MASK;
+function mask(bytes: Uint8Array, from: number, to: number): void {
+  for (let at = from; at < to; at += 1) if (bytes[at] !== 0) bytes[at] = MASK;
 }
 
 /** False for what is a record by its checksum alone. */

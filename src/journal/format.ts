@@ -103,9 +103,11 @@ export function hasHeader(bytes: Uint8Array): boolean {
 /** The whole record that begins at `at`, and where it ends; undefined where none does. */
 export function recordAt(bytes: Uint8Array, at: number): { readonly record: JournalRecord; readonly next: number } | undefined {
   if (at + FRAME_BYTES > bytes.length) return undefined;
-  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(at, true);
+  // asked of each byte of a damaged file: no object before the length is one that may be
+  const length = ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
   const next = at + FRAME_BYTES + length;
-  const record = next <= bytes.length ? recordOf(bytes.subarray(at, next)) : undefined;
+  if (length === 0 || next > bytes.length) return undefined;
+  const record = recordOf(bytes.subarray(at, next));
   return record === undefined ? undefined : { record, next };
 }
 

@@ -35,7 +35,7 @@ export const ofSecrets: readonly Mutant[] = [
   },
   {
     row: 'S91', title: 'what belongs to no whole record stays in a damaged file', file: 'src/journal/damaged.ts',
-    find: 'if (byte !== 0) part[at] = MASK;', replace: 'if (byte !== 0) part[at] = byte;',
+    find: 'if (bytes[at] !== 0) bytes[at] = MASK;', replace: 'bytes[at] ||= 0;',
     test: { file: journal, named: 'S91 leaves nothing of a record whose frame is gone' },
   },
   {
