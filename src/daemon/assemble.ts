@@ -71,7 +71,7 @@ import type { NodeFiles } from './node-files.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
-import { orWithout, unlessFailed } from './optional-part.ts';
+import { orLater, orWithout, unlessFailed } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 import { policyDriver } from './policy.ts';
 import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
@@ -118,7 +118,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
     networkDriver(config, layout, part, log),
     liveRegistries(config, clock, log),
-    orWithout(part, 'directory of namespaces', () => preparePinRoot(layout.pinsDir), undefined),
+    orLater(part, 'directory of namespaces', () => preparePinRoot(layout.pinsDir)),
   ]);
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
   const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
@@ -281,7 +281,7 @@ async function checkpointDriver(config: Config, runtime: RuntimeDriver, store: L
   const found = await findProgram(criu, 'checkpoints').then((path) => ({ path }), (thrown: unknown) => ({ missing: toFault(thrown).message }));
   const driver = runtime.checkpoints({ criu: found, restores: restore, upperOf: (id) => changesOf(config, store, id), layerOf: (diffId) => layerDiff(store.paths, diffId) });
   // what earlier ones left; those to come have names of their own
-  await orWithout(part, 'checkpoints of an earlier run', () => driver.open(), undefined);
+  await orLater(part, 'checkpoints of an earlier run', () => driver.open());
   return driver;
 }
 
@@ -306,6 +306,6 @@ async function networkDriver(config: Config, layout: Layout, part: PartReport, l
     log,
   });
   // a directory that does not answer makes NetworkReady false until it does
-  await orWithout(part, 'network configuration', () => driver.start(), undefined);
+  await orLater(part, 'network configuration', () => driver.start());
   return driver;
 }

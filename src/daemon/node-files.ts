@@ -37,6 +37,8 @@ export class NodeFiles {
   #scan: Promise<void> | undefined;
   #isWanted = false;
   #isClosed = false;
+  /** Checks that were left behind, and what was reported of them: another one would hold one more thread of the pool. */
+  readonly #stuck = new Map<string, FileProblems>();
 
   constructor(options: NodeFilesOptions) {
     this.#options = options;
@@ -78,11 +80,24 @@ export class NodeFiles {
 
   /** A file on a server that does not answer keeps nothing else from being reported. */
   async #check([name, check]: readonly [string, FileCheck]): Promise<FileProblems> {
+    const stuck = this.#stuck.get(name);
+    if (stuck !== undefined) return stuck;
     const bound = { signal: new AbortController().signal, timeoutMs: nodeFileLimits.scanMs };
+    let isOver = false;
+    const read = async (signal: AbortSignal): Promise<FileProblems> => {
+      try {
+        return await check(signal);
+      } finally {
+        isOver = true;
+        this.#stuck.delete(name);
+      }
+    };
     try {
-      return withoutPaths(await within(this.#options.clock, bound, `read ${name}`, async (signal) => check(signal)));
+      return withoutPaths(await within(this.#options.clock, bound, `read ${name}`, read));
     } catch (thrown) {
-      return new Map([[name, toFault(thrown).message]]);
+      const problems = new Map([[name, toFault(thrown).message]]);
+      if (!isOver) this.#stuck.set(name, problems);
+      return problems;
     }
   }
 

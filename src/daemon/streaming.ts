@@ -7,13 +7,11 @@ import type { StreamingServer, UrlIssuer } from '../cri/streaming/server.ts';
 import type { Assembly } from './assemble.ts';
 import { defaultConfig } from './config-schema.ts';
 import type { Config } from './config-schema.ts';
-import { orWithout } from './optional-part.ts';
+import { LatePart } from './optional-part.ts';
 
 export interface Streams extends UrlIssuer {
   close(): Promise<void>;
 }
-
-const PART = 'streaming server';
 
 /**
  * Serves exec, attach and port-forward. A port that is taken or a certificate that can't be read is no reason not to serve
@@ -21,23 +19,11 @@ const PART = 'streaming server';
  */
 export async function serveStreams(config: Config, assembly: Assembly): Promise<Streams> {
   const { ports: { clock }, observability: { conditions } } = assembly;
-  let server = await orWithout({ clock, conditions }, PART, () => startStreams(config, assembly), undefined);
-  let starting: Promise<StreamingServer> | undefined;
-  let isClosed = false;
-  const again = async (): Promise<StreamingServer> => {
-    if (isClosed) fail('notReady', `start ${PART}: troupe is ending`);
-    starting ??= startStreams(config, assembly).finally(() => (starting = undefined));
-    server = await starting;
-    conditions.clear('PartsStarted', PART);
-    return server;
-  };
+  const server = new LatePart({ clock, conditions }, 'streaming server', () => startStreams(config, assembly));
+  await server.start();
   return {
-    urlFor: async (request) => (server ?? (await again())).urlFor(request),
-    close: async () => {
-      isClosed = true;
-      await starting?.catch(() => undefined);
-      await server?.close();
-    },
+    urlFor: async (request) => (await server.startAgain()).urlFor(request),
+    close: () => server.close(),
   };
 }
 

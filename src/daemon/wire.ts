@@ -27,7 +27,7 @@ import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { criSocket } from './cri-socket.ts';
-import { orWithout, unlessFailed } from './optional-part.ts';
+import { LatePart, unlessFailed } from './optional-part.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
@@ -65,20 +65,23 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const urls = serveStreams(config, assembly);
   const taken = Promise.withResolvers<string>();
   const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) => taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`));
-  const [server, streaming, introspection, web] = await Promise.all([
+  const introspection = new LatePart(part, 'introspection socket', () => introspect(config, options, assembly.ports.log));
+  const web = new LatePart(part, 'introspection page', () => servePage(config, assembly, options));
+  const [server, streaming] = await Promise.all([
     urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
     urls,
-    orWithout(part, 'introspection socket', () => introspect(config, options, assembly.ports.log), undefined),
-    orWithout(part, 'introspection page', () => servePage(config, assembly, options), undefined),
+    introspection.start(),
+    web.start(),
   ]).catch(async (thrown: unknown) => {
     // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
+    await Promise.all([introspection.close(), web.close()]);
     await release();
     throw thrown;
   });
   const stop = async (): Promise<void> => {
     await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
     await assembly.nri?.close();
-    await Promise.all([server.close(), introspection?.close(), web?.close()]);
+    await Promise.all([server.close(), introspection.close(), web.close()]);
     await release();
   };
   await unlessFailed(part.conditions, 'images of additional stores', () => adoptImages(config, assembly.ports), undefined);
@@ -88,7 +91,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   await unlessFailed(part.conditions, 'nri', async () => assembly.nri?.start(), undefined);
   return {
     troupe,
-    pageUrl: web?.url,
+    pageUrl: web.value?.url,
     socketTaken: taken.promise,
     reload: async (fresh) => {
       const plan = planReload(inEffect, fresh);

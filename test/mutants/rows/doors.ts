@@ -6,7 +6,19 @@ const cri = 'test/integration/cri-server/half-open.test.ts';
 const http = 'test/unit/introspection-web/half-open.test.ts';
 const file = 'test/integration/cri-server/socket-file.test.ts';
 
+const late = 'test/unit/daemon/optional-part.test.ts';
+
 export const ofDoors: readonly Mutant[] = [
+  {
+    row: 'F89', title: 'a part that comes after the end stays open', file: 'src/daemon/optional-part.ts',
+    find: 'if (this.#isClosed) return value?.close();', replace: '',
+    test: { file: late, named: 'F89 a part that comes after the end' },
+  },
+  {
+    row: 'F89', title: 'a file that does not answer takes one more thread with each scan', file: 'src/daemon/node-files.ts',
+    find: 'if (!isOver) this.#stuck.set(name, problems);', replace: '',
+    test: { file: 'test/unit/daemon/node-files.test.ts', named: 'F89 one that does not end is not begun again' },
+  },
   {
     row: 'F90', title: 'the socket’s file does not come back', file: 'src/host/private-socket.ts',
     find: 'if (found === undefined || found.isSocket()) return this.#restore();', replace: 'if (found === undefined || found.isSocket()) return;',

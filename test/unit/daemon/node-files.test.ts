@@ -168,6 +168,31 @@ describe('F95 a file of the node', () => {
     expect(conditions.all().map(({ subject }) => subject)).toEqual(['slow', '/a']);
   });
 
+  it('F89 one that does not end is not begun again before it ends, and holds one thread', async () => {
+    const timers: (() => void)[] = [];
+    const clock = { ...realClock(), setTimeout: (fn: () => void) => timers.push(fn) as never, clearTimeout: () => undefined };
+    const begun: PromiseWithResolvers<Map<string, string>>[] = [];
+    const slow = (): Promise<Map<string, string>> => {
+      const next = Promise.withResolvers<Map<string, string>>();
+      begun.push(next);
+      return next.promise;
+    };
+    files = new NodeFiles({ conditions, clock, checks: { slow } });
+    const first = files.scan();
+    await turns();
+    timers[0]?.();
+    await first;
+    await files.scan();
+    expect([begun.length, conditions.all().map(({ subject }) => subject)]).toEqual([1, ['slow']]);
+    begun[0]?.resolve(new Map());
+    await turns();
+    const third = files.scan();
+    await turns();
+    begun[1]?.resolve(new Map());
+    await third;
+    expect([begun.length, conditions.all()]).toEqual([2, []]);
+  });
+
   it('drop-ins of our own that have no effect are named until the next reload', async () => {
     files = new NodeFiles({ conditions, clock: realClock(), checks: {} });
     files.noteOwn(new Map([['/etc/t.d/a.toml', 'line 1: x: no such key']]));

@@ -1,0 +1,100 @@
+// Parts of the start that come late: reported, taken once they are there, and closed at the end whenever they come (F89).
+import { expect, test } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
+import { fail } from '../../../src/base/fault.ts';
+import { launchLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { LatePart, orLater } from '../../../src/daemon/optional-part.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { turns } from './support.ts';
+
+class Listener {
+  closed = 0;
+  close(): Promise<void> {
+    this.closed += 1;
+    return Promise.resolve();
+  }
+}
+
+function bench() {
+  const clock = new HandClock();
+  const conditions = new Conditions(silentLog);
+  const coming: PromiseWithResolvers<Listener>[] = [];
+  const part = new LatePart({ clock, conditions }, 'page', () => {
+    const next = Promise.withResolvers<Listener>();
+    coming.push(next);
+    return next.promise;
+  });
+  const subjects = (): readonly string[] => conditions.all().map(({ subject }) => subject);
+  return { clock, conditions, coming, part, subjects };
+}
+
+async function tooLate(clock: HandClock, work: Promise<unknown>): Promise<void> {
+  clock.fire(launchLimits.partMs);
+  await work;
+}
+
+test('F89 a part that does not answer is reported; when it comes it is taken, and closed at the end', async () => {
+  const { clock, coming, part, subjects } = bench();
+  await tooLate(clock, part.start());
+  expect([part.value, subjects()]).toEqual([undefined, ['page']]);
+  const listener = new Listener();
+  coming[0]?.resolve(listener);
+  await turns();
+  expect([part.value, subjects()]).toEqual([listener, []]);
+  await part.close();
+  expect(listener.closed).toBe(1);
+});
+
+test('F89 a part that comes after the end is closed', async () => {
+  const { clock, coming, part } = bench();
+  await tooLate(clock, part.start());
+  await part.close();
+  const listener = new Listener();
+  coming[0]?.resolve(listener);
+  await turns();
+  expect([part.value, listener.closed]).toEqual([undefined, 1]);
+});
+
+test('F89 another try waits for the one under way, and begins anew after one that failed', async () => {
+  const { clock, coming, part, subjects } = bench();
+  await tooLate(clock, part.start());
+  const second = part.startAgain();
+  coming[0]?.reject(new Error('EADDRINUSE'));
+  await expect(second).rejects.toThrow('EADDRINUSE');
+  const third = part.startAgain();
+  const listener = new Listener();
+  coming[1]?.resolve(listener);
+  expect(await third).toBe(listener);
+  expect([coming.length, subjects()]).toEqual([2, []]);
+  expect(await part.startAgain()).toBe(listener);
+});
+
+test('F89 another try has the same bound, and none begins after the end', async () => {
+  const { clock, coming, part } = bench();
+  await tooLate(clock, part.start());
+  const again = part.startAgain();
+  clock.fire(launchLimits.partMs);
+  await expect(again).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+  await part.close();
+  coming[0]?.reject(new Error('EIO'));
+  await turns();
+  await expect(part.startAgain()).rejects.toMatchObject({ fault: { kind: 'notReady' } });
+  expect(coming).toHaveLength(1);
+});
+
+test('an error of our own configuration ends the start', async () => {
+  const report = { clock: new HandClock(), conditions: new Conditions(silentLog) };
+  const wrong = new LatePart<Listener>(report, 'page', () => Promise.resolve().then(() => fail('invalidRequest', 'not a loopback address')));
+  await expect(wrong.start()).rejects.toThrow('not a loopback address');
+});
+
+test('F89 work without a result that is done late is no longer reported', async () => {
+  const { clock, conditions, subjects } = bench();
+  const work = Promise.withResolvers<undefined>();
+  await tooLate(clock, orLater({ clock, conditions }, 'directory of namespaces', () => work.promise));
+  expect(subjects()).toEqual(['directory of namespaces']);
+  work.resolve(undefined);
+  await turns();
+  expect(subjects()).toEqual([]);
+});
