@@ -163,8 +163,11 @@ export class Connections {
     if (connection.pingScans !== undefined) {
       connection.pingScans += 1;
       if (connection.pingScans < halfOpenLimits.pingScans) return;
-      this.#options.log.warn({}, 'CRI connection cut: a frame did not end');
-      socket.destroy();
+      this.#options.log.warn({}, 'CRI connection cut: a frame did not end, or the client stands still');
+      // its GOAWAY lies in the socket for a client that only stood still: calls that it sends then are tried again, not failed
+      session.destroy();
+      // the session waits for what the client does not read
+      setImmediate(() => socket.destroy());
       return;
     }
     if (socket.bytesRead <= connection.seenBytes) return;
