@@ -37,7 +37,8 @@ export function sourceNamed({ sources = [] }: Pick<ImageRecord, 'sources'>, name
   return undefined;
 }
 
-function isIdText(name: string): boolean {
+/** Whether the text is a whole id, with or without its algorithm. */
+export function isIdText(name: string): boolean {
   return parseImageId(name) !== undefined || parseImageId(`sha256:${name}`) !== undefined;
 }
 

@@ -10,7 +10,7 @@ import type { PullProgress } from '../image-pull/progress.ts';
 import type { RegistryAuth } from '../ports/images.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { Ledger } from '../recovery/ledger.ts';
-import { findImage } from './catalog.ts';
+import { findImage, isIdText } from './catalog.ts';
 import type { LayerBook } from './layer-book.ts';
 
 interface Waiters {
@@ -141,6 +141,17 @@ async function untilCommitted(stage: ImageStage, name: string, call: Call): Prom
   await Promise.all(waits);
 }
 
+/** While registries.conf can't be used nobody knows what a short name means: an answer that it is gone may be wrong (F95). */
+function refuseUnknown({ ports }: ImageStage, name: string): void {
+  if (isIdText(name)) return;
+  try {
+    ports.images.candidates(name);
+  } catch (thrown) {
+    const { kind } = toFault(thrown);
+    if (kind === 'denied') throw new FaultError(toFault(thrown, `RemoveImage ${name}`));
+  }
+}
+
 /** A container shows its files: they would stay on the disk, and nobody could tell whose they are (CRI-O refuses it, too). */
 function refuseMounted({ directory }: ImageStage, id: ImageId): void {
   const user = directory.containers().find(({ image, criState }) => criState !== 'exited' && image.volumes?.some((volume) => volume.id === id) === true);
@@ -154,7 +165,10 @@ function refuseMounted({ directory }: ImageStage, id: ImageId): void {
 export async function removeImage(stage: ImageStage, name: string, call: Call): Promise<void> {
   await untilCommitted(stage, name, call);
   const image = findImage(stage.ledger.images.values(), name, (reference) => stage.ports.images.candidates(reference));
-  if (image === undefined) return;
+  if (image === undefined) {
+    refuseUnknown(stage, name);
+    return;
+  }
   refuseMounted(stage, image.id);
   const owner = `image/${image.id}`;
   await stage.activity.run(owner, 'removeImage', actorLimits.removeRootfsMs, call.signal, async (fx) => {

@@ -1,4 +1,5 @@
 /** Which images the kubelet's image collection must leave: `images.pinned`. Pure. */
+import { FaultError } from '../../base/fault.ts';
 import type { ImageRecord } from '../ports/specs.ts';
 
 /**
@@ -16,15 +17,21 @@ export function pinnedBy(patterns: readonly string[], candidates: (reference: st
 function testOf(pattern: string, candidates: (reference: string) => readonly string[]): (name: string) => boolean {
   if (pattern.startsWith('*')) return (name) => name.includes(pattern.slice(1, -1));
   if (pattern.endsWith('*')) return (name) => name.startsWith(pattern.slice(0, -1));
-  const exact = new Set([pattern, ...fullForms(pattern, candidates)]);
-  return (name) => exact.has(name);
+  const forms = fullForms(pattern, candidates);
+  const exact = new Set([pattern, ...(forms ?? [])]);
+  if (forms !== undefined) return (name) => exact.has(name);
+  const ends = [`/${pattern}`, `/${pattern}:latest`];
+  return (name) => exact.has(name) || ends.some((end) => name.endsWith(end));
 }
 
-/** None for an id, and for a short name that registries.conf gives no meaning. */
-function fullForms(pattern: string, candidates: (reference: string) => readonly string[]): readonly string[] {
+/**
+ * None for an id, and for a short name that registries.conf gives no meaning. Undefined where that file can't be used: what
+ * the name means is not known then, and whatever it may mean must stay (F95).
+ */
+function fullForms(pattern: string, candidates: (reference: string) => readonly string[]): readonly string[] | undefined {
   try {
     return candidates(pattern);
-  } catch {
-    return [];
+  } catch (thrown) {
+    return thrown instanceof FaultError && thrown.fault.kind === 'denied' ? undefined : [];
   }
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { fail } from '../../../src/base/fault.ts';
 import { keepersOf } from '../../../src/actors/images/keepers.ts';
 import { pinnedBy } from '../../../src/actors/images/pinned.ts';
 import { containerId, containerView, digest, imageId, imageRecord } from './fixtures.ts';
@@ -24,6 +25,14 @@ describe('pinnedBy', () => {
   ])('%s pins docker.io/library/nginx:1: %s', (pattern, expected) => {
     expect(pinnedBy([pattern], candidates)(image)).toBe(expected);
     expect(pinnedBy(['other', pattern], candidates)(image)).toBe(expected);
+  });
+
+  it('F95: by a short name all that it may mean, while registries.conf can not be used', () => {
+    const unknown = (): never => fail('denied', 'registries.conf: line 1: a key is missing');
+    const latest = imageRecord({ repoTags: ['quay.io/team/pause:latest'] });
+    expect(['nginx:1', 'library/nginx:1', 'ginx:1', 'nginx:2'].map((pattern) => pinnedBy([pattern], unknown)(image))).toEqual([true, true, false, false]);
+    expect(pinnedBy(['pause'], unknown)(latest)).toBe(true);
+    expect(pinnedBy([image.id], unknown)(image)).toBe(true);
   });
 
   it('nothing without a pattern', () => {
