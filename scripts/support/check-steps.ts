@@ -15,9 +15,9 @@ export const firstSteps: readonly Step[] = [
   vitestStep('tidy, unit, golden, model', ['tidy', 'unit', 'golden', 'model'], 5 * MINUTE_MS),
 ];
 
-/** What is to be green before each commit, in a minute: no goldens, and of the simulation the 200 seeds. */
+/** What is to be green before each commit, in a minute: no goldens, and of the simulation the 300 seeds. */
 export const checkSteps: readonly Step[] = [
   ...typesAndLint,
   vitestStep('tidy, unit, model', ['tidy', 'unit', 'model'], 5 * MINUTE_MS),
-  vitestStep('simulation, 200 seeds', ['sim'], 5 * MINUTE_MS, ['test/sim/seeds.test.ts']),
+  vitestStep('simulation, 300 seeds', ['sim'], 5 * MINUTE_MS, ['test/sim/seeds.test.ts']),
 ];

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { runSeed } from './seeds.ts';
 import { Tally } from './tally.ts';
 
-const SEEDS = 200;
+const SEEDS = 300;
 const PCT_SEEDS = 40;
 
 describe('seeded worlds', () => {

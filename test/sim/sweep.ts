@@ -6,6 +6,7 @@
 import type { Manners, PodPlan } from './kubelet.ts';
 import type { Program } from './kernel.ts';
 import { fault, FaultError } from '../../src/base/fault.ts';
+import { actorLimits } from '../../src/base/limits.ts';
 import { pairOf } from './record-effects.ts';
 import { run } from './run.ts';
 import type { Failure, RunOptions, RunResult } from './run.ts';
@@ -16,6 +17,11 @@ interface Scenario {
   readonly program: Program;
   /** Milliseconds after which the client takes no answer for an answer: the work goes on while nobody waits. */
   readonly deadlineMs?: number;
+  /**
+   * Each call in so many waits for its answer all the same. Without it a run ends only when some pull is drawn to be faster
+   * than the deadline: after thousands of effects, or not within the bound on a run.
+   */
+  readonly patientEach?: number;
   /** Of the delays, where the one for all does not let the client give up at what the scenario is about. */
   readonly seed?: number;
   /** Pairs whose first effect is refused: the undo that follows has crash points of its own. */
@@ -80,9 +86,9 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: PLAN, program: OBEDIENT, refused: ['RemoveImage storage.removeLayer'] },
   { plan: PLAN, program: OBEDIENT, refused: ['StopContainer storage.unmountRootfs'] },
   // clients that give up: each effect happens while nobody waits for it
-  { plan: { ...PLAN, resizes: true }, program: OBEDIENT, deadlineMs: 1 },
-  { plan: { ...PLAN, sharedPid: true, graceMs: 50, teardown: 'sandboxOnly' }, program: { ...OBEDIENT, stubborn: true }, deadlineMs: 1 },
-  { plan: { ...PLAN, teardown: 'removeOnly' }, program: OBEDIENT, deadlineMs: 2 },
+  { plan: { ...PLAN, resizes: true }, program: OBEDIENT, deadlineMs: 1, patientEach: 16 },
+  { plan: { ...PLAN, sharedPid: true, graceMs: 50, teardown: 'sandboxOnly' }, program: { ...OBEDIENT, stubborn: true }, deadlineMs: 1, patientEach: 16 },
+  { plan: { ...PLAN, teardown: 'removeOnly' }, program: OBEDIENT, deadlineMs: 2, patientEach: 16 },
   // what a second start does with each half state
   { plan: { ...PLAN, sharedPid: true }, program: OBEDIENT, dies: 'RunPodSandbox runtime.startPause' },
   { plan: PLAN, program: OBEDIENT, dies: 'CreateContainer runtime.create' },
@@ -109,9 +115,14 @@ const SCENARIOS: readonly Scenario[] = [
   { plan: { ...PLAN, checkpoints: 'image' }, program: OBEDIENT, deadlineMs: 1, seed: 16 },
   // limits changed within the grace of a stop that is not obeyed
   { plan: { ...PLAN, resizes: true }, program: { ...OBEDIENT, stubborn: true } },
+  // alive until the janitor tries again to delete debris
+  { plan: { ...PLAN, livesMs: actorLimits.debrisMs + 20_000 }, program: OBEDIENT },
 ];
 /** The short form explores each effect of a port in the scenarios before this one, and elsewhere what is new. */
 const REPEATING_FROM = 2;
+
+/** Milliseconds that a patient call waits: longer than anything here takes. */
+const PATIENT_MS = 240_000;
 
 /** Pairs of each scenario's effects, in the order in which they begin. */
 export async function record(): Promise<readonly (readonly string[])[]> {
@@ -145,9 +156,19 @@ function ownHook({ refused = [], dies }: Scenario): Hook {
   };
 }
 
-function mannersOf({ deadlineMs }: Scenario, given: Manners | undefined): Pick<RunOptions, 'manners'> {
+function mannersOf({ deadlineMs, patientEach = Infinity }: Scenario, given: Manners | undefined): Pick<RunOptions, 'manners'> {
   if (given !== undefined) return { manners: given };
-  return deadlineMs === undefined ? {} : { manners: { duplicates: 0, deadlineMs: () => deadlineMs } };
+  if (deadlineMs === undefined) return {};
+  let calls = 0;
+  return {
+    manners: {
+      duplicates: 0,
+      deadlineMs: () => {
+        calls += 1;
+        return calls % patientEach === 0 ? PATIENT_MS : deadlineMs;
+      },
+    },
+  };
 }
 
 function optionsOf(scenario: Scenario, given: Hook, manners?: Manners): RunOptions {
