@@ -74,7 +74,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     web.start(),
   ]).catch(async (thrown: unknown) => {
     // a start that fails leaves no mount and no lock; the pods of an earlier run keep theirs
-    await Promise.all([introspection.close(), web.close()]);
+    await Promise.allSettled([introspection.close(), web.close()]);
     await release();
     throw thrown;
   });
