@@ -54,8 +54,10 @@ export interface RuntimeFacts {
 
 export interface PauseFacts {
   readonly id: SandboxId;
-  /** Undefined: leftovers without a process. */
+  /** Undefined: leftovers without a process, or `isUnreadable`. */
   readonly process: ProcessIdentity | undefined;
+  /** Its files can't be read, so nothing is known of its process. */
+  readonly isUnreadable?: true;
 }
 
 export interface ExecResult {

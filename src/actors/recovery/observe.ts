@@ -1,6 +1,7 @@
 import type { ContainerId } from '../../base/ids.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { Ports } from '../ports/ports.ts';
+import type { PauseFacts } from '../ports/runtime.ts';
 import type { Ledger } from './ledger.ts';
 import type { World } from './plan.ts';
 
@@ -19,10 +20,16 @@ export async function observeWorld(ports: Ports, ledger: Ledger, fx: EffectConte
     host,
     containers,
     alive: aliveOf(ports, ledger, containers),
-    pauses: new Map(runtime.pauses.map((facts) => [facts.id, facts])),
+    pauses: new Map(runtime.pauses.map((facts) => [facts.id, askedOfKernel(ports, ledger, facts)])),
     storage,
     networks: new Set(networks),
   };
+}
+
+/** A pause process whose files can't be read is asked of the kernel by its record: its pod must not end for a file (F89). */
+function askedOfKernel({ runtime }: Ports, ledger: Ledger, facts: PauseFacts): PauseFacts {
+  const pause = facts.isUnreadable === true && facts.process === undefined ? ledger.sandboxes.get(facts.id)?.ready?.pause : undefined;
+  return pause !== undefined && runtime.isAlive(pause) ? { ...facts, process: pause } : facts;
 }
 
 /** Somebody may have deleted all that the runtime and its monitor keep of a container; then only the kernel knows that it lives. */

@@ -40,7 +40,7 @@ export async function observe(
   }
   const looks: Looks = { readExit, roots: ownRoots, restores: new Set(await namesIn(layout.restoresDir)) };
   const containers = await inBatches([...ids], fx, (id) => factsOrNone(parts, looks, id));
-  const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) => pauseFactsOf(pauseRoots, id).catch((error: unknown) => unreadable(parts, id, error, { id, process: undefined })));
+  const pauses = await inBatches(await pauseIds(parts, pauseRoots), fx, (id) => pauseOrNone(parts, pauseRoots, id));
   return { containers, pauses };
 }
 
@@ -63,6 +63,11 @@ async function factsOrNone(parts: DriverParts, looks: Looks, id: ContainerId): P
   } catch (error) {
     return unreadable(parts, id, error, { id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: false });
   }
+}
+
+/** The pause process by its record is asked of the kernel where its files can't be read. */
+function pauseOrNone(parts: DriverParts, roots: readonly string[], id: SandboxId): Promise<PauseFacts> {
+  return pauseFactsOf(roots, id).catch((error: unknown) => unreadable<PauseFacts>(parts, id, error, { id, process: undefined, isUnreadable: true }));
 }
 
 function unreadable<T>({ conditions, log }: DriverParts, id: string, error: unknown, facts: T): T {

@@ -4,6 +4,7 @@ import type { JournalRecord } from '../../../src/actors/ports/journal.ts';
 import type { RuntimeFacts } from '../../../src/actors/ports/runtime.ts';
 import { emptyLedger, ledgerFold } from '../../../src/actors/recovery/ledger.ts';
 import type { Ledger } from '../../../src/actors/recovery/ledger.ts';
+import { observeWorld } from '../../../src/actors/recovery/observe.ts';
 import { planContainer, planSandbox } from '../../../src/actors/recovery/plan.ts';
 import type { World } from '../../../src/actors/recovery/plan.ts';
 import { containerCreated, containerId, containerIntent, exit, process, sandboxId, sandboxIntent, sandboxReady } from './fixtures.ts';
@@ -89,6 +90,22 @@ describe('sandbox begins', () => {
     expect(planSandbox(ledger, pausing(1), sid)).toMatchObject({ entry: 'stopping' });
     expect(planSandbox(ledger, world({ pauses: new Map([[sid, { id: sid, process: undefined }]]) }), sid)).toMatchObject({ entry: 'stopping' });
     expect(planSandbox(ledger, world(), sid)).toMatchObject({ entry: 'stopping' });
+  });
+
+  it('F89: ready with a pause process whose files can not be read: ready while the kernel has it by its record', async () => {
+    const shared = sandboxIntent({ namespaces: { network: 'pod', ipc: 'pod', pid: 'pod', targetId: undefined } });
+    const ledger = ledgerOf(shared, sandboxReady(process));
+    const entryOf = async (isUnreadable: boolean, lives: boolean): Promise<string | undefined> => {
+      const pauses = [{ id: sid, process: undefined, ...(isUnreadable ? { isUnreadable } : {}) }];
+      const { host, storage } = world();
+      const ports = {
+        clock: { nowNs: () => NOW_NS, monoMs: () => NOW_MONO_MS },
+        host: { observe: async () => host }, storage: { observe: async () => storage }, network: { observe: async () => [sid] },
+        runtime: { observe: async () => ({ containers: [], pauses }), isAlive: (one: unknown) => lives && one === process },
+      } as never;
+      return planSandbox(ledger, await observeWorld(ports, ledger, { signal: new AbortController().signal, timeoutMs: 1, note: () => undefined }), sid)?.entry;
+    };
+    expect([await entryOf(true, true), await entryOf(true, false), await entryOf(false, true)]).toEqual(['ready', 'stopping', 'stopping']);
   });
 
   it('stopping, anything: notReady, every step owed (F05)', () => {
