@@ -17,6 +17,12 @@ export function pieceCharge(length: number): number {
   return length < leastChargeBytes ? leastChargeBytes : length;
 }
 
+/** Gives the memory of bytes that nobody reads any more back at once, not with some later collection. Leaves small ones and views of something larger. */
+export function freeBytes(bytes: Uint8Array): void {
+  if (bytes.length < wholeBytes) return;
+  if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength === bytes.length) bytes.buffer.transfer(0);
+}
+
 /** First in, first out; pieces lose their borders. */
 export class ByteBlocks {
   readonly #name: string;

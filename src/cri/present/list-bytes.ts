@@ -3,12 +3,10 @@
  * the entries one after the other. That is what protobuf says a repeated message field is: tag, length, message, for
  * each (protobuf encoding, "Length-Delimited Records", "Repeated Elements").
  */
+import { varint } from './varint.ts';
 
 /** Field 1, wire type 2, of each List*Response and of the Stream*Response beside it. */
 const TAG = 0x0a;
-/** Bits of a number in one byte of a varint, and the mark that another byte follows. */
-const VARINT_BITS = 7;
-const VARINT_MORE = 0x80;
 
 /** The answer with one entry per view, in their order. `encode` gives the bytes of one entry's message. */
 export class ListBytes<V extends object> {
@@ -61,14 +59,4 @@ function joined(entries: readonly Uint8Array[]): Uint8Array {
     at += entry.length;
   }
   return bytes;
-}
-
-function varint(value: number): readonly number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest >= VARINT_MORE) {
-    bytes.push((rest % VARINT_MORE) + VARINT_MORE);
-    rest = Math.floor(rest / 2 ** VARINT_BITS);
-  }
-  return [...bytes, rest];
 }

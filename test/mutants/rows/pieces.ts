@@ -102,6 +102,11 @@ export const ofPieces: readonly Mutant[] = [
     test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85' },
   },
   {
+    row: 'S85', title: 'the output of an exec stays until a collection beside its answer', file: 'src/cri/present/exec-sync.ts',
+    find: 'for (const output of [stdout, stderr]) freeBytes(output);', replace: 'for (const output of [stdout, stderr]) if (output.length < 0) freeBytes(output);',
+    test: { file: 'test/unit/cri/exec-sync-bytes.test.ts', named: 'S85' },
+  },
+  {
     row: 'S85', title: 'each look at a drain leaves a waiter behind', file: 'src/oci/runtime/stream-output.ts',
     find: 'streamLimits.drainLookMs, signal }, ended);', replace: 'streamLimits.drainLookMs, signal }, hasEnded ? ended : pumps[0]?.ended ?? ended);',
     test: { file: 'test/unit/runtime/stream-output.test.ts', named: 'S85' },
