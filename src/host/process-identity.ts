@@ -27,8 +27,10 @@ export interface ProcessStat extends ProcessIdentity {
 
 /** PF_FORKNOEXEC of include/linux/sched.h: set by fork, cleared by execve, and told to user space since ever. */
 const FORKED_ONLY = 0x40;
-/** PF_EXITING and PF_SIGNALED of the same file: it gives back what it has, by its own doing or by a signal's. */
-const ON_ITS_WAY_OUT = 0x4 | 0x400;
+/** PF_EXITING of the same file: it gives back what it has. */
+const EXITING = 0x4;
+/** That, or PF_SIGNALED: a signal's doing. */
+const ON_ITS_WAY_OUT = EXITING | 0x400;
 /** SIGKILL among the pending signals of /proc/PID/status. */
 const KILL_PENDING = 1n << 8n;
 /** PF_KTHREAD of the same file. */
@@ -72,6 +74,21 @@ export function processIdentity(pid: number): ProcessIdentity | undefined {
 export function processExists(identity: ProcessIdentity): boolean {
   const stat = processStat(identity.pid);
   return stat !== undefined && stat.startTicks === identity.startTicks && stat.state !== 'Z' && stat.state !== 'X';
+}
+
+/**
+ * True while that very process runs and has not begun to exit. An init that exits kills what is in its PID namespace and
+ * waits for it before it becomes a zombie (zap_pid_ns_processes, kernel/pid_namespace.c): what fails in there by then fails
+ * because of its end.
+ */
+export function processRuns(identity: ProcessIdentity): boolean {
+  const stat = processStat(identity.pid);
+  return stat !== undefined && stat.startTicks === identity.startTicks && isRunningStat(stat);
+}
+
+/** The same of what was read already. */
+export function isRunningStat({ state, flags }: Pick<ProcessStat, 'state' | 'flags'>): boolean {
+  return state !== 'Z' && state !== 'X' && (flags & EXITING) === 0;
 }
 
 /** True while that very process runs what it was forked as: it has not executed a program of its own yet. */

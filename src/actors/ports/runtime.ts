@@ -118,7 +118,7 @@ export interface RuntimePort {
    * whose PID namespace is shared; a container of the runtime with its own tiny program, no image, no monitor.
    */
   startPause(input: PauseInput, fx: EffectContext): Promise<ProcessIdentity>;
-  /** Whether that very process runs, from /proc; throws when that can't be read. */
+  /** Whether that very process runs and has not begun to exit, from /proc; throws when that can't be read. */
   isAlive(process: ProcessIdentity): boolean;
   /** Kills it and removes all that `startPause` may have left. Idempotent. */
   destroyPause(input: PauseInput, fx: EffectContext): Promise<void>;

@@ -13,7 +13,7 @@ import type { CheapMoves } from '../../host/cheap-moves.ts';
 import type { Conditions } from '../../base/conditions.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
-import { bootId, processExists, processIdentity } from '../../host/process-identity.ts';
+import { bootId, processExists, processRuns, processIdentity } from '../../host/process-identity.ts';
 import { runTool } from '../../host/process-tool.ts';
 import type { Systemd } from '../../host/systemd.ts';
 import type { Marks } from '../monitor/monitor-process.ts';
@@ -128,6 +128,12 @@ export function toHostIdentity(identity: ProcessIdentity): HostIdentity | undefi
 export function isAlive(identity: ProcessIdentity | undefined): boolean {
   const host = identity === undefined ? undefined : toHostIdentity(identity);
   return host !== undefined && processExists(host);
+}
+
+/** True while that very process runs and has not begun to exit. */
+export function isRunning(identity: ProcessIdentity): boolean {
+  const host = toHostIdentity(identity);
+  return host !== undefined && processRuns(host);
 }
 
 /** The process with this pid, if it runs. */

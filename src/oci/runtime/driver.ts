@@ -26,7 +26,7 @@ import { Exits } from './driver-exits.ts';
 import { stepsByKind } from './driver-kinds.ts';
 import type { KindSteps } from './driver-kinds.ts';
 import { endUnborn, kill, killAll } from './driver-kill.ts';
-import { isAlive, marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
+import { isRunning, marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
 import { destroyPause, startPause } from './driver-pause.ts';
 import { endOrphanExecs } from './exec-orphans.ts';
@@ -127,7 +127,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     onExit: (listener) => exits.listen(listener),
     // one after the other: each looks whether the rotation that it is asked for has been dealt with already
     reopenLog: (input, fx) => reopens.with(input.id, () => reopenLog(parts, input, fx), fx.signal),
-    isAlive,
+    isAlive: isRunning,
     observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
   };
 }

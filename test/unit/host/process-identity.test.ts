@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { expect, test } from 'vitest';
-import { bootId, isEnding, killProcess, parseStat, processExists, processIdentity, signalNumber } from '../../../src/host/process-identity.ts';
+import { bootId, isEnding, isRunningStat, killProcess, parseStat, processExists, processIdentity, signalNumber } from '../../../src/host/process-identity.ts';
 import { decodeStatus } from '../../../src/host/process-reaper.ts';
 
 const tail = 'S 10 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 2 3 4';
@@ -55,4 +55,11 @@ test('wait statuses are decoded into a code or a signal', () => {
 test('signals are known by both names, the boot by its id', () => {
   expect([signalNumber('TERM'), signalNumber('SIGKILL'), signalNumber('NONE')]).toEqual([15, 9, undefined]);
   expect(bootId()).toMatch(/^[0-9a-f-]{36}$/u);
+});
+
+test('F71 a process that has begun to exit does not run, though it is no zombie yet', () => {
+  const [forkedOnly, exiting] = [0x40, 0x4];
+  expect(['R', 'S', 'D', 'T'].map((state) => isRunningStat({ state, flags: forkedOnly }))).toEqual([true, true, true, true]);
+  expect(['R', 'S', 'D', 'Z', 'X'].map((state) => isRunningStat({ state, flags: exiting }))).toEqual([false, false, false, false, false]);
+  expect(isRunningStat({ state: 'Z', flags: 0 })).toBe(false);
 });
