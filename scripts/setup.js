@@ -59,6 +59,8 @@ const installed = {
  * need it say that they are skipped.
  */
 const wished = {
+  // buildah runs itself anew for each RUN, without the environment that leads to the unpacked libraries
+  libgpgme11: { anyOf: ['x86_64', 'aarch64'].map((arch) => `/usr/lib/${arch}-linux-gnu/libgpgme.so.11`) },
   'chromium-headless-shell': { anyOf: ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/bin/chromium-browser'] },
 };
 

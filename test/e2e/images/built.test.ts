@@ -9,13 +9,13 @@ import { startRegistry, type DockerRegistry } from '../../support/docker-registr
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
-import { ContainersTools, noContainersTools } from '../../support/tools/skopeo.ts';
+import { ContainersTools, noBuilds } from '../../support/tools/skopeo.ts';
 import { describePods, untilHolds } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, type ContainerConfig } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 
-const missing = noContainersTools();
+const missing = noBuilds();
 if (missing !== undefined) process.stdout.write(`skipped: images built by others: ${missing}\n`);
 
 /** Layers with owners, links, a removal, a directory made anew, an attribute; settings of every kind. */

@@ -18,6 +18,12 @@ export function noContainersTools(): string | undefined {
   }
 }
 
+/** Why buildah can't run a step of a Dockerfile; undefined when it can. It starts itself anew for that, without our environment. */
+export function noBuilds(): string | undefined {
+  const library = `/usr/lib/${triplet}/libgpgme.so.11`;
+  return noContainersTools() ?? (existsSync(library) ? undefined : `${library} is missing (Debian: apt-get install libgpgme11)`);
+}
+
 /** Both programs with settings of their own in a directory, so that none of the machine's plays a part. */
 export class ContainersTools {
   readonly #directory: string;
