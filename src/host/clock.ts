@@ -61,7 +61,10 @@ class Timer {
   }
 
   #onTime(): void {
-    if (monoMs() - this.#dueMs < clockLimits.stallMs) this.#fn();
+    const lateMs = monoMs() - this.#dueMs;
+    // Node counts whole milliseconds from a time that it has cut to one, so it may call up to two too early
+    if (lateMs < 0) this.#timeout = setTimeout(() => this.#onTime(), Math.ceil(-lateMs));
+    else if (lateMs < clockLimits.stallMs) this.#fn();
     else this.#timeout = setTimeout(this.#fn, clockLimits.afterStallMs);
   }
 }

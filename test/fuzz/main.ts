@@ -1,4 +1,4 @@
-// `npm run fuzz -- <target>|all [--minutes N] [--seed S]`: inputs changed until the time is over, by coverage where the target
+// `npm run fuzz -- <target>|all [--minutes N] [--seed S] [--at-once N]`: inputs changed until the time is over, by coverage where the target
 // learns. `--blind` runs a target of the older form by seed alone, `--case N` one case of it again; `--input FILE` runs a
 // stored input again, `--unreached` lists the lines that a learning run has not reached, `--seeds` writes what the corpus begins with. A run of a minute or longer writes its figures and,
 // where it learns, its corpus.
@@ -18,8 +18,6 @@ import type { TargetName } from './target.ts';
 import { targetNames } from './target.ts';
 
 const MINUTE_MS = 60_000;
-/** Targets of `all` that run side by side: small machines have two processors. */
-const AT_ONCE = 2;
 /** Executions between two lines of progress, about. */
 const SAY_EVERY_MS = 30_000;
 
@@ -28,6 +26,8 @@ const { values, positionals } = parseArgs({
   options: {
     minutes: { type: 'string', default: '10' },
     seed: { type: 'string', default: '1' },
+    // targets of `all` that run side by side: small machines have two processors
+    'at-once': { type: 'string', default: '2' },
     case: { type: 'string' },
     input: { type: 'string' },
     blind: { type: 'boolean', default: false },
@@ -105,7 +105,7 @@ async function all(): Promise<boolean> {
   const worker = async (): Promise<void> => {
     for (let target = left.shift(); target !== undefined; target = left.shift()) isGood = (await learning(target)) && isGood;
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  await Promise.all(Array.from({ length: Number(values['at-once']) }, worker));
   return isGood;
 }
 

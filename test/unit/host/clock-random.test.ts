@@ -28,6 +28,18 @@ test('F78 wall time counts on over a small step back and follows one that somebo
   expect(Array.from({ length: 7 }, nowNs)).toEqual([5n * MS, 5n * MS + 1n, 5n * MS + 2n, 5n * MS + YEAR, 6n * MS, 6n * MS + 1n, 6n * MS + 2n]);
 });
 
+test('S89: a timer never fires before its time, fractions of a millisecond included', async () => {
+  const clock = realClock();
+  const early: number[] = [];
+  for (let at = 0; at < 200; at += 1) {
+    const dueMs = clock.monoMs() + 1.9;
+    await new Promise<void>((resolve) => void clock.setTimeout(resolve, 1.9));
+    const leftMs = dueMs - clock.monoMs();
+    if (leftMs > 0) early.push(leftMs);
+  }
+  expect(early).toEqual([]);
+});
+
 /** The event loop stands still for a little more than a stall. */
 function stall(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, clockLimits.stallMs + 100);
