@@ -1,7 +1,9 @@
 // The files of deploy/: what an operator copies must be right as it stands.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { EXIT } from '../../../src/daemon/cli/exit-codes.ts';
 import { parseList } from '../../../src/network/conflist.ts';
 import { defaultConflist } from '../../../src/network/default-conflist.ts';
 import { run } from '../../support/run.ts';
@@ -62,6 +64,31 @@ describe('the systemd unit', () => {
     expect(value('Service', 'Type')).toBe('notify');
     expect(value('Service', 'ExecStart')).toMatch(/\/bin\/troupe serve$/);
     expect(existsSync(join(checkout, 'bin/troupe'))).toBe(true);
+  });
+
+  it('F89 a start that fails is repeated without a limit in number, ever more slowly, but where another start changes nothing', () => {
+    expect(value('Unit', 'StartLimitIntervalSec')).toBe('0');
+    expect(value('Service', 'RestartPreventExitStatus')).toBe(`${EXIT.config} ${EXIT.socketTaken}`);
+    expect(Number(value('Service', 'RestartMaxDelaySec'))).toBeGreaterThan(Number(value('Service', 'RestartSec')));
+    expect(Number(value('Service', 'RestartSteps'))).toBeGreaterThan(0);
+  });
+
+  const analyze = '/usr/bin/systemd-analyze';
+  if (!existsSync(analyze)) console.log('skipped: systemd reads the unit (systemd-analyze is not installed)');
+  it.skipIf(!existsSync(analyze))('F89 is read by systemd without a complaint about a key or a value', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'troupe-unit-'));
+    try {
+      const file = join(directory, 'troupe.service');
+      // verify looks for the program where the unit says that it is installed
+      writeFileSync(file, read('troupe.service').replace(/^ExecStart=\S+/m, `ExecStart=${process.execPath}`));
+      const { stdout, stderr } = await run([analyze, 'verify', file]);
+      const complaints = `${stdout}${stderr}`.split('\n').filter((line) => line.includes('troupe.service'));
+      // keys of systemd 254, which older ones warn of
+      const isNew = /Unknown key(?: name)? '(?:RestartSteps|RestartMaxDelaySec)' in section/;
+      expect(complaints.filter((line) => !isNew.test(line))).toEqual([]);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 
   it('gives the daemon no mount namespace of its own, which would hide its mounts from the kubelet', () => {
