@@ -431,6 +431,12 @@ export const edgeLimits = {
   eventQueue: 8192,
   /** Calls at work at once over all connections; the next is told `exhausted`. Version and Status don't count. */
   inFlightCalls: 1024,
+  /**
+   * Of these, calls that last as long as a pod's author or a registry decides (StopContainer, ExecSync, PullImage): a quarter of all
+   * stays for the others. And of those for one namespace, so that a quarter of them stays for other tenants: 500 pods that end at once.
+   */
+  waitingCalls: 768,
+  waitingCallsPerNamespace: 576,
   /** Bytes of the requests at work: a pod's have some 20 KiB, so 500 at once fit; decoded they take several times as many (F14). */
   inFlightBytes: 16 * 1024 * 1024,
   /** Milliseconds between HTTP/2 pings to a client, and for its answer: frees what a half-open peer holds (F87). */

@@ -2,7 +2,7 @@
  * What all RPCs have in common: readiness, in-flight bound, request id and Cause, deadline, decoding and
  * encoding, one log line, fault → status. The files of `runtime/` and `image/` hold the rest, one RPC each.
  */
-import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, Message, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { RandomPort } from '../actors/ports/random.ts';
@@ -66,6 +66,8 @@ export interface EdgeOptions {
   readonly notReadyReason: () => string | undefined;
   /** Why nothing more may be kept in memory now, or undefined when it may. */
   readonly memoryRefusal?: () => string | undefined;
+  /** Whose namespace a decoded request is for; empty where nobody knows. */
+  readonly namespaceOf?: (request: Message) => string;
   readonly runtime?: ServiceHandlers<typeof RuntimeService>;
   readonly image?: ServiceHandlers<typeof ImageService>;
   readonly runtimeStreams?: ServiceStreams<typeof RuntimeService>;
@@ -151,13 +153,16 @@ class Edge {
     const startedMonoMs = clock.monoMs();
     const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
     let release = (): void => undefined;
+    let leave = (): void => undefined;
     try {
       if (!ALWAYS.has(rpc.name)) {
         this.#refuseWhileNotReady(rpc.name);
         release = this.#inFlight.admit(rpc.name, request.length);
       }
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
-      const answer = await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs, over: call.over });
+      const message = decode(rpc, request);
+      leave = this.#inFlight.admitWaiting(rpc.name, () => this.#options.namespaceOf?.(message) ?? '');
+      const answer = await handler(message, { cause, signal: call.signal, deadlineMonoMs, over: call.over });
       const bytes = encode(rpc, answer);
       this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
       observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
@@ -169,6 +174,7 @@ class Edge {
       observed?.ended(status.code, this.#sinceMs(startedMonoMs), fault);
       throw new RpcError(status);
     } finally {
+      leave();
       release();
     }
   }

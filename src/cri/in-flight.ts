@@ -11,10 +11,18 @@ const ADDING: ReadonlySet<string> = new Set([
   'CheckpointContainer', 'CheckpointPod', 'RestorePod',
 ]);
 
+/**
+ * Calls that last as long as a pod's author or a registry decides: a grace period, a probe's time limit, a download. Without a
+ * bound of their own a few pods whose processes ignore SIGTERM hold every call of the node (S78).
+ */
+const WAITING: ReadonlySet<string> = new Set(['StopContainer', 'ExecSync', 'PullImage']);
+
 export class InFlight {
   readonly #memoryRefusal: () => string | undefined;
   #calls = 0;
   #bytes = 0;
+  #waiting = 0;
+  readonly #waitingByNamespace = new Map<string, number>();
 
   /** `memoryRefusal`: why nothing more may be kept in memory, or undefined when it may. */
   constructor(memoryRefusal: () => string | undefined = () => undefined) {
@@ -35,6 +43,28 @@ export class InFlight {
     return () => {
       this.#calls -= 1;
       this.#bytes -= bytes;
+    };
+  }
+
+  /**
+   * For a call that was admitted: throws `exhausted` where others of its kind hold their share already, over all or for its
+   * namespace, so that the rest is left for calls that end by themselves, and for other tenants. `namespaceOf` is asked only
+   * for calls that have a share.
+   */
+  admitWaiting(rpc: string, namespaceOf: () => string): () => void {
+    if (!WAITING.has(rpc)) return () => undefined;
+    const namespace = namespaceOf();
+    const ofNamespace = this.#waitingByNamespace.get(namespace) ?? 0;
+    if (this.#waiting >= edgeLimits.waitingCalls || ofNamespace >= edgeLimits.waitingCallsPerNamespace) {
+      fail('exhausted', `${rpc}: ${this.#waiting} calls wait for containers and registries already, ${ofNamespace} of them for this namespace`);
+    }
+    this.#waiting += 1;
+    this.#waitingByNamespace.set(namespace, ofNamespace + 1);
+    return () => {
+      this.#waiting -= 1;
+      const left = (this.#waitingByNamespace.get(namespace) ?? 1) - 1;
+      if (left === 0) this.#waitingByNamespace.delete(namespace);
+      else this.#waitingByNamespace.set(namespace, left);
     };
   }
 }

@@ -1,8 +1,11 @@
 /** From the id of a request, whole or a unique prefix, to the view; and the filters of lists. Waits for nothing. */
+import type { Message } from '@bufbuild/protobuf';
+import { isMessage } from '@bufbuild/protobuf';
 import type { Directory, Found } from '../actors/directory.ts';
 import type { StringMap } from '../actors/ports/specs.ts';
 import type { ContainerView, SandboxView } from '../actors/views.ts';
 import { fail } from '../base/fault.ts';
+import { ExecSyncRequestSchema, PullImageRequestSchema, StopContainerRequestSchema } from '../gen/runtime/v1/api_pb.ts';
 import { line, quoted, refuse, required } from './validate/check.ts';
 
 type Views = Pick<Directory, 'findSandbox' | 'findContainer'>;
@@ -51,6 +54,14 @@ function only<V>(rpc: string, field: string, id: string, find: (prefix: string) 
   const found = find(line(at, required(at, id)));
   if (found.found === 'many') refuse(at, `${quoted(id)} begins the ids of several`);
   return found.found === 'one' ? found.view : undefined;
+}
+
+/** The namespace of the pod that a request is for; empty where it names none that is known. Throws nothing. */
+export function namespaceOf(directory: Pick<Directory, 'findContainer' | 'sandbox'>, request: Message): string {
+  if (isMessage(request, PullImageRequestSchema)) return request.sandboxConfig?.metadata?.namespace ?? '';
+  if (!isMessage(request, StopContainerRequestSchema) && !isMessage(request, ExecSyncRequestSchema)) return '';
+  const found = request.containerId === '' ? undefined : directory.findContainer(request.containerId);
+  return found?.found === 'one' ? (directory.sandbox(found.view.spec.key.sandboxId)?.spec.key.namespace ?? '') : '';
 }
 
 /** True when every label of the selector is there with this value. */

@@ -1,6 +1,6 @@
 /** All RPCs that work, for `edgeMethods`. What is absent here is answered Unimplemented. */
 import type { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
-import type { ServiceHandlers, ServiceStreams } from './edge.ts';
+import type { EdgeOptions, ServiceHandlers, ServiceStreams } from './edge.ts';
 import { EventFeed } from './event-feed.ts';
 import { imageFsInfo } from './image/image-fs-info.ts';
 import { imageStatus } from './image/image-status.ts';
@@ -9,6 +9,7 @@ import { pullImage } from './image/pull-image.ts';
 import { removeImage } from './image/remove-image.ts';
 import { streamImages } from './image/stream-images.ts';
 import { imageList } from './present/image.ts';
+import { namespaceOf } from './lookup.ts';
 import { checkpointContainer } from './runtime/checkpoint-container.ts';
 import { checkpointPod } from './runtime/checkpoint-pod.ts';
 import { containerStats } from './runtime/container-stats.ts';
@@ -54,6 +55,8 @@ export interface Services {
   readonly image: ServiceHandlers<typeof ImageService>;
   readonly runtimeStreams: ServiceStreams<typeof RuntimeService>;
   readonly imageStreams: ServiceStreams<typeof ImageService>;
+  /** For `EdgeOptions`. */
+  readonly namespaceOf: NonNullable<EdgeOptions['namespaceOf']>;
 }
 
 /** The handlers of both services. */
@@ -108,6 +111,7 @@ export function createServices(options: ServiceOptions): Services {
       streamPodSandboxMetrics: streamPodSandboxMetrics(options),
     },
     imageStreams: { streamImages: streamImages(options, images) },
+    namespaceOf: (request) => namespaceOf(options.troupe.directory, request),
   };
 }
 

@@ -35,3 +35,26 @@ describe('calls at work (F14)', () => {
     for (const rpc of ['ListContainers', 'ContainerStatus', 'StopContainer', 'RemoveContainer', 'StopPodSandbox', 'RemovePodSandbox', 'RemoveImage']) calls.admit(rpc, 0)();
   });
 });
+
+describe('calls whose length a pod or a registry decides (S78)', () => {
+  const waits = (calls: InFlight, namespace: string, rpc = 'StopContainer'): (() => void) => calls.admitWaiting(rpc, () => namespace);
+
+  test('S78 leave room for those that end by themselves', () => {
+    const calls = new InFlight();
+    const releases = Array.from({ length: edgeLimits.waitingCalls }, (_none, at) => waits(calls, `tenant-${at % 3}`));
+    for (const rpc of ['StopContainer', 'ExecSync', 'PullImage']) expect(() => waits(calls, 'other', rpc)).toThrow(/wait for containers and registries/u);
+    for (const rpc of ['ListContainers', 'RunPodSandbox', 'RemoveContainer']) waits(calls, 'other', rpc)();
+    expect(edgeLimits.inFlightCalls - edgeLimits.waitingCalls).toBeGreaterThanOrEqual(256);
+    releases[0]?.();
+    waits(calls, 'other')();
+  });
+
+  test('S78 of one namespace leave room for others', () => {
+    const calls = new InFlight();
+    const releases = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () => waits(calls, 'hostile'));
+    expect(() => waits(calls, 'hostile', 'ExecSync')).toThrow(/576 of them for this namespace/u);
+    waits(calls, 'other')();
+    releases[0]?.();
+    waits(calls, 'hostile')();
+  });
+});

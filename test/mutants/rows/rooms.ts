@@ -1,0 +1,17 @@
+// Guards of the CRI edge, streaming, NRI and ttrpc that an audit of these rooms added.
+import type { Mutant } from '../mutant.ts';
+
+const inFlight = 'test/unit/cri-wire/in-flight.test.ts';
+
+export const ofRooms: readonly Mutant[] = [
+  {
+    row: 'S78', title: 'calls that last take all that the node may have', file: 'src/cri/in-flight.ts',
+    find: 'this.#waiting >= edgeLimits.waitingCalls || ', replace: '',
+    test: { file: inFlight, named: 'S78 leave room for those that end' },
+  },
+  {
+    row: 'S78', title: 'calls that last of one namespace take those of all', file: 'src/cri/in-flight.ts',
+    find: ' || ofNamespace >= edgeLimits.waitingCallsPerNamespace', replace: '',
+    test: { file: 'test/unit/cri/waiting-calls.test.ts', named: 'S78 stops and execs of one tenant' },
+  },
+];
