@@ -25,7 +25,7 @@ export const ofDebris: readonly Mutant[] = [
   {
     row: 'S88', title: 'the way back leads through a directory that was moved meanwhile', file: measure,
     find: 'if (stats?.inode !== above.inode || stats.device', replace: 'if (stats === undefined || stats.device',
-    test: { file: counted, named: 'S88 a directory that is moved' },
+    test: { file: counted, named: 'S88 a directory that is moved out of the tree' },
   },
   {
     row: 'S88', title: 'a lower bound takes the place of the last whole figure', file: 'src/oci/storage/whole-figures.ts',

@@ -58,22 +58,50 @@ test('S88 one tree of more entries than its share hides no other', () => {
   expect(measured([large, small], 1000)).toMatchObject([{ inodes: 301, isWhole: true }, { inodes: 3, isWhole: true }]);
 });
 
-test('S88 a directory that is moved while it is counted hides only what lies below it', () => {
-  const root = place();
-  const levels = storageLimits.heldDepth + 400;
-  makeDeep(root, levels);
-  for (const name of ['x', 'y', 'z']) writeFileSync(join(root, name), 'x');
+/** Directories in each other, each with so many files: what must not be counted. Answers the deepest one. */
+function makeHost(root: string, levels: number, files: number): string {
+  let at = root;
+  for (let level = 0; level < levels; level += 1) {
+    for (let file = 0; file < files; file += 1) writeFileSync(join(at, `${level}-${file}`), 'x');
+    at = join(at, 'o');
+    mkdirSync(at);
+  }
+  return at;
+}
+
+/** Counts a deep tree, and moves a directory of it to `target` while the count is some 200 levels below it. */
+function movedWhileCounted(tree: string, levels: number, target: string): Measured | undefined {
+  makeDeep(tree, levels, 1);
   // no second try: of so many entries nothing is left for it
-  const steps = measureEach([root], levels + 40);
+  const steps = measureEach([tree], levels * 2 + 1000);
   let step = steps.next();
-  // on the way down, some 200 levels below those that keep their descriptors: two steps for each
-  for (let yields = 1; step.done !== true && yields * storageLimits.treeStep < (storageLimits.heldDepth + 200) * 2; yields += 1) step = steps.next();
-  const upper = join(root, ...Array.from({ length: storageLimits.heldDepth + 20 }, () => 'd'));
-  renameSync(join(upper, 'd'), join(root, 'moved'));
+  // three steps for each level on the way down
+  for (let yields = 1; step.done !== true && yields * storageLimits.treeStep < (storageLimits.heldDepth + 200) * 3; yields += 1) step = steps.next();
+  renameSync(join(tree, ...Array.from({ length: storageLimits.heldDepth + 20 }, () => 'd'), 'd'), target);
   while (step.done !== true) step = steps.next();
-  const [size] = step.value;
+  return step.value[0];
+}
+
+test('S88 a directory that is moved while it is counted hides only what lies below it', () => {
+  const tree = place();
+  const levels = storageLimits.heldDepth + 400;
+  const size = movedWhileCounted(tree, levels, join(tree, 'moved'));
   expect(size?.isWhole).toBe(false);
-  expect(size?.inodes).toBeGreaterThanOrEqual(storageLimits.heldDepth + 3);
+  expect(size?.inodes).toBeGreaterThanOrEqual(storageLimits.heldDepth * 2);
+  expect(size?.inodes).toBeLessThanOrEqual(1 + levels * 2);
+});
+
+test('S88 a directory that is moved out of the tree while it is counted leads to nothing outside of it', () => {
+  const [tree, host] = [place(), place()];
+  const levels = storageLimits.heldDepth + 400;
+  // before and after what is moved there, in whatever order directories are read
+  const outside = makeHost(host, 15, 50);
+  for (let file = 0; file < 50; file += 1) writeFileSync(join(outside, `a-${file}`), 'x');
+  const size = movedWhileCounted(tree, levels, join(outside, 'd'));
+  expect(size?.isWhole).toBe(false);
+  expect(size?.inodes).toBeGreaterThanOrEqual(storageLimits.heldDepth * 2);
+  // the tree has no more: each further one is the host's
+  expect(size?.inodes).toBeLessThanOrEqual(1 + levels * 2);
 });
 
 test('S88 the last whole figure stands where a later one is smaller and only a lower bound', () => {
