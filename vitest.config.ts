@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { EVENT_MS, TEST_MS } from './test/support/patience.ts';
 
 const project = (name: string, extra: object = {}) => ({
   extends: true as const,
@@ -7,14 +8,16 @@ const project = (name: string, extra: object = {}) => ({
 
 // One project per kind of test (docs/architecture.md). Those that touch the kernel run in forks, one file at a
 // time: koffi and namespaces belong to a process, host ports and CNI state to the machine.
-const onTheMachine = { pool: 'forks' as const, fileParallelism: false, hookTimeout: 300_000 };
+const onTheMachine = { pool: 'forks' as const, fileParallelism: false };
 
 export default defineConfig({
   test: {
     pool: 'forks',
     passWithNoTests: true,
-    // a bound against what hangs, never a judgement: a busy machine takes ten times as long
-    testTimeout: 120_000,
+    // against what hangs, never a judgement: a busy machine takes ten times as long
+    testTimeout: TEST_MS,
+    hookTimeout: TEST_MS,
+    expect: { poll: { timeout: EVENT_MS } },
     projects: [
       project('unit'),
       project('model'),
@@ -24,8 +27,8 @@ export default defineConfig({
       project('integration', onTheMachine),
       project('e2e', onTheMachine),
       project('security', onTheMachine),
-      // in the guest of `npm run test:vm` only: an emulator takes ten times as long
-      project('vm', { ...onTheMachine, testTimeout: 600_000, hookTimeout: 600_000 }),
+      // in the guest of `npm run test:vm` only
+      project('vm', onTheMachine),
     ],
   },
 });

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { STEP_MS, hangs } from '../../test/support/patience.ts';
 
 export const checkout = dirname(dirname(import.meta.dirname));
 
@@ -34,8 +35,8 @@ interface JsonReport {
   }[];
 }
 
-/** Runs a program with its output on ours. Killed with all it started after the bound; answers its exit code. */
-async function runShown(argv: readonly string[], timeoutMs: number): Promise<number> {
+/** Runs a program with its output on ours. Killed with all it started where it hangs; answers its exit code. */
+async function runShown(argv: readonly string[]): Promise<number> {
   const [program = '', ...args] = argv;
   const env = { ...process.env };
   // Options of the caller's Node would change what the tests run on.
@@ -54,9 +55,9 @@ async function runShown(argv: readonly string[], timeoutMs: number): Promise<num
   try {
     return await new Promise<number>((resolve, reject) => {
       const timer = setTimeout(() => {
-        console.error(`\n${argv.join(' ')} did not end within ${timeoutMs / 1000} s; killing it`);
+        console.error(`\n${hangs(argv.join(' '), STEP_MS)}; killing it`);
         if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      }, timeoutMs);
+      }, STEP_MS);
       child.on('error', reject);
       child.on('close', (code) => {
         clearTimeout(timer);
@@ -70,17 +71,17 @@ async function runShown(argv: readonly string[], timeoutMs: number): Promise<num
 }
 
 /** A step that passes when the program ends with 0. */
-export const programStep = (name: string, argv: readonly string[], timeoutMs: number): Step => ({
+export const programStep = (name: string, argv: readonly string[]): Step => ({
   name,
   run: async () => {
-    const code = await runShown(argv, timeoutMs);
+    const code = await runShown(argv);
     const failures = code === 0 ? [] : [`${argv.join(' ')} ended with ${code}`];
     return { passed: 1 - failures.length, failed: failures.length, skipped: 0, failures, skips: [] };
   },
 });
 
 /** A step of one or several vitest projects, or only of the files named, run by the pinned Node; its counts are the tests'. */
-export const vitestStep = (name: string, projects: readonly string[], timeoutMs: number, files: readonly string[] = []): Step => ({
+export const vitestStep = (name: string, projects: readonly string[], files: readonly string[] = []): Step => ({
   name,
   run: async () => {
     const directory = await mkdtemp(join(tmpdir(), 'troupe-tests-'));
@@ -96,7 +97,7 @@ export const vitestStep = (name: string, projects: readonly string[], timeoutMs:
         '--reporter=json',
         `--outputFile.json=${report}`,
       ];
-      const code = await runShown(argv, timeoutMs);
+      const code = await runShown(argv);
       return countTests(name, code, await readFile(report, 'utf8').catch(() => undefined));
     } finally {
       await rm(directory, { recursive: true, force: true });

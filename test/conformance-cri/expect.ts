@@ -2,6 +2,7 @@
 import { deepStrictEqual, match, strictEqual } from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { status } from '@grpc/grpc-js';
+import { EVENT_MS } from '../support/patience.ts';
 
 export type Code = keyof typeof status;
 
@@ -50,7 +51,7 @@ export function matches(text: string, pattern: RegExp): void {
 const LOOK_EVERY_MS = 15;
 
 /** Looks until it is there; throws with `what` after `withinMs`. */
-export async function eventually<T>(what: string, look: () => Promise<T | undefined> | T | undefined, withinMs = 20_000): Promise<T> {
+export async function eventually<T>(what: string, look: () => Promise<T | undefined> | T | undefined, withinMs = EVENT_MS): Promise<T> {
   const end = performance.now() + withinMs;
   for (;;) {
     const seen = await look();

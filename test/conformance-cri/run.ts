@@ -1,4 +1,5 @@
 // Runs groups of rows on a stage.
+import { EVENT_MS, hangs } from '../support/patience.ts';
 import { type Group, type Row, Skip } from './row.ts';
 import type { Stage } from './stage.ts';
 import { Trial } from './trial.ts';
@@ -18,11 +19,8 @@ export interface Result {
 
 /** Rows at once: most of a row is waiting for the runtime. */
 const AT_ONCE = 4;
-/** ms for one row; the longest holds a grace of two seconds. */
-const ROW_MS = 60_000;
-
-/** ms for the answer to Version ahead of a group. */
-const ALIVE_MS = 10_000;
+/** ms for one row; above EVENT_MS, so that a row that waits in vain says for what. */
+const ROW_MS = 2 * EVENT_MS;
 
 export type OnResult = (result: Result) => void;
 
@@ -30,7 +28,7 @@ export async function runGroups(stage: Stage, groups: readonly Group[], onResult
   const results: Result[] = [];
   for (const group of groups) {
     // one that a row has brought down would cost each further row its whole time
-    await stage.runtime.version({}, { deadlineMs: ALIVE_MS });
+    await stage.runtime.version({}, { deadlineMs: EVENT_MS });
     results.push(...(await runRows(stage, group, onResult)));
   }
   return results;
@@ -74,7 +72,7 @@ async function runRow(stage: Stage, group: string, { subject, claim, check }: Ro
 async function within(work: Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end within ${ROW_MS} ms`)), ROW_MS);
+    timer = setTimeout(() => reject(new Error(hangs('the row', ROW_MS))), ROW_MS);
   });
   try {
     await Promise.race([work, late]);

@@ -12,6 +12,8 @@ const LEFT_OUT: readonly string[] = ['.git', 'dist'];
 const SHARED: readonly string[] = ['node_modules', '.cache'];
 /** A test of the machine starts a daemon and a registry, some ten seconds when nothing else runs. */
 const RUN_TIMEOUT_MS = 4 * 60_000;
+/** A test that waits for what its mutant never does must give up before the run is ended, which leaves no report. */
+const PATIENCE = '0.2';
 
 export interface Copy {
   readonly directory: string;
@@ -76,7 +78,7 @@ export async function runTests({ directory }: Copy, tests: readonly NamedTest[])
       // no files in node_modules, which both copies share with the checkout
       '--configLoader', 'runner', '--no-cache', '--fsModuleCachePath', join(directory, 'module-cache'),
     ],
-    { cwd: directory, env: { NODE_OPTIONS: undefined, NO_COLOR: '1', FORCE_COLOR: undefined, TROUPE_CACHE: cacheDirectory, TMPDIR: temporaryOf(directory) }, timeoutMs: RUN_TIMEOUT_MS },
+    { cwd: directory, env: { NODE_OPTIONS: undefined, NO_COLOR: '1', FORCE_COLOR: undefined, TROUPE_CACHE: cacheDirectory, TMPDIR: temporaryOf(directory), TROUPE_TEST_PATIENCE: PATIENCE }, timeoutMs: RUN_TIMEOUT_MS },
   );
   const seconds = (performance.now() - startedAt) / 1000;
   const text = await readFile(report, 'utf8').catch(() => undefined);

@@ -53,12 +53,12 @@ describe.skipIf(!isRoot)('hostile images and requests', () => {
     world = await makeWorld({ name: 'sec', images });
     await writeFile(join(canary, 'secret'), 'untouched\n');
     await chmod(canary, 0o755);
-  }, 120_000);
+  });
 
   afterAll(async () => {
     await world?.close();
     await rm(canary, { recursive: true, force: true });
-  }, 60_000);
+  });
 
   /** A pod with one container of the image; ids, and how creating or starting it ended. */
   async function run(image: string, config: object = {}, pod: object = {}) {

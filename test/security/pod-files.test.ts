@@ -16,10 +16,10 @@ describe.skipIf(!isRoot)('our files in a container', () => {
   let world: World;
   beforeAll(async () => {
     world = await makeWorld({ name: 'pfls', network: 'host-only', stateInMemory: true, handlers: existsSync(CRUN) ? { crun: CRUN } : {} });
-  }, 120_000);
+  });
   afterAll(async () => {
     expect(await closeWorld(world)).toEqual([]);
-  }, 60_000);
+  });
 
   async function run(containerId: string, script: string): Promise<string> {
     const { stdout, exitCode, stderr } = await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 60n });

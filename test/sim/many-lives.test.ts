@@ -25,7 +25,7 @@ async function collected(): Promise<number> {
   return process.memoryUsage().heapUsed;
 }
 
-it(`I17 after ${CYCLES} lives of pods there are as many actors and timers as before, and the heap is as large, within 10 %`, { timeout: 240_000 }, async () => {
+it(`I17 after ${CYCLES} lives of pods there are as many actors and timers as before, and the heap is as large, within 10 %`, async () => {
   const actors: WeakRef<object>[] = [];
   const race = new Race(1, (event) => {
     if (event.type === '@xstate.actor') actors.push(new WeakRef(event.actorRef));

@@ -10,7 +10,7 @@ const SEEDS = 300;
 const PCT_SEEDS = 40;
 
 describe('seeded worlds', () => {
-  it(`I1 I2 I3 I4 I5 I6 I7 I8 I9 I10 I11 I12 I13 I18 F09 F12 F19 F42 F45 F78 hold in ${SEEDS} seeds`, { timeout: 120_000 }, async () => {
+  it(`I1 I2 I3 I4 I5 I6 I7 I8 I9 I10 I11 I12 I13 I18 F09 F12 F19 F42 F45 F78 hold in ${SEEDS} seeds`, async () => {
     const failures: string[] = [];
     const tally = new Tally('random');
     for (let seed = 1; seed <= SEEDS; seed += 1) {

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { criClient } from '../../scripts/support/cri-client.ts';
+import { EVENT_MS, PROGRAM_MS } from './patience.ts';
 import { run, runOrThrow } from './run.ts';
 import { sweepMachine } from './sweep.ts';
 import { checkout } from './tools/cache.ts';
@@ -69,11 +70,8 @@ export interface Instance {
   readonly remove: () => Promise<void>;
 }
 
-/** How much longer the bounds below are where the machine is an emulator (test/vm). */
-const PATIENCE = Number(process.env['TROUPE_TEST_PATIENCE'] ?? '1');
-const START_TIMEOUT_MS = 60_000 * PATIENCE;
-const TERMINATE_TIMEOUT_MS = 60_000 * PATIENCE;
-const LIST_TIMEOUT_MS = 2_000 * PATIENCE;
+/** One question of the start; the next one is asked when it is over. */
+const LIST_MS = EVENT_MS / 12;
 const LOOK_AGAIN_MS = 50;
 
 /** Instances of this process, so that two of them have addresses of their own. */
@@ -173,19 +171,19 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const argv = commandLine(place, options.before?.(directory));
   const daemon = daemonOf(argv, logFile);
 
-  const crictlRun: Instance['crictl'] = async (args, timeoutMs = 120_000) =>
+  const crictlRun: Instance['crictl'] = async (args, timeoutMs = PROGRAM_MS) =>
     // No configuration of the machine's own crictl may play a part.
     // Built where it is asked for: the demo runs on machines without Go.
-    await run([await crictl(), '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '60s', ...args], { timeoutMs });
+    await run([await crictl(), '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '300s', ...args], { timeoutMs });
 
   const start = async (): Promise<void> => {
     daemon.spawn();
-    const deadline = performance.now() + START_TIMEOUT_MS;
+    const deadline = performance.now() + EVENT_MS;
     for (;;) {
       if (!daemon.isRunning()) throw new Error(`troupe ended while starting:\n${(await log()).slice(-4000)}`);
       const failure = await listFailure(place.socket);
       if (failure === undefined) return;
-      if (performance.now() > deadline) throw new Error(`troupe did not answer within ${START_TIMEOUT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`);
+      if (performance.now() > deadline) throw new Error(`troupe did not answer within ${EVENT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`);
       await delay(LOOK_AGAIN_MS);
     }
   };
@@ -224,7 +222,7 @@ async function listFailure(socket: string): Promise<string | undefined> {
   const client = criClient(socket);
   try {
     // a list: Version answers while the recovery is still at work
-    await client.runtime.listPodSandbox({}, { deadlineMs: LIST_TIMEOUT_MS });
+    await client.runtime.listPodSandbox({}, { deadlineMs: LIST_MS });
     return undefined;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
@@ -262,12 +260,12 @@ function daemonOf(argv: readonly [string, ...string[]], logFile: string) {
       if (!isRunning()) return await ended;
       child?.kill(signal);
       const timer = new AbortController();
-      const first = await Promise.race([ended, delay(TERMINATE_TIMEOUT_MS, 'late' as const, { signal: timer.signal })]);
+      const first = await Promise.race([ended, delay(EVENT_MS, 'late' as const, { signal: timer.signal })]);
       timer.abort();
       if (first !== 'late') return first;
       child?.kill('SIGKILL');
       await ended;
-      throw new Error(`${argv[0]} did not end within ${TERMINATE_TIMEOUT_MS} ms of ${signal}`);
+      throw new Error(`${argv[0]} did not end within ${EVENT_MS} ms of ${signal}`);
     },
   };
 }

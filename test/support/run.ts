@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { PROGRAM_MS } from './patience.ts';
 
 /** What a program left behind when it ended. `signal` is set when it was killed, `code` is then -1. */
 export interface Ended {
@@ -21,7 +22,6 @@ export interface RunOptions {
 
 /** Bytes kept per stream; a test tool that prints more is cut at the front, since the reason of a failure comes last. */
 const KEPT_BYTES = 16 * 1024 * 1024;
-const DEFAULT_TIMEOUT_MS = 120_000;
 
 /**
  * Runs one program to its end, without a shell.
@@ -31,7 +31,7 @@ const DEFAULT_TIMEOUT_MS = 120_000;
 export async function run(argv: readonly string[], options: RunOptions = {}): Promise<Ended> {
   const [program, ...args] = argv;
   if (program === undefined) throw new Error('run of an empty argument list');
-  const timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
+  const timeoutMs = options.timeoutMs ?? PROGRAM_MS;
   const child = spawn(program, args, {
     cwd: options.cwd,
     env: { ...process.env, ...options.env },

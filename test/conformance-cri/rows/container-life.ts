@@ -212,7 +212,7 @@ export const containerLife: Group = {
     }),
     row('ContainerStatus', 'a process that ends by itself is EXITED soon', async (t) => {
       const id = await t.start(sh('exit 4'));
-      same((await eventually('EXITED', async () => ((await state(t, id)) === ContainerState.CONTAINER_EXITED ? await t.status(id) : undefined), 3000)).exitCode, 4);
+      same((await eventually('EXITED', async () => ((await state(t, id)) === ContainerState.CONTAINER_EXITED ? await t.status(id) : undefined))).exitCode, 4);
     }),
   ],
 };

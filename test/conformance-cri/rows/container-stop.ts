@@ -135,7 +135,7 @@ export const containerStop: Group = {
       const inner = await childPids(t, id, '1000002');
       holds(inner.length > 0, 'the child was not found');
       await t.runtime.stopContainer({ containerId: id, timeout: 0n });
-      await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true), 5000);
+      await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true));
     }),
     row('processes', 'with a shared PID namespace, the children of a container that ended by itself are killed', async (t) => {
       const pod = await t.stage.shared('sharedpid');
@@ -143,7 +143,7 @@ export const containerStop: Group = {
       const inner = await childPids(t, id, '1000003');
       holds(inner.length > 0, 'the child was not found');
       await t.runtime.stopContainer({ containerId: id, timeout: 20n });
-      await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true), 5000);
+      await eventually('the child is gone', () => (inner.some(isAlive) ? undefined : true));
     }),
     row('processes', 'other containers of the pod go on', async (t) => {
       const pod = await t.stage.shared('sharedpid');

@@ -8,7 +8,7 @@ const exec = async (t: Trial, containerId: string, script: string, timeout = 20n
   await t.runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout }, { deadlineMs });
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
-const gone = async (pid: number, word: string): Promise<true> => await eventually(`no process with ${word}`, () => (processesLike(pid, word).length === 0 ? true : undefined), 10_000);
+const gone = async (pid: number, word: string): Promise<true> => await eventually(`no process with ${word}`, () => (processesLike(pid, word).length === 0 ? true : undefined));
 const MIB = 1024 * 1024;
 const streams = { stdin: false, stdout: true, stderr: true, tty: false };
 

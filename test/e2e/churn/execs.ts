@@ -1,6 +1,7 @@
 /** ExecSync as probes send it, so many a second for minutes; what the daemon keeps of it. */
 import { readdir, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { EVENT_MS } from '../../support/patience.ts';
 import { quantile } from '../../bench/stats.ts';
 import { containerConfig, sandboxConfig } from '../support/pods.ts';
 import type { World } from '../support/world.ts';
@@ -12,7 +13,6 @@ const HANGS_EACH = 50;
 const FORKS_EACH = 20;
 /** MiB that RSS may differ: V8's heap and malloc's arenas breathe by some ten. */
 const GROWTH_MIB = 24;
-const SETTLE_MS = 30_000;
 const LOOK_MS = 100;
 const MEBI = 1024;
 /** gRPC's DeadlineExceeded. */
@@ -146,7 +146,7 @@ function note({ wrong }: Tally, what: string): void {
 async function settled(world: World, containerId: string, before: Held | undefined): Promise<Held> {
   let last = await held(world, containerId);
   let calm = 0;
-  for (let waited = 0; waited < SETTLE_MS; waited += LOOK_MS) {
+  for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
     if (before === undefined ? calm * LOOK_MS >= 4000 : last.processes <= before.processes && last.descriptors <= before.descriptors) break;
     await delay(LOOK_MS);
     const now = await held(world, containerId);

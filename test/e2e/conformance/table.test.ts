@@ -6,9 +6,6 @@ import { table } from '../../conformance-cri/table.ts';
 import { type ConformanceWorld, conformanceWorld } from '../../conformance-cri/world.ts';
 import { describePods } from '../support/crictl.ts';
 
-/** ms: the whole table takes one minute on a quiet machine. */
-const TABLE_MS = 600_000;
-
 describePods('conformance table', () => {
   let conformance: ConformanceWorld;
   beforeAll(async () => {
@@ -32,6 +29,5 @@ describePods('conformance table', () => {
       for (const { outcome, group, claim, reason } of results) if (outcome === 'skipped') console.log(`skipped: ${group}: ${claim}: ${reason}`);
       expect(await leftovers()).toEqual([]);
     },
-    TABLE_MS,
   );
 });

@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import { type Machine, differencesWhenSettled, snapshotMachine } from '../../support/baseline.ts';
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestImages, critestRegistriesConf, imageByDigest } from '../../support/images/critest-images.ts';
@@ -18,7 +19,6 @@ import { figuresOf, type Spec, specsOf, totals } from './report.ts';
 const SUITE_TIMEOUT_MS = 25 * 60_000;
 /** Beyond ginkgo's own timeout, for its clean-up and report. */
 const SUITE_GRACE_MS = 2 * 60_000;
-const CLEAN_WITHIN_MS = 20_000;
 
 /** Of the specs that a transport makes a difference to, and what streams leave in logs. */
 const STREAMS = 'Streaming|[Ll]og';
@@ -78,7 +78,7 @@ async function leftOvers(instance: Instance, before: Machine): Promise<string[]>
   await instance.crictl(['rmi', '--all']);
   await instance.terminate();
   // The bridge belongs to the CNI configuration: no plugin takes it away again.
-  const left = await differencesWhenSettled(before, CLEAN_WITHIN_MS, instance.words);
+  const left = await differencesWhenSettled(before, EVENT_MS, instance.words);
   return left.filter((line) => !/^\+ links: \S+$/.test(line));
 }
 

@@ -86,11 +86,11 @@ describePods('pulls on a store in trouble', () => {
     expect(await condition()).toMatchObject({ status: true });
     execFileSync('mount', ['--bind', instance.root, instance.root]);
     execFileSync('mount', ['-o', 'remount,bind,ro', instance.root]);
-    await expect.poll(condition, { timeout: 30_000 }).toMatchObject({ status: false, message: `${instance.root} cannot be written: its file system is read-only` });
+    await expect.poll(condition).toMatchObject({ status: false, message: `${instance.root} cannot be written: its file system is read-only` });
     expect((await client.runtime.listPodSandbox({})).items).toHaveLength(1);
     await client.runtime.stopPodSandbox({ podSandboxId });
     execFileSync('umount', [instance.root]);
-    await expect.poll(condition, { timeout: 30_000 }).toMatchObject({ status: true });
+    await expect.poll(condition).toMatchObject({ status: true });
     await client.runtime.removePodSandbox({ podSandboxId });
   });
 
@@ -119,7 +119,7 @@ describePods('pulls on a store in trouble', () => {
     const [hex = ''] = await below('layers');
     await damage(join(instance.root, 'layers', hex));
     await expect(create()).rejects.toMatchObject({ details: expect.stringContaining(hex) as string });
-    await expect.poll(() => isHere('small'), { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => isHere('small')).toBe(false);
     expect(await pull('small')).toBe(image);
     const { containerId } = await create();
     await client.runtime.removeContainer({ containerId });

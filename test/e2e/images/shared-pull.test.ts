@@ -114,6 +114,6 @@ describePods('pulls that share', () => {
       await pull(`${NOWHERE}/big:v`).catch(() => '');
       return (await client.image.listImages({})).images.flatMap(({ repoTags }) => repoTags);
     };
-    await expect.poll(names, { timeout: 60_000, interval: 200 }).toEqual([`${NOWHERE}/big:v`]);
+    await expect.poll(names, { interval: 200 }).toEqual([`${NOWHERE}/big:v`]);
   });
 });

@@ -128,11 +128,11 @@ describe('watch over a restart of the daemon', () => {
       await world.client.runtime.removePodSandbox({ podSandboxId });
       return changes.length;
     };
-    await expect.poll(touch, { timeout: 20_000 }).toBeGreaterThan(0);
+    await expect.poll(touch).toBeGreaterThan(0);
     changes.length = 0;
     await world.instance.kill();
     await world.instance.start();
-    await expect.poll(() => changes, { timeout: 20_000 }).toContain(`sandbox/${pod}`);
+    await expect.poll(() => changes).toContain(`sandbox/${pod}`);
     expect(notes).toEqual([expect.stringMatching(/^troupe watch: the daemon was started anew \(pid \d+\)/u)]);
     child.kill('SIGINT');
     expect(await ended).toBe(0);
@@ -146,7 +146,7 @@ describe('secrets', () => {
     await world.client.image.pullImage({ image: { image: world.imageName.replace('busybox', 'absent') }, auth }).catch(() => undefined);
     const exec = world.client.runtime.execSync({ containerId: container, cmd: ['sh', '-c', 'sleep 30; true', CANARY], timeout: 60n }).catch(() => undefined);
     const waits = async (): Promise<string> => JSON.stringify(await json('why', 'app'));
-    await expect.poll(waits, { timeout: 20_000 }).toContain('exec');
+    await expect.poll(waits).toContain('exec');
     for (const args of [['ps'], ['why', 'app'], ['why', 'web'], ['log', 'app'], ['log', 'web'], ['status'], ['config'], ['check', '--now']]) {
       for (const { stdout, stderr } of await Promise.all([troupe(...args), troupe(...args, '--json')])) {
         expect(stdout.length).toBeGreaterThan(0);

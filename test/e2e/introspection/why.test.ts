@@ -66,7 +66,7 @@ async function waitingPod(name: string): Promise<Actor> {
     program = (await readFile(`/proc/${wait?.pid ?? 0}/comm`, 'utf8').catch(() => '')).trim();
     return `${before} ${wait?.processState ?? ''}`;
   };
-  await expect.poll(doing, { timeout: 30_000 }).toBe('sleep S');
+  await expect.poll(doing).toBe('sleep S');
   return actor ?? expect.fail('the pod is gone');
 }
 
@@ -135,7 +135,7 @@ describe('a container whose runtime hangs', () => {
         const answer = await introspection.explain({ query: 'stuck' }).catch(() => undefined);
         return answer?.actor?.waits[0]?.below.map(({ name, state }) => `${name} ${state}`) ?? [];
       };
-      await expect.poll(below, { timeout: 30_000 }).toEqual(['sleep S']);
+      await expect.poll(below).toEqual(['sleep S']);
       const { actor } = await introspection.explain({ query: 'stuck' });
       const [wait] = actor?.waits ?? [];
       expect(actor?.state).toBe('provisioning.process');

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFigures } from '../../../scripts/support/figures.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { pushImages, startRegistry } from '../../support/docker-registry/start.ts';
 import { critestRegistriesConf } from '../../support/images/critest-images.ts';
@@ -21,7 +22,6 @@ import { runSuite, type Selection } from './suite.ts';
 
 /** What upstream's own job for node conformance runs. */
 const CONFORMANCE = { focus: String.raw`\[NodeConformance\]`, skip: String.raw`\[Serial\]|\[Flaky\]|\[Slow\]` } as const;
-const CLEAN_WITHIN_MS = 20_000;
 
 const { values: options } = parseArgs({
   options: {
@@ -77,7 +77,7 @@ async function leftOvers(instance: Instance, before: Machine): Promise<string[]>
   await instance.crictl(['rmi', '--all']);
   await instance.terminate();
   await removeKubeletCgroups();
-  const left = await differencesWhenSettled(before, CLEAN_WITHIN_MS, await wordsOf(instance));
+  const left = await differencesWhenSettled(before, EVENT_MS, await wordsOf(instance));
   return left.filter((line) => !/^\+ links: tr\w+$/.test(line) && !/^\+ processes: \S+ \(zombie\)/.test(line));
 }
 

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { EVENT_MS } from '../../support/patience.ts';
 import { nriPlugin } from '../../support/tools/nri-plugin.ts';
 import { untilTermed, containerConfig, sandboxConfig } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
@@ -25,16 +26,15 @@ export interface Heard {
   readonly text?: string;
 }
 
-const WITHIN_MS = 20_000;
 const LOOK_AGAIN_MS = 10;
 
 /** Waits until `look` gives something; the last thing it waited for is in the error. */
 export async function until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-  const end = performance.now() + WITHIN_MS;
+  const end = performance.now() + EVENT_MS;
   for (;;) {
     const found = await look();
     if (found !== undefined) return found;
-    if (performance.now() > end) throw new Error(`not within ${WITHIN_MS} ms: ${what}`);
+    if (performance.now() > end) throw new Error(`not within ${EVENT_MS} ms: ${what}`);
     await delay(LOOK_AGAIN_MS);
   }
 }

@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { EVENT_MS } from '../../support/patience.ts';
 
 /** Debian's browser without a window, or the whole one. */
 const PLACES = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/bin/chromium-browser'];
@@ -13,7 +14,7 @@ const PLACES = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium', '/usr/b
 export const chromium = PLACES.find((path) => existsSync(path));
 
 /** ms for one answer of the browser, and for a condition on the page: bounds of a test that has failed already. */
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = EVENT_MS;
 
 type Json = Readonly<Record<string, unknown>>;
 

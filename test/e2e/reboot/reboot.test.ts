@@ -7,7 +7,7 @@ import { describePods } from '../support/crictl.ts';
 import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 import { makeMachine, type Machine } from './machine.ts';
 
-const WITHIN = { timeout: 60_000, interval: 50 };
+const WITHIN = { interval: 50 };
 
 describePods('a machine that is started again', () => {
   let machine: Machine;

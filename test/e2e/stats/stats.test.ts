@@ -70,7 +70,7 @@ describePods('statistics of a pod with a known load', () => {
       await runtime.startContainer({ containerId });
     }
     for (const load of ids.keys()) await untilHolds(join(logs, load, '0.log'), ' F done');
-  }, 120_000);
+  });
   afterAll(async () => {
     sink.close();
     await world.close();

@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { create } from '@bufbuild/protobuf';
+import { EVENT_MS } from '../../support/patience.ts';
 import { ContainerConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { spdyHeaders, wsHeaders } from '../../integration/streaming/clients.ts';
 import { SpdyClient } from '../../integration/streaming/clients.ts';
@@ -13,8 +14,6 @@ import type { World } from '../support/world.ts';
 
 /** Sessions before the baseline is taken: what is loaded and compiled once is no leak. */
 const WARM_UP = 100;
-/** ms within which the last of all sessions must have been cleared away. */
-const SETTLE_MS = 30_000;
 /** ms between two looks. */
 const LOOK_MS = 100;
 /** ms after the upgrade within which a client goes: a session is whole after some 50. */
@@ -240,7 +239,7 @@ function answered(socket: Socket): Promise<Buffer | undefined> {
 async function settled(target: Target, before: Kept | undefined): Promise<Kept> {
   let last = await kept(target);
   let calm = 0;
-  for (let waited = 0; waited < SETTLE_MS; waited += LOOK_MS) {
+  for (let waited = 0; waited < EVENT_MS; waited += LOOK_MS) {
     if (before === undefined ? calm * LOOK_MS >= 3000 : last.processes <= before.processes && last.descriptors <= before.descriptors) break;
     await delay(LOOK_MS);
     const now = await kept(target);

@@ -81,7 +81,7 @@ describePods('single bytes', () => {
     return (await world.client.runtime.exec({ containerId, cmd: ['sleep', '3600'], stdin: true, stdout: true, stderr: false, tty: false })).url;
   }
 
-  test(`S85 I23: ${EXECS} execs of ${WRITES} writes of a byte at once: the daemon grows by at most ${EXECS_MIB} MiB`, { timeout: 300_000 }, async () => {
+  test(`S85 I23: ${EXECS} execs of ${WRITES} writes of a byte at once: the daemon grows by at most ${EXECS_MIB} MiB`, async () => {
     await settledMib();
     // its own memory: pages of the program's file, which come back with the first calls after a rest, belong to no exec
     const before = await mib('RssAnon');
@@ -97,7 +97,7 @@ describePods('single bytes', () => {
     expect(most - before).toBeLessThanOrEqual(EXECS_MIB);
   });
 
-  test(`S85 I23: ${SESSIONS} sessions of SPDY with ${FRAMES} frames of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, { timeout: 300_000 }, async () => {
+  test(`S85 I23: ${SESSIONS} sessions of SPDY with ${FRAMES} frames of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, async () => {
     const before = await settledMib();
     const clients = await Promise.all(Array.from({ length: SESSIONS }, async () => {
       const { client } = await connectSpdy(await urlOfSleeper(), 'v4.channel.k8s.io');
@@ -118,7 +118,7 @@ describePods('single bytes', () => {
     for (const { client } of clients) client.socket.destroy();
   });
 
-  test(`S85 I23: ${SESSIONS} sessions of WebSocket with ${FRAMES} messages of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, { timeout: 300_000 }, async () => {
+  test(`S85 I23: ${SESSIONS} sessions of WebSocket with ${FRAMES} messages of a byte each, which no process reads: at most ${SESSION_MIB} MiB for each`, async () => {
     const before = await settledMib();
     // a client's frame: two bytes of payload (channel 0, a byte), masked with zeros
     const frames = Buffer.concat(Array.from({ length: FRAMES_AT_ONCE }, () => Buffer.of(0x82, 0x82, 0, 0, 0, 0, 0, 7)));

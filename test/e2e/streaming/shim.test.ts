@@ -27,7 +27,7 @@ describePods('crictl exec and attach with a shim', () => {
     const file = await crictl.file(podJson('streams', { log_directory: world.logs }));
     pod = { id: await crictl.ok('runp', '--runtime', 'shim', file), file };
     main = await container('main', 'trap "exit 0" TERM; while :; do sleep 3600 & wait $!; done');
-  }, 600_000);
+  });
   afterAll(async () => {
     await world.instance.crictl(['rmp', '-f', '-a']);
     // runc's root of this instance's namespace, which no shim takes away

@@ -11,7 +11,7 @@ export interface Ended {
 
 export async function crictlArgv(world: World, args: readonly string[]): Promise<[string, ...string[]]> {
   const { endpoint } = world.instance;
-  return [await crictl(), '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '60s', ...args];
+  return [await crictl(), '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '300s', ...args];
 }
 
 function collected(child: ChildProcess): Promise<Ended> {

@@ -242,7 +242,7 @@ describePods('sessions with the client library of Kubernetes', () => {
       servers.stdout?.once('data', () => resolve());
       servers.once('exit', (code) => reject(new Error(`the pod's servers ended with ${code}`)));
     });
-  }, 600_000);
+  });
   afterAll(async () => {
     servers.kill('SIGKILL');
     await world.instance.crictl(['rmp', '-f', '-a']);
@@ -266,7 +266,7 @@ describePods('sessions with the client library of Kubernetes', () => {
     if (without !== undefined) note(`exec ${row}`, column, without);
   }
 
-  test.each(cells.filter(({ one, lacks }) => lacks?.(one) === undefined))('exec, $row: $column', { timeout: 120_000 }, async ({ row, column, one, session, check }) => {
+  test.each(cells.filter(({ one, lacks }) => lacks?.(one) === undefined))('exec, $row: $column', async ({ row, column, one, session, check }) => {
     const { stdin = false, tty = false } = session.streams;
     const { url } = await world.client.runtime.exec({ containerId, cmd: ['sh', '-c', session.script], stdin, tty, stdout: true, stderr: !tty });
     const streams = ['-stdout', ...(stdin ? ['-stdin'] : []), tty ? '-tty' : '-stderr'];
@@ -278,7 +278,7 @@ describePods('sessions with the client library of Kubernetes', () => {
 
   const attaches = PROTOCOLS.flatMap((one) => ATTACHES.map(({ title, check }) => ({ row: `${one.transport} ${one.name}`, column: title, one, check })));
 
-  test.each(attaches)('attach, $row: $column', { timeout: 120_000 }, async ({ row, column, one, check }) => {
+  test.each(attaches)('attach, $row: $column', async ({ row, column, one, check }) => {
     const isTyping = column === ATTACHES[0]?.title;
     const { url } = await world.client.runtime.attach({ containerId: isTyping ? repeating : talking, stdin: isTyping, tty: false, stdout: true, stderr: true });
     // it goes once it has heard the answer
@@ -291,7 +291,7 @@ describePods('sessions with the client library of Kubernetes', () => {
 
   const forwards = ['spdy', 'websocket'].flatMap((transport) => FORWARDS.map((wanted) => ({ transport, column: wanted.title, ...wanted })));
 
-  test.each(forwards)('port-forward, $transport: $column', { timeout: 120_000 }, async ({ transport, column, port, flags, check }) => {
+  test.each(forwards)('port-forward, $transport: $column', async ({ transport, column, port, flags, check }) => {
     const { url } = await world.client.runtime.portForward({ podSandboxId, port: [port] });
     note(`port-forward ${transport}`, column, 'FAILED');
     check(await seen(['-mode', 'forward', '-url', url, '-transport', transport, '-port', String(port), ...flags]));

@@ -5,6 +5,7 @@ import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
 import { criClient, type CriClient } from '../../../scripts/support/cri-client.ts';
 import type { Image } from '../../../scripts/support/image.ts';
 import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import { differencesWhenSettled, type Machine, snapshotMachine } from '../../support/baseline.ts';
 import { type Instance, type InstanceOptions, makeInstance } from '../../support/instance.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
@@ -27,8 +28,6 @@ export interface World {
   readonly close: () => Promise<void>;
 }
 
-/** ms in which what was killed must be gone. */
-const CLEAN_WITHIN_MS = 10_000;
 
 export interface WorldOptions extends Omit<InstanceOptions, 'registriesConf'> {
   /** More images of the registry, by `repository:tag`. */
@@ -66,7 +65,7 @@ export async function makeWorld({ images, shortNames = () => '', ...options }: W
     pull: async () => (await client.image.pullImage({ image: { image: imageName } })).imageRef,
     leftovers: async () => {
       await instance.terminate();
-      return [...(await differencesWhenSettled(before, CLEAN_WITHIN_MS, instance.words, isOthers)), ...(await fileLeftovers(instance))];
+      return [...(await differencesWhenSettled(before, EVENT_MS, instance.words, isOthers)), ...(await fileLeftovers(instance))];
     },
   };
 }

@@ -10,7 +10,7 @@ describe('transition matrix', () => {
   it.each(charted)('of $name is the golden one (node scripts/charts.ts --write draws it anew)', (one) => {
     const golden = readFileSync(join(import.meta.dirname, `${one.name}.txt`), 'utf8');
     expect(matrixText(one, explore(one))).toBe(golden);
-  }, 30_000);
+  });
 
   it('has a file for every machine and no other', () => {
     const files = readdirSync(import.meta.dirname).filter((file) => file.endsWith('.txt'));

@@ -39,7 +39,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     writeFileSync(dropIn, text);
     const before = await logged(outcome);
     process.kill(world.instance.pid(), 'SIGHUP');
-    await expect.poll(() => logged(outcome), { timeout: 30_000 }).toBeGreaterThan(before);
+    await expect.poll(() => logged(outcome)).toBeGreaterThan(before);
   }
 
   const failureOf = (call: Promise<unknown>): Promise<{ code: number; message: string }> =>

@@ -13,12 +13,13 @@ import { PodSandboxConfigSchema, PortMappingSchema, Protocol } from '../../../sr
 import { sandboxConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import { closeWorld, removePod } from './pod.ts';
 
 /** Above the range of ports that the kernel gives out by itself. */
 const FIRST = 61_000 + (process.pid % 400) * 10;
 const [ALL, LOOPBACK, UDP, GATEWAY_ONLY] = [FIRST, FIRST + 1, FIRST + 2, FIRST + 3];
-const ANSWER_MS = 20_000;
+const ANSWER_MS = EVENT_MS;
 const REFUSED_MS = 2_000;
 
 const hasIpv6 = spawnSync('ip6tables', ['-t', 'nat', '-S']).status === 0;

@@ -41,7 +41,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
   async function hangUp(outcome: string): Promise<void> {
     const before = await logged(outcome);
     process.kill(world.instance.pid(), 'SIGHUP');
-    await expect.poll(() => logged(outcome), { timeout: 30_000 }).toBeGreaterThan(before);
+    await expect.poll(() => logged(outcome)).toBeGreaterThan(before);
   }
 
   it.each([
@@ -90,7 +90,7 @@ describe.skipIf(process.getuid?.() !== 0)('a configuration that is reloaded', ()
       if (signal % 20 === 0) expect(await world.client.runtime.version({})).toMatchObject({ runtimeName: 'troupe' });
       await delay(1);
     }
-    await expect.poll(async () => (await told()).refusal, { timeout: 30_000 }).toContain('what: no such key');
+    await expect.poll(async () => (await told()).refusal).toContain('what: no such key');
     rmSync(dropIn);
     await hangUp(TAKEN);
     // one, unless the machine left a pause between two signals that is as long as that between two reloads

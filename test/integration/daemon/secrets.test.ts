@@ -27,7 +27,6 @@ const secret = {
 };
 const all = Object.values(secret);
 /** Of the machine's administrator, in the files of the test itself. */
-const MOST_MS = 240_000;
 
 describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
   let world: World;
@@ -116,7 +115,7 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
     // in the middle of an exec, whose file is there
     const [running] = (await client.runtime.listContainers({ filter: { podSandboxId: pods[0] ?? '' } })).containers.filter(({ metadata }) => metadata?.name === 'running');
     const cut = client.runtime.execSync({ containerId: running?.id ?? '', cmd: ['sh', '-c', 'sleep 3600', secret.exec], timeout: 0n }).catch(() => undefined);
-    await expect.poll(() => findBelow(instance.state, [secret.exec]), { timeout: 30_000 }).not.toEqual([]);
+    await expect.poll(() => findBelow(instance.state, [secret.exec])).not.toEqual([]);
     await instance.kill();
     await cut;
     expect(await found()).toEqual([]);
@@ -149,7 +148,7 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
     await instance.terminate();
     expect(await findBelow(instance.root, all)).toEqual([]);
     await instance.start();
-  }, MOST_MS);
+  });
 
   /** Everything that shows something, while pods are there. */
   async function shown(): Promise<void> {

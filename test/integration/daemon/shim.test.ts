@@ -22,7 +22,7 @@ describe('a handler with a shim', () => {
   beforeAll(async () => {
     const config = `[runtime.handlers.shim]\ntype = "vm"\npath = "${await shimRuncV2()}"\n`;
     world = await makeWorld({ name: 'shim', network: 'host-only', config });
-  }, 600_000);
+  });
 
   afterAll(async () => {
     // runc's root of this instance's namespace, which no shim takes away
@@ -82,7 +82,7 @@ describe('a handler with a shim', () => {
     await world.instance.kill();
     const before = logOf('outlives').split('\n').length;
     writeFileSync(`/proc/${pid}/root/tmp/go`, '');
-    await expect.poll(() => existsSync(`/proc/${pid}`), { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
     await expect.poll(() => logOf('outlives').split('\n').length).toBeGreaterThan(before);
     await world.instance.start();
     expect(await statusOf(ending.containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 9 });
@@ -102,7 +102,7 @@ describe('a handler with a shim', () => {
     await runtime.startContainer({ containerId });
     const { pid } = JSON.parse((await runtime.containerStatus({ containerId, verbose: true })).info['info'] ?? '') as { pid: number };
     process.kill(shimOf(sandboxId), 'SIGKILL');
-    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    await expect.poll(async () => (await statusOf(containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
     expect(await statusOf(containerId)).toMatchObject({ exitCode: 255, reason: 'MonitorLost', message: 'its shim ended without telling the exit code' });
     expect(existsSync(`/proc/${pid}`)).toBe(false);
     await removePod(world, sandboxId);
@@ -116,9 +116,9 @@ describe('a handler with a shim', () => {
     process.kill(shim, 'SIGKILL');
     await world.instance.start();
     const sandboxState = async () => (await world.client.runtime.podSandboxStatus({ podSandboxId: sandboxId })).status?.state;
-    await expect.poll(sandboxState, { timeout: 30_000 }).toBe(PodSandboxState.SANDBOX_NOTREADY);
+    await expect.poll(sandboxState).toBe(PodSandboxState.SANDBOX_NOTREADY);
     // at once, or by its watch where the killed shim has needed longer to end
-    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    await expect.poll(async () => (await statusOf(containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
     expect((await statusOf(containerId))?.exitCode).toBe(255);
     await removePod(world, sandboxId);
   });
@@ -145,7 +145,7 @@ describe('a handler with a shim', () => {
     expect(stats?.cpu?.usageCoreNanoSeconds?.value ?? 0n).toBeGreaterThan(0n);
     const killed = await pod('killed', { command: hog, limits: { memoryLimitInBytes: 20n * MIB } });
     await runtime.startContainer({ containerId: killed.containerId });
-    await expect.poll(async () => (await statusOf(killed.containerId))?.state, { timeout: 60_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    await expect.poll(async () => (await statusOf(killed.containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
     expect(await statusOf(killed.containerId)).toMatchObject({ exitCode: 137, reason: 'OOMKilled' });
     for (const one of [sandboxId, killed.sandboxId]) await removePod(world, one);
   });
@@ -179,7 +179,7 @@ describe('a handler with a shim', () => {
     const [program, , ...options] = world.instance.argv;
     const wiped = await run([program, 'wipe', '--force', ...options]);
     expect(wiped, wiped.stderr).toMatchObject({ code: 0 });
-    await expect.poll(() => isRunning(shim), { timeout: 30_000 }).toBe(false);
+    await expect.poll(() => isRunning(shim)).toBe(false);
     await world.instance.start();
     expect((await world.client.runtime.listPodSandbox({})).items).toEqual([]);
   });

@@ -45,7 +45,7 @@ describe('a handler of type vm', () => {
     const { sandboxId, containerId } = await pod('ends', { command: ['sh', '-c', 'echo from the guest; echo and this >&2; exit 3'] });
     const other = await makeSecond('ends', sandboxId);
     await runtime.startContainer({ containerId });
-    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    await expect.poll(async () => (await statusOf(containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
     expect(await statusOf(containerId)).toMatchObject({ exitCode: 3, reason: 'Error' });
     const log = readFileSync(`${world.logs}/ends/main/0.log`, 'utf8');
     expect(log).toContain('stdout F from the guest\n');
@@ -84,7 +84,7 @@ describe('a handler of type vm', () => {
     const client = new TtrpcClient(socket, { clock, peer: 'fake shim' });
     await client.call(Task.method.kill, { id: containerId, signal: 12 });
     client.close();
-    await expect.poll(async () => (await statusOf(containerId))?.state, { timeout: 30_000 }).toBe(ContainerState.CONTAINER_EXITED);
+    await expect.poll(async () => (await statusOf(containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
     return statusOf(containerId);
   }
 

@@ -129,5 +129,5 @@ describeAsRoot('debris in a store', () => {
     expect([size?.inodes, existsSync(many)]).toEqual([1, true]);
     await emptied;
     expect(readdirSync(store.paths.trash)).toEqual([]);
-  }, 120_000);
+  });
 });

@@ -34,7 +34,7 @@ afterAll(() => {
 });
 
 describe('the CRI wire contract', () => {
-  test('ours is the published one, field by field', { timeout: 120_000 }, (context) => {
+  test('ours is the published one, field by field', (context) => {
     const found = publishedDirectory();
     if ('reason' in found) {
       process.stderr.write(`skipped, the published contract can't be had: ${found.reason}\n`);

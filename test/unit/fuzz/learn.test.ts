@@ -42,7 +42,7 @@ function search(run: (input: Buffer, coverage: HandCoverage) => Verdict, executi
   const hand: object = coverage;
   return learn({
     name: 'test', learner: { seeds: () => [], run: (input) => run(input, coverage) }, coverage: hand as Coverage, seed: 1, maxBytes: 64, rssMiB: 8192, inputs: [Buffer.from('start')],
-    executions, forMs: 60_000, currentFd: openSync('/dev/null', 'w'), onProgress: () => undefined,
+    executions, forMs: Infinity, currentFd: openSync('/dev/null', 'w'), onProgress: () => undefined,
   });
 }
 

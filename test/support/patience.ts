@@ -1,0 +1,17 @@
+// How long tests wait for what must come. No test and no step is decided by a time: these limits only end what hangs, so
+// they are generous, and one environment variable makes all of them longer.
+
+/** Factor of every limit: 1 unless TROUPE_TEST_PATIENCE says otherwise (10 in the emulated guest of test/vm). */
+const PATIENCE = Number(process.env['TROUPE_TEST_PATIENCE'] ?? '1');
+
+/** Milliseconds for one event that must come: a process that ends, a line in a log, a state in a list. */
+export const EVENT_MS = 120_000 * PATIENCE;
+/** Milliseconds for one program that a test runs to its end. */
+export const PROGRAM_MS = 600_000 * PATIENCE;
+/** Milliseconds for one test or hook. Above both, so that the wait that hangs is the one that fails. */
+export const TEST_MS = 900_000 * PATIENCE;
+/** Milliseconds for one step of `npm test`. Above TEST_MS, so that the report names the test. */
+export const STEP_MS = 2_700_000 * PATIENCE;
+
+/** What to say where such a limit ends a wait: it is a hang, or the machine needs more patience. */
+export const hangs = (what: string, afterMs: number): string => `${what} hangs: no end after ${afterMs / 1000} s (TROUPE_TEST_PATIENCE=2 doubles every such limit)`;
