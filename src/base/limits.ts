@@ -439,6 +439,12 @@ export const edgeLimits = {
   waitingCallsPerNamespace: 576,
   /** Bytes of the requests at work: a pod's have some 20 KiB, so 500 at once fit; decoded they take several times as many (F14). */
   inFlightBytes: 16 * 1024 * 1024,
+  /**
+   * Fields and elements of one request, and of those at work: each takes up to 250 bytes in memory, whatever it takes on the wire
+   * (measured). A container with 65 536 variables and as many arguments has 262 144 (S85).
+   */
+  requestPieces: 393_216,
+  inFlightPieces: 524_288,
   /** Milliseconds between HTTP/2 pings to a client, and for its answer: frees what a half-open peer holds (F87). */
   keepaliveMs: 60_000,
   keepaliveTimeoutMs: 20_000,

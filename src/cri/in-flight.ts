@@ -1,4 +1,4 @@
-/** What is at work at once: calls, and the bytes of their requests, each bounded (F14). */
+/** What is at work at once: calls, the bytes of their requests and what these become in memory, each bounded (F14, S85). */
 import { fail } from '../base/fault.ts';
 import { edgeLimits } from '../base/limits.ts';
 
@@ -21,6 +21,7 @@ export class InFlight {
   readonly #memoryRefusal: () => string | undefined;
   #calls = 0;
   #bytes = 0;
+  #pieces = 0;
   #waiting = 0;
   readonly #waitingByNamespace = new Map<string, number>();
 
@@ -29,8 +30,11 @@ export class InFlight {
     this.#memoryRefusal = memoryRefusal;
   }
 
-  /** Throws `exhausted` above a bound. Otherwise the call counts until what this gives is called. */
-  admit(rpc: string, bytes: number): () => void {
+  /**
+   * Throws `exhausted` above a bound. Otherwise the call counts until what this gives is called. `countPieces`: what the
+   * request has of fields and elements, asked only where its bytes are taken.
+   */
+  admit(rpc: string, bytes: number, countPieces: () => number = () => 0): () => void {
     if (this.#calls >= edgeLimits.inFlightCalls) fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
     // the largest request has as many bytes as all may have: alone it is always taken
     if (this.#bytes > 0 && this.#bytes + bytes > edgeLimits.inFlightBytes) {
@@ -38,11 +42,20 @@ export class InFlight {
     }
     const refusal = ADDING.has(rpc) ? this.#memoryRefusal() : undefined;
     if (refusal !== undefined) fail('exhausted', `${rpc}: ${refusal}`);
+    const pieces = countPieces();
+    if (pieces > edgeLimits.requestPieces) {
+      fail('invalidRequest', `${rpc}: the request has ${pieces} fields, more than ${edgeLimits.requestPieces}`);
+    }
+    if (this.#pieces > 0 && this.#pieces + pieces > edgeLimits.inFlightPieces) {
+      fail('exhausted', `${rpc}: the requests at work have ${this.#pieces} fields; with ${pieces} more they had over ${edgeLimits.inFlightPieces}`);
+    }
     this.#calls += 1;
     this.#bytes += bytes;
+    this.#pieces += pieces;
     return () => {
       this.#calls -= 1;
       this.#bytes -= bytes;
+      this.#pieces -= pieces;
     };
   }
 
