@@ -984,6 +984,8 @@ export const streamLimits = {
   /** Bytes of one SPDY control frame, and of a header block once inflated: a stream's headers have some 200 bytes. */
   spdyControlBytes: 16 * 1024,
   spdyHeaderBytes: 64 * 1024,
+  /** Names in one header block: clients send four, and one of 100 bytes could inflate to thousands, each a millisecond's work (S89). */
+  spdyHeaderNames: 64,
   /** Times that a client may change the initial window of its streams, each of which is looked at then: clients do so once. */
   spdyWindowChanges: 64,
   /** Characters of a header's value that means something here: a requestID has some ten. */
@@ -1000,6 +1002,8 @@ export const streamLimits = {
   webSocketStreamedBytes: 32 * 1024 * 1024,
   /** Bytes of one resize message, and sizes that wait for its reader: the last one counts. */
   resizeBytes: 4096,
+  /** Sizes of one piece that are read, from the last one on, until one is a size: clients send one. */
+  resizeTries: 4,
   /** Sizes that a terminal is given in a time: as many as one sees while a window is drawn larger; the last one always (S89). */
   resizing: { times: 4, everyMs: 200 },
   /** Ports that one port-forward over WebSocket may name: two channels each, 256 channels in all. */

@@ -3,7 +3,7 @@ import type { ContainerView } from '../../actors/views.ts';
 import type { ContainerStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { gatherContainers } from '../gather-stats.ts';
-import { findContainer, findSandbox, hasLabels } from '../lookup.ts';
+import { findContainer, findSandbox, labelTest } from '../lookup.ts';
 import { containerStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
@@ -22,11 +22,12 @@ export function containersMeasured({ directory }: Troupe, rpc: string, filter: C
   const { id = '', podSandboxId = '', labelSelector = {} } = filter ?? {};
   const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
   const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
+  const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
   return directory.containers().filter(
     (view) =>
       view.listed &&
       (id === '' || view === wanted) &&
       (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
-      hasLabels(view.spec.labels, labelSelector),
+      hasLabels(view.spec.labels),
   );
 }

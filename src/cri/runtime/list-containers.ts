@@ -2,7 +2,7 @@ import type { ContainerView } from '../../actors/views.ts';
 import type { ContainerFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { ContainerState } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
-import { findContainer, findSandbox, hasLabels } from '../lookup.ts';
+import { findContainer, findSandbox, labelTest } from '../lookup.ts';
 import { containerList, containerState } from '../present/container.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { word } from '../validate/check.ts';
@@ -38,11 +38,12 @@ function select(
   if (state !== undefined) word(`${rpc}: filter.state`, state.state, STATES);
   const wanted = id === '' ? undefined : findContainer(directory, rpc, id, 'filter.id');
   const sandbox = podSandboxId === '' ? undefined : findSandbox(directory, rpc, podSandboxId, 'filter.pod_sandbox_id');
+  const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
   return views.filter(
     (view) =>
       (id === '' || view === wanted) &&
       (podSandboxId === '' || view.spec.key.sandboxId === sandbox?.id) &&
       (state === undefined || containerState(view) === state.state) &&
-      hasLabels(view.spec.labels, labelSelector),
+      hasLabels(view.spec.labels),
   );
 }

@@ -3,7 +3,7 @@ import type { SandboxView } from '../../actors/views.ts';
 import type { PodSandboxStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { gatherSandbox } from '../gather-stats.ts';
-import { findSandbox, hasLabels } from '../lookup.ts';
+import { findSandbox, labelTest } from '../lookup.ts';
 import { sandboxStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
@@ -22,5 +22,6 @@ export function listPodSandboxStats({
 export function sandboxesMeasured({ directory }: Troupe, rpc: string, filter: PodSandboxStatsFilter | undefined): readonly SandboxView[] {
   const { id = '', labelSelector = {} } = filter ?? {};
   const wanted = id === '' ? undefined : findSandbox(directory, rpc, id, 'filter.id');
-  return directory.sandboxes().filter((view) => view.ready && (id === '' || view === wanted) && hasLabels(view.spec.labels, labelSelector));
+  const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
+  return directory.sandboxes().filter((view) => view.ready && (id === '' || view === wanted) && hasLabels(view.spec.labels));
 }

@@ -2,7 +2,7 @@ import type { SandboxView } from '../../actors/views.ts';
 import type { PodSandboxFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import { PodSandboxState } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
-import { findSandbox, hasLabels } from '../lookup.ts';
+import { findSandbox, labelTest } from '../lookup.ts';
 import { sandboxList, sandboxState } from '../present/sandbox.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { word } from '../validate/check.ts';
@@ -32,10 +32,11 @@ function select(
 ): readonly SandboxView[] {
   if (state !== undefined) word(`${rpc}: filter.state`, state.state, STATES);
   const wanted = id === '' ? undefined : findSandbox(directory, rpc, id, 'filter.id');
+  const hasLabels = labelTest(`${rpc}: filter.label_selector`, labelSelector);
   return views.filter(
     (view) =>
       (id === '' || view === wanted) &&
       (state === undefined || sandboxState(view) === state.state) &&
-      hasLabels(view.spec.labels, labelSelector),
+      hasLabels(view.spec.labels),
   );
 }

@@ -2,7 +2,6 @@
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ClientStreams, TerminalSize } from '../../actors/ports/streams.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
-import { jsonObject } from '../../base/json-object.ts';
 import { streamLimits } from '../../base/limits.ts';
 import { Pace } from '../../base/pace.ts';
 import type { CommandEnd } from './command-status.ts';
@@ -37,15 +36,15 @@ export class Resizes {
     this.#report();
   }
 
+  /** Of the sizes that end in these bytes only the last one counts, so the others are not even read. */
   push(bytes: Uint8Array): void {
-    let rest = bytes;
-    for (let end = rest.indexOf(CLOSING); end >= 0; end = rest.indexOf(CLOSING)) {
-      this.#keep(rest.subarray(0, end + 1));
-      const text = Buffer.from(this.#begun.takeAll()).toString('latin1');
-      this.#take(text.slice(text.lastIndexOf('{')));
-      rest = rest.subarray(end + 1);
+    const isEnd = bytes.indexOf(CLOSING) >= 0;
+    const end = isEnd ? bytes.lastIndexOf(CLOSING) + 1 : 0;
+    if (isEnd) {
+      this.#keep(bytes.subarray(0, end));
+      this.#take(Buffer.from(this.#begun.takeAll()).toString('latin1'));
     }
-    this.#keep(rest);
+    this.#keep(bytes.subarray(end));
   }
 
   #keep(part: Uint8Array): void {
@@ -54,12 +53,19 @@ export class Resizes {
     this.#begun.appendCopy(part.subarray(-streamLimits.resizeBytes));
   }
 
-  /** Sizes of 0 and less mean nothing and are left out, as by the peers. */
+  /** Sizes of 0 and less mean nothing and are left out, as by the peers: then the one before counts. */
   #take(text: string): void {
-    const size = parseSize(text);
-    if (size === undefined) return;
-    this.#last = size;
-    this.#report();
+    let before = text.length;
+    for (let tries = 0; tries < streamLimits.resizeTries && before > 0; tries += 1) {
+      const start = text.lastIndexOf('{', before - 1);
+      if (start < 0) return;
+      const size = parseSize(text.slice(start, text.indexOf('}', start) + 1));
+      if (size !== undefined) {
+        this.#last = size;
+        return this.#report();
+      }
+      before = start;
+    }
   }
 
   /** One at a time: of those that come while a resize is under way, only the last one counts. */
@@ -91,17 +97,20 @@ export function pacedSizes(clock: ClockPort, listener: SizeListener): SizeListen
   };
 }
 
-/** `{"Width":80,"Height":24}`; undefined when it is no size. */
+/**
+ * `{"Width":80,"Height":24}`; undefined when it is no size. Not by JSON.parse, which throws on what is no JSON: a client that
+ * sends such all the time would keep the daemon busy with nothing else (S89).
+ */
 export function parseSize(text: string): TerminalSize | undefined {
-  const value = jsonObject(text);
-  if (value === undefined) return undefined;
-  // Go's decoder takes either case
-  const members = new Map(Object.entries(value).map(([key, member]): [string, unknown] => [key.toLowerCase(), member]));
-  const [columns, rows] = [members.get('width'), members.get('height')];
-  if (!isSize(columns) || !isSize(rows)) return undefined;
-  return { columns, rows };
+  const [columns, rows] = [sideOf(WIDTH, text), sideOf(HEIGHT, text)];
+  return columns === undefined || rows === undefined ? undefined : { columns, rows };
 }
 
-function isSize(value: unknown): value is number {
-  return typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= 65_535;
+/** Go's decoder takes either case. */
+const WIDTH = /"width"\s*:\s*([1-9]\d{0,4})\s*[,}]/iu;
+const HEIGHT = /"height"\s*:\s*([1-9]\d{0,4})\s*[,}]/iu;
+
+function sideOf(member: RegExp, text: string): number | undefined {
+  const value = Number(member.exec(text)?.[1] ?? 0);
+  return value > 0 && value <= 65_535 ? value : undefined;
 }

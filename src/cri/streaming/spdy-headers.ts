@@ -25,6 +25,7 @@ export function parseHeaders(block: Buffer): SpdyHeaders {
     return block.toString('utf8', at - length, at);
   };
   const count = word();
+  if (count > streamLimits.spdyHeaderNames) broken(`${count} names, more than ${streamLimits.spdyHeaderNames}`);
   for (let index = 0; index < count; index += 1) {
     const name = text().toLowerCase();
     if (name === '' || headers.has(name)) broken('a name is empty or there twice');

@@ -26,4 +26,19 @@ export const ofRooms: readonly Mutant[] = [
     find: 'this.#at += 1) if ((this.#bytes[this.#at] ?? 0) < 0x80) this.pieces += 1;', replace: 'this.#at += 1) this.pieces += 0;',
     test: { file: pieces, named: 'S85 counts' },
   },
+  {
+    row: 'S89', title: 'each size of a terminal in one piece is read', file: 'src/cri/streaming/command-channels.ts',
+    find: 'tries < streamLimits.resizeTries && before > 0', replace: 'before > 0',
+    test: { file: 'test/unit/streaming/paced-sizes.test.ts', named: 'S89: of a storm of .* few are read' },
+  },
+  {
+    row: 'S89', title: 'a header block of a few bytes has thousands of names', file: 'src/cri/streaming/spdy-headers.ts',
+    find: 'if (count > streamLimits.spdyHeaderNames)', replace: 'if (count < 0)',
+    test: { file: 'test/unit/streaming/pieces.test.ts', named: 'S89 a header block' },
+  },
+  {
+    row: 'S78', title: 'a selector of any number of labels is held against each container', file: 'src/cri/lookup.ts',
+    find: 'Object.entries(stringMap(field, selector))', replace: 'Object.entries(selector)',
+    test: { file: 'test/unit/cri/ids.test.ts', named: 'S78 a selector' },
+  },
 ];

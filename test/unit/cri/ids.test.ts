@@ -150,3 +150,16 @@ describe('commands on containers', () => {
     ]);
   });
 });
+
+describe('label selectors', () => {
+  const selecting = (count: number) => ({ filter: { labelSelector: Object.fromEntries(Array.from({ length: count }, (_none, at) => [`k${at}`, 'v'])) } });
+  const lists = [method.listContainers, method.listPodSandbox, method.listContainerStats, method.listPodSandboxStats] as const;
+
+  test.each(lists.map((rpc) => [rpc.name, rpc] as const))('S78 a selector of %s has as many labels as a pod may have', async (name, rpc) => {
+    const { put, send, fails } = stage();
+    put(sandboxView(sandboxId('a')), containerView(containerId('1')));
+    await send(rpc, selecting(requestLimits.mapEntries));
+    const { code, message } = await fails(rpc, selecting(requestLimits.mapEntries + 1));
+    expect({ code, message }).toEqual({ code: 'invalidArgument', message: `${name}: filter.label_selector: 4097 entries, more than 4096` });
+  });
+});

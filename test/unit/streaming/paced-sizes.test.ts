@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { streamLimits } from '../../../src/base/limits.ts';
 import { Resizes, pacedSizes } from '../../../src/cri/streaming/command-channels.ts';
 import { HandClock } from '../../support/hand-clock.ts';
@@ -40,4 +40,17 @@ test('S89: sizes as a person makes them are passed on at once', async () => {
   }
   expect(seen).toHaveLength(20);
   expect(clock.timers.size).toBe(0);
+});
+
+test.each(['}', '{x}', '{}', '{"Width":0}', '{"Width":80,"Height":24}'])('S89: of a storm of %s few are read, and the last size counts', (one) => {
+  const { seen, push } = channel();
+  const resizes = new Resizes();
+  const parse = vi.spyOn(JSON, 'parse');
+  const exec = vi.spyOn(RegExp.prototype, 'exec');
+  resizes.push(Buffer.from(one.repeat(20_000)));
+  const reads = parse.mock.calls.length + exec.mock.calls.length;
+  vi.restoreAllMocks();
+  expect(reads).toBeLessThanOrEqual(2 * streamLimits.resizeTries);
+  push(7);
+  expect(seen).toEqual([7]);
 });

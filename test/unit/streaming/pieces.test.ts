@@ -226,6 +226,14 @@ describe('S85 single bytes in SPDY', () => {
     expect([...stream.headers]).toEqual([['streamtype', 'data']]);
   });
 
+  it('S89 a header block has as many names as a client needs, and not as many as inflate', async () => {
+    const codec = new HeaderCodec();
+    const named = (count: number): Promise<Buffer> => codec.encode(new Map(Array.from({ length: count }, (_none, at) => [`n${at}`, ''])));
+    const reader = new HeaderCodec();
+    expect((await reader.decode(await named(streamLimits.spdyHeaderNames))).size).toBe(streamLimits.spdyHeaderNames);
+    await expect(reader.decode(await named(5000))).rejects.toThrow(/5000 names, more than 64/u);
+  });
+
   it('halves of connections whose streams are reset are forgotten at once', async () => {
     const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
     spdyForward({ transport: wire, head: Buffer.alloc(0), clock, dial: () => Promise.reject(new Error('no')), ports: [], claim: () => () => undefined, onGone: () => undefined });
