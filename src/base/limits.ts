@@ -383,8 +383,13 @@ export const hostLimits = {
   kernelFileIdleMs: 30_000,
   /** Readings kept for the rate of CPU use. */
   usageKept: 4096,
-  /** Open files of one container that are counted for the metrics; each costs one readlink. */
+  /** Entries of a volume's directory that are read at once while it is labelled. */
+  labelledAtOnce: 256,
+  /** Open files of one container that are counted for the metrics; each costs one readlink. As many processes are looked at. */
   countedFiles: 1024,
+  /** Bytes of a net/dev that are read, some thousand interfaces, and interfaces of a pod in its statistics: meshes make a handful (S78). */
+  netDevBytes: 128 * 1024,
+  interfaces: 64,
   /** Bytes of the host's resolv.conf or hosts that are read at all; what pods get of them is bounded below. */
   hostTextBytes: 4 * 1024 * 1024,
   /** Characters of the host's resolv.conf that are copied into a pod: glibc itself reads a few lines. */

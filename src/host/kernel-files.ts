@@ -98,6 +98,26 @@ export class KernelFiles {
   }
 }
 
+/** One read's bytes: they are decoded before the next. */
+const lines = Buffer.allocUnsafeSlow(hostLimits.netDevBytes);
+
+/** The text of a net/dev; of one that has more than the bound its first lines. Undefined when there is none. */
+export function readNetDev(path: string): string | undefined {
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      let length = 0;
+      // such a file gives a page at a read (fs/seq_file.c)
+      for (let got = -1; got !== 0 && length < lines.length; length += Math.max(got, 0)) got = readSync(fd, lines, length, lines.length - length, null);
+      return lines.toString('utf8', 0, length < lines.length ? length : lines.lastIndexOf('\n') + 1);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
 /** The text of a file that is read once; undefined when there is none. */
 export function readKernelFile(path: string): string | undefined {
   try {

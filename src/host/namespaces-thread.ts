@@ -5,7 +5,7 @@
  * Only synchronous calls here: an asynchronous one runs in libuv's pool, which is the whole process's, in the host's
  * namespaces (a sysctl would be set on the host) — and a pool made by this thread would live in a pod's.
  */
-import { closeSync, openSync, readFileSync, readlinkSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, readlinkSync, rmdirSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { workerData } from 'node:worker_threads';
 import { FaultError, toFault } from '../base/fault.ts';
@@ -29,6 +29,7 @@ import {
   UMOUNT_NOFOLLOW,
 } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
+import { readNetDev as netDevText } from './kernel-files.ts';
 import { PIN_KINDS, USER_PIN } from './thread-protocol.ts';
 import type { NetDevOrder, PinKind, PinOrder, SocketOrder, SysctlOrder, ThreadAnswer, UnpinOrder, WorkerStart } from './thread-protocol.ts';
 import { inOrderOfEffect, sysctlNamespace, sysctlPath } from './sysctl.ts';
@@ -47,9 +48,9 @@ export function makeSocket({ netns, family, type }: SocketOrder): Omit<ThreadAns
   return inNetwork(netns, () => must(callSync(libc.socket, family, type, 0), 'make a socket in network namespace', netns));
 }
 
-/** The text of its net/dev. */
+/** The text of its net/dev, of some thousand interfaces at most. */
 export function readNetDev({ netns }: NetDevOrder): Omit<ThreadAnswer, 'id'> {
-  return inNetwork(netns, () => readFileSync('/proc/thread-self/net/dev', 'utf8'));
+  return inNetwork(netns, () => netDevText('/proc/thread-self/net/dev') ?? '');
 }
 
 /** In that namespace while its parameters are written; those that were written stay when one fails. */

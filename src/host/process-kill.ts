@@ -29,8 +29,8 @@ export async function killTree(root: ProcessIdentity, clock: ClockPort): Promise
   return waitUntilGone([...tree.values()], clock);
 }
 
-/** Members of the tree that are not in `known` yet. Ended ones are left out, but their session still counts. */
-function membersOf(
+/** Members of the tree that are not in `known` yet. Ended ones are left out, but their session still counts. Pure. */
+export function membersOf(
   root: ProcessIdentity,
   known: ReadonlyMap<number, ProcessIdentity>,
   stats: readonly ProcessStat[],
@@ -44,7 +44,12 @@ function membersOf(
   // the session's number is only proof while its leader holds it
   for (const stat of stats) if (isRootThere && stat.session === root.pid) inTree.add(stat.pid);
   const children = new Map<number, number[]>();
-  for (const stat of stats) children.set(stat.parentPid, [...(children.get(stat.parentPid) ?? []), stat.pid]);
+  for (const { parentPid, pid } of stats) {
+    const siblings = children.get(parentPid);
+    // a process may have all others of the machine as its children: no list is copied for each of them
+    if (siblings === undefined) children.set(parentPid, [pid]);
+    else siblings.push(pid);
+  }
   // a Set yields what is added while it is walked: that is the descent
   for (const pid of inTree) for (const child of children.get(pid) ?? []) inTree.add(child);
   return stats.filter((stat) => inTree.has(stat.pid) && !known.has(stat.pid) && !hasEnded(stat));

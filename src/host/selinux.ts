@@ -1,6 +1,6 @@
 /** SELinux as the kernel and the installed policy have it: whether it is on, the policy's labels for containers, labels of files. */
 import { closeSync } from 'node:fs';
-import { readFile, readdir, writeFile } from 'node:fs/promises';
+import { opendir, readFile, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { fail } from '../base/fault.ts';
@@ -96,21 +96,38 @@ export async function relabel(path: string, label: string, signal: AbortSignal):
 async function labelBelow(directory: number, path: string, label: string, signal: AbortSignal, depth: number): Promise<void> {
   if (depth > hostLimits.pathComponents) fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
   const at = `/proc/self/fd/${directory}`;
-  for (const entry of await inPool(path, () => readdir(at, { withFileTypes: true }))) {
+  for await (const { name, isDirectory } of entriesOf(at, path)) {
     signal.throwIfAborted();
-    await set(`${at}/${entry.name}`, label);
-    if (!entry.isDirectory()) continue;
-    const child = await openDirectory(directory, entry.name, path);
+    await set(Buffer.concat([Buffer.from(`${at}/`), name]), label);
+    if (!isDirectory) continue;
+    const child = await openDirectory(directory, Buffer.concat([name, Buffer.alloc(1)]), path);
     // gone or something else by now: what is made in a labelled directory has its label
-    if (child !== undefined) await withDirectory(child, () => labelBelow(child, `${path}/${entry.name}`, label, signal, depth + 1));
+    if (child !== undefined) await withDirectory(child, () => labelBelow(child, `${path}/${name.toString()}`, label, signal, depth + 1));
+  }
+}
+
+/** As bytes: Node's types know of texts only. */
+const NAMES_AS_BYTES: string = 'buffer';
+
+/** The entries of a directory in batches, whatever bytes they have: whoever writes in a volume can put millions there. */
+async function* entriesOf(directory: string, volume: string): AsyncGenerator<{ readonly name: Buffer; readonly isDirectory: boolean }> {
+  const entries = await inPool(volume, () => opendir(directory, { encoding: NAMES_AS_BYTES as BufferEncoding, bufferSize: hostLimits.labelledAtOnce }));
+  try {
+    for (;;) {
+      const entry = await inPool(volume, () => entries.read());
+      if (entry === null) return;
+      yield { name: Buffer.from(entry.name), isDirectory: entry.isDirectory() };
+    }
+  } finally {
+    await entries.close();
   }
 }
 
 /** Undefined for what is no directory, or not there any more; `volume` is what the call may hang on. */
-async function openDirectory(parent: number, name: string, volume: string): Promise<number | undefined> {
+async function openDirectory(parent: number, name: string | Uint8Array, volume: string): Promise<number | undefined> {
   const opened = await callInPool(volume, libc.openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
   if (opened.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(opened.errno))) return undefined;
-  return must(opened, 'open directory', name);
+  return must(opened, 'open directory', Buffer.from(name).toString());
 }
 
 async function withDirectory(fd: number, work: () => Promise<void>): Promise<void> {
@@ -121,10 +138,10 @@ async function withDirectory(fd: number, work: () => Promise<void>): Promise<voi
   }
 }
 
-async function set(path: string, label: string): Promise<void> {
+async function set(path: string | Buffer, label: string): Promise<void> {
   const value = Buffer.from(`${label}\0`);
-  const done = await callInPool('labels', libc.lsetxattr, Buffer.from(`${path}\0`), XATTR, value, value.length, 0);
+  const done = await callInPool('labels', libc.lsetxattr, Buffer.concat([Buffer.from(path), Buffer.alloc(1)]), XATTR, value, value.length, 0);
   // the file system keeps no labels, or the file is gone
   if (done.result === 0 || ['EOPNOTSUPP', 'ENOENT'].includes(errnoName(done.errno))) return;
-  must(done, 'label', path);
+  must(done, 'label', path.toString());
 }

@@ -9,7 +9,7 @@ import type { CgroupLayout } from './cgroup-layout.ts';
 import { cgroupParentOf, containerCgroup } from './layout.ts';
 import { netDevOf } from './namespaces.ts';
 import type { ReadControl } from './usage-details.ts';
-import { KernelFiles, readKernelFile } from './kernel-files.ts';
+import { KernelFiles, readKernelFile, readNetDev } from './kernel-files.ts';
 import { hugepageSizes, readDetails } from './usage-details.ts';
 import { parseChosen, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
 import { pause } from './wait.ts';
@@ -53,7 +53,7 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
     details: ({ id, sandbox, pid }) =>
       inTurn(() => readDetails(options.cgroups.version, controlsOf(files, options.cgroups, containerCgroup(sandbox.cgroupParent, id)), pageSizes, pid)),
     sandbox: ({ sandbox }) => (isPodCgroup(sandbox) ? usageOf(cgroupParentOf(sandbox.cgroupParent)) : undefined),
-    interfaces: ({ id, pid }) => (pid === undefined ? inTurn(() => readPinned(options, id)) : parseNetDev(readKernelFile(`/proc/${pid}/net/dev`) ?? '')),
+    interfaces: ({ id, pid }) => (pid === undefined ? inTurn(() => readPinned(options, id)) : interfacesIn(readNetDev(`/proc/${pid}/net/dev`) ?? '')),
     written: (id, fx) => options.written.written(id, fx),
     writtenLately: (id) => options.written.writtenLately(id),
     close: () => files.close(),
@@ -204,5 +204,19 @@ function rate(cpuNs: bigint | undefined, atMonoMs: number, before: Kept | undefi
 
 /** One whose namespace goes at this moment has no figures now; the others are read all the same. */
 async function readPinned({ netns, clock }: StatsDriverOptions, id: SandboxId): Promise<readonly InterfaceUsage[]> {
-  return parseNetDev(await netDevOf(netns(id), clock).catch(() => ''));
+  return interfacesIn(await netDevOf(netns(id), clock).catch(() => ''));
+}
+
+/** What CNI makes for the pod. */
+const OWN_INTERFACE = 'eth0';
+
+/**
+ * The interfaces of net/dev, the pod's own first where not all are listed: whoever has CAP_NET_ADMIN in a pod can make a hundred
+ * thousand, and the statistics of all pods are one answer to the kubelet (S78). Pure.
+ */
+export function interfacesIn(netDev: string): readonly InterfaceUsage[] {
+  const all = parseNetDev(netDev);
+  if (all.length <= hostLimits.interfaces) return all;
+  const [own, others] = [all.filter(({ name }) => name === OWN_INTERFACE), all.filter(({ name }) => name !== OWN_INTERFACE)];
+  return [...own, ...others].slice(0, hostLimits.interfaces);
 }

@@ -117,8 +117,9 @@ function deviceName(numbers: string): string {
   }
 }
 
-/** Stops at the bound: a container that opens a million files must not hold up everything else here. */
+/** Stops at the bound: a container that opens a million files, or has as many processes without any, must not hold up everything else here. */
 function countFiles(pids: readonly string[]): Pick<UsageDetails, 'openFiles' | 'sockets'> {
+  if (pids.length > hostLimits.countedFiles) return { openFiles: undefined, sockets: undefined };
   let openFiles = 0;
   let sockets = 0;
   for (const pid of pids) {

@@ -2,13 +2,14 @@
  * Finding the processes that work for a container: its monitor by the pid file, and all of its monitors and runtime
  * calls by their command lines (a create that was cut off leaves no pid file). Nothing is started for it.
  */
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
-import { monitorLimits } from '../../base/limits.ts';
+import { hostLimits, monitorLimits } from '../../base/limits.ts';
 import { isProcessGone } from '../../host/errno.ts';
 import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { readSmallFile } from '../../host/small-file.ts';
+import { nextTurn } from '../../host/wait.ts';
 
 /** The number in a pid file; undefined when there is no file or no pid above 1 in it. */
 export async function readPidFile(path: string): Promise<number | undefined> {
@@ -24,12 +25,23 @@ export function parsePid(text: string): number | undefined {
   return pid > 1 ? pid : undefined;
 }
 
-/** The words of a process's command line; empty when it is gone, a zombie or a kernel thread. */
+/** One command line: what is read is decoded before the next one. */
+const line = Buffer.allocUnsafeSlow(monitorLimits.cmdlineBytes);
+
+/**
+ * The words of a process's command line, of its first `cmdlineBytes`; empty when it is gone, a zombie or a kernel thread. A
+ * container's process may have one of megabytes, and its thousand children share those pages: no more than the bound is read (S89).
+ */
 export function commandLine(pid: number): readonly string[] {
   try {
     // procfs: answers from the process's memory; a process that holds its own mmap lock for long delays it, as ps
-    const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8').slice(0, monitorLimits.cmdlineBytes);
-    return text.split('\0').filter((word) => word !== '');
+    const fd = openSync(`/proc/${pid}/cmdline`, 'r');
+    try {
+      const text = line.toString('utf8', 0, readSync(fd, line, 0, line.length, 0));
+      return text.split('\0').filter((word) => word !== '');
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     if (isProcessGone(error)) return [];
     throw error;
@@ -66,7 +78,8 @@ function isMonitor(argv: readonly string[], { id }: Marks): boolean {
 /** Every live monitor and runtime call of this container. Reads all command lines of the machine: not for hot paths. */
 export async function processesFor(marks: Marks): Promise<ProcessIdentity[]> {
   const found: ProcessIdentity[] = [];
-  for (const stat of await listProcessStats()) {
+  for (const [index, stat] of (await listProcessStats()).entries()) {
+    if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
     if (stat.state === 'Z' || stat.state === 'X') continue;
     const identity = identityIfMarked(stat.pid, marks);
     if (identity !== undefined) found.push(identity);

@@ -16,6 +16,11 @@ const untold = (row: string, name: string, what: string): Mutant => ({
 
 export const ofMachine: readonly Mutant[] = [
   {
+    row: 'S33', title: 'names in a volume that are no text keep their labels', file: 'src/host/selinux.ts',
+    find: "const NAMES_AS_BYTES: string = 'buffer';", replace: "const NAMES_AS_BYTES: string = 'utf8';",
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S33 S54 a volume' },
+  },
+  {
     row: 'S03', title: 'all that an exec writes is kept', file: 'src/oci/runtime/exec-output.ts',
     find: "new ByteBlocks('keep the output of a command', bytesMax)", replace: "new ByteBlocks('keep the output of a command', 4 * bytesMax)",
     test: { file: 'test/integration/runtime/exec.test.ts', named: 'S03 S21 keeps a little less than 16 MiB' },

@@ -1,6 +1,7 @@
 // Guards between what runs in a pod and the node's own memory, time and files.
 import type { Mutant } from '../mutant.ts';
 
+const untrusted = 'test/unit/host/untrusted-kernel-files.test.ts';
 const signals = 'test/integration/host/child-signals.test.ts';
 const readPace = 'test/unit/runtime/read-pace.test.ts';
 const podFiles = 'test/integration/host/sandbox-files.test.ts';
@@ -20,6 +21,21 @@ export const ofPods: readonly Mutant[] = [
     row: 'S87', title: '/dev/shm takes any number of inodes', file: 'src/host/sandbox-files.ts',
     find: 'sizeBytes: hostLimits.shmBytes, inodes: hostLimits.shmInodes,', replace: 'sizeBytes: hostLimits.shmBytes,',
     test: { file: podFiles, named: 'S87: inodes are bounded' },
+  },
+  {
+    row: 'S78', title: 'a pod has as many interfaces in the statistics as it makes', file: 'src/host/stats-driver.ts',
+    find: '[...own, ...others].slice(0, hostLimits.interfaces)', replace: '[...own, ...others]',
+    test: { file: untrusted, named: 'S78: of a pod with a hundred thousand interfaces' },
+  },
+  {
+    row: 'S89', title: 'a command line is read whole', file: 'src/oci/monitor/monitor-process.ts',
+    find: 'readSync(fd, line, 0, line.length, 0)', replace: "line.write(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), 'latin1')",
+    test: { file: untrusted, named: 'S89: of a command line of megabytes' },
+  },
+  {
+    row: 'S89', title: 'each of any number of processes is asked for its files', file: 'src/host/usage-details.ts',
+    find: 'if (pids.length > hostLimits.countedFiles) return', replace: 'if (pids.length < 0) return',
+    test: { file: untrusted, named: 'S89: open files of a container with too many processes' },
   },
   {
     row: 'S89', title: 'each stop of an exec’s process wakes the daemon', file: 'src/host/child-signals.ts',

@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { Dir, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { hostLimits } from '../../../src/base/limits.ts';
 import { getXattrAt } from '../../../src/host/files-at.ts';
 import { AT_FDCWD } from '../../../src/host/ffi-constants.ts';
 import { isSystemPath, parseContexts, relabel, selinuxIsEnabled, USUAL_LABELS } from '../../../src/host/selinux.ts';
@@ -55,9 +56,29 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     execFileSync('mkfifo', [join(volume, 'fifo')]);
     symlinkSync(outside, join(volume, 'out'));
     symlinkSync('/etc/passwd', join(volume, 'a/passwd'));
+    // names are bytes: this one is no text
+    const odd = Buffer.concat([Buffer.from(join(volume, 'a/')), Buffer.from([0xff, 0xfe])]);
+    mkdirSync(odd);
+    writeFileSync(Buffer.concat([odd, Buffer.from('/file')]), '');
     await relabel(volume, LABEL, new AbortController().signal);
+    for (const path of [odd, Buffer.concat([odd, Buffer.from('/file')])]) {
+      const value = getXattrAt(AT_FDCWD, path, 'security.selinux');
+      expect(value === undefined ? undefined : Buffer.from(value).toString(), path.toString()).toBe(`${LABEL}\0`);
+    }
     for (const path of ['', 'a', 'a/b', 'a/b/file', '-r name\n', 'fifo', 'out', 'a/passwd']) expect(labelOf(join(volume, path)), path).toBe(`${LABEL}\0`);
     for (const path of [outside, join(outside, 'secret'), dir, '/etc/passwd']) expect(labelOf(path), path).toBeUndefined();
+  });
+
+  test('S78 S33: a directory of a volume is read in batches, however many entries it has', async () => {
+    const directory = join(dir, 'many');
+    mkdirSync(directory);
+    for (let at = 0; at < 3 * hostLimits.labelledAtOnce; at += 1) writeFileSync(join(directory, String(at)), '');
+    const reads = vi.spyOn(Dir.prototype, 'read');
+    await relabel(directory, LABEL, new AbortController().signal);
+    // each entry, and the end
+    expect(reads).toHaveBeenCalledTimes(3 * hostLimits.labelledAtOnce + 1);
+    reads.mockRestore();
+    expect(labelOf(join(directory, String(3 * hostLimits.labelledAtOnce - 1)))).toBe(`${LABEL}\0`);
   });
 
   test('S33 S54: a single file; a link as the volume itself is not followed', async () => {
