@@ -11,9 +11,11 @@ import { lstat, mkdir, open, stat, statfs } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
-import type { Conditions } from '../../base/conditions.ts';
+import { Conditions } from '../../base/conditions.ts';
 import { toFault } from '../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
+import { LeftDebris } from '../../base/left-debris.ts';
+import type { DebrisReport } from '../../base/left-debris.ts';
 import { ingestLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { missingAs } from '../../host/errno.ts';
@@ -26,7 +28,7 @@ export interface IngestsOptions {
   readonly directory: string;
   readonly log: Log;
   /** Where files that can't be deleted are reported; only in the log where it is left out. */
-  readonly conditions?: Pick<Conditions, 'report' | 'clear'>;
+  readonly conditions?: DebrisReport;
   /** Takes a directory away that somebody has put here, and deletes it later. */
   readonly discard?: (path: string) => Promise<void>;
   /** Bytes of the smallest blob that is kept; the built-in bound if left out. */
@@ -52,9 +54,11 @@ export class Ingests {
   readonly #options: IngestsOptions;
   /** Names of files that are being written. */
   readonly #active = new Set<string>();
+  readonly #left: LeftDebris;
 
   constructor(options: IngestsOptions) {
     this.#options = options;
+    this.#left = new LeftDebris(options.conditions ?? new Conditions(options.log));
   }
 
   /**
@@ -83,14 +87,16 @@ export class Ingests {
     await this.#drop(nameOf(incoming));
   }
 
-  /** Deletes the files of all other blobs but those that are being written. */
+  /** Deletes the files of all other blobs but those that are being written. One that can't be deleted keeps no other. */
   async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
+    const round = this.#left.round();
     for (const name of await namesOf(this.#options.directory)) {
       const digest = ingestedDigest(name);
       const path = join(this.#options.directory, name);
-      if (digest === undefined) await this.#attempt(path, () => this.#dropStray(path));
-      else if (!keep.has(digest)) await this.#attempt(path, () => this.#drop(name));
+      if (digest === undefined) await round.attempt(path, () => this.#dropStray(path));
+      else if (!keep.has(digest)) await round.attempt(path, () => this.#drop(name));
     }
+    round.end();
   }
 
   /** What is not a file of ours; a directory where there is one for it. */
@@ -98,19 +104,6 @@ export class Ingests {
     const isDirectory = (await missingAs(lstat(path), undefined))?.isDirectory() ?? false;
     if (isDirectory && this.#options.discard !== undefined) await this.#options.discard(path);
     else await removeFile(path);
-  }
-
-  /** One that can't be deleted keeps no other; it is reported until it can. */
-  async #attempt(path: string, work: () => Promise<void>): Promise<void> {
-    const { conditions, log } = this.#options;
-    try {
-      await work();
-      conditions?.clear('DebrisRemoved', path);
-    } catch (error) {
-      const reason = toFault(error).message;
-      if (conditions === undefined) log.warn({ path, reason }, 'delete what is left of a download: failed');
-      else conditions.report({ type: 'DebrisRemoved', subject: path, reason });
-    }
   }
 
   async #drop(name: string): Promise<void> {

@@ -1,6 +1,7 @@
 /** Two kinds of handlers, one port: each step is done by the driver of its handler's kind. */
 import type { PauseInput, RuntimePort } from '../../actors/ports/runtime.ts';
-import type { HandlerTable } from './handlers.ts';
+import { clearUnreadable } from './unreadable.ts';
+import type { DriverParts } from './driver-parts.ts';
 
 /** The steps of a container or a sandbox that differ by kind. */
 export type KindSteps = Pick<
@@ -8,7 +9,8 @@ export type KindSteps = Pick<
   'create' | 'start' | 'update' | 'kill' | 'killAll' | 'delete' | 'destroy' | 'watch' | 'execSync' | 'startPause' | 'destroyPause'
 >;
 
-export function stepsByKind(table: HandlerTable, oci: KindSteps, vm: KindSteps): KindSteps {
+export function stepsByKind(parts: Pick<DriverParts, 'table' | 'conditions'>, oci: KindSteps, vm: KindSteps): KindSteps {
+  const { table } = parts;
   const by = (handler: string): KindSteps => (table.resolve(handler).kind === 'vm' ? vm : oci);
   const ofSandbox = ({ sandbox }: PauseInput): KindSteps => by(sandbox.runtime?.name ?? sandbox.handler);
   // a handler that is not there is a rejection, as every fault of these is
@@ -19,10 +21,16 @@ export function stepsByKind(table: HandlerTable, oci: KindSteps, vm: KindSteps):
     kill: async (input, fx) => by(input.handler).kill(input, fx),
     killAll: async (input, fx) => by(input.handler).killAll(input, fx),
     delete: async (input, fx) => by(input.handler).delete(input, fx),
-    destroy: async (input, fx) => by(input.handler).destroy(input, fx),
+    destroy: async (input, fx) => {
+      await by(input.handler).destroy(input, fx);
+      clearUnreadable(parts, 'container', input.id);
+    },
     watch: (input) => by(input.handler).watch(input),
     execSync: async (input, fx) => by(input.handler).execSync(input, fx),
     startPause: async (input, fx) => ofSandbox(input).startPause(input, fx),
-    destroyPause: async (input, fx) => ofSandbox(input).destroyPause(input, fx),
+    destroyPause: async (input, fx) => {
+      await ofSandbox(input).destroyPause(input, fx);
+      clearUnreadable(parts, 'pause process', input.id);
+    },
   };
 }

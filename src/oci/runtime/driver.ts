@@ -121,7 +121,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     },
     handlers: () => table.statuses(),
     writeBundle: (input, fx) => moves.during(() => writeBundle(parts, input, fx)),
-    ...stepsByKind(table, oci, shims),
+    ...stepsByKind(parts, oci, shims),
     readExit: (input) => exits.read(input.id),
     forgetExit: (input) => forgetExit(parts, input.id),
     onExit: (listener) => exits.listen(listener),

@@ -5,7 +5,7 @@ import type { ExitFact } from '../../actors/ports/journal.ts';
 import type { PauseFacts, RuntimeFacts } from '../../actors/ports/runtime.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { parseContainerId, parseSandboxId } from '../../base/ids.ts';
-import { fail, toFault } from '../../base/fault.ts';
+import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
 import { processExists } from '../../host/process-identity.ts';
 import { FILES } from '../checkpoint/documents.ts';
@@ -15,6 +15,7 @@ import type { DriverParts } from './driver-parts.ts';
 import { awaitsStart, exists, hasRuntimeState, namesIn, readRuntimeState } from './driver-state.ts';
 import { PAUSE_SUFFIX } from './handlers.ts';
 import { rootArg } from './runc.ts';
+import { clearUnreadable, reportUnreadable } from './unreadable.ts';
 
 export type ReadExit = (id: ContainerId) => Promise<ExitFact | undefined>;
 
@@ -58,23 +59,24 @@ interface Looks {
 async function factsOrNone(parts: DriverParts, looks: Looks, id: ContainerId): Promise<RuntimeFacts> {
   try {
     const facts = await factsOf(parts, looks, id);
-    parts.conditions?.clear('DebrisRemoved', `container ${id}`);
+    clearUnreadable(parts, 'container', id);
     return facts;
   } catch (error) {
-    return unreadable(parts, id, error, { id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: false });
+    reportUnreadable(parts, 'container', id, error);
+    return { id, process: 'gone', init: undefined, monitorAlive: false, exitFile: undefined, leftovers: true, checkpoint: false };
   }
 }
 
 /** The pause process by its record is asked of the kernel where its files can't be read. */
-function pauseOrNone(parts: DriverParts, roots: readonly string[], id: SandboxId): Promise<PauseFacts> {
-  return pauseFactsOf(roots, id).catch((error: unknown) => unreadable<PauseFacts>(parts, id, error, { id, process: undefined, isUnreadable: true }));
-}
-
-function unreadable<T>({ conditions, log }: DriverParts, id: string, error: unknown, facts: T): T {
-  const reason = `read its files: ${toFault(error).message}`;
-  if (conditions === undefined) log.error({ id, reason }, 'files of a container can not be read');
-  else conditions.report({ type: 'DebrisRemoved', subject: `container ${id}`, reason });
-  return facts;
+async function pauseOrNone(parts: DriverParts, roots: readonly string[], id: SandboxId): Promise<PauseFacts> {
+  try {
+    const facts = await pauseFactsOf(roots, id);
+    clearUnreadable(parts, 'pause process', id);
+    return facts;
+  } catch (error) {
+    reportUnreadable(parts, 'pause process', id, error);
+    return { id, process: undefined, isUnreadable: true };
+  }
 }
 
 async function factsOf(parts: DriverParts, { readExit, roots, restores }: Looks, id: ContainerId): Promise<RuntimeFacts> {

@@ -1,5 +1,5 @@
 /** Layers by diff-id: taken in whole and durable or not at all, listed, deleted, repaired. */
-import { chmod, mkdir, rename } from 'node:fs/promises';
+import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
@@ -8,6 +8,7 @@ import { Conditions } from '../../base/conditions.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
+import type { DebrisReport } from '../../base/left-debris.ts';
 import { storageLimits, unpackLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { codeOf } from '../../host/errno.ts';
@@ -25,11 +26,12 @@ import type { LayerRecord } from './layer-record.ts';
 import { namesIn } from './names-in.ts';
 import { OtherStores } from './other-stores.ts';
 import type { FoundLayer } from './other-stores.ts';
-import { sweepDebris } from './sweep-debris.ts';
+import { storeDirectories } from './store-directories.ts';
+import type { StoreDirectories } from './store-directories.ts';
+import { DiskSweep } from './sweep-debris.ts';
 import { Transfers } from './transfers.ts';
 import type { Party, Turn } from './transfers.ts';
 import { Trash } from './trash.ts';
-import type { DebrisReport } from './trash.ts';
 import type { Measured } from './tree-measure.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { UnpackJob } from './worker-protocol.ts';
@@ -64,13 +66,13 @@ export interface WantedLayer extends Pick<UnpackJob, 'diffId' | 'blobDigest' | '
 }
 
 const NOBODY: Party = { host: '', namespace: '', credential: '' };
-const STORE_MODE = 0o700;
 /** Bytes of a fresh name below partial and trash. */
 const NAME_BYTES = 16;
 
 export class LayerStore {
   readonly paths: StorePaths;
   readonly driver: RootfsDriver;
+  readonly directories: StoreDirectories;
   readonly #options: LayerStoreOptions;
   readonly #others: OtherStores;
   readonly #pool: WorkerPool;
@@ -82,13 +84,13 @@ export class LayerStore {
   readonly #trash: Trash;
   /** The same one where images have no root of their own. */
   readonly #containersTrash: Trash;
-  readonly #conditions: DebrisReport;
+  readonly #imagesSweep: DiskSweep;
+  /** Undefined where images have no root of their own. */
+  readonly #containersSweep: DiskSweep | undefined;
   /** Names below partial that belong to unpackings of this process. */
   readonly #active = new Set<string>();
-  #prepared: Promise<void> | undefined;
   #takenOver: Promise<void> | undefined;
   #recovered: Promise<void> | undefined;
-  #sweeping: Promise<void> | undefined;
 
   constructor(options: LayerStoreOptions) {
     this.#options = options;
@@ -101,11 +103,20 @@ export class LayerStore {
     const newPool = (): WorkerPool => new WorkerPool({ clock, ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }) });
     this.#pool = newPool();
     this.#containersPool = paths.containersRoot === paths.root ? this.#pool : newPool();
-    this.#conditions = options.conditions ?? new Conditions(log);
+    const conditions = options.conditions ?? new Conditions(log);
+    this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call));
     const newTrash = (directory: string, pool: WorkerPool, gate: Trash['gate']): Trash =>
-      new Trash({ directory, pool, gate, clock, log, conditions: this.#conditions, newName: () => options.random.token(NAME_BYTES) });
+      new Trash({ directory, pool, gate, clock, log, conditions, newName: () => options.random.token(NAME_BYTES) });
     this.#trash = newTrash(paths.trash, this.#pool, (call) => this.onImages(call));
     this.#containersTrash = paths.containersTrash === paths.trash ? this.#trash : newTrash(paths.containersTrash, this.#containersPool, (call) => this.onContainers(call));
+    const sweep = {
+      store: this, conditions,
+      isActive: (partial: string) => this.#active.has(partial),
+      setAside: (diffId: Digest) => this.#setAsideUnlessWhole(diffId),
+    };
+    const isOneDisk = this.#trash === this.#containersTrash;
+    this.#imagesSweep = new DiskSweep({ ...sweep, disks: isOneDisk ? 'both' : 'images' }, this.#trash);
+    this.#containersSweep = isOneDisk ? undefined : new DiskSweep({ ...sweep, disks: 'containers' }, this.#containersTrash);
     const make = options.driver ?? ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: true }));
     this.driver = make({
       paths, clock, log,
@@ -133,13 +144,10 @@ export class LayerStore {
     return inPool(this.paths.containersRoot, call);
   }
 
-  /** Makes the directories; called by everything that writes, and cheap after the first time. */
-  prepare(): Promise<void> {
-    this.#prepared ??= this.#makeDirectories().catch((error: unknown) => {
-      this.#prepared = undefined;
-      throw error;
-    });
-    return this.#prepared;
+  /** Makes the directories; called by everything that writes images, and cheap after the first time. */
+  async prepare(): Promise<void> {
+    await this.directories.ofImages();
+    await this.directories.ofContainers();
   }
 
   /**
@@ -194,6 +202,7 @@ export class LayerStore {
     await this.#locks.with(diffId, async () => {
       await this.driver.layerGoing?.(this.#own(diffId));
       await this.discard(layerDir(this.paths, diffId));
+      this.#imagesSweep.clear(layerDir(this.paths, diffId));
     });
   }
 
@@ -215,7 +224,7 @@ export class LayerStore {
         if (record !== undefined) records.push(record);
       } catch (error) {
         unreadable.push(diffId);
-        this.#conditions.report({ type: 'DebrisRemoved', subject: layerDir(this.paths, diffId), reason: toFault(error).message });
+        this.#imagesSweep.report(layerDir(this.paths, diffId), toFault(error).message);
       }
     });
     return { records, unreadable };
@@ -231,17 +240,9 @@ export class LayerStore {
   }
 
   /** Deletes what earlier runs left, and layers without a good record. Settles when all was tried; failures are reported. */
-  removePartials(): Promise<void> {
-    this.#sweeping ??= sweepDebris({
-      store: this,
-      trashes: this.#trash === this.#containersTrash ? [this.#trash] : [this.#trash, this.#containersTrash],
-      conditions: this.#conditions,
-      isActive: (partial) => this.#active.has(partial),
-      setAside: (diffId) => this.#setAsideUnlessWhole(diffId),
-    }).finally(() => {
-      this.#sweeping = undefined;
-    });
-    return this.#sweeping;
+  async removePartials(): Promise<void> {
+    // one disk that does not answer must not keep the other's trash
+    await Promise.all([this.#imagesSweep.run(), this.#containersSweep?.run()]);
   }
 
   /** A layer directory without a good record goes to the trash. */
@@ -253,8 +254,8 @@ export class LayerStore {
 
   /** Takes a directory of the store away from its place, at once, and deletes it in the background. Succeeds when it is gone. */
   async discard(path: string): Promise<void> {
-    await this.prepare();
     const isContainers = path.startsWith(`${this.paths.containers}/`);
+    await (isContainers ? this.directories.ofContainers() : this.directories.ofImages());
     const trash = isContainers ? this.#containersTrash : this.#trash;
     const name = trash.fresh();
     try {
@@ -280,7 +281,7 @@ export class LayerStore {
 
   /** Settles when the deletions that are under way are done. */
   async settled(): Promise<void> {
-    await this.#sweeping;
+    await Promise.all([this.#imagesSweep.settled(), this.#containersSweep?.settled()]);
     await Promise.all([this.#trash.settled(), this.#containersTrash.settled()]);
   }
 
@@ -290,19 +291,6 @@ export class LayerStore {
     this.#containersTrash.close();
     this.#pool.close();
     this.#containersPool.close();
-  }
-
-  async #makeDirectories(): Promise<void> {
-    const { root, layers, chains, partial, trash, containersRoot, containers, containersTrash } = this.paths;
-    const make = async (path: string): Promise<void> => {
-      await mkdir(path, { recursive: true, mode: STORE_MODE });
-      // one that was there already, perhaps made by hand (S19)
-      await chmod(path, STORE_MODE);
-    };
-    await this.onImages(() => mkdir(root, { recursive: true, mode: STORE_MODE }));
-    for (const path of [layers, chains, partial, trash]) await this.onImages(() => make(path));
-    await this.onContainers(() => mkdir(containersRoot, { recursive: true, mode: STORE_MODE }));
-    for (const path of containersTrash === trash ? [containers] : [containers, containersTrash]) await this.onContainers(() => make(path));
   }
 
   #own(diffId: Digest): StoredLayer {

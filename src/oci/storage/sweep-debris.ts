@@ -1,18 +1,19 @@
 /** What earlier processes left in a store: set aside into the trash, which is then emptied. Every step on its own. */
-import { readdir, realpath, rename } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { LeftDebris } from '../../base/left-debris.ts';
+import type { DebrisReport, DebrisRound } from '../../base/left-debris.ts';
 import type { Digest } from '../../base/ids.ts';
-import { toFault } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { missingAs } from '../../host/errno.ts';
 import { layerDir } from './layer-layout.ts';
 import type { LayerStore } from './layer-store.ts';
-import type { DebrisReport, Trash } from './trash.ts';
-import { unmountBelow } from './unmount-below.ts';
+import type { Trash } from './trash.ts';
 
-export interface Sweep {
+export interface SweepOptions {
   readonly store: LayerStore;
-  /** That of the images first. */
-  readonly trashes: readonly Trash[];
+  /** Whose disk it is; `both` where there is one. */
+  readonly disks: 'both' | 'images' | 'containers';
   readonly conditions: DebrisReport;
   /** The name below `partial/` belongs to an unpacking of this process. */
   readonly isActive: (partial: string) => boolean;
@@ -20,49 +21,83 @@ export interface Sweep {
   readonly setAside: (diffId: Digest) => Promise<void>;
 }
 
-/** Settles when all was tried, never rejects: what fails is reported and keeps no other step from its turn. */
-export async function sweepDebris(sweep: Sweep): Promise<void> {
-  const { store, trashes } = sweep;
-  await attempt(sweep, store.paths.root, () => store.prepare());
-  await attempt(sweep, store.paths.containers, () => store.takeOver());
-  // one disk that does not answer must not keep the other's trash
-  await Promise.all(trashes.map((trash, at) => sweepOne(sweep, trash, at === 0)));
-}
+/** The rounds over one disk of a store. */
+export class DiskSweep {
+  readonly #options: SweepOptions;
+  readonly #trash: Trash;
+  readonly #left: LeftDebris;
+  #running: Promise<void> | undefined;
 
-async function sweepOne(sweep: Sweep, trash: Trash, isImages: boolean): Promise<void> {
-  if (isImages) await setAsideLeftovers(sweep, trash);
-  // a mount on something in it: the worker sees those that lie on a name of its own, this also those of dead programs
-  await attempt(sweep, trash.directory, async () => unmountBelow(await trash.gate(() => realpath(trash.directory))));
-  await trash.empty();
-}
+  /** `trash`: the one of that disk. */
+  constructor(options: SweepOptions, trash: Trash) {
+    this.#options = options;
+    this.#trash = trash;
+    this.#left = new LeftDebris(options.conditions);
+  }
 
-async function setAsideLeftovers(sweep: Sweep, trash: Trash): Promise<void> {
-  const { store, isActive, setAside } = sweep;
-  const { layers, chains, partial, ingest } = store.paths;
-  await attempt(sweep, layers, () => store.eachLayer((diffId) => attempt(sweep, layerDir(store.paths, diffId), () => setAside(diffId))));
-  await attempt(sweep, chains, () => store.recover());
-  await setAsideEach(sweep, trash, partial, (name) => !isActive(name));
-  // beginnings of blobs are the janitor's, by what is still wanted of them
-  await setAsideEach(sweep, trash, ingest, (name) => !/^[0-9a-f]{64}/u.test(name));
-}
+  /** Settles when all was tried, never rejects: what fails is reported and keeps no other step from its turn. Callers share one run. */
+  run(): Promise<void> {
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
 
-/** Entries by their bytes: what is not UTF-8 has no other name. */
-async function setAsideEach(sweep: Sweep, trash: Trash, directory: string, isDebris: (name: string) => boolean): Promise<void> {
-  await attempt(sweep, directory, async () => {
-    const names = await trash.gate(() => missingAs(readdir(directory, { encoding: 'buffer' }), []));
-    for (const name of names.slice(0, storageLimits.dirEntries)) {
-      const path = Buffer.concat([Buffer.from(`${directory}/`), name]);
-      if (isDebris(name.toString())) await attempt(sweep, path.toString(), () => trash.gate(() => rename(path, trash.fresh())));
-    }
-  });
-}
+  /** Settles when the run that is under way is over. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
 
-/** Reported until it succeeds. */
-async function attempt({ conditions }: Sweep, subject: string, work: () => Promise<unknown>): Promise<void> {
-  try {
-    await work();
-    conditions.clear('DebrisRemoved', subject);
-  } catch (error) {
-    conditions.report({ type: 'DebrisRemoved', subject, reason: toFault(error).message });
+  /** What a reader of the store found that it can't read. */
+  report(path: string, reason: string): void {
+    this.#left.report(path, reason);
+  }
+
+  /** It was removed, whatever was wrong with it. */
+  clear(path: string): void {
+    this.#left.clear(path);
+  }
+
+  async #run(): Promise<void> {
+    const { store: { paths, directories }, disks } = this.#options;
+    const round = this.#left.round();
+    if (disks !== 'containers') await round.attempt(paths.root, () => directories.ofImages());
+    if (disks !== 'images') await this.#takeOver(round);
+    if (disks !== 'containers') await this.#setAsideLeftovers(round);
+    await this.#trash.empty();
+    round.end();
+  }
+
+  async #takeOver(round: DebrisRound): Promise<void> {
+    const { store } = this.#options;
+    const { containersRoot, containers } = store.paths;
+    await round.attempt(containersRoot, () => store.directories.ofContainers());
+    await round.attempt(containers, () => store.takeOver());
+  }
+
+  async #setAsideLeftovers(round: DebrisRound): Promise<void> {
+    const { store, isActive, setAside } = this.#options;
+    const { layers, chains, partial, ingest } = store.paths;
+    const setOneAside = async (diffId: Digest): Promise<void> => {
+      await round.attempt(layerDir(store.paths, diffId), () => setAside(diffId));
+    };
+    await round.attempt(layers, () => store.eachLayer(setOneAside));
+    await round.attempt(chains, () => store.recover());
+    await this.#setAsideEach(round, partial, (name) => !isActive(name));
+    // beginnings of blobs are the janitor's, by what is still wanted of them
+    await this.#setAsideEach(round, ingest, (name) => !/^[0-9a-f]{64}/u.test(name));
+  }
+
+  /** Entries by their bytes: what is not UTF-8 has no other name. */
+  async #setAsideEach(round: DebrisRound, directory: string, isDebris: (name: string) => boolean): Promise<void> {
+    const trash = this.#trash;
+    await round.attempt(directory, async () => {
+      const names = await trash.gate(() => missingAs(readdir(directory, { encoding: 'buffer' }), []));
+      for (const name of names.slice(0, storageLimits.dirEntries)) {
+        if (!isDebris(name.toString())) continue;
+        const path = Buffer.concat([Buffer.from(`${directory}/`), name]);
+        await round.attempt(join(directory, name.toString()), () => trash.gate(() => rename(path, trash.fresh())));
+      }
+    });
   }
 }

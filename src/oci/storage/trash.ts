@@ -2,19 +2,20 @@
  * One trash: directories that were renamed away, deleted in the background. Each goes on its own, and what can't be deleted
  * keeps nobody waiting: it is reported as a condition and tried again with the next `empty`.
  */
+import { realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { Semaphore } from '../../base/bounded.ts';
-import type { Conditions } from '../../base/conditions.ts';
-import { toFault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import { LeftDebris } from '../../base/left-debris.ts';
+import type { DebrisReport } from '../../base/left-debris.ts';
 import { storageLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { removeSmallTree } from './small-tree.ts';
+import { unmountBelow } from './unmount-below.ts';
+import type { Emptied } from './tree-empty.ts';
 import type { RunningJob, WorkerPool } from './worker-pool.ts';
 import type { Job, JobResult } from './worker-protocol.ts';
-
-/** Where what can't be deleted is reported. */
-export type DebrisReport = Pick<Conditions, 'report' | 'clear'>;
 
 export interface TrashOptions {
   /** The trash; the directory that it is in may be on another disk than that of another trash. */
@@ -35,13 +36,13 @@ export class Trash {
   readonly #deletions = new Semaphore('deletions', storageLimits.deletions, storageLimits.deletionsWaiting);
   readonly #background = new Set<Promise<void>>();
   readonly #jobs = new Set<RunningJob>();
-  /** Paths that are reported as not deleted. */
-  readonly #left = new Set<string>();
+  readonly #left: LeftDebris;
   #emptying: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: TrashOptions) {
     this.#options = options;
+    this.#left = new LeftDebris(reportWhile(() => !this.#isClosed, options.conditions));
     this.directory = options.directory;
     this.gate = options.gate;
   }
@@ -56,7 +57,7 @@ export class Trash {
     const deleted = this.#deletions
       .with(() => this.#remove(path))
       .catch((error: unknown) => {
-        this.#keep(path, toFault(error).message);
+        this.#left.report(path, toFault(error).message);
       })
       .finally(() => {
         this.#background.delete(deleted);
@@ -66,13 +67,9 @@ export class Trash {
 
   /** Deletes all that lies in it; callers share one run. Never rejects. */
   empty(): Promise<void> {
-    this.#emptying ??= this.#empty()
-      .catch((error: unknown) => {
-        this.#keep(this.directory, toFault(error).message);
-      })
-      .finally(() => {
-        this.#emptying = undefined;
-      });
+    this.#emptying ??= this.#empty().finally(() => {
+      this.#emptying = undefined;
+    });
     return this.#emptying;
   }
 
@@ -96,23 +93,35 @@ export class Trash {
       const { entries, freedBytes, failures, failed } = result.removal;
       log.debug({ path, entries, freedBytes }, 'directory in the trash deleted');
       if (failed > 0) {
-        this.#keep(path, reasonOf(failures, failed));
+        this.#left.report(path, reasonOf(failures, failed));
         return;
       }
     }
-    this.#forget(path);
+    this.#left.clear(path);
   }
 
   async #empty(): Promise<void> {
+    const { directory } = this;
+    const round = this.#left.round();
+    await round.attempt(directory, async () => {
+      // a mount on something in it: the worker sees those that lie on a name of its own, this also those of dead programs
+      const [unmounted] = await Promise.allSettled([this.gate(() => realpath(directory)).then(unmountBelow)]);
+      const { kept, problem } = await this.#emptyOnce();
+      for (const { name, failures, failed } of kept) round.failed(join(directory, name), reasonOf(failures, failed));
+      if (problem !== undefined) fail('outside', problem, { subject: directory });
+      if (unmounted.status === 'rejected') throw unmounted.reason;
+    });
+    round.end();
+  }
+
+  async #emptyOnce(): Promise<Emptied> {
     const { clock, log } = this.#options;
     const startMs = clock.monoMs();
     const result = await this.#run({ kind: 'empty', directory: this.directory });
-    if (result.kind !== 'empty') return;
-    const { entries, freedBytes, kept } = result;
+    if (result.kind !== 'empty') return fail('bug', `empty ${this.directory}: the worker answered ${result.kind}`);
+    const { entries, freedBytes } = result;
     if (entries > 0) log.info({ directory: this.directory, entries, freedBytes, ms: Math.round(clock.monoMs() - startMs) }, 'trash emptied');
-    const now = new Map(kept.map(({ name, failures, failed }) => [join(this.directory, name), reasonOf(failures, failed)]));
-    for (const path of this.#left) if (!now.has(path)) this.#forget(path);
-    for (const [path, reason] of now) this.#keep(path, reason);
+    return result;
   }
 
   async #run(job: Job): Promise<JobResult> {
@@ -124,17 +133,16 @@ export class Trash {
       this.#jobs.delete(running);
     }
   }
+}
 
-  #keep(path: string, reason: string): void {
-    // a deletion that our own end has cut
-    if (this.#isClosed) return;
-    this.#left.add(path);
-    this.#options.conditions.report({ type: 'DebrisRemoved', subject: path, reason });
-  }
-
-  #forget(path: string): void {
-    if (this.#left.delete(path)) this.#options.conditions.clear('DebrisRemoved', path);
-  }
+/** A deletion that our own end has cut is not a failure. */
+function reportWhile(isOpen: () => boolean, conditions: DebrisReport): DebrisReport {
+  return {
+    report: (degradation) => {
+      if (isOpen()) conditions.report(degradation);
+    },
+    clear: (type, subject) => conditions.clear(type, subject),
+  };
 }
 
 function reasonOf(failures: readonly string[], failed: number): string {

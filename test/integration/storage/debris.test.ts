@@ -8,7 +8,7 @@ import { MS_BIND } from '../../../src/host/ffi-constants.ts';
 import { must } from '../../../src/host/errno.ts';
 import { callSync, libc } from '../../../src/host/ffi.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import type { LayerStore } from '../../../src/oci/storage/layer-store.ts';
+import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
 import { clock, context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';
@@ -17,15 +17,21 @@ const bind = (from: string, to: string): void => void must(callSync(libc.mount, 
 
 describeAsRoot('debris in a store', () => {
   const root = scratch('debris');
-  const fresh = async (): Promise<{ readonly store: LayerStore; readonly conditions: Conditions }> => {
-    const conditions = new Conditions(silentLog);
-    const store = openStore(mkdtempSync(join(root, 'store-')), { conditions });
-    await store.prepare();
-    return { store, conditions };
+  const fresh = async (options: Partial<LayerStoreOptions> = {}) => {
+    const lines: string[] = [];
+    const note = (fields: object, message: string): void => void lines.push(`${message}: ${'subject' in fields ? String(fields.subject) : ''}`);
+    const conditions = new Conditions({ ...silentLog, warn: note, info: note });
+    const store = openStore(mkdtempSync(join(root, 'store-')), { conditions, ...options });
+    return { store, conditions, lines };
+  };
+  const prepared = async () => {
+    const opened = await fresh();
+    await opened.store.prepare();
+    return opened;
   };
 
   test('F89 I22 trees too deep, immutable files, mounts and odd names in the trash go; what is mounted keeps its content', async () => {
-    const { store, conditions } = await fresh();
+    const { store, conditions } = await prepared();
     const { trash } = store.paths;
     const elsewhere = join(store.paths.root, 'elsewhere');
     mkdirSync(elsewhere);
@@ -52,7 +58,7 @@ describeAsRoot('debris in a store', () => {
   });
 
   test('F89 a directory with a bind mount that is discarded small keeps what is mounted', async () => {
-    const { store } = await fresh();
+    const { store } = await prepared();
     const elsewhere = join(store.paths.root, 'elsewhere');
     const gone = join(store.paths.containers, 'gone');
     mkdirSync(elsewhere);
@@ -66,7 +72,7 @@ describeAsRoot('debris in a store', () => {
   });
 
   test('F89 what can’t be deleted is reported with path and reason, keeps nothing else, and is gone once it can', async () => {
-    const { store, conditions } = await fresh();
+    const { store, conditions } = await prepared();
     const { layers, partial, trash } = store.paths;
     const stuck = join(layers, 'd'.repeat(64));
     mkdirSync(join(stuck, 'diff'), { recursive: true });
@@ -85,14 +91,15 @@ describeAsRoot('debris in a store', () => {
     expect([readdirSync(layers), readdirSync(partial), readdirSync(trash), conditions.all()]).toEqual([[], [], [], []]);
   });
 
-  test('F89 a trash that can’t be read is reported, and emptied once it can', async () => {
-    const { store, conditions } = await fresh();
+  test('F89 a trash that can’t be read is reported once, for as long as that lasts, and emptied once it can', async () => {
+    const { store, conditions, lines } = await prepared();
     const { trash } = store.paths;
     mkdirSync(join(trash, 'one'));
     renameSync(trash, `${trash}.aside`);
     writeFileSync(trash, 'no directory');
-    await store.removePartials();
+    for (let rounds = 0; rounds < 3; rounds += 1) await store.removePartials();
     expect(conditions.all()).toMatchObject([{ subject: trash, reason: expect.stringContaining('ENOTDIR') as string }]);
+    expect(lines).toEqual([`degraded: ${trash}`]);
     rmSync(trash);
     renameSync(`${trash}.aside`, trash);
     await store.removePartials();
@@ -100,7 +107,7 @@ describeAsRoot('debris in a store', () => {
   });
 
   test.skipIf(whyNoDeadMount() !== '')('F89 I22 the start waits for no deletion, not even of what never answers', async () => {
-    const { store } = await fresh();
+    const { store } = await prepared();
     const { trash } = store.paths;
     mkdirSync(join(trash, 'plain'));
     const dead = makeDeadMount(join(trash, 'dead'));
@@ -117,8 +124,41 @@ describeAsRoot('debris in a store', () => {
     }
   });
 
+  test.skipIf(whyNoDeadMount() !== '')('F89 images on a disk that does not answer keep no container’s debris, neither old nor new', async () => {
+    const dead = makeDeadMount();
+    try {
+      const containersRoot = mkdtempSync(join(root, 'own-'));
+      const { store } = await fresh({ root: dead.path, containersRoot });
+      const { containers, containersTrash } = store.paths;
+      for (const path of [join(containersTrash, 'old'), join(containers, 'gone')]) mkdirSync(path, { recursive: true });
+      void store.removePartials();
+      await store.discard(join(containers, 'gone'));
+      await expect.poll(() => readdirSync(containersTrash), { timeout: 30_000 }).toEqual([]);
+      expect(readdirSync(containers)).toEqual([]);
+      // what was stuck ends with it: nobody waits for it in this test
+    } finally {
+      dead.remove();
+    }
+  });
+
+  test('F89 what went meanwhile by other hands is no longer reported', async () => {
+    const { store, conditions } = await prepared();
+    const stuck = join(store.paths.partial, 'stuck');
+    mkdirSync(stuck);
+    execFileSync('chattr', ['+i', stuck]);
+    try {
+      await store.removePartials();
+      expect(conditions.all()).toMatchObject([{ subject: stuck }]);
+    } finally {
+      execFileSync('chattr', ['-i', stuck]);
+    }
+    rmSync(stuck, { recursive: true });
+    await store.removePartials();
+    expect(conditions.all()).toEqual([]);
+  });
+
   test('F89 tens of thousands of files in one directory go while other jobs of the worker get their turn', async () => {
-    const { store } = await fresh();
+    const { store } = await prepared();
     const many = join(store.paths.trash, 'many');
     mkdirSync(many);
     for (let file = 0; file < 50_000; file += 1) writeFileSync(join(many, `f${file}`), '');

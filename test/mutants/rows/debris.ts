@@ -3,6 +3,8 @@ import type { Mutant } from '../mutant.ts';
 
 const measure = 'src/oci/storage/tree-measure.ts';
 const removal = 'src/oci/storage/tree-removal.ts';
+const left = 'src/base/left-debris.ts';
+const failing = 'test/unit/storage/tree-errors.test.ts';
 const counted = 'test/unit/storage/tree-measure.test.ts';
 const removed = 'test/unit/storage/tree-removal.test.ts';
 
@@ -46,5 +48,30 @@ export const ofDebris: readonly Mutant[] = [
     row: 'F89', title: 'a small deletion goes through what is mounted in it', file: 'src/oci/storage/small-tree.ts',
     find: 'if (await isMountRoot(child)) return -1;', replace: '',
     test: { file: 'test/integration/storage/debris.test.ts', named: 'F89 a directory with a bind mount' },
+  },
+  {
+    row: 'F89', title: 'a trash that can’t be read to its end hides what is known of the rest', file: 'src/oci/storage/tree-empty.ts',
+    find: 'return { entries: [], isEnd: true, problem: toFault(error).message };', replace: 'throw error;',
+    test: { file: failing, named: 'F89 a trash that can’t be read to its end' },
+  },
+  {
+    row: 'F89', title: 'a directory that is never empty is read for longer', file: removal,
+    find: 'frame.readings >= storageLimits.treeReadings', replace: 'frame.readings >= storageLimits.treeReadings + 2',
+    test: { file: failing, named: 'F89 a directory that is never empty' },
+  },
+  {
+    row: 'F89', title: 'what lies in a directory that can’t be read passes for gone', file: left,
+    find: " && !this.#failed.has(path.slice(0, path.lastIndexOf('/')))", replace: '',
+    test: { file: 'test/unit/base/left-debris.test.ts', named: 'F89 what lies in a directory' },
+  },
+  {
+    row: 'F89', title: 'one step’s success clears another’s failure, round after round', file: left,
+    find: 'if (!this.#failed.has(path)) this.#all.clear(path);\n    return', replace: 'this.#all.clear(path);\n    return',
+    test: { file: 'test/unit/base/left-debris.test.ts', named: 'F89 a path with a failed and a successful step' },
+  },
+  {
+    row: 'F89', title: 'a removed container stays a condition', file: 'src/oci/runtime/driver-kinds.ts',
+    find: "clearUnreadable(parts, 'container', input.id);", replace: '',
+    test: { file: 'test/unit/runtime/unreadable.test.ts', named: 'F89 a removed container' },
   },
 ];

@@ -81,7 +81,7 @@ export const ofMachine: readonly Mutant[] = [
     test: { file: 'test/integration/unpack/hostile.test.ts', named: 'S18: a link to the host and then a file' },
   },
   {
-    row: 'S19', title: 'layers are open to other users', file: 'src/oci/storage/layer-store.ts',
+    row: 'S19', title: 'layers are open to other users', file: 'src/oci/storage/store-directories.ts',
     find: 'const STORE_MODE = 0o700;', replace: 'const STORE_MODE = 0o755;',
     test: { file: 'test/integration/storage/layers.test.ts', named: 'S19: its directories are closed' },
   },

@@ -1,0 +1,72 @@
+/**
+ * What one reporter could not delete or read, over its rounds of tries: the condition `DebrisRemoved` stands for a path from
+ * the round that failed until one that succeeds, or that no longer finds it. Two reporters never share a path: one's
+ * success would clear the other's failure.
+ */
+import type { Conditions } from './conditions.ts';
+import { toFault } from './fault.ts';
+import { conditionLimits } from './limits.ts';
+
+/** Where what can't be deleted is reported. */
+export type DebrisReport = Pick<Conditions, 'report' | 'clear'>;
+
+export class LeftDebris {
+  readonly #conditions: DebrisReport;
+  readonly #left = new Set<string>();
+
+  constructor(conditions: DebrisReport) {
+    this.#conditions = conditions;
+  }
+
+  report(path: string, reason: string): void {
+    // the conditions keep no more by name either
+    if (this.#left.size < conditionLimits.subjects) this.#left.add(path);
+    this.#conditions.report({ type: 'DebrisRemoved', subject: path, reason });
+  }
+
+  clear(path: string): void {
+    this.#left.delete(path);
+    this.#conditions.clear('DebrisRemoved', path);
+  }
+
+  /** Begins a round of tries. */
+  round(): DebrisRound {
+    return new DebrisRound(this, this.#left);
+  }
+}
+
+/** One round; `end` it once all was tried. */
+export class DebrisRound {
+  readonly #all: LeftDebris;
+  readonly #left: Iterable<string>;
+  readonly #failed = new Set<string>();
+
+  constructor(all: LeftDebris, left: Iterable<string>) {
+    this.#all = all;
+    this.#left = left;
+  }
+
+  /** Work on a path: reported when it fails, cleared when it succeeds. Gives whether it did, never rejects. */
+  async attempt(path: string, work: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await work();
+    } catch (error) {
+      this.failed(path, toFault(error).message);
+      return false;
+    }
+    if (!this.#failed.has(path)) this.#all.clear(path);
+    return true;
+  }
+
+  failed(path: string, reason: string): void {
+    this.#failed.add(path);
+    this.#all.report(path, reason);
+  }
+
+  /** Clears what an earlier round reported and this one did not find any more. What lies in a directory that failed was not looked for. */
+  end(): void {
+    for (const path of [...this.#left]) {
+      if (!this.#failed.has(path) && !this.#failed.has(path.slice(0, path.lastIndexOf('/')))) this.#all.clear(path);
+    }
+  }
+}
