@@ -356,8 +356,6 @@ export const hostLimits = {
   ownCgroupBytes: 64 * 1024,
   /** Entries of a directory of ours that are deleted side by side: what a container's has, and half of the pool's threads. */
   removedAtOnce: 8,
-  /** Directories below one another in a directory of ours: two usual. */
-  ownTreeDepth: 8,
   /** Mounts stacked on one pin that are taken off: more than one only after a bug or by another hand. */
   stackedMounts: 16,
   /** Cgroups below one of ours that are walked: a nested Kubernetes has some thousand. */

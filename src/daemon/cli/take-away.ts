@@ -1,23 +1,26 @@
 /** Takes away what was found, each kind in its turn; what can't be taken away is told and does not stop the rest. */
-import { rm } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
 import { cliLimits } from '../../base/limits.ts';
 import { killCgroup } from '../../host/cgroup-kill.ts';
 import { removeCgroup } from '../../host/cgroups.ts';
+import { onlyAbsent } from '../../host/errno.ts';
 import { readMountInfo } from '../../host/mountinfo.ts';
 import { unmount } from '../../host/mounts.ts';
 import { unpinNamespaces } from '../../host/namespaces.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { runTool } from '../../host/process-tool.ts';
+import { nextTurn } from '../../host/wait.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { Attachments } from '../../network/attachments.ts';
 import { chainName, Firewall, jumpsTo, removal } from '../../network/firewall.ts';
 import { NetnsPlace } from '../../network/netns-place.ts';
 import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
 import type { RunTool, ToolResult } from '../../network/plugin.ts';
+import { removePathInSteps } from '../../oci/storage/tree.ts';
 import type { Leak } from './findings.ts';
 import { LEAK_ORDER } from './findings.ts';
 import { attachmentDirectory } from './machine-network.ts';
@@ -134,11 +137,23 @@ async function unmountAll(path: string): Promise<void> {
   fail('outside', `unmount ${path}: more than ${cliLimits.stackedMounts} mounts lie on it`);
 }
 
-/** Never through a mount: what is mounted there would be deleted with it. */
+/**
+ * Never through a mount: what is mounted there would be deleted with it. Through descriptors: a container may have nested
+ * directories deeper than any path is long, and what is not stopped yet may put a link in the place of one.
+ */
 export async function removeFiles(path: string): Promise<void> {
-  const below = (await readMountInfo()).find(({ mountPoint }) => mountPoint === path || mountPoint.startsWith(`${path}/`));
+  // the kernel reports real paths, and our directories may be reached by a link
+  const parent = await realpath(dirname(path)).catch(onlyAbsent);
+  if (parent === undefined) return;
+  const place = join(parent, basename(path));
+  const below = (await readMountInfo()).find(({ mountPoint }) => mountPoint === place || mountPoint.startsWith(`${place}/`));
   if (below !== undefined) fail('outside', `remove ${path}: ${below.mountPoint} is mounted`);
-  await rm(path, { recursive: true, force: true });
+  const steps = removePathInSteps(place, { isTrash: false });
+  for (let step = steps.next(); ; step = steps.next()) {
+    if (step.done !== true) await nextTurn();
+    else if (step.value.failed > 0) fail('outside', `remove ${path}: ${step.value.failures.join('; ')}`);
+    else return;
+  }
 }
 
 /** One line for people. */

@@ -6,7 +6,7 @@ import { openOwnParent } from './own-directory.ts';
 import { measureEach } from './tree-measure.ts';
 import type { TreeSize } from './tree-measure.ts';
 import { removeTree } from './tree-removal.ts';
-import type { Removal } from './tree-removal.ts';
+import type { Removal, RemovalOptions } from './tree-removal.ts';
 import { sumOf } from './whole-figures.ts';
 
 /** Deletes the entry `name` of the directory `fd` with all below it; succeeds when it is gone, throws the first failure. */
@@ -26,12 +26,12 @@ export function removePath(path: string): void {
   }
 }
 
-/** The same of a path in the trash, in steps; failures are in the result. */
-export function* removePathInSteps(path: string): Generator<void, Removal> {
+/** The same in steps, of a path in the trash unless the options say otherwise; failures are in the result. */
+export function* removePathInSteps(path: string, options: RemovalOptions = { isTrash: true }): Generator<void, Removal> {
   const found = openOwnParent(path);
   if (found === undefined) return { entries: 0, freedBytes: 0, failures: [], failed: 0 };
   try {
-    return yield* removeTree(found.parent, found.name, { isTrash: true });
+    return yield* removeTree(found.parent, found.name, options);
   } finally {
     closeSync(found.parent);
   }
