@@ -954,9 +954,15 @@ export const streamLimits = {
   /** Sessions at once over all pods, and for one container or pod (S78). */
   sessions: 4096,
   sessionsPerTarget: 512,
-  /** Forwarded connections at once over all pods, and of one pod: each has a descriptor and some 20 KiB; a session has up to 1024. */
-  forwards: 8192,
-  forwardsPerTarget: 2048,
+  /** Of these for the pods of one namespace, of which anybody may make many: half stays for others. */
+  sessionsPerNamespace: 2048,
+  /** Bytes of the requests of open sessions, and of those whose URL waits: an exec's command line may have 1 MiB. */
+  requestBytes: 64 * 1024 * 1024,
+  tokenRequestBytes: 16 * 1024 * 1024,
+  /** Forwarded connections at once over all pods, of one pod and of one namespace: each has a descriptor and 20 KiB, with a client that does not read 64 more. */
+  forwards: 4096,
+  forwardsPerTarget: 1024,
+  forwardsPerNamespace: 3072,
   /** ms between two lines of the log about requests that were refused for their Host, and characters that one shows of it. */
   refusalLogMs: 10_000,
   refusalChars: 256,
@@ -974,6 +980,10 @@ export const streamLimits = {
   lingerMostMs: 600_000,
   /** Bytes of a client that wait for a process, a container or a port; beyond it the client's socket is not read. */
   inboundBytes: 1024 * 1024,
+  /** The same over all sessions, and those of one container or pod; beyond either a session has this much: one read of its socket. */
+  inboundAllBytes: 64 * 1024 * 1024,
+  inboundTargetBytes: 8 * 1024 * 1024,
+  inboundTightBytes: 64 * 1024,
   /** Bytes of it that Node reads beyond, in pieces of any size, each of which is an object. */
   pausedBytes: 512,
   /** Bytes that wait for a client to read: one data frame of each stream of a SPDY session, and small frames. */
@@ -1033,6 +1043,8 @@ export const streamLimits = {
   closeMs: 5000,
   /** Bytes of output that wait for one attached client; one more and it is dropped (F75). */
   attachBytes: 4 * 1024 * 1024,
+  /** Bytes that wait for all attached clients; one more and the one for whom most waits is dropped. */
+  attachAllBytes: 64 * 1024 * 1024,
   /** Bytes of one packet to or from the monitor's socket: conmon reads 32 KiB, writes 8 KiB and a byte. */
   attachPacketBytes: 8 * 1024,
   /** Attempts to connect to a monitor whose queue is full (conmon: 10), and ms between them. */

@@ -14,9 +14,12 @@ import { HalfOpen } from '../../base/half-open.ts';
 import { FaultError, fail, fault, printable } from '../../base/fault.ts';
 import { halfOpenLimits, streamLimits } from '../../base/limits.ts';
 import { ForwardSlots } from './forward-slots.ts';
+import { InboundRoom, countIn } from './inbound-room.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
 import type { Protocol, Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
+import { hasRoom, requestBytes } from './session-room.ts';
+import type { OpenSession } from './session-room.ts';
 import { serveSession } from './sessions.ts';
 import type { SessionOptions } from './sessions.ts';
 import { movedBytes } from './transport.ts';
@@ -64,9 +67,8 @@ export async function startStreaming(options: StreamingOptions): Promise<Streami
   return server;
 }
 
-interface Session {
+interface Session extends OpenSession {
   readonly controller: AbortController;
-  readonly target: string;
   readonly done: Promise<void>;
 }
 
@@ -77,6 +79,7 @@ class Streaming implements StreamingServer {
   readonly #tokens: TokenTable;
   readonly #sessions = new Set<Session>();
   readonly #slots = new ForwardSlots();
+  readonly #inbound = new InboundRoom();
   readonly #sockets = new Set<Socket>();
   /** Those that were not upgraded yet. */
   readonly #halfOpen: HalfOpen<Socket>;
@@ -161,8 +164,8 @@ class Streaming implements StreamingServer {
     if (path === undefined || wanted === undefined) return refuse(socket, { status: 404, text: 'no such stream' });
     const protocol = negotiate(request.headers, wanted.kind);
     if ('status' in protocol) return refuse(socket, protocol);
-    const ofTarget = [...this.#sessions].filter((session) => session.target === wanted.id).length;
-    if (this.#closing !== undefined || this.#sessions.size >= streamLimits.sessions || ofTarget >= streamLimits.sessionsPerTarget) {
+    const opened = { target: wanted.id, namespace: this.#namespaceOf(wanted), bytes: requestBytes(wanted) };
+    if (this.#closing !== undefined || !hasRoom(this.#sessions, opened)) {
       return refuse(socket, { status: 429, text: 'too many streams are open', headers: { 'Retry-After': '60' } });
     }
     const queryPorts = queryPortsOf(path.query);
@@ -174,7 +177,9 @@ class Streaming implements StreamingServer {
     }
     this.#noteUpgraded(request.socket);
     socket.write(switching(request, protocol));
-    this.#begin(wanted, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim: () => this.#slots.take(wanted.id) });
+    countIn(socket, this.#inbound.share(wanted.id));
+    const claim = (): (() => void) => this.#slots.take(wanted.id, opened.namespace);
+    this.#begin(wanted, opened, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim });
   }
 
   /**
@@ -199,14 +204,20 @@ class Streaming implements StreamingServer {
     if (accepted !== undefined) this.#halfOpen.end(accepted);
   }
 
-  #begin(request: StreamRequest, upgraded: Parameters<typeof serveSession>[2]): void {
+  #namespaceOf({ kind, id }: StreamRequest): string {
+    const { directory } = this.#options;
+    const sandbox = kind === 'portforward' ? id : directory.container(id)?.spec.key.sandboxId;
+    return sandbox === undefined ? '' : (directory.sandbox(sandbox)?.spec.key.namespace ?? '');
+  }
+
+  #begin(request: StreamRequest, opened: OpenSession, upgraded: Parameters<typeof serveSession>[2]): void {
     const controller = new AbortController();
     const stopIdle = this.#endWhenIdle(upgraded.transport, controller);
     const done = serveSession(this.#options, request, upgraded, controller).then(() => {
       stopIdle();
       this.#sessions.delete(session);
     });
-    const session: Session = { controller, target: request.id, done };
+    const session: Session = { controller, ...opened, done };
     this.#sessions.add(session);
   }
 

@@ -8,6 +8,7 @@ import type { RandomPort } from '../../actors/ports/random.ts';
 import { fail } from '../../base/fault.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { streamLimits } from '../../base/limits.ts';
+import { requestBytes } from './session-room.ts';
 import type { WantedStreams } from './command-channels.ts';
 
 export type StreamRequest =
@@ -18,6 +19,7 @@ export type StreamRequest =
 
 interface Entry {
   readonly request: StreamRequest;
+  readonly bytes: number;
   readonly untilMs: number;
 }
 
@@ -26,6 +28,7 @@ export class TokenTable {
   readonly #random: Pick<RandomPort, 'token'>;
   /** By the token's digest, so that how long a look-up takes says nothing of the tokens; the oldest first. */
   readonly #entries = new Map<string, Entry>();
+  #bytes = 0;
 
   constructor(clock: Pick<ClockPort, 'monoMs'>, random: Pick<RandomPort, 'token'>) {
     this.#clock = clock;
@@ -37,14 +40,17 @@ export class TokenTable {
     return this.#entries.size;
   }
 
-  /** Throws `exhausted` while `streamLimits.tokens` wait. */
+  /** Throws `exhausted` while `streamLimits.tokens` wait, or `tokenRequestBytes` of what they are for. */
   issue(request: StreamRequest): string {
     this.#dropExpired();
-    if (this.#entries.size >= streamLimits.tokens) {
-      fail('exhausted', `make a URL to stream with ${request.id}: ${streamLimits.tokens} URLs wait to be used`, { subject: request.id });
+    const bytes = requestBytes(request);
+    if (this.#entries.size >= streamLimits.tokens || this.#bytes + bytes > streamLimits.tokenRequestBytes) {
+      const waiting = `${this.#entries.size} URLs with requests of ${this.#bytes} bytes wait to be used`;
+      fail('exhausted', `make a URL to stream with ${request.id}: ${waiting}`, { subject: request.id });
     }
+    this.#bytes += bytes;
     const token = this.#random.token(streamLimits.tokenBytes);
-    this.#entries.set(digest(token), { request, untilMs: this.#clock.monoMs() + streamLimits.tokenMs });
+    this.#entries.set(digest(token), { request, bytes, untilMs: this.#clock.monoMs() + streamLimits.tokenMs });
     return token;
   }
 
@@ -54,6 +60,7 @@ export class TokenTable {
     const key = digest(token);
     const entry = this.#entries.get(key);
     this.#entries.delete(key);
+    this.#bytes -= entry?.bytes ?? 0;
     return entry?.request.kind === kind ? entry.request : undefined;
   }
 
@@ -62,6 +69,7 @@ export class TokenTable {
     for (const [key, entry] of this.#entries) {
       if (entry.untilMs > nowMs) return;
       this.#entries.delete(key);
+      this.#bytes -= entry.bytes;
     }
   }
 }

@@ -5,6 +5,8 @@ import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { fail } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
+import { shareOf } from './inbound-room.ts';
+import type { InboundShare } from './inbound-room.ts';
 
 /** The way out of a transport: whole frames in the order of the calls, with back-pressure. */
 export class Outbox {
@@ -137,6 +139,7 @@ export class Intake {
   readonly #transport: Duplex;
   readonly #clock: ClockPort;
   readonly #probe: () => void;
+  #share: InboundShare | undefined;
   #waiting = 0;
   #isPaused = false;
   #timer: TimerHandle | undefined;
@@ -146,12 +149,19 @@ export class Intake {
     this.#transport = transport;
     this.#clock = clock;
     this.#probe = probe;
-    transport.once('close', () => this.#stop());
+    this.#share = shareOf(transport);
+    transport.once('close', () => {
+      this.#stop();
+      // what is still read of it is the session's last
+      this.#share?.add(-this.#waiting);
+      this.#share = undefined;
+    });
   }
 
   came(bytes: number): void {
     this.#waiting += bytes;
-    if (this.#isPaused || this.#waiting <= streamLimits.inboundBytes) return;
+    this.#share?.add(bytes);
+    if (this.#isPaused || this.#waiting <= this.#most) return;
     this.#isPaused = true;
     this.#transport.pause();
     this.#probeLater();
@@ -159,10 +169,15 @@ export class Intake {
 
   used(bytes: number): void {
     this.#waiting -= bytes;
-    if (!this.#isPaused || this.#waiting > streamLimits.inboundBytes / 2) return;
+    this.#share?.add(-bytes);
+    if (!this.#isPaused || this.#waiting > this.#most / 2) return;
     this.#isPaused = false;
     this.#stop();
     this.#transport.resume();
+  }
+
+  get #most(): number {
+    return this.#share?.most ?? streamLimits.inboundBytes;
   }
 
   #probeLater(): void {

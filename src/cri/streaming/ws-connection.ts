@@ -6,6 +6,8 @@ import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { FaultError, fail, fault, toFault } from '../../base/fault.ts';
 import type { Fault } from '../../base/fault.ts';
 import { streamLimits } from '../../base/limits.ts';
+import { countIn, shareOf } from './inbound-room.ts';
+import type { InboundShare } from './inbound-room.ts';
 import { CLOSE, OPCODE, WsParser, closePayload, frameHead } from './ws-frames.ts';
 import type { WsMessage } from './ws-frames.ts';
 import { Intake, Outbox, closeGently, readNoFurther } from './transport.ts';
@@ -27,6 +29,8 @@ export interface WsEvents {
 
 export class WsConnection {
   readonly intake: Intake;
+  /** In which what waits of its client's bytes is counted. */
+  readonly share: InboundShare | undefined;
   readonly #transport: Duplex;
   readonly #clock: ClockPort;
   readonly #outbox: Outbox;
@@ -40,6 +44,7 @@ export class WsConnection {
   constructor(transport: Duplex, head: Buffer, clock: ClockPort, isWhole = false) {
     this.#parser = new WsParser(!isWhole);
     this.#transport = transport;
+    this.share = shareOf(transport);
     this.#clock = clock;
     this.#outbox = new Outbox(transport);
     this.intake = new Intake(transport, clock, () => this.#hasSentClose || this.#outbox.send(frameHead(OPCODE.ping, 0)));
@@ -109,7 +114,7 @@ export class WsConnection {
  * SPDY runs on as on a socket.
  */
 export function tunnel(connection: WsConnection): Duplex {
-  const { intake } = connection;
+  const { intake, share } = connection;
   const unread = new ByteBlocks('read a tunnel', streamLimits.unparsedBytes);
   let isWanted = false;
   let hasEnded = false;
@@ -144,6 +149,7 @@ export function tunnel(connection: WsConnection): Duplex {
       done(error);
     },
   });
+  if (share !== undefined) countIn(stream, share);
   connection.listen({
     onMessage(bytes): void {
       // the WebSocket stops to read while the one who reads from the tunnel does

@@ -28,41 +28,105 @@ import { OutputPump, ReadPace, drain, reasonOf } from './stream-output.ts';
 const STDOUT_PIPE = 2;
 const STDERR_PIPE = 3;
 
+/** What waits for all attached clients, of all containers (S85). */
+export class AttachRoom {
+  #bytes = 0;
+  readonly #listeners = new Set<Listener>();
+
+  /** Bytes that wait. */
+  get size(): number {
+    return this.#bytes;
+  }
+
+  join(listener: Listener): void {
+    this.#listeners.add(listener);
+  }
+
+  leave(listener: Listener): void {
+    this.#listeners.delete(listener);
+  }
+
+  taken(bytes: number): void {
+    this.#bytes -= bytes;
+  }
+
+  /** Where too much waits in all, those who read least make room: one that keeps up loses nothing by them. */
+  came(bytes: number): void {
+    this.#bytes += bytes;
+    while (this.#bytes > streamLimits.attachAllBytes) {
+      let slowest: Listener | undefined;
+      for (const one of this.#listeners) if (slowest === undefined || one.waiting > slowest.waiting) slowest = one;
+      if (slowest === undefined) return;
+      slowest.drop(`${streamLimits.attachAllBytes} bytes wait for clients like it`);
+    }
+  }
+}
+
 /** What a hub gives to one client. */
-class Listener {
-  readonly stdout = new ByteQueue();
-  readonly stderr = new ByteQueue();
+export class Listener {
+  readonly stdout: ByteQueue;
+  readonly stderr: ByteQueue;
+  readonly #room: AttachRoom;
+  readonly #id: ContainerId;
   /** Rejects when the client is too slow. */
   readonly dropped: Promise<never>;
   /** When no more output will come. */
   readonly ended: Promise<void>;
-  #drop: (error: Error) => void = () => undefined;
+  #refuse: (error: Error) => void = () => undefined;
+  #isDropped = false;
   #end: () => void = () => undefined;
 
-  constructor() {
+  constructor(room: AttachRoom, id: ContainerId) {
+    this.#room = room;
+    this.#id = id;
+    const taken = (bytes: number): void => room.taken(bytes);
+    this.stdout = new ByteQueue(taken);
+    this.stderr = new ByteQueue(taken);
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
     this.dropped = new Promise((_resolve, reject) => {
-      this.#drop = reject;
+      this.#refuse = reject;
     });
     this.dropped.catch(() => undefined);
+    room.join(this);
+  }
+
+  /** Bytes that wait for the client. */
+  get waiting(): number {
+    return this.stdout.size + this.stderr.size;
   }
 
   /** False when it has to go. */
-  push(pipe: number, bytes: Uint8Array, id: string): boolean {
-    if (pipe === STDOUT_PIPE) this.stdout.push(bytes);
-    if (pipe === STDERR_PIPE) this.stderr.push(bytes);
-    if (this.stdout.size + this.stderr.size <= streamLimits.attachBytes) return true;
-    const reason = `attach to container ${id}: the client reads too slowly, ${streamLimits.attachBytes} bytes wait for it`;
-    this.#drop(new FaultError(fault('exhausted', reason, { subject: id })));
-    return false;
+  push(pipe: number, bytes: Uint8Array): boolean {
+    if (pipe === STDOUT_PIPE || pipe === STDERR_PIPE) {
+      this.#room.came(bytes.length);
+      (pipe === STDOUT_PIPE ? this.stdout : this.stderr).push(bytes);
+    }
+    if (this.waiting > streamLimits.attachBytes) this.drop(`${streamLimits.attachBytes} bytes wait for it`);
+    return !this.#isDropped;
+  }
+
+  /** Its attach ends with this reason; what waits is given up at once. */
+  drop(reason: string): void {
+    this.#isDropped = true;
+    const message = `attach to container ${this.#id}: the client reads too slowly, ${reason}`;
+    this.#refuse(new FaultError(fault('exhausted', message, { subject: this.#id })));
+    this.leave();
   }
 
   end(): void {
     this.stdout.end();
     this.stderr.end();
     this.#end();
+  }
+
+  /** Nobody reads it any more. */
+  leave(): void {
+    this.end();
+    this.stdout.cancel();
+    this.stderr.cancel();
+    this.#room.leave(this);
   }
 }
 
@@ -73,14 +137,16 @@ class Hub {
   readonly #stdinOnce: boolean;
   readonly #listeners = new Set<Listener>();
   readonly #pace: ReadPace;
+  readonly #room: AttachRoom;
   /** Resolves when the monitor has ended the connection: the container is gone, or its output is. */
   readonly ended: Promise<void>;
   #hasEnded = false;
   #isStdinOver = false;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor({ id, spec }: Pick<ContainerInput, 'id' | 'spec'>, socket: PolledDescriptor, clock: ClockPort) {
+  constructor({ id, spec }: Pick<ContainerInput, 'id' | 'spec'>, socket: PolledDescriptor, clock: ClockPort, room: AttachRoom) {
     this.#id = id;
+    this.#room = room;
     this.#socket = socket;
     this.#stdinOnce = spec.stdinOnce;
     this.#pace = new ReadPace(clock);
@@ -99,7 +165,7 @@ class Hub {
         if (!this.#isNeeded()) break;
         const bytes = packet.subarray(1);
         for (const listener of [...this.#listeners]) {
-          if (!listener.push(packet[0] ?? 0, bytes, this.#id)) this.#listeners.delete(listener);
+          if (!listener.push(packet[0] ?? 0, bytes)) this.#listeners.delete(listener);
         }
         await this.#pace.next(this.#listeners.size === 0 ? 0 : bytes.length);
       }
@@ -121,7 +187,7 @@ class Hub {
   }
 
   listen(): Listener {
-    const listener = new Listener();
+    const listener = new Listener(this.#room, this.#id);
     this.#listeners.add(listener);
     return listener;
   }
@@ -162,6 +228,7 @@ export class Attachments {
   readonly #parts: DriverParts;
   readonly #terminals: Terminals;
   readonly #hubs = new Map<ContainerId, Promise<Hub>>();
+  readonly #room = new AttachRoom();
 
   constructor(parts: DriverParts, terminals: Terminals) {
     this.#parts = parts;
@@ -176,7 +243,7 @@ export class Attachments {
     try {
       await new Attachment({ parts: this.#parts, terminals: this.#terminals, input, client, fx }).run(hub, listener);
     } finally {
-      listener.end();
+      listener.leave();
       client.stdin?.cancel();
       if (client.stdin !== undefined && !input.spec.tty) this.#endStdin(hub, input);
       hub.leave(listener);
@@ -203,7 +270,7 @@ export class Attachments {
     }
     const opening = connectMonitor(this.#parts, id, signal).then((fd) => {
       const name = `the attach socket of container ${id}`;
-      return new Hub(input, new PolledDescriptor(fd, name, streamLimits.attachPacketBytes), this.#parts.clock);
+      return new Hub(input, new PolledDescriptor(fd, name, streamLimits.attachPacketBytes), this.#parts.clock, this.#room);
     });
     this.#hubs.set(id, opening);
     const forget = (): void => {

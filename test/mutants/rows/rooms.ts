@@ -5,6 +5,8 @@ const inFlight = 'test/unit/cri-wire/in-flight.test.ts';
 
 const pieces = 'test/unit/cri-wire/request-pieces.test.ts';
 
+const bounds = 'test/unit/streaming/bounds.test.ts';
+
 export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78', title: 'calls that last take all that the node may have', file: 'src/cri/in-flight.ts',
@@ -40,5 +42,30 @@ export const ofRooms: readonly Mutant[] = [
     row: 'S78', title: 'a selector of any number of labels is held against each container', file: 'src/cri/lookup.ts',
     find: 'Object.entries(stringMap(field, selector))', replace: 'Object.entries(selector)',
     test: { file: 'test/unit/cri/ids.test.ts', named: 'S78 a selector' },
+  },
+  {
+    row: 'S78', title: 'the sessions of one namespace may be those of all', file: 'src/cri/streaming/session-room.ts',
+    find: '    ofNamespace < streamLimits.sessionsPerNamespace &&\n', replace: '',
+    test: { file: bounds, named: 'S78 sessions are bounded for a container' },
+  },
+  {
+    row: 'S78', title: 'the forwarded connections of one namespace may be those of all', file: 'src/cri/streaming/forward-slots.ts',
+    find: ' || ofNamespace >= streamLimits.forwardsPerNamespace', replace: '',
+    test: { file: bounds, named: 'S78 forwarded connections are bounded' },
+  },
+  {
+    row: 'S78', title: 'requests behind URLs are bounded in number only', file: 'src/cri/streaming/tokens.ts',
+    find: ' || this.#bytes + bytes > streamLimits.tokenRequestBytes', replace: '',
+    test: { file: bounds, named: 'S78 the requests that wait behind URLs' },
+  },
+  {
+    row: 'S85', title: 'each session keeps a MiB, whatever all keep', file: 'src/cri/streaming/transport.ts',
+    find: 'return this.#share?.most ?? streamLimits.inboundBytes;', replace: 'return streamLimits.inboundBytes;',
+    test: { file: bounds, named: 'S85 is bounded over all sessions' },
+  },
+  {
+    row: 'S85', title: 'output waits for any number of attached clients', file: 'src/oci/runtime/stream-attach.ts',
+    find: 'while (this.#bytes > streamLimits.attachAllBytes) {', replace: 'while (this.#bytes < 0) {',
+    test: { file: bounds, named: 'S85 output for attached clients' },
   },
 ];

@@ -18,7 +18,7 @@ export const ofStreams: readonly Mutant[] = [
   },
   {
     row: 'S67', title: 'a token is good for more than one use', file: 'src/cri/streaming/tokens.ts',
-    find: 'this.#entries.delete(key);\n    return entry', replace: 'return entry',
+    find: 'this.#entries.delete(key);\n    this.#bytes -= entry?.bytes ?? 0;', replace: '',
     test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
   {
@@ -48,7 +48,7 @@ export const ofStreams: readonly Mutant[] = [
   },
   {
     row: 'S78', title: 'any number of tokens wait', file: 'src/cri/streaming/tokens.ts',
-    find: 'if (this.#entries.size >= streamLimits.tokens) {', replace: 'if (this.#entries.size < 0) {',
+    find: 'this.#entries.size >= streamLimits.tokens || ', replace: '',
     test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
   {

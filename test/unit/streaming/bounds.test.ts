@@ -1,25 +1,135 @@
 // S78: what one client costs the daemon, over all of its sessions.
 import { request } from 'node:http';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { halfOpenLimits, streamLimits } from '../../../src/base/limits.ts';
 import { ForwardSlots } from '../../../src/cri/streaming/forward-slots.ts';
+import { InboundRoom, countIn } from '../../../src/cri/streaming/inbound-room.ts';
+import { hasRoom, requestBytes } from '../../../src/cri/streaming/session-room.ts';
+import type { OpenSession } from '../../../src/cri/streaming/session-room.ts';
+import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
+import { Intake } from '../../../src/cri/streaming/transport.ts';
+import { WsConnection, tunnel } from '../../../src/cri/streaming/ws-connection.ts';
+import { realRandom } from '../../../src/host/random.ts';
+import { AttachRoom, Listener } from '../../../src/oci/runtime/stream-attach.ts';
 import { connectSpdy } from '../../integration/streaming/clients.ts';
-import { serve, until } from '../../integration/streaming/fixture.ts';
+import { container, serve, until } from '../../integration/streaming/fixture.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { Wire } from './support.ts';
 
 type Client = Awaited<ReturnType<typeof connectSpdy>>['client'];
 
-test('S78 forwarded connections are bounded over all pods, and for one; a slot that is freed twice is one', () => {
+test('S78 forwarded connections are bounded over all pods, for one, and for a namespace; a slot that is freed twice is one', () => {
   const slots = new ForwardSlots();
-  const targets = Array.from({ length: streamLimits.forwards / streamLimits.forwardsPerTarget }, (_none, at) => `pod ${at}`);
-  const taken = targets.flatMap((target) => Array.from({ length: streamLimits.forwardsPerTarget }, () => slots.take(target)));
-  expect(() => slots.take('pod 0')).toThrow(`${streamLimits.forwardsPerTarget} of its connections are open`);
-  expect(() => slots.take('another')).toThrow(`${streamLimits.forwards} in all`);
-  taken[0]?.();
-  taken[0]?.();
-  slots.take('another');
-  expect(() => slots.take('another')).toThrow('in all');
-  for (const free of taken) free();
-  for (const _ of targets) slots.take('pod 0');
+  const { forwards, forwardsPerTarget, forwardsPerNamespace } = streamLimits;
+  const take = (pod: number, namespace: string): (() => void)[] => Array.from({ length: forwardsPerTarget }, () => slots.take(`pod ${pod}`, namespace));
+  const hostile = Array.from({ length: forwardsPerNamespace / forwardsPerTarget }, (_none, pod) => take(pod, 'hostile')).flat();
+  expect(() => slots.take('pod 0', 'hostile')).toThrow(`${forwardsPerTarget} of its connections are open`);
+  expect(() => slots.take('another', 'hostile')).toThrow(`${forwardsPerNamespace} of its namespace's`);
+  const others = take(100, 'other');
+  expect(hostile.length + others.length).toBe(forwards);
+  expect(() => slots.take('third', 'third')).toThrow(`${forwards} in all`);
+  others[0]?.();
+  others[0]?.();
+  slots.take('third', 'third');
+  expect(() => slots.take('third', 'third')).toThrow('in all');
+  for (const free of [...hostile, ...others]) free();
+  take(0, 'hostile');
+});
+
+test('S78 sessions are bounded for a container, for a namespace and in all, and so are the bytes of their requests', () => {
+  const { sessions, sessionsPerTarget, sessionsPerNamespace } = streamLimits;
+  const open = (count: number, namespace: string, target = ''): OpenSession[] =>
+    Array.from({ length: count }, (_none, at) => ({ target: target === '' ? `${namespace} ${at}` : target, namespace, bytes: 100 }));
+  const wanted = { target: 'new', namespace: 'hostile', bytes: 100 };
+  expect(hasRoom(open(sessionsPerNamespace - 1, 'hostile'), wanted)).toBe(true);
+  expect(hasRoom(open(sessionsPerNamespace, 'hostile'), wanted)).toBe(false);
+  expect(hasRoom(open(sessionsPerNamespace, 'hostile'), { ...wanted, namespace: 'other' })).toBe(true);
+  expect(hasRoom(open(sessionsPerTarget, 'other', 'new'), wanted)).toBe(false);
+  expect(hasRoom([...open(sessions / 2, 'a'), ...open(sessions / 2, 'b')], wanted)).toBe(false);
+  const argv = ['sh', '-c', 'x'.repeat(1024 * 1024)];
+  const bytes = requestBytes({ kind: 'exec', id: container, argv, stdin: true, stdout: true, stderr: false, tty: true });
+  expect(bytes).toBeGreaterThan(1024 * 1024);
+  const large = open(63, 'a').map((session) => ({ ...session, bytes }));
+  expect([hasRoom(large, { ...wanted, bytes }), hasRoom(large, wanted)]).toEqual([false, true]);
+});
+
+test('S78 the requests that wait behind URLs are bounded by their bytes, too, and used ones make room', () => {
+  const tokens = new TokenTable(new HandClock(), realRandom());
+  const argv = ['x'.repeat(1024 * 1024)];
+  const issue = (): string => tokens.issue({ kind: 'exec', id: container, argv, stdin: false, stdout: true, stderr: false, tty: false });
+  const issued = Array.from({ length: 15 }, issue);
+  expect(issue).toThrow(/15 URLs with requests of \d+ bytes wait/u);
+  expect(tokens.take('exec', issued[0] ?? '')).toBeDefined();
+  expect(tokens.take('exec', issued[0] ?? '')).toBeUndefined();
+  issue();
+  expect(issue).toThrow('wait to be used');
+});
+
+describe('S85 what clients have sent and nobody reads', () => {
+  const { inboundBytes, inboundTightBytes, inboundTargetBytes } = streamLimits;
+  const part = 64 * 1024;
+  /** Takes what comes until it is paused: how much that was. */
+  const fill = (intake: Intake, wire: Wire): number => {
+    let waiting = 0;
+    for (; !wire.isPaused(); waiting += part) intake.came(part);
+    return waiting;
+  };
+
+  test('S85 is bounded over all sessions of a container: later ones are read less far ahead, and on', async () => {
+    const room = new InboundRoom();
+    const clock = new HandClock();
+    const sessions = Array.from({ length: 200 }, (_none, at) => {
+      const wire = new Wire();
+      countIn(wire, room.share(at === 199 ? 'another' : 'one'));
+      const intake = new Intake(wire, clock, () => undefined);
+      return { wire, intake, waiting: fill(intake, wire) };
+    });
+    expect(sessions[0]?.waiting).toBe(inboundBytes + part);
+    expect(sessions[198]?.waiting).toBe(inboundTightBytes + part);
+    expect(sessions[199]?.waiting).toBe(inboundBytes + part);
+    expect(room.size).toBeLessThan(inboundTargetBytes + 200 * (inboundTightBytes + part) + 2 * inboundBytes);
+    for (const { intake, wire, waiting } of sessions) {
+      intake.used(waiting);
+      expect(wire.isPaused()).toBe(false);
+    }
+    expect(room.size).toBe(0);
+    sessions[0]?.intake.came(part);
+    sessions[0]?.wire.destroy();
+    await until(() => room.size === 0);
+  });
+
+  test('S85 is counted of SPDY in a WebSocket, too', () => {
+    const room = new InboundRoom();
+    const wire = new Wire();
+    countIn(wire, room.share('one'));
+    const inner = new Intake(tunnel(new WsConnection(wire, Buffer.alloc(0), new HandClock())), new HandClock(), () => undefined);
+    inner.came(part);
+    expect(room.size).toBe(part);
+  });
+});
+
+test('S85 output for attached clients is bounded over all of them: those who read least are dropped, and no other', async () => {
+  const { attachBytes, attachAllBytes } = streamLimits;
+  const room = new AttachRoom();
+  const [stdout, packet] = [2, Buffer.alloc(8 * 1024, 'o')];
+  const why: string[] = [];
+  const listener = (): Listener => {
+    const made = new Listener(room, container);
+    made.dropped.catch((error: Error) => void why.push(error.message));
+    return made;
+  };
+  const silent = Array.from({ length: 16 }, listener);
+  // as much as each may have, and then their container is quiet
+  for (const one of silent) while (one.waiting + packet.length <= attachBytes) expect(one.push(stdout, packet)).toBe(true);
+  expect(room.size).toBe(attachAllBytes);
+  const slow = listener();
+  for (let bytes = 0; bytes < attachBytes / 2; bytes += packet.length) expect(slow.push(stdout, packet)).toBe(true);
+  expect(room.size).toBeLessThanOrEqual(attachAllBytes);
+  expect(silent.map((one) => one.waiting).filter((waiting) => waiting === 0)).toHaveLength(1);
+  await until(() => why.length > 0);
+  expect(why).toEqual([expect.stringContaining('the client reads too slowly')]);
+  for (const one of [...silent, slow]) one.leave();
+  expect(room.size).toBe(0);
 });
 
 test('S78 the connections of one pod are bounded over all of its sessions, halves included, and those that end make room', async () => {

@@ -53,7 +53,7 @@ describe('tokens (S67 S78)', () => {
   it('are bounded, and room comes back with use and age', () => {
     const { tokens, clock } = table();
     const all = Array.from({ length: streamLimits.tokens }, () => tokens.issue(request));
-    expect(() => tokens.issue(request)).toThrow(/1000 URLs wait/u);
+    expect(() => tokens.issue(request)).toThrow(/1000 URLs with requests of/u);
     tokens.take('attach', all[500] ?? '');
     tokens.issue(request);
     expect(() => tokens.issue(request)).toThrow();
