@@ -1079,8 +1079,11 @@ export const ttrpcLimits = {
   messageBytes: 4 * 1024 * 1024,
   /** Calls on one connection that wait for their answer: a pod's containers and execs, each with a long wait. */
   pendingCalls: 4096,
-  /** Requests of one connection that are worked on at once; one more is answered ResourceExhausted. */
+  /** Fields and elements of one message: up to 250 bytes each once decoded, whatever they take on the wire. 4096 updates have some 60 000. */
+  messagePieces: 262_144,
+  /** Requests of one connection that are worked on at once, and bytes of them where there is more than one; beyond either: ResourceExhausted. */
   requests: 256,
+  requestBytes: 8 * 1024 * 1024,
   /** Bytes that wait for the other end to read; beyond it a call is refused, as the other end has stopped reading. */
   unsentBytes: 16 * 1024 * 1024,
   /** Characters of an error's message that go to the other end, or that are taken from it. */

@@ -11,10 +11,10 @@ import type { Fault } from '../base/fault.ts';
 import { fail, toFault } from '../base/fault.ts';
 import { edgeLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
+import { messagePieces } from '../base/message-pieces.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { InFlight } from './in-flight.ts';
-import { requestPieces } from './request-pieces.ts';
 import type { GrpcCodeName } from './status.ts';
 import { RpcError, toStatus } from './status.ts';
 
@@ -158,7 +158,7 @@ class Edge {
     try {
       if (!ALWAYS.has(rpc.name)) {
         this.#refuseWhileNotReady(rpc.name);
-        release = this.#inFlight.admit(rpc.name, request.length, () => requestPieces(rpc.input, request));
+        release = this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
       }
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       const message = decode(rpc, request);
@@ -188,7 +188,7 @@ class Edge {
     let release = (): void => undefined;
     try {
       this.#refuseWhileNotReady(rpc.name);
-      release = ENDLESS.has(rpc.name) ? this.#admitEndless(rpc.name) : this.#inFlight.admit(rpc.name, request.length, () => requestPieces(rpc.input, request));
+      release = ENDLESS.has(rpc.name) ? this.#admitEndless(rpc.name) : this.#inFlight.admit(rpc.name, request.length, () => messagePieces(rpc.input, request));
       const deadlineMonoMs = this.#deadline(rpc.name, startedMonoMs, call.deadlineMonoMs);
       await handler(decode(rpc, request), { cause, signal: call.signal, deadlineMonoMs }, (message) => {
         const encoded = encode(rpc, message);

@@ -48,6 +48,8 @@ export class TtrpcServer {
   readonly #options: TtrpcServerOptions;
   readonly #connection: TtrpcConnection;
   readonly #working = new Map<number, AbortController>();
+  /** Of the requests at work. */
+  #bytes = 0;
   #lastId = 0;
 
   constructor(stream: Duplex, options: TtrpcServerOptions) {
@@ -76,8 +78,13 @@ export class TtrpcServer {
       this.#refuse(streamId, fault('exhausted', `${this.#working.size} requests of this connection are at work already`));
       return;
     }
+    if (this.#bytes > 0 && this.#bytes + payload.length > ttrpcLimits.requestBytes) {
+      this.#refuse(streamId, fault('exhausted', `requests of this connection with ${this.#bytes} bytes are at work already`));
+      return;
+    }
     const controller = new AbortController();
     this.#working.set(streamId, controller);
+    this.#bytes += payload.length;
     this.#serve(streamId, payload, controller).catch(() => this.#connection.close());
   }
 
@@ -99,6 +106,7 @@ export class TtrpcServer {
     } finally {
       if (timer !== undefined) clock.clearTimeout(timer);
       this.#working.delete(streamId);
+      this.#bytes -= payload.length;
     }
   }
 

@@ -2,7 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Socket } from 'node:net';
-import { fail, toFault } from '../base/fault.ts';
+import { toFault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { closeFd, makeSocketPair } from '../host/descriptors.ts';
@@ -28,18 +28,22 @@ const PLUGIN_FD = 3;
  * the log and left out: one stray file must not keep the node's plugins from working.
  */
 export async function findPlugins(directory: string, configDirectory: string, log: Log): Promise<readonly FoundPlugin[]> {
-  const names = await namesOf(directory);
+  const names = (await namesOf(directory)).toSorted((a, b) => (a < b ? -1 : 1));
   if (names.length > nriLimits.directoryEntries) {
-    fail('exhausted', `look for nri plugins in ${directory}: more than ${nriLimits.directoryEntries} entries`, { subject: directory });
+    log.warn({ directory, entries: names.length }, `nri plugins are looked for among the first ${nriLimits.directoryEntries} entries only`);
   }
   const found: FoundPlugin[] = [];
-  for (const entry of names.toSorted((a, b) => (a < b ? -1 : 1))) {
+  for (const entry of names.slice(0, nriLimits.directoryEntries)) {
     const path = join(directory, entry);
     const info = await stat(path).catch(() => undefined);
     if (info?.isFile() !== true || (info.mode & 0o111) === 0) continue;
     const { name, index } = split(entry);
     if (!isIndex(index) || !isName(name)) {
       log.warn({ path }, 'not started as an nri plugin: its file is not named as NN-name');
+      continue;
+    }
+    if (found.length >= nriLimits.plugins) {
+      log.warn({ path }, `not started as an nri plugin: there are ${nriLimits.plugins} already`);
       continue;
     }
     try {

@@ -245,7 +245,22 @@ export class NriDriver implements NriPort {
   }
 
   async #described(container: NriContainer): Promise<ContainerMessage> {
-    return boundedContainerMessage(container, await this.#options.documentOf(container.id));
+    return boundedContainerMessage(container, await this.#documentOf(container.id));
+  }
+
+  /** One that can't be read is left out: it must not keep a plugin, or news of its container, from the others. */
+  async #documentOf(id: ContainerId): Promise<OciSpec | undefined> {
+    try {
+      return await this.#options.documentOf(id);
+    } catch (error) {
+      this.#options.log.warn({ container: id, reason: toFault(error).message }, 'reported to nri plugins without its document');
+      return undefined;
+    }
+  }
+
+  /** Each when it is asked for. */
+  async *#eachDescribed(containers: readonly NriContainer[]): AsyncGenerator<ContainerMessage> {
+    for (const container of containers) yield await this.#described(container);
   }
 
   /** Synchronize, and from then on it hears what happens: in its turn, so that each thing is told once, in either way. */
@@ -255,9 +270,7 @@ export class NriDriver implements NriPort {
     const updates = new Updates();
     await this.#turn.with(async () => {
       const { pods, containers } = this.#known.meet(node);
-      const described: ContainerMessage[] = [];
-      for (const container of containers) described.push(await this.#described(container));
-      const answer = await synchronize(plugin, pods.map((pod) => podMessage(pod, this.#options.namespacesOf(pod))), described);
+      const answer = await synchronize(plugin, pods.map((pod) => podMessage(pod, this.#options.namespacesOf(pod))), this.#eachDescribed(containers));
       updates.take(plugin.id, answer);
       admit();
     });

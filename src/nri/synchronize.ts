@@ -12,38 +12,49 @@ interface Part {
   readonly containers: ContainerMessage[];
 }
 
-/** The updates that the plugin wants. Rejects when it can't be told. */
+/** The updates that the plugin wants. Rejects when it can't be told. A part is sent before the next one is asked for. */
 export async function synchronize(
   plugin: Pick<Plugin, 'id' | 'call'>,
   pods: readonly PodMessage[],
-  containers: readonly ContainerMessage[],
+  containers: AsyncIterable<ContainerMessage>,
 ): Promise<readonly ContainerUpdate[]> {
-  const parts = partsOf(pods, containers);
-  for (const [index, part] of parts.entries()) {
-    const more = index < parts.length - 1;
-    const answer = await plugin.call(PluginService.method.synchronize, { ...part, more });
-    if (!more) return answer.update;
-    // one that does not know of parts takes the first for all
-    if (!answer.more || answer.update.length > 0) fail('unsupported', `synchronize nri plugin ${plugin.id}: it takes no more than one message, and ${parts.length} are needed`);
+  let before: Part | undefined;
+  for await (const part of partsOf(pods, containers)) {
+    if (before !== undefined) {
+      const answer = await plugin.call(PluginService.method.synchronize, { ...before, more: true });
+      // one that does not know of parts takes the first for all
+      if (!answer.more || answer.update.length > 0) fail('unsupported', `synchronize nri plugin ${plugin.id}: it takes no more than one message, and more are needed`);
+    }
+    before = part;
   }
-  return [];
+  return (await plugin.call(PluginService.method.synchronize, { ...before, more: false })).update;
 }
 
-/** Pods first, since containers name them. One message at least. */
-export function partsOf(pods: readonly PodMessage[], containers: readonly ContainerMessage[]): readonly Part[] {
-  const parts: Part[] = [{ pods: [], containers: [] }];
+/**
+ * Pods first, since containers name them. One message at least. Containers are asked for one by one: descriptions of all of
+ * a node's at once are as large as all of their documents.
+ */
+async function* partsOf(pods: readonly PodMessage[], containers: AsyncIterable<ContainerMessage>): AsyncGenerator<Part> {
+  let part: Part = { pods: [], containers: [] };
   let bytes = 0;
-  const partFor = (size: number): Part => {
-    let last = parts.at(-1);
-    if (last === undefined || (bytes > 0 && bytes + size > nriLimits.synchronizeBytes)) {
-      last = { pods: [], containers: [] };
-      parts.push(last);
-      bytes = 0;
-    }
-    bytes += size;
-    return last;
+  const isFullWith = (size: number): boolean => {
+    const isFull = bytes > 0 && bytes + size > nriLimits.synchronizeBytes;
+    bytes = isFull ? size : bytes + size;
+    return isFull;
   };
-  for (const pod of pods) partFor(encodeMessage(PodSandboxSchema, pod).length).pods.push(pod);
-  for (const container of containers) partFor(encodeMessage(ContainerSchema, container).length).containers.push(container);
-  return parts;
+  for (const pod of pods) {
+    if (isFullWith(encodeMessage(PodSandboxSchema, pod).length)) {
+      yield part;
+      part = { pods: [], containers: [] };
+    }
+    part.pods.push(pod);
+  }
+  for await (const container of containers) {
+    if (isFullWith(encodeMessage(ContainerSchema, container).length)) {
+      yield part;
+      part = { pods: [], containers: [] };
+    }
+    part.containers.push(container);
+  }
+  yield part;
 }

@@ -3,7 +3,7 @@ import type { Mutant } from '../mutant.ts';
 
 const inFlight = 'test/unit/cri-wire/in-flight.test.ts';
 
-const pieces = 'test/unit/cri-wire/request-pieces.test.ts';
+const pieces = 'test/unit/cri-wire/message-pieces.test.ts';
 
 const bounds = 'test/unit/streaming/bounds.test.ts';
 
@@ -24,7 +24,7 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: pieces, named: 'S85 a request of empty messages' },
   },
   {
-    row: 'S85', title: 'numbers in one piece count as one', file: 'src/cri/request-pieces.ts',
+    row: 'S85', title: 'numbers in one piece count as one', file: 'src/base/message-pieces.ts',
     find: 'this.#at += 1) if ((this.#bytes[this.#at] ?? 0) < 0x80) this.pieces += 1;', replace: 'this.#at += 1) this.pieces += 0;',
     test: { file: pieces, named: 'S85 counts' },
   },
@@ -67,5 +67,15 @@ export const ofRooms: readonly Mutant[] = [
     row: 'S85', title: 'output waits for any number of attached clients', file: 'src/oci/runtime/stream-attach.ts',
     find: 'while (this.#bytes > streamLimits.attachAllBytes) {', replace: 'while (this.#bytes < 0) {',
     test: { file: bounds, named: 'S85 output for attached clients' },
+  },
+  {
+    row: 'S85', title: 'requests of ttrpc at work are bounded in number only', file: 'src/host/ttrpc-server.ts',
+    find: 'if (this.#bytes > 0 && this.#bytes + payload.length > ttrpcLimits.requestBytes) {', replace: 'if (this.#bytes < 0) {',
+    test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85 requests at work are bounded in bytes' },
+  },
+  {
+    row: 'S78', title: 'stray files keep NRI plugins from being started', file: 'src/nri/directory.ts',
+    find: 'names.slice(0, nriLimits.directoryEntries)', replace: 'names.slice(nriLimits.directoryEntries)',
+    test: { file: 'test/unit/nri/directory.test.ts', named: 'S78 files that are no plugins' },
   },
 ];

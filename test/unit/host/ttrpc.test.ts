@@ -9,7 +9,7 @@ import { Task } from '../../../src/gen/shim/task_pb.ts';
 import { TtrpcClient } from '../../../src/host/ttrpc-client.ts';
 import { TtrpcServer, ttrpcRoute } from '../../../src/host/ttrpc-server.ts';
 import type { TtrpcRoute, TtrpcServed } from '../../../src/host/ttrpc-server.ts';
-import { TtrpcConnection, codeOfKind, kindOfCode } from '../../../src/host/ttrpc.ts';
+import { TtrpcConnection, codeOfKind, decodeMessage, kindOfCode } from '../../../src/host/ttrpc.ts';
 import { ManualClock } from '../actors/fixtures.ts';
 
 function pairOf(routes: readonly TtrpcRoute[]) {
@@ -144,6 +144,33 @@ describe('ttrpc calls', () => {
     const waiting = kindOf(client.call(Task.method.wait, { id: 'c1' }));
     far.write(encodeTtrpcFrame({ streamId: 1, type: TTRPC_TYPE.data, flags: 0, payload: new Uint8Array() }));
     expect(await waiting).toBe('notReady');
+  });
+});
+
+describe('S85 requests at work', () => {
+  it('are bounded in bytes, too: those beyond are refused, and one alone is taken', async () => {
+    const ends: (() => void)[] = [];
+    const { client } = pairOf([
+      ttrpcRoute(Task.method.state, ({ id }) => new Promise((resolve) => void ends.push(() => resolve({ id: id.slice(0, 1) })))),
+    ]);
+    const large = (digit: string): Promise<unknown> => client.call(Task.method.state, { id: digit.repeat(3 * 1024 * 1024) });
+    const first = [large('1'), large('2')];
+    expect(await kindOf(large('3'))).toBe('exhausted');
+    expect(ends).toHaveLength(2);
+    for (const end of ends.splice(0)) end();
+    await Promise.all(first);
+    const again = large('4');
+    await expect.poll(() => ends.length).toBe(1);
+    ends[0]?.();
+    await again;
+  });
+
+  it('and messages of a great many fields are refused before they are decoded', () => {
+    const bytes = new Uint8Array(2 * (ttrpcLimits.messagePieces + 1));
+    // StateRequest.id, each time empty
+    for (let at = 0; at < bytes.length; at += 2) bytes[at] = (1 << 3) | 2;
+    expect(() => decodeMessage(Task.method.state.input, bytes)).toThrow(/262145 fields, more than 262144/u);
+    expect(decodeMessage(Task.method.state.input, bytes.subarray(0, 2000)).id).toBe('');
   });
 });
 

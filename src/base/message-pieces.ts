@@ -1,8 +1,21 @@
 /**
- * How many objects a request becomes once it is decoded, counted before any is made. An empty message takes two bytes on
- * the wire and some 250 in memory: a bound on bytes alone lets one request of 16 MiB fill the heap (S85). Pure.
+ * How many objects a protobuf message becomes once it is decoded, counted before any is made. An empty message in it takes
+ * two bytes on the wire and some 250 in memory: a bound on bytes alone lets 16 MiB fill the heap (S85). Pure.
  */
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
+
+/** What is looked at of a message's descriptor (DescMessage of src/gen). */
+export interface MessageDescription {
+  readonly fields: readonly FieldDescription[];
+}
+
+interface FieldDescription {
+  readonly number: number;
+  readonly fieldKind: string;
+  readonly listKind?: string;
+  /** Of a field that is a message, or a list of some. */
+  readonly message?: MessageDescription | undefined;
+  readonly packed?: boolean;
+}
 
 /** Wire types (protobuf encoding, "Message Structure"). */
 const VARINT = 0;
@@ -10,14 +23,14 @@ const FIXED64 = 1;
 const BYTES = 2;
 const FIXED32 = 5;
 
-/** No smaller request is looked at: it can have no more pieces than half of its bytes. */
+/** No smaller message is looked at: it can have no more pieces than half of its bytes. */
 const LOOKED_AT_BYTES = 1024;
 
-/** Messages in messages: the contract has six levels. */
+/** Messages in messages: CRI and NRI have six levels. */
 const DEPTH = 32;
 
 /** An upper bound: fields and elements of lists, at every level. What is no message ends the count; decoding refuses it. */
-export function requestPieces(schema: DescMessage, bytes: Uint8Array): number {
+export function messagePieces(schema: MessageDescription, bytes: Uint8Array): number {
   if (bytes.length <= LOOKED_AT_BYTES) return bytes.length >>> 1;
   const walk = new Walk(bytes);
   walk.message(schema, bytes.length, 0);
@@ -34,7 +47,7 @@ class Walk {
   }
 
   /** False when the rest can't be read. */
-  message(schema: DescMessage, end: number, depth: number): boolean {
+  message(schema: MessageDescription, end: number, depth: number): boolean {
     const fields = fieldsOf(schema);
     while (this.#at < end) {
       const tag = this.#varint();
@@ -48,7 +61,7 @@ class Walk {
     return this.#at === end;
   }
 
-  #content(field: DescField | undefined, depth: number): boolean {
+  #content(field: FieldDescription | undefined, depth: number): boolean {
     const end = this.#varint() + this.#at;
     if (end > this.#bytes.length || depth >= DEPTH) return false;
     const inner = field?.fieldKind === 'message' || field?.fieldKind === 'list' ? field.message : undefined;
@@ -71,9 +84,9 @@ class Walk {
   }
 }
 
-const known = new WeakMap<DescMessage, ReadonlyMap<number, DescField>>();
+const known = new WeakMap<MessageDescription, ReadonlyMap<number, FieldDescription>>();
 
-function fieldsOf(schema: DescMessage): ReadonlyMap<number, DescField> {
+function fieldsOf(schema: MessageDescription): ReadonlyMap<number, FieldDescription> {
   const fields = known.get(schema) ?? new Map(schema.fields.map((field) => [field.number, field]));
   known.set(schema, fields);
   return fields;

@@ -5,7 +5,7 @@ import { edgeLimits, requestLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { edgeMethods } from '../../../src/cri/edge.ts';
 import { InFlight } from '../../../src/cri/in-flight.ts';
-import { requestPieces } from '../../../src/cri/request-pieces.ts';
+import { messagePieces } from '../../../src/base/message-pieces.ts';
 import { CreateContainerRequestSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 
 const encoded = (config: NonNullable<MessageInitShape<typeof CreateContainerRequestSchema>['config']>): Uint8Array =>
@@ -25,13 +25,13 @@ describe('what a request becomes in memory', () => {
   test('S85 counts fields and elements at every level, numbers in one piece too', () => {
     const mounts = Array.from({ length: 1000 }, () => ({}));
     // the config, and the mounts in it
-    expect(requestPieces(CreateContainerRequestSchema, encoded({ mounts }))).toBe(1001);
+    expect(messagePieces(CreateContainerRequestSchema, encoded({ mounts }))).toBe(1001);
     const envs = Array.from({ length: 1000 }, (_none, at) => ({ key: `K${at}`, value: new Uint8Array(3) }));
-    expect(requestPieces(CreateContainerRequestSchema, encoded({ envs }))).toBe(3001);
+    expect(messagePieces(CreateContainerRequestSchema, encoded({ envs }))).toBe(3001);
     const labels = Object.fromEntries(Array.from({ length: 1000 }, (_none, at) => [`k${at}`, 'v']));
-    expect(requestPieces(CreateContainerRequestSchema, encoded({ labels }))).toBeGreaterThanOrEqual(1001);
+    expect(messagePieces(CreateContainerRequestSchema, encoded({ labels }))).toBeGreaterThanOrEqual(1001);
     const supplementalGroups = Array.from({ length: 5000 }, (_none, at) => BigInt(at));
-    expect(requestPieces(CreateContainerRequestSchema, encoded({ linux: { securityContext: { supplementalGroups } } }))).toBe(5004);
+    expect(messagePieces(CreateContainerRequestSchema, encoded({ linux: { securityContext: { supplementalGroups } } }))).toBe(5004);
   });
 
   test('S85 a request of empty messages is refused before it is decoded', async () => {
@@ -61,12 +61,12 @@ describe('what a request becomes in memory', () => {
     const envs = Array.from({ length: requestLimits.arguments }, (_none, at) => ({ key: `K${at}`, value: new Uint8Array(1) }));
     const args = Array.from({ length: requestLimits.arguments }, () => 'a');
     const labels = Object.fromEntries(Array.from({ length: requestLimits.mapEntries }, (_none, at) => [`k${at}`, 'v']));
-    expect(requestPieces(CreateContainerRequestSchema, encoded({ envs, args, labels, annotations: labels }))).toBeLessThan(edgeLimits.requestPieces);
+    expect(messagePieces(CreateContainerRequestSchema, encoded({ envs, args, labels, annotations: labels }))).toBeLessThan(edgeLimits.requestPieces);
   });
 
   test('what is no message ends the count', () => {
     const garbage = new Uint8Array(4096).fill(0xff);
-    expect(requestPieces(CreateContainerRequestSchema, garbage)).toBeLessThan(4096);
-    expect(requestPieces(CreateContainerRequestSchema, encoded({ args: ['a'.repeat(4000)] }).subarray(0, 2000))).toBeLessThan(10);
+    expect(messagePieces(CreateContainerRequestSchema, garbage)).toBeLessThan(4096);
+    expect(messagePieces(CreateContainerRequestSchema, encoded({ args: ['a'.repeat(4000)] }).subarray(0, 2000))).toBeLessThan(10);
   });
 });
