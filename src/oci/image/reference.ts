@@ -79,11 +79,16 @@ export function parseReference(text: string): ImageReference {
   return completeReference(parseRawReference(text), DEFAULT_HOST);
 }
 
-/** A raw reference on `host` unless it has its own; Docker Hub's one-part paths get `library/`. */
+/** A raw reference on `host` unless it has its own; Docker Hub's one-part paths get `library/`. Throws `invalidRequest`. */
 export function completeReference(raw: RawReference, host: string): ImageReference {
   const effective = raw.host ?? host;
   const repository = effective === DEFAULT_HOST && !raw.path.includes('/') ? `library/${raw.path}` : raw.path;
   const tag = raw.digest === undefined ? (raw.tag ?? DEFAULT_TAG) : undefined;
+  // with the defaults too: records, lists and answers hold the whole name, and each of them must be one that is taken again
+  if (effective.length + 1 + repository.length > imageLimits.referenceNameChars) {
+    const name = JSON.stringify(`${effective}/${repository}`.slice(0, 300));
+    fail('invalidRequest', `parse image reference ${name}: the name is longer than ${imageLimits.referenceNameChars} characters`);
+  }
   return Object.freeze({ host: effective, repository, tag, digest: raw.digest } as ImageReference);
 }
 

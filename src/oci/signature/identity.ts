@@ -1,7 +1,7 @@
 /** For which image a signature was made: `signedIdentity` of containers-policy.json(5). Pure. */
 import { FaultError } from '../../base/fault.ts';
 import type { Fields } from '../image/fields.ts';
-import { completeReference, DEFAULT_HOST, formatReference, parseRawReference, repositoryOf, type ImageReference } from '../image/reference.ts';
+import { completeReference, DEFAULT_HOST, formatReference, parseRawReference, parseReference, repositoryOf, type ImageReference } from '../image/reference.ts';
 
 export type SignedIdentity =
   | { readonly type: 'matchExact' | 'matchRepoDigestOrExact' | 'matchRepository' }
@@ -78,19 +78,20 @@ function remapped({ prefix, signedPrefix }: { readonly prefix: string; readonly 
 
 /** A reference with tag or digest; undefined for a bare name: a signature without either says nothing exact. */
 function parseSigned(text: string): ImageReference | undefined {
-  const raw = rawOf(text);
+  const raw = taken(() => parseRawReference(text));
   if (raw === undefined || (raw.tag === undefined && raw.digest === undefined)) return undefined;
-  return completeReference(raw, DEFAULT_HOST);
+  return taken(() => completeReference(raw, DEFAULT_HOST));
 }
 
 function repositoryIn(text: string): string | undefined {
-  const raw = rawOf(text);
-  return raw === undefined ? undefined : repositoryOf(completeReference(raw, DEFAULT_HOST));
+  const reference = taken(() => parseReference(text));
+  return reference === undefined ? undefined : repositoryOf(reference);
 }
 
-function rawOf(text: string): ReturnType<typeof parseRawReference> | undefined {
+/** What a parser gives; undefined for a text that it refuses. */
+function taken<T>(parse: () => T): T | undefined {
   try {
-    return parseRawReference(text);
+    return parse();
   } catch (error) {
     if (error instanceof FaultError) return undefined;
     throw error;
@@ -100,7 +101,7 @@ function rawOf(text: string): ReturnType<typeof parseRawReference> | undefined {
 /** A host, or a host with the beginning of a path; no tag, no digest. */
 function namespaceIn(fields: Fields, name: string): string {
   const text = fields.text(name, '');
-  const raw = rawOf(`${text}/image`);
+  const raw = taken(() => parseRawReference(`${text}/image`));
   if (raw?.host === undefined || `${raw.host}/${raw.path}` !== `${text}/image`) fields.refuse(name, 'is no host or repository in its normal form');
   return text;
 }

@@ -116,10 +116,16 @@ describe('S47 malformed references and digests are refused', () => {
   });
 
   it('accepts names and tags at their limits', () => {
-    expect(refusalBy(() => parseReference('x'.repeat(255)))).toBe('accepted');
+    const longest = 'x'.repeat(255 - 'docker.io/library/'.length);
+    expect(refusalBy(() => parseReference(longest))).toBe('accepted');
+    expect(formatReference(parseReference(formatReference(parseReference(longest))))).toBe(`docker.io/library/${longest}:latest`);
     expect(refusalBy(() => parseReference(`a:${'t'.repeat(128)}`))).toBe('accepted');
     expect(refusalBy(() => parseReference('r.example:65535/a'))).toBe('accepted');
   });
+});
+
+it('S47 refuses a name that its defaults make too long, since it would not be taken again', () => {
+  expect(refusalBy(() => parseReference('x'.repeat(256 - 'docker.io/library/'.length)))).toMatch(/^invalidRequest: .*longer than 255/u);
 });
 
 describe('hosts', () => {

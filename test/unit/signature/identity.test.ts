@@ -27,6 +27,8 @@ describe('signedIdentity', () => {
     [`r.example/a@${D1}`, 'r.example/a', false, false, true],
     [`r.example/a@${D1}`, 'r.example/b:1', false, false, false],
     ['r.example/a:1', '', false, false, false],
+    // a name that only its defaults make too long
+    ['r.example/a:1', `${'x'.repeat(250)}:1`, false, false, false],
     ['r.example/a:1', 'R.example/A:1', false, false, false],
     ['r.example/a:1', 'r.example/../a:1', false, false, false],
   ])('%s, signed for %s', (asked, signed, exact, repoDigestOrExact, repository) => {
