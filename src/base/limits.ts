@@ -702,7 +702,7 @@ export const storageLimits = {
   measuredEntries: 4_194_304,
   /** Levels of a tree that keep their descriptors while it is measured; from below, `..` leads back to them. */
   heldDepth: 128,
-  /** Levels of a tree that are measured: each takes some 150 bytes of a worker's heap while those below are. */
+  /** Levels of a tree that are measured: each takes some 200 bytes of a worker's heap while those below are. */
   measuredDepth: 1_048_576,
   /** Hard-linked files of one tree whose numbers are remembered, 50 bytes each: with more the figure is a lower bound. */
   linkedInodes: 1_048_576,

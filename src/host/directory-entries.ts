@@ -6,7 +6,7 @@ import { codeOf, errnoName, KernelError, must } from './errno.ts';
 import {
   AT_FDCWD, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, FS_APPEND_FL, FS_IMMUTABLE_FL, FS_IOC_GETFLAGS, FS_IOC_SETFLAGS, O_DIRECTORY, O_NOFOLLOW,
   O_NONBLOCK, O_RDONLY, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_NO_XDEV, O_CLOEXEC, STATX_ATTR_APPEND,
-  STATX_ATTR_IMMUTABLE, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BYTES, openHow,
+  STATX_ATTR_IMMUTABLE, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_BTIME, STATX_BYTES, openHow,
 } from './ffi-constants.ts';
 import { callAsync, callSync, libc } from './ffi.ts';
 
@@ -38,13 +38,19 @@ export interface BatchEntry {
   readonly next: bigint;
 }
 
-export interface EntryStats {
-  readonly isDirectory: boolean;
-  readonly isRegular: boolean;
-  readonly links: number;
+/** What no other entry has, not even one that was given the inode of a deleted one. */
+export interface Identity {
   readonly device: number;
   /** Exact up to 2^53, which no file system's own numbers reach. */
   readonly inode: number;
+  /** ns since the epoch, to 256 of them; nobody can set it. 0 where the file system does not say. */
+  readonly born: number;
+}
+
+export interface EntryStats extends Identity {
+  readonly isDirectory: boolean;
+  readonly isRegular: boolean;
+  readonly links: number;
   /** Bytes on disk. */
   readonly usedBytes: number;
   /** Immutable or append-only (chattr(1)): not even root may delete it. */
@@ -60,6 +66,7 @@ const howBelow = openHow(
   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0,
   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
 );
+const howParent = openHow(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 
 /** A byte string as C takes it. */
 function cName(name: string): Uint8Array {
@@ -95,25 +102,27 @@ export function openSubdirectory(fd: number, name: string): number {
   return must(callSync(libc.openat2, fd, cName(name), howBelow, howBelow.length), 'open directory', show(name));
 }
 
-/** Opens the directory that an open one is in. Whether it is the one that was left, the caller compares. */
+/** Opens the directory that an open one is in, not what is mounted there (EXDEV). Whether it is the one that was left, the caller compares. */
 export function openParent(fd: number): number {
-  return must(callSync(libc.openat, fd, '..', O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0), 'open directory', '..');
+  return must(callSync(libc.openat2, fd, '..', howParent, howParent.length), 'open directory', '..');
 }
 
-/** Of the entry itself, a link is not followed; of the open directory where the name is `.`. Undefined when there is none. */
+/** Of the entry itself, a link is not followed; of the open directory, or the one it is in, where the name is `.` or `..`. Undefined when there is none. */
 export function statEntry(fd: number, name: string): EntryStats | undefined {
-  const outcome = callSync(libc.statx, fd, cName(name), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, stats);
+  const outcome = callSync(libc.statx, fd, cName(name), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_BTIME, stats);
   if (outcome.result === -1 && errnoName(outcome.errno) === 'ENOENT') return undefined;
   must(outcome, 'look at', show(name));
   // struct statx: the same on every architecture
   const attributes = stats.readUInt32LE(8);
   const type = stats.readUInt16LE(28) & S_IFMT;
+  const hasBirth = (stats.readUInt32LE(0) & STATX_BTIME) !== 0;
   return {
     isDirectory: type === S_IFDIR,
     isRegular: type === S_IFREG,
     links: stats.readUInt32LE(16),
     device: stats.readUInt32LE(136) * HIGH + stats.readUInt32LE(140),
     inode: stats.readUInt32LE(36) * HIGH + stats.readUInt32LE(32),
+    born: hasBirth ? Number(stats.readBigInt64LE(80)) * 1e9 + stats.readUInt32LE(88) : 0,
     usedBytes: (stats.readUInt32LE(52) * HIGH + stats.readUInt32LE(48)) * BLOCK_BYTES,
     isProtected: (attributes & (STATX_ATTR_IMMUTABLE | STATX_ATTR_APPEND)) !== 0,
     isMountRoot: (attributes & STATX_ATTR_MOUNT_ROOT) !== 0,

@@ -43,6 +43,7 @@ export const FS_IMMUTABLE_FL = 0x10;
 
 /** statx(2): what is asked for, and what of its attributes is looked at. */
 export const STATX_BASIC_STATS = 0x7ff;
+export const STATX_BTIME = 0x800;
 export const STATX_ATTR_IMMUTABLE = 0x10;
 export const STATX_ATTR_APPEND = 0x20;
 export const STATX_ATTR_MOUNT_ROOT = 0x2000;

@@ -8,11 +8,13 @@
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../../base/limits.ts';
-import { openParent, openSubdirectory, readBatch, seekDirectory, statEntry } from '../../host/directory-entries.ts';
-import type { BatchEntry, EntryStats } from '../../host/directory-entries.ts';
+import { openParent, openSubdirectory, seekDirectory, statEntry } from '../../host/directory-entries.ts';
+import type { BatchEntry, EntryStats, Identity } from '../../host/directory-entries.ts';
 import { codeOf } from '../../host/errno.ts';
 import type { ByteString } from '../image/tar-header.ts';
 import { openOwnParent } from './own-directory.ts';
+import { isSame, levelOf, TreeWalk } from './tree-walk.ts';
+import type { Level } from './tree-walk.ts';
 
 export interface TreeSize {
   /** Bytes on disk, as du counts them: a hard-linked file once, directories too. */
@@ -60,31 +62,22 @@ export function* measureEach(paths: readonly string[], maxEntries: number): Gene
 function* measureTree(path: string, maxEntries: number): Generator<void, Counted> {
   const found = openOwnParent(path);
   if (found === undefined) return { usedBytes: 0, inodes: 0, isWhole: true, looks: 0 };
-  const measuring = new Measuring(maxEntries);
   try {
-    measuring.begin(found.parent, found.name);
-    for (let steps = 1; measuring.step(); steps += 1) if (steps % storageLimits.treeStep === 0) yield;
+    const measuring = new Measuring(maxEntries, found.parent, found.name);
+    yield* measuring.steps();
     return measuring.result();
   } finally {
-    measuring.close();
     closeSync(found.parent);
   }
 }
 
-interface Frame {
-  /** -1: closed, since deeper ones are open. */
-  fd: number;
-  readonly inode: number;
-  entries: readonly BatchEntry[];
-  at: number;
-  isEnd: boolean;
+interface CountedLevel extends Level {
   /** Where reading goes on once it is opened again. */
   next: bigint;
 }
 
-class Measuring {
+class Measuring extends TreeWalk<CountedLevel> {
   readonly #maxEntries: number;
-  readonly #stack: Frame[] = [];
   /** Inodes of hard-linked files that are counted already. */
   readonly #linked = new Set<number>();
   #device = 0;
@@ -93,45 +86,26 @@ class Measuring {
   #looks = 0;
   #isWhole = true;
 
-  constructor(maxEntries: number) {
+  constructor(maxEntries: number, parent: number, name: ByteString) {
+    super();
     this.#maxEntries = maxEntries;
-  }
-
-  begin(parent: number, name: ByteString): void {
     const stats = statEntry(parent, name);
     if (stats === undefined) return;
     this.#device = stats.device;
     this.#count(stats);
-    if (stats.isDirectory) this.#unlessVanished(() => this.#enter(parent, name, stats.inode));
-  }
-
-  /** One entry, or one reading; false when there is nothing left to do. */
-  step(): boolean {
-    const frame = this.#stack.at(-1);
-    if (frame === undefined) return false;
-    const entry = frame.entries[frame.at];
-    if (entry !== undefined) {
-      frame.at += 1;
-      frame.next = entry.next;
-      this.#unlessVanished(() => this.#take(frame, entry.name));
-    } else if (frame.isEnd) {
-      this.#leave(frame);
-    } else if (!this.#unlessVanished(() => this.#read(frame))) {
-      frame.isEnd = true;
-      frame.entries = [];
+    try {
+      if (stats.isDirectory) this.#enter(parent, name, stats);
+    } catch (error) {
+      this.failed(error);
     }
-    return true;
   }
 
   result(): Counted {
     return { usedBytes: this.#usedBytes, inodes: this.#inodes, isWhole: this.#isWhole, looks: this.#looks };
   }
 
-  close(): void {
-    for (const { fd } of this.#stack.splice(0)) if (fd >= 0) closeSync(fd);
-  }
-
-  #take(frame: Frame, name: ByteString): void {
+  protected override take(level: CountedLevel, { name, next }: BatchEntry): void {
+    level.next = next;
     this.#looks += 1;
     if (this.#looks >= this.#maxEntries) {
       // nothing more is counted: all that is open is left
@@ -139,14 +113,29 @@ class Measuring {
       this.close();
       return;
     }
-    const stats = statEntry(frame.fd, name);
+    const stats = statEntry(level.fd, name);
     // another file system, or another place of this one
     if (stats === undefined || stats.device !== this.#device || stats.isMountRoot) return;
     if (!this.#isFirst(stats)) return;
     this.#count(stats);
     if (!stats.isDirectory) return;
-    if (this.#stack.length >= storageLimits.measuredDepth) this.#isWhole = false;
-    else this.#enter(frame.fd, name, stats.inode);
+    if (this.stack.length >= storageLimits.measuredDepth) this.#isWhole = false;
+    else this.#enter(level.fd, name, stats);
+  }
+
+  protected override leave(level: CountedLevel): void {
+    const above = this.stack.at(-2);
+    if (above !== undefined && above.fd < 0 && !this.attempt(above, '', () => this.#reopen(above, level.fd))) {
+      this.#leaveBranch();
+      return;
+    }
+    this.stack.pop();
+    closeSync(level.fd);
+  }
+
+  /** An error that says more than that the entry went away leaves the sum a lower bound. */
+  protected override failed(error: unknown): void {
+    if (!VANISHED.has(codeOf(error))) this.#isWhole = false;
   }
 
   #isFirst({ links, isDirectory, inode }: EntryStats): boolean {
@@ -165,40 +154,22 @@ class Measuring {
     this.#inodes += 1;
   }
 
-  #enter(parent: number, name: ByteString, inode: number): void {
+  #enter(parent: number, name: ByteString, identity: Identity): void {
     const fd = openSubdirectory(parent, name);
-    const left = this.#stack.at(-1);
-    if (left !== undefined && this.#stack.length > storageLimits.heldDepth) {
+    const left = this.stack.at(-1);
+    if (left !== undefined && this.stack.length > storageLimits.heldDepth) {
       closeSync(left.fd);
       left.fd = -1;
       left.entries = [];
       left.at = 0;
     }
-    this.#stack.push({ fd, inode, entries: [], at: 0, isEnd: false, next: 0n });
+    this.stack.push({ ...levelOf(fd, identity), next: 0n });
   }
 
-  #read(frame: Frame): void {
-    const { entries, isEnd } = readBatch(frame.fd);
-    frame.entries = entries;
-    frame.at = 0;
-    frame.isEnd = isEnd;
-  }
-
-  #leave(frame: Frame): void {
-    const above = this.#stack.at(-2);
-    if (above !== undefined && above.fd < 0 && !this.#unlessVanished(() => this.#reopen(above, frame.fd))) {
-      this.#leaveBranch();
-      return;
-    }
-    this.#stack.pop();
-    closeSync(frame.fd);
-  }
-
-  /** The directory that this one was entered from. */
-  #reopen(above: Frame, fd: number): void {
+  /** The directory that this one was entered from. Whoever moves directories meanwhile may have put another one there, of the node. */
+  #reopen(above: CountedLevel, fd: number): void {
     const parent = openParent(fd);
-    const stats = statEntry(parent, '.');
-    if (stats?.inode !== above.inode || stats.device !== this.#device) {
+    if (!isSame(statEntry(parent, '.'), above)) {
       closeSync(parent);
       throw new Moved();
     }
@@ -210,21 +181,10 @@ class Measuring {
   /** Back to the deepest level that still has its descriptor. */
   #leaveBranch(): void {
     this.#isWhole = false;
-    while (this.#stack.length > 1) {
-      const left = this.#stack.pop();
+    while (this.stack.length > 1) {
+      const left = this.stack.pop();
       if (left !== undefined && left.fd >= 0) closeSync(left.fd);
-      if ((this.#stack.at(-1)?.fd ?? 0) >= 0) return;
-    }
-  }
-
-  /** False when there was an error; one that says more than that the entry went away leaves the sum a lower bound. */
-  #unlessVanished(work: () => void): boolean {
-    try {
-      work();
-      return true;
-    } catch (error) {
-      if (!VANISHED.has(codeOf(error))) this.#isWhole = false;
-      return false;
+      if ((this.stack.at(-1)?.fd ?? 0) >= 0) return;
     }
   }
 }

@@ -7,8 +7,8 @@
  */
 import { closeSync } from 'node:fs';
 import { storageLimits } from '../../base/limits.ts';
-import { isMountedOn, openSubdirectory, readBatch, seekDirectory, statEntry, unprotect } from '../../host/directory-entries.ts';
-import type { BatchEntry, EntryStats } from '../../host/directory-entries.ts';
+import { isMountedOn, openSubdirectory, seekDirectory, statEntry, unprotect } from '../../host/directory-entries.ts';
+import type { BatchEntry, EntryStats, Identity } from '../../host/directory-entries.ts';
 import { codeOf } from '../../host/errno.ts';
 import { MNT_DETACH, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, UMOUNT_NOFOLLOW } from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
@@ -16,6 +16,8 @@ import { openAt, renameNewAt } from '../../host/files-at.ts';
 import { shown } from '../image/tar-header.ts';
 import type { ByteString } from '../image/tar-header.ts';
 import { rmdirAt, unlinkAt } from '../image/unpack-sys.ts';
+import { isSame, levelOf, TreeWalk } from './tree-walk.ts';
+import type { Level } from './tree-walk.ts';
 
 export interface Removal {
   /** Files and directories that are gone. */
@@ -37,14 +39,10 @@ export interface RemovalOptions {
   readonly isTrash: boolean;
 }
 
-interface Frame {
-  readonly fd: number;
-  /** Of the directory, in the one of the frame below. */
+interface Doomed extends Level {
+  /** Of the directory, in the one of the level above. */
   readonly name: ByteString;
-  entries: readonly BatchEntry[];
-  at: number;
-  /** There is no more to be read. */
-  isEnd: boolean;
+  readonly usedBytes: number;
   /** Something in it could not be deleted, so it can't be either. */
   isKept: boolean;
   /** Readings from its beginning: one that has got entries meanwhile is read again. */
@@ -54,18 +52,14 @@ interface Frame {
 /** Deletes the entry `name` of the open directory `parent` with all below it. Yields after each `treeStep` entries; never throws. */
 export function* removeTree(parent: number, name: ByteString, options: RemovalOptions): Generator<void, Removal> {
   const removing = new Removing(parent, name, options);
-  try {
-    for (let steps = 1; removing.step(); steps += 1) if (steps % storageLimits.treeStep === 0) yield;
-    return removing.result();
-  } finally {
-    removing.close();
-  }
+  yield* removing.steps();
+  return removing.result();
 }
 
-class Removing {
+class Removing extends TreeWalk<Doomed> {
   readonly #parent: number;
+  #place: Identity | undefined;
   readonly #options: RemovalOptions;
-  readonly #stack: Frame[] = [];
   readonly #failures: string[] = [];
   #failed = 0;
   #error: unknown;
@@ -76,35 +70,19 @@ class Removing {
   #undone = 0;
 
   constructor(parent: number, name: ByteString, options: RemovalOptions) {
+    super();
     this.#parent = parent;
     this.#options = options;
-    this.#try(name, () => this.#begin(parent, name));
-  }
-
-  /** One entry, or one reading; false when there is nothing left to do. */
-  step(): boolean {
-    const frame = this.#stack.at(-1);
-    if (frame === undefined) return false;
-    const entry = frame.entries[frame.at];
-    if (entry !== undefined) {
-      frame.at += 1;
-      if (!this.#try(entry.name, () => this.#take(frame, entry))) frame.isKept = true;
-    } else if (frame.isEnd) {
-      this.#leave(frame);
-    } else if (!this.#try('', () => this.#read(frame))) {
-      frame.isKept = true;
-      frame.isEnd = true;
+    try {
+      this.#begin(parent, name);
+    } catch (error) {
+      this.#note(error, name);
     }
-    return true;
   }
 
   result(): Removal {
     const counts = { entries: this.#entries, freedBytes: this.#freedBytes, failures: this.#failures, failed: this.#failed };
     return this.#failed === 0 ? counts : { ...counts, error: this.#error };
-  }
-
-  close(): void {
-    for (const { fd } of this.#stack.splice(0)) closeSync(fd);
   }
 
   #begin(parent: number, name: ByteString): void {
@@ -114,18 +92,51 @@ class Removing {
       this.#removeFile(parent, name, stats);
       return;
     }
+    this.#place = statEntry(parent, '.');
     this.#enter(parent, name);
-    const top = this.#stack[0];
+    const top = this.stack[0];
     // what is moved up comes in here
     if (stats.isProtected && top !== undefined && this.#options.isTrash) unprotect(top.fd);
   }
 
-  #take(frame: Frame, { name, isDirectory }: BatchEntry): void {
-    const stats = isDirectory === true ? undefined : statEntry(frame.fd, name);
+  /** What somebody has moved meanwhile, out of the tree as it may be, is not deleted there. */
+  protected override resumed(): void {
+    const moved = this.stack.findIndex((level, depth) => !isIn(level, depth === 0 ? this.#place : this.stack[depth - 1]));
+    if (moved < 0) return;
+    const above = this.stack[moved - 1];
+    const [level, ...deeper] = this.stack.splice(moved);
+    for (const { fd } of level === undefined ? [] : [level, ...deeper]) closeSync(fd);
+    if (above !== undefined) above.isKept = true;
+    this.#note(new Error('was moved while it was deleted'), level?.name ?? '');
+  }
+
+  protected override take(level: Doomed, { name, isDirectory }: BatchEntry): void {
+    const stats = isDirectory === true ? undefined : statEntry(level.fd, name);
     if (isDirectory !== true && stats === undefined) return;
-    if (isDirectory !== true && stats?.isDirectory === false) this.#removeFile(frame.fd, name, stats);
-    else if (this.#stack.length < storageLimits.treeDepth) this.#enter(frame.fd, name);
-    else this.#moveUp(frame.fd, name);
+    if (isDirectory !== true && stats?.isDirectory === false) this.#removeFile(level.fd, name, stats);
+    else if (this.stack.length < storageLimits.treeDepth) this.#enter(level.fd, name);
+    else this.#moveUp(level.fd, name);
+  }
+
+  protected override leave(level: Doomed): void {
+    const above = this.stack.at(-2);
+    if (above === undefined && this.#undone < this.#moved) {
+      this.#undone += 1;
+      const name = movedName(this.#undone);
+      this.attempt(level, name, () => this.#enter(level.fd, name));
+      return;
+    }
+    if (!level.isKept) this.attempt(level, '', () => this.#removeEmpty(above?.fd ?? this.#parent, level));
+    // read again from its beginning
+    if (!level.isKept && !level.isEnd) return;
+    this.stack.pop();
+    closeSync(level.fd);
+    if (level.isKept && above !== undefined) above.isKept = true;
+  }
+
+  protected override failed(error: unknown, level: Doomed, name: ByteString): void {
+    level.isKept = true;
+    this.#note(error, name);
   }
 
   #enter(parent: number, name: ByteString): void {
@@ -136,48 +147,25 @@ class Removing {
       if (codeOf(error) === 'ENOENT') return;
       throw error;
     }
-    this.#stack.push({ fd, name, entries: [], at: 0, isEnd: false, isKept: false, readings: 1 });
-  }
-
-  #read(frame: Frame): void {
-    const { entries, isEnd } = readBatch(frame.fd);
-    frame.entries = entries;
-    frame.at = 0;
-    frame.isEnd = isEnd;
-  }
-
-  /** All that its readings gave was dealt with. */
-  #leave(frame: Frame): void {
-    const below = this.#stack.at(-2);
-    if (below === undefined && this.#undone < this.#moved) {
-      this.#undone += 1;
-      const name = movedName(this.#undone);
-      if (!this.#try(name, () => this.#enter(frame.fd, name))) frame.isKept = true;
-      return;
-    }
-    if (!frame.isKept) frame.isKept = !this.#try('', () => this.#removeEmpty(below?.fd ?? this.#parent, frame));
-    // read again from its beginning
-    if (!frame.isKept && !frame.isEnd) return;
-    this.#stack.pop();
-    closeSync(frame.fd);
-    if (frame.isKept && below !== undefined) below.isKept = true;
+    const stats = statEntry(fd, '.');
+    if (stats === undefined) closeSync(fd);
+    else this.stack.push({ ...levelOf(fd, stats), name, usedBytes: stats.usedBytes, isKept: false, readings: 1 });
   }
 
   /** A directory that has got entries since it was read is read again, so often and no more. */
-  #removeEmpty(parent: number, frame: Frame): void {
-    const usedBytes = statEntry(frame.fd, '.')?.usedBytes ?? 0;
+  #removeEmpty(parent: number, level: Doomed): void {
     try {
-      const remove = (): unknown => this.#withoutMounts(parent, frame.name, () => rmdirAt(parent, frame.name));
-      this.#permitted(parent, frame.name, frame.fd, remove);
+      const remove = (): unknown => this.#withoutMounts(parent, level.name, () => rmdirAt(parent, level.name));
+      this.#permitted(parent, level.name, level.fd, remove);
     } catch (error) {
-      if (codeOf(error) !== 'ENOTEMPTY' || frame.readings >= storageLimits.treeReadings) throw error;
-      frame.readings += 1;
-      seekDirectory(frame.fd, 0n);
-      frame.isEnd = false;
+      if (codeOf(error) !== 'ENOTEMPTY' || level.readings >= storageLimits.treeReadings) throw error;
+      level.readings += 1;
+      seekDirectory(level.fd, 0n);
+      level.isEnd = false;
       return;
     }
     this.#entries += 1;
-    this.#freedBytes += usedBytes;
+    this.#freedBytes += level.usedBytes;
   }
 
   #removeFile(parent: number, name: ByteString, stats: EntryStats): void {
@@ -188,7 +176,7 @@ class Removing {
 
   /** A number is free, or taken by what somebody named so; each is tried once. */
   #moveUp(from: number, name: ByteString): void {
-    const top = this.#stack[0];
+    const top = this.stack[0];
     if (top === undefined) return;
     for (;;) {
       this.#moved += 1;
@@ -238,25 +226,28 @@ class Removing {
     }
   }
 
-  /** True when the work succeeded; otherwise the failure is noted with the path of the entry, or of the directory itself. */
-  #try(name: ByteString, work: () => void): boolean {
-    try {
-      work();
-      return true;
-    } catch (error) {
-      this.#failed += 1;
-      this.#error ??= error;
-      const reason = error instanceof Error ? error.message : String(error);
-      if (this.#failures.length < storageLimits.failuresKept) this.#failures.push(`${this.#pathOf(name)}: ${reason}`);
-      return false;
-    }
+  /** With the path of the entry, or of the directory itself. */
+  #note(error: unknown, name: ByteString): void {
+    this.#failed += 1;
+    this.#error ??= error;
+    const reason = error instanceof Error ? error.message : String(error);
+    if (this.#failures.length < storageLimits.failuresKept) this.#failures.push(`${this.#pathOf(name)}: ${reason}`);
   }
 
   /** Below the tree; the last few names of a deep one. */
   #pathOf(name: ByteString): string {
-    const names = [...this.#stack.slice(1).map((frame) => frame.name), ...(name === '' ? [] : [name])];
+    const names = [...this.stack.slice(1).map((level) => level.name), ...(name === '' ? [] : [name])];
     const last = names.slice(-storageLimits.namesShown);
     return shown(`${names.length > last.length ? '…/' : ''}${last.join('/') || '.'}`);
+  }
+}
+
+/** Whether that is the directory above a level, now. */
+function isIn(level: Level, above: Identity | undefined): boolean {
+  try {
+    return above !== undefined && isSame(statEntry(level.fd, '..'), above);
+  } catch {
+    return false;
   }
 }
 

@@ -5,13 +5,16 @@ const measure = 'src/oci/storage/tree-measure.ts';
 const removal = 'src/oci/storage/tree-removal.ts';
 const left = 'src/base/left-debris.ts';
 const failing = 'test/unit/storage/tree-errors.test.ts';
+const walk = 'src/oci/storage/tree-walk.ts';
+const small = 'src/oci/storage/small-tree.ts';
 const counted = 'test/unit/storage/tree-measure.test.ts';
 const removed = 'test/unit/storage/tree-removal.test.ts';
+const removedSmall = 'test/unit/storage/small-tree.test.ts';
 
 export const ofDebris: readonly Mutant[] = [
   {
     row: 'S88', title: 'what lies deeper than descriptors are held is not counted', file: measure,
-    find: 'if (this.#stack.length >= storageLimits.measuredDepth) this.#isWhole = false;', replace: 'if (this.#stack.length >= storageLimits.heldDepth) return;',
+    find: 'if (this.stack.length >= storageLimits.measuredDepth) this.#isWhole = false;', replace: 'if (this.stack.length >= storageLimits.heldDepth) return;',
     test: { file: counted, named: 'S88 files below more directories' },
   },
   {
@@ -26,8 +29,13 @@ export const ofDebris: readonly Mutant[] = [
   },
   {
     row: 'S88', title: 'the way back leads through a directory that was moved meanwhile', file: measure,
-    find: 'if (stats?.inode !== above.inode || stats.device', replace: 'if (stats === undefined || stats.device',
+    find: "if (!isSame(statEntry(parent, '.'), above)) {", replace: 'if (parent < 0) {',
     test: { file: counted, named: 'S88 a directory that is moved out of the tree' },
+  },
+  {
+    row: 'S88', title: 'a directory that was given the inode of a deleted one is taken for it', file: walk,
+    find: ' && one.born === other.born', replace: '',
+    test: { file: counted, named: 'S88 a directory that was given the inode' },
   },
   {
     row: 'S88', title: 'a lower bound takes the place of the last whole figure', file: 'src/oci/storage/whole-figures.ts',
@@ -36,7 +44,7 @@ export const ofDebris: readonly Mutant[] = [
   },
   {
     row: 'F89', title: 'a deletion holds a descriptor for each level', file: removal,
-    find: 'else if (this.#stack.length < storageLimits.treeDepth) this.#enter(frame.fd, name);', replace: 'else if (this.#stack.length >= 0) this.#enter(frame.fd, name);',
+    find: 'else if (this.stack.length < storageLimits.treeDepth) this.#enter(level.fd, name);', replace: 'else if (this.stack.length >= 0) this.#enter(level.fd, name);',
     test: { file: removed, named: 'F89 descriptors and the yields' },
   },
   {
@@ -45,8 +53,18 @@ export const ofDebris: readonly Mutant[] = [
     test: { file: removed, named: 'F89 names of any bytes' },
   },
   {
-    row: 'F89', title: 'a small deletion goes through what is mounted in it', file: 'src/oci/storage/small-tree.ts',
-    find: 'if (await isMountRoot(child)) return -1;', replace: '',
+    row: 'F89', title: 'a deletion goes on in what was moved out of its tree', file: removal,
+    find: 'if (moved < 0) return;', replace: 'if (moved < 0 || moved >= 0) return;',
+    test: { file: removed, named: 'F89 a directory that is moved out of the tree' },
+  },
+  {
+    row: 'F89', title: 'a deletion goes on in a tree that was taken out of the trash', file: removal,
+    find: 'depth === 0 ? this.#place : this.stack[depth - 1]', replace: 'depth === 0 ? statEntry(level.fd, \'..\') : this.stack[depth - 1]',
+    test: { file: removed, named: 'F89 a tree that is taken out of the trash' },
+  },
+  {
+    row: 'F89', title: 'a small deletion goes through what is mounted in it', file: small,
+    find: '(await isMountRoot(path)) ? -1 : ', replace: '',
     test: { file: 'test/integration/storage/debris.test.ts', named: 'F89 a directory with a bind mount' },
   },
   {
@@ -56,7 +74,7 @@ export const ofDebris: readonly Mutant[] = [
   },
   {
     row: 'F89', title: 'a directory that is never empty is read for longer', file: removal,
-    find: 'frame.readings >= storageLimits.treeReadings', replace: 'frame.readings >= storageLimits.treeReadings + 2',
+    find: 'level.readings >= storageLimits.treeReadings', replace: 'level.readings >= storageLimits.treeReadings + 2',
     test: { file: failing, named: 'F89 a directory that is never empty' },
   },
   {
@@ -73,5 +91,15 @@ export const ofDebris: readonly Mutant[] = [
     row: 'F89', title: 'a removed container stays a condition', file: 'src/oci/runtime/driver-kinds.ts',
     find: "clearUnreadable(parts, 'container', input.id);", replace: '',
     test: { file: 'test/unit/runtime/unreadable.test.ts', named: 'F89 a removed container' },
+  },
+  {
+    row: 'F89', title: 'a small deletion follows a link in the place of a directory', file: small,
+    find: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK);', replace: 'O_RDONLY | O_DIRECTORY | O_NONBLOCK);',
+    test: { file: removedSmall, named: 'F89 directories that become links.*: those that come' },
+  },
+  {
+    row: 'F89', title: 'a small deletion goes by paths', file: small,
+    find: 'removeBelow(`/proc/self/fd/${directory.fd}/`, budget)', replace: 'removeBelow(`${path.toString()}/`, budget)',
+    test: { file: removedSmall, named: 'F89 directories that become links.*: the one' },
   },
 ];

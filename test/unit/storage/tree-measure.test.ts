@@ -1,11 +1,14 @@
 import { execFileSync } from 'node:child_process';
-import { linkSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, linkSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { storageLimits } from '../../../src/base/limits.ts';
+import { statEntry } from '../../../src/host/directory-entries.ts';
+import { openOwnDirectory } from '../../../src/oci/storage/own-directory.ts';
 import { finished } from '../../../src/oci/storage/tree.ts';
 import { measureEach } from '../../../src/oci/storage/tree-measure.ts';
 import type { Measured } from '../../../src/oci/storage/tree-measure.ts';
+import { isSame } from '../../../src/oci/storage/tree-walk.ts';
 import { WholeFigures } from '../../../src/oci/storage/whole-figures.ts';
 import { scratchForDeep } from '../../support/deep-scratch.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
@@ -102,6 +105,18 @@ test('S88 a directory that is moved out of the tree while it is counted leads to
   expect(size?.inodes).toBeGreaterThanOrEqual(storageLimits.heldDepth * 2);
   // the tree has no more: each further one is the host's
   expect(size?.inodes).toBeLessThanOrEqual(1 + levels * 2);
+});
+
+test('S88 a directory that was given the inode of a deleted one is not taken for it', () => {
+  const was = { device: 7, inode: 12, born: 1e18 };
+  expect(isSame(was, { ...was })).toBe(true);
+  for (const other of [{ device: 8 }, { inode: 13 }, { born: 1e18 + 1000 }]) expect(isSame({ ...was, ...other }, was)).toBe(false);
+  expect(isSame(undefined, was)).toBe(false);
+  const fd = openOwnDirectory(place());
+  const nowNs = Date.now() * 1e6;
+  // a day on either side: what is checked is that it is this time
+  expect(Math.abs((statEntry(fd, '.')?.born ?? 0) - nowNs)).toBeLessThan(86_400e9);
+  closeSync(fd);
 });
 
 test('S88 the last whole figure stands where a later one is smaller and only a lower bound', () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { storageLimits } from '../../../src/base/limits.ts';
@@ -96,4 +96,34 @@ test('a deletion that is given up closes what it has open', () => {
   expect(readdirSync('/proc/self/fd').length).toBe(before);
   removePath(tree);
   expect(existsSync(tree)).toBe(false);
+});
+
+test('F89 a directory that is moved out of the tree while it is deleted is left where it is, with what it has', () => {
+  const [tree, host] = [join(place(), NAME), place()];
+  mkdirSync(join(tree, 'a/b/c'), { recursive: true });
+  for (let file = 0; file < 5000; file += 1) writeFileSync(join(tree, 'a/b/c', `file-${file}`), '');
+  for (const directory of ['a', 'a/b']) mkdirSync(join(tree, directory, 'beside'));
+  let yields = 0;
+  // the one that is open in the middle, not the one whose files are deleted
+  const removal = removed(tree, () => {
+    yields += 1;
+    if (yields === 1) renameSync(join(tree, 'a/b'), join(host, 'b'));
+  });
+  expect(removal).toMatchObject({ failures: ['"a/b": was moved while it was deleted'], failed: 1 });
+  expect(readdirSync(join(host, 'b/c')).length).toBeGreaterThanOrEqual(5000 - storageLimits.treeStep);
+  removePath(tree);
+  expect(existsSync(tree)).toBe(false);
+});
+
+test('F89 a tree that is taken out of the trash while it is deleted stays as it is', () => {
+  const [root, host] = [place(), place()];
+  mkdirSync(join(root, NAME));
+  for (let file = 0; file < 5000; file += 1) writeFileSync(join(root, NAME, `file-${file}`), '');
+  let yields = 0;
+  const removal = removed(join(root, NAME), () => {
+    yields += 1;
+    if (yields === 1) renameSync(join(root, NAME), join(host, 'kept'));
+  });
+  expect(removal.failures).toEqual([`"${NAME}": was moved while it was deleted`]);
+  expect(readdirSync(join(host, 'kept')).length).toBeGreaterThanOrEqual(5000 - storageLimits.treeStep);
 });
