@@ -182,8 +182,10 @@ describe('F95 a file of the node', () => {
     await turns();
     timers[0]?.();
     await first;
-    await files.scan();
+    const second = files.scan();
+    await turns();
     expect([begun.length, conditions.all().map(({ subject }) => subject)]).toEqual([1, ['slow']]);
+    await second;
     begun[0]?.resolve(new Map());
     await turns();
     const third = files.scan();

@@ -237,12 +237,14 @@ describe('S85 single bytes in SPDY', () => {
   it('halves of connections whose streams are reset are forgotten at once', async () => {
     const [wire, codec, clock] = [new Wire(), new HeaderCodec(), new HandClock()];
     spdyForward({ transport: wire, head: Buffer.alloc(0), clock, dial: () => Promise.reject(new Error('no')), ports: [], claim: () => () => undefined, onGone: () => undefined });
-    for (let at = 0; at < 100; at += 1) {
+    for (let at = 0; at <= 100; at += 1) {
       const headers = new Map([['streamtype', 'data'], ['port', '80'], ['requestid', String(at)]]);
-      wire.bring(synStreamFrame(2 * at + 1, await codec.encode(headers), false), resetFrame(2 * at + 1, 5));
+      // what is answered to the last one comes after all before it; its time is the only one that still runs
+      wire.bring(synStreamFrame(2 * at + 1, await codec.encode(headers), false), ...(at === 100 ? [] : [resetFrame(2 * at + 1, 5)]));
     }
     const replies = (): number => [...new SpdyParser().push(wire.written)].filter(({ kind }) => kind === 'headers').length;
-    await untilTrue(() => replies() === 100 && clock.timers.size === 0);
+    await untilTrue(() => replies() === 101);
+    expect(clock.timers.size).toBe(1);
   });
 });
 
