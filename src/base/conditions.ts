@@ -12,6 +12,8 @@ export const CONDITION_REASONS = {
   DebrisRemoved: 'DebrisLeft',
   /** All files of the node that belong to others (registries.conf, policy.json, CDI, hooks, CNI) could be used whole. */
   NodeFilesUsable: 'NodeFileRefused',
+  /** What containers wrote could be counted whole: no figure of their use of the disk is a lower bound. */
+  UsageCounted: 'UsageIsLowerBound',
   /** All optional parts of the daemon (code cache, page, NRI, traces) came up. */
   PartsStarted: 'PartFailed',
 } as const;

@@ -432,6 +432,11 @@ export const edgeLimits = {
   statsBatchItems: 50,
   /** Events that wait for one client; one that is further behind is told `exhausted` and lists anew (F86). 500 pods in start make 2000. */
   eventQueue: 8192,
+  /**
+   * What the events that wait for one client hold, in bytes: each has its pod and containers as they were then, with labels and
+   * annotations of up to 2 MiB each, also of those that are gone. 2000 events of usual pods have some 20 MiB.
+   */
+  eventQueueBytes: 64 * 1024 * 1024,
   /** Calls at work at once over all connections; the next is told `exhausted`. Version and Status don't count. */
   inFlightCalls: 1024,
   /**
@@ -880,6 +885,10 @@ export const webLimits = {
   tokenBytes: 32,
   /** Connections at once: a browser takes six per page, a scraper one. */
   connections: 64,
+  /** ms that an answer other than of the service may take to be read: a few hundred KiB over loopback. */
+  answerMs: 10_000,
+  /** ms that the text of a scrape stands: each walks through all pods, and with open metrics anybody on the machine may ask. */
+  metricsAgeMs: 500,
 } as const;
 
 /** Export of traces by OTLP. */

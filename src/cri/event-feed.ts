@@ -89,7 +89,8 @@ export class EventFeed {
     const sandbox = view.kind === 'sandbox' ? view : this.#directory.sandbox(sandboxId);
     const containers = this.#directory.containersOf(sandboxId).filter((one) => one.listed);
     const event: PodEvent = { id: view.id, type, createdAtNs: this.stampNs(), sandbox, containers };
-    for (const stream of [...this.#streams]) stream.push(event);
+    const bytes = [sandbox, ...containers].reduce((sum, one) => sum + (one === undefined ? 0 : heldBytes(one.spec)), 0);
+    for (const stream of [...this.#streams]) stream.push(event, bytes);
   }
 }
 
@@ -110,11 +111,34 @@ function stageOf(view: SandboxView | ContainerView): Stage {
   return view.criState === 'running' ? 'started' : 'created';
 }
 
+/** For a view without labels and the like, and for a mount or a variable of it. */
+const VIEW_BYTES = 1024;
+const ENTRY_BYTES = 256;
+
+/** Once for each pod or container: its spec stays the same object while its state changes. */
+const held = new WeakMap<object, number>();
+
+/** What a spec holds, as a bound counts it: an event may keep it long after its pod has gone. */
+function heldBytes(spec: SandboxView['spec'] | ContainerView['spec']): number {
+  const known = held.get(spec);
+  if (known !== undefined) return known;
+  let bytes = VIEW_BYTES;
+  for (const map of [spec.labels, spec.annotations]) for (const [key, value] of Object.entries(map)) bytes += key.length + value.length;
+  if ('env' in spec) {
+    bytes += ENTRY_BYTES * spec.mounts.length;
+    for (const { name, value } of spec.env) bytes += name.length + value.length;
+    for (const word of [...(spec.command ?? []), ...(spec.args ?? [])]) bytes += word.length;
+  }
+  held.set(spec, bytes);
+  return bytes;
+}
+
 /** What one client has still to be told, in order. */
 export class EventStream {
   readonly #queueMax: number;
   readonly #leave: () => void;
   #queue: PodEvent[] = [];
+  #bytes = 0;
   #hasOverflown = false;
   #wake: () => void = () => undefined;
 
@@ -123,8 +147,12 @@ export class EventStream {
     this.#leave = leave;
   }
 
-  push(event: PodEvent): void {
-    if (this.#queue.length >= this.#queueMax) {
+  /** `bytes`: what the event keeps in memory. */
+  push(event: PodEvent, bytes = 0): void {
+    this.#bytes += bytes;
+    // the first one always has room: else a pod that is larger than the bound would never be reported
+    const isTooMuch = this.#queue.length > 0 && this.#bytes > edgeLimits.eventQueueBytes;
+    if (this.#queue.length >= this.#queueMax || isTooMuch) {
       // a gap in the middle would never be noticed: nothing more is told, and the client has to list anew
       this.#hasOverflown = true;
       this.#queue = [];
@@ -140,12 +168,14 @@ export class EventStream {
     while (this.#queue.length === 0) {
       signal.throwIfAborted();
       if (this.#hasOverflown) {
-        throw new FaultError(fault('exhausted', `events: the client is more than ${this.#queueMax} events behind; list anew`));
+        const most = `${this.#queueMax} events, or ${edgeLimits.eventQueueBytes} bytes of them,`;
+        throw new FaultError(fault('exhausted', `events: the client is more than ${most} behind; list anew`));
       }
       await this.#news(signal);
     }
     const events = this.#queue;
     this.#queue = [];
+    this.#bytes = 0;
     return events;
   }
 

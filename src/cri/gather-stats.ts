@@ -18,8 +18,31 @@ export async function gatherContainer(troupe: Troupe, view: ContainerView, call:
 /** Those that run now, in order. */
 export async function gatherContainers(troupe: Troupe, views: readonly ContainerView[], call: Call): Promise<readonly ContainerParts[]> {
   const running = views.filter((view) => view.criState === 'running');
-  const parts = await Promise.all(running.map((view) => gatherContainer(troupe, view, call)));
+  const parts = await eachThatAnswers(running.map((view) => gatherContainer(troupe, view, call)), call);
   return parts.filter((part) => part !== undefined);
+}
+
+/**
+ * The readings that succeed, in order: one cgroup or guest that can't be read leaves the figures of all others, by which the
+ * kubelet evicts. Rejects only when none succeeds, or the caller has gone.
+ */
+export async function eachThatAnswers<T>(readings: readonly Promise<T>[], { signal }: Pick<Call, 'signal'>): Promise<readonly T[]> {
+  const settled = await Promise.allSettled(readings);
+  signal.throwIfAborted();
+  const failed = settled.find((one) => one.status === 'rejected');
+  const answered = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  if (failed !== undefined && answered.length === 0) throw failed.reason;
+  return answered;
+}
+
+/** As `eachThatAnswers`, of one: undefined where it can't be read. */
+export async function ifItAnswers<T>(reading: Promise<T>, { signal }: Pick<Call, 'signal'>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
 }
 
 /** The pod's own figures where it has a cgroup of its own, else the sum of its containers'. */

@@ -97,12 +97,12 @@ async function describeWait(clock: ClockPort, running: Running): Promise<WaitMes
     sinceNs: atWall(running.sinceMonoMs),
     deadlineNs: atWall(running.deadlineMonoMs),
     ...(pid === undefined ? {} : await processFacts(pid)),
-    below: pid === undefined || running.effect === EXEC ? [] : await processesBelow(pid),
+    below: pid === undefined || EXECS.has(running.effect) ? [] : await processesBelow(pid),
   };
 }
 
-/** Effect whose process, and what that starts, are a user's. */
-const EXEC = 'execSync';
+/** Effects whose process, and what that starts, are a user's: as many, under such names, as he likes. */
+const EXECS: ReadonlySet<string> = new Set(['execSync', 'exec']);
 
 /** State letter and kernel stack (proc(5)); empty when the process has ended or the kernel does not tell. */
 async function processFacts(pid: number): Promise<{ readonly processState: string; readonly kernelStack: string }> {

@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { join } from 'node:path';
+import type { ClockPort } from '../actors/ports/clock.ts';
 import { fail } from '../base/fault.ts';
 import { halfOpenLimits, introspectionLimits, webLimits } from '../base/limits.ts';
 import { boundConnections } from './half-open-http.ts';
@@ -71,8 +72,9 @@ export async function startWeb(options: WebOptions): Promise<WebServer> {
     grpcWeb: false,
   });
   const rpc = withListText(options.introspection, connect);
+  const metrics = kept(options.metrics, options.introspection.clock);
   const server = createServer((request, response) => {
-    route(options, assets, rpc, request, response).catch(() => {
+    route({ ...options, metrics }, assets, rpc, request, response).catch(() => {
       if (!response.headersSent) answer(response, 500, 'the metrics could not be read\n');
       else response.destroy();
     });
@@ -95,6 +97,7 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 async function route(options: WebOptions, assets: ReadonlyMap<string, Asset>, rpc: Handler, request: IncomingMessage, response: ServerResponse): Promise<void> {
   for (const [name, value] of Object.entries(HEADERS)) response.setHeader(name, value);
+  const takeTime = boundAnswer(options.introspection.clock, request, response);
   const why = refusal(request.headers);
   if (why !== undefined) return answer(response, 403, `refused: ${why}\n`);
   const target = request.url ?? '';
@@ -114,7 +117,38 @@ async function route(options: WebOptions, assets: ReadonlyMap<string, Asset>, rp
   const isOpen = isMetrics && options.metricsAreOpen;
   if (!isOpen && !isToken(tokenOf(request.headers, url), options.token)) return refuse(response);
   if (isMetrics) return answer(response, 200, await options.metrics(), METRICS_TYPE);
+  takeTime();
   rpc(request, response);
+}
+
+/**
+ * Cuts a connection whose answer is not read: whoever needs no token could hold all that there may be. What this gives lifts
+ * the bound: changes are watched for hours.
+ */
+function boundAnswer(clock: ClockPort, { socket }: IncomingMessage, response: ServerResponse): () => void {
+  const timer = clock.setTimeout(() => socket.destroy(), webLimits.answerMs);
+  const lift = (): void => clock.clearTimeout(timer);
+  response.once('close', lift);
+  return lift;
+}
+
+/** A scrape, made at most once at a time and told again while it is young. */
+function kept(scrape: () => Promise<string>, clock: Pick<ClockPort, 'monoMs'>): () => Promise<string> {
+  let last: { readonly text: string; readonly atMs: number } | undefined;
+  let running: Promise<string> | undefined;
+  const make = async (): Promise<string> => {
+    try {
+      const text = await scrape();
+      last = { text, atMs: clock.monoMs() };
+      return text;
+    } finally {
+      running = undefined;
+    }
+  };
+  return () => {
+    if (last !== undefined && clock.monoMs() - last.atMs < webLimits.metricsAgeMs) return Promise.resolve(last.text);
+    return (running ??= make());
+  };
 }
 
 function refuse(response: ServerResponse): void {

@@ -1,6 +1,6 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
-import { gatherMetrics } from '../gather-stats.ts';
+import { eachThatAnswers, gatherMetrics } from '../gather-stats.ts';
 import { sandboxMetrics } from '../present/metrics.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
@@ -10,6 +10,6 @@ export function listPodSandboxMetrics({
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandboxMetrics> {
   return async (_request, call) => {
     const readings = troupe.directory.sandboxes().filter((view) => view.ready).map((view) => gatherMetrics(troupe, view, call));
-    return { podMetrics: (await Promise.all(readings)).map(sandboxMetrics) };
+    return { podMetrics: (await eachThatAnswers(readings, call)).map(sandboxMetrics) };
   };
 }

@@ -2,7 +2,7 @@ import type { Troupe } from '../../actors/troupe.ts';
 import type { SandboxView } from '../../actors/views.ts';
 import type { PodSandboxStatsFilter, RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
-import { gatherSandbox } from '../gather-stats.ts';
+import { eachThatAnswers, gatherSandbox } from '../gather-stats.ts';
 import { findSandbox, labelTest } from '../lookup.ts';
 import { sandboxStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
@@ -13,7 +13,7 @@ export function listPodSandboxStats({
 }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandboxStats> {
   return async ({ filter }, call) => {
     const views = sandboxesMeasured(troupe, 'ListPodSandboxStats', filter);
-    const parts = await Promise.all(views.map((view) => gatherSandbox(troupe, view, call)));
+    const parts = await eachThatAnswers(views.map((view) => gatherSandbox(troupe, view, call)), call);
     return { stats: parts.map(sandboxStats) };
   };
 }

@@ -1,6 +1,6 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../edge.ts';
-import { gatherMetrics } from '../gather-stats.ts';
+import { gatherMetrics, ifItAnswers } from '../gather-stats.ts';
 import { sandboxMetrics } from '../present/metrics.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
@@ -10,7 +10,8 @@ export function streamPodSandboxMetrics({
 }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxMetrics> {
   return async (_request, call, write) => {
     for (const view of troupe.directory.sandboxes().filter((one) => one.ready)) {
-      await write({ podSandboxMetrics: [sandboxMetrics(await gatherMetrics(troupe, view, call))] });
+      const reading = await ifItAnswers(gatherMetrics(troupe, view, call), call);
+      if (reading !== undefined) await write({ podSandboxMetrics: [sandboxMetrics(reading)] });
     }
   };
 }

@@ -1,6 +1,6 @@
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../edge.ts';
-import { gatherSandbox } from '../gather-stats.ts';
+import { gatherSandbox, ifItAnswers } from '../gather-stats.ts';
 import { sandboxStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { sandboxesMeasured } from './list-pod-sandbox-stats.ts';
@@ -11,7 +11,8 @@ export function streamPodSandboxStats({
 }: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxStats> {
   return async ({ filter }, call, write) => {
     for (const view of sandboxesMeasured(troupe, 'StreamPodSandboxStats', filter)) {
-      await write({ podSandboxStats: [sandboxStats(await gatherSandbox(troupe, view, call))] });
+      const parts = await ifItAnswers(gatherSandbox(troupe, view, call), call);
+      if (parts !== undefined) await write({ podSandboxStats: [sandboxStats(parts)] });
     }
   };
 }

@@ -137,7 +137,7 @@ class ContainerUsage {
   constructor(options: StorageDriverOptions) {
     this.#store = options.store;
     this.#clock = options.clock;
-    this.#figures = new WholeFigures(options.store.log);
+    this.#figures = new WholeFigures(options.store.log, options.store.conditions);
     this.#ageMs = options.measureAgeMs ?? storageLimits.measureAgeMs;
   }
 

@@ -84,6 +84,8 @@ export class LayerStore {
   readonly #trash: Trash;
   /** The same one where images have no root of their own. */
   readonly #containersTrash: Trash;
+  /** Where what is not as it should be is reported. */
+  readonly conditions: DebrisReport;
   readonly #imagesSweep: DiskSweep;
   /** Undefined where images have no root of their own. */
   readonly #containersSweep: DiskSweep | undefined;
@@ -104,6 +106,7 @@ export class LayerStore {
     this.#pool = newPool();
     this.#containersPool = paths.containersRoot === paths.root ? this.#pool : newPool();
     const conditions = options.conditions ?? new Conditions(log);
+    this.conditions = conditions;
     this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call));
     const newTrash = (directory: string, pool: WorkerPool, gate: Trash['gate']): Trash =>
       new Trash({ directory, pool, gate, clock, log, conditions, newName: () => options.random.token(NAME_BYTES) });

@@ -5,6 +5,8 @@ const inFlight = 'test/unit/cri-wire/in-flight.test.ts';
 
 const pieces = 'test/unit/cri-wire/message-pieces.test.ts';
 
+const answers = 'test/unit/introspection-web/answers.test.ts';
+
 const bounds = 'test/unit/streaming/bounds.test.ts';
 
 export const ofRooms: readonly Mutant[] = [
@@ -77,5 +79,35 @@ export const ofRooms: readonly Mutant[] = [
     row: 'S78', title: 'stray files keep NRI plugins from being started', file: 'src/nri/directory.ts',
     find: 'names.slice(0, nriLimits.directoryEntries)', replace: 'names.slice(nriLimits.directoryEntries)',
     test: { file: 'test/unit/nri/directory.test.ts', named: 'S78 files that are no plugins' },
+  },
+  {
+    row: 'S85', title: 'events for one client keep any number of bytes', file: 'src/cri/event-feed.ts',
+    find: ' || isTooMuch', replace: '',
+    test: { file: 'test/unit/cri/event-feed.test.ts', named: 'S85 is bounded by what its events keep' },
+  },
+  {
+    row: 'S78', title: 'each request makes a scrape', file: 'src/introspection/web-server.ts',
+    find: 'return (running ??= make());', replace: 'return make();',
+    test: { file: answers, named: 'S78 scrapes are made one at a time' },
+  },
+  {
+    row: 'S94', title: 'an answer that nobody reads holds its connection', file: 'src/introspection/web-server.ts',
+    find: 'clock.setTimeout(() => socket.destroy(), webLimits.answerMs)', replace: 'clock.setTimeout(() => undefined, webLimits.answerMs)',
+    test: { file: answers, named: 'S94 whoever does not read' },
+  },
+  {
+    row: 'S78', title: 'one container that cannot be read leaves the node without statistics', file: 'src/cri/gather-stats.ts',
+    find: 'if (failed !== undefined && answered.length === 0) throw failed.reason;', replace: 'if (failed !== undefined) throw failed.reason;',
+    test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a container, a pod' },
+  },
+  {
+    row: 'S91', title: 'the processes of a user’s exec are shown', file: 'src/introspection/describe.ts',
+    find: "new Set(['execSync', 'exec'])", replace: "new Set(['execSync'])",
+    test: { file: 'test/unit/introspection/exec-processes.test.ts', named: 'S91 what a user runs by exec ' },
+  },
+  {
+    row: 'S88', title: 'a lower bound is shown as a figure like any other', file: 'src/oci/storage/whole-figures.ts',
+    find: "this.#conditions?.report({ type: 'UsageCounted', subject: shownName(subject), reason });", replace: 'void reason;',
+    test: { file: 'test/unit/storage/tree-measure.test.ts', named: 'S88 a figure that is a lower bound is shown' },
   },
 ];

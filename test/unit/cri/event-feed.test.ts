@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Directory } from '../../../src/actors/directory.ts';
 import type { ContainerView, SandboxView } from '../../../src/actors/views.ts';
 import { FaultError } from '../../../src/base/fault.ts';
+import { edgeLimits } from '../../../src/base/limits.ts';
 import type { EventStream } from '../../../src/cri/event-feed.ts';
 import { EventFeed } from '../../../src/cri/event-feed.ts';
 import { podEvent } from '../../../src/cri/present/event.ts';
@@ -123,7 +124,7 @@ describe('a stream', () => {
     for (const view of [created, running, exited]) directory.put(view, ref);
     const thrown = await slow.take(never).catch((error: unknown) => error);
     expect(thrown).toBeInstanceOf(FaultError);
-    expect((thrown as FaultError).fault).toMatchObject({ kind: 'exhausted', message: 'events: the client is more than 2 events behind; list anew' });
+    expect((thrown as FaultError).fault).toMatchObject({ kind: 'exhausted', message: expect.stringMatching(/the client is more than 2 events, or \d+ bytes of them, behind; list anew/u) });
     expect(await words(quick)).toEqual(['main created', 'main started', 'main stopped']);
     quick.close();
     expect(feed.isWatched).toBe(false);
@@ -149,5 +150,25 @@ describe('a stream', () => {
     expect(feed.isWatched).toBe(true);
     stream.close();
     expect(feed.isWatched).toBe(false);
+  });
+});
+
+describe('S85 what waits for a client', () => {
+  const large = (at: number): ContainerView => {
+    const id = at.toString(16).padStart(64, '0') as ContainerView['id'];
+    const view = containerView(id);
+    return { ...view, criState: 'created', address: `container/${id}`, spec: { ...view.spec, annotations: { note: 'x'.repeat(edgeLimits.eventQueueBytes / 32) } } };
+  };
+
+  test('S85 is bounded by what its events keep, of pods that have gone, too', async () => {
+    const directory = new Directory();
+    const feed = feedAt(directory, 5n);
+    const [slow, quick] = [feed.open(), feed.open()];
+    for (let at = 0; at < 40; at += 1) {
+      directory.put(large(at), ref);
+      directory.drop({ ...large(at), listed: false });
+      expect(await quick.take(never)).toHaveLength(2);
+    }
+    await expect(slow.take(never)).rejects.toThrow(/bytes of them, behind; list anew/u);
   });
 });

@@ -2,9 +2,11 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, linkSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
 import { storageLimits } from '../../../src/base/limits.ts';
 import { statEntry } from '../../../src/host/directory-entries.ts';
 import { openOwnDirectory } from '../../../src/oci/storage/own-directory.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { finished } from '../../../src/oci/storage/tree.ts';
 import { measureEach } from '../../../src/oci/storage/tree-measure.ts';
 import type { Measured } from '../../../src/oci/storage/tree-measure.ts';
@@ -129,4 +131,18 @@ test('S88 the last whole figure stands where a later one is smaller and only a l
   expect(figures.settle('c', { usedBytes: 1, inodes: 1, isWhole: true })).toEqual({ usedBytes: 1, inodes: 1 });
   figures.keepOnly(new Set());
   expect(figures.settle('c', { usedBytes: 0, inodes: 0, isWhole: false })).toEqual({ usedBytes: 0, inodes: 0 });
+});
+
+test('S88 a figure that is a lower bound is shown as one, for as long as it is and its container is there', () => {
+  const conditions = new Conditions(silentLog);
+  const figures = new WholeFigures(silentLog, conditions);
+  const [one, other] = ['a', 'b'].map((digit) => `/var/lib/troupe/containers/${digit.repeat(64)}`) as [string, string];
+  for (const subject of [one, other]) figures.settle(subject, { usedBytes: 40, inodes: 20, isWhole: false });
+  figures.settle(one, { usedBytes: 50, inodes: 20, isWhole: false });
+  const reason = 'at least 40 bytes in 20 files: too large or changing too fast to be counted whole';
+  expect(conditions.all()).toEqual(['a', 'b'].map((digit) => ({ type: 'UsageCounted', subject: `container ${digit.repeat(64)}`, reason })));
+  figures.settle(one, { usedBytes: 50, inodes: 20, isWhole: true });
+  expect(conditions.all()).toHaveLength(1);
+  figures.keepOnly(new Set());
+  expect(conditions.all()).toEqual([]);
 });
