@@ -1063,11 +1063,13 @@ export const streamLimits = {
   readBytes: 64 * 1024,
   readsPerTurn: 16,
   /**
-   * Reads of one stream in a time that bring fewer bytes than this, or what nobody wants: a process that writes single bytes
-   * has them read together after that, and costs no more than 2000 reads a second (S89).
+   * Reads of one stream in a time that bring fewer bytes than this, or what nobody wants, before each further one has a rest, in
+   * which the kernel joins what is written: a process that writes single bytes costs no more than 2000 reads a second (S89).
    */
   smallReadBytes: 1024,
-  smallReads: { times: 40, everyMs: 20 },
+  smallReads: { times: 20, everyMs: 20 },
+  /** ms of that rest. A pipe holds 64 KiB, so one that writes short lines as fast as it can is held up when this is longer. */
+  smallReadRestMs: 1,
 } as const;
 
 /** What is kept of bytes that come in pieces: see src/base/byte-blocks.ts. */

@@ -26,3 +26,19 @@ export class Pace {
     return 0;
   }
 }
+
+/** For what is joined while it waits: beyond `times` in a span each further one is followed by a rest, and not by the span's end. */
+export class RestingPace {
+  readonly #pace: Pace;
+  readonly #restMs: number;
+
+  constructor(bound: PaceBound, restMs: number) {
+    this.#pace = new Pace(bound);
+    this.#restMs = restMs;
+  }
+
+  /** Milliseconds until the next time may come after this one. `nowMs` never goes back. */
+  take(nowMs: number): number {
+    return Math.min(this.#pace.take(nowMs), this.#restMs);
+  }
+}

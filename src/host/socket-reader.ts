@@ -9,7 +9,7 @@
 import { Socket } from 'node:net';
 import type { TimerHandle } from '../actors/ports/clock.ts';
 import { pieceLimits, streamLimits } from '../base/limits.ts';
-import { Pace } from '../base/pace.ts';
+import { RestingPace } from '../base/pace.ts';
 import { realClock } from './clock.ts';
 
 const clock = realClock();
@@ -30,7 +30,7 @@ export class SocketReader {
   readonly socket: Socket;
   /** Resolves once it is closed: by the end of what comes, by an error or by `destroy`. */
   readonly closed: Promise<void>;
-  readonly #pace = new Pace(streamLimits.smallReads);
+  readonly #pace = new RestingPace(streamLimits.smallReads, streamLimits.smallReadRestMs);
   #onBytes: ((bytes: Uint8Array) => void) | undefined;
   #isPaused = true;
   #isUnwanted = false;

@@ -312,7 +312,7 @@ class Attachment {
     const pumps: OutputPump[] = [];
     for (const [queue, sink] of [[listener.stdout, stdout], [listener.stderr, stderr]] as const) {
       if (sink === undefined) queue.cancel();
-      else pumps.push(new OutputPump(queue, sink, clock));
+      else pumps.push(new OutputPump(queue, sink, clock, true));
     }
     if (this.#input.spec.tty) this.#client.onResize((size) => this.#resize(size));
     const finished = listener.ended.then(() => Promise.all(pumps.map((pump) => pump.ended)));

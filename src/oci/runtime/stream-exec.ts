@@ -165,7 +165,7 @@ class StreamedExec {
     const { client, parts } = this.#run;
     for (const name of ['stdout', 'stderr'] as const) {
       const [pipe, sink] = [child[name], client[name]];
-      if (pipe !== undefined) this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? nowhere, parts.clock));
+      if (pipe !== undefined) this.#pumps.push(new OutputPump(socketSource(pipe), sink ?? nowhere, parts.clock, true));
     }
     if (stdinFd === undefined) return undefined;
     const stdin = writeEnd(stdinFd);

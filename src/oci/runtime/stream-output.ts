@@ -2,7 +2,7 @@
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import type { ByteSink, ByteSource } from '../../base/byte-streams.ts';
 import { streamLimits } from '../../base/limits.ts';
-import { Pace } from '../../base/pace.ts';
+import { RestingPace } from '../../base/pace.ts';
 import { nextTurn, pause, within } from '../../host/wait.ts';
 
 /** Takes everything and keeps nothing: a terminal must be read even when its output is not wanted. */
@@ -11,7 +11,7 @@ export const nowhere: ByteSink = { write: () => Promise.resolve(), end: () => un
 /** Keeps what a process writes in small pieces from costing a read, and all that follows, for each of them. */
 export class ReadPace {
   readonly #clock: ClockPort;
-  readonly #pace = new Pace(streamLimits.smallReads);
+  readonly #pace = new RestingPace(streamLimits.smallReads, streamLimits.smallReadRestMs);
 
   constructor(clock: ClockPort) {
     this.#clock = clock;
@@ -31,12 +31,15 @@ export class OutputPump {
   readonly ended: Promise<void>;
   readonly #source: ByteSource;
   readonly #clock: ClockPort;
+  readonly #isPaced: boolean;
   #waitsSinceMs: number | undefined;
   #writesSinceMs: number | undefined;
 
-  constructor(source: ByteSource, sink: ByteSink, clock: ClockPort) {
+  /** `isPaced`: the source rests after small reads by itself, and a second rest would only add to the delay. */
+  constructor(source: ByteSource, sink: ByteSink, clock: ClockPort, isPaced = false) {
     this.#source = source;
     this.#clock = clock;
+    this.#isPaced = isPaced;
     this.ended = this.#run(sink);
   }
 
@@ -51,7 +54,8 @@ export class OutputPump {
         this.#writesSinceMs = this.#clock.monoMs();
         await sink.write(bytes);
         this.#writesSinceMs = undefined;
-        await pace.next(sink === nowhere ? 0 : bytes.length);
+        if (sink === nowhere) await pace.next(0);
+        else if (!this.#isPaced) await pace.next(bytes.length);
       }
     } catch {
       // the client has gone or does not want this stream any more: what still comes is dropped

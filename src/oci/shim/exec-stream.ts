@@ -53,7 +53,7 @@ class ClientEnds {
       if (path === '') continue;
       const reader = readFifo(path);
       this.#opened.push(reader);
-      this.pumps.push(new OutputPump(socketSource(reader), sink ?? nowhere, parts.clock));
+      this.pumps.push(new OutputPump(socketSource(reader), sink ?? nowhere, parts.clock, true));
     }
     if (stdin !== '') this.#copyStdin(stdin, exec, tty);
     if (tty) this.#client.onResize((size) => (this.#isOpen ? exec.resize(size) : undefined));

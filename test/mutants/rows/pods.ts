@@ -63,8 +63,13 @@ export const ofPods: readonly Mutant[] = [
     test: { file: readPace, named: 'S89: single bytes' },
   },
   {
+    row: 'S89', title: 'who writes short lines waits for the end of each span', file: 'src/base/pace.ts',
+    find: 'return Math.min(this.#pace.take(nowMs), this.#restMs);', replace: 'return this.#restMs && this.#pace.take(nowMs);',
+    test: { file: readPace, named: 'S89: beyond those each waits' },
+  },
+  {
     row: 'S89', title: 'what nobody wants is read as fast as it comes', file: 'src/oci/runtime/stream-output.ts',
-    find: 'pace.next(sink === nowhere ? 0 : bytes.length)', replace: 'pace.next(bytes.length)',
+    find: 'if (sink === nowhere) await pace.next(0);\n        else if', replace: 'if',
     test: { file: readPace, named: 'S89: what nobody wants' },
   },
   {

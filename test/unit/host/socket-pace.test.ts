@@ -5,7 +5,7 @@ import { streamLimits } from '../../../src/base/limits.ts';
 import { makePipe } from '../../../src/host/descriptors.ts';
 import { SocketReader } from '../../../src/host/socket-reader.ts';
 
-const { smallReads, smallReadBytes } = streamLimits;
+const { smallReads, smallReadBytes, smallReadRestMs } = streamLimits;
 const turn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
 
 /** Writes pieces, each in a turn of its own in which it can be read: the reads that they took, and the most that may be. */
@@ -26,8 +26,9 @@ async function reads(piece: Buffer, pieces: number, prepare: (reader: SocketRead
   }
   closeSync(pipe.write);
   await reader.closed;
-  // one more in each, after which it is known that there were enough; the last span has begun only
-  const most = (Math.floor((performance.now() - startedMs) / smallReads.everyMs) + 1) * (smallReads.times + 1);
+  const tookMs = performance.now() - startedMs;
+  // one more in each span, after which it is known that there were enough, and one after each rest; the last span has begun only
+  const most = (Math.floor(tookMs / smallReads.everyMs) + 1) * (smallReads.times + 1) + Math.floor(tookMs / smallReadRestMs);
   return { isBounded: count <= most, count, bytes };
 }
 

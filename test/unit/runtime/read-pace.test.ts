@@ -5,7 +5,7 @@ import { streamLimits } from '../../../src/base/limits.ts';
 import { nowhere, OutputPump } from '../../../src/oci/runtime/stream-output.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 
-const { smallReads, smallReadBytes } = streamLimits;
+const { smallReads, smallReadBytes, smallReadRestMs } = streamLimits;
 
 /** Reads after which a source ends, so that one who takes them at any rate comes to an end, too. */
 const MOST = 5000;
@@ -55,6 +55,36 @@ describe('output in small pieces', () => {
 
   test('S89: what nobody wants is read no faster, whatever its pieces', async () => {
     expect(await readsOf(endless(smallReadBytes * 4), nowhere)).toEqual([each, each * 2, each * 3]);
+  });
+
+  test('S89: beyond those each waits for a short rest only, in which the kernel joins what comes', async () => {
+    const clock = new HandClock();
+    const source = endless(1);
+    const pump = new OutputPump(source, taker, clock);
+    await turn();
+    const counts: number[] = [];
+    for (let rest = 0; rest < 3; rest += 1) {
+      clock.nowMs += smallReadRestMs;
+      clock.fire(smallReadRestMs);
+      await turn();
+      counts.push(source.reads());
+    }
+    expect(counts).toEqual([each + 1, each + 2, each + 3]);
+    source.end();
+    clock.nowMs += smallReadRestMs;
+    clock.fire();
+    await pump.ended;
+  });
+
+  test('a source that rests by itself is not rested after again, unless nobody wants what it brings (S89)', async () => {
+    const clock = new HandClock();
+    const source = endless(1);
+    await new OutputPump(source, taker, clock, true).ended;
+    expect([source.reads(), clock.timers.size]).toEqual([MOST, 0]);
+    const unwanted = endless(1);
+    void new OutputPump(unwanted, nowhere, clock, true);
+    await turn();
+    expect(unwanted.reads()).toBe(each);
   });
 
   test('S89: large pieces wait for nothing but the client', async () => {
