@@ -5,6 +5,7 @@
  */
 import { conditionLimits } from './limits.ts';
 import type { Log } from './log.ts';
+import { withoutUnsafe } from './shown-text.ts';
 
 /** Condition types as Status lists them, positive as the field's are, and the reason that each gives while it is false. */
 export const CONDITION_REASONS = {
@@ -97,7 +98,7 @@ export class Conditions {
   listFalse(): readonly FalseCondition[] {
     return [...this.#held].map(([type, { bySubject, hasMore }]) => {
       const count = bySubject.size + (hasMore ? 1 : 0);
-      const shown = [...bySubject].slice(0, conditionLimits.shown).map(([subject, reason]) => `${subject}: ${reason}`);
+      const shown = [...bySubject].slice(0, conditionLimits.shown).map(([subject, reason]) => withoutUnsafe(`${subject}: ${reason}`.toWellFormed()));
       const more = count - shown.length;
       const message = [...shown, ...(more > 0 ? [`and ${hasMore ? 'at least ' : ''}${more} more`] : [])].join('; ');
       return { type, reason: CONDITION_REASONS[type], message, count };

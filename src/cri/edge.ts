@@ -91,7 +91,7 @@ export interface ObservedCall {
 
 /** The handlers for `startCriServer`, by full method name such as `runtime.v1.RuntimeService/Version`. */
 export function edgeMethods(options: EdgeOptions): Record<string, UnaryHandler> {
-  const edge = new Edge(options);
+  const edge = edgeOf(options);
   const methods: Record<string, UnaryHandler> = {};
   for (const [service, handlers] of [
     [RuntimeService, options.runtime],
@@ -109,7 +109,7 @@ export function edgeMethods(options: EdgeOptions): Record<string, UnaryHandler> 
 
 /** As `edgeMethods`, for `streams` of `startCriServer`. */
 export function edgeStreams(options: EdgeOptions): Record<string, StreamHandler> {
-  const edge = new Edge(options);
+  const edge = edgeOf(options);
   const streams: Record<string, StreamHandler> = {};
   for (const [service, handlers] of [
     [RuntimeService, options.runtimeStreams],
@@ -138,6 +138,15 @@ const ALWAYS: ReadonlySet<string> = new Set(['Version', 'Status', 'RuntimeConfig
 
 /** Streams that end with their client only. A list in parts is a call, which those that never end must not stand in the way of. */
 const ENDLESS: ReadonlySet<string> = new Set(['GetContainerEvents']);
+
+const edges = new WeakMap<EdgeOptions, Edge>();
+
+/** One for both kinds of RPCs of the same options: what is at work is counted together. */
+function edgeOf(options: EdgeOptions): Edge {
+  const known = edges.get(options) ?? new Edge(options);
+  edges.set(options, known);
+  return known;
+}
 
 class Edge {
   readonly #options: EdgeOptions;

@@ -1,6 +1,6 @@
 /** Tells a plugin of all pods and containers, in as many messages as they need. */
 import { fail } from '../base/fault.ts';
-import { nriLimits } from '../base/limits.ts';
+import { actorLimits, nriLimits } from '../base/limits.ts';
 import { ContainerSchema, PodSandboxSchema, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../gen/nri/v1alpha1/api_pb.ts';
 import { encodeMessage } from '../host/ttrpc.ts';
@@ -12,11 +12,15 @@ interface Part {
   readonly containers: ContainerMessage[];
 }
 
-/** The updates that the plugin wants. Rejects when it can't be told. A part is sent before the next one is asked for. */
+/**
+ * The updates that the plugin wants. Rejects when it can't be told. A part is sent before the next one is asked for. `isLate`:
+ * whether all parts together have taken too long, since events of all pods wait meanwhile.
+ */
 export async function synchronize(
   plugin: Pick<Plugin, 'id' | 'call'>,
   pods: readonly PodMessage[],
   containers: AsyncIterable<ContainerMessage>,
+  isLate: () => boolean,
 ): Promise<readonly ContainerUpdate[]> {
   let before: Part | undefined;
   for await (const part of partsOf(pods, containers)) {
@@ -26,6 +30,7 @@ export async function synchronize(
       if (!answer.more || answer.update.length > 0) fail('unsupported', `synchronize nri plugin ${plugin.id}: it takes no more than one message, and more are needed`);
     }
     before = part;
+    if (isLate()) fail('timedOut', `synchronize nri plugin ${plugin.id}: it has taken more than ${actorLimits.pluginsMs} ms for all its messages`);
   }
   return (await plugin.call(PluginService.method.synchronize, { ...before, more: false })).update;
 }

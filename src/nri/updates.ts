@@ -1,7 +1,8 @@
 /** Limits of other containers that plugins change in an answer, and containers that they evict. */
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { FaultError, fail, fault, toFault } from '../base/fault.ts';
+import { FaultError, fail, fault, printable, toFault } from '../base/fault.ts';
 import type { Fault } from '../base/fault.ts';
+import { parseContainerId } from '../base/ids.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
@@ -11,6 +12,15 @@ import type { Resources } from '../actors/ports/specs.ts';
 import type { ContainerEviction, ContainerUpdate, ContainerUpdateSchema } from '../gen/nri/v1alpha1/api_pb.ts';
 import { changeOf, fixedLimits, limitsMessage } from './limits.ts';
 import { Owners, resourceClaims } from './owners.ts';
+
+/** What a message shows of an id that is not one. */
+const ID_CHARS = 64;
+
+/** What is none may have 4 MiB, and would stand in messages and the log. */
+function checkId(plugin: string, id: string): void {
+  if (parseContainerId(id) !== undefined) return;
+  fail('invalidRequest', `nri plugin ${plugin}: update container ${printable(id.slice(0, ID_CHARS))}: not an id`, { subject: plugin });
+}
 
 interface Wanted {
   change: Resources;
@@ -48,10 +58,12 @@ export class Updates {
     if (updates.length + evictions.length > nriLimits.updates) {
       fail('exhausted', `nri plugin ${plugin}: update and evict ${updates.length + evictions.length} containers: more than ${nriLimits.updates}`, { subject: plugin });
     }
+    for (const { containerId } of evictions) checkId(plugin, containerId);
     for (const { containerId, linux, ignoreFailure } of updates) {
       const resources = linux?.resources;
       if (resources === undefined) continue;
       try {
+        checkId(plugin, containerId);
         const fixed = fixedLimits(resources);
         if (fixed.length > 0) fail('unsupported', `nri plugin ${plugin}: update container ${containerId}: ${fixed.join(', ')} can't be changed after its creation`, { subject: containerId });
         this.#owners.claim(containerId, plugin, resourceClaims(resources));

@@ -73,7 +73,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S85', title: 'requests of ttrpc at work are bounded in number only', file: 'src/host/ttrpc-server.ts',
     find: 'if (this.#bytes > 0 && this.#bytes + payload.length > ttrpcLimits.requestBytes) {', replace: 'if (this.#bytes < 0) {',
-    test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85 requests at work are bounded in bytes' },
+    test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85 requests at work.*are bounded in bytes' },
   },
   {
     row: 'S78', title: 'stray files keep NRI plugins from being started', file: 'src/nri/directory.ts',
@@ -109,5 +109,10 @@ export const ofRooms: readonly Mutant[] = [
     row: 'S88', title: 'a lower bound is shown as a figure like any other', file: 'src/oci/storage/whole-figures.ts',
     find: "this.#conditions?.report({ type: 'UsageCounted', subject: shownName(subject), reason });", replace: 'void reason;',
     test: { file: 'test/unit/storage/tree-measure.test.ts', named: 'S88 a figure that is a lower bound is shown' },
+  },
+  {
+    row: 'S90', title: 'a plugin that is brought up to date slowly holds all events', file: 'src/nri/synchronize.ts',
+    find: 'if (isLate()) fail(', replace: 'if (part.pods.length < 0) fail(',
+    test: { file: 'test/unit/nri/synchronize.test.ts', named: 'S90 a plugin that takes its time' },
   },
 ];

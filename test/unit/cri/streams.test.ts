@@ -4,7 +4,7 @@ import { fail, fault, FaultError } from '../../../src/base/fault.ts';
 import { edgeLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import type { EdgeOptions } from '../../../src/cri/edge.ts';
-import { edgeStreams } from '../../../src/cri/edge.ts';
+import { edgeMethods, edgeStreams } from '../../../src/cri/edge.ts';
 import { ListBytes } from '../../../src/cri/present/list-bytes.ts';
 import { containerList } from '../../../src/cri/present/container.ts';
 import { RpcError } from '../../../src/cri/status.ts';
@@ -58,6 +58,21 @@ describe('a streaming RPC at the edge', () => {
     const untouched: StreamContainers = () => Promise.reject(new Error('the handler was asked'));
     expect(await statusOf(stream(untouched, () => 'recovering')(request, call, () => Promise.resolve()))).toMatchObject({ code: 'unavailable' });
     expect(await statusOf(stream(untouched)(new Uint8Array([0x0a, 0xff]), call, () => Promise.resolve()))).toMatchObject({ code: 'invalidArgument' });
+  });
+
+  test('S78 lists in parts and other calls are counted together', async () => {
+    const { promise: until, resolve } = Promise.withResolvers<object>();
+    const options = {
+      clock: { monoMs: () => 0 }, random: { token: () => 'r' }, log: silentLog, notReadyReason: () => undefined,
+      runtime: { runPodSandbox: () => until }, runtimeStreams: { streamContainers: () => Promise.resolve() },
+    };
+    const run = edgeMethods(options)['runtime.v1.RuntimeService/RunPodSandbox'] ?? fail('bug', 'no method');
+    const list = edgeStreams(options)[NAME] ?? fail('bug', 'no stream');
+    const calls = Array.from({ length: edgeLimits.inFlightCalls }, () => run(new Uint8Array(), call));
+    expect(await statusOf(list(request, call, () => Promise.resolve()))).toMatchObject({ code: 'resourceExhausted' });
+    resolve({});
+    await Promise.all(calls);
+    expect(await statusOf(list(request, call, () => Promise.resolve()))).toBeUndefined();
   });
 
   test('F86: one stream of events too many is refused, and the next is taken when one has ended; lists in parts go on meanwhile', async () => {

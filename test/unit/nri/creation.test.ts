@@ -1,7 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import { ContainerUpdateSchema, CreateContainerResponseSchema, Field, IOPrioClass, LinuxSchedulerPolicy, MpolMode } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
+import { ContainerEvictionSchema, ContainerUpdateSchema, CreateContainerResponseSchema, Field, IOPrioClass, LinuxSchedulerPolicy, MpolMode } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { Creation } from '../../../src/nri/creation.ts';
 import { Owners } from '../../../src/nri/owners.ts';
 import { Updates } from '../../../src/nri/updates.ts';
@@ -176,19 +176,29 @@ test('the removal of what no plugin has set is on record for validators, and fre
 });
 
 describe('updates', () => {
+  const X = 'e'.repeat(64);
   const update = (containerId: string, shares: bigint, ignoreFailure = false) =>
     create(ContainerUpdateSchema, { containerId, ignoreFailure, linux: { resources: { cpu: { shares: { value: shares } } } } });
 
   test('of one container by two plugins conflict, unless the later one does not mind', () => {
     const updates = new Updates();
-    updates.take('10-a', [update('x', 1n)]);
-    expect(() => updates.take('20-b', [update('x', 2n)])).toThrow(/10-a and 20-b both set CPUShares of container x/);
-    updates.take('20-b', [update('x', 2n, true)]);
-    expect(updates.changeOf('x').cpuShares).toBe(1n);
+    updates.take('10-a', [update(X, 1n)]);
+    expect(() => updates.take('20-b', [update(X, 2n)])).toThrow(/10-a and 20-b both set CPUShares of container e{64}/);
+    updates.take('20-b', [update(X, 2n, true)]);
+    expect(updates.changeOf(X).cpuShares).toBe(1n);
+  });
+
+  test('S78 of what is no id are refused, with a few of its characters, or left out where that is no matter', () => {
+    const id = `x\u202e${'y'.repeat(1024 * 1024)}`;
+    const updates = new Updates();
+    expect(() => updates.take('10-a', [update(id, 1n)])).toThrow(/^nri plugin 10-a: update container x y{62}: not an id$/u);
+    expect(() => updates.take('10-a', [], [create(ContainerEvictionSchema, { containerId: id })])).toThrow(/not an id/u);
+    updates.take('10-a', [update(id, 1n, true), update(X, 2n)]);
+    expect(updates.messages().map(({ containerId }) => containerId)).toEqual([X]);
   });
 
   test('of what only a document knows are refused', () => {
-    const pids = create(ContainerUpdateSchema, { containerId: 'x', linux: { resources: { pids: { limit: 3n } } } });
+    const pids = create(ContainerUpdateSchema, { containerId: X, linux: { resources: { pids: { limit: 3n } } } });
     expect(() => new Updates().take('10-a', [pids])).toThrow(/number of processes can't be changed/);
   });
 });

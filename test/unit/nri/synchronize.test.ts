@@ -19,7 +19,7 @@ test('S85 containers are described as their message is made, and not all before 
     sent.push({ ids: told.map(({ id }) => id), described, more });
     return { more, update: [] };
   };
-  await synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers());
+  await synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), () => false);
   expect(sent.flatMap(({ ids }) => ids)).toEqual(Array.from({ length: 100 }, (_none, at) => String(at)));
   expect(sent.map(({ more }) => more)).toEqual([...sent.slice(1).map(() => true), false]);
   let before = 0;
@@ -28,4 +28,15 @@ test('S85 containers are described as their message is made, and not all before 
     // its own, those of the next part, and the one that begins the part after
     if (more) expect(now).toBeLessThanOrEqual(before + 5);
   }
+});
+
+test('S90 a plugin that takes its time for each of many messages does not hold the events of all pods for ever', async () => {
+  async function* containers(): AsyncGenerator<ContainerMessage> {
+    for (let at = 0; at < 100; at += 1) yield { id: String(at), labels: { big: 'x'.repeat(nriLimits.synchronizeBytes) } };
+  }
+  let calls = 0;
+  const call: unknown = async (_method: unknown, { more = false }: { more?: boolean }) => ({ more, update: [], calls: (calls += 1) });
+  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), () => calls >= 3);
+  await expect(synchronizing).rejects.toThrow(/it has taken more than 20000 ms for all its messages/u);
+  expect(calls).toBe(3);
 });
