@@ -7,6 +7,7 @@ import { ofDoors } from './rows/doors.ts';
 import { ofImages } from './rows/images.ts';
 import { ofMachine } from './rows/machine.ts';
 import { ofOlderRows } from './rows/older.ts';
+import { ofNodeFiles } from './rows/node-files.ts';
 import { ofPods } from './rows/pods.ts';
 import { ofPieces } from './rows/pieces.ts';
 import { ofRequests } from './rows/requests.ts';
@@ -14,7 +15,7 @@ import { ofRooms } from './rows/rooms.ts';
 import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPieces, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris, ...ofRooms];
+export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPieces, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris, ...ofNodeFiles, ...ofRooms];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);
@@ -22,7 +23,7 @@ const numbered = (from: number, to: number): readonly string[] =>
 /** All rows of the security matrix, and those of others whose guard is one line. */
 export const mustHave: readonly string[] = [
   ...numbered(1, 84),
-  'F89', 'F90', 'S85', 'S86', 'S87', 'S88', 'S89', 'S90', 'S91', 'S92', 'S93', 'S94', 'S95', 'S96', 'S97',
+  'F89', 'F90', 'F95', 'S85', 'S86', 'S87', 'S88', 'S89', 'S90', 'S91', 'S92', 'S93', 'S94', 'S95', 'S96', 'S97',
 ];
 
 /** Rows whose guard is not in this tree. */

@@ -102,4 +102,14 @@ export const ofDebris: readonly Mutant[] = [
     find: 'removeBelow(`/proc/self/fd/${directory.fd}/`, budget)', replace: 'removeBelow(`${path.toString()}/`, budget)',
     test: { file: removedSmall, named: 'F89 directories that become links.*: the one' },
   },
+  {
+    row: 'S88', title: 'a file counts once for each of its names', file: measure,
+    find: 'if (!this.#isFirst(stats)) return;', replace: '',
+    test: { file: counted, named: 'S88 deep branches side by side' },
+  },
+  {
+    row: 'S88', title: 'a large tree has no more than its share, though others leave theirs', file: measure,
+    find: 'if (size.usedBytes >= before.usedBytes) sizes[at] = size;', replace: '',
+    test: { file: counted, named: 'S88 one tree of more entries than its share' },
+  },
 ];

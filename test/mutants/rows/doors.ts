@@ -89,4 +89,9 @@ export const ofDoors: readonly Mutant[] = [
     find: 'if (silent !== undefined) this.#connecting.delete(silent);', replace: '',
     test: { file: 'test/unit/nri/driver.test.ts', named: 'S94 any number of connections that register nothing' },
   },
+  {
+    row: 'S94', title: 'a request on the page whose body does not end stays', file: 'src/introspection/half-open-http.ts',
+    find: 'if (requests.get(socket)?.complete !== true) socket.destroy();', replace: 'if (requests.get(socket) === undefined) socket.destroy();',
+    test: { file: http, named: 'S94 a body that does not end' },
+  },
 ];

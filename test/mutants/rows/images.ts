@@ -198,4 +198,29 @@ export const ofImages: readonly Mutant[] = [
     find: 'left = left.filter((one) => !level.includes(one));', replace: 'left = left.slice();',
     test: { file: 'test/unit/signature/certificates.test.ts', named: 'S61 authorities that all vouch' },
   },
+  {
+    row: 'S95', title: 'an image sets the notes of other unpackers', file: 'src/oci/image/unpack-apply.ts',
+    find: '!FOREIGN_NAMES.includes(name) && ', replace: '',
+    test: { file: 'test/unit/unpack/allowed-xattr.test.ts', named: 'S95 user.rootlesscontainers is' },
+  },
+  {
+    row: 'S86', title: 'a checkpoint of an older version is one whoever else has pulled the image', file: 'src/actors/images/sources.ts',
+    find: 'isOnly && checkpointOf !== undefined', replace: 'checkpointOf !== undefined',
+    test: { file: 'test/unit/actors/manifest-facts.test.ts', named: 'S86 records of older versions.*keep a checkpoint' },
+  },
+  {
+    row: 'S86', title: 'the first pull that ends takes the record of all of them', file: 'src/actors/images/layer-book.ts',
+    find: 'every(([other, one]) => other === owner || one !== key)', replace: "every(([other]) => other !== '')",
+    test: { file: 'test/unit/actors/layer-book.test.ts', named: 'S86 the record of a pull' },
+  },
+  {
+    row: 'S90', title: 'a transfer pays for the time of our disk', file: 'src/oci/storage/transfers.ts',
+    find: 'const waitedMs = now - running.sinceMs - oursMs;', replace: 'const waitedMs = now - running.sinceMs - 0 * oursMs;',
+    test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 one that brings enough' },
+  },
+  {
+    row: 'S90', title: 'of many that trickle none ends for who waits', file: 'src/oci/storage/transfers.ts',
+    find: 'else this.#endOne();', replace: '',
+    test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 of too many that trickle' },
+  },
 ];

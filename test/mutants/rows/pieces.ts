@@ -111,4 +111,34 @@ export const ofPieces: readonly Mutant[] = [
     find: 'streamLimits.drainLookMs, signal }, ended);', replace: 'streamLimits.drainLookMs, signal }, hasEnded ? ended : pumps[0]?.ended ?? ended);',
     test: { file: 'test/unit/runtime/stream-output.test.ts', named: 'S85' },
   },
+  {
+    row: 'S85', title: 'a client that sends to a process that does not read is read on', file: 'src/cri/streaming/transport.ts',
+    find: 'this.#transport.pause();\n    this.#probeLater();', replace: 'this.#probeLater();',
+    test: { file: streams, named: 'S85.*for a process that does not read are joined' },
+  },
+  {
+    row: 'S85', title: 'windows of all streams are changed as often as a client likes', file: 'src/cri/streaming/spdy-session.ts',
+    find: 'if (this.#windowChanges > streamLimits.spdyWindowChanges)', replace: 'if (this.#windowChanges < 0)',
+    test: { file: streams, named: 'S85.*an initial window that changes on and on' },
+  },
+  {
+    row: 'S85', title: 'a small view keeps all that it was read in', file: 'src/base/byte-blocks.ts',
+    find: 'this.#full.push(bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);', replace: 'this.#full.push(bytes);',
+    test: { file: blocks, named: 'S85.*a large piece is not copied' },
+  },
+  {
+    row: 'S85', title: 'an empty queue keeps its last block', file: 'src/base/byte-blocks.ts',
+    find: 'this.#taken === this.#tailBytes && this.#tail.length > leastChargeBytes', replace: 'this.#taken === this.#tailBytes && this.#tail.length < 0',
+    test: { file: blocks, named: 'S85.*an empty queue holds no large block' },
+  },
+  {
+    row: 'S85', title: 'blocks that were taken stay until a collection', file: 'src/base/byte-blocks.ts',
+    find: 'if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);', replace: '',
+    test: { file: blocks, named: 'S85.*gives the memory of what is taken back' },
+  },
+  {
+    row: 'S85', title: 'a line without an end is kept', file: 'src/base/line-cutter.ts',
+    find: "new ByteBlocks('keep a line', bytesMax)", replace: "new ByteBlocks('keep a line', Infinity)",
+    test: { file: 'test/unit/base/line-cutter.test.ts', named: 'S85 are kept up to a bound' },
+  },
 ];

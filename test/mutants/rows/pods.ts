@@ -112,4 +112,29 @@ export const ofPods: readonly Mutant[] = [
     find: '    checkJoined(note, attempted);\n', replace: '',
     test: { file: 'test/integration/runtime/joined.test.ts', named: 'S97 whose pid is another' },
   },
+  {
+    row: 'S87', title: 'everybody on the host passes to a pod’s files', file: 'src/host/sandbox-files.ts',
+    find: 'inodes: hostLimits.sandboxFilesInodes, mode: 0o700,', replace: 'inodes: hostLimits.sandboxFilesInodes, mode: 0o755,',
+    test: { file: podFiles, named: 'S87 S19: only root passes' },
+  },
+  {
+    row: 'S96', title: 'a home can be labelled', file: 'src/host/selinux.ts',
+    find: ' || HOME.test(clean)', replace: '',
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S96: /home/' },
+  },
+  {
+    row: 'S96', title: 'keys of the host can be labelled', file: 'src/host/selinux.ts',
+    find: "'pki ssl ssh selinux ca-certificates'", replace: "'selinux'",
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S96: /etc/(pki|ssh|ssl)' },
+  },
+  {
+    row: 'S96', title: 'what the host boots from can be labelled', file: 'src/host/selinux.ts',
+    find: "'usr bin sbin lib lib32 lib64 libx32 boot efi dev proc sys'", replace: "'usr bin sbin lib lib32 lib64 libx32 dev proc sys'",
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S96: /(boot|efi)' },
+  },
+  {
+    row: 'S97', title: 'a container that has joined another namespace runs on beside its refusal', file: 'src/oci/runtime/driver-create.ts',
+    find: '    await killWorkers(parts, handler, input.id, note.cgroup);\n    throw error;', replace: '    throw error;',
+    test: { file: 'test/integration/runtime/joined.test.ts', named: 'S97 whose pid is another' },
+  },
 ];

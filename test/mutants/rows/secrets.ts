@@ -108,4 +108,19 @@ export const ofSecrets: readonly Mutant[] = [
     find: 'escapedLines(withoutCredentials(line))', replace: 'withoutCredentials(line)',
     test: { file: lines, named: 'S93 has no character' },
   },
+  {
+    row: 'S91', title: 'a damaged file that can not be masked keeps its secrets', file: 'src/journal/damaged.ts',
+    find: 'await syncedAt(disk, name, 0);', replace: '',
+    test: { file: journal, named: 'S91 is emptied where it' },
+  },
+  {
+    row: 'S91', title: 'a damaged file that can not be written stops the start', file: 'src/journal/damaged.ts',
+    find: "log.warn({ name, reason: toFault(thrown).message }, 'journal: secrets could not", replace: "if (thrown !== undefined) throw thrown;\n      log.warn({ name, reason: toFault(thrown).message }, 'journal: secrets could not",
+    test: { file: journal, named: 'S91 stops no start' },
+  },
+  {
+    row: 'S91', title: 'what was masked comes back after a power loss', file: 'src/journal/damaged.ts',
+    find: 'await syncedAt(disk, name, bytes.length);', replace: '',
+    test: { file: journal, named: 'S91 an earlier start kept' },
+  },
 ];

@@ -59,6 +59,13 @@ describe('F95 drop-ins of the configuration', () => {
     expect(Object.keys((await read()).problems).toSorted()).toEqual(['dir.toml', 'fifo.toml', 'large.toml', 'loop.toml']);
   });
 
+  it('a file in the place of their directory is named, and the start goes on', async () => {
+    rmSync(`${file}.d`, { recursive: true });
+    writeFileSync(`${file}.d`, '');
+    const { config, problems } = await read();
+    expect([config.log.level, problems]).toEqual(['warn', { 'troupe.toml.d': expect.stringContaining('ENOTDIR') as string }]);
+  });
+
   it('a cgroup parent in the words of the other driver has no effect', async () => {
     dropIn('10.toml', '[cgroup]\ndriver = "cgroupfs"\nparent = "troupe.slice"\n');
     const { config, problems } = await read();

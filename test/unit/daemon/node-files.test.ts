@@ -164,8 +164,9 @@ describe('F95 a file of the node', () => {
     await turns();
     // only the bound of the one that has not ended is still in force
     timers[0]?.();
-    await scan;
+    await turns();
     expect(conditions.all().map(({ subject }) => subject)).toEqual(['slow', '/a']);
+    await scan;
   });
 
   it('F89 one that does not end is not begun again before it ends, and holds one thread', async () => {
