@@ -23,7 +23,7 @@ describePods('checkpoints', () => {
       command: ['sh', '-c', 'rm -r /etc; mkdir /etc; echo new > /etc/new; rm /bin/yes; printf x > "/odd name"; echo ready; exec sleep 3600'],
     });
     await world.client.runtime.startContainer({ containerId: made.containerId });
-    await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['sh', '-c', 'while ! [ -e "/odd name" ]; do :; done'], timeout: 20n });
+    await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['sh', '-c', 'while ! [ -e "/odd name" ]; do :; done'], timeout: 60n });
   });
 
   beforeEach(() => {
@@ -45,7 +45,7 @@ describePods('checkpoints', () => {
 
   /** Its processes run: a frozen one would start nothing. */
   const runs = async (): Promise<void> => {
-    const { exitCode } = await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['true'], timeout: 20n });
+    const { exitCode } = await world.client.runtime.execSync({ containerId: made.containerId, cmd: ['true'], timeout: 60n });
     expect(exitCode).toBe(0);
     const root = join(world.instance.state, 'runtimes/fake');
     expect(execFileSync(RUNC, ['--root', root, 'state', made.containerId]).toString()).toContain('"status": "running"');

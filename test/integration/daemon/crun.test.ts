@@ -36,7 +36,7 @@ describe.skipIf(!isHere)('the handler crun', () => {
     const { sandboxId, containerId } = await makePod(world, 'life', { runtimeHandler: 'crun', command: untilTermed(7), limits: { memoryLimitInBytes: 64n * MIB } });
     await runtime.startContainer({ containerId });
     expect(existsSync(`${world.instance.state}/runtimes/crun/${containerId}`)).toBe(true);
-    const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; exit 3'], timeout: 10n });
+    const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; exit 3'], timeout: 60n });
     expect([Buffer.from(exec.stdout).toString(), exec.exitCode]).toEqual(['inside\n', 3]);
     await runtime.updateContainerResources({ containerId, linux: { memoryLimitInBytes: 48n * MIB } });
     const { status } = await runtime.containerStatus({ containerId });
@@ -94,7 +94,7 @@ describe.skipIf(!isHere)('the handler crun', () => {
   it('holds a shared PID namespace', async () => {
     const { sandboxId, containerId } = await makePod(world, 'pids', { runtimeHandler: 'crun', sharesPids: true });
     await world.client.runtime.startContainer({ containerId });
-    const { stdout } = await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'], timeout: 10n });
+    const { stdout } = await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).toMatch(/^[0-9]+\npause\n$/u);
     await removePod(world, sandboxId);
   });

@@ -49,7 +49,7 @@ describe.skipIf(!isHere)('a handler whose state is not runc\'s', () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('life', { sharesPids: true, command: untilTermed(7) });
     await runtime.startContainer({ containerId });
-    const { stdout } = await runtime.execSync({ containerId, cmd: ['cat', '/proc/1/comm'], timeout: 10n });
+    const { stdout } = await runtime.execSync({ containerId, cmd: ['cat', '/proc/1/comm'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).toBe('pause\n');
     await runtime.stopContainer({ containerId, timeout: 60n });
     expect(await statusOf(containerId)).toMatchObject({ exitCode: 7 });

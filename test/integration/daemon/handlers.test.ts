@@ -96,7 +96,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     expect((await failureOf(makePod(world, 'late', { runtimeHandler: 'second' }))).code).toBe(Code.InvalidArgument);
     const [stays, restarted, uninstalled] = pods;
     if (stays === undefined || restarted === undefined || uninstalled === undefined) throw new Error('three pods were made');
-    const exec = await world.client.runtime.execSync({ containerId: stays.containerId, cmd: ['true'], timeout: 10n });
+    const exec = await world.client.runtime.execSync({ containerId: stays.containerId, cmd: ['true'], timeout: 60n });
     expect(exec.exitCode).toBe(0);
     await world.client.runtime.stopContainer({ containerId: stays.containerId, timeout: 60n });
     expect((await world.client.runtime.containerStatus({ containerId: stays.containerId })).status?.exitCode).toBe(6);
@@ -117,7 +117,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     await reload(`[runtime]\ndefault_handler = "second"\n[runtime.handlers.second]\npath = "${runtime}"\n`);
     const later = await makePod(world, 'new', { command: untilTermed(2) });
     expect(existsSync(join(world.instance.state, 'runtimes/second', later.containerId))).toBe(true);
-    expect((await world.client.runtime.execSync({ containerId, cmd: ['true'], timeout: 10n })).exitCode).toBe(0);
+    expect((await world.client.runtime.execSync({ containerId, cmd: ['true'], timeout: 60n })).exitCode).toBe(0);
     for (const pod of [sandboxId, later.sandboxId]) await removePod(world, pod);
     await reload('');
   });

@@ -99,7 +99,7 @@ describePods('restores', () => {
     return status;
   };
   const inside = async (containerId: string, ...cmd: string[]): Promise<string> => {
-    const { stdout, exitCode } = await world.client.runtime.execSync({ containerId, cmd, timeout: 20n });
+    const { stdout, exitCode } = await world.client.runtime.execSync({ containerId, cmd, timeout: 60n });
     return `${exitCode} ${Buffer.from(stdout).toString().trim()}`;
   };
   const remove = (containerId: string): Promise<unknown> => world.client.runtime.removeContainer({ containerId });

@@ -56,7 +56,7 @@ describe('a handler with a shim', () => {
     const shim = shimOf(sandboxId);
     expect(readFileSync(`/proc/${shim}/cgroup`, 'utf8')).toContain(`troupe-sandbox-${sandboxId}/monitors`);
     await runtime.startContainer({ containerId });
-    const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; echo outside >&2; exit 3'], timeout: 10n });
+    const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; echo outside >&2; exit 3'], timeout: 60n });
     expect([Buffer.from(exec.stdout).toString(), Buffer.from(exec.stderr).toString(), exec.exitCode]).toEqual(['inside\n', 'outside\n', 3]);
     await runtime.updateContainerResources({ containerId, linux: { memoryLimitInBytes: 48n * MIB } });
     expect((await statusOf(containerId))?.resources?.linux?.memoryLimitInBytes).toBe(48n * MIB);
@@ -129,7 +129,7 @@ describe('a handler with a shim', () => {
     await runtime.startContainer({ containerId });
     const late = runtime.execSync({ containerId, cmd: ['sh', '-c', 'sleep 3599 & sleep 3598'], timeout: 1n });
     expect(await late.then(() => 0, (error: { code: number }) => error.code)).toBe(Code.DeadlineExceeded);
-    const { stdout } = await runtime.execSync({ containerId, cmd: ['ps'], timeout: 10n });
+    const { stdout } = await runtime.execSync({ containerId, cmd: ['ps'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).not.toMatch(/sleep 359[89]/u);
     expect(readdirSync(join(world.instance.state, 'containers', containerId)).filter((name) => name.startsWith('shim-exec'))).toEqual([]);
     await removePod(world, sandboxId);
@@ -154,7 +154,7 @@ describe('a handler with a shim', () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('pids', { sharesPids: true, command: ['sh', '-c', 'while true; do echo tick; sleep 0.1; done'] });
     await runtime.startContainer({ containerId });
-    const { stdout } = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'], timeout: 10n });
+    const { stdout } = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo $$; cat /proc/1/comm'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).toMatch(/^[0-9]+\npause\n$/u);
     const path = `${world.logs}/pids/main/0.log`;
     renameSync(path, `${path}.old`);

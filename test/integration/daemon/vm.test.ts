@@ -51,7 +51,7 @@ describe('a handler of type vm', () => {
     expect(log).toContain('stdout F from the guest\n');
     expect(log).toContain('stderr F and this\n');
     await runtime.startContainer({ containerId: other });
-    const exec = await runtime.execSync({ containerId: other, cmd: ['sh', '-c', 'echo inside; exit 4'], timeout: 20n });
+    const exec = await runtime.execSync({ containerId: other, cmd: ['sh', '-c', 'echo inside; exit 4'], timeout: 60n });
     expect([Buffer.from(exec.stdout).toString(), exec.exitCode]).toEqual(['inside\n', 4]);
     const { stats } = await runtime.containerStats({ containerId: other });
     expect([stats?.cpu?.usageCoreNanoSeconds?.value, stats?.memory?.workingSetBytes?.value]).toEqual([42_000n, 800n]);

@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import type { ClockPort } from '../../../src/actors/ports/clock.ts';
 import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
 import { hostLimits } from '../../../src/base/limits.ts';
@@ -66,7 +66,7 @@ test('work that goes on for long, such as an exec, keeps moves cheap for a while
     expect(isOpen()).toBe(true);
     clock.now += hostLimits.movesCheapMs + 1;
     await clock.fire();
-    await vi.waitFor(() => expect(isOpen()).toBe(false));
+    await expect.poll(isOpen).toBe(false);
   });
 });
 
