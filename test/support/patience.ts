@@ -6,7 +6,7 @@ const PATIENCE = Number(process.env['TROUPE_TEST_PATIENCE'] ?? '1');
 
 /** Milliseconds for one event that must come: a process that ends, a line in a log, a state in a list. */
 export const EVENT_MS = 120_000 * PATIENCE;
-/** Milliseconds for one program that a test runs to its end. */
+/** Milliseconds for work of some size: a program that a test runs to its end, a large tree that the daemon deletes. */
 export const PROGRAM_MS = 600_000 * PATIENCE;
 /** Milliseconds for one test or hook. Above both, so that the wait that hangs is the one that fails. */
 export const TEST_MS = 900_000 * PATIENCE;

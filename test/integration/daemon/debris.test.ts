@@ -10,6 +10,7 @@ import { must } from '../../../src/host/errno.ts';
 import { callSync, libc } from '../../../src/host/ffi.ts';
 import { MS_BIND } from '../../../src/host/ffi-constants.ts';
 import { makeDeepAside } from '../../support/deep-tree.ts';
+import { PROGRAM_MS } from '../../support/patience.ts';
 import { hostOnlyWorld, makePod, removePod } from './pod.ts';
 
 /** Levels of the tree that a container leaves: the figure of the row. */
@@ -41,7 +42,7 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
     expect(readdirSync(trash)).toHaveLength(1);
     await instance.start();
     expect((await runtime.listContainers({})).containers).toEqual([]);
-    await expect.poll(() => readdirSync(trash), { interval: 250 }).toEqual([]);
+    await expect.poll(() => readdirSync(trash), { interval: 250, timeout: PROGRAM_MS }).toEqual([]);
     expect(await falseConditions()).toEqual(new Map());
     expect(await instance.log()).toMatch(/"entries":\d{5,},.*"trash emptied"/u);
   });
@@ -84,7 +85,7 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
       await instance.start();
       const { containers } = await runtime.listContainers({});
       expect(containers.map((one) => [one.id, one.state])).toEqual([[containerId, ContainerState.CONTAINER_RUNNING]]);
-      await expect.poll(() => [readdirSync(at(root, 'trash')), readdirSync(at(root, 'partial')), readdirSync(at(root, 'ingest'))]).toEqual([[], [], [id('e')]]);
+      await expect.poll(() => [readdirSync(at(root, 'trash')), readdirSync(at(root, 'partial')), readdirSync(at(root, 'ingest'))], { timeout: PROGRAM_MS }).toEqual([[], [], [id('e')]]);
       // with the janitor's first round
       await expect.poll(async () => (await falseConditions()).get('DebrisRemoved')).toMatch(/ingest\/e{64}: .*EPERM/u);
       const conditions = await falseConditions();
