@@ -177,15 +177,28 @@ function bufferOf(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
 
-/** In place; four bytes at a time where they lie so. `from`: where in its frame's payload it begins. */
+/** Payloads from this size on are unmasked by words: a view costs as much as some bytes. */
+const WORDS_FROM_BYTES = 128;
+
+/** In place. `from`: where in its frame's payload it begins. */
 function unmask(payload: Buffer, mask: Buffer, from = 0): void {
-  const turn = 8 * (from % 4);
+  const { buffer, byteOffset, length } = payload;
+  // a view of words begins at a multiple of four
+  const lead = length < WORDS_FROM_BYTES ? length : -byteOffset & 3;
+  unmaskBytes(payload, mask, from, lead);
+  if (lead === length) return;
+  const turn = 8 * ((from + lead) % 4);
   const first = mask.readUInt32LE(0);
-  // the mask as it goes on from there
-  const word = turn === 0 ? first : ((first >>> turn) | (first << (32 - turn))) >>> 0;
-  let at = 0;
-  for (; at + 4 <= payload.length; at += 4) payload.writeUInt32LE((payload.readUInt32LE(at) ^ word) >>> 0, at);
-  for (; at < payload.length; at += 1) payload[at] = (payload[at] ?? 0) ^ ((word >>> (8 * (at % 4))) & 0xff);
+  // the mask as it goes on from there; the machines that this runs on are little-endian, as the view is then
+  const word = turn === 0 ? first : (first >>> turn) | (first << (32 - turn));
+  const words = new Uint32Array(buffer, byteOffset + lead, (length - lead) >>> 2);
+  for (let at = 0; at < words.length; at += 1) words[at] = (words[at] ?? 0) ^ word;
+  const rest = lead + words.byteLength;
+  unmaskBytes(payload.subarray(rest), mask, from + rest, length - rest);
+}
+
+function unmaskBytes(payload: Buffer, mask: Buffer, from: number, count: number): void {
+  for (let at = 0; at < count; at += 1) payload[at] = (payload[at] ?? 0) ^ (mask[(from + at) % 4] ?? 0);
 }
 
 /** The head of a server's frame, which is not masked; its payload follows. */

@@ -55,6 +55,19 @@ describe('WebSocket frames', () => {
     for (const size of [1, 3, 14, 1000]) expect(read(pieces(row, size))).toEqual(expected);
   });
 
+  it('are unmasked wherever they lie in memory, and wherever a piece of one begins', () => {
+    const payload = Buffer.from(Array.from({ length: 1000 }, (_none, at) => (at * 7) % 256));
+    for (let offset = 0; offset < 8; offset += 1) {
+      for (const length of [0, 1, 127, 128, 131, 1000]) {
+        const frame = masked(2, payload.subarray(0, length));
+        const moved = Buffer.concat([Buffer.alloc(offset), frame]).subarray(offset);
+        expect([...new WsParser().push(moved)]).toEqual([{ kind: 'message', isText: false, bytes: payload.subarray(0, length) }]);
+      }
+      const parts = read(pieces(masked(2, payload), 150 + offset), true);
+      expect(Buffer.concat(parts.map((part) => (part.kind === 'message' ? part.bytes : Buffer.alloc(0))))).toEqual(payload);
+    }
+  });
+
   it('a key is answered as in RFC 6455, 1.3', () => {
     expect(acceptKey('dGhlIHNhbXBsZSBub25jZQ==')).toBe('s3pPLMBiTxaQ9kYGzzhZRbK+xOo=');
   });
