@@ -61,6 +61,8 @@ export const networkLimits = {
   tornMs: 1000,
   /** Milliseconds that further events are collected for before a rescan: an editor writes a file in several steps. */
   rescanDelayMs: 50,
+  /** Such rescans: an installer's few writes are seen at once, whoever writes without end has them a few times a second (S89). */
+  hurriedScans: { times: 4, everyMs: 1000 },
 } as const;
 
 /** What an image may declare: checked where its documents are parsed, before anything is fetched or made. */

@@ -16,6 +16,8 @@ export interface Predecessor {
   readonly program: string;
   /** Of its environment, as /proc/PID/environ told it. */
   readonly environmentBytes: number;
+  /** Name of its mount namespace, which its children have until they are a program; empty where that was not recorded. */
+  readonly mounts: string;
 }
 
 export interface HelpersOrder extends Predecessor {
@@ -37,7 +39,7 @@ export interface FoundHelper extends ProcessIdentity {
 
 /** What a later daemon has to know of this process. */
 export function ownTraces(): Omit<Predecessor, 'key'> {
-  return { program: readlinkSync('/proc/self/exe'), environmentBytes: contentOf('/proc/self/environ', newBuffer()).length };
+  return { program: readlinkSync('/proc/self/exe'), environmentBytes: contentOf('/proc/self/environ', newBuffer()).length, mounts: readlinkSync('/proc/self/ns/mnt') };
 }
 
 /** Those of other lives of this instance's daemon that run now. */
@@ -83,18 +85,21 @@ function hasNoMemory({ state, flags }: ProcessStat): boolean {
   return state === 'Z' || state === 'X' || (flags & KERNEL_THREAD) !== 0;
 }
 
-function kindOf(stat: ProcessStat, { key, life, program }: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
+function kindOf(stat: ProcessStat, { key, life, program, mounts }: HelpersOrder, buffer: Buffer): FoundHelper | undefined {
   const { pid, startTicks } = stat;
-  const starting = { pid, startTicks, command: '', isStarting: true, isKilled: false };
+  // a container of a pod with the host's PIDs has mounts of its own: it could look like a program at its start for ever, and
+  // hold each start of the daemon for as long as one is waited for (F10)
+  const mayBeStarting = stat.session === pid && (mounts === '' || readlinkSync(`/proc/${pid}/ns/mnt`) === mounts);
+  const starting = mayBeStarting ? { pid, startTicks, command: '', isStarting: true, isKilled: false } : undefined;
   // it still is the daemon that forked it, and so has that one's environment
-  if (isForked(stat) && stat.session === pid && beforeDeletion(readlinkSync(`/proc/${pid}/exe`)) === program) return starting;
+  if (starting !== undefined && isForked(stat) && beforeDeletion(readlinkSync(`/proc/${pid}/exe`)) === program) return starting;
   const environment = contentOf(`/proc/${pid}/environ`, buffer);
   const mark = markIn(environment, key);
   const isBare = environment.length === 0;
   if (mark === undefined && !isBare) return undefined;
   const command = contentOf(`/proc/${pid}/cmdline`, buffer).toString('utf8', 0, helperLimits.commandBytes).replaceAll('\0', ' ').trim();
   // an execve puts the new memory in place before it writes arguments and environment into it (create_elf_tables in fs/binfmt_elf.c)
-  if (mark === undefined) return command === '' && stat.session === pid ? starting : undefined;
+  if (mark === undefined) return command === '' ? starting : undefined;
   const isIts = mark.life !== life && (mark.pipe === 0 ? stat.session === pid : holds(pid, mark.pipe));
   return isIts ? { pid, startTicks, command, isStarting: false, isKilled: awaitsKill(pid, buffer) } : undefined;
 }

@@ -35,7 +35,7 @@ export async function succeed(successor: Successor): Promise<void> {
   const before = await recordOf(successor.file);
   const own: Predecessor = { key: before?.key ?? successor.random.token(helperLimits.keyBytes), ...ownTraces() };
   if (before !== undefined) await endHelpers({ kind: 'helpers', life, ...before }, successor);
-  const isKept = before?.program === own.program && before.environmentBytes === own.environmentBytes;
+  const isKept = before?.program === own.program && before.environmentBytes === own.environmentBytes && before.mounts === own.mounts;
   if (!isKept) await writeWhole(successor.file, `${JSON.stringify(own)}\n`, 0o600);
   markHelpers({ key: own.key, life });
 }
@@ -47,9 +47,9 @@ export async function succeedIfAny(successor: Successor): Promise<void> {
 
 async function recordOf(file: string): Promise<Predecessor | undefined> {
   const text = await readSmallFile(file, { usualBytes: helperLimits.recordBytes, bytesMax: helperLimits.recordBytes });
-  const { key, program, environmentBytes } = (text === undefined ? undefined : jsonObject(text)) ?? {};
+  const { key, program, environmentBytes, mounts } = (text === undefined ? undefined : jsonObject(text)) ?? {};
   const isWhole = typeof key === 'string' && /^[0-9a-f]+$/u.test(key) && typeof program === 'string' && typeof environmentBytes === 'number';
-  return isWhole ? { key, program, environmentBytes } : undefined;
+  return isWhole ? { key, program, environmentBytes, mounts: typeof mounts === 'string' ? mounts : '' } : undefined;
 }
 
 /** Returns when none runs any more; one that can't be ended is told in the log. Never rejects. */

@@ -38,7 +38,7 @@ export interface NetworkDriverOptions {
   /** For a machine without CNI configuration: see `defaultNetwork`. */
   readonly fallback?: Network;
   readonly runTool: RunTool;
-  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
   readonly log: Log;
 }
 

@@ -12,6 +12,7 @@ import type { NetworkStatus } from '../actors/ports/network.ts';
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { networkLimits } from '../base/limits.ts';
+import { Pace } from '../base/pace.ts';
 import { networkProblem } from './attachments.ts';
 import type { ConfDir } from './conf-dir.ts';
 import { loadConfDir } from './conf-dir.ts';
@@ -35,7 +36,7 @@ export interface WatchOptions {
    * state directory, so that a reboot asks anew.
    */
   readonly provenFile: string;
-  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout'>;
+  readonly clock: Pick<ClockPort, 'setTimeout' | 'clearTimeout' | 'monoMs'>;
   readonly runTool: RunTool;
   readonly log: Log;
 }
@@ -54,6 +55,7 @@ export class NetworkWatch {
   #state: NetworkState = notReady('the CNI configuration was not looked at yet');
   #timer: TimerHandle | undefined;
   #soon = false;
+  readonly #pace = new Pace(networkLimits.hurriedScans);
   #watcher: FSWatcher | undefined;
   /** Device and inode of the directory that is watched. */
   #watched = '';
@@ -112,6 +114,8 @@ export class NetworkWatch {
   }
 
   async #loop(): Promise<void> {
+    // what comes from now on is not what this look was hurried for
+    this.#soon = false;
     do {
       this.#again = false;
       await this.#once().catch((error: unknown) => {
@@ -123,7 +127,7 @@ export class NetworkWatch {
     this.#scan = undefined;
     this.#soon = this.#changed;
     this.#changed = false;
-    this.#arm(this.#soon ? networkLimits.rescanDelayMs : networkLimits.rescanMs);
+    this.#arm(this.#soon ? this.#soonMs() : networkLimits.rescanMs);
   }
 
   async #once(): Promise<void> {
@@ -230,7 +234,12 @@ export class NetworkWatch {
       return;
     }
     this.#soon = true;
-    this.#arm(networkLimits.rescanDelayMs);
+    this.#arm(this.#soonMs());
+  }
+
+  /** Each look runs a program for each plugin (STATUS), some of which write into the directory themselves: a few in a second (S89). */
+  #soonMs(): number {
+    return Math.max(networkLimits.rescanDelayMs, this.#pace.take(this.#options.clock.monoMs()));
   }
 
   #arm(ms: number): void {

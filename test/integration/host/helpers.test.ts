@@ -220,6 +220,26 @@ describeAsRoot('helpers of an earlier daemon', () => {
     expect(isRunning(pid)).toBe(false);
   });
 
+  test.skipIf(!hasProgram(PERL))('S89 F10: who has mounts of his own is not taken for a helper that is being started, though he looks like one', async () => {
+    // no argument, no environment, leader of a session: as an execve that has just put its memory in place
+    const bare = 'delete @ENV{keys %ENV}; exec {"/bin/cat"} ""';
+    const looking = async (prefix: readonly string[]): Promise<Child> => {
+      const gate = join(mkdtempSync(join(directory, 'bare-')), 'stdin');
+      await (await shell(`mkfifo ${gate}`)).exited;
+      const fd = openSync(gate, constants.O_RDWR);
+      onTestFinished(() => closeSync(fd));
+      const child = await spawnProcess({ argv: [...prefix, PERL, '-e', bare], env: {}, stdin: fd, isHelper: false });
+      onTestFinished(async () => void (await killTree(child.identity, clock)));
+      while (isRunning(child.pid) && readFileSync(`/proc/${child.pid}/cmdline`, 'latin1') !== '\0') await pause(clock, 1);
+      return child;
+    };
+    const own = await looking([]);
+    const other = await looking(['/usr/bin/unshare', '--mount']);
+    expect(findHelpers({ ...order, among: [own.pid, other.pid] })).toEqual([{ ...own.identity, command: '', isStarting: true, isKilled: false }]);
+    // one that an earlier version has recorded
+    expect(findHelpers({ ...order, mounts: '', among: [other.pid] })).toHaveLength(1);
+  });
+
   test('F10: each life ends the helpers of those before it and none of its own; a damaged record costs only that', async () => {
     const file = join(directory, 'helpers.json');
     const successor = { file, clock: hastyClock(), random, log: silentLog };

@@ -28,6 +28,16 @@ export const ofPods: readonly Mutant[] = [
     test: { file: untrusted, named: 'S78: of a pod with a hundred thousand interfaces' },
   },
   {
+    row: 'S89', title: 'a pod with the host’s PIDs holds each start of the daemon', file: 'src/host/helper-scan.ts',
+    find: "(mounts === '' || readlinkSync(`/proc/${pid}/ns/mnt`) === mounts)", replace: "mounts !== 'none'",
+    test: { file: 'test/integration/host/helpers.test.ts', named: 'S89 F10: who has mounts of his own' },
+  },
+  {
+    row: 'S89', title: 'each write into the CNI directory runs the plugins', file: 'src/network/watch.ts',
+    find: 'this.#pace.take(this.#options.clock.monoMs())', replace: '0',
+    test: { file: 'test/unit/network/watch.test.ts', named: 'S89 looks a few times in a second' },
+  },
+  {
     row: 'S89', title: 'a command line is read whole', file: 'src/oci/monitor/monitor-process.ts',
     find: 'readSync(fd, line, 0, line.length, 0)', replace: "line.write(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), 'latin1')",
     test: { file: untrusted, named: 'S89: of a command line of megabytes' },

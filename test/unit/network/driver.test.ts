@@ -45,7 +45,7 @@ async function start({ answer = speaks, netns = () => OWN_NETNS, chain = [{ type
     provenFile: join(plugins.dir, 'proven'),
     netnsPath: netns,
     runTool: plugins.runTool,
-    clock: { setTimeout: () => 0, clearTimeout: () => undefined },
+    clock: { setTimeout: () => 0, clearTimeout: () => undefined, monoMs: () => 0 },
     log: silentLog,
   });
   await driver.start();

@@ -21,6 +21,7 @@ afterEach(async () => {
 
 /** Timers that fire when the test says so. */
 class HandClock {
+  nowMs = 0;
   readonly timers = new Map<number, { fn: () => void; ms: number }>();
   #next = 1;
   setTimeout(fn: () => void, ms: number): number {
@@ -28,9 +29,23 @@ class HandClock {
     this.#next += 1;
     return this.#next - 1;
   }
+  monoMs(): number {
+    return this.nowMs;
+  }
   clearTimeout(handle: object | number): void {
     if (typeof handle === 'number') this.timers.delete(handle);
   }
+}
+
+/** Fires the timer of that many milliseconds, and returns when the look that it begins has been followed by the next hurried one. */
+async function fire(clock: HandClock, ms: number): Promise<void> {
+  const [entry] = [...clock.timers].filter(([, timer]) => timer.ms === ms);
+  if (entry === undefined) throw new Error(`no timer of ${ms} ms`);
+  clock.timers.delete(entry[0]);
+  entry[1].fn();
+  // a timer is set when the look has ended, and another in its place when the kernel has reported what was written meanwhile
+  while ([...clock.timers.values()].every((timer) => timer.ms === networkLimits.rescanMs)) await new Promise((resolve) => void setImmediate(resolve));
+
 }
 
 const list = (name: string, extra: object = {}) =>
@@ -257,6 +272,32 @@ describe('NetworkReady', () => {
     await watch.start();
     expect(looks).toBe(1);
     expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([networkLimits.rescanDelayMs]);
+  });
+
+  it('S89 looks a few times in a second, however often somebody writes there: each look runs the plugins', async () => {
+    let looks = 0;
+    const { watch, clock, put } = setUp({
+      runTool: async (call) => {
+        const result = await plugins.runTool(call);
+        for (let turn = 0; turn < 50; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+        return result;
+      },
+    }, (seen) => {
+      if (seen.command === 'STATUS') looks += 1;
+      // during each look, as a plugin may that keeps something there
+      put('20-other.conflist', list(`other-${looks}`));
+      return speaks(seen);
+    });
+    put('10.conflist', list('n', { cniVersion: '1.1.0' }));
+    await watch.start();
+    const { times, everyMs } = networkLimits.hurriedScans;
+    for (let look = 1; look < times; look += 1) await fire(clock, networkLimits.rescanDelayMs);
+    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([times, [networkLimits.rescanDelayMs]]);
+    await fire(clock, networkLimits.rescanDelayMs);
+    expect([...clock.timers.values()].map(({ ms }) => ms)).toEqual([everyMs]);
+    clock.nowMs += everyMs;
+    await fire(clock, everyMs);
+    expect([looks, [...clock.timers.values()].map(({ ms }) => ms)]).toEqual([times + 2, [networkLimits.rescanDelayMs]]);
   });
 
   it('sets no timer once stopped', async () => {
