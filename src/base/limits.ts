@@ -418,8 +418,11 @@ export const edgeLimits = {
   receiveBytes: 16 * 1024 * 1024,
   /** Bytes of one answer: lists of large nodes pass 16 MiB (CRI-O allows 80 MiB both ways); ExecSync alone may hold 32. */
   sendBytes: 80 * 1024 * 1024,
-  /** Calls at once on one connection; a client of grpc-go queues what is beyond. 500 pods in start need some 600. */
-  streamsPerConnection: 1024,
+  /**
+   * Calls at once on one connection; a client of grpc-go queues what is beyond, Status too: so more than may be at work, for those that
+   * are refused and those that are always answered. 500 pods in start need some 600.
+   */
+  streamsPerConnection: 1280,
   /** Calls that a client may give up on one connection: all that it may have open, each second, and some seconds' at once. */
   resetsPerSecond: 1024,
   resetsAtOnce: 16 * 1024,

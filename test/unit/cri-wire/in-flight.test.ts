@@ -49,6 +49,11 @@ describe('calls whose length a pod or a registry decides (S78)', () => {
     waits(calls, 'other')();
   });
 
+  test('S78 never take all streams of a connection: a refusal, Version and Status have some', () => {
+    const { streamsPerConnection, inFlightCalls, streams } = edgeLimits;
+    expect(streamsPerConnection).toBeGreaterThanOrEqual(inFlightCalls + streams + 128);
+  });
+
   test('S78 of one namespace leave room for others', () => {
     const calls = new InFlight();
     const releases = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () => waits(calls, 'hostile'));
