@@ -31,6 +31,8 @@ export const networkLimits = {
   confFileBytes: 1024 * 1024,
   /** Bytes of all configuration files together. */
   confTotalBytes: 16 * 1024 * 1024,
+  /** Bytes of the file that says which plugins have answered: a line for each plugin of a chain. */
+  provenBytes: 64 * 1024,
   /** Plugins in one chain; the longest known chains have six. */
   pluginsPerChain: 32,
   /** Plugin directories that are searched; each costs one stat per plugin. */
@@ -541,6 +543,8 @@ export const driverLimits = {
   oomNoteMs: 200,
   /** Bytes of the runtime's state file and of a bundle's config.json: some 40 KiB each; 4000 mounts and variables fit in. */
   stateFileBytes: 8 * 1024 * 1024,
+  /** Of those, bytes of a container's document that are read in one call: a usual one has 10 KiB. */
+  documentUsualBytes: 32 * 1024,
   /** Bytes of a state file that one read takes; a larger one is read again. */
   stateFileUsualBytes: 64 * 1024,
   /** Bytes of our own record beside a bundle, and those that one read takes: ids, a handler's name and two cgroups. */
@@ -959,6 +963,8 @@ export const cliLimits = {
 
 /** Exec, Attach and PortForward: see src/cri/streaming, src/oci/runtime/stream-*, src/host/port-forward-*. */
 export const streamLimits = {
+  /** Bytes of a file with certificates or a key: a chain of a dozen has 24 KiB. */
+  pemBytes: 1024 * 1024,
   /** Bytes of randomness in a URL's token (S67: at least 128 bits). */
   tokenBytes: 16,
   /** ms that a URL may be used in: the kubelet and crictl use it at once. */

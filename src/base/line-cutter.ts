@@ -2,6 +2,8 @@
 import { ByteBlocks } from './byte-blocks.ts';
 
 const LINE_END = 0x0a;
+/** One for all: whole lines leave nothing in it. */
+const utf8 = new TextDecoder('utf-8');
 
 export class LineCutter {
   readonly #begun: ByteBlocks;
@@ -36,6 +38,6 @@ export class LineCutter {
 
   /** What came after the last line end; it is dropped here. */
   takeRest(): string {
-    return new TextDecoder('utf-8').decode(this.#begun.takeAll());
+    return utf8.decode(this.#begun.takeAll());
   }
 }

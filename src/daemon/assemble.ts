@@ -1,5 +1,5 @@
 /** The composition root's larger half: every driver is made here and nowhere else, and handed to the actors as one object. */
-import { readdir, rmdir } from 'node:fs/promises';
+import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
 import { noCheckpoints } from '../actors/ports/checkpoint.ts';
@@ -23,6 +23,7 @@ import { createLayout } from '../host/layout.ts';
 import type { Layout } from '../host/layout.ts';
 import { WritableWatch } from '../host/writable-watch.ts';
 import { stopKernelThread } from '../host/kernel-thread.ts';
+import { namesIfDirectory } from '../host/names-of.ts';
 import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
 import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
@@ -64,7 +65,7 @@ import type { Config } from './config-schema.ts';
 import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
 import { handlersOf, monitorOf } from './handlers.ts';
 import { lostFacts } from './lost-facts.ts';
-import { makeDirectories } from './own-directories.ts';
+import { makeDirectories, makeRoots } from './own-directories.ts';
 import { machinePlatform } from './machine-platform.ts';
 import { watchNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
@@ -164,8 +165,9 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
 /** What a start needs, and the end of an earlier daemon's helpers. */
 async function takeOver(config: Config, layout: Layout, handed: Pick<Ports, 'clock' | 'random' | 'log'>) {
   const { clock, log } = handed;
-  const movedAside = await makeDirectories(layout);
+  await makeRoots(layout);
   const lock = await lockDirectory(layout.root);
+  const movedAside = await makeDirectories(layout);
   const charts = troupeCharts();
   const observability = createObservability(config, charts, handed);
   const { conditions } = observability;
@@ -229,7 +231,9 @@ function cast(
 
 /** What only pods need goes when there are none; while there are, both refuse and stay. */
 async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string): Promise<void> {
-  if ((await readdir(layout.pinsDir)).length === 0) await releasePinRoot(layout.pinsDir);
+  // what could not be made at the start, or can't be read, keeps nobody from stopping
+  const pins = await namesIfDirectory(layout.pinsDir).catch(() => ['unknown']);
+  if (pins.length === 0) await releasePinRoot(layout.pinsDir).catch(() => undefined);
   // a slice is systemd's
   if (isSlice(cgroupParent)) return;
   for (const directory of cgroupDirectories(cgroups, cgroupParent)) await rmdir(directory).catch(() => undefined);

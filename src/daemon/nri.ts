@@ -1,11 +1,11 @@
 /** NRI as it is configured. */
-import { readFile } from 'node:fs/promises';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { NriPod } from '../actors/ports/nri.ts';
 import type { Log } from '../base/log.ts';
-import { missingAs } from '../host/errno.ts';
+import { driverLimits } from '../base/limits.ts';
 import type { Layout } from '../host/layout.ts';
 import { listenPrivately } from '../host/private-socket.ts';
+import { readSmallFile } from '../host/small-file.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import type { OciSpec } from '../oci/runtime/spec/types.ts';
 import type { Config } from './config-schema.ts';
@@ -36,8 +36,8 @@ export async function createNri({ nri }: Config, layout: Layout, clock: ClockPor
 
 async function documentAt(path: string): Promise<OciSpec | undefined> {
   // a reboot takes it away, and the removal of its container
-  const text = await missingAs(readFile(path, 'utf8'), undefined);
-  return text === undefined ? undefined : (JSON.parse(text) as OciSpec);
+  const text = await readSmallFile(path, { usualBytes: driverLimits.documentUsualBytes, bytesMax: driverLimits.stateFileBytes });
+  return text === undefined || text === '' ? undefined : (JSON.parse(text) as OciSpec);
 }
 
 function namespacesOf(layout: Layout, { id, spec }: NriPod): readonly { readonly type: string; readonly path: string }[] {

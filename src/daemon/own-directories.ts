@@ -1,5 +1,5 @@
 /** The directories that a start makes. */
-import { mkdir, rename } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import type { Degradation } from '../base/conditions.ts';
 import { codeOf } from '../host/errno.ts';
 import type { Layout } from '../host/layout.ts';
@@ -8,12 +8,16 @@ import { recogniseMemory } from '../host/own-files.ts';
 /** What has the name of a directory and is something else gets this end, in place of what was moved so before. */
 const ASIDE = '.not-a-directory';
 
+/** Makes root and state, where they are missing: the lock is taken on root, before anything in them is touched. */
+export async function makeRoots({ root, state }: Layout): Promise<void> {
+  for (const directory of [root, state]) await mkdir(directory, { recursive: true, mode: 0o711 });
+}
+
 /**
- * Makes them all. 0711 lets a mapped root of a user namespace pass through, 0700 nobody (S19). What lies in the place of one
- * of ours and is no directory is moved aside; gives what to report of that. Rejects where root or state can't be made.
+ * Makes those in them. By the holder of the lock. 0711 lets a mapped root of a user namespace pass through, 0700 nobody (S19). What lies in the place of one
+ * of ours and is no directory is moved aside; gives what to report of that.
  */
 export async function makeDirectories(layout: Layout): Promise<readonly Degradation[]> {
-  for (const directory of [layout.root, layout.state]) await mkdir(directory, { recursive: true, mode: 0o711 });
   const moved: Degradation[] = [];
   for (const directory of [layout.containersDir, layout.exitsDir, layout.sandboxesDir, layout.runtimesDir]) {
     moved.push(...(await makeOrMoveAside(directory)));
@@ -28,9 +32,12 @@ async function makeOrMoveAside(directory: string): Promise<readonly Degradation[
     await make();
     return [];
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
+    // ENOENT: a link to nowhere
+    if (codeOf(error) !== 'EEXIST' && codeOf(error) !== 'ENOENT') throw error;
   }
   const aside = `${directory}${ASIDE}`;
+  // a directory in its place, which somebody may have made of what was moved before, takes no other's name
+  await rm(aside, { recursive: true, force: true });
   await rename(directory, aside);
   await make();
   return [{ type: 'DebrisRemoved', subject: aside, reason: 'not a directory: moved aside; look what it is and delete it' }];

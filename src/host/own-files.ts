@@ -6,9 +6,9 @@
  *
  * Only for paths whose every part we, the runtime or its monitor made: no mount of a user's lies on the way.
  */
-import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, readdirSync, renameSync, rmdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, readdirSync, readlinkSync, renameSync, rmdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { BigIntStats, Dirent, Stats } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rmdir, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { codeOf, isAbsent } from './errno.ts';
 import { filesystemType } from './directory-lock.ts';
 
@@ -53,6 +53,16 @@ export async function linkOwn(target: string, path: string): Promise<void> {
     else await symlink(target, path);
   } catch (error) {
     if (codeOf(error) !== 'EEXIST') throw error;
+  }
+}
+
+/** Where a symbolic link leads, as its text; undefined for what is no link, or not there. */
+export async function readOwnLink(path: string): Promise<string | undefined> {
+  try {
+    return isInMemory(path) ? readlinkSync(path) : await readlink(path);
+  } catch (error) {
+    if (codeOf(error) === 'EINVAL' || isAbsent(error)) return undefined;
+    throw error;
   }
 }
 

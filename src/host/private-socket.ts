@@ -3,7 +3,7 @@
  * it: the kernel keeps the listener of a removed file, but nobody can connect to it any more, and the node would be
  * dead (F90).
  */
-import { chmod, link, lstat, mkdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
@@ -191,11 +191,14 @@ async function moveOut(made: string, path: string): Promise<void> {
     await link(made, path);
     await unlink(made);
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
+    if (codeOf(error) !== 'EEXIST' && !NO_HARD_LINKS.has(codeOf(error) ?? '')) throw error;
     await refuseForeign(path);
     await rename(made, path);
   }
 }
+
+/** What file systems say that have none, such as some of virtual machines and networks (link(2)). */
+const NO_HARD_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOTSUP', 'ENOSYS', 'EMLINK']);
 
 /** Throws unless `path` can be a socket's, and is free or a socket on which nobody listens. */
 async function refuseForeign(path: string): Promise<void> {
@@ -228,7 +231,8 @@ async function makePrivateDirectory(directory: string, made: string): Promise<vo
       fail('conflict', `listen on ${made}: ${directory} is not a directory of ours`, { subject: directory });
     }
     if (await someoneListens(made)) refuseTaken(made);
-    await rm(made, { force: true });
+    // whatever lies there is ours: the directory is root's alone
+    for (const name of await readdir(directory)) await rm(`${directory}/${name}`, { recursive: true, force: true });
   }
 }
 

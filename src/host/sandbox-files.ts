@@ -5,18 +5,18 @@
  * charged to its memory cgroup.
  */
 import { hostname as hostNameOfMachine } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { SandboxInput } from '../actors/ports/host.ts';
 import type { DnsConfig, SandboxSpec } from '../actors/ports/specs.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { fail, toFault } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { readFileInRoot } from './files.ts';
-import type { Layout } from './layout.ts';
+import type { Layout, SandboxFiles } from './layout.ts';
 import { findMount, readMountInfo } from './mountinfo.ts';
 import { mountTmpfs, unmount } from './mounts.ts';
 import type { TmpfsRequest } from './mounts.ts';
-import { linkOwn, makeOwnDirectory, writeOwnFile } from './own-files.ts';
+import { linkOwn, makeOwnDirectory, readOwnLink, writeOwnFile } from './own-files.ts';
 
 export interface SandboxFilesOptions {
   readonly layout: Layout;
@@ -39,6 +39,20 @@ export async function makeSharedFiles(options: SandboxFilesOptions, input: Sandb
     makeEtc(options, input),
     spec.namespaces.ipc === 'pod' ? makeShm(options.layout.sandboxFiles(id).shm, spec) : Promise.resolve(),
   ]);
+}
+
+/**
+ * Where these files themselves lie, for whoever does not follow links: a shim that copies them into a virtual machine would bring
+ * the links. Those of pods made before there was the tmpfs are no links.
+ */
+export async function sourcesOf(layout: Layout, id: SandboxId): Promise<SandboxFiles> {
+  const files = layout.sandboxFiles(id);
+  const source = async (path: string): Promise<string> => {
+    const target = await readOwnLink(path);
+    return target === undefined ? path : join(dirname(path), target);
+  };
+  const [resolvConf, hosts, hostname] = await Promise.all([source(files.resolvConf), source(files.hosts), source(files.hostname)]);
+  return { ...files, resolvConf, hosts, hostname };
 }
 
 /** Takes their mounts away; a container that still has one of them open keeps that one until it ends. Can be repeated. */

@@ -4,14 +4,14 @@
  * `<id>.json`, the duty: configuration and values of ADD, durable before any effect;
  * `<id>.result`, what the plugins answered, so that a torn one never costs the duty.
  */
-import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail, toFault, FaultError } from '../base/fault.ts';
 import type { SandboxId } from '../base/ids.ts';
 import { parseSandboxId } from '../base/ids.ts';
 import { networkLimits } from '../base/limits.ts';
-import { codeOf, isAbsent } from '../host/errno.ts';
+import { codeOf } from '../host/errno.ts';
 import { readSmallFile } from '../host/small-file.ts';
 import { syncPath } from '../host/sync-path.ts';
 import type { CniResult } from './result.ts';
@@ -113,7 +113,7 @@ export class AttachmentCache {
   async tidy(): Promise<void> {
     try {
       const names = (await readdir(this.#dir)).filter((name) => name.endsWith(UNFINISHED));
-      const results = await Promise.allSettled(names.map((name) => unlink(join(this.#dir, name))));
+      const results = await Promise.allSettled(names.map((name) => rm(join(this.#dir, name), { recursive: true, force: true })));
       // one that stays keeps no other
       const failed = results.find((one) => one.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
@@ -122,14 +122,14 @@ export class AttachmentCache {
     }
   }
 
-  /** Sandboxes with a duty, sorted; damaged ones too. As many as there are: one that is left out would count as without a network. */
+  /** Sandboxes with a duty, sorted; damaged ones too. Rejects where the directory can't be read. As many as there are: one that is left out would count as without a network. */
   async list(): Promise<readonly SandboxId[]> {
     let names: string[];
     try {
       names = await readdir(this.#dir);
     } catch (error) {
-      // a file in the place of the directory holds none; an ADD says so
-      if (isAbsent(error)) return [];
+      // a file in the place of the directory is no answer: pods that run would count as without a network, and be stopped
+      if (codeOf(error) === 'ENOENT') return [];
       throw new FaultError(toFault(error, `list of network attachments in ${this.#dir}`));
     }
     const ids = names.flatMap((name) => (name.endsWith('.json') ? (parseSandboxId(name.slice(0, -'.json'.length)) ?? []) : []));

@@ -5,7 +5,7 @@
  */
 import type { FSWatcher } from 'node:fs';
 import { watch } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort, TimerHandle } from '../actors/ports/clock.ts';
 import type { NetworkStatus } from '../actors/ports/network.ts';
@@ -13,6 +13,8 @@ import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { networkLimits } from '../base/limits.ts';
 import { Pace } from '../base/pace.ts';
+import { readSmallFile } from '../host/small-file.ts';
+import { writeWhole } from '../host/whole-file.ts';
 import { networkProblem } from './attachments.ts';
 import type { ConfDir } from './conf-dir.ts';
 import { loadConfDir } from './conf-dir.ts';
@@ -45,6 +47,9 @@ export interface NetworkState extends NetworkStatus {
   /** Absent when there is no valid configuration; present though not ready when its plugins are not. */
   readonly network?: Network;
 }
+
+/** What else lies in its place, be it a FIFO, is no proof and holds nobody. */
+const provenBounds = { usualBytes: networkLimits.provenBytes, bytesMax: networkLimits.provenBytes };
 
 /** The reason of the condition NetworkReady that the kubelet and its users know from both peers. */
 const NOT_READY = 'NetworkPluginNotReady';
@@ -90,7 +95,7 @@ export class NetworkWatch {
 
   /** First look, then from time to time; resolves when the first look is done. */
   async start(): Promise<void> {
-    this.#proven = await readFile(this.#options.provenFile, 'utf8').catch(() => '');
+    this.#proven = (await readSmallFile(this.#options.provenFile, provenBounds).catch(() => '')) ?? '';
     await this.rescan();
   }
 
@@ -204,7 +209,7 @@ export class NetworkWatch {
   async #keep(proof: string): Promise<void> {
     this.#proven = proof;
     const { provenFile, log } = this.#options;
-    await writeFile(provenFile, proof, { mode: 0o600 }).catch((error: unknown) => log.warn({ provenFile, error: String(error) }, 'what CNI plugins speak is not kept'));
+    await writeWhole(provenFile, proof, 0o600).catch((error: unknown) => log.warn({ provenFile, error: String(error) }, 'what CNI plugins speak is not kept'));
   }
 
   // watches the directory that has the name now; an absent one is found by the next look

@@ -1,4 +1,5 @@
-import type { ContainerId } from '../../base/ids.ts';
+import { toFault } from '../../base/fault.ts';
+import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { PauseFacts } from '../ports/runtime.ts';
@@ -11,7 +12,7 @@ export async function observeWorld(ports: Ports, ledger: Ledger, fx: EffectConte
     ports.host.observe(fx),
     ports.runtime.observe(fx),
     ports.storage.observe(fx),
-    ports.network.observe(fx),
+    ports.network.observe(fx).catch((thrown: unknown) => unknownNetworks(ports, ledger, thrown)),
   ]);
   const containers = new Map(runtime.containers.map((facts) => [facts.id, facts]));
   return {
@@ -24,6 +25,12 @@ export async function observeWorld(ports: Ports, ledger: Ledger, fx: EffectConte
     storage,
     networks: new Set(networks),
   };
+}
+
+/** What keeps the attachments can't be read: pods go on with the network that they were recorded with (F89). */
+function unknownNetworks({ log }: Ports, { sandboxes }: Ledger, thrown: unknown): readonly SandboxId[] {
+  log.error({ fault: toFault(thrown) }, 'list network attachments: failed; pods are taken to have the network that is on record');
+  return [...sandboxes.values()].filter(({ ready }) => ready !== undefined).map(({ intent }) => intent.id);
 }
 
 /** A pause process whose files can't be read is asked of the kernel by its record: its pod must not end for a file (F89). */

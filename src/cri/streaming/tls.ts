@@ -1,7 +1,9 @@
 /** Certificate and key of the streaming server, read again when their files change: kubelets rotate theirs. */
-import { readFile, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import type { Server } from 'node:https';
-import { toFault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
+import { streamLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 
 export interface TlsFiles {
@@ -60,7 +62,21 @@ export class TlsKeeper {
 
   async #read(): Promise<Pems> {
     const { cert, key, clientCa } = this.#files;
-    const [certPem, keyPem] = await Promise.all([readFile(cert), readFile(key)]);
-    return { cert: certPem, key: keyPem, ...(clientCa === '' ? {} : { ca: await readFile(clientCa) }) };
+    const [certPem, keyPem] = await Promise.all([readPem(cert), readPem(key)]);
+    return { cert: certPem, key: keyPem, ...(clientCa === '' ? {} : { ca: await readPem(clientCa) }) };
+  }
+}
+
+/** Of a regular file with a bound: what else lies there must neither hold a thread for ever nor fill the memory. */
+async function readPem(path: string): Promise<Buffer> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const found = await file.stat();
+    const { pemBytes } = streamLimits;
+    if (!found.isFile() || found.size > pemBytes) fail('outside', `read ${path}: not a regular file of at most ${pemBytes} bytes`, { subject: path });
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(pemBytes), 0, pemBytes, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
   }
 }

@@ -1,5 +1,4 @@
 /** What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container. */
-import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
 import { parseSandboxId } from '../../base/ids.ts';
@@ -7,6 +6,7 @@ import type { SandboxId } from '../../base/ids.ts';
 import { cliLimits } from '../../base/limits.ts';
 import { namesIfDirectory } from '../../host/names-of.ts';
 import { runTool } from '../../host/process-tool.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import { AttachmentCache } from '../../network/attachment-cache.ts';
 import { loadConfDir } from '../../network/conf-dir.ts';
 import { chooseNetwork } from '../../network/conflist.ts';
@@ -55,12 +55,13 @@ export function ownLeaseDirectory(config: Config): string {
 export async function seenNetworks(place: NetworkPlace): Promise<SeenNetworks> {
   const { config } = place;
   const cache = new AttachmentCache(attachmentDirectory(config));
-  const attachments = await cache.list();
+  // whatever can't be read there, the rest is looked at
+  const attachments = await cache.list().catch(() => []);
   const networks = new Map<string, Network>();
   const configured = chooseNetwork(await loadConfDir(config.network.config_dir), config.network.name);
   if (configured !== undefined) networks.set(configured.name, configured);
   for (const id of attachments) {
-    const kept = await cache.read(id);
+    const kept = await cache.read(id).catch(() => 'damaged' as const);
     if (kept !== undefined && kept !== 'damaged') networks.set(kept.network.name, kept.network);
   }
   const leaseDirectories = new Set([...networks.values()].flatMap((network) => leaseDirectoriesOf(network)));
@@ -90,8 +91,9 @@ async function leasesIn(directory: string, own: string): Promise<Lease[]> {
   for (const name of await namesIfDirectory(directory)) {
     if (!/^[0-9a-f.:]+$/u.test(name) || !/[.:]/u.test(name)) continue;
     const path = join(directory, name);
-    const text = await readFile(path, 'utf8').catch(() => '');
-    const [first = ''] = text.slice(0, cliLimits.leaseBytes).split('\n', 1);
+    const bounds = { usualBytes: cliLimits.leaseBytes, bytesMax: cliLimits.leaseBytes };
+    const text = await readSmallFile(path, bounds).catch(() => undefined);
+    const [first = ''] = (text ?? '').split('\n', 1);
     leases.push({ path, ip: basename(path), id: parseSandboxId(first.trim()), isOwn: path.startsWith(`${own}/`) });
   }
   return leases;

@@ -73,7 +73,7 @@ export function table(
   width: number,
   style: (row: number, column: number, text: string) => string = (_row, _column, text) => text,
 ): readonly string[] {
-  const widths = columns.map(({ title }, at) => Math.max(title.length, ...rows.map((row) => printableLength(row[at]))));
+  const widths = columns.map(({ title }, at) => rows.reduce((most, row) => Math.max(most, printableLength(row[at])), title.length));
   shrink(widths, columns, width - GAP * (columns.length - 1));
   const line = (cells: readonly string[], row: number): string =>
     cells

@@ -31,7 +31,7 @@ const OF_ROOT = ['journal', 'layers', 'chains', 'partial', 'trash', 'ingest', 's
 /** Of these, what lies in the root of the images where that is another one. */
 const OF_IMAGES = ['layers', 'chains', 'partial', 'trash', 'ingest', 'storage-driver'];
 /** The same in its state directory. */
-const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes', 'handlers', 'shims', 'imports', 'key-rings', 'helpers.json', 'introspection.token', 'network.proven'];
+const OF_STATE = ['containers', 'exits', 'sandboxes', 'ns', 'runtimes', 'handlers', 'shims', 'imports', 'key-rings', 'helpers.json', 'introspection.token', 'network.proven', 'helpers.json.new', 'introspection.token.new', 'network.proven.new'];
 /** Containers named in a refusal. */
 const NAMED = 5;
 

@@ -18,6 +18,7 @@ import { readMountInfo } from '../../host/mountinfo.ts';
 import type { MountInfo } from '../../host/mountinfo.ts';
 import { bootId, processExists } from '../../host/process-identity.ts';
 import { makeOwnDirectory, setOwnMode } from '../../host/own-files.ts';
+import { sourcesOf } from '../../host/sandbox-files.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import { checkProfile } from './apparmor.ts';
 import type { Apparmor } from './apparmor.ts';
@@ -124,7 +125,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
     }),
     localSeccomp: await localSeccomp(options, input, handler, onPath),
     mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })),
-    paths: pathsOf(options, input),
+    paths: await pathsOf(options, input),
     host,
     handler,
   };
@@ -162,10 +163,10 @@ async function adjusted(
   return { document: cdiDevices.length === 0 ? document : await withCdiDevices(document, cdiDevices, { ...input, node }), limits };
 }
 
-function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): SpecPaths {
+async function pathsOf({ layout }: BundleWriterOptions, input: BundleInput): Promise<SpecPaths> {
   return {
     rootfs: layout.rootfs(input.id),
-    files: layout.sandboxFiles(input.sandboxId),
+    files: await sourcesOf(layout, input.sandboxId),
     pins: pinsOf(layout, input.sandboxId, input.sandbox),
     pidNamespace: pidNamespacePath(input.pidNamespaceOf),
     cgroup: containerCgroup(input.sandbox.cgroupParent, input.id),

@@ -13,6 +13,11 @@ const removedSmall = 'test/unit/storage/small-tree.test.ts';
 
 export const ofDebris: readonly Mutant[] = [
   {
+    row: 'F89', title: 'pods are stopped where the network attachments can’t be listed', file: 'src/actors/recovery/observe.ts',
+    find: "return [...sandboxes.values()].filter(({ ready }) => ready !== undefined).map(({ intent }) => intent.id);", replace: 'return [...sandboxes.keys()].slice(0, 0);',
+    test: { file: 'test/unit/actors/unknown-networks.test.ts', named: 'F89: a start that can not list' },
+  },
+  {
     row: 'S88', title: 'what lies deeper than descriptors are held is not counted', file: measure,
     find: 'if (this.stack.length >= storageLimits.measuredDepth) this.#isWhole = false;', replace: 'if (this.stack.length >= storageLimits.heldDepth) return;',
     test: { file: counted, named: 'S88 files below more directories' },

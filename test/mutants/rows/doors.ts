@@ -10,6 +10,11 @@ const late = 'test/unit/daemon/optional-part.test.ts';
 
 export const ofDoors: readonly Mutant[] = [
   {
+    row: 'F90', title: 'no socket where there are no hard links', file: 'src/host/private-socket.ts',
+    find: "&& !NO_HARD_LINKS.has(codeOf(error) ?? '')", replace: '',
+    test: { file: 'test/unit/host/private-socket.test.ts', named: 'F90: a file system without hard links' },
+  },
+  {
     row: 'F89', title: 'a part that comes after the end stays open', file: 'src/daemon/optional-part.ts',
     find: 'if (this.#isClosed) return value?.close();', replace: '',
     test: { file: late, named: 'F89 a part that comes after the end' },

@@ -120,6 +120,19 @@ describe('ADD', () => {
     },
   );
 
+  it('F89: a file in the place of the directory is an error, not an answer; of what is unfinished there directories go, too', async () => {
+    const { attachments, attachment, cache, cacheDir } = world(good);
+    await attachments.add(attachment, netns, context);
+    mkdirSync(join(cacheDir, '.x.json.new', 'below'), { recursive: true });
+    writeFileSync(join(cacheDir, '.y.json.new'), '');
+    await cache.tidy();
+    expect(readdirSync(cacheDir).toSorted()).toEqual([`${id}.json`, `${id}.result`]);
+    rmSync(cacheDir, { recursive: true });
+    expect(await cache.list()).toEqual([]);
+    writeFileSync(cacheDir, '');
+    await expect(cache.list()).rejects.toThrow('list of network attachments');
+  });
+
   it('fails without a network namespace before anything is kept', async () => {
     const { attachments, attachment, cache } = world(good);
     expect((await faultOf(attachments.add(attachment, '', context))).message).toContain('its network namespace is gone');
