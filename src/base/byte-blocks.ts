@@ -159,15 +159,20 @@ export class ByteBlocks {
    */
   takeAllAndFree(): Uint8Array {
     const whole = new Uint8Array(this.#size);
-    let at = 0;
+    this.moveTo(whole, 0);
+    return whole;
+  }
+
+  /** As `takeAllAndFree`, into a place of the caller's that has room for all of it from `from` on. */
+  moveTo(target: Uint8Array, from: number): void {
+    let at = from;
     for (let part = this.shift(); part !== undefined; part = this.shift()) {
-      whole.set(part, at);
+      target.set(part, at);
       at += part.length;
       if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);
     }
     // its last block may be one that was freed
     this.clear();
-    return whole;
   }
 
   /** Drops all. */

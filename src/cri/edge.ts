@@ -13,6 +13,7 @@ import { edgeLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { messagePieces } from '../base/message-pieces.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
+import { MovedMessage } from './moved-message.ts';
 import type { CallContext, StreamHandler, UnaryHandler } from './server.ts';
 import { InFlight } from './in-flight.ts';
 import type { GrpcCodeName } from './status.ts';
@@ -36,7 +37,7 @@ export interface RpcContext {
 export type RpcHandler<M extends DescMethodUnary> = (
   request: MessageShape<M['input']>,
   context: RpcContext,
-) => Promise<MessageInitShape<M['output']> | Uint8Array>;
+) => Promise<MessageInitShape<M['output']> | Uint8Array | MovedMessage>;
 
 /** The handlers of a service by the local name of the RPC, such as `runPodSandbox`; what is absent is Unimplemented. */
 export type ServiceHandlers<S extends { readonly method: Record<string, DescMethod> }> = {
@@ -158,7 +159,7 @@ class Edge {
     this.#inFlight = new InFlight(options.memoryRefusal);
   }
 
-  async serve(rpc: Rpc, handler: AnyHandler, request: Uint8Array, call: CallContext): Promise<Uint8Array> {
+  async serve(rpc: Rpc, handler: AnyHandler, request: Uint8Array, call: CallContext): Promise<Uint8Array | MovedMessage> {
     const { clock, random } = this.#options;
     const startedMonoMs = clock.monoMs();
     const { cause, observed } = this.#begin(random.token(edgeLimits.requestIdBytes), rpc.name, call.traceparent);
@@ -173,7 +174,7 @@ class Edge {
       const message = decode(rpc, request);
       leave = this.#inFlight.admitWaiting(rpc.name, () => this.#options.namespaceOf?.(message) ?? '');
       const answer = await handler(message, { cause, signal: call.signal, deadlineMonoMs, over: call.over });
-      const bytes = encode(rpc, answer);
+      const bytes = answer instanceof MovedMessage ? sendable(rpc, answer) : encode(rpc, answer);
       this.#logAnswer(rpc.name, cause, startedMonoMs, bytes.length);
       observed?.ended('ok', this.#sinceMs(startedMonoMs), undefined);
       return bytes;
@@ -294,9 +295,12 @@ function decode(rpc: Rpc, request: Uint8Array): MessageShape<Rpc['input']> {
 }
 
 function encode(rpc: Rpc, answer: MessageInitShape<Rpc['output']> | Uint8Array): Uint8Array {
-  const bytes = answer instanceof Uint8Array ? answer : toBinary(rpc.output, create(rpc.output, answer));
+  return sendable(rpc, answer instanceof Uint8Array ? answer : toBinary(rpc.output, create(rpc.output, answer)));
+}
+
+function sendable<T extends { readonly length: number }>({ name }: Rpc, bytes: T): T {
   if (bytes.length > edgeLimits.sendBytes) {
-    fail('exhausted', `${rpc.name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes} are never sent`);
+    fail('exhausted', `${name}: the answer has ${bytes.length} bytes, more than ${edgeLimits.sendBytes} are never sent`);
   }
   return bytes;
 }

@@ -15,6 +15,7 @@ import type { Log } from '../base/log.ts';
 import { ImageService, RuntimeService } from '../gen/runtime/v1/api_pb.ts';
 import { DEADLINE_HEADER, noteDeadline } from './call-deadline.ts';
 import { Connections } from './connections.ts';
+import { MovedMessage } from './moved-message.ts';
 import type { Status } from './status.ts';
 import { grpcCode, RpcError, toStatus } from './status.ts';
 
@@ -34,7 +35,7 @@ export interface CallContext {
 }
 
 /** One unary RPC on the wire: throws RpcError to say how it failed; anything else thrown is answered Internal. */
-export type UnaryHandler = (request: Uint8Array, call: CallContext) => Promise<Uint8Array>;
+export type UnaryHandler = (request: Uint8Array, call: CallContext) => Promise<Uint8Array | MovedMessage>;
 
 /**
  * One server-streaming RPC on the wire: the stream ends well when it resolves, otherwise as for UnaryHandler. `write`
@@ -188,7 +189,9 @@ class GrpcOverSocket implements CriServer {
     if (handler === undefined) return answer(wireStatus(unimplemented(rpc)));
     const { abort, context } = this.#begin(rpc, call, this.#inFlight);
     try {
-      answer(null, asBuffer(await handler(call.request, context)));
+      const message = await handler(call.request, context);
+      // all that the library asks of a buffer this has, too
+      answer(null, message instanceof MovedMessage ? (message as never) : asBuffer(message));
     } catch (thrown) {
       answer(wireStatus(this.#statusOf(rpc, thrown)));
     } finally {

@@ -5,6 +5,7 @@ import type { EffectContext } from '../../src/actors/ports/effect.ts';
 import { EXECS, abortedKind, exitOf, factsOf, fx, fxOf, kindOf, started } from './runtime-stage.ts';
 import type { Running, RuntimeStage } from './runtime-stage.ts';
 import { describeCases } from './suite.ts';
+import { wholeBytes } from '../support/whole-bytes.ts';
 
 const MIB = 1024n * 1024n;
 
@@ -12,7 +13,7 @@ const MIB = 1024n * 1024n;
 export const insideCases = describeCases<RuntimeStage>((of) => {
   const exec = (one: Running, argv: readonly string[], execTimeoutMs = 0, effect: EffectContext = fx): Promise<ExecResult> =>
     of().port.execSync({ ...one, argv, execTimeoutMs }, effect);
-  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+  const text = (bytes: ExecResult['stdout']): string => Buffer.from(wholeBytes(bytes)).toString();
 
   it('exec gives the exit code and both streams', async () => {
     const one = await started(of(), 'speaks');

@@ -60,11 +60,19 @@ export interface PauseFacts {
   readonly isUnreadable?: true;
 }
 
+/** Output in the blocks that it came in: up to 16 MiB, which are not to be held twice. */
+export interface KeptOutput {
+  /** Bytes. */
+  readonly size: number;
+  /** Moves all of it, once, to where it is wanted; nothing is left here then. */
+  moveTo(target: Uint8Array, from: number): void;
+}
+
 export interface ExecResult {
   readonly exitCode: number;
   /** Each capped (features.md row 17); the rest was drained. */
-  readonly stdout: Uint8Array;
-  readonly stderr: Uint8Array;
+  readonly stdout: Uint8Array | KeptOutput;
+  readonly stderr: Uint8Array | KeptOutput;
 }
 
 export interface PauseInput {

@@ -2,7 +2,7 @@ import { requestLimits } from '../../base/limits.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { RpcHandler } from '../edge.ts';
 import { knownContainer } from '../lookup.ts';
-import { execSyncBytes } from '../present/exec-sync.ts';
+import { execSyncMessage } from '../present/exec-sync.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { refuse } from '../validate/check.ts';
 import { words } from '../validate/container.ts';
@@ -18,6 +18,6 @@ export function execSync({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler
     if ((argv[0] ?? '') === '') refuse('ExecSync: cmd', 'names no command');
     const timeoutMs = seconds('ExecSync: timeout', timeout, requestLimits.execMaxMs);
     const { id } = knownContainer(troupe.directory, 'ExecSync', containerId);
-    return execSyncBytes(await troupe.execSync(id, argv, timeoutMs, context));
+    return execSyncMessage(await troupe.execSync(id, argv, timeoutMs, context));
   };
 }

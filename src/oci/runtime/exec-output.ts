@@ -1,4 +1,5 @@
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { KeptOutput } from '../../actors/ports/runtime.ts';
 import { ByteBlocks } from '../../base/byte-blocks.ts';
 import { driverLimits } from '../../base/limits.ts';
 import type { SocketReader } from '../../host/socket-reader.ts';
@@ -12,6 +13,7 @@ export class CappedOutput {
   readonly #reader: SocketReader | undefined;
   readonly #room: OutputRoom;
   readonly #kept: ByteBlocks;
+  #isTaken = false;
 
   /** Keeps `driverLimits.execFreeBytes` without room; reads no further before there is. */
   constructor(reader: SocketReader | undefined, bytesMax: number, room: OutputRoom) {
@@ -23,6 +25,8 @@ export class CappedOutput {
   }
 
   #keep(reader: SocketReader, bytes: Uint8Array): void {
+    // a length that was announced must stay
+    if (this.#isTaken) return;
     const { room } = this.#kept;
     this.#kept.appendCopy(bytes.length <= room ? bytes : bytes.subarray(0, room));
     if (this.#kept.room === 0) reader.unwanted();
@@ -31,9 +35,15 @@ export class CappedOutput {
     void this.#room.ask().then(() => reader.resume());
   }
 
-  /** Once: nothing is left here then. */
+  /** Once, in one piece: nothing is left here then. */
   takeBytes(): Uint8Array {
     return this.#kept.takeAllAndFree();
+  }
+
+  /** Once, as it is kept: what comes from here on is nobody's. */
+  take(): KeptOutput {
+    this.#isTaken = true;
+    return this.#kept;
   }
 
   close(): void {

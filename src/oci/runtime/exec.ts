@@ -101,7 +101,7 @@ class Exec {
       const status = await this.#bounded(process.exited);
       hasEnded = true;
       await drained([started.stdout, started.stderr], this.#room, parts.clock, (room) => this.#bounded(room));
-      const result = { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.takeBytes(), stderr: started.stderr.takeBytes() };
+      const result = { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.take(), stderr: started.stderr.take() };
       isKept = true;
       return result;
     } finally {

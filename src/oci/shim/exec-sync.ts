@@ -45,5 +45,5 @@ async function toEnd(shim: ShimParts, input: ExecInput, room: OutputRoom, fx: Ef
     fx,
   );
   const [stdout, stderr] = outputs;
-  return { exitCode, stdout: stdout?.takeBytes() ?? new Uint8Array(), stderr: stderr?.takeBytes() ?? new Uint8Array() };
+  return { exitCode, stdout: stdout?.take() ?? new Uint8Array(), stderr: stderr?.take() ?? new Uint8Array() };
 }

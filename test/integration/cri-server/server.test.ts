@@ -3,8 +3,10 @@ import { connect } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { status } from '@grpc/grpc-js';
 import { describe, expect, test } from 'vitest';
+import { ByteBlocks } from '../../../src/base/byte-blocks.ts';
 import { FaultError } from '../../../src/base/fault.ts';
 import { edgeLimits } from '../../../src/base/limits.ts';
+import { MovedMessage } from '../../../src/cri/moved-message.ts';
 import type { CallContext, UnaryHandler } from '../../../src/cri/server.ts';
 import { RpcError } from '../../../src/cri/status.ts';
 import { ImageService, RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
@@ -144,6 +146,15 @@ describe('deadlines and cancels', () => {
     expect(seen[1]).not.toHaveProperty('deadlineMonoMs');
     expect(seen[1]).not.toHaveProperty('traceparent');
     expect(seen[0]?.signal.aborted).toBe(false);
+  });
+
+  test('S85 a message that is moved into its frame arrives whole, and is used up', async () => {
+    const blocks = new ByteBlocks('test', 4 * 1024 * 1024);
+    for (let at = 0; at < 3000; at += 1) blocks.appendCopy(Buffer.alloc(1000, at % 251));
+    const expected = Buffer.concat([Buffer.from('head'), ...Array.from({ length: 3000 }, (_none, at) => Buffer.alloc(1000, at % 251)), Buffer.from('tail')]);
+    const { client } = await serve({ [version]: () => Promise.resolve(new MovedMessage([Buffer.from('head'), blocks, Buffer.from('tail')])) });
+    const { code, bytes } = await client.unary(version);
+    expect([code, bytes.length, Buffer.compare(bytes, expected), blocks.size]).toEqual([status.OK, expected.length, 0, 0]);
   });
 
   test('F68 a passed deadline aborts the signal with timedOut', async () => {

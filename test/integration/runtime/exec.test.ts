@@ -6,6 +6,7 @@ import { containerCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths } from './kernel.ts';
 import { World, fx, fxOf, missing, processesNaming, until } from './support.ts';
 import type { Running } from './support.ts';
+import { wholeBytes } from '../../support/whole-bytes.ts';
 
 const reason = missing();
 if (reason !== '') console.log(`exec tests are skipped: ${reason}`);
@@ -26,7 +27,7 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
 
   const exec = (argv: readonly string[], execTimeoutMs = 0, effect = fx): Promise<ExecResult> =>
     world.driver.execSync({ ...container.bundle, argv, init: container.init, execTimeoutMs }, effect);
-  const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
+  const text = (bytes: ExecResult['stdout']): string => Buffer.from(wholeBytes(bytes)).toString('utf8');
   /** Processes in the container beside its init. */
   const inside = (): string[] => processesNaming(container.id).filter((line) => !line.includes('conmon') && !line.startsWith(`${container.init.pid} `));
 
@@ -105,8 +106,8 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     const before = readdirSync(world.layout.containerDir(container.id));
     const result = await exec(['sh', '-c', 'yes | head -c 40000000; yes | head -c 30000000 >&2; exit 4']);
     expect(result.exitCode).toBe(4);
-    expect(result.stdout.length).toBe(driverLimits.execOutputBytes);
-    expect(result.stderr.length).toBe(driverLimits.execOutputBytes);
+    expect(wholeBytes(result.stdout).length).toBe(driverLimits.execOutputBytes);
+    expect(wholeBytes(result.stderr).length).toBe(driverLimits.execOutputBytes);
     expect(readdirSync(world.layout.containerDir(container.id))).toEqual(before);
   });
 

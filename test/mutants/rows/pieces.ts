@@ -102,8 +102,13 @@ export const ofPieces: readonly Mutant[] = [
     test: { file: 'test/unit/host/ttrpc.test.ts', named: 'S85' },
   },
   {
-    row: 'S85', title: 'the output of an exec stays until a collection beside its answer', file: 'src/cri/present/exec-sync.ts',
-    find: 'for (const output of [stdout, stderr]) freeBytes(output);', replace: 'for (const output of [stdout, stderr]) if (output.length < 0) freeBytes(output);',
+    row: 'S85', title: 'the output of an exec stays until a collection beside its answer', file: 'src/cri/moved-message.ts',
+    find: 'freeBytes(part);', replace: '',
+    test: { file: 'test/unit/cri/exec-sync-bytes.test.ts', named: 'S85' },
+  },
+  {
+    row: 'S85', title: 'the output of an exec is joined before it is encoded', file: 'src/cri/moved-message.ts',
+    find: 'this.#parts = parts;', replace: "this.#parts = parts.map((part) => {\n      if (part instanceof Uint8Array) return part;\n      const whole = new Uint8Array(part.size);\n      part.moveTo(whole, 0);\n      return whole;\n    });",
     test: { file: 'test/unit/cri/exec-sync-bytes.test.ts', named: 'S85' },
   },
   {

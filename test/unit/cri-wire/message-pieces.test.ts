@@ -40,7 +40,7 @@ describe('what a request becomes in memory', () => {
       clock: { monoMs: () => 0 }, random: { token: () => '0' }, log: silentLog, notReadyReason: () => undefined,
       runtime: { createContainer: () => Promise.resolve({ containerId: String(++served) }) },
     });
-    const create = (bytes: Uint8Array): Promise<Uint8Array> | undefined =>
+    const create = (bytes: Uint8Array): Promise<unknown> | undefined =>
       methods['runtime.v1.RuntimeService/CreateContainer']?.(bytes, { signal: new AbortController().signal });
     await expect(create(emptyMounts(edgeLimits.requestPieces))).rejects.toThrow(/the request has 393217 fields, more than 393216/u);
     expect(served).toBe(0);

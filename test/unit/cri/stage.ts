@@ -22,6 +22,7 @@ import { createServices } from '../../../src/cri/services.ts';
 import { RpcError } from '../../../src/cri/status.ts';
 import type { Status } from '../../../src/cri/status.ts';
 import type { UnaryHandler } from '../../../src/cri/server.ts';
+import { wholeBytes } from '../../support/whole-bytes.ts';
 
 export const NOW_NS = 1_700_000_000_123_456_789n;
 const clock: ClockPort = { nowNs: () => NOW_NS, monoMs: () => 0, setTimeout: () => 0, clearTimeout: () => undefined };
@@ -261,7 +262,7 @@ function sender(methods: Readonly<Record<string, UnaryHandler>>): Pick<Stage, 's
   const sendBytes = async <M extends DescMethodUnary>(rpc: M, request: Uint8Array): Promise<MessageShape<M['output']>> => {
     const method = methods[`${rpc.parent.typeName}/${rpc.name}`];
     if (method === undefined) throw new Error(`${rpc.name} has no handler`);
-    return fromBinary<M['output']>(rpc.output, await method(request, { signal: new AbortController().signal }));
+    return fromBinary<M['output']>(rpc.output, wholeBytes(await method(request, { signal: new AbortController().signal })));
   };
   const send: Stage['send'] = (rpc, request) => sendBytes(rpc, toBinary(rpc.input, create(rpc.input, request)));
   const fails: Stage['fails'] = async (rpc, request) => {
