@@ -168,7 +168,7 @@ export class EventStream {
     while (this.#queue.length === 0) {
       signal.throwIfAborted();
       if (this.#hasOverflown) {
-        const most = `${this.#queueMax} events, or ${edgeLimits.eventQueueBytes} bytes of them,`;
+        const most = this.#bytes > edgeLimits.eventQueueBytes ? `${edgeLimits.eventQueueBytes} bytes of events` : `${this.#queueMax} events`;
         throw new FaultError(fault('exhausted', `events: the client is more than ${most} behind; list anew`));
       }
       await this.#news(signal);

@@ -8,7 +8,7 @@ export function merged(adjustments: readonly ContainerAdjustment[]): MessageInit
   const linux = adjustments.flatMap((one) => one.linux ?? []);
   const hooks = adjustments.flatMap((one) => one.hooks ?? []);
   return {
-    annotations: Object.assign({}, ...adjustments.map((one) => one.annotations)) as Record<string, string>,
+    annotations: overlaid(adjustments.map((one) => one.annotations)),
     mounts: adjustments.flatMap((one) => one.mounts),
     env: adjustments.flatMap((one) => one.env),
     rlimits: adjustments.flatMap((one) => one.rlimits),
@@ -25,8 +25,8 @@ function mergedLinux(all: readonly LinuxContainerAdjustment[]): NonNullable<Mess
     ...laid(all),
     devices: all.flatMap((one) => one.devices),
     namespaces: all.flatMap((one) => one.namespaces),
-    sysctl: Object.assign({}, ...all.map((one) => one.sysctl)) as Record<string, string>,
-    netDevices: Object.assign({}, ...all.map((one) => one.netDevices)) as LinuxContainerAdjustment['netDevices'],
+    sysctl: overlaid(all.map((one) => one.sysctl)),
+    netDevices: overlaid(all.map((one) => one.netDevices)),
     ...(resources.length === 0 ? {} : { resources: mergedResources(resources) }),
   };
 }
@@ -38,8 +38,13 @@ function mergedResources(all: readonly LinuxResources[]) {
     cpu: laid(all.flatMap((one) => one.cpu ?? [])),
     hugepageLimits: all.flatMap((one) => one.hugepageLimits),
     devices: all.flatMap((one) => one.devices),
-    unified: Object.assign({}, ...all.map((one) => one.unified)) as Record<string, string>,
+    unified: overlaid(all.map((one) => one.unified)),
   };
+}
+
+/** A later one wins. Not by assignment, which `__proto__` as a key would make throw (S61). */
+function overlaid<T>(maps: readonly { readonly [key: string]: T }[]): Record<string, T> {
+  return Object.fromEntries(maps.flatMap((map) => Object.entries(map)));
 }
 
 /** What is set in one of them; a later one wins. */
