@@ -753,6 +753,8 @@ export const storageLimits = {
   imagesAnswerMs: 10_000,
   /** ms that a look into an image store that is only read may take; it then counts as empty. */
   otherStoreMs: 10_000,
+  /** Bytes of its journal: images have some KiB each. */
+  otherJournalBytes: 64 * 1024 * 1024,
 } as const;
 
 /** From wish to config.json: src/oci/runtime/spec and the bundle writer. */
@@ -922,6 +924,8 @@ export const tracesLimits = {
 
 /** The commands that look at a running daemon or at what one has left. */
 export const cliLimits = {
+  /** Bytes of a journal that a command reads: 10 000 pods have some 500 MiB. */
+  journalBytes: 1024 * 1024 * 1024,
   /** Milliseconds that one question to the daemon may take: 20 usual, a daemon that is busy longer than this is the news. */
   callMs: 10_000,
   /** Milliseconds between two looks of `pull` at its progress: five a second look like motion. */

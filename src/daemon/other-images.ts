@@ -23,7 +23,7 @@ export async function adoptImages({ root, storage }: Pick<Config, 'root' | 'stor
   const found: ImageRecord[] = [];
   for (const store of storage.additional_stores) {
     try {
-      const { ledger } = await within(ports.clock, bound, `read the images of ${store}`, () => readRecords(store));
+      const { ledger } = await within(ports.clock, bound, `read the images of ${store}`, () => readRecords(store, storageLimits.otherJournalBytes));
       for (const image of ledger.images.values()) {
         if (ids.has(image.id) || !image.layers.every(({ diffId }) => here.has(diffId))) continue;
         found.push(withoutTags(image, names));

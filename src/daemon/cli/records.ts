@@ -1,5 +1,6 @@
 /** What the journal says, read without touching it: a daemon may be writing it at this moment. */
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JournalRecord } from '../../actors/ports/journal.ts';
 import { emptyLedger, ledgerFold } from '../../actors/recovery/ledger.ts';
@@ -22,8 +23,8 @@ export interface Records {
 
 const NAME = /^journal\.(\d{1,15})$/u;
 
-/** Reads the newest file of `<root>/journal`. Throws `unsupported` for one of a newer troupe. */
-export async function readRecords(root: string): Promise<Records> {
+/** Reads the newest file of `<root>/journal`. Throws `unsupported` for one of a newer troupe, `outside` for what is no file of that many bytes. */
+export async function readRecords(root: string, bytesMax: number = cliLimits.journalBytes): Promise<Records> {
   const directory = join(root, 'journal');
   for (let read = 0; read < cliLimits.journalReads; read += 1) {
     const names = await namesOf(directory);
@@ -31,7 +32,7 @@ export async function readRecords(root: string): Promise<Records> {
     const [newest] = names.flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
     if (newest === undefined) return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
     try {
-      const { records, end } = parse(await readFile(join(directory, `journal.${newest}`)));
+      const { records, end } = parse(await bytesOf(join(directory, `journal.${newest}`), bytesMax));
       return { ...folded(records), end, damagedKept };
     } catch (thrown) {
       // a snapshot took its place between the two looks
@@ -39,6 +40,18 @@ export async function readRecords(root: string): Promise<Records> {
     }
   }
   return fail('outside', `read the journal in ${directory}: it was replaced ${cliLimits.journalReads} times meanwhile`);
+}
+
+/** A FIFO in its place is not waited for, and of another store's no more is read than a journal has. */
+async function bytesOf(path: string, bytesMax: number): Promise<Buffer> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
+  try {
+    const found = await file.stat();
+    if (!found.isFile() || found.size > bytesMax) fail('outside', `read ${path}: not a regular file of at most ${bytesMax} bytes`, { subject: path });
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
 }
 
 function folded(records: readonly JournalRecord[]): Pick<Records, 'ledger' | 'histories'> {

@@ -13,6 +13,11 @@ const removedSmall = 'test/unit/storage/small-tree.test.ts';
 
 export const ofDebris: readonly Mutant[] = [
   {
+    row: 'F89', title: 'a container with subvolumes of its own can never be removed', file: 'src/oci/storage/drivers/btrfs.ts',
+    find: "host.log.warn({ path: paths.upper, fault: toFault(error) }", replace: "if (error !== undefined) throw error;\n        host.log.warn({ path: paths.upper, fault: toFault(error) }",
+    test: { file: 'test/unit/storage/btrfs-removal.test.ts', named: 'F89 S59: a container goes' },
+  },
+  {
     row: 'F89', title: 'pods are stopped where the network attachments can’t be listed', file: 'src/actors/recovery/observe.ts',
     find: "return [...sandboxes.values()].filter(({ ready }) => ready !== undefined).map(({ intent }) => intent.id);", replace: 'return [...sandboxes.keys()].slice(0, 0);',
     test: { file: 'test/unit/actors/unknown-networks.test.ts', named: 'F89: a start that can not list' },

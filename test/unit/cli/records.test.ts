@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -62,4 +63,13 @@ describe('rules of the packet filter', () => {
       { family: 4, id: sandboxId('c'), network: 'net' },
     ]);
   });
+});
+
+it('F32: a FIFO or a file of any size in the place of another store’s journal is refused at once', async () => {
+  execFileSync('mkfifo', [join(root, 'journal', 'journal.2')]);
+  await expect(readRecords(root)).rejects.toThrow('not a regular file of at most');
+  await rm(join(root, 'journal', 'journal.2'));
+  await write('journal.1', bytes);
+  await expect(readRecords(root, bytes.length - 1)).rejects.toThrow(`not a regular file of at most ${bytes.length - 1} bytes`);
+  expect((await readRecords(root, bytes.length)).end).toBe('whole');
 });

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedMutex } from '../../../base/bounded.ts';
-import { fail } from '../../../base/fault.ts';
+import { fail, toFault } from '../../../base/fault.ts';
 import type { Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { BTRFS_MAGIC, createSubvolume, deleteSubvolume, enableQuotas, limitSubvolume, snapshotSubvolume, syncFilesystemOf } from '../../../host/btrfs.ts';
@@ -52,7 +52,12 @@ export function btrfsDriver(host: DriverHost, { limitBytes }: { readonly limitBy
       refuseLabel(request);
       await chains.with(request, (tree) => showTree(tree, request.target, request.owners, true));
     },
-    removing: (paths) => deleteSubvolume(paths.dir, 'upper'),
+    removing: (paths) =>
+      deleteSubvolume(paths.dir, 'upper').catch((error: unknown) => {
+        // a container can make subvolumes in its own, nested without bound and with names of any bytes: the trash deletes them
+        // entry by entry, as rmdir(2) takes empty ones (Linux 4.18)
+        host.log.warn({ path: paths.upper, fault: toFault(error) }, 'delete a subvolume with those in it: failed; its files are deleted one by one');
+      }),
     recover: () => chains.dropUnfinished(),
     // another device to whoever counts what lies below the container's directory
     writtenTrees: (paths) => [paths.upper],
