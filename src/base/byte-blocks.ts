@@ -79,8 +79,9 @@ export class ByteBlocks {
 
   #appendWhole(bytes: Uint8Array): void {
     this.#closeTail();
-    // a view of something much larger would hold all of it
-    this.#full.push(bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);
+    // a view of something much larger would hold all of it, unless the piece before it does so already
+    const isHeld = this.#full.last()?.buffer === bytes.buffer;
+    this.#full.push(!isHeld && bytes.buffer.byteLength > 2 * bytes.length ? new Uint8Array(bytes) : bytes);
   }
 
   /** The last block goes to the others, without its free part where that is the larger one. */

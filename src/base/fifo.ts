@@ -21,6 +21,11 @@ export class Fifo<T> {
     return this.#items[this.#head];
   }
 
+  /** The last item, which stays. */
+  last(): T | undefined {
+    return this.length === 0 ? undefined : this.#items.at(-1);
+  }
+
   /** Takes the first item; undefined when the queue is empty. */
   shift(): T | undefined {
     if (this.length === 0) return undefined;

@@ -86,8 +86,9 @@ export class SpdyStream implements ByteSink {
     intake.used(bytes);
     this.#unannounced += bytes;
     if (this.#unannounced < streamLimits.spdyWindowBytes / 2) return;
-    if (!this.#isReset && !this.source.ended) outbox.send(windowUpdateFrame(this.id, this.#unannounced));
-    outbox.send(windowUpdateFrame(0, this.#unannounced));
+    const isOpen = !this.#isReset && !this.source.ended;
+    // in one write: two cost a client's bulk data a quarter of the time
+    outbox.send(...(isOpen ? [windowUpdateFrame(this.id, this.#unannounced)] : []), windowUpdateFrame(0, this.#unannounced));
     this.#unannounced = 0;
   }
 

@@ -116,6 +116,16 @@ describe('S85 bytes in blocks', () => {
     expect(second).toEqual(Uint8Array.from(view));
   });
 
+  it('a view of what the piece before it holds already is not copied; alone it is', () => {
+    const read = pattern(64 * 1024);
+    const blocks = new ByteBlocks('test', MIB);
+    blocks.append(read.subarray(0, 40 * 1024));
+    blocks.append(read.subarray(40 * 1024));
+    expect([blocks.shift()?.buffer, blocks.shift()?.buffer]).toEqual([read.buffer, read.buffer]);
+    blocks.append(read.subarray(40 * 1024));
+    expect(blocks.shift()?.buffer.byteLength).toBe(24 * 1024);
+  });
+
   it('a byte between large pieces holds no block', () => {
     const blocks = new ByteBlocks('test', 4 * MIB);
     for (let at = 0; at < 64; at += 1) {
@@ -197,8 +207,8 @@ describe('S85 a queue', () => {
     });
     expect(moved).toBeLessThanOrEqual(30_000);
     expect(taken).toEqual(Array.from({ length: 10_000 }, (_, at) => at));
-    expect([queue.length, queue.first(), [...queue].length]).toEqual([10_000, 10_000, 10_000]);
+    expect([queue.length, queue.first(), queue.last(), [...queue].length]).toEqual([10_000, 10_000, 19_999, 10_000]);
     queue.clear();
-    expect([queue.length, queue.shift(), queue.first()]).toEqual([0, undefined, undefined]);
+    expect([queue.length, queue.shift(), queue.first(), queue.last()]).toEqual([0, undefined, undefined, undefined]);
   });
 });
