@@ -20,14 +20,14 @@ export interface SmallFileBounds {
  */
 export async function readSmallFile(path: string, { usualBytes, bytesMax }: SmallFileBounds): Promise<string | undefined> {
   if (isInMemory(path)) return readNow(path, usualBytes, bytesMax);
-  // a FIFO that somebody has put there opens at once, and is empty
+  // a FIFO that somebody has put there opens at once, and can't be read at a place
   const fd = await openLater(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(onlyAbsent);
   if (fd === undefined) return undefined;
   try {
     return (await readAtMost(fd, usualBytes)) ?? (await readAtMost(fd, bytesMax)) ?? '';
   } catch (error) {
-    // a directory in its place is no file, as in memory
-    if (codeOf(error) === 'EISDIR') return undefined;
+    // a directory or a FIFO in its place is no file, as in memory
+    if (codeOf(error) === 'EISDIR' || codeOf(error) === 'ESPIPE') return undefined;
     throw error;
   } finally {
     closeSync(fd);

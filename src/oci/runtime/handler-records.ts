@@ -2,11 +2,11 @@
  * `<state>/handlers/<name>.json`: what is kept of each handler that was configured, so that its pods can be stopped and
  * removed when its entry is gone, also by a daemon that has never seen it.
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { missingAs } from '../../host/errno.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import { namesIn } from './driver-state.ts';
 import type { HandlerConfig } from './handlers.ts';
@@ -25,8 +25,8 @@ export async function readHandlerRecords(directory: string): Promise<readonly Ha
   const files = (await namesIn(directory)).filter((name) => name.endsWith('.json')).slice(0, driverLimits.handlerRecords);
   const found: HandlerConfig[] = [];
   for (const file of files) {
-    const text = await missingAs(readFile(join(directory, file), 'utf8'), '');
-    const record = parseHandlerRecord(text);
+    const text = await readSmallFile(join(directory, file), { usualBytes: driverLimits.recordBytes, bytesMax: driverLimits.recordBytes });
+    const record = parseHandlerRecord(text ?? '');
     if (record !== undefined && file === `${record.name}.json`) found.push(record);
   }
   return found;

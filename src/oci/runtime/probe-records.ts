@@ -3,10 +3,11 @@
  * program need not run it three times before its first answer. What is kept counts for this boot and this very file.
  */
 import { constants } from 'node:fs';
-import { access, mkdir, readFile, stat } from 'node:fs/promises';
+import { access, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { driverLimits } from '../../base/limits.ts';
 import { bootId } from '../../host/process-identity.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import type { Handler, ProbeResult } from './handlers.ts';
 
@@ -30,7 +31,8 @@ export async function keepProbe(directory: string, { name }: Handler, mark: stri
 /** What was found of the program that is there now; undefined when it has to be probed. Never rejects. */
 export async function recallProbe(directory: string, handler: Handler): Promise<ProbeResult | undefined> {
   try {
-    const text = await readFile(join(directory, `${handler.name}.probe`), 'utf8');
+    const bounds = { usualBytes: driverLimits.recordBytes, bytesMax: driverLimits.recordBytes };
+    const text = (await readSmallFile(join(directory, `${handler.name}.probe`), bounds)) ?? '';
     const mark = await programMark(handler);
     const result = mark === undefined ? undefined : parseProbe(text, mark);
     if (result?.standIn !== undefined) await access(result.standIn, constants.X_OK);

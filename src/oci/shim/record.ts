@@ -1,12 +1,12 @@
 /** `<state>/sandboxes/<id>/shim.json`: how a later daemon finds a pod's shim again. Gone with the pod, and with a reboot. */
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SandboxId } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { driverLimits, shimLimits } from '../../base/limits.ts';
-import { onlyAbsent } from '../../host/errno.ts';
 import type { Layout } from '../../host/layout.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import type { ShimAddress } from './bootstrap.ts';
 
@@ -35,7 +35,7 @@ export async function removeShimRecord(layout: Layout, id: SandboxId): Promise<v
 
 /** The record, or undefined when there is none or it is not whole. */
 export async function readShimRecord(layout: Layout, id: SandboxId): Promise<ShimRecord | undefined> {
-  const text = await readFile(recordPath(layout, id), 'utf8').catch(onlyAbsent);
+  const text = await readSmallFile(recordPath(layout, id), { usualBytes: driverLimits.recordBytes, bytesMax: driverLimits.recordBytes });
   return text === undefined ? undefined : parseShimRecord(text);
 }
 
