@@ -1,5 +1,8 @@
 // Sandboxes and containers as a kubelet asks for them, kept to what every pod has.
+import { readFile } from 'node:fs/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
+import { expect } from 'vitest';
+import type { CriClient } from '../../../scripts/support/cri-client.ts';
 import { type ContainerConfigSchema, NamespaceMode, type PodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 
 export type SandboxConfig = MessageInitShape<typeof PodSandboxConfigSchema>;
@@ -74,3 +77,10 @@ export function containerConfig(wish: ContainerWish): ContainerConfig {
 
 /** Runs until SIGTERM, then ends at once with this code. */
 export const untilTermed = (exitCode: number): string[] => ['sh', '-c', `trap "exit ${exitCode}" TERM; echo up; while :; do sleep 3600 & wait $!; done`];
+
+/** Starts a container with `untilTermed`, and waits for its trap: a signal before that is lost, or ends it with another code. */
+export async function startUntilUp({ runtime }: Pick<CriClient, 'runtime'>, containerId: string): Promise<void> {
+  await runtime.startContainer({ containerId });
+  const { status } = await runtime.containerStatus({ containerId });
+  await expect.poll(() => readFile(status?.logPath ?? '', 'utf8').catch(() => '')).toContain('up');
+}

@@ -1,7 +1,7 @@
 // crun as a second handler beside runc, on whatever cgroups this machine has.
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { untilTermed } from '../../e2e/support/pods.ts';
+import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { hybridControllers } from '../../../src/oci/runtime/hide-unified.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
@@ -34,7 +34,7 @@ describe.skipIf(!isHere)('the handler crun', () => {
   it('runs a pod from its creation to its end: log, exec, limits, exit code', async () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await makePod(world, 'life', { runtimeHandler: 'crun', command: untilTermed(7), limits: { memoryLimitInBytes: 64n * MIB } });
-    await runtime.startContainer({ containerId });
+    await startUntilUp(world.client, containerId);
     expect(existsSync(`${world.instance.state}/runtimes/crun/${containerId}`)).toBe(true);
     const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; exit 3'], timeout: 60n });
     expect([Buffer.from(exec.stdout).toString(), exec.exitCode]).toEqual(['inside\n', 3]);
@@ -82,7 +82,7 @@ describe.skipIf(!isHere)('the handler crun', () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await makePod(world, 'kill', { runtimeHandler: 'crun', command: untilTermed(5) });
     const waiting = await makePod(world, 'wait', { runtimeHandler: 'crun' });
-    await runtime.startContainer({ containerId });
+    await startUntilUp(world.client, containerId);
     await world.instance.kill();
     await world.instance.start();
     await runtime.startContainer({ containerId: waiting.containerId });

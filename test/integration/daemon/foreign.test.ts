@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { untilTermed } from '../../e2e/support/pods.ts';
+import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 import type { PodWish } from './pod.ts';
@@ -48,7 +48,7 @@ describe.skipIf(!isHere)('a handler whose state is not runc\'s', () => {
   it('runs a pod with a pause process from its creation to its end', async () => {
     const { runtime } = world.client;
     const { sandboxId, containerId } = await pod('life', { sharesPids: true, command: untilTermed(7) });
-    await runtime.startContainer({ containerId });
+    await startUntilUp(world.client, containerId);
     const { stdout } = await runtime.execSync({ containerId, cmd: ['cat', '/proc/1/comm'], timeout: 60n });
     expect(Buffer.from(stdout).toString()).toBe('pause\n');
     await runtime.stopContainer({ containerId, timeout: 60n });
@@ -62,12 +62,12 @@ describe.skipIf(!isHere)('a handler whose state is not runc\'s', () => {
     const { runtime } = world.client;
     const running = await pod('runs', { sharesPids: true, command: untilTermed(5) });
     const waiting = await pod('waits', { command: untilTermed(4) });
-    await runtime.startContainer({ containerId: running.containerId });
+    await startUntilUp(world.client, running.containerId);
     await world.instance.kill();
     await world.instance.start();
     expect(await statusOf(running.containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
     expect(await statusOf(waiting.containerId)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
-    await runtime.startContainer({ containerId: waiting.containerId });
+    await startUntilUp(world.client, waiting.containerId);
     for (const [{ containerId, sandboxId }, code] of [[running, 5], [waiting, 4]] as const) {
       await runtime.stopContainer({ containerId, timeout: 60n });
       expect(await statusOf(containerId)).toMatchObject({ exitCode: code });

@@ -3,7 +3,7 @@ import { Code } from '@connectrpc/connect';
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { untilTermed } from '../../e2e/support/pods.ts';
+import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
 
@@ -88,7 +88,7 @@ describe.skipIf(!isHere)('handlers by reload', () => {
     const pods = [];
     for (const name of ['stays', 'restarted', 'uninstalled']) {
       const pod = await makePod(world, name, { runtimeHandler: 'second', command: untilTermed(6), sharesPids: name === 'restarted' });
-      await world.client.runtime.startContainer({ containerId: pod.containerId });
+      await startUntilUp(world.client, pod.containerId);
       pods.push(pod);
     }
     await reload('');

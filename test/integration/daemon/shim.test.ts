@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createLayout } from '../../../src/host/layout.ts';
 import { shimNamespace } from '../../../src/oci/shim/launch.ts';
 import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { untilTermed } from '../../e2e/support/pods.ts';
+import { startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { run } from '../../support/run.ts';
@@ -55,7 +55,7 @@ describe('a handler with a shim', () => {
     const { sandboxId, containerId } = await pod('life', { command: untilTermed(7), limits: { memoryLimitInBytes: 64n * MIB } });
     const shim = shimOf(sandboxId);
     expect(readFileSync(`/proc/${shim}/cgroup`, 'utf8')).toContain(`troupe-sandbox-${sandboxId}/monitors`);
-    await runtime.startContainer({ containerId });
+    await startUntilUp(world.client, containerId);
     const exec = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'echo inside; echo outside >&2; exit 3'], timeout: 60n });
     expect([Buffer.from(exec.stdout).toString(), Buffer.from(exec.stderr).toString(), exec.exitCode]).toEqual(['inside\n', 'outside\n', 3]);
     await runtime.updateContainerResources({ containerId, linux: { memoryLimitInBytes: 48n * MIB } });
@@ -88,7 +88,7 @@ describe('a handler with a shim', () => {
     expect(await statusOf(ending.containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 9 });
     expect(await statusOf(running.containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
     expect(await statusOf(waiting.containerId)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
-    await runtime.startContainer({ containerId: waiting.containerId });
+    await startUntilUp(world.client, waiting.containerId);
     for (const { containerId } of [running, waiting]) await runtime.stopContainer({ containerId, timeout: 60n });
     expect([(await statusOf(running.containerId))?.exitCode, (await statusOf(waiting.containerId))?.exitCode]).toEqual([5, 4]);
     const numbers = [...logOf('outlives').matchAll(/stdout F line (\d+)/gu)].map((match) => Number(match[1]));
