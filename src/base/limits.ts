@@ -19,6 +19,8 @@ export const journalLimits = {
   doubtTries: 600,
   /** Damaged files that are kept as evidence; older ones are deleted. */
   damagedKept: 4,
+  /** Times the bytes of a damaged file that are put under a checksum in the search for whole records: some 0.1 s for 16 MiB each. */
+  searchTimes: 8,
 } as const;
 
 /** CNI: see src/network. */
@@ -761,6 +763,8 @@ export const storageLimits = {
 export const specLimits = {
   /** Bytes of the image's /etc/passwd and /etc/group, each: containerd's cap (S10, CVE-2025-4437). */
   passwdBytes: 10 * 1024 * 1024,
+  /** Lines of each that are looked at, on the main thread: 100 ms; a directory's whole staff has fewer (S10). */
+  passwdLines: 262_144,
   /** Groups that one user is in: the kernel's NGROUPS_MAX. */
   groups: 65_536,
   /** Characters of a user's or group's name: useradd allows 32, directory services up to 256. */

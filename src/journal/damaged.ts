@@ -11,7 +11,7 @@ import type { JournalFold, JournalRecord } from '../actors/ports/journal.ts';
 import { encodePlain } from '../base/codec.ts';
 import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
-import { FRAME_BYTES, hasHeader, HEADER_BYTES, recordAt, seal } from './format.ts';
+import { FRAME_BYTES, hasHeader, HEADER_BYTES, recordAt, seal, searchBudget } from './format.ts';
 
 type WithoutSecrets = JournalFold<unknown>['withoutSecrets'];
 
@@ -23,8 +23,10 @@ export function maskedBytes(bytes: Uint8Array, withoutSecrets: WithoutSecrets): 
   // not `slice`, which gives another view of the same bytes where they are a Buffer
   const masked = new Uint8Array(bytes);
   let at = hasHeader(bytes) ? HEADER_BYTES : 0;
+  // beyond it nothing counts as a record: it is masked
+  const budget = searchBudget(bytes);
   while (at < bytes.length) {
-    const found = recordAt(bytes, at);
+    const found = recordAt(bytes, at, budget);
     const next = found?.next ?? at + 1;
     if (found === undefined || !cleaned(masked.subarray(at, next), found.record, withoutSecrets)) mask(masked, at, next);
     at = next;

@@ -100,13 +100,28 @@ export function hasHeader(bytes: Uint8Array): boolean {
   return MAGIC.every((byte, at) => bytes[at] === byte) && stated === crc32c(bytes.subarray(0, 12));
 }
 
-/** The whole record that begins at `at`, and where it ends; undefined where none does. */
-export function recordAt(bytes: Uint8Array, at: number): { readonly record: JournalRecord; readonly next: number } | undefined {
+const [OPENING, CLOSING, SPACE] = new TextEncoder().encode('{} ');
+
+/** Bytes that a search for records may still put under the checksum: each byte of garbage could begin a long one. */
+export interface SearchBudget {
+  bytes: number;
+}
+
+/** For one search of the file: some times the file, and so seconds whatever is in it. */
+export function searchBudget(bytes: Uint8Array): SearchBudget {
+  return { bytes: bytes.length * journalLimits.searchTimes };
+}
+
+/** The whole record that begins at `at`, and where it ends; undefined where none does, or the budget is used up. */
+export function recordAt(bytes: Uint8Array, at: number, budget?: SearchBudget): { readonly record: JournalRecord; readonly next: number } | undefined {
   if (at + FRAME_BYTES > bytes.length) return undefined;
   // asked of each byte of a damaged file: no object before the length is one that may be
   const length = ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16) | ((bytes[at + 3] ?? 0) << 24)) >>> 0;
   const next = at + FRAME_BYTES + length;
-  if (length === 0 || next > bytes.length) return undefined;
+  if (length === 0 || length > journalLimits.recordBytes || next > bytes.length) return undefined;
+  // a record is a JSON object, one that was masked with spaces after it: other garbage costs no checksum of what follows
+  if (bytes[at + FRAME_BYTES] !== OPENING || (bytes[next - 1] !== CLOSING && bytes[next - 1] !== SPACE)) return undefined;
+  if (budget !== undefined && (budget.bytes -= next - at) < 0) return undefined;
   const record = recordOf(bytes.subarray(at, next));
   return record === undefined ? undefined : { record, next };
 }
@@ -116,8 +131,10 @@ export function recordAt(bytes: Uint8Array, at: number): { readonly record: Jour
  * follow. Cheap, since four bytes of JSON read as a length are beyond every file.
  */
 function holdsRecord(bytes: Uint8Array, from: number): boolean {
-  for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1) if (recordAt(bytes, at) !== undefined) return true;
-  return false;
+  const budget = searchBudget(bytes);
+  for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1) if (recordAt(bytes, at, budget) !== undefined) return true;
+  // what can't be told is kept as damaged
+  return budget.bytes < 0;
 }
 
 function recordOf(framed: Uint8Array): JournalRecord | undefined {

@@ -1,6 +1,6 @@
 /** A container's cgroup, its sandbox's monitors' cgroup: what the driver does to them, each bounded. */
 import { mkdir, rmdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { fail, toFault } from '../../base/fault.ts';
@@ -76,6 +76,14 @@ export async function cgroupOf({ cgroups, layout, log }: DriverParts, id: Contai
   if (found === undefined) return undefined;
   log.warn({ id, cgroup: found }, 'our note of a container is gone; its cgroup was found by its name');
   return found.endsWith('.scope') ? join(found, 'container') : found;
+}
+
+/**
+ * The directory of a container's cgroup that has its id in the name. Below a slice that is the scope: the directories in
+ * there have the same names for every container, and a pid that was used again would be taken for this container's.
+ */
+export function ownCgroupName(cgroup: string): string {
+  return basename(scopeOf(cgroup) ?? cgroup);
 }
 
 /** SIGKILL to all members now; those that need longer than a moment are not waited for. */

@@ -7,6 +7,7 @@ import { fail, toFault } from '../../base/fault.ts';
 import { monitorLimits } from '../../base/limits.ts';
 import { makeOwnDirectory } from '../../host/own-files.ts';
 import { processExists } from '../../host/process-identity.ts';
+import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { createArgv, monitorEnv } from '../monitor/conmon.ts';
 import { launchMonitor } from '../monitor/launch.ts';
 import type { Launched } from '../monitor/launch.ts';
@@ -78,8 +79,8 @@ export async function create(
     const init = await hearInit(parts, { launched, handler, input, stage: `${attempted}: ${on}`, fx });
     checkJoined(note, attempted);
     // a restored program runs already, and has them as they were
-    if (restore === undefined) await ownStdio(init.pid, layout.configJson(input.id), input.id);
-    return init;
+    if (restore === undefined) await ownStdio(init, layout.configJson(input.id), input.id);
+    return toPortIdentity(init);
   } catch (error) {
     await killWorkers(parts, handler, input.id, note.cgroup);
     throw error;
@@ -156,7 +157,7 @@ interface Hearing {
   readonly fx: EffectContext;
 }
 
-async function hearInit(parts: DriverParts, hearing: Hearing): Promise<ProcessIdentity> {
+async function hearInit(parts: DriverParts, hearing: Hearing): Promise<HostIdentity> {
   const { launched, handler, input, stage, fx } = hearing;
   const answer = await launched.sync.next({ clock: parts.clock, timeoutMs: fx.timeoutMs, signal: fx.signal });
   const subject = { subject: input.id };
@@ -177,5 +178,5 @@ async function hearInit(parts: DriverParts, hearing: Hearing): Promise<ProcessId
   if (state === undefined || state.pid !== identity.pid || state.startTicks !== identity.startTicks) {
     return fail('outside', `${stage}: the monitor reports process ${report.value}, which the runtime does not know`, subject);
   }
-  return toPortIdentity(identity);
+  return identity;
 }

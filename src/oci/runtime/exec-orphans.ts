@@ -11,7 +11,7 @@ import { processExists, processIdentity } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { readPidFile } from '../monitor/monitor-process.ts';
-import { dissolveExecLeaf, emptyCgroup, execLeafAt } from './driver-cgroup.ts';
+import { dissolveExecLeaf, emptyCgroup, execLeafAt, ownCgroupName } from './driver-cgroup.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import type { ContainerNote } from './driver-record.ts';
@@ -65,7 +65,7 @@ async function end(parts: DriverParts, { id, directory }: OrphanExec): Promise<v
 async function processOf(directory: string, note: ContainerNote): Promise<ProcessIdentity | undefined> {
   const pid = await readPidFile(execPidFile(directory));
   const identity = pid === undefined ? undefined : processIdentity(pid);
-  return identity !== undefined && isInCgroup(identity.pid, basename(note.cgroup)) && processExists(identity) ? identity : undefined;
+  return identity !== undefined && isInCgroup(identity.pid, ownCgroupName(note.cgroup)) && processExists(identity) ? identity : undefined;
 }
 
 /** Whether the process is in a cgroup with this directory in its path, in any hierarchy. */

@@ -1,8 +1,7 @@
 /** The process object of an exec: the container's own (user, capabilities, environment, directory), with other arguments. */
-import { readFile } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
-import { codeOf } from '../../host/errno.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 
 /** Throws `invalidRequest` for an argv that execve could not take; a NUL would cut it short silently. */
 export function checkArgv(argv: readonly string[], id: string): void {
@@ -42,16 +41,13 @@ function withTerm(env: unknown): readonly unknown[] {
   return all.some((one) => typeof one === 'string' && one.startsWith('TERM=')) ? all : [...all, 'TERM=xterm'];
 }
 
-/** Reads a bundle's config.json. Throws `notFound` when there is none. */
+/** Reads a bundle's config.json. Throws `notFound` when there is none, `outside` for one beyond the bound. */
 export async function readConfig(path: string, id: string): Promise<string> {
-  try {
-    const text = await readFile(path, 'utf8');
-    if (text.length > driverLimits.stateFileBytes) fail('outside', `read ${path}: larger than ${driverLimits.stateFileBytes} bytes`, { subject: id });
-    return text;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return fail('notFound', `exec in container ${id}: it has no bundle`, { subject: id });
-    throw error;
-  }
+  const { stateFileUsualBytes: usualBytes, stateFileBytes: bytesMax } = driverLimits;
+  const text = await readSmallFile(path, { usualBytes, bytesMax });
+  if (text === undefined) return fail('notFound', `exec in container ${id}: it has no bundle`, { subject: id });
+  if (text === '') fail('outside', `read ${path}: empty, or larger than ${bytesMax} bytes`, { subject: id });
+  return text;
 }
 
 function memberOf(value: unknown, key: string): unknown {

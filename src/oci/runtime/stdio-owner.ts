@@ -6,7 +6,9 @@ import { chownSync, closeSync, fstatSync, openSync, readFileSync } from 'node:fs
 import type { ContainerId } from '../../base/ids.ts';
 import { jsonObject } from '../../base/json-object.ts';
 import { isProcessGone } from '../../host/errno.ts';
-import { O_PATH } from '../../host/ffi-constants.ts';
+import { O_CLOEXEC, O_DIRECTORY, O_PATH } from '../../host/ffi-constants.ts';
+import { processExists } from '../../host/process-identity.ts';
+import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import type { PipeOwner } from '../../host/process.ts';
 import { readConfig } from './exec-process.ts';
 
@@ -35,21 +37,32 @@ function onHost(mappings: unknown, id: unknown): number | undefined {
   return undefined;
 }
 
-/** Gives a container that waits for its start the pipes that the monitor made. Init must not have begun its program. */
-export async function ownStdio(initPid: number, configPath: string, id: ContainerId): Promise<void> {
+/**
+ * Gives a container that waits for its start the pipes that the monitor made. Init must not have begun its program. All is
+ * read and given through one descriptor of init's directory in /proc: where init has ended meanwhile, another process may
+ * have its pid and other pipes, but never that directory (S97).
+ */
+export async function ownStdio(init: HostIdentity, configPath: string, id: ContainerId): Promise<void> {
   try {
-    // procfs: answers from memory
-    if (uidMap(initPid) === uidMap('self')) return;
-    const owner = stdioOwner(await readConfig(configPath, id));
-    if (owner !== undefined) for (const number of [0, 1, 2]) ownPipe(`/proc/${initPid}/fd/${number}`, owner);
+    const proc = openSync(`/proc/${init.pid}`, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    try {
+      if (!processExists(init)) return;
+      const directory = `/proc/self/fd/${proc}`;
+      // procfs: answers from memory
+      if (uidMap(directory) === uidMap('/proc/self')) return;
+      const owner = stdioOwner(await readConfig(configPath, id));
+      if (owner !== undefined) for (const number of [0, 1, 2]) ownPipe(`${directory}/fd/${number}`, owner);
+    } finally {
+      closeSync(proc);
+    }
   } catch (error) {
     // the exit is told by others
     if (!isProcessGone(error)) throw error;
   }
 }
 
-function uidMap(pid: number | 'self'): string {
-  return readFileSync(`/proc/${pid}/uid_map`, 'latin1');
+function uidMap(directory: string): string {
+  return readFileSync(`${directory}/uid_map`, 'latin1');
 }
 
 function ownPipe(path: string, { uid, gid }: PipeOwner): void {

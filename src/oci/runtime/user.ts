@@ -131,12 +131,28 @@ function findUser(user: number | string, passwd: string): PasswdEntry | undefine
 }
 
 function memberships(name: string, groups: string): readonly number[] {
-  const found: number[] = [];
+  const found = new Set<number>();
   for (const [, , gidText, members] of lines(groups)) {
     const gid = number(gidText);
-    if (gid !== undefined && members !== undefined && members.trimEnd().split(',').includes(name)) found.push(gid);
+    if (gid === undefined || members === undefined || !isMember(name, members.trimEnd())) continue;
+    found.add(gid);
+    // what is beyond the kernel's bound is refused by whoever counts them
+    if (found.size > specLimits.groups) break;
   }
-  return found;
+  return [...found];
+}
+
+/** Whether a comma-separated list has the name. Not split: a line of 10 MiB may have as many members (S10). */
+function isMember(name: string, members: string): boolean {
+  // one with a comma is no member of any list, and would be compared beyond each of them
+  if (name.includes(',')) return false;
+  for (let from = 0; ; ) {
+    const comma = members.indexOf(',', from);
+    const end = comma < 0 ? members.length : comma;
+    if (end - from === name.length && members.startsWith(name, from)) return true;
+    if (comma < 0) return false;
+    from = comma + 1;
+  }
 }
 
 /** Decimal, in range; anything else is undefined, such as what would wrap round to 0 in 32 bits. */
@@ -149,7 +165,10 @@ function number(text: string | undefined): number | undefined {
 /** Fields of each line, one line at a time: a file of 10 MiB must not become a million arrays at once. */
 function* lines(text: string): Generator<readonly string[]> {
   let from = 0;
-  while (from < text.length) {
+  for (let count = 1; from < text.length; count += 1) {
+    if (count > specLimits.passwdLines) {
+      fail('invalidRequest', `resolve user: /etc/passwd or /etc/group of the image has more than ${specLimits.passwdLines} lines`, { subject: 'image' });
+    }
     const at = text.indexOf('\n', from);
     const end = at < 0 ? text.length : at;
     if (end > from) yield text.slice(from, end).split(':', 8);

@@ -10,7 +10,7 @@ import type { ClientStreams, StreamExecInput, TerminalSize } from '../../actors/
 import type { ContainerId } from '../../base/ids.ts';
 import { parseContainerId } from '../../base/ids.ts';
 import { toFault } from '../../base/fault.ts';
-import { shimLimits } from '../../base/limits.ts';
+import { driverLimits, shimLimits } from '../../base/limits.ts';
 import { Task } from '../../gen/shim/task_pb.ts';
 import type { Exits } from '../runtime/driver-exits.ts';
 import type { KindSteps } from '../runtime/driver-kinds.ts';
@@ -124,13 +124,12 @@ async function shimOf({ parts, shims }: ShimParts, id: ContainerId) {
 async function open(shim: ShimParts, events: ShimEvents): Promise<void> {
   const { layout, log, table } = shim.parts;
   if (!table.known().some(({ kind }) => kind === 'vm')) return;
-  try {
-    await events.open();
-    for (const name of await namesIn(layout.containersDir)) {
-      const id = parseContainerId(name);
-      if (id !== undefined) await endOrphanTaskExecs(shim, id);
-    }
-  } catch (thrown) {
-    log.warn({ fault: toFault(thrown) }, 'the shims of an earlier daemon could not be taken over in whole');
+  const failed = (fields: { readonly id?: ContainerId }) => (thrown: unknown): void =>
+    log.warn({ ...fields, fault: toFault(thrown) }, 'the shims of an earlier daemon could not be taken over in whole');
+  await events.open().catch(failed({}));
+  const ids = (await namesIn(layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
+  for (let at = 0; at < ids.length; at += driverLimits.observedAtOnce) {
+    // a shim that does not answer keeps none of the others from being asked, nor for its whole time
+    await Promise.all(ids.slice(at, at + driverLimits.observedAtOnce).map((id) => endOrphanTaskExecs(shim, id).catch(failed({ id }))));
   }
 }

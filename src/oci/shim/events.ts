@@ -12,12 +12,16 @@ import { shimLimits } from '../../base/limits.ts';
 import { Pace } from '../../base/pace.ts';
 import { Events, TaskOOMSchema } from '../../gen/shim/events_pb.ts';
 import type { Envelope } from '../../gen/shim/events_pb.ts';
+import { processExists } from '../../host/process-identity.ts';
+import { peerOf } from '../../host/socket-peer.ts';
 import { decodeMessage } from '../../host/ttrpc.ts';
 import { TtrpcServer, ttrpcRoute } from '../../host/ttrpc-server.ts';
 import { oomTold } from '../runtime/driver-cgroup.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
+import { readNote } from '../runtime/driver-record.ts';
 import { exists } from '../runtime/driver-state.ts';
 import { eventsSocket } from './launch.ts';
+import { readShimRecord } from './record.ts';
 
 export class ShimEvents {
   readonly #parts: Pick<DriverParts, 'layout' | 'clock' | 'log'>;
@@ -67,24 +71,34 @@ export class ShimEvents {
     this.#sockets.add(socket);
     const { clock } = this.#parts;
     const pace = new Pace(shimLimits.events);
+    const shim = peerOf(socket);
     const forward = ttrpcRoute(Events.method.forward, async ({ envelope }) => {
       const waitMs = pace.take(clock.monoMs());
       if (waitMs > 0 && !socket.isPaused()) {
         socket.pause();
         clock.setTimeout(() => socket.resume(), waitMs);
       }
-      if (envelope !== undefined) await this.#note(envelope);
+      if (envelope !== undefined) await this.#note(envelope, shim?.pid);
       return {};
     });
     new TtrpcServer(socket, { clock, routes: [forward], onClose: () => this.#sockets.delete(socket) });
   }
 
-  /** Kept in a file: the container's end may be told much later, and to another daemon. */
-  async #note({ event }: Envelope): Promise<void> {
+  /**
+   * Kept in a file: the container's end may be told much later, and to another daemon. Only of a container in the pod whose
+   * shim has connected: all shims know this socket, and what one says of another's pod is nobody's fact.
+   */
+  async #note({ event }: Envelope, shim: number | undefined): Promise<void> {
     const { layout, log } = this.#parts;
     if (event === undefined || !event.typeUrl.endsWith('TaskOOM')) return;
     const id = parseContainerId(decodeMessage(TaskOOMSchema, event.value).containerId);
     if (id === undefined || this.#known.has(id)) return;
+    if (!(await this.#isOf(shim, id))) {
+      log.debug({ id, pid: shim }, 'an oom kill reported by a process that is not the shim of its pod is left out');
+      return;
+    }
+    // by another report meanwhile
+    if (this.#known.has(id)) return;
     if (this.#known.size >= shimLimits.oomsKnown) this.#known.clear();
     this.#known.add(id);
     try {
@@ -96,5 +110,12 @@ export class ShimEvents {
       this.#known.delete(id);
       throw thrown;
     }
+  }
+
+  async #isOf(shim: number | undefined, id: ContainerId): Promise<boolean> {
+    const { layout } = this.#parts;
+    const note = await readNote(layout, id);
+    const record = note === undefined ? undefined : await readShimRecord(layout, note.sandboxId);
+    return record !== undefined && record.shim.pid === shim && processExists(record.shim);
   }
 }

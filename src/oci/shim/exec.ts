@@ -11,6 +11,7 @@ import { namesOf } from '../../host/names-of.ts';
 import { processIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
 import { within } from '../../host/wait.ts';
+import { ownCgroupName } from '../runtime/driver-cgroup.ts';
 import { isAlive } from '../runtime/driver-parts.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
 import { readNote } from '../runtime/driver-record.ts';
@@ -143,7 +144,7 @@ class TaskExec implements RunningExec {
     try {
       if (!hasEnded) {
         // a shim kills only the process itself: what it started is found where the machine can see it
-        const tree = this.#pid !== undefined && isInCgroup(this.#pid, basename(note.cgroup)) ? processIdentity(this.#pid) : undefined;
+        const tree = this.#pid !== undefined && isInCgroup(this.#pid, ownCgroupName(note.cgroup)) ? processIdentity(this.#pid) : undefined;
         if (tree !== undefined) await killTree(tree, parts.clock);
       }
       await endExec(shim, this.#target, hasEnded);

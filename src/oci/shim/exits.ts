@@ -29,9 +29,10 @@ export interface ShimExit {
 
 type Timestamp = { readonly seconds: bigint; readonly nanos: number } | undefined;
 
-/** `now` where the shim gave no time, or one from before its container was made. */
+/** `now` where the shim gave no time, one from before its container was made, or one to come: 64 bits of it fit nowhere. */
 export function shimExit(exitStatus: number, at: Timestamp, nowNs: bigint): ShimExit {
-  const atNs = at === undefined || at.seconds <= 0n ? nowNs : at.seconds * 1_000_000_000n + BigInt(at.nanos);
+  const saidNs = at === undefined || at.seconds <= 0n ? nowNs : at.seconds * 1_000_000_000n + BigInt(at.nanos);
+  const atNs = saidNs > nowNs || saidNs <= 0n ? nowNs : saidNs;
   return { exitCode: exitStatus > 255 ? UNKNOWN_EXIT_CODE : exitStatus, atNs };
 }
 

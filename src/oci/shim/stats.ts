@@ -17,11 +17,18 @@ export async function taskUsage({ parts, shims }: ShimParts, id: ContainerId): P
   return answer?.stats === undefined ? undefined : usageIn(answer.stats);
 }
 
-/** The figures in a Stats answer, by the name of its type. Pure. */
+/** The figures in a Stats answer, by the name of its type; without those that no machine can have. Pure. */
 export function usageIn({ typeUrl, value }: { readonly typeUrl: string; readonly value: Uint8Array }): GuestUsage | undefined {
-  if (typeUrl.endsWith(MetricsV1.typeName)) return usageV1(value);
-  return typeUrl.endsWith(MetricsV2.typeName) ? usageV2(value) : undefined;
+  const isV1 = typeUrl.endsWith(MetricsV1.typeName);
+  if (!isV1 && !typeUrl.endsWith(MetricsV2.typeName)) return undefined;
+  const { processes, ...figures } = isV1 ? usageV1(value) : usageV2(value);
+  // a guest says what it likes: a figure beyond 64 bits, or a sum of such, would end the answer about all containers
+  const believed = Object.entries(figures).filter(([, figure]) => typeof figure !== 'bigint' || figure < MOST);
+  return { ...none, ...nothing, ...Object.fromEntries(believed), processes: processes < MOST ? processes : 0n };
 }
+
+/** Of bytes, faults or nanoseconds: 2⁵⁶ ns are two years of one CPU, and the sum over a pod stays within 64 bits. */
+const MOST = 1n << 56n;
 
 /** The kernel's form of "no limit" is a number near 2^63 or 2^64 (in pages or bytes). */
 const NO_LIMIT = 1n << 60n;
@@ -55,6 +62,10 @@ function usageV2(value: Uint8Array): GuestUsage {
   };
 }
 
+const none = {
+  cpuNs: undefined, memoryBytes: undefined, workingSetBytes: undefined, availableBytes: undefined, rssBytes: undefined,
+  pageFaults: undefined, majorPageFaults: undefined, swapBytes: undefined,
+};
 const nothing = { swapAvailableBytes: undefined, cpuPressure: undefined, memoryPressure: undefined, ioPressure: undefined };
 
 /** As the kubelet counts: usage without what the kernel can drop at once. */

@@ -56,6 +56,11 @@ export const ofMachine: readonly Mutant[] = [
     test: { file: 'test/unit/oci-spec/user.test.ts', named: 'S10: both files are read with the cap' },
   },
   {
+    row: 'S10', title: 'a passwd of any number of lines is searched', file: 'src/oci/runtime/user.ts',
+    find: 'if (count > specLimits.passwdLines) {', replace: 'if (count < 0) {',
+    test: { file: 'test/unit/oci-spec/user.test.ts', named: 'S10: more lines than' },
+  },
+  {
     row: 'S13', title: 'the monitor is within the pod’s memory limit', file: 'src/oci/runtime/driver-cgroup.ts',
     find: "version === 2 || !controllers.includes('memory')", replace: 'version === 2 || controllers.length >= 0',
     test: { file: 'test/integration/runtime/lifecycle.test.ts', named: 'S13 F47 the monitor' },

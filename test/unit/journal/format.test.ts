@@ -67,6 +67,21 @@ describe('journal damage', () => {
     expect(parse(tail).records).toHaveLength(20);
   });
 
+  it('F18 garbage of which each byte could begin a long record is searched in bounded time, and kept as damaged', () => {
+    // every ninth byte begins what reads as a record of up to 1 MiB: 116 000 checksums, many minutes of them
+    const tail = Buffer.alloc(2 * 1024 * 1024, '{');
+    const length = 1024 * 1024;
+    for (let at = 0; at + 16 < length; at += 9) tail.writeUInt32LE(length - at, at);
+    tail.fill('}', length);
+    // as a write that was torn reads
+    tail.writeUInt32LE(0x7f_ff_ff_ff, 0);
+    const damaged = Buffer.concat([whole, tail]);
+    const { records: found, validBytes, end } = parse(damaged);
+    expect([found.length, validBytes, end]).toEqual([50, whole.length, 'damaged']);
+    const masked = maskedBytes(damaged, (record) => record);
+    expect(Buffer.from(masked.subarray(whole.length)).includes('{')).toBe(false);
+  });
+
   it('F18 keeps a bounded number of damaged files', async () => {
     const model = diskWith(whole.slice());
     for (let life = 0; life < 9; life += 1) {

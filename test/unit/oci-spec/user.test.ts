@@ -114,6 +114,20 @@ describe('the image without a user data base', () => {
   });
 });
 
+test('S10: more lines than a data base has are refused, in the group file too', () => {
+  const many = 'a\n'.repeat(specLimits.passwdLines + 1);
+  expect(kindOf(() => resolveUser(nobody, '4242', { passwd: many, group: '' }))).toBe('invalidRequest');
+  expect(kindOf(() => resolveUser(nobody, 'alice', { ...files, group: many }))).toBe('invalidRequest');
+  expect(resolveUser(nobody, '4242', { passwd: many.slice(2), group: '' }).uid).toBe(4242);
+});
+
+test('S10: a member of a group is a whole word of its list', () => {
+  const member = (name: string, members: string): boolean =>
+    resolveUser(nobody, name, { passwd: `${name}:x:5:6::/:`, group: `g:x:9:${members}` }).additionalGids.includes(9);
+  expect(['al', 'al,b', 'b,al', ',,al,', 'ala,al \r'].map((list) => member('al', list))).toEqual([true, true, true, true, true]);
+  expect(['', 'ala', 'b,bal', 'ala,alal', ','].map((list) => member('al', list))).toEqual([false, false, false, false, false]);
+});
+
 test('the pause process: 65535, or the numbers of the sandbox; a name cannot be resolved', () => {
   expect(pauseUser(nobody)).toMatchObject({ uid: 65_535, gid: 65_535 });
   expect(pauseUser({ ...nobody, runAsUser: 7, runAsGroup: 8, supplementalGroups: [9] })).toMatchObject({ uid: 7, gid: 8, additionalGids: [8, 9] });

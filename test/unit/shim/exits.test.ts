@@ -27,7 +27,7 @@ function stage() {
   const reported = new Promise<ExitFact>((resolve) => {
     told = resolve;
   });
-  const shim = { callIfThere: async () => ({ exitStatus: 3, exitedAt: { seconds: 5n, nanos: 0 } }) };
+  const shim = { callIfThere: async () => ({ exitStatus: 3, exitedAt: { seconds: 1n, nanos: 0 } }) };
   const shims = { find: async () => (asked.push('find'), shim) };
   const exits = { report: (_id: unknown, exit: ExitFact) => told(exit) };
   const watch = new ShimExits({ layout, log: silentLog, clock: new ManualClock() } as never, shims as never, exits as never);
@@ -40,7 +40,7 @@ test('an exit that no file can be written for is told all the same', async () =>
   // stands in the file's way, as a full disk would
   await mkdir(join(layout.containerDir(CONTAINER_ID), 'exit.new'), { recursive: true });
   watch();
-  expect(await reported).toEqual({ exitCode: 3, finishedAtNs: 5_000_000_000n, oomKilled: false, reason: 'Error', message: '', observedBy: 'process' });
+  expect(await reported).toEqual({ exitCode: 3, finishedAtNs: 1_000_000_000n, oomKilled: false, reason: 'Error', message: '', observedBy: 'process' });
   await expect(readFile(layout.exitFile(CONTAINER_ID))).rejects.toThrow('ENOENT');
 });
 

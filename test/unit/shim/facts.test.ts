@@ -25,11 +25,27 @@ describe('the record of a shim', () => {
 
 describe('an exit by the word of a shim', () => {
   it('has its time, or the time it was heard at; a code that no process has is unknown', () => {
-    expect(shimExit(7, { seconds: 5n, nanos: 3 }, 99n)).toEqual({ exitCode: 7, atNs: 5_000_000_003n });
+    expect(shimExit(7, { seconds: 5n, nanos: 3 }, 9_000_000_000n)).toEqual({ exitCode: 7, atNs: 5_000_000_003n });
     expect(shimExit(0, undefined, 99n)).toEqual({ exitCode: 0, atNs: 99n });
     // Go's zero time lies before 1970
     expect(shimExit(4_294_967_295, { seconds: -62_135_596_800n, nanos: 0 }, 99n)).toEqual({ exitCode: 255, atNs: 99n });
   });
+});
+
+it('S62: an exit that is to come by the word of a shim was now: no file and no answer takes its time', () => {
+  for (const at of [{ seconds: 2n ** 62n, nanos: 0 }, { seconds: 9n, nanos: 999_999_999 }, { seconds: 1n, nanos: -2_147_483_648 }]) {
+    expect(shimExit(0, at, 9_000_000_000n)).toEqual({ exitCode: 0, atNs: 9_000_000_000n });
+  }
+});
+
+it('S62: figures that no machine can have are left out, and the others stay', () => {
+  const most = 2n ** 64n - 1n;
+  const v2 = encodeMessage(MetricsV2, { cpu: { usageUsec: most }, memory: { usage: 10n, inactiveFile: 1n, anon: most, pgfault: 7n }, pids: { current: most } });
+  const usage = usageIn({ typeUrl: 'io.containerd.cgroups.v2.Metrics', value: v2 });
+  expect(usage).toMatchObject({ memoryBytes: 10n, workingSetBytes: 9n, pageFaults: 7n, processes: 0n });
+  expect([usage?.cpuNs, usage?.rssBytes]).toEqual([undefined, undefined]);
+  const v1 = encodeMessage(MetricsV1, { cpu: { usage: { total: most } }, memory: { totalPgFault: most } });
+  expect(usageIn({ typeUrl: 'io.containerd.cgroups.v1.Metrics', value: v1 })).toMatchObject({ cpuNs: undefined, pageFaults: undefined, processes: 0n });
 });
 
 describe('the figures of a guest', () => {

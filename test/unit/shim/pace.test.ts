@@ -5,18 +5,24 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseContainerId } from '../../../src/base/ids.ts';
+import type { ContainerId } from '../../../src/base/ids.ts';
 import { shimLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { encodeTtrpcFrame, TTRPC_TYPE } from '../../../src/base/ttrpc-frames.ts';
 import { Events, ForwardRequestSchema, TaskOOMSchema } from '../../../src/gen/shim/events_pb.ts';
 import { RequestSchema } from '../../../src/gen/ttrpc/ttrpc_pb.ts';
 import { createLayout } from '../../../src/host/layout.ts';
+import type { Layout } from '../../../src/host/layout.ts';
+import { processIdentity } from '../../../src/host/process-identity.ts';
 import { encodeMessage } from '../../../src/host/ttrpc.ts';
 import { oomTold } from '../../../src/oci/runtime/driver-cgroup.ts';
+import { noteOf, writeNote } from '../../../src/oci/runtime/driver-record.ts';
 import { ShimEvents } from '../../../src/oci/shim/events.ts';
 import { eventsSocket } from '../../../src/oci/shim/launch.ts';
+import { writeShimRecord } from '../../../src/oci/shim/record.ts';
 import { followLog, makeLogFifo } from '../../../src/oci/shim/shim-log.ts';
 import { HandClock } from '../../support/hand-clock.ts';
+import { inputOf, SANDBOX_ID } from '../oci-spec/fixtures.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -60,12 +66,40 @@ describe('a shim\'s log', () => {
   });
 });
 
+/** A container in a pod whose shim is this process. */
+async function shimRunsAs(layout: Layout, id: ContainerId, pid: number): Promise<void> {
+  mkdirSync(layout.sandboxDir(SANDBOX_ID), { recursive: true });
+  await writeNote(layout, id, noteOf({ ...inputOf(), id, sandboxId: SANDBOX_ID, handler: 'kata', pidNamespaceOf: undefined }, 'kata'));
+  const shim = processIdentity(pid) ?? expect.unreachable();
+  await writeShimRecord(layout, SANDBOX_ID, { version: 1, handler: 'kata', path: '/run/s', api: 2, shim, task: undefined });
+}
+
 describe('events of a shim', () => {
+  test("S86: an OOM kill that a shim reports of another pod's container is not noted", async () => {
+    const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
+    const id = parseContainerId('a'.repeat(64)) ?? expect.unreachable();
+    mkdirSync(layout.containerDir(id), { recursive: true });
+    await shimRunsAs(layout, id, process.ppid);
+    const events = new ShimEvents({ layout, clock: new HandClock(), log: silentLog });
+    await events.open();
+    const event = { typeUrl: 'types.containerd.io/containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: id }) };
+    const payload = encodeMessage(RequestSchema, { service: Events.typeName, method: Events.method.forward.name, payload: encodeMessage(ForwardRequestSchema, { envelope: { event } }) });
+    const socket = createConnection(eventsSocket(layout));
+    let isAnswered = false;
+    socket.once('data', () => (isAnswered = true));
+    socket.write(encodeTtrpcFrame({ streamId: 1, type: TTRPC_TYPE.request, flags: 0, payload }));
+    await until(() => isAnswered);
+    expect(existsSync(oomTold(layout, id))).toBe(false);
+    socket.destroy();
+    events.close();
+  });
+
   test('S89: an OOM kill is noted once for a container, and its connection is read at a pace', async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     const id = parseContainerId('a'.repeat(64));
     if (id === undefined) throw new Error('no id');
     mkdirSync(layout.containerDir(id), { recursive: true });
+    await shimRunsAs(layout, id, process.pid);
     const clock = new HandClock();
     const told: unknown[] = [];
     const events = new ShimEvents({ layout, clock, log: { ...silentLog, info: (fields: unknown) => void told.push(fields) } });

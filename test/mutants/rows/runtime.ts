@@ -1,0 +1,25 @@
+// Guards of the runtime driver, its shims and the journal.
+import type { Mutant } from '../mutant.ts';
+
+export const ofRuntime: readonly Mutant[] = [
+  {
+    row: 'S86', title: 'any shim reports OOM kills of any pod', file: 'src/oci/shim/events.ts',
+    find: 'record.shim.pid === shim && ', replace: '',
+    test: { file: 'test/unit/shim/pace.test.ts', named: 'S86: an OOM kill that a shim reports' },
+  },
+  {
+    row: 'S62', title: 'a guest’s figures are believed whatever they are', file: 'src/oci/shim/stats.ts',
+    find: "typeof figure !== 'bigint' || figure < MOST", replace: 'figure !== null',
+    test: { file: 'test/unit/shim/facts.test.ts', named: 'S62: figures that no machine can have' },
+  },
+  {
+    row: 'S62', title: 'an exit has whatever time a shim says', file: 'src/oci/shim/exits.ts',
+    find: 'saidNs > nowNs || saidNs <= 0n ? nowNs : saidNs', replace: 'saidNs',
+    test: { file: 'test/unit/shim/facts.test.ts', named: 'S62: an exit that is to come' },
+  },
+  {
+    row: 'S97', title: 'pipes are given to whoever has the pid by then', file: 'src/oci/runtime/stdio-owner.ts',
+    find: '      if (!processExists(init)) return;\n', replace: '',
+    test: { file: 'test/integration/runtime/stdio-owner.test.ts', named: 'S97 of a process that has the pid' },
+  },
+];
