@@ -1234,6 +1234,8 @@ export const checkpointLimits = {
   waiting: 64,
   /** Files and directories that a container may have changed; the names of a million take some 100 MiB while they are listed. */
   changedFiles: 1_000_000,
+  /** Bytes of their paths: those of a million are 60 MiB, but a container may choose 4 GiB of them. */
+  changedBytes: 256 * 1024 * 1024,
   /** Bytes of the note beside a checkpoint under way: it names all archives of its request, `containers` paths of at most 4096 bytes. */
   noteBytes: 1024 * 1024,
   /** Containers of one pod in one request: a pod has a handful, the largest known some dozen. */

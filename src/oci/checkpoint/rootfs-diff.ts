@@ -2,13 +2,14 @@
  * What a container changed of its root file system, from the upper directory of its overlay: what is new or other, and
  * what is deleted. It is read while the container is frozen, so that it fits the memory that was read with it.
  */
+import { closeSync, openSync } from 'node:fs';
 import type { Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { checkpointLimits } from '../../base/limits.ts';
 import { isAbsent } from '../../host/errno.ts';
-import { AT_FDCWD } from '../../host/ffi-constants.ts';
-import { getXattrAt } from '../../host/files-at.ts';
+import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from '../../host/ffi-constants.ts';
+import { getXattrAt, isEscape, openBeneath } from '../../host/files-at.ts';
 
 /** Paths relative to the root. Names are bytes: a container may choose some that are no UTF-8. */
 export interface RootfsChanges {
@@ -24,6 +25,8 @@ interface Search {
   readonly mounts: ReadonlySet<string>;
   readonly changed: Buffer[];
   readonly deleted: Buffer[];
+  /** Of all these paths: a container may choose long ones. */
+  bytes: number;
 }
 
 const SLASH = Buffer.from('/');
@@ -35,7 +38,7 @@ const OPAQUE = 'trusted.overlay.opaque';
  * left out. Rejects with `exhausted` when there are too many to be listed.
  */
 export async function rootfsChanges(upper: string, lowers: readonly string[], mounts: readonly string[]): Promise<RootfsChanges> {
-  const search: Search = { upper, lowers, mounts: new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, ''))), changed: [], deleted: [] };
+  const search: Search = { upper, lowers, mounts: new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, ''))), changed: [], deleted: [], bytes: 0 };
   // a list instead of recursion: a container may nest directories as deep as it likes
   const open: Buffer[] = [Buffer.alloc(0)];
   for (let directory = open.pop(); directory !== undefined; directory = open.pop()) open.push(...(await look(search, directory)));
@@ -49,6 +52,7 @@ async function look(search: Search, directory: Buffer): Promise<Buffer[]> {
   const entries = await readdir(at(upper, directory), { withFileTypes: true, encoding: 'buffer' });
   for (const entry of entries) {
     const path = join(directory, entry.name);
+    search.bytes += path.length;
     if (mounts.has(path.toString('utf8'))) continue;
     if (await isWhiteout(upper, path, entry)) deleted.push(path);
     else changed.push(path);
@@ -72,19 +76,35 @@ async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<s
   const hidden = new Set<string>();
   for (const lower of search.lowers) {
     try {
-      for (const name of await readdir(at(lower, directory), { encoding: 'buffer' })) hidden.add(name.toString('latin1'));
+      for (const name of await namesBelow(lower, directory)) hidden.add(name.toString('latin1'));
     } catch (error) {
-      // this layer has no such directory, or a file of that name
-      if (!isAbsent(error)) throw error;
+      // this layer has no such directory, or a file or a link of that name
+      if (!isAbsent(error) && !isEscape(error)) throw error;
     }
     refuseMany(search, hidden.size);
   }
   for (const name of hidden) if (!kept.has(name)) search.deleted.push(join(directory, Buffer.from(name, 'latin1')));
 }
 
-function refuseMany({ changed, deleted, upper }: Search, more = 0): void {
-  if (changed.length + deleted.length + more <= checkpointLimits.changedFiles) return;
-  fail('exhausted', `list what was changed in ${upper}: more than ${checkpointLimits.changedFiles} files`, { subject: upper });
+/** An image may have a link, to a directory of the host, where the container has made a directory: none is followed (S54). */
+async function namesBelow(lower: string, directory: Buffer): Promise<readonly Buffer[]> {
+  const layer = openSync(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  try {
+    const fd = openBeneath(layer, directory, O_RDONLY | O_DIRECTORY, 0, 'noLinks');
+    try {
+      return await readdir(`/proc/self/fd/${fd}`, { encoding: 'buffer' });
+    } finally {
+      closeSync(fd);
+    }
+  } finally {
+    closeSync(layer);
+  }
+}
+
+function refuseMany({ changed, deleted, upper, bytes }: Search, more = 0): void {
+  const { changedFiles, changedBytes } = checkpointLimits;
+  if (changed.length + deleted.length + more <= changedFiles && bytes <= changedBytes) return;
+  fail('exhausted', `list what was changed in ${upper}: more than ${changedFiles} files, or ${changedBytes} bytes of paths`, { subject: upper });
 }
 
 function join(directory: Buffer, name: Buffer): Buffer {

@@ -22,4 +22,9 @@ export const ofRuntime: readonly Mutant[] = [
     find: '      if (!processExists(init)) return;\n', replace: '',
     test: { file: 'test/integration/runtime/stdio-owner.test.ts', named: 'S97 of a process that has the pid' },
   },
+  {
+    row: 'S54', title: 'a link in an image leads a checkpoint to a directory of the host', file: 'src/oci/checkpoint/rootfs-diff.ts',
+    find: "openBeneath(layer, directory, O_RDONLY | O_DIRECTORY, 0, 'noLinks')", replace: 'openSync(at(lower, directory), O_RDONLY | O_DIRECTORY)',
+    test: { file: 'test/integration/checkpoint/rootfs-diff.test.ts', named: 'S54 a link in a layer' },
+  },
 ];
