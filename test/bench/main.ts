@@ -2,6 +2,7 @@
 // interleaved in the same run, then memory, exec and lists; then many pods and containers, which is all that `--scale` runs.
 // Writes its tables into docs/figures.md.
 // `streams` instead of all that: how many bytes a second come through exec and port-forward. `stats`: statistics of 100 containers. `peers`: beside containerd and CRI-O. `images` (or `--images`): cold pulls.
+// `debris`: starts with what pods have left in the trash.
 // `--only pod,pod10,host,host10,exec,cpu` prints some of the rows and writes nothing; `--waterfall` with it shows where each
 // call's time goes inside the daemon, by its own traces (which cost about a millisecond a call).
 import { spawn } from 'node:child_process';
@@ -18,6 +19,7 @@ if (process.getuid?.() !== 0) {
   const [first, ...rest] = args;
   if (first === 'streams') await (await import('./streams.ts')).streamsBench(rest);
   else if (first === 'stats') await (await import('./usage.ts')).usageBench();
+  else if (first === 'debris') await (await import('./debris.ts')).debrisBench();
   else if (first === 'peers') await (await import('./peers/peers.ts')).peersBench(rest);
   else if (isImages) await (await import('./images.ts')).imagesBench(rest);
   else {

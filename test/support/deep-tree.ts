@@ -22,7 +22,19 @@ export function makeDeep(root: string, levels: number, filesEach = 0): void {
   closeSync(at);
 }
 
+/** Makes empty files in the directory, `files` of them. */
+export function makeWide(directory: string, files: number): void {
+  const at = openOwnDirectory(directory);
+  for (let file = 0; file < files; file += 1) closeSync(createFileAt(at, `f${file}`));
+  closeSync(at);
+}
+
 /** The same in a process of its own: a test that is connected to a daemon must not stand still so long. */
 export async function makeDeepAside(root: string, levels: number): Promise<void> {
   await runOrThrow([process.execPath, fileURLToPath(new URL('make-deep.ts', import.meta.url)), root, String(levels)]);
+}
+
+/** As `makeDeepAside`. */
+export async function makeWideAside(directory: string, files: number): Promise<void> {
+  await runOrThrow([process.execPath, fileURLToPath(new URL('make-deep.ts', import.meta.url)), directory, String(files), 'wide'], { timeoutMs: 600_000 });
 }
