@@ -692,8 +692,11 @@ export const storageLimits = {
   joins: 2,
   /** Resolved images whose registry handle is remembered. */
   handles: 64,
-  /** Bytes of a layer's own record. */
+  /** Bytes of a layer's own record; and of most, which are read at once: some 400. */
   recordBytes: 16 * 1024,
+  recordUsualBytes: 1024,
+  /** Bytes of further small files of a store: its driver's mark, notes of programs that mount. */
+  noteBytes: 64 * 1024,
   /** Layers and containers that are looked at: 16 times the largest node. */
   dirEntries: 65_536,
   /** Records and directories that are read at once. */
@@ -1175,6 +1178,8 @@ export const memoryLimits = {
 export const launchLimits = {
   /** ms that a part of the start which the daemon can do without may take: ten times what any takes on a busy machine. */
   partMs: 10_000,
+  /** ms between two tries of a part that listens: who has its port or path may end at any time, and a try is a few calls. */
+  partAgainMs: 10_000,
   /** Bytes of the code cache that are read: ten times what a whole run compiles. */
   cacheBytes: 64 * 1024 * 1024,
   /** Bytes in which the file's first line ends: some 120. */
@@ -1238,6 +1243,8 @@ export const checkpointLimits = {
   changedBytes: 256 * 1024 * 1024,
   /** Bytes of the note beside a checkpoint under way: it names all archives of its request, `containers` paths of at most 4096 bytes. */
   noteBytes: 1024 * 1024,
+  /** Of most, with a few paths. */
+  noteUsualBytes: 4096,
   /** Containers of one pod in one request: a pod has a handful, the largest known some dozen. */
   containers: 128,
   /** Bytes of an archive that is restored, unpacked: the memory of the largest container on the largest node is of this order. */

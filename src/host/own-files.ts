@@ -8,7 +8,7 @@
  */
 import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, readdirSync, readlinkSync, renameSync, rmdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { BigIntStats, Dirent, Stats } from 'node:fs';
-import { chmod, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
 import { codeOf, isAbsent } from './errno.ts';
 import { filesystemType } from './directory-lock.ts';
 
@@ -40,10 +40,25 @@ export async function setOwnMode(path: string, mode: number): Promise<void> {
   else await chmod(path, mode);
 }
 
-/** Writes in place. Not synced. */
+/** Writes in place. Not synced. A FIFO in its place is an error (ENXIO), and not waited for. */
 export async function writeOwnFile(path: string, content: string | Uint8Array, mode: number): Promise<void> {
-  if (isInMemory(path)) writeFileSync(path, content, { mode });
-  else await writeFile(path, content, { mode });
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NONBLOCK } = constants;
+  const flags = O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK;
+  if (!isInMemory(path)) {
+    const file = await open(path, flags, mode);
+    try {
+      await file.writeFile(content);
+    } finally {
+      await file.close();
+    }
+    return;
+  }
+  const fd = openSync(path, flags, mode);
+  try {
+    writeFileSync(fd, content);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Makes a symbolic link; one that is there already stays as it is. */

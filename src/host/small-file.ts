@@ -20,18 +20,22 @@ export interface SmallFileBounds {
  */
 export async function readSmallFile(path: string, { usualBytes, bytesMax }: SmallFileBounds): Promise<string | undefined> {
   if (isInMemory(path)) return readNow(path, usualBytes, bytesMax);
-  // a FIFO that somebody has put there opens at once, and can't be read at a place
-  const fd = await openLater(path, constants.O_RDONLY | constants.O_NONBLOCK).catch(onlyAbsent);
+  // a FIFO that somebody has put there opens at once
+  const fd = await openLater(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => (isNoFile(error) ? undefined : onlyAbsent(error)));
   if (fd === undefined) return undefined;
   try {
     return (await readAtMost(fd, usualBytes)) ?? (await readAtMost(fd, bytesMax)) ?? '';
   } catch (error) {
-    // a directory or a FIFO in its place is no file, as in memory
-    if (codeOf(error) === 'EISDIR' || codeOf(error) === 'ESPIPE') return undefined;
+    if (isNoFile(error)) return undefined;
     throw error;
   } finally {
     closeSync(fd);
   }
+}
+
+/** A directory, a FIFO (which has no positions) or a socket in its place is no file, as in memory. */
+function isNoFile(error: unknown): boolean {
+  return ['EISDIR', 'ESPIPE', 'ENXIO'].includes(codeOf(error) ?? '');
 }
 
 function readNow(path: string, usualBytes: number, bytesMax: number): string | undefined {

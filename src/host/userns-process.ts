@@ -1,5 +1,5 @@
 /** The small process that makes a user namespace and those that belong to it; it lives until they are pinned. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { closeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
@@ -7,7 +7,8 @@ import type { IdMapping, IdMappings } from '../actors/ports/specs.ts';
 import { fail } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { makePipe } from './descriptors.ts';
-import { errnoName, fromNode, missingAs } from './errno.ts';
+import { errnoName, fromNode } from './errno.ts';
+import { readOwnFile } from './own-files.ts';
 import { killTree } from './process-kill.ts';
 import { spawnProcess } from './process.ts';
 import type { Child } from './process.ts';
@@ -57,8 +58,8 @@ async function writeProgram(path: string): Promise<void> {
   const { arch } = process;
   if (arch !== 'x64' && arch !== 'arm64') return fail('unsupported', `make a user namespace: not on ${arch}`, { subject: arch });
   const program = usernsElf(arch);
-  const there = await missingAs(readFile(path), undefined);
-  if (there !== undefined && Buffer.compare(there, program) === 0) return;
+  const there = await readOwnFile(path, program.length + 1);
+  if (there !== undefined && Buffer.compare(there.bytes, program) === 0) return;
   await mkdir(dirname(path), { recursive: true, mode: 0o711 });
   programs += 1;
   const temporary = `${path}.${process.pid}-${programs}`;

@@ -1,15 +1,16 @@
 /** The journal's directory on a real file system. */
-import { constants, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
+import { constants, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DiskFile, DiskPort } from '../actors/ports/disk.ts';
+import { fail } from '../base/fault.ts';
 
 /** Opens the directory, made with mode 0700 when it is not there. */
 export async function openDisk(directory: string): Promise<DiskPort> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   return {
     list: async () => (await readdir(directory)).toSorted(),
-    read: async (name) => unlessAbsent(() => readFile(join(directory, name)), undefined),
+    read: async (name) => unlessAbsent(() => readRegular(join(directory, name)), undefined),
     create: async (name) => diskFile(await open(join(directory, name), 'ax', 0o600)),
     openAt: (name, length) => openAt(join(directory, name), length),
     writeAgain: (name, bytes) => writeAgain(join(directory, name), bytes),
@@ -19,9 +20,20 @@ export async function openDisk(directory: string): Promise<DiskPort> {
   };
 }
 
+/** A FIFO in a file's place would hold the start for ever: it is an error, as a directory is. */
+async function readRegular(path: string): Promise<Uint8Array> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!(await file.stat()).isFile()) fail('outside', `read ${path}: not a regular file`, { subject: path });
+    return await file.readFile();
+  } finally {
+    await file.close();
+  }
+}
+
 async function openAt(path: string, length: number): Promise<DiskFile> {
   // not 'a': that would make a file that has gone, and the cut would fill it with zeros
-  const file = await open(path, constants.O_WRONLY | constants.O_APPEND);
+  const file = await open(path, constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK);
   try {
     await file.truncate(length);
   } catch (thrown) {

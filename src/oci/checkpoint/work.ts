@@ -2,7 +2,7 @@
  * The directory of a checkpoint under way, below `root`: memory may be larger than a tmpfs. Its note tells a later daemon
  * what was begun, so that one that was killed meanwhile leaves nothing frozen and no half archive.
  */
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { checkpointLimits } from '../../base/limits.ts';
 import type { ContainerId } from '../../base/ids.ts';
@@ -10,6 +10,7 @@ import { parseContainerId } from '../../base/ids.ts';
 import { isAbsent } from '../../host/errno.ts';
 import { writeAtomic } from '../../host/files.ts';
 import { namesOf } from '../../host/names-of.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 
 export interface Note {
   readonly version: 1;
@@ -51,8 +52,8 @@ export async function begun(directory: string): Promise<readonly Note[]> {
 
 async function readNote(path: string): Promise<Note | undefined> {
   try {
-    const text = await readFile(path, 'utf8');
-    if (text.length > checkpointLimits.noteBytes) return undefined;
+    const text = await readSmallFile(path, { usualBytes: checkpointLimits.noteUsualBytes, bytesMax: checkpointLimits.noteBytes });
+    if (text === undefined) return undefined;
     const { version, id, handler, archive, together } = JSON.parse(text) as Partial<Record<keyof Note, unknown>>;
     const known = typeof id === 'string' ? parseContainerId(id) : undefined;
     if (version !== 1 || known === undefined || typeof handler !== 'string' || typeof archive !== 'string') return undefined;

@@ -5,9 +5,9 @@
  *
  * A shell script: it needs nothing but cat, runs on every architecture, and is no longer than what it does.
  */
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { missingAs } from '../../host/errno.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 
 const PROGRAM = `#!/bin/sh
 # Called by conmon as: <this> --root=DIR create --bundle DIR --pid-file FILE ... ID
@@ -54,7 +54,7 @@ esac
 /** Writes it where programs may be run, and gives its path; one that is there and the same stays. */
 export async function writeStdioProgram(directory: string): Promise<string> {
   const path = join(directory, 'shim-stdio');
-  const there = await missingAs(readFile(path, 'utf8'), '');
+  const there = await readSmallFile(path, { usualBytes: PROGRAM.length, bytesMax: PROGRAM.length });
   if (there === PROGRAM) return path;
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await writeFile(`${path}.new`, PROGRAM, { mode: 0o700 });

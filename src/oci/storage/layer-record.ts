@@ -1,5 +1,5 @@
 /** A layer's own record, beside its files: that it is there means that the layer is whole. */
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../base/ids.ts';
 import { parseDigest } from '../../base/ids.ts';
@@ -7,6 +7,7 @@ import { jsonObject } from '../../base/json-object.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { codeOf, isAbsent, missingAs } from '../../host/errno.ts';
 import { writeAtomic } from '../../host/files.ts';
+import { readSmallFile } from '../../host/small-file.ts';
 import { DIFF, IMAGE, RECORD } from './layer-layout.ts';
 
 export interface LayerRecord {
@@ -67,14 +68,15 @@ export function parseLayerRecord(text: string, diffId: Digest): LayerRecord | un
  */
 export async function readLayerRecord(dir: string, diffId: Digest, gate: <T>(call: () => Promise<T>) => Promise<T>): Promise<LayerRecord | undefined> {
   try {
-    const [text, hasTree] = await Promise.all([gate(() => readFile(join(dir, RECORD), 'utf8')), gate(() => isTree(join(dir, DIFF)))]);
-    const record = text.length > storageLimits.recordBytes ? undefined : parseLayerRecord(text, diffId);
+    const bounds = { usualBytes: storageLimits.recordUsualBytes, bytesMax: storageLimits.recordBytes };
+    const [text, hasTree] = await Promise.all([gate(() => readSmallFile(join(dir, RECORD), bounds)), gate(() => isTree(join(dir, DIFF)))]);
+    const record = text === undefined ? undefined : parseLayerRecord(text, diffId);
     if (hasTree || record?.imageBytes === undefined) return hasTree ? record : undefined;
     const image = await gate(() => lstat(join(dir, IMAGE)));
     return image.isFile() && image.size === record.imageBytes ? record : undefined;
   } catch (error) {
-    // a directory or a link in its place is no record
-    if (isAbsent(error) || codeOf(error) === 'EISDIR' || codeOf(error) === 'ELOOP') return undefined;
+    // a link in its place that leads nowhere is no record; a directory, a FIFO and a file that is too large are read as none
+    if (isAbsent(error) || codeOf(error) === 'ELOOP') return undefined;
     throw error;
   }
 }

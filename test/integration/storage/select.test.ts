@@ -12,7 +12,7 @@ describeAsRoot('the driver of a store', () => {
   const root = scratch('select');
   const overlay = (at: string) => openStore(join(root, at), { driver: (host) => overlayDriver(host, { metacopy: false, isVolatile: true }) });
   const vfs = (at: string) => openStore(join(root, at), { driver: vfsDriver });
-  const claim = (store: ReturnType<typeof overlay>): Promise<void> => claimStore(store.paths, store.driver);
+  const claim = async (store: ReturnType<typeof overlay>): Promise<void> => void (await claimStore(store.paths, store.driver));
 
   test.each([
     ['devicemapper', 'containers/storage and Docker have dropped it'],

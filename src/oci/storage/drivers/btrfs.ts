@@ -4,7 +4,7 @@
  * wants it and goes with the first of its layers.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedMutex } from '../../../base/bounded.ts';
 import { fail, toFault } from '../../../base/fault.ts';
@@ -12,8 +12,8 @@ import type { Digest } from '../../../base/ids.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { BTRFS_MAGIC, createSubvolume, deleteSubvolume, enableQuotas, limitSubvolume, snapshotSubvolume, syncFilesystemOf } from '../../../host/btrfs.ts';
 import { filesystemType } from '../../../host/directory-lock.ts';
-import { missingAs } from '../../../host/errno.ts';
 import { isThere } from '../../../host/is-there.ts';
+import { readSmallFile } from '../../../host/small-file.ts';
 import { namesIn } from '../names-in.ts';
 import { showTree, unpackedLayers } from './copied-tree.ts';
 import { PRIVATE_MODE } from './modes.ts';
@@ -133,5 +133,5 @@ async function drop(dir: string): Promise<void> {
 }
 
 async function layersOf(dir: string): Promise<readonly string[]> {
-  return (await missingAs(readFile(join(dir, LAYERS), 'utf8'), undefined))?.split('\n') ?? [];
+  return (await readSmallFile(join(dir, LAYERS), { usualBytes: storageLimits.noteBytes, bytesMax: storageLimits.noteBytes }))?.split('\n') ?? [];
 }

@@ -2,11 +2,12 @@
  * What stands beside a container of the driver fuse-overlayfs, in `helpers/`: for each of its programs what it says
  * (`<name>.log`, its stdout from before its first instruction on), and, once it has mounted, who it is (`<name>.json`).
  */
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jsonObject } from '../../../base/json-object.ts';
-import { missingAs } from '../../../host/errno.ts';
+import { storageLimits } from '../../../base/limits.ts';
 import type { ProcessIdentity } from '../../../host/process-identity.ts';
+import { readSmallFile } from '../../../host/small-file.ts';
 import { writeWhole } from '../../../host/whole-file.ts';
 import { namesIn } from '../names-in.ts';
 import { PRIVATE_MODE } from './modes.ts';
@@ -52,7 +53,7 @@ export async function writeNote(dir: Dir, name: string, identity: ProcessIdentit
 
 /** Who mounted it; undefined when nobody has. */
 export async function readNote(dir: Dir, name: string): Promise<ProcessIdentity | undefined> {
-  const fields = jsonObject(await missingAs(readFile(join(dir, HELPERS, `${name}${NOTE}`), 'utf8'), ''));
+  const fields = jsonObject((await readSmallFile(join(dir, HELPERS, `${name}${NOTE}`), { usualBytes: storageLimits.recordUsualBytes, bytesMax: storageLimits.noteBytes })) ?? '');
   const [pid, startTicks] = [fields?.['pid'], fields?.['startTicks']];
   return typeof pid === 'number' && typeof startTicks === 'number' ? { pid, startTicks } : undefined;
 }

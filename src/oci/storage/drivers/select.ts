@@ -1,9 +1,12 @@
 /** Which storage driver a store gets, or why not. */
-import { mkdir, readFile, readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fail } from '../../../base/fault.ts';
-import { codeOf, missingAs } from '../../../host/errno.ts';
+import { fail, toFault } from '../../../base/fault.ts';
+import { storageLimits } from '../../../base/limits.ts';
+import { codeOf } from '../../../host/errno.ts';
 import { writeAtomic } from '../../../host/files.ts';
+import { isThere } from '../../../host/is-there.ts';
+import { readSmallFile } from '../../../host/small-file.ts';
 import { DRIVER_MARK, storePaths } from '../layer-layout.ts';
 import type { StorePaths } from '../layer-layout.ts';
 import { namesIn } from '../names-in.ts';
@@ -27,14 +30,22 @@ export function parseDriverName(name: string): DriverName {
   return fail('invalidRequest', `use storage driver ${name}: ${reason}`, { subject: 'storage.driver' });
 }
 
+/** A mark that could not be written; the store is used without it. */
+export interface Unmarked {
+  readonly path: string;
+  readonly reason: string;
+}
+
 /**
  * Checks that the driver can work and that the store is its own, and notes that it is. What one driver made another
- * can't go on with: containers look otherwise with each, and with erofs so do layers. An empty store is anybody's.
+ * can't go on with: containers look otherwise with each, and with erofs so do layers. An empty store is anybody's. A mark
+ * that is empty, or not a file, says nothing: the configuration is believed, and the mark written again.
  */
-export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promise<void> {
+export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promise<readonly Unmarked[]> {
   for (const root of new Set([paths.root, paths.containersRoot])) {
-    const own = (await markOf(root)) ?? ((await isEmpty(paths)) ? undefined : 'overlay');
-    if (own !== undefined && own !== driver.name && !(await isEmpty(paths))) {
+    // the first versions wrote none
+    const own = (await markOf(root)) ?? ((await isEmpty(paths)) ? '' : 'overlay');
+    if (own !== '' && own !== driver.name && !(await isEmpty(paths))) {
       fail(
         'invalidRequest',
         `use storage driver ${driver.name} at ${root}: it holds images or containers that were made with ${own}; remove them first (troupe wipe), or set storage.driver to ${own}`,
@@ -43,11 +54,14 @@ export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promi
     }
   }
   await driver.check();
+  const unmarked: Unmarked[] = [];
   for (const root of new Set([paths.root, paths.containersRoot])) {
     if ((await markOf(root)) === driver.name) continue;
     await mkdir(root, { recursive: true, mode: 0o700 });
-    await writeAtomic(join(root, DRIVER_MARK), Buffer.from(`${driver.name}\n`), 0o600);
+    const path = join(root, DRIVER_MARK);
+    await writeAtomic(path, Buffer.from(`${driver.name}\n`), 0o600).catch((error: unknown) => unmarked.push({ path, reason: toFault(error).message }));
   }
+  return unmarked;
 }
 
 /** Further stores must have been made with a driver whose layers this one can use: an image of erofs is for erofs alone. */
@@ -67,6 +81,9 @@ async function isEmpty(paths: StorePaths): Promise<boolean> {
   return (await namesIn(paths.layers)).length === 0 && (await namesIn(paths.containers)).length === 0;
 }
 
+/** The driver's name, which may be one that a later version has; '' for a mark that says nothing, undefined for none. */
 async function markOf(root: string): Promise<string | undefined> {
-  return (await missingAs(readFile(join(root, DRIVER_MARK), 'utf8'), undefined))?.trim();
+  const path = join(root, DRIVER_MARK);
+  const text = await readSmallFile(path, { usualBytes: storageLimits.noteBytes, bytesMax: storageLimits.noteBytes });
+  return text?.trim() ?? ((await isThere(path)) ? '' : undefined);
 }
