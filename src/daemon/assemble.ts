@@ -72,7 +72,7 @@ import type { NodeFiles } from './node-files.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
-import { orLater, orWithout, unlessFailed } from './optional-part.ts';
+import { orLater, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 import { policyDriver } from './policy.ts';
 import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
@@ -113,7 +113,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   const layout = createLayout(config);
   const { lock, charts, observability, part, opened, cgroups, platform } = await takeOver(config, layout, { clock, random, log });
   const apparmor = setUpApparmor(part, log);
-  const nri = await createNri(config, layout, clock, log);
+  const nri = await createNri(config, layout, part, log);
   const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions });
   const [runtime, network, live] = await Promise.all([
     runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
@@ -177,7 +177,7 @@ async function takeOver(config: Config, layout: Layout, handed: Pick<Ports, 'clo
     journalOf(layout, clock, log, observability),
     detectCgroups(),
     orWithout(part, 'processor features', machinePlatform, platformOfMachine(process.arch, '')),
-    unlessFailed(conditions, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, ...handed }), undefined),
+    orWithout(part, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, ...handed }), undefined, Infinity),
   ]);
   return { lock, charts, observability, part, opened, cgroups, platform };
 }

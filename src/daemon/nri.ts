@@ -1,21 +1,21 @@
 /** NRI as it is configured. */
-import type { ClockPort } from '../actors/ports/clock.ts';
 import type { NriPod } from '../actors/ports/nri.ts';
-import type { Log } from '../base/log.ts';
 import { driverLimits } from '../base/limits.ts';
+import type { Log } from '../base/log.ts';
 import type { Layout } from '../host/layout.ts';
 import { listenPrivately } from '../host/private-socket.ts';
 import { readSmallFile } from '../host/small-file.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import type { OciSpec } from '../oci/runtime/spec/types.ts';
 import type { Config } from './config-schema.ts';
+import type { PartReport } from './optional-part.ts';
 import { VERSION } from './version.ts';
 
 /**
  * The driver; undefined where plugins can't come from anywhere and none is asked for. Its code is loaded only then: most
  * nodes have no plugins, and every start would wait for its messages to be built.
  */
-export async function createNri({ nri }: Config, layout: Layout, clock: ClockPort, log: Log): Promise<NriDriver | undefined> {
+export async function createNri({ nri }: Config, layout: Layout, { clock, conditions }: PartReport, log: Log): Promise<NriDriver | undefined> {
   if (nri.socket === '' && nri.plugin_dir === '' && !nri.default_validator.enable) return undefined;
   const { NriDriver: Driver } = await import('../nri/driver.ts');
   return new Driver({
@@ -28,6 +28,7 @@ export async function createNri({ nri }: Config, layout: Layout, clock: ClockPor
     requestMs: nri.request_timeout_ms,
     validator: nri.default_validator,
     runtime: { name: 'troupe', version: VERSION },
+    onNotStarted: (what, reason) => conditions.report({ type: 'PartsStarted', subject: what, reason }),
     documentOf: (id) => documentAt(layout.configJson(id)),
     namespacesOf: (pod) => namespacesOf(layout, pod),
     listen: (path, onConnection) => listenPrivately({ path, clock, log, onConnection }),

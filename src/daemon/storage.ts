@@ -50,7 +50,7 @@ export async function openStore(config: Pick<Config, 'root' | 'storage' | 'image
   });
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };
   const check = async (): Promise<void> => {
-    await claimStore(store.paths, store.driver);
+    for (const { path, reason } of await claimStore(store.paths, store.driver)) conditions.report({ type: 'DebrisRemoved', subject: path, reason });
     await checkOtherStores(storage.additional_stores, store.driver.name);
   };
   try {

@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { fail } from '../base/fault.ts';
+import { launchLimits } from '../base/limits.ts';
 import { startStreaming } from '../cri/streaming/server.ts';
 import type { StreamingServer, UrlIssuer } from '../cri/streaming/server.ts';
 import type { Assembly } from './assemble.ts';
@@ -15,14 +16,14 @@ export interface Streams extends UrlIssuer {
 
 /**
  * Serves exec, attach and port-forward. A port that is taken or a certificate that can't be read is no reason not to serve
- * pods: it is reported, and each request for a URL tries again. Throws `invalidRequest` as `startStreams` does.
+ * pods: it is reported, and tried again with each request for a URL and from time to time. Throws `invalidRequest` as `startStreams` does.
  */
 export async function serveStreams(config: Config, assembly: Assembly): Promise<Streams> {
   const { ports: { clock }, observability: { conditions } } = assembly;
-  const server = new LatePart({ clock, conditions }, 'streaming server', () => startStreams(config, assembly));
+  const server = new LatePart({ clock, conditions }, 'streaming server', () => startStreams(config, assembly), { againMs: launchLimits.partAgainMs });
   await server.start();
   return {
-    urlFor: async (request) => (await server.startAgain()).urlFor(request),
+    urlFor: async (request) => (await server.now()).urlFor(request),
     close: () => server.close(),
   };
 }

@@ -1,6 +1,7 @@
 /** The composition root: the assembled actors behind the CRI's socket. */
 import { join } from 'node:path';
 import type { Troupe } from '../actors/troupe.ts';
+import { launchLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { edgeMethods, edgeStreams } from '../cri/edge.ts';
 import { startCriServer } from '../cri/server.ts';
@@ -27,7 +28,7 @@ import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { criSocket } from './cri-socket.ts';
-import { LatePart, unlessFailed } from './optional-part.ts';
+import { LatePart, orWithout } from './optional-part.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
@@ -65,8 +66,10 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const urls = serveStreams(config, assembly);
   const taken = Promise.withResolvers<string>();
   const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) => taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`));
-  const introspection = new LatePart(part, 'introspection socket', () => introspect(config, options, assembly.ports.log));
-  const web = new LatePart(part, 'introspection page', () => servePage(config, assembly, options));
+  const again = { againMs: launchLimits.partAgainMs };
+  const introspection = new LatePart(part, 'introspection socket', () => introspect(config, options, assembly.ports.log), again);
+  const web = new LatePart(part, 'introspection page', () => servePage(config, assembly, options), again);
+  const nri = new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), again);
   const [server, streaming] = await Promise.all([
     urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
     urls,
@@ -80,15 +83,16 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   });
   const stop = async (): Promise<void> => {
     await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
+    await nri.close();
     await assembly.nri?.close();
     await Promise.all([server.close(), introspection.close(), web.close()]);
     await release();
   };
-  await unlessFailed(part.conditions, 'images of additional stores', () => adoptImages(config, assembly.ports), undefined);
+  await orWithout(part, 'images of additional stores', () => adoptImages(config, assembly.ports), undefined, Infinity);
   await troupe.start();
   // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
   // one that an administrator requires is asked of by the validator for each container, whatever became of this
-  await unlessFailed(part.conditions, 'nri', async () => assembly.nri?.start(), undefined);
+  await nri.start();
   return {
     troupe,
     pageUrl: web.value?.url,

@@ -27,6 +27,8 @@ export interface MembersOptions {
   readonly requestMs: number;
   readonly runtime: PluginOptions['runtime'];
   readonly onUpdate: PluginOptions['onUpdate'];
+  /** A plugin that we start, or all of them, did not come in: `nri plugin 10-name` and why. Nobody starts it again. */
+  readonly onNotStarted?: (what: string, reason: string) => void;
   /** Tells the plugin of the node as it is; it is a member once this settles. */
   readonly join: (plugin: Plugin, admit: () => void) => Promise<void>;
   /** Takes connections so that nobody but root can connect; `close` takes the socket away again. */
@@ -41,6 +43,7 @@ export class Members {
   readonly #children = new Set<Child>();
   #socket: { close(): Promise<void> } | undefined;
   #starting: Promise<void> | undefined;
+  #launched: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: MembersOptions) {
@@ -62,14 +65,19 @@ export class Members {
     return this.#starting;
   }
 
-  /** Starts the plugins of the directory, then listens. Settles when each of them is a member or was given up. */
+  /**
+   * Starts the plugins of the directory, then listens. Settles when each of them is a member or was given up; rejects where
+   * it can't listen, and may then be called again.
+   */
   async start(): Promise<void> {
     const { socket, listen } = this.#options;
-    this.#starting = this.#launchAll();
-    await this.#starting;
+    if (this.#launched === undefined) this.#launched = this.#starting = this.#launchAll();
+    await this.#launched;
     this.#starting = undefined;
-    if (socket === '' || this.#isClosed) return;
-    this.#socket = await listen(socket, (connection) => this.#onConnection(connection));
+    if (socket === '' || this.#isClosed || this.#socket !== undefined) return;
+    const listening = await listen(socket, (connection) => this.#onConnection(connection));
+    if (this.#isClosed) await listening.close();
+    else this.#socket = listening;
   }
 
   /** Tells all plugins that it is over; those that we started are ended. */
@@ -104,6 +112,7 @@ export class Members {
       await Promise.all(found.map((one) => this.#launch(one)));
     } catch (error) {
       log.error({ reason: toFault(error).message }, 'no nri plugin was started');
+      this.#options.onNotStarted?.('nri plugins', toFault(error).message);
     }
   }
 
@@ -117,6 +126,7 @@ export class Members {
       await this.#letIn(socket, found.config, found, () => void this.#end(child));
     } catch (error) {
       log.warn({ path: found.path, reason: toFault(error).message }, 'an nri plugin could not be started');
+      this.#options.onNotStarted?.(`nri plugin ${found.index}-${found.name}`, toFault(error).message);
     }
   }
 
@@ -139,6 +149,7 @@ export class Members {
     } catch (error) {
       log.warn({ plugin: plugin.id, reason: toFault(error).message }, 'an nri plugin was not let in');
       plugin.drop(toFault(error).message);
+      if (given !== undefined) this.#options.onNotStarted?.(`nri plugin ${given.index}-${given.name}`, toFault(error).message);
     } finally {
       this.#connecting.delete(plugin);
     }

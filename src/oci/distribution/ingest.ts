@@ -90,12 +90,15 @@ export class Ingests {
   /** Deletes the files of all other blobs but those that are being written. One that can't be deleted keeps no other. */
   async dropAllBut(keep: ReadonlySet<Digest>): Promise<void> {
     const round = this.#left.round();
-    for (const name of await namesOf(this.#options.directory)) {
-      const digest = ingestedDigest(name);
-      const path = join(this.#options.directory, name);
-      if (digest === undefined) await round.attempt(path, () => this.#dropStray(path));
-      else if (!keep.has(digest)) await round.attempt(path, () => this.#drop(name));
-    }
+    const { directory } = this.#options;
+    await round.attempt(directory, async () => {
+      for (const name of await namesOf(directory)) {
+        const digest = ingestedDigest(name);
+        const path = join(directory, name);
+        if (digest === undefined) await round.attempt(path, () => this.#dropStray(path));
+        else if (!keep.has(digest)) await round.attempt(path, () => this.#drop(name));
+      }
+    });
     round.end();
   }
 

@@ -25,6 +25,9 @@ import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import { exists, namesIn } from './driver-state.ts';
 
+/** The condition's subject. */
+const WATCH = 'watch of exits';
+
 export type ExitListener = (id: ContainerId, exit: ExitFact) => void;
 
 interface Watched {
@@ -66,13 +69,23 @@ export class Exits {
       this.#directoryWatch = watch;
     } catch (error) {
       log.warn({ fault: toFault(error) }, 'the exits directory is not watched; it is scanned');
-      this.#rescanLater();
+      this.#degraded(error);
     }
     // after the watch stands: what came before it is seen here, what comes after it there
-    await this.#scan().catch((error: unknown) => {
-      log.error({ fault: toFault(error) }, 'read exit files: failed, read again later');
-      this.#rescanLater();
-    });
+    await this.#scan().then(
+      () => {
+        if (this.#directoryWatch !== undefined) this.#parts.conditions?.clear('PartsStarted', WATCH);
+      },
+      (error: unknown) => {
+        log.error({ fault: toFault(error) }, 'read exit files: failed, read again later');
+        this.#degraded(error);
+      },
+    );
+  }
+
+  #degraded(error: unknown): void {
+    this.#parts.conditions?.report({ type: 'PartsStarted', subject: WATCH, reason: toFault(error).message });
+    this.#rescanLater();
   }
 
   close(): void {

@@ -151,6 +151,7 @@ function openEach(parts: DriverParts, { probes, exits, shims }: Opened): Promise
 async function orWithout({ conditions, log }: DriverParts, part: string, work: () => Promise<void>): Promise<void> {
   try {
     await work();
+    conditions?.clear('PartsStarted', part);
   } catch (error) {
     if (conditions === undefined) log.error({ part, fault: toFault(error) }, 'a part of the start failed');
     else conditions.report({ type: 'PartsStarted', subject: part, reason: toFault(error).message });
@@ -159,21 +160,16 @@ async function orWithout({ conditions, log }: DriverParts, part: string, work: (
 
 /** The handlers of earlier configurations, for their pods. A record that can't be read costs only those. */
 async function recallHandlers(parts: DriverParts): Promise<void> {
-  const { layout, log, table } = parts;
-  try {
+  const { layout, table } = parts;
+  await orWithout(parts, 'handlers of an earlier configuration', async () => {
     for (const record of await readHandlerRecords(layout.handlersDir)) table.retire(record);
-  } catch (error) {
-    log.warn({ fault: toFault(error) }, 'handlers of an earlier configuration could not be read');
-  }
+  });
   await keepHandlers(parts);
 }
 
-async function keepHandlers({ layout, log, table }: DriverParts): Promise<void> {
-  try {
-    await writeHandlerRecords(layout.handlersDir, table.all());
-  } catch (error) {
-    log.warn({ fault: toFault(error) }, 'handlers could not be recorded for a later start');
-  }
+/** For a later start. */
+function keepHandlers(parts: DriverParts): Promise<void> {
+  return orWithout(parts, 'record of handlers', () => writeHandlerRecords(parts.layout.handlersDir, parts.table.all()));
 }
 
 /** No file will tell the end of what never ran. */

@@ -107,7 +107,7 @@ export class LayerStore {
     this.#containersPool = paths.containersRoot === paths.root ? this.#pool : newPool();
     const conditions = options.conditions ?? new Conditions(log);
     this.conditions = conditions;
-    this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call));
+    this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call), conditions);
     const newTrash = (directory: string, pool: WorkerPool, gate: Trash['gate']): Trash =>
       new Trash({ directory, pool, gate, clock, log, conditions, newName: () => options.random.token(NAME_BYTES) });
     this.#trash = newTrash(paths.trash, this.#pool, (call) => this.onImages(call));

@@ -1,8 +1,8 @@
 /** Names in a directory of a store. */
 import { storageLimits } from '../../base/limits.ts';
-import { namesOf } from '../../host/names-of.ts';
+import { namesIfDirectory } from '../../host/names-of.ts';
 
-/** Bounded; none when the directory is not there. */
+/** Bounded; none when there is no directory of this path. */
 export async function namesIn(path: string): Promise<readonly string[]> {
-  return (await namesOf(path)).slice(0, storageLimits.dirEntries);
+  return (await namesIfDirectory(path)).slice(0, storageLimits.dirEntries);
 }

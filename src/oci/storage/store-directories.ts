@@ -1,8 +1,12 @@
 /** The store's directories, made when they are first needed: those of the images and those of the containers apart, since one's disk may not answer. */
-import { chmod, mkdir } from 'node:fs/promises';
+import { chmod, mkdir, rename } from 'node:fs/promises';
+import type { DebrisReport } from '../../base/left-debris.ts';
+import { codeOf } from '../../host/errno.ts';
 import type { StorePaths } from './layer-layout.ts';
 
 const STORE_MODE = 0o700;
+/** What has the name of a directory and is something else gets this end, in place of what was moved so before. */
+const ASIDE = '.not-a-directory';
 
 /** One call to a file system. */
 type Gate = <T>(call: () => Promise<T>) => Promise<T>;
@@ -13,23 +17,37 @@ export interface StoreDirectories {
   readonly ofContainers: () => Promise<void>;
 }
 
-export function storeDirectories(paths: StorePaths, onImages: Gate, onContainers: Gate): StoreDirectories {
+/** What lies in the place of one and is no directory is moved aside and reported: nothing could be stored until somebody did that. */
+export function storeDirectories(paths: StorePaths, onImages: Gate, onContainers: Gate, conditions: DebrisReport): StoreDirectories {
   const { root, layers, chains, partial, trash, containersRoot, containers, containersTrash } = paths;
   return {
-    ofImages: once(() => makeBelow(onImages, root, [layers, chains, partial, trash])),
-    ofContainers: once(() => makeBelow(onContainers, containersRoot, [containers, containersTrash])),
+    ofImages: once(() => makeBelow(onImages, root, [layers, chains, partial, trash], conditions)),
+    ofContainers: once(() => makeBelow(onContainers, containersRoot, [containers, containersTrash], conditions)),
   };
 }
 
-async function makeBelow(gate: Gate, root: string, directories: readonly string[]): Promise<void> {
+async function makeBelow(gate: Gate, root: string, directories: readonly string[], conditions: DebrisReport): Promise<void> {
   await gate(() => mkdir(root, { recursive: true, mode: STORE_MODE }));
   for (const path of directories) {
     await gate(async () => {
-      await mkdir(path, { recursive: true, mode: STORE_MODE });
+      await makeInPlace(path, conditions);
       // one that was there already, perhaps made by hand (S19)
       await chmod(path, STORE_MODE);
     });
   }
+}
+
+async function makeInPlace(path: string, conditions: DebrisReport): Promise<void> {
+  const make = async (): Promise<void> => void (await mkdir(path, { recursive: true, mode: STORE_MODE }));
+  try {
+    return await make();
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  }
+  const aside = `${path}${ASIDE}`;
+  await rename(path, aside);
+  conditions.report({ type: 'DebrisRemoved', subject: aside, reason: 'not a directory: moved aside; look what it is and delete it' });
+  return make();
 }
 
 /** The same work for all callers; begun anew after a failure. */

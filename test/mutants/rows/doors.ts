@@ -16,8 +16,23 @@ export const ofDoors: readonly Mutant[] = [
   },
   {
     row: 'F89', title: 'a part that comes after the end stays open', file: 'src/daemon/optional-part.ts',
-    find: 'if (this.#isClosed) return value?.close();', replace: '',
+    find: 'if (this.#isClosed) return closed(value);', replace: '',
     test: { file: late, named: 'F89 a part that comes after the end' },
+  },
+  {
+    row: 'F89', title: 'a port that was taken at the start is never tried again', file: 'src/daemon/optional-part.ts',
+    find: '!this.#isClosed && this.#againMs !== undefined)', replace: 'false && this.#againMs !== undefined)',
+    test: { file: late, named: 'F89 a part that listens is tried again' },
+  },
+  {
+    row: 'F89', title: 'a FIFO in the place of the journal holds the start', file: 'src/journal/disk.ts',
+    find: 'open(path, constants.O_RDONLY | constants.O_NONBLOCK)', replace: 'open(path, constants.O_RDONLY)',
+    test: { file: 'test/unit/host/fifo.test.ts', named: 'F89 a FIFO in the place of the journal' },
+  },
+  {
+    row: 'F89', title: 'a FIFO in the place of a small file holds whoever reads it', file: 'src/host/small-file.ts',
+    find: 'constants.O_RDONLY | constants.O_NONBLOCK', replace: 'constants.O_RDONLY',
+    test: { file: 'test/unit/host/fifo.test.ts', named: 'F89 the record of a handler' },
   },
   {
     row: 'F89', title: 'a file that does not answer takes one more thread with each scan', file: 'src/daemon/node-files.ts',

@@ -4,7 +4,7 @@ import { Conditions } from '../../../src/base/conditions.ts';
 import { fail } from '../../../src/base/fault.ts';
 import { launchLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { LatePart, orLater } from '../../../src/daemon/optional-part.ts';
+import { LatePart, orLater, orWithout } from '../../../src/daemon/optional-part.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { turns } from './support.ts';
 
@@ -59,27 +59,27 @@ test('F89 a part that comes after the end is closed', async () => {
 test('F89 another try waits for the one under way, and begins anew after one that failed', async () => {
   const { clock, coming, part, subjects } = bench();
   await tooLate(clock, part.start());
-  const second = part.startAgain();
+  const second = part.now();
   coming[0]?.reject(new Error('EADDRINUSE'));
   await expect(second).rejects.toThrow('EADDRINUSE');
-  const third = part.startAgain();
+  const third = part.now();
   const listener = new Listener();
   coming[1]?.resolve(listener);
   expect(await third).toBe(listener);
   expect([coming.length, subjects()]).toEqual([2, []]);
-  expect(await part.startAgain()).toBe(listener);
+  expect(await part.now()).toBe(listener);
 });
 
 test('F89 another try has the same bound, and none begins after the end', async () => {
   const { clock, coming, part } = bench();
   await tooLate(clock, part.start());
-  const again = part.startAgain();
+  const again = part.now();
   clock.fire(launchLimits.partMs);
   await expect(again).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
   await part.close();
   coming[0]?.reject(new Error('EIO'));
   await turns();
-  await expect(part.startAgain()).rejects.toMatchObject({ fault: { kind: 'notReady' } });
+  await expect(part.now()).rejects.toMatchObject({ fault: { kind: 'notReady' } });
   expect(coming).toHaveLength(1);
 });
 
@@ -87,6 +87,54 @@ test('an error of our own configuration ends the start', async () => {
   const report = { clock: new HandClock(), conditions: new Conditions(silentLog) };
   const wrong = new LatePart<Listener>(report, 'page', () => Promise.resolve().then(() => fail('invalidRequest', 'not a loopback address')));
   await expect(wrong.start()).rejects.toThrow('not a loopback address');
+});
+
+test('F89 a part that listens is tried again until it comes, and no longer after the end', async () => {
+  const clock = new HandClock();
+  const conditions = new Conditions(silentLog);
+  let free = false;
+  let tries = 0;
+  const listener = new Listener();
+  const make = () => new LatePart({ clock, conditions }, 'page', async () => {
+    tries += 1;
+    return free ? listener : fail('outside', 'listen on port 80: EADDRINUSE');
+  }, { againMs: launchLimits.partAgainMs + 1 });
+  const again = async (): Promise<void> => {
+    clock.fire(launchLimits.partAgainMs + 1);
+    await turns();
+  };
+  const part = make();
+  await part.start();
+  await again();
+  expect([tries, conditions.all().map(({ reason }) => reason)]).toEqual([2, ['listen on port 80: EADDRINUSE']]);
+  free = true;
+  await again();
+  await again();
+  expect([tries, part.value, conditions.all(), clock.timers.size]).toEqual([3, listener, [], 0]);
+  free = false;
+  const other = make();
+  await other.start();
+  await other.close();
+  expect(clock.timers.size).toBe(0);
+  await again();
+  expect(tries).toBe(4);
+});
+
+test('a part that is not configured is not tried again', async () => {
+  const clock = new HandClock();
+  const part = new LatePart({ clock, conditions: new Conditions(silentLog) }, 'page', async () => undefined, { againMs: launchLimits.partAgainMs });
+  await part.start();
+  expect(clock.timers.size).toBe(0);
+});
+
+test('F89 what is of use now or never stays reported when it comes late', async () => {
+  const { clock, conditions, subjects } = bench();
+  const work = Promise.withResolvers<string>();
+  const got = orWithout({ clock, conditions }, 'processor features', () => work.promise, 'plain');
+  await tooLate(clock, got);
+  work.resolve('v3');
+  await turns();
+  expect([await got, subjects()]).toEqual(['plain', ['processor features']]);
 });
 
 test('F89 work without a result that is done late is no longer reported', async () => {

@@ -38,6 +38,32 @@ const validator = {
   tolerate_missing_plugins_annotation: '',
 };
 
+test('F89 a place that can’t be listened at is tried again by the next start, and a directory that can’t be read is reported once', async () => {
+  const directory = await mkdtemp(join(tmpdir(), 'nri-unit-'));
+  const reported: string[] = [];
+  let tries = 0;
+  let closed = 0;
+  const driver = new NriDriver({
+    clock: new ManualClock(), log: silentLog, socket: join(directory, 's'), pluginDirectory: '/proc/self/status', configDirectory: directory,
+    registrationMs: nriLimits.registrationMs, requestMs: nriLimits.requestMs, validator, runtime: { name: 'troupe', version: '1' },
+    documentOf: () => Promise.resolve(undefined), namespacesOf: () => [],
+    onNotStarted: (what, reason) => reported.push(`${what}: ${reason}`),
+    listen: async () => {
+      tries += 1;
+      if (tries === 1) fail('conflict', 'listen on s: something that is no socket is there');
+      return { close: async () => void (closed += 1) };
+    },
+  });
+  await expect(driver.start()).rejects.toThrow('no socket');
+  await driver.start();
+  await driver.start();
+  expect(tries).toBe(2);
+  expect(reported).toEqual([expect.stringMatching(/^nri plugins: .*ENOTDIR/u)]);
+  await driver.close();
+  expect(closed).toBe(1);
+  await rm(directory, { recursive: true });
+});
+
 async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, requestMs: number = nriLimits.requestMs) {
   const clock = new ManualClock();
   const changed: string[] = [];
