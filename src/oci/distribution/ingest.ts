@@ -18,7 +18,7 @@ import { LeftDebris } from '../../base/left-debris.ts';
 import type { DebrisReport } from '../../base/left-debris.ts';
 import { ingestLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import { missingAs } from '../../host/errno.ts';
+import { missingAs, onlyAbsent } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { removeFile } from '../../host/own-files.ts';
 import { inPool } from '../../host/pool.ts';
@@ -110,7 +110,9 @@ export class Ingests {
   }
 
   async #drop(name: string): Promise<void> {
-    if (!this.#active.has(name)) await removeFile(join(this.#options.directory, name));
+    if (this.#active.has(name)) return;
+    // something else in the place of the directory holds no file of ours, and no pull fails for it
+    await removeFile(join(this.#options.directory, name)).catch(onlyAbsent);
   }
 
   /** What is kept must neither crowd out the layers that it is for nor grow without an end. */
