@@ -1,6 +1,7 @@
 /** What is at work at once: calls, the bytes of their requests and what these become in memory, each bounded (F14, S85). */
 import { fail } from '../base/fault.ts';
 import { edgeLimits } from '../base/limits.ts';
+import { tooManyPieces } from '../base/message-pieces.ts';
 
 /**
  * Calls whose pods, processes, streams or images take memory for longer than they last. All others are taken while there is
@@ -44,7 +45,7 @@ export class InFlight {
     if (refusal !== undefined) fail('exhausted', `${rpc}: ${refusal}`);
     const pieces = countPieces();
     if (pieces > edgeLimits.requestPieces) {
-      fail('invalidRequest', `${rpc}: the request has ${pieces} fields, more than ${edgeLimits.requestPieces}`);
+      fail('invalidRequest', `${rpc}: the request has ${tooManyPieces(pieces, edgeLimits.requestPieces)}`);
     }
     if (this.#pieces > 0 && this.#pieces + pieces > edgeLimits.inFlightPieces) {
       fail('exhausted', `${rpc}: the requests at work have ${this.#pieces} fields; with ${pieces} more they had over ${edgeLimits.inFlightPieces}`);

@@ -9,7 +9,7 @@ import { pieceCharge } from '../base/byte-blocks.ts';
 import type { FaultKind } from '../base/fault.ts';
 import { fail } from '../base/fault.ts';
 import { ttrpcLimits } from '../base/limits.ts';
-import { messagePieces } from '../base/message-pieces.ts';
+import { messagePieces, tooManyPieces } from '../base/message-pieces.ts';
 import { TtrpcParser, encodeTtrpcFrame } from '../base/ttrpc-frames.ts';
 import type { TtrpcFrame } from '../base/ttrpc-frames.ts';
 
@@ -49,7 +49,7 @@ export function encodeMessage<Desc extends DescMessage>(schema: Desc, init: Mess
 /** The message in these bytes, without fields that we don't know. Throws `outside` when they are none, or too many objects. */
 export function decodeMessage<Desc extends DescMessage>(schema: Desc, bytes: Uint8Array): MessageShape<Desc> {
   const pieces = messagePieces(schema, bytes);
-  if (pieces > ttrpcLimits.messagePieces) fail('outside', `read a message ${schema.typeName}: ${pieces} fields, more than ${ttrpcLimits.messagePieces}`);
+  if (pieces > ttrpcLimits.messagePieces) fail('outside', `read a message ${schema.typeName}: ${tooManyPieces(pieces, ttrpcLimits.messagePieces)}`);
   try {
     return fromBinary(schema, bytes, { readUnknownFields: false });
   } catch (error) {

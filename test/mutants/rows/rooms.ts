@@ -31,6 +31,22 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: pieces, named: 'S85 counts' },
   },
   {
+    row: 'S85', title: 'what the walk cannot follow ends the count', file: 'src/base/message-pieces.ts',
+    find: 'return walk.message(schema, bytes.length, 0) ? walk.pieces : Infinity;',
+    replace: 'walk.message(schema, bytes.length, 0);\n  return walk.pieces;',
+    test: { file: pieces, named: 'S85 what the walk cannot follow' },
+  },
+  {
+    row: 'S85', title: 'a message may end beyond the one around it', file: 'src/base/message-pieces.ts',
+    find: 'if (!(end <= outerEnd) || depth >= DEPTH) return false;', replace: 'if (!(end <= this.#bytes.length) || depth >= DEPTH) return false;',
+    test: { file: pieces, named: 'S85 what the walk cannot follow.*config' },
+  },
+  {
+    row: 'S85', title: 'a known field is walked by its wire type only', file: 'src/base/message-pieces.ts',
+    find: 'if (field !== undefined && wire !== field.wire && !(wire === BYTES && field.isPackable)) return false;', replace: '',
+    test: { file: pieces, named: 'S85 what the walk cannot follow.*wire type' },
+  },
+  {
     row: 'S89', title: 'each size of a terminal in one piece is read', file: 'src/cri/streaming/command-channels.ts',
     find: 'tries < streamLimits.resizeTries && before > 0', replace: 'before > 0',
     test: { file: 'test/unit/streaming/paced-sizes.test.ts', named: 'S89: of a storm of .* few are read' },

@@ -1,4 +1,4 @@
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
 import { edgeLimits, requestLimits } from '../../../src/base/limits.ts';
@@ -6,7 +6,10 @@ import { silentLog } from '../../../src/base/log.ts';
 import { edgeMethods } from '../../../src/cri/edge.ts';
 import { InFlight } from '../../../src/cri/in-flight.ts';
 import { messagePieces } from '../../../src/base/message-pieces.ts';
+import { Plugin, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { CreateContainerRequestSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { Task } from '../../../src/gen/shim/task_pb.ts';
+import { decodeMessage } from '../../../src/host/ttrpc.ts';
 
 const encoded = (config: NonNullable<MessageInitShape<typeof CreateContainerRequestSchema>['config']>): Uint8Array =>
   toBinary(CreateContainerRequestSchema, create(CreateContainerRequestSchema, { config }));
@@ -64,9 +67,63 @@ describe('what a request becomes in memory', () => {
     expect(messagePieces(CreateContainerRequestSchema, encoded({ envs, args, labels, annotations: labels }))).toBeLessThan(edgeLimits.requestPieces);
   });
 
-  test('what is no message ends the count', () => {
-    const garbage = new Uint8Array(4096).fill(0xff);
-    expect(messagePieces(CreateContainerRequestSchema, garbage)).toBeLessThan(4096);
-    expect(messagePieces(CreateContainerRequestSchema, encoded({ args: ['a'.repeat(4000)] }).subarray(0, 2000))).toBeLessThan(10);
+  /** 20 000 times env (field 6) of a config, each empty, in a config that comes after `head`. */
+  const envsBehind = (...head: readonly number[]): Uint8Array => {
+    const envs = Uint8Array.from({ length: 40_000 }, (_none, at) => (at % 2 === 0 ? (6 << 3) | 2 : 0));
+    return Buffer.concat([Uint8Array.from(head), Uint8Array.of((2 << 3) | 2, 0xc0, 0xb8, 0x02), envs]);
+  };
+  /** The decoder takes all of these. */
+  const unfollowed: readonly [string, Uint8Array][] = [
+    ['a group of an unknown number in front', envsBehind(0x7b, 0x7c)],
+    ['a mount that ends two bytes beyond its config', envsBehind((2 << 3) | 2, 2, (7 << 3) | 2, 2, 0x0a, 0)],
+    ['a label whose key ends beyond its entry and the config', envsBehind((2 << 3) | 2, 4, (9 << 3) | 2, 2, 0x0a, 2, 0x41, 0x41)],
+    ['a config with the wire type of a number', envsBehind(2 << 3, 0)],
+  ];
+
+  test.each(unfollowed)('S85 what the walk cannot follow is refused before it is decoded: %s', async (_title, bytes) => {
+    expect(fromBinary(CreateContainerRequestSchema, bytes).config?.envs).toHaveLength(20_000);
+    expect(messagePieces(CreateContainerRequestSchema, bytes)).toBe(Infinity);
+    const methods = edgeMethods({
+      clock: { monoMs: () => 0 }, random: { token: () => '0' }, log: silentLog, notReadyReason: () => undefined,
+      runtime: { createContainer: () => Promise.resolve({ containerId: 'served' }) },
+    });
+    const call = methods['runtime.v1.RuntimeService/CreateContainer']?.(bytes, { signal: new AbortController().signal });
+    await expect(call).rejects.toThrow(/the request has fields that cannot be counted/u);
+  });
+
+  test('S85 the same of a message of ttrpc and of NRI', () => {
+    const group = Buffer.concat([Uint8Array.of(0x7b, 0x7c), Buffer.alloc(2000, Uint8Array.of((1 << 3) | 2, 0))]);
+    const update = Plugin.method.createContainer.output;
+    for (const schema of [Task.method.state.input, Runtime.method.updateContainers.input, update]) {
+      expect(() => decodeMessage(schema, group)).toThrow(/fields that cannot be counted/u);
+    }
+    // an update that ends two bytes beyond the message around it
+    const inner = Uint8Array.of((1 << 3) | 2, 2, (2 << 3) | 2, 2, 0x0a, 0);
+    const overrun = Buffer.concat([inner, Buffer.alloc(2000, Uint8Array.of((1 << 3) | 2, 0))]);
+    expect(() => decodeMessage(Runtime.method.updateContainers.input, overrun)).toThrow(/fields that cannot be counted/u);
+  });
+
+  test('unknown fields of a newer contract are taken, whatever their type', async () => {
+    const unknown = Uint8Array.of(
+      0xc0, 0x3e, 0x96, 0x01, // 1000: a varint
+      0xc9, 0x3e, 1, 2, 3, 4, 5, 6, 7, 8, // 1001: 64 bits
+      0xd2, 0x3e, 3, 0x7b, 0x7c, 0xff, // 1002: three bytes
+      0xdd, 0x3e, 1, 2, 3, 4, // 1003: 32 bits
+    );
+    const known = encoded({ args: ['a'.repeat(2000)], labels: { a: 'b' }, linux: { resources: { cpuShares: -1n } }, tty: true });
+    const bytes = Buffer.concat([unknown, known, unknown]);
+    expect(messagePieces(CreateContainerRequestSchema, bytes)).toBe(17);
+    const methods = edgeMethods({
+      clock: { monoMs: () => 0 }, random: { token: () => '0' }, log: silentLog, notReadyReason: () => undefined,
+      runtime: { createContainer: (request) => Promise.resolve({ containerId: request.config?.args[0] ?? '' }) },
+    });
+    const call = methods['runtime.v1.RuntimeService/CreateContainer']?.(bytes, { signal: new AbortController().signal });
+    expect(Buffer.from((await call) as Uint8Array).toString()).toContain('aaa');
+  });
+
+  test('S85 what is no message, or ends early, is more than any bound', () => {
+    expect(messagePieces(CreateContainerRequestSchema, new Uint8Array(4096).fill(0xff))).toBe(Infinity);
+    expect(messagePieces(CreateContainerRequestSchema, new Uint8Array(4096))).toBe(Infinity);
+    expect(messagePieces(CreateContainerRequestSchema, encoded({ args: ['a'.repeat(4000)] }).subarray(0, 2000))).toBe(Infinity);
   });
 });
