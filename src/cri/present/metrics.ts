@@ -44,9 +44,12 @@ function containerMetrics(sandbox: SandboxView, reading: ContainerReading): Mess
   return { containerId: view.id, metrics: metrics(base, usage.atNs, containerValues(reading)) };
 }
 
+/** CRI's Int64Value; as the bound of present/stats.ts. */
+const I64_MAX = 2n ** 63n - 1n;
+
 function metrics(base: readonly string[], timestamp: bigint, values: readonly Value[]): MessageInitShape<typeof MetricSchema>[] {
   return values.flatMap(([name, value, ...labels]) =>
-    value === undefined ? [] : [{ name, timestamp, metricType: METRICS[name].type, labelValues: [...base, ...labels], value: { value } }],
+    value === undefined ? [] : [{ name, timestamp, metricType: METRICS[name].type, labelValues: [...base, ...labels], value: { value: value > I64_MAX ? I64_MAX : value } }],
   );
 }
 

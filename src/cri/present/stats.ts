@@ -102,8 +102,11 @@ function shared(usage: Usage) {
 }
 
 function wrapped<K extends string>(name: K, value: bigint | undefined): Partial<Record<K, { value: bigint }>> {
-  return value === undefined ? {} : ({ [name]: { value } } as Record<K, { value: bigint }>);
+  return value === undefined ? {} : ({ [name]: { value: value > U64_MAX ? U64_MAX : value } } as Record<K, { value: bigint }>);
 }
+
+/** CRI's UInt64Value. A sum or a rate of what a guest says may be larger, and would end the answer about all containers. */
+const U64_MAX = 2n ** 64n - 1n;
 
 function psi(pressure: Pressure | undefined) {
   return pressure === undefined ? {} : { psi: { Some: psiLine(pressure.some), Full: psiLine(pressure.full) } };

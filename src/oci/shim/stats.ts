@@ -27,8 +27,8 @@ export function usageIn({ typeUrl, value }: { readonly typeUrl: string; readonly
   return { ...none, ...nothing, ...Object.fromEntries(believed), processes: processes < MOST ? processes : 0n };
 }
 
-/** Of bytes, faults or nanoseconds: 2⁵⁶ ns are two years of one CPU, and the sum over a pod stays within 64 bits. */
-const MOST = 1n << 56n;
+/** Bytes, faults or nanoseconds: 2⁶⁰ ns are 36 years of CPU time, more than machines of many processors reach. */
+const MOST = 1n << 60n;
 
 /** The kernel's form of "no limit" is a number near 2^63 or 2^64 (in pages or bytes). */
 const NO_LIMIT = 1n << 60n;

@@ -1,6 +1,8 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { describe, expect, it } from 'vitest';
 import type { InterfaceUsage, Usage, WrittenUsage } from '../../../src/actors/ports/stats.ts';
 import { sandboxStats } from '../../../src/cri/present/stats.ts';
+import { PodSandboxStatsSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { parseChosen, parseFlat, parseNetDev, parseNumber, parsePressure } from '../../../src/host/usage-files.ts';
 import { containerId, containerView, sandboxId, sandboxView } from './stage.ts';
 
@@ -92,6 +94,12 @@ describe('pod statistics', () => {
     const [one] = message.linux?.containers ?? [];
     expect(one?.writableLayer).toEqual({ timestamp: 8n, fsId: { mountpoint: '/m' }, usedBytes: { value: 5n }, inodesUsed: { value: 6n } });
     expect(one?.swap?.timestamp).toBe(7n);
+  });
+
+  it('S62: a sum or a rate beyond 64 bits is the largest figure, and the answer is made', () => {
+    const parts = { view: sandboxView(sandboxId('a')), usage: { ...usage, cpuNs: 2n ** 65n, cpuNanoCores: 2n ** 70n }, interfaces: [], containers: [] };
+    const { cpu } = fromBinary(PodSandboxStatsSchema, toBinary(PodSandboxStatsSchema, create(PodSandboxStatsSchema, sandboxStats(parts)))).linux ?? {};
+    expect([cpu?.usageCoreNanoSeconds?.value, cpu?.usageNanoCores?.value]).toEqual([2n ** 64n - 1n, 2n ** 64n - 1n]);
   });
 
   it('a pod that has named its eth0 otherwise has a default interface all the same: the kubelet looks into it unasked', () => {
