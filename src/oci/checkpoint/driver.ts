@@ -165,7 +165,8 @@ function unbounded({ note }: EffectContext): EffectContext {
 async function undoBegun({ reader, directory }: Stage): Promise<void> {
   const { log, table } = reader.parts;
   try {
-    const notes = await begun(directory);
+    const notes = await begun(directory, (name, error) =>
+      log.error({ name, fault: toFault(error) }, 'read note of a checkpoint'));
     const archives = new Set(notes.map(({ archive }) => archive));
     for (const { id, handler, archive, together } of notes) {
       try {

@@ -95,11 +95,15 @@ function placeOf({ layerOf }: RestoreStage, from: RestoreSource['from']): Place 
 /** Undoes the restores that a daemon before this one began: the containers are created ones again. */
 export async function undoRestores(parts: DriverParts): Promise<void> {
   const { layout, log } = parts;
-  for (const name of await namesOf(layout.restoresDir)) {
+  const names = await namesOf(layout.restoresDir).catch((error: unknown) => {
+    log.error({ fault: toFault(error) }, 'list restores that were cut off');
+    return [];
+  });
+  for (const name of names) {
     const id = parseContainerId(name);
-    if (id === undefined || !(await exists(join(layout.restoreDir(id), MARK)))) continue;
+    if (id === undefined) continue;
     try {
-      await undoRestore(parts, id);
+      if (await exists(join(layout.restoreDir(id), MARK))) await undoRestore(parts, id);
     } catch (error) {
       log.error({ id, fault: toFault(error) }, 'a restore that was cut off could not be undone');
     }

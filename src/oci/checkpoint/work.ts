@@ -39,13 +39,20 @@ export function dropWork(directory: string, id: ContainerId): Promise<void> {
   return rm(join(directory, id), { recursive: true, force: true });
 }
 
-/** What daemons before this one began; directories without a whole note were not begun, and go. */
-export async function begun(directory: string): Promise<readonly Note[]> {
+/**
+ * What daemons before this one began; directories without a whole note were not begun, and go. One that can't be read or
+ * removed is reported to `onUnreadable` and keeps none of the others from being undone: their containers are frozen.
+ */
+export async function begun(directory: string, onUnreadable: (name: string, error: unknown) => void): Promise<readonly Note[]> {
   const notes: Note[] = [];
   for (const name of await namesOf(directory)) {
-    const note = await readNote(join(directory, name, NOTE));
-    if (note?.id === name) notes.push(note);
-    else await rm(join(directory, name), { recursive: true, force: true });
+    try {
+      const note = await readNote(join(directory, name, NOTE));
+      if (note?.id === name) notes.push(note);
+      else await rm(join(directory, name), { recursive: true, force: true });
+    } catch (error) {
+      onUnreadable(name, error);
+    }
   }
   return notes;
 }

@@ -1,9 +1,10 @@
 // What a daemon that was killed has left of the archives of a request, and what the next one makes of it.
-import { linkSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
+import { begun } from '../../../src/oci/checkpoint/work.ts';
 
 describe('archives of a checkpoint that was cut off', () => {
   let directory: string;
@@ -58,4 +59,21 @@ describe('archives of a checkpoint that was cut off', () => {
     await undoArchives([join(directory, 'gone/one.tar')], [join(directory, 'gone/one.tar')]);
     expect(readdirSync(directory)).toEqual([]);
   });
+});
+
+// somebody's directory in the place of a note: EISDIR, as EIO would be
+it('F89 a note that cannot be read keeps no other checkpoint from being undone', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'troupe-undo-'));
+  try {
+    const [broken, whole] = ['a'.repeat(64), 'b'.repeat(64)] as const;
+    mkdirSync(join(directory, broken, 'note.json'), { recursive: true });
+    mkdirSync(join(directory, whole));
+    const note = { version: 1, id: whole, handler: 'runc', archive: '/a.tar', together: ['/a.tar'] };
+    writeFileSync(join(directory, whole, 'note.json'), JSON.stringify(note));
+    const unreadable: string[] = [];
+    expect(await begun(directory, (name) => unreadable.push(name))).toEqual([note]);
+    expect(unreadable).toEqual([broken]);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 });

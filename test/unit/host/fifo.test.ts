@@ -17,6 +17,7 @@ import { readShimRecord } from '../../../src/oci/shim/record.ts';
 import { writeStdioProgram } from '../../../src/oci/shim/stdio-program.ts';
 import { readNote } from '../../../src/oci/storage/drivers/fuse-files.ts';
 import { readLayerRecord } from '../../../src/oci/storage/layer-record.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 import { sandboxId } from '../actors/fixtures.ts';
 
 let root = '';
@@ -40,7 +41,7 @@ const READERS: Readonly<Record<string, () => Promise<unknown>>> = {
   'a layer’s record': () => readLayerRecord(dirname(fifo('layer/layer.json')), parseDigest(`sha256:${'a'.repeat(64)}`) as Digest, (call) => call()),
   'the record of a handler': async () => (await readHandlerRecords(dirname(fifo('handlers/runc.json'))))[0],
   'a kept probe': () => recallProbe(dirname(fifo('probes/runc.probe')), { name: 'runc', kind: 'oci', path: '/bin/sh', root: '/run/x' }),
-  'the note of a checkpoint': async () => (await begun(dirname(dirname(fifo('checkpoints/x/note.json')))))[0],
+  'the note of a checkpoint': async () => (await begun(dirname(dirname(fifo('checkpoints/x/note.json'))), (_name, error) => { throw error; }))[0],
   'the record of a shim': () => {
     const id = sandboxId();
     fifo('state/sandboxes', id, 'shim.json');
@@ -54,7 +55,7 @@ const READERS: Readonly<Record<string, () => Promise<unknown>>> = {
 
 test.each(Object.keys(READERS))('F89 %s that is a FIFO counts as none', async (name) => {
   expect(await READERS[name]?.()).toBe(undefined);
-}, 5_000);
+}, EVENT_MS);
 
 test('F89 a FIFO in the place of the journal, or of a bundle’s document, is an error', async () => {
   fifo('journal/journal.7');
@@ -62,7 +63,7 @@ test('F89 a FIFO in the place of the journal, or of a bundle’s document, is an
   await expect(disk.read('journal.7')).rejects.toThrow('not a regular file');
   await expect(disk.openAt('journal.7', 0)).rejects.toThrow('ENXIO');
   await expect(readConfig(fifo('bundle/config.json'), 'x')).rejects.toThrow('no bundle');
-}, 5_000);
+}, EVENT_MS);
 
 test('F89 a file of ours is put in a FIFO’s place; one in the place of what is written beside it is an error', async () => {
   const path = fifo('whole/file');
@@ -72,4 +73,4 @@ test('F89 a file of ours is put in a FIFO’s place; one in the place of what is
   await expect(writeWhole(path, 'text', 0o600)).rejects.toThrow('ENXIO');
   await writeStdioProgram(dirname(fifo('programs/shim-stdio')));
   expect(lstatSync(join(root, 'programs/shim-stdio')).isFile()).toBe(true);
-}, 5_000);
+}, EVENT_MS);
