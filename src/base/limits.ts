@@ -423,11 +423,11 @@ export const edgeLimits = {
   /** Bytes of one answer: lists of large nodes pass 16 MiB (CRI-O allows 80 MiB both ways); ExecSync alone may hold 32. */
   sendBytes: 80 * 1024 * 1024,
   /**
-   * Calls at once on one connection; a client of grpc-go queues what is beyond, Status too: so more than may be at work, for those that
-   * are refused and those that are always answered. 500 pods in start need some 600.
+   * Calls at once on one connection; a client of grpc-go queues what is beyond, Status too: so more than may be at work
+   * (`inFlightCalls`, `endingCalls`, `streams`), for those that are refused and those that are always answered.
    */
-  streamsPerConnection: 1280,
-  /** Calls that a client may give up on one connection: all that it may have open, each second, and some seconds' at once. */
+  streamsPerConnection: 8192,
+  /** Calls that a client may give up on one connection: as many as may be at work each second, and at once twice those it may have open. */
   resetsPerSecond: 1024,
   resetsAtOnce: 16 * 1024,
   /** Connections at once, of 30 KiB each (measured): the kubelet has two, each crictl two, of which scripts start hundreds. */
@@ -449,8 +449,14 @@ export const edgeLimits = {
   /** Calls at work at once over all connections; the next is told `exhausted`. Version and Status don't count. */
   inFlightCalls: 1024,
   /**
-   * Of these, calls that last as long as a pod's author or a registry decides (StopContainer, ExecSync, PullImage): a quarter of all
-   * stays for the others. And of those for one namespace, so that a quarter of them stays for other tenants: 500 pods that end at once.
+   * Calls at work at once that stop or remove, counted apart from `inFlightCalls`: one for each container and pod of the largest
+   * known node (1000 pods), three times; a call takes some KiB. And bytes of such a request: an id and a number have 80.
+   */
+  endingCalls: 6144,
+  endingCallBytes: 1024,
+  /**
+   * Of `inFlightCalls`, those that last as long as a pod's author or a registry decides (ExecSync, PullImage, checkpoints): a quarter
+   * of all stays for the others. And of those for one namespace, so that a quarter of them stays for other tenants.
    */
   waitingCalls: 768,
   waitingCallsPerNamespace: 576,

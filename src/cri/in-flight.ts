@@ -13,14 +13,22 @@ const ADDING: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Calls that last as long as a pod's author or a registry decides: a grace period, a probe's time limit, a download. Without a
- * bound of their own a few pods whose processes ignore SIGTERM hold every call of the node (S78).
+ * Calls that last as long as a pod's author or a registry decides: a probe's time limit, the memory that a checkpoint writes, a
+ * download. Without a bound of their own a few pods hold every call of the node (S78).
  */
-const WAITING: ReadonlySet<string> = new Set(['StopContainer', 'ExecSync', 'PullImage']);
+const WAITING: ReadonlySet<string> = new Set(['ExecSync', 'PullImage', 'CheckpointContainer', 'CheckpointPod']);
+
+/**
+ * Calls that end and remove. A StopContainer lasts as long as its grace period, so they never take the room of other calls. They
+ * have room for a whole node: a drain sends one for each container at once, and where a StopContainer fails, the kubelet goes on
+ * with StopPodSandbox, which kills without a grace period (S78).
+ */
+const ENDING: ReadonlySet<string> = new Set(['StopContainer', 'StopPodSandbox', 'RemoveContainer', 'RemovePodSandbox']);
 
 export class InFlight {
   readonly #memoryRefusal: () => string | undefined;
   #calls = 0;
+  #ending = 0;
   #bytes = 0;
   #pieces = 0;
   #waiting = 0;
@@ -36,6 +44,8 @@ export class InFlight {
    * request has of fields and elements, asked only where its bytes are taken.
    */
   admit(rpc: string, bytes: number, countPieces: () => number = () => 0): () => void {
+    // a larger one is not what a client needs to end something: it counts as any other call does
+    if (ENDING.has(rpc) && bytes <= edgeLimits.endingCallBytes) return this.#admitEnding(rpc);
     if (this.#calls >= edgeLimits.inFlightCalls) fail('exhausted', `${rpc}: ${edgeLimits.inFlightCalls} calls are at work already`);
     // the largest request has as many bytes as all may have: alone it is always taken
     if (this.#bytes > 0 && this.#bytes + bytes > edgeLimits.inFlightBytes) {
@@ -57,6 +67,14 @@ export class InFlight {
       this.#calls -= 1;
       this.#bytes -= bytes;
       this.#pieces -= pieces;
+    };
+  }
+
+  #admitEnding(rpc: string): () => void {
+    if (this.#ending >= edgeLimits.endingCalls) fail('exhausted', `${rpc}: ${edgeLimits.endingCalls} calls that stop or remove are at work already`);
+    this.#ending += 1;
+    return () => {
+      this.#ending -= 1;
     };
   }
 

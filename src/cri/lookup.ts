@@ -5,7 +5,9 @@ import type { Directory, Found } from '../actors/directory.ts';
 import type { StringMap } from '../actors/ports/specs.ts';
 import type { ContainerView, SandboxView } from '../actors/views.ts';
 import { fail } from '../base/fault.ts';
-import { ExecSyncRequestSchema, PullImageRequestSchema, StopContainerRequestSchema } from '../gen/runtime/v1/api_pb.ts';
+import {
+  CheckpointContainerRequestSchema, CheckpointPodRequestSchema, ExecSyncRequestSchema, PullImageRequestSchema,
+} from '../gen/runtime/v1/api_pb.ts';
 import { line, quoted, refuse, required, stringMap } from './validate/check.ts';
 
 type Views = Pick<Directory, 'findSandbox' | 'findContainer'>;
@@ -57,11 +59,18 @@ function only<V>(rpc: string, field: string, id: string, find: (prefix: string) 
 }
 
 /** The namespace of the pod that a request is for; empty where it names none that is known. Throws nothing. */
-export function namespaceOf(directory: Pick<Directory, 'findContainer' | 'sandbox'>, request: Message): string {
+export function namespaceOf(directory: Views & Pick<Directory, 'sandbox'>, request: Message): string {
   if (isMessage(request, PullImageRequestSchema)) return request.sandboxConfig?.metadata?.namespace ?? '';
-  if (!isMessage(request, StopContainerRequestSchema) && !isMessage(request, ExecSyncRequestSchema)) return '';
-  const found = request.containerId === '' ? undefined : directory.findContainer(request.containerId);
-  return found?.found === 'one' ? (directory.sandbox(found.view.spec.key.sandboxId)?.spec.key.namespace ?? '') : '';
+  if (isMessage(request, CheckpointPodRequestSchema)) return foundView(request.podSandboxId, (id) => directory.findSandbox(id))?.spec.key.namespace ?? '';
+  if (!isMessage(request, ExecSyncRequestSchema) && !isMessage(request, CheckpointContainerRequestSchema)) return '';
+  const container = foundView(request.containerId, (id) => directory.findContainer(id));
+  return container === undefined ? '' : (directory.sandbox(container.spec.key.sandboxId)?.spec.key.namespace ?? '');
+}
+
+/** Undefined where the id is empty, unknown or the prefix of several. */
+function foundView<V>(id: string, find: (prefix: string) => Found<V>): V | undefined {
+  const found = id === '' ? undefined : find(id);
+  return found?.found === 'one' ? found.view : undefined;
 }
 
 /** Tests labels for every one of the selector, with its value. Throws `invalidRequest` for more than labels can be. */

@@ -18,7 +18,12 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S78', title: 'calls that last of one namespace take those of all', file: 'src/cri/in-flight.ts',
     find: ' || ofNamespace >= edgeLimits.waitingCallsPerNamespace', replace: '',
-    test: { file: 'test/unit/cri/waiting-calls.test.ts', named: 'S78 stops and execs of one tenant' },
+    test: { file: 'test/unit/cri/waiting-calls.test.ts', named: 'S78 execs of one tenant' },
+  },
+  {
+    row: 'S78', title: 'a drain of a full node is refused its stops', file: 'src/cri/in-flight.ts',
+    find: 'if (ENDING.has(rpc) && bytes <= edgeLimits.endingCallBytes)', replace: 'if (rpc.length === 0)',
+    test: { file: 'test/unit/cri/waiting-calls.test.ts', named: 'S78 a drain stops 1100 containers' },
   },
   {
     row: 'S85', title: 'a request is bounded by its bytes only', file: 'src/cri/in-flight.ts',

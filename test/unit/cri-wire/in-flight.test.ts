@@ -37,21 +37,43 @@ describe('calls at work (F14)', () => {
 });
 
 describe('calls whose length a pod or a registry decides (S78)', () => {
-  const waits = (calls: InFlight, namespace: string, rpc = 'StopContainer'): (() => void) => calls.admitWaiting(rpc, () => namespace);
+  const waits = (calls: InFlight, namespace: string, rpc = 'ExecSync'): (() => void) => calls.admitWaiting(rpc, () => namespace);
 
   test('S78 leave room for those that end by themselves', () => {
     const calls = new InFlight();
     const releases = Array.from({ length: edgeLimits.waitingCalls }, (_none, at) => waits(calls, `tenant-${at % 3}`));
-    for (const rpc of ['StopContainer', 'ExecSync', 'PullImage']) expect(() => waits(calls, 'other', rpc)).toThrow(/wait for containers and registries/u);
-    for (const rpc of ['ListContainers', 'RunPodSandbox', 'RemoveContainer']) waits(calls, 'other', rpc)();
+    for (const rpc of ['ExecSync', 'PullImage', 'CheckpointContainer', 'CheckpointPod']) expect(() => waits(calls, 'other', rpc)).toThrow(/wait for containers and registries/u);
+    for (const rpc of ['ListContainers', 'RunPodSandbox', 'StopContainer', 'StopPodSandbox', 'RemoveContainer']) waits(calls, 'other', rpc)();
     expect(edgeLimits.inFlightCalls - edgeLimits.waitingCalls).toBeGreaterThanOrEqual(256);
     releases[0]?.();
     waits(calls, 'other')();
   });
 
   test('S78 never take all streams of a connection: a refusal, Version and Status have some', () => {
-    const { streamsPerConnection, inFlightCalls, streams } = edgeLimits;
-    expect(streamsPerConnection).toBeGreaterThanOrEqual(inFlightCalls + streams + 128);
+    const { streamsPerConnection, inFlightCalls, endingCalls, streams } = edgeLimits;
+    expect(streamsPerConnection).toBeGreaterThanOrEqual(inFlightCalls + endingCalls + streams + 128);
+  });
+
+  test('S78 calls that stop and remove have room for a full node, whatever else is at work, and leave all room to others', () => {
+    const calls = new InFlight();
+    for (let at = 0; at < edgeLimits.inFlightCalls; at += 1) calls.admit('ListContainers', edgeLimits.inFlightBytes / edgeLimits.inFlightCalls);
+    expect(() => calls.admit('ListContainers', 0)).toThrow(/calls are at work already/u);
+    for (const rpc of ['StopContainer', 'StopPodSandbox', 'RemoveContainer', 'RemovePodSandbox']) {
+      for (let at = 0; at < 1100; at += 1) calls.admit(rpc, 80);
+    }
+    const others = new InFlight();
+    const releases = Array.from({ length: edgeLimits.endingCalls }, () => others.admit('StopContainer', 80));
+    for (let at = 0; at < edgeLimits.inFlightCalls; at += 1) others.admit('ListContainers', 0);
+    expect(() => others.admit('StopContainer', 80)).toThrow(/6144 calls that stop or remove are at work already/u);
+    releases[0]?.();
+    others.admit('RemoveContainer', 80);
+  });
+
+  test('S78 a stop whose request is large counts as any other call', () => {
+    const calls = new InFlight();
+    calls.admit('ListContainers', edgeLimits.inFlightBytes);
+    expect(() => calls.admit('StopContainer', edgeLimits.endingCallBytes + 1)).toThrow(/requests at work/u);
+    calls.admit('StopContainer', edgeLimits.endingCallBytes);
   });
 
   test('S78 of one namespace leave room for others', () => {
