@@ -169,12 +169,14 @@ class Measuring extends TreeWalk<CountedLevel> {
   /** The directory that this one was entered from. Whoever moves directories meanwhile may have put another one there, of the node. */
   #reopen(above: CountedLevel, fd: number): void {
     const parent = openParent(fd);
-    if (!isSame(statEntry(parent, '.'), above)) {
+    try {
+      if (!isSame(statEntry(parent, '.'), above)) throw new Moved();
+      seekDirectory(parent, above.next);
+    } catch (error) {
       closeSync(parent);
-      throw new Moved();
+      throw error;
     }
     above.fd = parent;
-    seekDirectory(parent, above.next);
     above.isEnd = false;
   }
 

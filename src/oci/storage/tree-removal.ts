@@ -147,9 +147,14 @@ class Removing extends TreeWalk<Doomed> {
       if (codeOf(error) === 'ENOENT') return;
       throw error;
     }
-    const stats = statEntry(fd, '.');
-    if (stats === undefined) closeSync(fd);
-    else this.stack.push({ ...levelOf(fd, stats), name, usedBytes: stats.usedBytes, isKept: false, readings: 1 });
+    let stats: EntryStats | undefined;
+    try {
+      stats = statEntry(fd, '.');
+    } finally {
+      // a disk's error (EIO, ESTALE) must not keep the descriptor of each directory
+      if (stats === undefined) closeSync(fd);
+    }
+    if (stats !== undefined) this.stack.push({ ...levelOf(fd, stats), name, usedBytes: stats.usedBytes, isKept: false, readings: 1 });
   }
 
   /** A directory that has got entries since it was read is read again, so often and no more. */

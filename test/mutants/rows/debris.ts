@@ -39,7 +39,7 @@ export const ofDebris: readonly Mutant[] = [
   },
   {
     row: 'S88', title: 'the way back leads through a directory that was moved meanwhile', file: measure,
-    find: "if (!isSame(statEntry(parent, '.'), above)) {", replace: 'if (parent < 0) {',
+    find: "if (!isSame(statEntry(parent, '.'), above)) throw", replace: 'if (parent < 0) throw',
     test: { file: counted, named: 'S88 a directory that is moved out of the tree' },
   },
   {

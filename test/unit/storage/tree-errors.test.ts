@@ -64,6 +64,15 @@ test('F89 a directory that can’t be read, or an entry that can’t be looked a
   expect(readdirSync(join(trash, 'bad/dir'))).toEqual(['stuck']);
 });
 
+test('S88 a directory that can’t be looked at once it is open keeps no descriptor', () => {
+  const trash = makeTrash();
+  const before = readdirSync('/proc/self/fd').length;
+  const isOfBad = (fd: number, name: string): boolean => name === '.' && isBelow(fd, '/bad/dir');
+  const emptied = withFailing('statx', (fd, name) => (isOfBad(fd, nameIn(name)) ? 'ESTALE' : undefined), () => empty(trash));
+  expect(emptied.kept).toEqual([{ name: 'bad', failures: [expect.stringMatching(/^"dir": .*ESTALE/u)], failed: 1 }]);
+  expect(readdirSync('/proc/self/fd').length).toBe(before);
+});
+
 test('F89 a trash that can’t be read to its end reports that, beside what it could not delete before', () => {
   const trash = scratchForDeep('troupe-errors-');
   // more than one batch

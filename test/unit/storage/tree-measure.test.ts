@@ -14,6 +14,7 @@ import { isSame } from '../../../src/oci/storage/tree-walk.ts';
 import { WholeFigures } from '../../../src/oci/storage/whole-figures.ts';
 import { scratchForDeep } from '../../support/deep-scratch.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
+import { nameIn, withFailing } from '../../support/failing-calls.ts';
 
 const place = (): string => scratchForDeep('troupe-measure-');
 const measured = (paths: readonly string[], entries: number = storageLimits.measuredEntries): readonly Measured[] => finished(measureEach(paths, entries));
@@ -95,6 +96,15 @@ test('S88 a directory that is moved while it is counted hides only what lies bel
   expect(size?.isWhole).toBe(false);
   expect(size?.inodes).toBeGreaterThanOrEqual(storageLimits.heldDepth * 2);
   expect(size?.inodes).toBeLessThanOrEqual(1 + levels * 2);
+});
+
+test('S88 a way back that can’t be looked at is a lower bound, and keeps no descriptor', () => {
+  const root = place();
+  makeDeep(root, storageLimits.heldDepth + 10, 1);
+  const before = readdirSync('/proc/self/fd').length;
+  const [size] = withFailing('statx', (_fd, name) => (nameIn(name) === '.' ? 'ESTALE' : undefined), () => measured([root]));
+  expect(size?.isWhole).toBe(false);
+  expect(readdirSync('/proc/self/fd').length).toBe(before);
 });
 
 test('S88 a directory that is moved out of the tree while it is counted leads to nothing outside of it', () => {
