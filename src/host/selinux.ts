@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { opendir, readFile, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
-import { fail } from '../base/fault.ts';
+import { fail, printable } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
 import { codeOf, errnoName, must } from './errno.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from './ffi-constants.ts';
@@ -127,7 +127,7 @@ async function* entriesOf(directory: string, volume: string): AsyncGenerator<{ r
 async function openDirectory(parent: number, name: string | Uint8Array, volume: string): Promise<number | undefined> {
   const opened = await callInPool(volume, libc.openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
   if (opened.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(opened.errno))) return undefined;
-  return must(opened, 'open directory', Buffer.from(name).toString());
+  return must(opened, 'open directory', shown(name));
 }
 
 async function withDirectory(fd: number, work: () => Promise<void>): Promise<void> {
@@ -143,5 +143,10 @@ async function set(path: string | Buffer, label: string): Promise<void> {
   const done = await callInPool('labels', libc.lsetxattr, Buffer.concat([Buffer.from(path), Buffer.alloc(1)]), XATTR, value, value.length, 0);
   // the file system keeps no labels, or the file is gone
   if (done.result === 0 || ['EOPNOTSUPP', 'ENOENT'].includes(errnoName(done.errno))) return;
-  must(done, 'label', path.toString());
+  must(done, 'label', shown(path));
+}
+
+/** A path or name for messages: whoever writes in a volume chooses its bytes. A final NUL is left out. */
+function shown(name: string | Uint8Array): string {
+  return printable(Buffer.from(name).toString().replace(/\0$/u, ''));
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { hostLimits } from '../../../src/base/limits.ts';
+import { libc } from '../../../src/host/ffi.ts';
 import { getXattrAt } from '../../../src/host/files-at.ts';
 import { AT_FDCWD } from '../../../src/host/ffi-constants.ts';
 import { isSystemPath, parseContexts, relabel, selinuxIsEnabled, USUAL_LABELS } from '../../../src/host/selinux.ts';
@@ -92,6 +93,28 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     expect([labelOf(other), labelOf(directory)]).toEqual(['a:b:c:s0\0', undefined]);
     await relabel(file, LABEL, new AbortController().signal);
     expect(labelOf(file)).toBe(`${LABEL}\0`);
+  });
+
+  test('S54 an error shows a name of a volume without its control characters, and without the NUL that ends it', async () => {
+    const file = join(dir, 'a\u001b[31m\nb');
+    writeFileSync(file, '');
+    // longer than any attribute (E2BIG)
+    const subject = `${dir}/a [31m b`;
+    await expect(relabel(file, 'x'.repeat(70_000), new AbortController().signal)).rejects.toMatchObject({ fault: { subject } });
+    const real = libc.openat;
+    const failing: typeof real = Object.assign((...args: Parameters<typeof real>) => real(...args), {
+      info: real.info,
+      // the volume itself opens; a descriptor that is none is EBADF
+      async: ((parent, ...rest) => real.async(parent === AT_FDCWD ? parent : -1, ...rest)) as typeof real.async,
+    });
+    mkdirSync(join(dir, 'volume/c\u0007d'), { recursive: true });
+    Object.assign(libc, { openat: failing });
+    try {
+      const failed = expect(relabel(join(dir, 'volume'), LABEL, new AbortController().signal)).rejects;
+      await failed.toMatchObject({ fault: { subject: 'c d', message: 'open directory c d: EBADF: bad file descriptor' } });
+    } finally {
+      Object.assign(libc, { openat: real });
+    }
   });
 
   test.each(['/', '/etc', '/etc/shadow', '/etc/pki', '/home/anna', '/usr', '/usr/bin', '/boot', '/var/lib', '/tmp'])('S96 S33: %s is the host’s own', async (path) => {
