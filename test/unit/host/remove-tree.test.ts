@@ -1,12 +1,21 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, expect, test } from 'vitest';
 import { hostLimits } from '../../../src/base/limits.ts';
 import { removeFile } from '../../../src/host/own-files.ts';
 import { removeDirectory } from '../../../src/host/remove-tree.ts';
 
-const place = (): string => mkdtempSync(join(tmpdir(), 'troupe-remove-'));
+const places: string[] = [];
+afterAll(() => {
+  for (const path of places) rmSync(path, { recursive: true, force: true });
+});
+
+function place(): string {
+  const path = mkdtempSync(join(tmpdir(), 'troupe-remove-'));
+  places.push(path);
+  return path;
+}
 
 test('a directory goes with more files than are deleted at once, and with directories below', async () => {
   const tree = join(place(), 'tree');
