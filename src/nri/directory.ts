@@ -30,7 +30,7 @@ const PLUGIN_FD = 3;
 export async function findPlugins(directory: string, configDirectory: string, log: Log): Promise<readonly FoundPlugin[]> {
   const names = (await namesOf(directory)).toSorted((a, b) => (a < b ? -1 : 1));
   if (names.length > nriLimits.directoryEntries) {
-    log.warn({ directory, entries: names.length }, `nri plugins are looked for among the first ${nriLimits.directoryEntries} entries only`);
+    log.warn({ directory }, `list nri plugins: only the first ${nriLimits.directoryEntries} of ${names.length} entries are read`);
   }
   const found: FoundPlugin[] = [];
   for (const entry of names.slice(0, nriLimits.directoryEntries)) {

@@ -16,7 +16,7 @@ import { Owners, resourceClaims } from './owners.ts';
 /** What a message shows of an id that is not one. */
 const ID_CHARS = 64;
 
-/** What is none may have 4 MiB, and would stand in messages and the log. */
+/** Text that is not an id may be as long as a message (4 MiB), and it is shown in errors and in the log. */
 function checkId(plugin: string, id: string): void {
   if (parseContainerId(id) !== undefined) return;
   fail('invalidRequest', `nri plugin ${plugin}: update container ${printable(id.slice(0, ID_CHARS))}: not an id`, { subject: plugin });
