@@ -127,22 +127,34 @@ export async function removeEmpty(path: string): Promise<void> {
   }
 }
 
-/** A regular file's first `bytesMax` bytes; undefined when there is none. For paths in memory only. */
+/**
+ * The whole of a regular file, empty when it has more than `bytesMax` bytes; undefined when there is none. For paths in
+ * memory only. The buffer is as large as the file, not as the bound: to map 8 MiB and free them takes longer than the read.
+ */
 export function readAtOnce(path: string, bytesMax: number): Buffer | undefined {
-  // to open a FIFO would stop the daemon
+  // what is absent is the usual case of several callers, and an error that is thrown costs more than this call
   if (statSync(path, { throwIfNoEntry: false })?.isFile() !== true) return undefined;
   try {
-    const fd = openSync(path, 'r');
+    // whatever is in its place by now: a FIFO opens at once
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     try {
-      const bytes = Buffer.allocUnsafe(bytesMax);
-      return bytes.subarray(0, readSync(fd, bytes, 0, bytesMax, 0));
+      const found = fstatSync(fd);
+      if (!found.isFile()) return undefined;
+      return readFrom(fd, Math.min(found.size, bytesMax)) ?? readFrom(fd, bytesMax) ?? Buffer.alloc(0);
     } finally {
       closeSync(fd);
     }
   } catch (error) {
-    if (isAbsent(error)) return undefined;
+    if (isAbsent(error) || codeOf(error) === 'ENXIO') return undefined;
     throw error;
   }
+}
+
+/** Undefined when there are more bytes: the file has grown, or is beyond its bound. */
+function readFrom(fd: number, bytesMost: number): Buffer | undefined {
+  const bytes = Buffer.allocUnsafe(bytesMost + 1);
+  const length = readSync(fd, bytes, 0, bytes.length, 0);
+  return length > bytesMost ? undefined : bytes.subarray(0, length);
 }
 
 export interface OwnFile {

@@ -1,11 +1,12 @@
 /** Reading small files with two calls of the pool: Node's own readFile takes four or five, and a pod's life has some twenty. */
-import { closeSync, constants, open, read } from 'node:fs';
+import { closeSync, constants, fstat, open, read } from 'node:fs';
 import { promisify } from 'node:util';
 import { codeOf, onlyAbsent } from './errno.ts';
 import { isInMemory, readAtOnce } from './own-files.ts';
 
 const openLater = promisify(open);
 const readLater = promisify(read);
+const statLater = promisify(fstat);
 
 export interface SmallFileBounds {
   /** Bytes that are read at once; not more than `bytesMax`. */
@@ -19,12 +20,17 @@ export interface SmallFileBounds {
  * one waits for nothing (what waits in close(2) is the flush of written data to a server) and needs no hop.
  */
 export async function readSmallFile(path: string, { usualBytes, bytesMax }: SmallFileBounds): Promise<string | undefined> {
-  if (isInMemory(path)) return readNow(path, usualBytes, bytesMax);
+  if (isInMemory(path)) return readAtOnce(path, bytesMax)?.toString('utf8');
   // a FIFO that somebody has put there opens at once
   const fd = await openLater(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => (isNoFile(error) ? undefined : onlyAbsent(error)));
   if (fd === undefined) return undefined;
   try {
-    return (await readAtMost(fd, usualBytes)) ?? (await readAtMost(fd, bytesMax)) ?? '';
+    const usual = await readAtMost(fd, usualBytes);
+    if (usual !== undefined) return usual;
+    // a control file has no size
+    const { size } = await statLater(fd);
+    const whole = size > usualBytes ? await readAtMost(fd, Math.min(size, bytesMax)) : undefined;
+    return whole ?? (size > bytesMax ? '' : await readAtMost(fd, bytesMax)) ?? '';
   } catch (error) {
     if (isNoFile(error)) return undefined;
     throw error;
@@ -36,13 +42,6 @@ export async function readSmallFile(path: string, { usualBytes, bytesMax }: Smal
 /** A directory, a FIFO (which has no positions) or a socket in its place is no file, as in memory. */
 function isNoFile(error: unknown): boolean {
   return ['EISDIR', 'ESPIPE', 'ENXIO'].includes(codeOf(error) ?? '');
-}
-
-function readNow(path: string, usualBytes: number, bytesMax: number): string | undefined {
-  const usual = readAtOnce(path, usualBytes + 1);
-  if (usual === undefined || usual.length <= usualBytes) return usual?.toString('utf8');
-  const all = readAtOnce(path, bytesMax + 1);
-  return all === undefined || all.length <= bytesMax ? all?.toString('utf8') : '';
 }
 
 /** The whole file, or undefined when it has more bytes: a read of a regular file is short only at its end. */
