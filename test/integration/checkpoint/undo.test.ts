@@ -1,5 +1,5 @@
 // What a daemon that was killed has left of the archives of a request, and what the next one makes of it.
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -61,13 +61,13 @@ describe('archives of a checkpoint that was cut off', () => {
   });
 });
 
-// somebody's directory in the place of a note: EISDIR, as EIO would be
+// a link to itself in the place of a note: ELOOP stands for EIO
 it('F89 a note that cannot be read keeps no other checkpoint from being undone', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'troupe-undo-'));
   try {
     const [broken, whole] = ['a'.repeat(64), 'b'.repeat(64)] as const;
-    mkdirSync(join(directory, broken, 'note.json'), { recursive: true });
-    mkdirSync(join(directory, whole));
+    for (const name of [broken, whole]) mkdirSync(join(directory, name));
+    symlinkSync('note.json', join(directory, broken, 'note.json'));
     const note = { version: 1, id: whole, handler: 'runc', archive: '/a.tar', together: ['/a.tar'] };
     writeFileSync(join(directory, whole, 'note.json'), JSON.stringify(note));
     const unreadable: string[] = [];
