@@ -58,6 +58,8 @@ function objectToJson(value: object): Json {
 
 function fromJson(json: Json): unknown {
   if (Array.isArray(json)) return json.map(fromJson);
+  // JSON.parse makes Infinity of 1e999, which could not be written again: a compaction of the journal would fail
+  if (typeof json === 'number' && !Number.isFinite(json)) throw new SyntaxError('a number is too large');
   if (json === null || typeof json !== 'object') return json;
   const keys = Object.keys(json);
   const only = keys.length === 1 ? keys[0] : undefined;

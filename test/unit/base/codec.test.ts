@@ -63,5 +63,6 @@ describe('codec', () => {
   it('throws SyntaxError for a text that it did not make', () => {
     expect(() => decodePlain('{"a":')).toThrow(SyntaxError);
     expect(() => decodePlain('{"$i":"1.5"}')).toThrow(SyntaxError);
+    for (const text of ['1e999', '{"a":[-6e795]}']) expect(() => decodePlain(text)).toThrow(SyntaxError);
   });
 });
