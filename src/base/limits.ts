@@ -1157,6 +1157,11 @@ export const nriLimits = {
   registrationMs: 5_000,
   /** ms that a plugin has for one call; NRI's own default. One that takes longer is given up. */
   requestMs: 2_000,
+  /**
+   * Times the bound of one call that a plugin has for all calls of its Synchronize: with the default as long as all plugins
+   * have for one event. A node has some 10 messages at most, each of which may take that long where it is set higher.
+   */
+  synchronizeRequests: 10,
   /** ms that either may be set to: what all plugins together have for one piece of news (actorLimits.pluginsMs). */
   timeoutMostMs: 20_000,
   /** ms that a plugin started by us has to end by itself once its connection is closed; then it is killed. */

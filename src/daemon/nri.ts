@@ -5,6 +5,7 @@ import type { Log } from '../base/log.ts';
 import type { Layout } from '../host/layout.ts';
 import { listenPrivately } from '../host/private-socket.ts';
 import { readSmallFile } from '../host/small-file.ts';
+import { synchronizeMs } from '../nri/bounded.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import type { OciSpec } from '../oci/runtime/spec/types.ts';
 import type { Config } from './config-schema.ts';
@@ -33,6 +34,11 @@ export async function createNri({ nri }: Config, layout: Layout, { clock, condit
     namespacesOf: (pod) => namespacesOf(layout, pod),
     listen: (path, onConnection) => listenPrivately({ path, clock, log, onConnection }),
   });
+}
+
+/** ms that a plugin which is started by us may take until it takes part: to register, to be configured, to be synchronized. */
+export function nriStartMs({ nri }: Config): number {
+  return nri.registration_timeout_ms + nri.request_timeout_ms + synchronizeMs(nri.request_timeout_ms);
 }
 
 async function documentAt(path: string): Promise<OciSpec | undefined> {

@@ -34,6 +34,11 @@ export async function orWithout<T>(report: PartReport, part: string, work: () =>
 export interface LatePartOptions {
   /** ms between two tries, for as long as none succeeds; left out, the first try is the only one that `start` makes. */
   readonly againMs?: number;
+  /**
+   * ms after which a try counts as failed: work that has longer bounds of its own is not reported while it keeps them.
+   * `start` waits for no longer than `partMs` all the same.
+   */
+  readonly reportedMs?: number;
 }
 
 /** What `work` gives is taken whenever it comes, and the part is reported until then. */
@@ -42,17 +47,19 @@ export class LatePart<T> {
   readonly #name: string;
   readonly #work: () => Promise<T>;
   readonly #againMs: number | undefined;
+  readonly #reportedMs: number;
   #arrived: { readonly value: T } | undefined;
   /** Under way; it may go on when nobody waits any longer. */
   #coming: Promise<void> | undefined;
   #timer: TimerHandle | undefined;
   #isClosed = false;
 
-  constructor(report: PartReport, name: string, work: () => Promise<T>, { againMs }: LatePartOptions = {}) {
+  constructor(report: PartReport, name: string, work: () => Promise<T>, { againMs, reportedMs = launchLimits.partMs }: LatePartOptions = {}) {
     this.#report = report;
     this.#name = name;
     this.#work = work;
     this.#againMs = againMs;
+    this.#reportedMs = reportedMs;
   }
 
   /** What there is by now. */
@@ -60,9 +67,26 @@ export class LatePart<T> {
     return this.#arrived?.value;
   }
 
-  /** Settles within the bound; throws for an error of our own configuration only. */
+  /** Settles within `partMs`; throws for an error of our own configuration only. */
   async start(): Promise<void> {
-    await orWithout(this.#report, this.#name, () => this.#come(), undefined);
+    const trying = this.#try();
+    if (this.#reportedMs <= launchLimits.partMs) return trying;
+    const { clock } = this.#report;
+    const waited = Promise.withResolvers<void>();
+    let isOver = false;
+    const timer = clock.setTimeout(() => {
+      isOver = true;
+      waited.resolve();
+    }, launchLimits.partMs);
+    const settled = trying.finally(() => clock.clearTimeout(timer)).catch((thrown: unknown) => {
+      if (!isOver) throw thrown;
+      this.#refused(thrown);
+    });
+    await Promise.race([settled, waited.promise]);
+  }
+
+  async #try(): Promise<void> {
+    await orWithout(this.#report, this.#name, () => this.#come(), undefined, this.#reportedMs);
     if (this.#arrived === undefined && !this.#isClosed && this.#againMs !== undefined) {
       this.#timer = this.#report.clock.setTimeout(() => void this.start().catch((thrown: unknown) => this.#refused(thrown)), this.#againMs);
     }

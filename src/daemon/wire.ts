@@ -28,6 +28,7 @@ import type { AroundPorts, Assembly } from './assemble.ts';
 import { introspectionSocket } from './config.ts';
 import type { Config } from './config-schema.ts';
 import { criSocket } from './cri-socket.ts';
+import { nriStartMs } from './nri.ts';
 import { LatePart, orWithout } from './optional-part.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
@@ -69,7 +70,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   const again = { againMs: launchLimits.partAgainMs };
   const introspection = new LatePart(part, 'introspection socket', () => introspect(config, options, assembly.ports.log), again);
   const web = new LatePart(part, 'introspection page', () => servePage(config, assembly, options), again);
-  const nri = new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), again);
+  const nri = new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), { ...again, reportedMs: nriStartMs(config) });
   const [server, streaming] = await Promise.all([
     urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
     urls,

@@ -2,7 +2,7 @@
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { EffectContext } from '../actors/ports/effect.ts';
 import { FaultError, fault } from '../base/fault.ts';
-import { actorLimits } from '../base/limits.ts';
+import { actorLimits, nriLimits } from '../base/limits.ts';
 
 /** `work`, whose signal also ends after `pluginsMs`; rejects with `timedOut` then. */
 export async function withPluginsBound<T>(clock: ClockPort, attempted: string, fx: EffectContext, work: (fx: EffectContext) => Promise<T>): Promise<T> {
@@ -17,4 +17,9 @@ export async function withPluginsBound<T>(clock: ClockPort, attempted: string, f
   } finally {
     clock.clearTimeout(timer);
   }
+}
+
+/** ms that a plugin has for all calls of its Synchronize, by `nri.request_timeout_ms`. */
+export function synchronizeMs(requestMs: number): number {
+  return Math.max(actorLimits.pluginsMs, nriLimits.synchronizeRequests * requestMs);
 }

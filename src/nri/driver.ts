@@ -8,12 +8,12 @@ import type { Resources } from '../actors/ports/specs.ts';
 import { Semaphore } from '../base/bounded.ts';
 import { fail, toFault } from '../base/fault.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
-import { actorLimits, nriLimits } from '../base/limits.ts';
+import { nriLimits } from '../base/limits.ts';
 import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { Creation } from './creation.ts';
-import { withPluginsBound } from './bounded.ts';
+import { synchronizeMs, withPluginsBound } from './bounded.ts';
 import { boundedContainerMessage, containerMessage, podMessage } from './facts.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
 import { Known } from './known.ts';
@@ -265,14 +265,13 @@ export class NriDriver implements NriPort {
 
   /** Synchronize, and from then on it hears what happens: in its turn, so that each thing is told once, in either way. */
   async #join(plugin: Plugin, admit: () => void): Promise<void> {
-    const { log, clock } = this.#options;
+    const { log, clock, requestMs } = this.#options;
     const node = this.#node ?? fail('bug', 'let an nri plugin in: there is no node yet');
     const updates = new Updates();
     await this.#turn.with(async () => {
       const { pods, containers } = this.#known.meet(node);
-      const sinceMs = clock.monoMs();
-      const isLate = (): boolean => clock.monoMs() - sinceMs > actorLimits.pluginsMs;
-      const answer = await synchronize(plugin, pods.map((pod) => podMessage(pod, this.#options.namespacesOf(pod))), this.#eachDescribed(containers), isLate);
+      const ofPods = pods.map((pod) => podMessage(pod, this.#options.namespacesOf(pod)));
+      const answer = await synchronize(plugin, ofPods, this.#eachDescribed(containers), { clock, callsMs: synchronizeMs(requestMs) });
       updates.take(plugin.id, answer);
       admit();
     });

@@ -1,6 +1,7 @@
 /** Tells a plugin of all pods and containers, in as many messages as they need. */
+import type { ClockPort } from '../actors/ports/clock.ts';
 import { fail } from '../base/fault.ts';
-import { actorLimits, nriLimits } from '../base/limits.ts';
+import { nriLimits } from '../base/limits.ts';
 import { ContainerSchema, PodSandboxSchema, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../gen/nri/v1alpha1/api_pb.ts';
 import { encodeMessage } from '../host/ttrpc.ts';
@@ -12,25 +13,35 @@ interface Part {
   readonly containers: ContainerMessage[];
 }
 
+export interface SynchronizeBound {
+  readonly clock: Pick<ClockPort, 'monoMs'>;
+  /** ms for all of the plugin's calls together: events of all pods wait meanwhile. What is read between them does not count. */
+  readonly callsMs: number;
+}
+
 /**
- * The updates that the plugin wants. Rejects when it can't be told. A part is sent before the next one is asked for. `isLate`:
- * whether all parts together have taken too long, since events of all pods wait meanwhile.
+ * The updates that the plugin requests. Rejects with `timedOut` after a call that ends beyond the bound while more are
+ * needed, with `unsupported` for a plugin that takes no more than one message, and with any error of a call. A part is
+ * sent before the next one is asked for.
  */
 export async function synchronize(
   plugin: Pick<Plugin, 'id' | 'call'>,
   pods: readonly PodMessage[],
   containers: AsyncIterable<ContainerMessage>,
-  isLate: () => boolean,
+  { clock, callsMs }: SynchronizeBound,
 ): Promise<readonly ContainerUpdate[]> {
   let before: Part | undefined;
+  let spentMs = 0;
   for await (const part of partsOf(pods, containers)) {
     if (before !== undefined) {
+      const sinceMs = clock.monoMs();
       const answer = await plugin.call(PluginService.method.synchronize, { ...before, more: true });
+      spentMs += clock.monoMs() - sinceMs;
       // one that does not know of parts takes the first for all
       if (!answer.more || answer.update.length > 0) fail('unsupported', `synchronize nri plugin ${plugin.id}: it takes no more than one message, and more are needed`);
     }
     before = part;
-    if (isLate()) fail('timedOut', `synchronize nri plugin ${plugin.id}: it has taken more than ${actorLimits.pluginsMs} ms for all its messages`);
+    if (spentMs > callsMs) fail('timedOut', `synchronize nri plugin ${plugin.id}: its calls have taken more than ${callsMs} ms`);
   }
   return (await plugin.call(PluginService.method.synchronize, { ...before, more: false })).update;
 }

@@ -1,7 +1,7 @@
 // Parts of the start that come late: reported, taken once they are there, and closed at the end whenever they come (F89).
 import { expect, test } from 'vitest';
 import { Conditions } from '../../../src/base/conditions.ts';
-import { fail } from '../../../src/base/fault.ts';
+import { FaultError, fail, fault } from '../../../src/base/fault.ts';
 import { launchLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { LatePart, orLater, orWithout } from '../../../src/daemon/optional-part.ts';
@@ -145,4 +145,30 @@ test('F89 work without a result that is done late is no longer reported', async 
   work.resolve(undefined);
   await turns();
   expect(subjects()).toEqual([]);
+});
+
+test('F89 work with a longer bound of its own is not waited for, and reported only once that has passed', async () => {
+  const { clock, conditions, subjects } = bench();
+  const coming = Promise.withResolvers<Listener>();
+  const part = new LatePart({ clock, conditions }, 'nri', () => coming.promise, { reportedMs: 27_000 });
+  await tooLate(clock, part.start());
+  expect([part.value, subjects()]).toEqual([undefined, []]);
+  clock.fire(27_000);
+  await turns();
+  expect(subjects()).toEqual(['nri']);
+  coming.resolve(new Listener());
+  await turns();
+  expect(subjects()).toEqual([]);
+});
+
+test('F89 an error of our own configuration ends the start, and is a condition once nobody waits', async () => {
+  const { clock, conditions, subjects } = bench();
+  const coming = Promise.withResolvers<Listener>();
+  const refused = (): Promise<Listener> => Promise.reject(new FaultError(fault('invalidRequest', 'nri.socket: too long')));
+  await expect(new LatePart({ clock, conditions }, 'nri', refused, { reportedMs: 27_000 }).start()).rejects.toThrow('too long');
+  expect([clock.timers.size, subjects()]).toEqual([0, []]);
+  await tooLate(clock, new LatePart({ clock, conditions }, 'nri', () => coming.promise, { reportedMs: 27_000 }).start());
+  coming.reject(new FaultError(fault('invalidRequest', 'nri.socket: too long')));
+  await turns();
+  expect(subjects()).toEqual(['nri']);
 });

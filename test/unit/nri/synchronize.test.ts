@@ -1,9 +1,11 @@
 // How a plugin is brought up to date.
 import { expect, test } from 'vitest';
 import { nriLimits } from '../../../src/base/limits.ts';
+import { synchronizeMs } from '../../../src/nri/bounded.ts';
 import type { ContainerMessage } from '../../../src/nri/facts.ts';
 import type { Plugin } from '../../../src/nri/plugin.ts';
 import { synchronize } from '../../../src/nri/synchronize.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 
 test('S85 containers are described as their message is made, and not all before the first is sent', async () => {
   let described = 0;
@@ -19,7 +21,7 @@ test('S85 containers are described as their message is made, and not all before 
     sent.push({ ids: told.map(({ id }) => id), described, more });
     return { more, update: [] };
   };
-  await synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), () => false);
+  await synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), { clock: new HandClock(), callsMs: 0 });
   expect(sent.flatMap(({ ids }) => ids)).toEqual(Array.from({ length: 100 }, (_none, at) => String(at)));
   expect(sent.map(({ more }) => more)).toEqual([...sent.slice(1).map(() => true), false]);
   let before = 0;
@@ -34,9 +36,33 @@ test('S90 a plugin that takes its time for each of many messages does not hold t
   async function* containers(): AsyncGenerator<ContainerMessage> {
     for (let at = 0; at < 100; at += 1) yield { id: String(at), labels: { big: 'x'.repeat(nriLimits.synchronizeBytes) } };
   }
+  const clock = new HandClock();
   let calls = 0;
-  const call: unknown = async (_method: unknown, { more = false }: { more?: boolean }) => ({ more, update: [], calls: (calls += 1) });
-  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), () => calls >= 3);
-  await expect(synchronizing).rejects.toThrow(/it has taken more than 20000 ms for all its messages/u);
-  expect(calls).toBe(3);
+  const call: unknown = async (_method: unknown, { more = false }: { more?: boolean }) => {
+    calls += 1;
+    clock.nowMs += 1900;
+    return { more, update: [] };
+  };
+  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), { clock, callsMs: synchronizeMs(2000) });
+  await expect(synchronizing).rejects.toThrow(/its calls have taken more than 20000 ms/u);
+  expect(calls).toBe(11);
+});
+
+test('S90 what is read between the calls does not count as the plugin’s time, and a longer bound for one call is one for all', async () => {
+  const clock = new HandClock();
+  async function* containers(): AsyncGenerator<ContainerMessage> {
+    for (let at = 0; at < 11; at += 1) {
+      clock.nowMs += 60_000;
+      yield { id: String(at), labels: { big: 'x'.repeat(nriLimits.synchronizeBytes) } };
+    }
+  }
+  let calls = 0;
+  const call: unknown = async (_method: unknown, { more = false }: { more?: boolean }) => {
+    calls += 1;
+    clock.nowMs += 4000;
+    return { more, update: [] };
+  };
+  const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), { clock, callsMs: synchronizeMs(20_000) });
+  await expect(synchronizing).resolves.toEqual([]);
+  expect(calls).toBe(11);
 });
