@@ -339,6 +339,8 @@ export const hostLimits = {
   killStopRounds: 20,
   /** Attempts of an openat2 that lost a race with a rename or mount, anywhere: 3 to 50 µs each, and containers that rename without end win most. */
   openAttempts: 1024,
+  /** Names that are tried for what is moved out of a directory's place: each was moved by one start, and somebody should have seen it. */
+  movedAside: 100,
   /** Directories in a path that are made one by one: PATH_MAX / 2 is the kernel's own end. */
   pathComponents: 256,
   /** Symlinks to nothing that are followed while directories are made: the kernel's own MAXSYMLINKS. */

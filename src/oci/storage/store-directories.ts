@@ -1,12 +1,10 @@
 /** The store's directories, made when they are first needed: those of the images and those of the containers apart, since one's disk may not answer. */
-import { chmod, mkdir, rename } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import type { DebrisReport } from '../../base/left-debris.ts';
-import { codeOf } from '../../host/errno.ts';
+import { makeInPlace } from '../../host/make-in-place.ts';
 import type { StorePaths } from './layer-layout.ts';
 
 const STORE_MODE = 0o700;
-/** What has the name of a directory and is something else gets this end, in place of what was moved so before. */
-const ASIDE = '.not-a-directory';
 
 /** One call to a file system. */
 type Gate = <T>(call: () => Promise<T>) => Promise<T>;
@@ -30,24 +28,12 @@ async function makeBelow(gate: Gate, root: string, directories: readonly string[
   await gate(() => mkdir(root, { recursive: true, mode: STORE_MODE }));
   for (const path of directories) {
     await gate(async () => {
-      await makeInPlace(path, conditions);
+      const moved = await makeInPlace(path, STORE_MODE);
+      if (moved !== undefined) conditions.report(moved);
       // one that was there already, perhaps made by hand (S19)
       await chmod(path, STORE_MODE);
     });
   }
-}
-
-async function makeInPlace(path: string, conditions: DebrisReport): Promise<void> {
-  const make = async (): Promise<void> => void (await mkdir(path, { recursive: true, mode: STORE_MODE }));
-  try {
-    return await make();
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
-  }
-  const aside = `${path}${ASIDE}`;
-  await rename(path, aside);
-  conditions.report({ type: 'DebrisRemoved', subject: aside, reason: 'not a directory: moved aside; look what it is and delete it' });
-  return make();
 }
 
 /** The same work for all callers; begun anew after a failure. */

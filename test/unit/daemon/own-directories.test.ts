@@ -23,15 +23,18 @@ describe('directories of a start', () => {
     expect(existsSync(layout.containersDir)).toBe(false);
   });
 
-  it('F89: a file or a link to nowhere is moved aside, also where a directory has that name already', async () => {
+  it('F89: a file or a link to nowhere is moved aside, and nothing that was moved earlier is deleted', async () => {
     const layout = createLayout({ root: join(directory, 'root'), state: join(directory, 'state') });
     await makeRoots(layout);
     writeFileSync(layout.exitsDir, 'a file');
     symlinkSync(join(directory, 'nowhere'), layout.sandboxesDir);
     mkdirSync(join(`${layout.exitsDir}.not-a-directory`, 'below'), { recursive: true });
+    writeFileSync(`${layout.exitsDir}.not-a-directory.1`, 'earlier');
     const moved = await makeDirectories(layout);
-    expect(moved.map(({ subject }) => subject).toSorted()).toEqual([`${layout.exitsDir}.not-a-directory`, `${layout.sandboxesDir}.not-a-directory`]);
-    expect(readFileSync(`${layout.exitsDir}.not-a-directory`, 'utf8')).toBe('a file');
+    expect(moved.map(({ subject }) => subject).toSorted()).toEqual([`${layout.exitsDir}.not-a-directory.2`, `${layout.sandboxesDir}.not-a-directory`]);
+    expect(readFileSync(`${layout.exitsDir}.not-a-directory.2`, 'utf8')).toBe('a file');
+    expect(readFileSync(`${layout.exitsDir}.not-a-directory.1`, 'utf8')).toBe('earlier');
+    expect(existsSync(join(`${layout.exitsDir}.not-a-directory`, 'below'))).toBe(true);
     for (const made of [layout.exitsDir, layout.sandboxesDir, layout.containersDir]) expect(statSync(made).isDirectory(), made).toBe(true);
   });
 });
