@@ -53,11 +53,23 @@ describe('what a request becomes in memory', () => {
 
   test('S85 those at work are bounded together; the largest that is taken is taken alone', () => {
     const calls = new InFlight();
-    const release = calls.admit('CreateContainer', 1, () => edgeLimits.requestPieces);
-    expect(() => calls.admit('CreateContainer', 1, () => edgeLimits.inFlightPieces - edgeLimits.requestPieces + 1)).toThrow(/requests at work have 393216 fields/u);
+    const releases = [1, 2].map(() => calls.admit('CreateContainer', 1, () => edgeLimits.requestPieces));
+    expect(() => calls.admit('CreateContainer', 1, () => edgeLimits.inFlightPieces - 2 * edgeLimits.requestPieces + 1)).toThrow(/requests at work have 786432 fields/u);
     calls.admit('CreateContainer', 1, () => 1000)();
-    release();
+    for (const release of releases) release();
     calls.admit('CreateContainer', 1, () => edgeLimits.requestPieces)();
+  });
+
+  test('S85 containers with some thousand variables are bounded by their bytes before their pieces', () => {
+    for (const count of [1000, 7000]) {
+      const envs = Array.from({ length: count }, (_none, at) => ({ key: `VARIABLE_${at}`.padEnd(16, '_'), value: Buffer.from('v'.repeat(30)) }));
+      const request = encoded({ envs });
+      const calls = new InFlight();
+      const fit = Math.floor(edgeLimits.inFlightBytes / request.length);
+      expect(fit).toBeGreaterThan(40);
+      for (let at = 0; at < fit; at += 1) calls.admit('CreateContainer', request.length, () => messagePieces(CreateContainerRequestSchema, request));
+      expect(() => calls.admit('CreateContainer', request.length)).toThrow(/requests at work have \d+ bytes/u);
+    }
   });
 
   test('the largest container that validation takes is taken', () => {
