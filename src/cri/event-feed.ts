@@ -89,8 +89,7 @@ export class EventFeed {
     const sandbox = view.kind === 'sandbox' ? view : this.#directory.sandbox(sandboxId);
     const containers = this.#directory.containersOf(sandboxId).filter((one) => one.listed);
     const event: PodEvent = { id: view.id, type, createdAtNs: this.stampNs(), sandbox, containers };
-    const bytes = [sandbox, ...containers].reduce((sum, one) => sum + (one === undefined ? 0 : heldBytes(one.spec)), 0);
-    for (const stream of [...this.#streams]) stream.push(event, bytes);
+    for (const stream of [...this.#streams]) stream.push(event);
   }
 }
 
@@ -111,21 +110,24 @@ function stageOf(view: SandboxView | ContainerView): Stage {
   return view.criState === 'running' ? 'started' : 'created';
 }
 
-/** For a view without labels and the like, and for a mount or a variable of it. */
+/** For an event, for a view without its spec, and for a mount. */
+const EVENT_BYTES = 256;
 const VIEW_BYTES = 1024;
-const ENTRY_BYTES = 256;
+const MOUNT_BYTES = 256;
+
+type Spec = SandboxView['spec'] | ContainerView['spec'];
 
 /** Once for each pod or container: its spec stays the same object while its state changes. */
 const held = new WeakMap<object, number>();
 
 /** What a spec holds, as a bound counts it: an event may keep it long after its pod has gone. */
-function heldBytes(spec: SandboxView['spec'] | ContainerView['spec']): number {
+function heldBytes(spec: Spec): number {
   const known = held.get(spec);
   if (known !== undefined) return known;
-  let bytes = VIEW_BYTES;
+  let bytes = 0;
   for (const map of [spec.labels, spec.annotations]) for (const [key, value] of Object.entries(map)) bytes += key.length + value.length;
   if ('env' in spec) {
-    bytes += ENTRY_BYTES * spec.mounts.length;
+    bytes += MOUNT_BYTES * spec.mounts.length;
     for (const { name, value } of spec.env) bytes += name.length + value.length;
     for (const word of [...(spec.command ?? []), ...(spec.args ?? [])]) bytes += word.length;
   }
@@ -138,6 +140,8 @@ export class EventStream {
   readonly #queueMax: number;
   readonly #leave: () => void;
   #queue: PodEvent[] = [];
+  /** Views and specs that the queue's events have: most have the same as the event before. */
+  #held = new Set<object>();
   #bytes = 0;
   #hasOverflown = false;
   #wake: () => void = () => undefined;
@@ -147,15 +151,16 @@ export class EventStream {
     this.#leave = leave;
   }
 
-  /** `bytes`: what the event keeps in memory. */
-  push(event: PodEvent, bytes = 0): void {
-    this.#bytes += bytes;
+  push(event: PodEvent): void {
+    this.#bytes += EVENT_BYTES;
+    for (const view of [event.sandbox, ...event.containers]) if (view !== undefined) this.#bytes += this.#hold(view);
     // the first one always has room: else a pod that is larger than the bound would never be reported
     const isTooMuch = this.#queue.length > 0 && this.#bytes > edgeLimits.eventQueueBytes;
     if (this.#queue.length >= this.#queueMax || isTooMuch) {
       // a gap in the middle would never be noticed: nothing more is told, and the client has to list anew
       this.#hasOverflown = true;
       this.#queue = [];
+      this.#held.clear();
       this.close();
     } else {
       this.#queue.push(event);
@@ -175,12 +180,21 @@ export class EventStream {
     }
     const events = this.#queue;
     this.#queue = [];
+    this.#held.clear();
     this.#bytes = 0;
     return events;
   }
 
   close(): void {
     this.#leave();
+  }
+
+  /** Bytes that the queue keeps more than before. A spec stays the same object while its container's state changes. */
+  #hold(view: SandboxView | ContainerView): number {
+    if (this.#held.has(view)) return 0;
+    const specBytes = this.#held.has(view.spec) ? 0 : heldBytes(view.spec);
+    this.#held.add(view).add(view.spec);
+    return VIEW_BYTES + specBytes;
   }
 
   #news(signal: AbortSignal): Promise<void> {
