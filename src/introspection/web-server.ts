@@ -132,7 +132,7 @@ function boundAnswer(clock: ClockPort, { socket }: IncomingMessage, response: Se
   return lift;
 }
 
-/** A scrape, made at most once at a time and told again while it is young. */
+/** At most one scrape runs at a time; its text is answered again until it is `metricsAgeMs` old. */
 function kept(scrape: () => Promise<string>, clock: Pick<ClockPort, 'monoMs'>): () => Promise<string> {
   let last: { readonly text: string; readonly atMs: number } | undefined;
   let running: Promise<string> | undefined;

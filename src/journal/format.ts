@@ -133,7 +133,7 @@ export function recordAt(bytes: Uint8Array, at: number, budget?: SearchBudget): 
 function holdsRecord(bytes: Uint8Array, from: number): boolean {
   const budget = searchBudget(bytes);
   for (let at = from; at + FRAME_BYTES <= bytes.length; at += 1) if (recordAt(bytes, at, budget) !== undefined) return true;
-  // what can't be told is kept as damaged
+  // the search stopped early: there may be whole records, so the file is kept as damaged and not cut as a torn write
   return budget.bytes < 0;
 }
 
