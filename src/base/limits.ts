@@ -1021,10 +1021,12 @@ export const streamLimits = {
   lingerMostMs: 600_000,
   /** Bytes of a client that wait for a process, a container or a port; beyond it the client's socket is not read. */
   inboundBytes: 1024 * 1024,
-  /** The same over all sessions, and those of one container or pod; beyond either a session has this much: one read of its socket. */
+  /** The same over all sessions, those of one namespace, and those of one container or pod. */
   inboundAllBytes: 64 * 1024 * 1024,
+  inboundNamespaceBytes: 32 * 1024 * 1024,
   inboundTargetBytes: 8 * 1024 * 1024,
-  inboundTightBytes: 64 * 1024,
+  /** Of one session beyond any of these: a stalled stream's window, and one read of its socket, counted twice until it is parsed. */
+  inboundTightBytes: 3 * 64 * 1024,
   /** Bytes of it that Node reads beyond, in pieces of any size, each of which is an object. */
   pausedBytes: 512,
   /** Bytes that wait for a client to read: one data frame of each stream of a SPDY session, and small frames. */

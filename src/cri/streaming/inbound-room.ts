@@ -1,7 +1,8 @@
 /**
- * What clients have sent and nobody has used yet, over all sessions. One session may keep a MiB, and there may be thousands: when
- * too much waits in all, or for one container or pod, each is read less far ahead, but always on, so that none waits for
- * another (S85).
+ * What clients have sent and has not been used yet, over all sessions. One session may keep a MiB, and there may be thousands:
+ * while too much waits in all, for one namespace, or for one container or pod, each session is read less far ahead, and a
+ * stalled stream alone never stops the others of its session. A session that was paused meanwhile is checked again once there is
+ * room: perhaps nothing more of it is used, ever (S85).
  */
 import type { Duplex } from 'node:stream';
 import { streamLimits } from '../../base/limits.ts';
@@ -12,28 +13,87 @@ export interface InboundShare {
   readonly most: number;
   /** So many more wait, or, below 0, fewer. */
   add(bytes: number): void;
+  /** For a session that is paused: calls the listener each time that `most` may have grown, until what this gives is called. */
+  onRoom(listener: () => void): () => void;
+}
+
+/** The bytes of some sessions together. Tight above its bound, and until a quarter of it is free: it does not change with each frame. */
+class Part {
+  size = 0;
+  isTight = false;
+  /** Of its paused sessions: one each. */
+  readonly listeners = new Set<() => void>();
+  readonly #bound: number;
+
+  constructor(bound: number) {
+    this.#bound = bound;
+  }
+
+  add(bytes: number): void {
+    this.size += bytes;
+    if (this.size > this.#bound) this.isTight = true;
+    else if (this.isTight && this.size <= (this.#bound / 4) * 3) {
+      this.isTight = false;
+      for (const listener of [...this.listeners]) listener();
+    }
+  }
+}
+
+/** One part for each namespace, container or pod of which something waits. */
+class Parts {
+  readonly #bound: number;
+  readonly #byKey = new Map<string, Part>();
+
+  constructor(bound: number) {
+    this.#bound = bound;
+  }
+
+  /** Undefined while nothing waits. */
+  get(key: string): Part | undefined {
+    return this.#byKey.get(key);
+  }
+
+  /** By how much its bytes have changed, of those within the bound. */
+  add(key: string, bytes: number): number {
+    const part = this.#byKey.get(key) ?? new Part(this.#bound);
+    this.#byKey.set(key, part);
+    const before = Math.min(part.size, this.#bound);
+    part.add(bytes);
+    if (part.size === 0) this.#byKey.delete(key);
+    return Math.min(part.size, this.#bound) - before;
+  }
 }
 
 export class InboundRoom {
-  #all = 0;
-  readonly #byTarget = new Map<string, number>();
+  #size = 0;
+  /** Counts of a namespace no more than its bound, so that none makes it tight for the others. */
+  readonly #all = new Part(streamLimits.inboundAllBytes);
+  readonly #namespaces = new Parts(streamLimits.inboundNamespaceBytes);
+  readonly #targets = new Parts(streamLimits.inboundTargetBytes);
 
   /** Bytes that wait over all sessions. */
   get size(): number {
-    return this.#all;
+    return this.#size;
   }
 
-  share(target: string): InboundShare {
-    const isTight = (): boolean => this.#all > streamLimits.inboundAllBytes || (this.#byTarget.get(target) ?? 0) > streamLimits.inboundTargetBytes;
+  /** Of a session of this container or pod. */
+  share(target: string, namespace: string): InboundShare {
+    const parts = (): readonly (Part | undefined)[] => [this.#targets.get(target), this.#namespaces.get(namespace), this.#all];
     return {
       get most() {
-        return isTight() ? streamLimits.inboundTightBytes : streamLimits.inboundBytes;
+        return parts().some((part) => part?.isTight) ? streamLimits.inboundTightBytes : streamLimits.inboundBytes;
       },
       add: (bytes) => {
-        this.#all += bytes;
-        const ofTarget = (this.#byTarget.get(target) ?? 0) + bytes;
-        if (ofTarget === 0) this.#byTarget.delete(target);
-        else this.#byTarget.set(target, ofTarget);
+        this.#size += bytes;
+        this.#targets.add(target, bytes);
+        this.#all.add(this.#namespaces.add(namespace, bytes));
+      },
+      onRoom: (listener) => {
+        const listened = parts();
+        for (const part of listened) part?.listeners.add(listener);
+        return () => {
+          for (const part of listened) part?.listeners.delete(listener);
+        };
       },
     };
   }

@@ -177,7 +177,7 @@ class Streaming implements StreamingServer {
     }
     this.#noteUpgraded(request.socket);
     socket.write(switching(request, protocol));
-    countIn(socket, this.#inbound.share(wanted.id));
+    countIn(socket, this.#inbound.share(wanted.id, opened.namespace));
     const claim = (): (() => void) => this.#slots.take(wanted.id, opened.namespace);
     this.#begin(wanted, opened, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim });
   }

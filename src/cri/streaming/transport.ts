@@ -142,6 +142,7 @@ export class Intake {
   #share: InboundShare | undefined;
   #waiting = 0;
   #isPaused = false;
+  #leaveRoom: (() => void) | undefined;
   #timer: TimerHandle | undefined;
 
   /** `probe` sends something that any peer takes and that means nothing. */
@@ -163,6 +164,8 @@ export class Intake {
     this.#share?.add(bytes);
     if (this.#isPaused || this.#waiting <= this.#most) return;
     this.#isPaused = true;
+    // it may be that others make room, and that nothing more of this one is used
+    this.#leaveRoom = this.#share?.onRoom(() => this.#resume());
     this.#transport.pause();
     this.#probeLater();
   }
@@ -170,6 +173,10 @@ export class Intake {
   used(bytes: number): void {
     this.#waiting -= bytes;
     this.#share?.add(-bytes);
+    this.#resume();
+  }
+
+  #resume(): void {
     if (!this.#isPaused || this.#waiting > this.#most / 2) return;
     this.#isPaused = false;
     this.#stop();
@@ -191,6 +198,8 @@ export class Intake {
   }
 
   #stop(): void {
+    this.#leaveRoom?.();
+    this.#leaveRoom = undefined;
     if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
     this.#timer = undefined;
   }

@@ -87,6 +87,21 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: bounds, named: 'S85 is bounded over all sessions' },
   },
   {
+    row: 'S85', title: 'a session that is paused while there is no room stays so', file: 'src/cri/streaming/inbound-room.ts',
+    find: 'for (const listener of [...this.listeners]) listener();', replace: '',
+    test: { file: bounds, named: 'S85 a session that was paused' },
+  },
+  {
+    row: 'S85', title: 'a stalled stream stops the others of its session while there is no room', file: 'src/base/limits.ts',
+    find: 'inboundTightBytes: 3 * 64 * 1024,', replace: 'inboundTightBytes: 64 * 1024,',
+    test: { file: bounds, named: 'S85 while there is no room' },
+  },
+  {
+    row: 'S85', title: 'one namespace makes the room tight for all', file: 'src/cri/streaming/inbound-room.ts',
+    find: 'return Math.min(part.size, this.#bound) - before;', replace: 'return bytes;',
+    test: { file: bounds, named: 'S85 the sessions of one namespace' },
+  },
+  {
     row: 'S85', title: 'output waits for any number of attached clients', file: 'src/oci/runtime/stream-attach.ts',
     find: 'while (this.#bytes > streamLimits.attachAllBytes) {', replace: 'while (this.#bytes < 0) {',
     test: { file: bounds, named: 'S85 output for attached clients' },

@@ -85,7 +85,7 @@ describe('S85 what clients have sent and nobody reads', () => {
     const clock = new HandClock();
     const sessions = Array.from({ length: 200 }, (_none, at) => {
       const wire = new Wire();
-      countIn(wire, room.share(at === 199 ? 'another' : 'one'));
+      countIn(wire, room.share(at === 199 ? 'another' : 'one', at === 199 ? 'other' : 'hostile'));
       const intake = new Intake(wire, clock, () => undefined);
       return { wire, intake, waiting: fill(intake, wire) };
     });
@@ -103,10 +103,65 @@ describe('S85 what clients have sent and nobody reads', () => {
     await until(() => room.size === 0);
   });
 
+  const session = (room: InboundRoom, target: string, namespace: string): { readonly wire: Wire; readonly intake: Intake } => {
+    const wire = new Wire();
+    countIn(wire, room.share(target, namespace));
+    return { wire, intake: new Intake(wire, new HandClock(), () => undefined) };
+  };
+  /** As many sessions as fill a bound, each with as much as it may have; what they give uses it all. */
+  const filled = (room: InboundRoom, namespace: string, bytes: number, target: (at: number) => string): (() => void)[] =>
+    Array.from({ length: bytes / inboundBytes }, (_none, at) => {
+      const { wire, intake } = session(room, target(at), namespace);
+      const waiting = fill(intake, wire);
+      return () => intake.used(waiting);
+    });
+  const window = streamLimits.spdyWindowBytes;
+
+  test.each(['a container', 'a namespace', 'all'])('S85 a session that was paused while there was no room for %s is read once there is', (whose) => {
+    const room = new InboundRoom();
+    const target = (at: number): string => (whose === 'a container' ? 'one' : `target ${at}`);
+    const bytes = whose === 'a container' ? inboundTargetBytes : streamLimits.inboundNamespaceBytes;
+    const others = [...filled(room, 'a', bytes, target), ...(whose === 'all' ? filled(room, 'b', bytes, (at) => `other ${at}`) : [])];
+    const { wire, intake } = session(room, whose === 'a container' ? 'one' : 'mine', whose === 'all' ? 'mine' : 'a');
+    // three streams: two stall with their whole windows, and what is used of the third is no reason to read on
+    for (const part of [window, window, window]) intake.came(part);
+    expect(wire.isPaused()).toBe(false);
+    intake.came(10);
+    intake.used(window);
+    expect(wire.isPaused()).toBe(true);
+    for (const useAll of others) useAll();
+    expect([wire.isPaused(), room.size]).toEqual([false, 2 * window + 10]);
+  });
+
+  test('S85 while there is no room the other streams of a session with a stalled one go on, whatever one read brings', () => {
+    const room = new InboundRoom();
+    filled(room, 'a', inboundTargetBytes, () => 'one');
+    const { wire, intake } = session(room, 'one', 'a');
+    intake.came(window);
+    for (let read = 0; read < 100; read += 1) {
+      // the read, its frame for another stream, and both are done with
+      for (const bytes of [window, window - 8]) intake.came(bytes);
+      expect(wire.isPaused()).toBe(false);
+      for (const bytes of [window, window - 8]) intake.used(bytes);
+    }
+  });
+
+  test('S85 the sessions of one namespace are read less far ahead, and those of others as far as ever', () => {
+    const room = new InboundRoom();
+    for (let half = 0; half < 4; half += 1) filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${half} ${at}`);
+    expect(room.size).toBeGreaterThan(streamLimits.inboundNamespaceBytes);
+    expect(room.share('new', 'hostile').most).toBe(inboundTightBytes);
+    expect(room.share('new', 'other').most).toBe(inboundBytes);
+    filled(room, 'other', streamLimits.inboundNamespaceBytes, (at) => `of another ${at}`);
+    const third = room.share('new', 'third');
+    third.add(1);
+    expect(third.most).toBe(inboundTightBytes);
+  });
+
   test('S85 is counted of SPDY in a WebSocket, too', () => {
     const room = new InboundRoom();
     const wire = new Wire();
-    countIn(wire, room.share('one'));
+    countIn(wire, room.share('one', 'a'));
     const inner = new Intake(tunnel(new WsConnection(wire, Buffer.alloc(0), new HandClock())), new HandClock(), () => undefined);
     inner.came(part);
     expect(room.size).toBe(part);
