@@ -992,14 +992,18 @@ export const streamLimits = {
   tokenMs: 60_000,
   /** URLs that were given and not used; the next RPC is told `exhausted` (S67). */
   tokens: 1000,
+  tokensPerNamespace: 500,
   /** Sessions at once over all pods, and for one container or pod (S78). */
   sessions: 4096,
   sessionsPerTarget: 512,
   /** Of these for the pods of one namespace, of which anybody may make many: half stays for others. */
   sessionsPerNamespace: 2048,
-  /** Bytes of the requests of open sessions, and of those whose URL waits: an exec's command line may have 1 MiB. */
+  /** Bytes of the requests of open sessions, in all and for one namespace: an exec's command line, until it runs, may have 1 MiB. */
   requestBytes: 64 * 1024 * 1024,
+  requestBytesPerNamespace: 32 * 1024 * 1024,
+  /** The same of those whose URL waits. */
   tokenRequestBytes: 16 * 1024 * 1024,
+  tokenRequestBytesPerNamespace: 8 * 1024 * 1024,
   /** Forwarded connections at once over all pods, of one pod and of one namespace: each has a descriptor and 20 KiB, with a client that does not read 64 more. */
   forwards: 4096,
   forwardsPerTarget: 1024,

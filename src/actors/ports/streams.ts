@@ -24,6 +24,8 @@ export interface StreamExecInput extends ContainerInput {
   readonly argv: readonly string[];
   readonly init: ProcessIdentity;
   readonly tty: boolean;
+  /** Called once `argv` is not read any more, before the process runs: the session may last for hours and does not keep it. */
+  readonly onArgvRead?: () => void;
 }
 
 /** A connection to a port; each direction ends by itself. */

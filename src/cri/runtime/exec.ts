@@ -18,6 +18,6 @@ export function exec({ troupe }: Pick<ServiceOptions, 'troupe'>, urls: UrlIssuer
     const view = listedContainer(troupe.directory, 'Exec', request.containerId);
     const { id, path } = view;
     if (!isAlive(view)) fail('wrongState', `Exec ${id}: the container is ${path}, not running`, { subject: id });
-    return { url: await urls.urlFor({ kind: 'exec', id, argv, ...wanted }) };
+    return { url: await urls.urlFor({ kind: 'exec', id, argv: [...argv], ...wanted }) };
   };
 }

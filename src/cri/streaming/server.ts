@@ -21,7 +21,7 @@ import { parsePort } from './port-forward.ts';
 import { hasRoom, requestBytes } from './session-room.ts';
 import type { OpenSession } from './session-room.ts';
 import { serveSession } from './sessions.ts';
-import type { SessionOptions } from './sessions.ts';
+import type { SessionOptions, Upgraded } from './sessions.ts';
 import { movedBytes } from './transport.ts';
 import { TlsKeeper } from './tls.ts';
 import type { TlsFiles } from './tls.ts';
@@ -68,6 +68,7 @@ export async function startStreaming(options: StreamingOptions): Promise<Streami
 }
 
 interface Session extends OpenSession {
+  bytes: number;
   readonly controller: AbortController;
   readonly done: Promise<void>;
 }
@@ -140,7 +141,7 @@ class Streaming implements StreamingServer {
     if (this.#tls !== undefined) await this.#tls.refresh(this.#http as TlsServer);
     const { address } = this.#options;
     const host = address.includes(':') ? `[${address}]` : address;
-    return `${this.#tls === undefined ? 'http' : 'https'}://${host}:${this.port}/${request.kind}/${this.#tokens.issue(request)}`;
+    return `${this.#tls === undefined ? 'http' : 'https'}://${host}:${this.port}/${request.kind}/${this.#tokens.issue(request, this.#namespaceOf(request))}`;
   }
 
   #refusePlain(request: IncomingMessage, response: ServerResponse): void {
@@ -210,10 +211,14 @@ class Streaming implements StreamingServer {
     return sandbox === undefined ? '' : (directory.sandbox(sandbox)?.spec.key.namespace ?? '');
   }
 
-  #begin(request: StreamRequest, opened: OpenSession, upgraded: Parameters<typeof serveSession>[2]): void {
+  #begin(request: StreamRequest, opened: OpenSession, upgraded: Omit<Upgraded, 'onArgvRead'>): void {
     const controller = new AbortController();
     const stopIdle = this.#endWhenIdle(upgraded.transport, controller);
-    const done = serveSession(this.#options, request, upgraded, controller).then(() => {
+    const onArgvRead = (): void => {
+      if (request.kind === 'exec') request.argv.length = 0;
+      session.bytes = requestBytes(request);
+    };
+    const done = serveSession(this.#options, request, { ...upgraded, onArgvRead }, controller).then(() => {
       stopIdle();
       this.#sessions.delete(session);
     });

@@ -9,23 +9,26 @@ export interface OpenSession {
   readonly target: string;
   /** Empty for a pod that is gone. */
   readonly namespace: string;
-  /** Of its request, which is kept as long as it lasts. */
+  /** Of what is kept of its request: that of an exec is large until its process starts. */
   readonly bytes: number;
 }
 
 export function hasRoom(open: Iterable<OpenSession>, wanted: OpenSession): boolean {
-  let [all, ofTarget, ofNamespace, bytes] = [0, 0, 0, wanted.bytes];
+  let [all, ofTarget, ofNamespace, bytes, bytesOfNamespace] = [0, 0, 0, wanted.bytes, wanted.bytes];
   for (const session of open) {
     all += 1;
     if (session.target === wanted.target) ofTarget += 1;
-    if (session.namespace === wanted.namespace) ofNamespace += 1;
     bytes += session.bytes;
+    if (session.namespace !== wanted.namespace) continue;
+    ofNamespace += 1;
+    bytesOfNamespace += session.bytes;
   }
   return (
     all < streamLimits.sessions &&
     ofTarget < streamLimits.sessionsPerTarget &&
     ofNamespace < streamLimits.sessionsPerNamespace &&
-    bytes <= streamLimits.requestBytes
+    bytes <= streamLimits.requestBytes &&
+    bytesOfNamespace <= streamLimits.requestBytesPerNamespace
   );
 }
 

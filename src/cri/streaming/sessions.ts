@@ -37,6 +37,8 @@ export interface Upgraded {
   readonly queryPorts: readonly number[];
   /** Room for one forwarded connection more; throws `exhausted`. Gives what frees it again. */
   readonly claim: () => () => void;
+  /** Called once the command line of an exec is not read any more. */
+  onArgvRead(): void;
 }
 
 type CommandRequest = StreamRequest & { readonly kind: 'exec' | 'attach' };
@@ -74,7 +76,7 @@ async function serveCommand(
   else return fail('bug', `serve ${request.kind}: in protocol ${protocol.name}`);
   // what an exec runs must not outlive the container, however slowly it is read
   const isReading = (): boolean => request.kind === 'attach' && upgraded.transport.writableLength > 0;
-  const end = await runCommand(options, request, { streams: channels.streams, isReading }, controller);
+  const end = await runCommand(options, request, { streams: channels.streams, isReading, onArgvRead: () => upgraded.onArgvRead() }, controller);
   options.log.debug({ kind: request.kind, id: request.id, end }, 'a stream has ended');
   await channels.finish(end);
 }
@@ -82,7 +84,7 @@ async function serveCommand(
 async function runCommand(
   { directory, activity, streams, clock }: SessionOptions,
   request: CommandRequest,
-  { streams: client, isReading }: { readonly streams: ClientStreams; isReading(): boolean },
+  { streams: client, isReading, onArgvRead }: { readonly streams: ClientStreams; isReading(): boolean; onArgvRead(): void },
   controller: AbortController,
 ): Promise<CommandEnd> {
   let stopWatching = (): void => undefined;
@@ -95,7 +97,8 @@ async function runCommand(
         await streams.attach({ id, handler, spec }, client, fx);
         return { kind: 'detached' };
       }
-      const { exitCode } = await streams.exec({ id, handler, spec, init, argv: request.argv, tty: request.tty }, client, fx);
+      const { argv, tty } = request;
+      const { exitCode } = await streams.exec({ id, handler, spec, init, argv, tty, onArgvRead }, client, fx);
       return { kind: 'exited', exitCode };
     });
   } catch (error) {

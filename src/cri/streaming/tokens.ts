@@ -12,13 +12,15 @@ import { requestBytes } from './session-room.ts';
 import type { WantedStreams } from './command-channels.ts';
 
 export type StreamRequest =
-  | ({ readonly kind: 'exec'; readonly id: ContainerId; readonly argv: readonly string[] } & WantedStreams)
+  /** `argv` is emptied once the process was described to the runtime: its session may last for hours. */
+  | ({ readonly kind: 'exec'; readonly id: ContainerId; readonly argv: string[] } & WantedStreams)
   | ({ readonly kind: 'attach'; readonly id: ContainerId } & WantedStreams)
   /** No ports: any that the client names. */
   | { readonly kind: 'portforward'; readonly id: SandboxId; readonly ports: readonly number[] };
 
 interface Entry {
   readonly request: StreamRequest;
+  readonly namespace: string;
   readonly bytes: number;
   readonly untilMs: number;
 }
@@ -29,6 +31,8 @@ export class TokenTable {
   /** By the token's digest, so that how long a look-up takes says nothing of the tokens; the oldest first. */
   readonly #entries = new Map<string, Entry>();
   #bytes = 0;
+  /** What waits for the pods of a namespace. */
+  readonly #byNamespace = new Map<string, { count: number; bytes: number }>();
 
   constructor(clock: Pick<ClockPort, 'monoMs'>, random: Pick<RandomPort, 'token'>) {
     this.#clock = clock;
@@ -40,17 +44,22 @@ export class TokenTable {
     return this.#entries.size;
   }
 
-  /** Throws `exhausted` while `streamLimits.tokens` wait, or `tokenRequestBytes` of what they are for. */
-  issue(request: StreamRequest): string {
+  /** Throws `exhausted` while `streamLimits.tokens` wait, or `tokenRequestBytes` of what they are for, or a namespace's share of either. */
+  issue(request: StreamRequest, namespace: string): string {
     this.#dropExpired();
     const bytes = requestBytes(request);
-    if (this.#entries.size >= streamLimits.tokens || this.#bytes + bytes > streamLimits.tokenRequestBytes) {
-      const waiting = `${this.#entries.size} URLs with requests of ${this.#bytes} bytes wait to be used`;
-      fail('exhausted', `make a URL to stream with ${request.id}: ${waiting}`, { subject: request.id });
+    const { count, bytes: waiting } = this.#byNamespace.get(namespace) ?? { count: 0, bytes: 0 };
+    const { tokens, tokenRequestBytes, tokensPerNamespace, tokenRequestBytesPerNamespace } = streamLimits;
+    if (this.#entries.size >= tokens || this.#bytes + bytes > tokenRequestBytes) {
+      this.#refuse(request, `${this.#entries.size} URLs with requests of ${this.#bytes} bytes wait to be used`);
+    }
+    if (count >= tokensPerNamespace || waiting + bytes > tokenRequestBytesPerNamespace) {
+      this.#refuse(request, `${count} URLs of its namespace with requests of ${waiting} bytes wait to be used`);
     }
     this.#bytes += bytes;
+    this.#byNamespace.set(namespace, { count: count + 1, bytes: waiting + bytes });
     const token = this.#random.token(streamLimits.tokenBytes);
-    this.#entries.set(digest(token), { request, bytes, untilMs: this.#clock.monoMs() + streamLimits.tokenMs });
+    this.#entries.set(digest(token), { request, namespace, bytes, untilMs: this.#clock.monoMs() + streamLimits.tokenMs });
     return token;
   }
 
@@ -59,8 +68,7 @@ export class TokenTable {
     this.#dropExpired();
     const key = digest(token);
     const entry = this.#entries.get(key);
-    this.#entries.delete(key);
-    this.#bytes -= entry?.bytes ?? 0;
+    if (entry !== undefined) this.#drop(key, entry);
     return entry?.request.kind === kind ? entry.request : undefined;
   }
 
@@ -68,9 +76,22 @@ export class TokenTable {
     const nowMs = this.#clock.monoMs();
     for (const [key, entry] of this.#entries) {
       if (entry.untilMs > nowMs) return;
-      this.#entries.delete(key);
-      this.#bytes -= entry.bytes;
+      this.#drop(key, entry);
     }
+  }
+
+  #drop(key: string, { namespace, bytes }: Entry): void {
+    this.#entries.delete(key);
+    this.#bytes -= bytes;
+    const ofNamespace = this.#byNamespace.get(namespace);
+    if (ofNamespace === undefined) return;
+    ofNamespace.count -= 1;
+    ofNamespace.bytes -= bytes;
+    if (ofNamespace.count === 0) this.#byNamespace.delete(namespace);
+  }
+
+  #refuse({ id }: StreamRequest, reason: string): never {
+    return fail('exhausted', `make a URL to stream with ${id}: ${reason}`, { subject: id });
   }
 }
 

@@ -22,6 +22,8 @@ export const EXEC_PREFIX = 'exec-';
 export type ExecWish = ContainerInput & {
   readonly argv: readonly string[];
   readonly init: ProcessIdentity;
+  /** As that of `StreamExecInput`. */
+  readonly onArgvRead?: () => void;
 };
 
 /**

@@ -50,8 +50,8 @@ export async function streamExec(
   let console: ConsoleSocket | undefined;
   try {
     const size = input.tty ? await firstSize(parts.clock, client, fx) : undefined;
-    const process = execProcess(config, input.argv, input.id, { wanted: input.tty, size });
-    await writeFile(execProcessFile(directory), process, { mode: 0o600 });
+    await writeFile(execProcessFile(directory), execProcess(config, input.argv, input.id, { wanted: input.tty, size }), { mode: 0o600 });
+    input.onArgvRead?.();
     leaf = await execLeafOf(parts, handler, input.id, basename(directory));
     if (input.tty) console = await ConsoleSocket.listen(consolesDir(parts), consoleName(input.id, directory));
     const run = { parts, handler, input, client, fx, directory, leaf, console, pipeOwner: stdioOwner(config) };

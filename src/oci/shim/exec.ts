@@ -59,7 +59,7 @@ export async function runExec({ parts, shims }: ShimParts, request: ExecRequest,
   const note = await readNote(layout, id);
   if (note === undefined || !isAlive(init)) return fail('wrongState', `${attempted}: it does not run`, { subject: id });
   const shim = await shims.need(note.sandboxId, attempted);
-  const process = execProcess(await readConfig(layout.configJson(id), id), argv, id, request.terminal);
+  const process = { text: execProcess(await readConfig(layout.configJson(id), id), argv, id, request.terminal) };
   const directory = await mkdtemp(join(layout.containerDir(id), PREFIX));
   try {
     return await new TaskExec({ parts, shim, note, request, process, directory, fx }).toEnd();
@@ -74,7 +74,8 @@ interface Run {
   readonly shim: Shim;
   readonly note: ContainerNote;
   readonly request: ExecRequest;
-  readonly process: string;
+  /** Empty once the shim has it: it holds the whole command line. */
+  readonly process: { text: string };
   readonly directory: string;
   readonly fx: EffectContext;
 }
@@ -91,15 +92,23 @@ class TaskExec implements RunningExec {
     this.#deadlineMs = run.parts.clock.monoMs() + run.request.limitMs;
   }
 
+  /** The command line is kept no longer than that: by nobody but the shim. */
+  async #describe(stdio: StdioPaths): Promise<void> {
+    const { shim, request, process } = this.#run;
+    const spec = { typeUrl: PROCESS_TYPE, value: Buffer.from(process.text, 'utf8') };
+    process.text = '';
+    request.input.onArgvRead?.();
+    await this.#bounded(shim.call(Task.method.exec, { ...this.#target, ...stdio, terminal: request.terminal.wanted === true, spec }, {}));
+  }
+
   async toEnd(): Promise<number> {
-    const { shim, request, process, directory, fx } = this.#run;
+    const { shim, request, directory, fx } = this.#run;
     const stdio = await makeStdio(directory, request.wish);
     request.open(stdio, this);
     let hasEnded = false;
     try {
       fx.note({ on: 'exec in the shim' });
-      const spec = { typeUrl: PROCESS_TYPE, value: Buffer.from(process, 'utf8') };
-      await this.#bounded(shim.call(Task.method.exec, { ...this.#target, ...stdio, terminal: request.terminal.wanted === true, spec }, {}));
+      await this.#describe(stdio);
       const { pid } = await this.#bounded(shim.call(Task.method.start, this.#target, {}));
       this.#pid = pid;
       fx.note({ on: 'the exec process', pid });

@@ -43,10 +43,13 @@ function drivers() {
   const seen: string[] = [];
   const aborted: string[] = [];
   const echoes: ByteQueue[] = [];
+  const argvs: (readonly string[])[] = [];
   const late: { connect(): void; isClosed: boolean }[] = [];
   const streams: StreamsPort = {
-    async exec({ argv }, client, fx) {
+    async exec({ argv, onArgvRead }, client, fx) {
       const [how = '', code = '0'] = argv;
+      onArgvRead?.();
+      argvs.push(argv);
       client.onResize(({ columns, rows }) => void seen.push(`${columns}x${rows}`));
       if (how === 'missing') return fail('outside', 'exec: no such program');
       if (how === 'hang') {
@@ -76,7 +79,7 @@ function drivers() {
       return Promise.resolve({ source: queue, sink, close: () => queue.end() });
     },
   };
-  return { streams, seen, aborted, echoes, late };
+  return { streams, seen, aborted, echoes, late, argvs };
 }
 
 /** Connects when the test says so, whatever has become of the call. */
@@ -109,7 +112,7 @@ export async function serve(options: { readonly allowedHosts?: readonly string[]
     return closing;
   });
   const exec = (argv: readonly string[], more: Partial<StreamRequest & { readonly kind: 'exec' }> = {}): Promise<string> =>
-    server.urlFor({ kind: 'exec', id: container, argv, stdin: true, stdout: true, stderr: true, tty: false, ...more });
+    server.urlFor({ kind: 'exec', id: container, argv: [...argv], stdin: true, stdout: true, stderr: true, tty: false, ...more });
   const forward = (...ports: readonly number[]): Promise<string> => server.urlFor({ kind: 'portforward', id: sandbox, ports });
   return { server, clock, directory, exec, forward, ...fakes };
 }

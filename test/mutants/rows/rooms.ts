@@ -78,8 +78,23 @@ export const ofRooms: readonly Mutant[] = [
   },
   {
     row: 'S78', title: 'requests behind URLs are bounded in number only', file: 'src/cri/streaming/tokens.ts',
-    find: ' || this.#bytes + bytes > streamLimits.tokenRequestBytes', replace: '',
+    find: ' || this.#bytes + bytes > tokenRequestBytes', replace: '',
     test: { file: bounds, named: 'S78 the requests that wait behind URLs' },
+  },
+  {
+    row: 'S78', title: 'the URLs of one namespace keep what those of all may', file: 'src/cri/streaming/tokens.ts',
+    find: 'if (count >= tokensPerNamespace || waiting + bytes > tokenRequestBytesPerNamespace) {', replace: 'if (count < 0) {',
+    test: { file: bounds, named: 'S78 the requests that wait behind URLs' },
+  },
+  {
+    row: 'S78', title: 'the command lines of one namespace take what those of all may', file: 'src/cri/streaming/session-room.ts',
+    find: ' &&\n    bytesOfNamespace <= streamLimits.requestBytesPerNamespace', replace: '',
+    test: { file: bounds, named: 'S78 sessions are bounded for a container' },
+  },
+  {
+    row: 'S78', title: 'an exec keeps its command line as long as it lasts', file: 'src/cri/streaming/server.ts',
+    find: "if (request.kind === 'exec') request.argv.length = 0;", replace: '',
+    test: { file: bounds, named: 'S78 an exec that has started' },
   },
   {
     row: 'S85', title: 'each session keeps a MiB, whatever all keep', file: 'src/cri/streaming/transport.ts',

@@ -18,7 +18,7 @@ export const ofStreams: readonly Mutant[] = [
   },
   {
     row: 'S67', title: 'a token is good for more than one use', file: 'src/cri/streaming/tokens.ts',
-    find: 'this.#entries.delete(key);\n    this.#bytes -= entry?.bytes ?? 0;', replace: '',
+    find: 'if (entry !== undefined) this.#drop(key, entry);', replace: '',
     test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
   {
@@ -48,7 +48,7 @@ export const ofStreams: readonly Mutant[] = [
   },
   {
     row: 'S78', title: 'any number of tokens wait', file: 'src/cri/streaming/tokens.ts',
-    find: 'this.#entries.size >= streamLimits.tokens || ', replace: '',
+    find: 'this.#entries.size >= tokens || ', replace: '',
     test: { file: requests, named: String.raw`tokens \(S67 S78\)` },
   },
   {

@@ -12,7 +12,7 @@ import { WsConnection, tunnel } from '../../../src/cri/streaming/ws-connection.t
 import { realRandom } from '../../../src/host/random.ts';
 import { AttachRoom, Listener } from '../../../src/oci/runtime/stream-attach.ts';
 import { connectSpdy } from '../../integration/streaming/clients.ts';
-import { container, serve, until } from '../../integration/streaming/fixture.ts';
+import { container, serve, until, v4 } from '../../integration/streaming/fixture.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { Wire } from './support.ts';
 
@@ -56,18 +56,37 @@ test('S78 sessions are bounded for a container, for a namespace and in all, and 
   expect(bytes).toBeGreaterThan(1024 * 1024);
   const large = open(63, 'a').map((session) => ({ ...session, bytes }));
   expect([hasRoom(large, { ...wanted, bytes }), hasRoom(large, wanted)]).toEqual([false, true]);
+  const half = large.slice(0, 31);
+  expect([hasRoom(half, { ...wanted, bytes, namespace: 'a' }), hasRoom(half, { ...wanted, bytes })]).toEqual([false, true]);
+});
+
+test('S78 an exec that has started keeps nothing of its command line, which makes room for others', async () => {
+  const { exec, seen, argvs, server } = await serve();
+  const words = ['hang', 'x'.repeat(1024 * 1024)];
+  const count = streamLimits.requestBytesPerNamespace / (1024 * 1024) + 4;
+  for (let at = 1; at <= count; at += 1) {
+    const { client } = await connectSpdy(await exec(words), v4);
+    for (const streamType of ['error', 'stdin', 'stdout', 'stderr']) await client.open({ streamType });
+    await until(() => seen.length === at);
+  }
+  expect([server.counts.sessions, argvs.length, argvs.flat()]).toEqual([count, count, []]);
 });
 
 test('S78 the requests that wait behind URLs are bounded by their bytes, too, and used ones make room', () => {
   const tokens = new TokenTable(new HandClock(), realRandom());
   const argv = ['x'.repeat(1024 * 1024)];
-  const issue = (): string => tokens.issue({ kind: 'exec', id: container, argv, stdin: false, stdout: true, stderr: false, tty: false });
-  const issued = Array.from({ length: 15 }, issue);
-  expect(issue).toThrow(/15 URLs with requests of \d+ bytes wait/u);
+  const issue = (namespace = 'c'): string =>
+    tokens.issue({ kind: 'exec', id: container, argv, stdin: false, stdout: true, stderr: false, tty: false }, namespace);
+  const ofOne = (namespace: string): string[] => Array.from({ length: 7 }, () => issue(namespace));
+  const issued = ofOne('a');
+  expect(() => issue('a')).toThrow(/7 URLs of its namespace with requests of \d+ bytes wait/u);
+  ofOne('b');
+  issue();
+  expect(() => issue()).toThrow(/15 URLs with requests of \d+ bytes wait/u);
   expect(tokens.take('exec', issued[0] ?? '')).toBeDefined();
   expect(tokens.take('exec', issued[0] ?? '')).toBeUndefined();
   issue();
-  expect(issue).toThrow('wait to be used');
+  expect(() => issue()).toThrow('wait to be used');
 });
 
 describe('S85 what clients have sent and nobody reads', () => {

@@ -26,7 +26,7 @@ describe('tokens (S67 S78)', () => {
 
   it('have 128 bits and are good for one use, for what they were made for', () => {
     const { tokens } = table();
-    const [one, two] = [tokens.issue(request), tokens.issue(request)];
+    const [one, two] = [tokens.issue(request, 'a'), tokens.issue(request, 'a')];
     expect(one).toMatch(/^[0-9a-f]{32}$/u);
     expect(one).not.toBe(two);
     expect(tokens.take('attach', one)).toBe(request);
@@ -37,7 +37,7 @@ describe('tokens (S67 S78)', () => {
 
   it('used for another kind of stream give nothing and are used up', () => {
     const { tokens } = table();
-    const token = tokens.issue(request);
+    const token = tokens.issue(request, 'a');
     expect(tokens.take('exec', token)).toBeUndefined();
     expect(tokens.take('attach', token)).toBeUndefined();
     expect(tokens.size).toBe(0);
@@ -45,20 +45,23 @@ describe('tokens (S67 S78)', () => {
 
   it('end after a minute', () => {
     const { tokens, clock } = table();
-    const token = tokens.issue(request);
+    const token = tokens.issue(request, 'a');
     clock.nowMs = streamLimits.tokenMs;
     expect(tokens.take('attach', token)).toBeUndefined();
   });
 
   it('are bounded, and room comes back with use and age', () => {
     const { tokens, clock } = table();
-    const all = Array.from({ length: streamLimits.tokens }, () => tokens.issue(request));
-    expect(() => tokens.issue(request)).toThrow(/1000 URLs with requests of/u);
-    tokens.take('attach', all[500] ?? '');
-    tokens.issue(request);
-    expect(() => tokens.issue(request)).toThrow();
+    const ofOne = (namespace: string): string[] => Array.from({ length: streamLimits.tokensPerNamespace }, () => tokens.issue(request, namespace));
+    const all = ofOne('a');
+    expect(() => tokens.issue(request, 'a')).toThrow(/500 URLs of its namespace with requests of/u);
+    ofOne('b');
+    expect(() => tokens.issue(request, 'c')).toThrow(/1000 URLs with requests of/u);
+    tokens.take('attach', all[400] ?? '');
+    tokens.issue(request, 'a');
+    expect(() => tokens.issue(request, 'a')).toThrow();
     clock.nowMs = streamLimits.tokenMs;
-    tokens.issue(request);
+    tokens.issue(request, 'a');
     expect(tokens.size).toBe(1);
   });
 });
