@@ -441,6 +441,13 @@ export const edgeLimits = {
   listBatchBytes: 1024 * 1024,
   /** Containers whose statistics go into one message of a stream: they are read together. */
   statsBatchItems: 50,
+  /**
+   * Lines of the log about one container or pod whose usage can't be read, asked for every 10 s; about all of them; and subjects of
+   * which it is known when they had their line: one for each pod of two usual nodes.
+   */
+  unreadUsageLine: { times: 1, everyMs: 300_000 },
+  unreadUsageLines: { times: 32, everyMs: 60_000 },
+  unreadUsageSubjects: 256,
   /** Events that wait for one client; one that is further behind is told `exhausted` and lists anew (F86). 500 pods in start make 2000. */
   eventQueue: 8192,
   /**

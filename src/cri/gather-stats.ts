@@ -3,11 +3,23 @@ import type { Call } from '../actors/ask.ts';
 import type { Usage } from '../actors/ports/stats.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { ContainerView, SandboxView } from '../actors/views.ts';
+import { toFault } from '../base/fault.ts';
 import type { ContainerReading, SandboxReading } from './present/metrics.ts';
 import type { ContainerParts, SandboxParts } from './present/stats.ts';
+import type { ServiceOptions } from './service-options.ts';
+
+/** What a reading needs: the actors, and the log of what can't be read. */
+export type Gathering = Pick<ServiceOptions, 'troupe' | 'unread'>;
+
+/** A reading under way. */
+export interface Reading<T> {
+  /** The id of what is read. */
+  readonly subject: string;
+  readonly answer: Promise<T>;
+}
 
 /** Undefined for a container that does not run, or whose cgroup has just gone. */
-export async function gatherContainer(troupe: Troupe, view: ContainerView, call: Call): Promise<ContainerParts | undefined> {
+export async function gatherContainer({ troupe }: Pick<Gathering, 'troupe'>, view: ContainerView, call: Call): Promise<ContainerParts | undefined> {
   const sandbox = troupe.directory.sandbox(view.spec.key.sandboxId);
   if (sandbox === undefined || view.criState === 'exited') return undefined;
   const usage = await troupe.stats.container({ id: view.id, sandbox: sandbox.spec });
@@ -15,48 +27,79 @@ export async function gatherContainer(troupe: Troupe, view: ContainerView, call:
   return { view, usage, written: await troupe.written(view.id, call) };
 }
 
-/** Those that run now, in order. */
-export async function gatherContainers(troupe: Troupe, views: readonly ContainerView[], call: Call): Promise<readonly ContainerParts[]> {
-  const running = views.filter((view) => view.criState === 'running');
-  const parts = await eachThatAnswers(running.map((view) => gatherContainer(troupe, view, call)), call);
+/** Those that run now, in order. Rejects as `eachThatAnswers` does. */
+export async function gatherContainers(options: Gathering, views: readonly ContainerView[], call: Call): Promise<readonly ContainerParts[]> {
+  const parts = await eachThatAnswers(readingsOf(options, views, call), call, options);
   return parts.filter((part) => part !== undefined);
+}
+
+function readingsOf(options: Gathering, views: readonly ContainerView[], call: Call): readonly Reading<ContainerParts | undefined>[] {
+  const running = views.filter((view) => view.criState === 'running');
+  return running.map((view) => ({ subject: view.id, answer: gatherContainer(options, view, call) }));
 }
 
 /**
  * The readings that succeed, in order: one cgroup or guest that can't be read leaves the figures of all others, by which the
- * kubelet evicts. Rejects only when none succeeds, or the caller has gone.
+ * kubelet evicts. The log has those that are left out. Rejects when none succeeds, for a bug, and when the caller has gone.
  */
-export async function eachThatAnswers<T>(readings: readonly Promise<T>[], { signal }: Pick<Call, 'signal'>): Promise<readonly T[]> {
-  const settled = await Promise.allSettled(readings);
-  signal.throwIfAborted();
-  const failed = settled.find((one) => one.status === 'rejected');
-  const answered = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+export async function eachThatAnswers<T>(
+  readings: readonly Reading<T>[], call: Pick<Call, 'signal'>, options: Pick<Gathering, 'unread'>,
+): Promise<readonly T[]> {
+  const { answered, failed } = await settle(readings, call, options);
   if (failed !== undefined && answered.length === 0) throw failed.reason;
   return answered;
 }
 
 /** As `eachThatAnswers`, of one: undefined where it can't be read. */
-export async function ifItAnswers<T>(reading: Promise<T>, { signal }: Pick<Call, 'signal'>): Promise<T | undefined> {
-  try {
-    return await reading;
-  } catch {
-    signal.throwIfAborted();
-    return undefined;
-  }
+export async function ifItAnswers<T>(reading: Reading<T>, call: Pick<Call, 'signal'>, options: Pick<Gathering, 'unread'>): Promise<T | undefined> {
+  return (await settle([reading], call, options)).answered[0];
 }
 
-/** The pod's own figures where it has a cgroup of its own, else the sum of its containers'. */
-export async function gatherSandbox(troupe: Troupe, view: SandboxView, call: Call): Promise<SandboxParts> {
+/** `failed`: the first reading that failed. */
+async function settle<T>(
+  readings: readonly Reading<T>[], { signal }: Pick<Call, 'signal'>, { unread }: Pick<Gathering, 'unread'>,
+): Promise<{ readonly answered: readonly T[]; readonly failed: PromiseRejectedResult | undefined }> {
+  const settled = await Promise.allSettled(readings.map(({ answer }) => answer));
+  signal.throwIfAborted();
+  const answered: T[] = [];
+  let failed: PromiseRejectedResult | undefined;
+  for (const [at, one] of settled.entries()) {
+    if (one.status === 'fulfilled') {
+      answered.push(one.value);
+      continue;
+    }
+    if (isBug(one.reason)) throw one.reason;
+    unread.note(readings[at]?.subject ?? '', one.reason);
+    failed ??= one;
+  }
+  return { answered, failed };
+}
+
+/** An error of our own code: it would be the same for each container, and has to be seen. */
+function isBug(thrown: unknown): boolean {
+  return toFault(thrown).kind === 'bug' || thrown instanceof TypeError || thrown instanceof RangeError;
+}
+
+/**
+ * The pod's own figures where it has a cgroup of its own, also while none of its containers can be read; else the sum of its
+ * containers'.
+ */
+export async function gatherSandbox(options: Gathering, view: SandboxView, call: Call): Promise<SandboxParts> {
+  const { troupe } = options;
   const views = troupe.directory.containersOf(view.id).filter((one) => one.listed);
-  const containers = await gatherContainers(troupe, views, call);
-  const usage = troupe.stats.sandbox({ id: view.id, sandbox: view.spec }) ?? sum(troupe.nowNs(), containers.map((part) => part.usage));
+  const { answered, failed } = await settle(readingsOf(options, views, call), call, options);
+  const containers = answered.filter((part) => part !== undefined);
+  const own = troupe.stats.sandbox({ id: view.id, sandbox: view.spec });
+  if (own === undefined && failed !== undefined && answered.length === 0) throw failed.reason;
+  const usage = own ?? sum(troupe.nowNs(), containers.map((part) => part.usage));
   return { view, usage, interfaces: await interfacesOf(troupe, view, containers), containers };
 }
 
 /** For the metrics: more of each container, nothing of the pod's cgroup as a whole. */
-export async function gatherMetrics(troupe: Troupe, view: SandboxView, call: Call): Promise<SandboxReading> {
+export async function gatherMetrics(options: Gathering, view: SandboxView, call: Call): Promise<SandboxReading> {
+  const { troupe } = options;
   const views = troupe.directory.containersOf(view.id).filter((one) => one.listed);
-  const parts = await gatherContainers(troupe, views, call);
+  const parts = await gatherContainers(options, views, call);
   const containers: ContainerReading[] = [];
   for (const part of parts) {
     const details = await troupe.stats.details({ id: part.view.id, sandbox: view.spec, pid: part.view.init?.pid });

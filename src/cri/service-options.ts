@@ -3,6 +3,7 @@ import type { ClockPort } from '../actors/ports/clock.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { Conditions } from '../base/conditions.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
+import type { UnreadUsage } from './unread-usage.ts';
 import type { UrlIssuer } from './streaming/server.ts';
 
 /** Facts of the host that decide whether a request can be honoured. */
@@ -34,6 +35,8 @@ export interface ServiceOptions extends HostPolicy {
   readonly restoresCheckpoints: boolean;
   /** What the daemon works without. */
   readonly conditions: Pick<Conditions, 'listFalse'>;
+  /** The log of containers and pods whose usage can't be read. */
+  readonly unread: Pick<UnreadUsage, 'note'>;
   /** The OCI documents of what there is, as JSON without the environment, for verbose answers; left out for none. */
   readonly specs?: {
     container(id: ContainerId): Promise<string | undefined>;

@@ -8,6 +8,7 @@ import { startCriServer } from '../cri/server.ts';
 import type { CriServer, CriServerOptions } from '../cri/server.ts';
 import type { ServiceOptions } from '../cri/service-options.ts';
 import { createServices } from '../cri/services.ts';
+import { UnreadUsage } from '../cri/unread-usage.ts';
 import type { UrlIssuer } from '../cri/streaming/server.ts';
 import { createLayout } from '../host/layout.ts';
 import { heapGuard } from '../host/memory.ts';
@@ -132,6 +133,7 @@ async function serve(
     lostFacts,
     restoresCheckpoints: config.runtime.restore,
     conditions: observability.conditions,
+    unread: new UnreadUsage(log, clock),
     specs: shownSpecs(createLayout(config)),
     urls,
   });

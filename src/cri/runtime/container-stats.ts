@@ -10,7 +10,7 @@ import type { ServiceOptions } from '../service-options.ts';
 export function containerStats({ troupe }: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.containerStats> {
   return async ({ containerId }, call) => {
     const view = listedContainer(troupe.directory, 'ContainerStats', containerId);
-    const parts = await gatherContainer(troupe, view, call);
+    const parts = await gatherContainer({ troupe }, view, call);
     if (parts === undefined) fail('notFound', `ContainerStats ${view.id}: the container is ${view.path} and uses nothing`, { subject: view.id });
     return { stats: present(parts) };
   };

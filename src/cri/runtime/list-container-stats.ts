@@ -8,12 +8,12 @@ import { containerStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** ListContainerStats: containers that run and pass every part of the filter; an unknown id gives an empty list. */
-export function listContainerStats({
-  troupe,
-}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listContainerStats> {
+export function listContainerStats(
+  options: Pick<ServiceOptions, 'troupe' | 'unread'>,
+): RpcHandler<typeof RuntimeService.method.listContainerStats> {
   return async ({ filter }, call) => {
-    const views = containersMeasured(troupe, 'ListContainerStats', filter);
-    return { stats: (await gatherContainers(troupe, views, call)).map(containerStats) };
+    const views = containersMeasured(options.troupe, 'ListContainerStats', filter);
+    return { stats: (await gatherContainers(options, views, call)).map(containerStats) };
   };
 }
 

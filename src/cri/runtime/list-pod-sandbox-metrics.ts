@@ -5,11 +5,12 @@ import { sandboxMetrics } from '../present/metrics.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** ListPodSandboxMetrics: of all ready sandboxes. */
-export function listPodSandboxMetrics({
-  troupe,
-}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandboxMetrics> {
+export function listPodSandboxMetrics(
+  options: Pick<ServiceOptions, 'troupe' | 'unread'>,
+): RpcHandler<typeof RuntimeService.method.listPodSandboxMetrics> {
   return async (_request, call) => {
-    const readings = troupe.directory.sandboxes().filter((view) => view.ready).map((view) => gatherMetrics(troupe, view, call));
-    return { podMetrics: (await eachThatAnswers(readings, call)).map(sandboxMetrics) };
+    const views = options.troupe.directory.sandboxes().filter((view) => view.ready);
+    const readings = views.map((view) => ({ subject: view.id, answer: gatherMetrics(options, view, call) }));
+    return { podMetrics: (await eachThatAnswers(readings, call, options)).map(sandboxMetrics) };
   };
 }

@@ -8,12 +8,12 @@ import { sandboxStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** ListPodSandboxStats: ready sandboxes that pass every part of the filter; an unknown id gives an empty list. */
-export function listPodSandboxStats({
-  troupe,
-}: Pick<ServiceOptions, 'troupe'>): RpcHandler<typeof RuntimeService.method.listPodSandboxStats> {
+export function listPodSandboxStats(
+  options: Pick<ServiceOptions, 'troupe' | 'unread'>,
+): RpcHandler<typeof RuntimeService.method.listPodSandboxStats> {
   return async ({ filter }, call) => {
-    const views = sandboxesMeasured(troupe, 'ListPodSandboxStats', filter);
-    const parts = await eachThatAnswers(views.map((view) => gatherSandbox(troupe, view, call)), call);
+    const views = sandboxesMeasured(options.troupe, 'ListPodSandboxStats', filter);
+    const parts = await eachThatAnswers(views.map((view) => ({ subject: view.id, answer: gatherSandbox(options, view, call) })), call, options);
     return { stats: parts.map(sandboxStats) };
   };
 }

@@ -7,13 +7,13 @@ import type { ServiceOptions } from '../service-options.ts';
 import { containersMeasured } from './list-container-stats.ts';
 
 /** StreamContainerStats: what ListContainerStats answers, in parts, each read when the one before is taken. */
-export function streamContainerStats({
-  troupe,
-}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamContainerStats> {
+export function streamContainerStats(
+  options: Pick<ServiceOptions, 'troupe' | 'unread'>,
+): StreamRpcHandler<typeof RuntimeService.method.streamContainerStats> {
   return async ({ filter }, call, write) => {
-    const views = containersMeasured(troupe, 'StreamContainerStats', filter);
+    const views = containersMeasured(options.troupe, 'StreamContainerStats', filter);
     for (let from = 0; from < views.length; from += edgeLimits.statsBatchItems) {
-      const parts = await gatherContainers(troupe, views.slice(from, from + edgeLimits.statsBatchItems), call);
+      const parts = await gatherContainers(options, views.slice(from, from + edgeLimits.statsBatchItems), call);
       if (parts.length > 0) await write({ containerStats: parts.map(containerStats) });
     }
   };

@@ -5,12 +5,12 @@ import { sandboxMetrics } from '../present/metrics.ts';
 import type { ServiceOptions } from '../service-options.ts';
 
 /** StreamPodSandboxMetrics: what ListPodSandboxMetrics answers, a pod at a time, each read when the one before is taken. */
-export function streamPodSandboxMetrics({
-  troupe,
-}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxMetrics> {
+export function streamPodSandboxMetrics(
+  options: Pick<ServiceOptions, 'troupe' | 'unread'>,
+): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxMetrics> {
   return async (_request, call, write) => {
-    for (const view of troupe.directory.sandboxes().filter((one) => one.ready)) {
-      const reading = await ifItAnswers(gatherMetrics(troupe, view, call), call);
+    for (const view of options.troupe.directory.sandboxes().filter((one) => one.ready)) {
+      const reading = await ifItAnswers({ subject: view.id, answer: gatherMetrics(options, view, call) }, call, options);
       if (reading !== undefined) await write({ podSandboxMetrics: [sandboxMetrics(reading)] });
     }
   };

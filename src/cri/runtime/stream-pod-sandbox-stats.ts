@@ -6,12 +6,12 @@ import type { ServiceOptions } from '../service-options.ts';
 import { sandboxesMeasured } from './list-pod-sandbox-stats.ts';
 
 /** StreamPodSandboxStats: what ListPodSandboxStats answers, a pod at a time, each read when the one before is taken. */
-export function streamPodSandboxStats({
-  troupe,
-}: Pick<ServiceOptions, 'troupe'>): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxStats> {
+export function streamPodSandboxStats(
+  options: Pick<ServiceOptions, 'troupe' | 'unread'>,
+): StreamRpcHandler<typeof RuntimeService.method.streamPodSandboxStats> {
   return async ({ filter }, call, write) => {
-    for (const view of sandboxesMeasured(troupe, 'StreamPodSandboxStats', filter)) {
-      const parts = await ifItAnswers(gatherSandbox(troupe, view, call), call);
+    for (const view of sandboxesMeasured(options.troupe, 'StreamPodSandboxStats', filter)) {
+      const parts = await ifItAnswers({ subject: view.id, answer: gatherSandbox(options, view, call) }, call, options);
       if (parts !== undefined) await write({ podSandboxStats: [sandboxStats(parts)] });
     }
   };

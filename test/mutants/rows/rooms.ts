@@ -137,6 +137,11 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: 'test/unit/cri/event-feed.test.ts', named: 'S85 is bounded by what its events keep' },
   },
   {
+    row: 'S85', title: 'each event for a client is charged with all that its pod has', file: 'src/cri/event-feed.ts',
+    find: 'this.#held.has(view.spec) ? 0 : heldBytes(view.spec)', replace: 'heldBytes(view.spec)',
+    test: { file: 'test/unit/cri/event-feed.test.ts', named: 'S85 counts what its events share once' },
+  },
+  {
     row: 'S78', title: 'each request makes a scrape', file: 'src/introspection/web-server.ts',
     find: 'return (running ??= make());', replace: 'return make();',
     test: { file: answers, named: 'S78 scrapes are made one at a time' },
@@ -150,6 +155,11 @@ export const ofRooms: readonly Mutant[] = [
     row: 'S78', title: 'one container that cannot be read leaves the node without statistics', file: 'src/cri/gather-stats.ts',
     find: 'if (failed !== undefined && answered.length === 0) throw failed.reason;', replace: 'if (failed !== undefined) throw failed.reason;',
     test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a container, a pod' },
+  },
+  {
+    row: 'S78', title: 'what is left out of statistics is nowhere to be seen', file: 'src/cri/gather-stats.ts',
+    find: "unread.note(readings[at]?.subject ?? '', one.reason);", replace: 'void unread;',
+    test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 what is left out is in the log' },
   },
   {
     row: 'S91', title: 'the processes of a user’s exec are shown', file: 'src/introspection/describe.ts',

@@ -20,6 +20,7 @@ import { edgeMethods } from '../../../src/cri/edge.ts';
 import type { ServiceOptions } from '../../../src/cri/service-options.ts';
 import { createServices } from '../../../src/cri/services.ts';
 import { RpcError } from '../../../src/cri/status.ts';
+import { UnreadUsage } from '../../../src/cri/unread-usage.ts';
 import type { Status } from '../../../src/cri/status.ts';
 import type { UnaryHandler } from '../../../src/cri/server.ts';
 import { wholeBytes } from '../../support/whole-bytes.ts';
@@ -289,4 +290,5 @@ export const hostOptions: Omit<ServiceOptions, 'troupe' | 'clock'> = {
   configRefusal: () => undefined,
   lostFacts: undefined, restoresCheckpoints: true,
   conditions: new Conditions(silentLog),
+  unread: new UnreadUsage(silentLog, clock),
 };

@@ -2,8 +2,12 @@
 import { expect, test } from 'vitest';
 import type { Usage } from '../../../src/actors/ports/stats.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
-import { fail } from '../../../src/base/fault.ts';
+import { fail, fault, FaultError } from '../../../src/base/fault.ts';
+import { edgeLimits } from '../../../src/base/limits.ts';
+import type { Log } from '../../../src/base/log.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { eachThatAnswers, ifItAnswers } from '../../../src/cri/gather-stats.ts';
+import { UnreadUsage } from '../../../src/cri/unread-usage.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerSpec, containerView, sandboxId, sandboxView, stage } from './stage.ts';
 
@@ -14,15 +18,18 @@ const usage: Usage = {
   majorPageFaults: 1n, swapBytes: 1n, swapAvailableBytes: undefined, processes: 1n, cpuPressure: undefined, memoryPressure: undefined, ioPressure: undefined,
 };
 
+const unreadable = (reason: string): FaultError => new FaultError(fault('outside', reason));
+
 /** Two pods with a container each; of those that `isBad` says nothing can be read. */
-function two(isBad: (id: string) => boolean): ReturnType<typeof stage> {
+function two(isBad: (id: string) => boolean, more: Partial<Troupe['stats']> = {}, log: Partial<Log> = {}): ReturnType<typeof stage> {
   const stats: Partial<Troupe['stats']> = {
-    container: ({ id }) => (isBad(id) ? Promise.reject(new Error('not a number')) : Promise.resolve(usage)),
+    container: ({ id }) => (isBad(id) ? Promise.reject(unreadable('not a number')) : Promise.resolve(usage)),
     sandbox: () => undefined,
-    interfaces: ({ id }) => (isBad(id) ? Promise.reject(new Error('no such namespace')) : Promise.resolve([])),
+    interfaces: ({ id }) => (isBad(id) ? Promise.reject(unreadable('no such namespace')) : Promise.resolve([])),
     details: ({ id }) => fail('outside', `read details of ${id}`),
+    ...more,
   };
-  const made = stage({ stats: stats as Troupe['stats'] });
+  const made = stage({ stats: stats as Troupe['stats'] }, { unread: new UnreadUsage({ ...silentLog, ...log }, { monoMs: () => 0 }) });
   made.put(sandboxView(sandboxId('a')), sandboxView(sandboxId('b')));
   made.put(containerView(containerId('c')));
   made.put(containerView(containerId('d'), { spec: { ...containerSpec, key: { ...containerSpec.key, sandboxId: sandboxId('b') } } }));
@@ -37,12 +44,56 @@ test('S78 a container, a pod that cannot be read is left out of the list', async
 
 test('where nothing can be read, the call says why', async () => {
   const { fails } = two(() => true);
-  for (const rpc of [listContainerStats, listPodSandboxStats, listPodSandboxMetrics] as const) expect((await fails(rpc, {})).code).toBe('internal');
+  for (const rpc of [listContainerStats, listPodSandboxStats, listPodSandboxMetrics] as const) expect((await fails(rpc, {})).code).toBe('unknown');
+});
+
+const noted = (lines: unknown[]): Partial<Log> => ({ warn: (fields, message) => void lines.push({ ...fields, message }) });
+
+test('S78 what is left out is in the log once, with the reason', async () => {
+  const lines: unknown[] = [];
+  const { send } = two((id) => id === containerId('d') || id === sandboxId('b'), {}, noted(lines));
+  for (let at = 0; at < 3; at += 1) await send(listContainerStats, {});
+  const message = 'read usage: left out of the answer';
+  expect(lines).toMatchObject([{ subject: containerId('d'), fault: { message: 'not a number' }, message }]);
+  await send(listPodSandboxStats, {});
+  expect(lines).toMatchObject([{ subject: containerId('d') }, { subject: sandboxId('b'), fault: { message: 'not a number' }, message }]);
+});
+
+test('S78 lines about what cannot be read are bounded over all subjects, and come again after a while', () => {
+  const lines: unknown[] = [];
+  let nowMs = 0;
+  const unread = new UnreadUsage({ ...silentLog, ...noted(lines) }, { monoMs: () => nowMs });
+  const { times, everyMs } = edgeLimits.unreadUsageLines;
+  for (let at = 0; at < 1000; at += 1) unread.note(`container-${at}`, new Error('no'));
+  expect(lines).toHaveLength(times);
+  nowMs += everyMs;
+  unread.note('container-999', new Error('no'));
+  unread.note('container-1000', new Error('no'));
+  expect(lines).toHaveLength(times + 1);
+  nowMs += edgeLimits.unreadUsageLine.everyMs;
+  unread.note('container-999', new Error('no'));
+  expect(lines).toHaveLength(times + 2);
+});
+
+test('S78 a pod keeps the figure of its own cgroup when its containers cannot be read', async () => {
+  const own: Usage = { ...usage, memoryBytes: 77n, workingSetBytes: 77n };
+  const { send } = two((id) => id === containerId('d'), { sandbox: ({ id }) => (id === sandboxId('b') ? own : undefined) });
+  const { stats } = await send(listPodSandboxStats, {});
+  expect(stats.map(({ attributes }) => attributes?.id)).toEqual([sandboxId('a'), sandboxId('b')]);
+  expect(stats[1]?.linux?.memory?.workingSetBytes?.value).toBe(77n);
+  expect(stats[1]?.linux?.containers).toEqual([]);
+});
+
+test('an error of our own code is not left out: the call fails', async () => {
+  const { fails } = two(() => false, { container: ({ id }) => (id === containerId('d') ? Promise.reject(new TypeError('x is not a function')) : Promise.resolve(usage)) });
+  expect(await fails(listContainerStats, {})).toMatchObject({ code: 'internal' });
 });
 
 test('a caller that has gone is told so, and not that nothing runs', async () => {
   const signal = AbortSignal.abort(new Error('gone'));
-  await expect(eachThatAnswers([Promise.resolve(1), Promise.reject(new Error('no'))], { signal })).rejects.toThrow('gone');
-  await expect(ifItAnswers(Promise.reject(new Error('no')), { signal })).rejects.toThrow('gone');
-  expect(await ifItAnswers(Promise.reject(new Error('no')), { signal: new AbortController().signal })).toBeUndefined();
+  const unread = new UnreadUsage(silentLog, { monoMs: () => 0 });
+  const failing = { subject: 'b', answer: Promise.reject(unreadable('no')) };
+  await expect(eachThatAnswers([{ subject: 'a', answer: Promise.resolve(1) }, failing], { signal }, { unread })).rejects.toThrow('gone');
+  await expect(ifItAnswers(failing, { signal }, { unread })).rejects.toThrow('gone');
+  expect(await ifItAnswers(failing, { signal: new AbortController().signal }, { unread })).toBeUndefined();
 });
