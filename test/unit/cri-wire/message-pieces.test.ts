@@ -89,6 +89,7 @@ describe('what a request becomes in memory', () => {
     ['a group of an unknown number in front', envsBehind(0x7b, 0x7c)],
     ['a mount that ends two bytes beyond its config', envsBehind((2 << 3) | 2, 2, (7 << 3) | 2, 2, 0x0a, 0)],
     ['a label whose key ends beyond its entry and the config', envsBehind((2 << 3) | 2, 4, (9 << 3) | 2, 2, 0x0a, 2, 0x41, 0x41)],
+    ['a number that ends beyond its config', envsBehind((2 << 3) | 2, 1, 12 << 3, 0)],
     ['a config with the wire type of a number', envsBehind(2 << 3, 0)],
   ];
 

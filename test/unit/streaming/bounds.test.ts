@@ -167,8 +167,8 @@ describe('S85 what clients have sent and nobody reads', () => {
 
   test('S85 the sessions of one namespace are read less far ahead, and those of others as far as ever', () => {
     const room = new InboundRoom();
-    for (let half = 0; half < 4; half += 1) filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${half} ${at}`);
-    expect(room.size).toBeGreaterThan(streamLimits.inboundNamespaceBytes);
+    for (let part = 0; part < 8; part += 1) filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${part} ${at}`);
+    expect(room.size).toBeGreaterThan(streamLimits.inboundAllBytes);
     expect(room.share('new', 'hostile').most).toBe(inboundTightBytes);
     expect(room.share('new', 'other').most).toBe(inboundBytes);
     filled(room, 'other', streamLimits.inboundNamespaceBytes, (at) => `of another ${at}`);
