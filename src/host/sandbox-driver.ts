@@ -35,9 +35,10 @@ export function createHostDriver(options: HostDriverOptions): HostPort {
   return {
     makeSandboxFiles: (input, fx) => makeFiles(options, input, fx),
     removeSandboxFiles: async ({ id }) => {
-      await unmountSharedFiles(layout, id);
-      await removeDirectory(layout.sandboxDir(id));
-      await removeDirectory(layout.ownLogDirectory(id));
+      await Promise.all([
+        unmountSharedFiles(layout, id).then(() => removeDirectory(layout.sandboxDir(id))),
+        removeDirectory(layout.ownLogDirectory(id)),
+      ]);
     },
     makeSandboxCgroup: async ({ id, spec }) => {
       if (hasSandboxCgroup(spec.cgroupParent)) await createCgroup(cgroups, sandboxCgroup(spec.cgroupParent, id));
