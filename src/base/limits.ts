@@ -519,7 +519,7 @@ export const halfOpenLimits = {
 /** The files of our Unix sockets: see src/host/private-socket.ts. */
 export const socketLimits = {
   /** ms between two checks whether the file is still ours: connectable again within 5 s when it is not (F90). */
-  scanMs: 2000,
+  scanMs: 3000,
   /** User ids of clients that are named in the log, each once: root alone is usual. */
   namedUsers: 64,
 } as const;

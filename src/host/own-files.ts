@@ -8,7 +8,7 @@
  */
 import { chmodSync, closeSync, constants, fstatSync, lstatSync, mkdirSync, openSync, readSync, readdirSync, readlinkSync, renameSync, rmdirSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import type { BigIntStats, Dirent, Stats } from 'node:fs';
-import { chmod, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, readlink, rename, rmdir, stat, symlink, unlink } from 'node:fs/promises';
 import { codeOf, isAbsent } from './errno.ts';
 import { filesystemType } from './directory-lock.ts';
 
@@ -90,6 +90,16 @@ export async function renameOwn(from: string, to: string): Promise<void> {
 export async function statOwn(path: string): Promise<Stats | undefined> {
   try {
     return isInMemory(path) ? statSync(path, { throwIfNoEntry: false }) : await stat(path);
+  } catch (error) {
+    if (isAbsent(error)) return undefined;
+    throw error;
+  }
+}
+
+/** What has this name itself, links not followed; undefined when there is nothing. */
+export async function lstatOwn(path: string): Promise<BigIntStats | undefined> {
+  try {
+    return isInMemory(path) ? lstatSync(path, { bigint: true, throwIfNoEntry: false }) : await lstat(path, { bigint: true });
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;

@@ -11,6 +11,7 @@ import { fail, toFault } from '../base/fault.ts';
 import { edgeLimits, socketLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import { codeOf, onlyAbsent } from './errno.ts';
+import { lstatOwn } from './own-files.ts';
 import { listenerAt } from './socket-peer.ts';
 import type { SocketPeer } from './socket-peer.ts';
 
@@ -99,7 +100,8 @@ class KeptSocket implements PrivateSocket {
 
   async #scan(): Promise<void> {
     const { path, log, onTaken } = this.#options;
-    const found = await lstat(path, { bigint: true }).catch(onlyAbsent);
+    // by default it lies in memory: no thread is woken every few seconds for as long as the daemon runs
+    const found = await lstatOwn(path);
     if (found !== undefined && same(found, this.#bound?.identity)) {
       this.#problem = '';
       return;
