@@ -2,14 +2,16 @@
  * What a container changed of its root file system, from the upper directory of its overlay: what is new or other, and
  * what is deleted. It is read while the container is frozen, so that it fits the memory that was read with it.
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
-import { checkpointLimits } from '../../base/limits.ts';
-import { isAbsent } from '../../host/errno.ts';
+import { checkpointLimits, hostLimits } from '../../base/limits.ts';
+import { errnoName, isAbsent, must } from '../../host/errno.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from '../../host/ffi-constants.ts';
-import { getXattrAt, isEscape, openBeneath } from '../../host/files-at.ts';
+import { libc } from '../../host/ffi.ts';
+import { getXattrAt, howBeneath, isEscape } from '../../host/files-at.ts';
+import { callInPool } from '../../host/pool.ts';
 
 /** Paths relative to the root. Names are bytes: a container may choose some that are no UTF-8. */
 export interface RootfsChanges {
@@ -21,6 +23,8 @@ export interface RootfsChanges {
 interface Search {
   readonly upper: string;
   readonly lowers: readonly string[];
+  /** Descriptors of those of `lowers` that were needed, by path: each is opened once. */
+  readonly layers: Map<string, number>;
   /** Relative paths of mounts, whose empty places in the upper are the runtime's. */
   readonly mounts: ReadonlySet<string>;
   readonly changed: Buffer[];
@@ -32,17 +36,23 @@ interface Search {
 const SLASH = Buffer.from('/');
 /** overlayfs marks a directory that hides the ones below it with this (Documentation/filesystems/overlayfs.rst). */
 const OPAQUE = 'trusted.overlay.opaque';
+/** What opens of all checkpoints may hang on: the images' disk. */
+const POOL_KEY = 'layers of checkpoints';
 
 /**
  * The changes in `upper` over `lowers`, of which the first is the topmost. `mounts` are paths in the container that are
  * left out. Rejects with `exhausted` when there are too many to be listed.
  */
 export async function rootfsChanges(upper: string, lowers: readonly string[], mounts: readonly string[]): Promise<RootfsChanges> {
-  const search: Search = { upper, lowers, mounts: new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, ''))), changed: [], deleted: [], bytes: 0 };
+  const search: Search = { upper, lowers, layers: new Map(), mounts: new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, ''))), changed: [], deleted: [], bytes: 0 };
   // a list instead of recursion: a container may nest directories as deep as it likes
   const open: Buffer[] = [Buffer.alloc(0)];
-  for (let directory = open.pop(); directory !== undefined; directory = open.pop()) open.push(...(await look(search, directory)));
-  return search;
+  try {
+    for (let directory = open.pop(); directory !== undefined; directory = open.pop()) open.push(...(await look(search, directory)));
+  } finally {
+    for (const fd of search.layers.values()) closeSync(fd);
+  }
+  return { changed: search.changed, deleted: search.deleted };
 }
 
 /** Notes what is in one directory of the upper; the directories in it that are to be looked at next. */
@@ -76,7 +86,7 @@ async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<s
   const hidden = new Set<string>();
   for (const lower of search.lowers) {
     try {
-      for (const name of await namesBelow(lower, directory)) hidden.add(name.toString('latin1'));
+      for (const name of await namesBelow(await layerOf(search, lower), directory)) hidden.add(name.toString('latin1'));
     } catch (error) {
       // this layer has no such directory, or a file or a link of that name
       if (!isAbsent(error) && !isEscape(error)) throw error;
@@ -87,17 +97,33 @@ async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<s
 }
 
 /** An image may have a link, to a directory of the host, where the container has made a directory: none is followed (S54). */
-async function namesBelow(lower: string, directory: Buffer): Promise<readonly Buffer[]> {
-  const layer = openSync(lower, O_PATH | O_DIRECTORY | O_CLOEXEC);
+async function namesBelow(layer: number, directory: Buffer): Promise<readonly Buffer[]> {
+  const fd = await openBelow(layer, directory);
   try {
-    const fd = openBeneath(layer, directory, O_RDONLY | O_DIRECTORY, 0, 'noLinks');
-    try {
-      return await readdir(`/proc/self/fd/${fd}`, { encoding: 'buffer' });
-    } finally {
-      closeSync(fd);
-    }
+    return await readdir(`/proc/self/fd/${fd}`, { encoding: 'buffer' });
   } finally {
-    closeSync(layer);
+    closeSync(fd);
+  }
+}
+
+async function layerOf({ layers }: Search, lower: string): Promise<number> {
+  const known = layers.get(lower);
+  if (known !== undefined) return known;
+  const opened = await callInPool(POOL_KEY, libc.openat, AT_FDCWD, lower, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+  const fd = must(opened, 'open directory', lower);
+  layers.set(lower, fd);
+  return fd;
+}
+
+/** In the pool: the images' disk may not answer, and the main thread serves every pod. */
+async function openBelow(layer: number, directory: Buffer): Promise<number> {
+  const how = howBeneath(O_RDONLY | O_DIRECTORY, 0, 'noLinks');
+  const name = Buffer.concat([directory, Buffer.alloc(1)]);
+  for (let attempt = 1; ; attempt += 1) {
+    const opened = await callInPool(POOL_KEY, libc.openat2, layer, name, how, how.length);
+    // something was renamed or mounted meanwhile, anywhere (openat2(2))
+    const mayRetry = opened.result === -1 && errnoName(opened.errno) === 'EAGAIN' && attempt < hostLimits.openAttempts;
+    if (!mayRetry) return must(opened, 'open directory', directory.toString());
   }
 }
 
