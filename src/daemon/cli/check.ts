@@ -120,17 +120,19 @@ function repairable({ look, findings }: Judged): { readonly leaks: readonly Leak
 
 function report({ command, config, isRunning }: Stage, { look, findings }: Judged, taken: readonly Taken[]): number {
   const { screen, json } = command;
+  const { unread } = look.machine;
   const recordsOf = (id: string): readonly string[] => look.records.histories.get(id) ?? [];
   const problems = taken.filter(({ problem }) => problem !== '');
   if (json) {
     writeJson(screen, {
-      clean: findings.length === 0,
+      clean: findings.length === 0 && unread.length === 0,
       daemon: isRunning ? 'running' : 'stopped',
       root: config.root,
       state: config.state,
       lookedAt: LOOKED_AT,
       notLookedAt: NOT_LOOKED_AT,
       findings: findings.map(({ leak, ...finding }) => ({ ...finding, repairable: leak !== undefined, records: recordsOf(finding.id) })),
+      unread,
       damagedJournals: look.records.damagedKept,
       repaired: taken.map(({ leak, problem }) => ({ object: nameOfLeak(leak), problem })),
     });
@@ -143,10 +145,11 @@ function report({ command, config, isRunning }: Stage, { look, findings }: Judge
       const records = recordsOf(finding.id);
       if (records.length > 0) screen.line(screen.tone('dim', `     records: ${fit(records.join(' → '), screen.columns - 14)}`));
     }
+    for (const { path, problem } of unread) screen.line(screen.tone('bad', `${path}: ${problem}`));
     for (const name of look.records.damagedKept) screen.line(`note: ${join(look.place.layout.root, 'journal', name)} was kept: facts were lost at an earlier start`);
     screen.line(summary(findings, isRunning, look));
   }
-  return findings.length === 0 && problems.length === 0 ? EXIT.ok : EXIT.failed;
+  return findings.length === 0 && problems.length === 0 && unread.length === 0 ? EXIT.ok : EXIT.failed;
 }
 
 function summary(findings: readonly Finding[], isRunning: boolean, { records }: Look): string {

@@ -1,6 +1,7 @@
 /** What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container. */
 import { basename, join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import { toFault } from '../../base/fault.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { cliLimits } from '../../base/limits.ts';
@@ -35,7 +36,14 @@ export interface NetworkPlace {
   readonly clock: ClockPort;
 }
 
+/** What exists and could not be read, so that whatever it names is missing in the rest. */
+export interface Unread {
+  readonly path: string;
+  readonly problem: string;
+}
+
 export interface SeenNetworks {
+  readonly unread: readonly Unread[];
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
   readonly rules: readonly Rule[];
@@ -54,25 +62,35 @@ export function ownLeaseDirectory(config: Config): string {
 /** Everything of this instance's networks: those of its attachments, the configured one, its own. */
 export async function seenNetworks(place: NetworkPlace): Promise<SeenNetworks> {
   const { config } = place;
-  const cache = new AttachmentCache(attachmentDirectory(config));
-  // whatever can't be read there, the rest is looked at
-  const attachments = await cache.list().catch(() => []);
+  const kept = attachmentDirectory(config);
+  const cache = new AttachmentCache(kept);
+  const unread: Unread[] = [];
+  // one that can't be read keeps nobody from the others
+  const orUnread: OrUnread = async (path, work, without) => {
+    try {
+      return await work();
+    } catch (thrown) {
+      unread.push({ path, problem: `not read: ${toFault(thrown).message}` });
+      return without;
+    }
+  };
+  const attachments = await orUnread(kept, () => cache.list(), []);
   const networks = new Map<string, Network>();
   const configured = chooseNetwork(await loadConfDir(config.network.config_dir), config.network.name);
   if (configured !== undefined) networks.set(configured.name, configured);
   for (const id of attachments) {
-    const kept = await cache.read(id).catch(() => 'damaged' as const);
-    if (kept !== undefined && kept !== 'damaged') networks.set(kept.network.name, kept.network);
+    const attachment = await orUnread(join(kept, `${id}.json`), () => cache.read(id), undefined);
+    if (attachment !== undefined && attachment !== 'damaged') networks.set(attachment.network.name, attachment.network);
   }
   const leaseDirectories = new Set([...networks.values()].flatMap((network) => leaseDirectoriesOf(network)));
   const own = ownLeaseDirectory(config);
-  for (const name of await namesIfDirectory(own)) leaseDirectories.add(join(own, name));
+  for (const name of await orUnread(own, () => namesIfDirectory(own), [])) leaseDirectories.add(join(own, name));
   const names = new Set([...networks.keys(), config.network.default_bridge]);
   const [leases, rules] = await Promise.all([
-    Promise.all([...leaseDirectories].map((directory) => leasesIn(directory, own))),
+    Promise.all([...leaseDirectories].map((directory) => orUnread(directory, () => leasesIn(directory, own, orUnread), []))),
     Promise.all(([4, 6] as const).map((family) => rulesOf(family, names, place.clock))),
   ]);
-  return { attachments, leases: leases.flat(), rules: rules.flat() };
+  return { unread, attachments, leases: leases.flat(), rules: rules.flat() };
 }
 
 /** host-local's: `<dataDir>/<network>`, /var/lib/cni/networks where none is named. */
@@ -85,14 +103,16 @@ function leaseDirectoriesOf(network: Network): readonly string[] {
   });
 }
 
+type OrUnread = <T, W>(path: string, work: () => Promise<T>, without: W) => Promise<T | W>;
+
 /** A file per address, whose first line is the container's id (host-local's disk backend). */
-async function leasesIn(directory: string, own: string): Promise<Lease[]> {
+async function leasesIn(directory: string, own: string, orUnread: OrUnread): Promise<Lease[]> {
   const leases: Lease[] = [];
   for (const name of await namesIfDirectory(directory)) {
     if (!/^[0-9a-f.:]+$/u.test(name) || !/[.:]/u.test(name)) continue;
     const path = join(directory, name);
     const bounds = { usualBytes: cliLimits.leaseBytes, bytesMax: cliLimits.leaseBytes };
-    const text = await readSmallFile(path, bounds).catch(() => undefined);
+    const text = await orUnread(path, () => readSmallFile(path, bounds), undefined);
     const [first = ''] = (text ?? '').split('\n', 1);
     leases.push({ path, ip: basename(path), id: parseSandboxId(first.trim()), isOwn: path.startsWith(`${own}/`) });
   }

@@ -22,7 +22,7 @@ import { layerDir, storePaths } from '../../oci/storage/layer-layout.ts';
 import type { StorePaths } from '../../oci/storage/layer-layout.ts';
 import { readLayerRecord } from '../../oci/storage/layer-record.ts';
 import { seenNetworks } from './machine-network.ts';
-import type { Lease, NetworkPlace, Rule } from './machine-network.ts';
+import type { Lease, NetworkPlace, Rule, Unread } from './machine-network.ts';
 
 /** An id is 64 hex digits; whose it is, the records tell. */
 export type Id = SandboxId | ContainerId;
@@ -77,6 +77,8 @@ export interface Machine {
   readonly entries: readonly SeenEntry[];
   /** Pins that hold a namespace: `<id>/net`. */
   readonly pins: ReadonlySet<string>;
+  /** Of the networks' files; what they name is missing in `attachments` and `leases`. */
+  readonly unread: readonly Unread[];
   /** Sandboxes for which a CNI DEL is owed. */
   readonly attachments: readonly SandboxId[];
   readonly leases: readonly Lease[];
@@ -117,6 +119,7 @@ export async function lookAtMachine(place: Place): Promise<Machine> {
     mounts,
     entries,
     pins,
+    unread: network.unread,
     attachments: network.attachments,
     leases: network.leases.filter(({ id }) => id === undefined || !others.has(id)),
     rules: network.rules.filter(({ id }) => !others.has(id)),

@@ -52,6 +52,8 @@ export async function wipe(command: Command): Promise<number> {
     const ids = new Set<string>([...look.machine.attachments, ...look.records.ledger.sandboxes.keys()]);
     const rules = rest.rules.filter(({ id }) => ids.has(id)).map((rule): Leak => ({ kind: 'rules', rule }));
     taken.push(...(await takeAway(look.place, rules)));
+    // after the rest is gone: a command that found nothing since it could not read has not succeeded
+    taken.push(...look.machine.unread.map(({ path, problem }): Taken => ({ leak: { kind: 'files', path }, problem })));
     const files = await removeContents(look.place, taken, command.line.flags.has('force'));
     return report(command, taken, files);
   } finally {
@@ -95,7 +97,8 @@ function everything(machine: Machine): readonly Leak[] {
 async function removeContents(place: Place, taken: readonly Taken[], isForced: boolean): Promise<readonly Taken[]> {
   const { layout, config, cgroups } = place;
   const { root: images } = placesOfStore(place);
-  const owesNetwork = taken.some(({ leak, problem }) => leak.kind === 'attachment' && problem !== '');
+  // of files only those that could not be read are in there
+  const owesNetwork = taken.some(({ leak, problem }) => (leak.kind === 'attachment' || leak.kind === 'files') && problem !== '');
   const kept = (name: string): boolean => name === 'cni' && owesNetwork && !isForced;
   const paths = [
     ...OF_STATE.map((name) => join(layout.state, name)),

@@ -22,6 +22,7 @@ const RECORDS: readonly JournalRecord[] = [
 
 const monitor: SeenProcess = { pid: 50, startTicks: 1, id: APP, role: 'monitor', name: 'conmon' };
 const MACHINE: Machine = {
+  unread: [],
   bootId: 'boot-1',
   startTicks: new Map([[process.pid, 99], [50, 1]]),
   processes: [monitor, { pid: process.pid, startTicks: 99, id: APP, role: 'cgroup', name: 'nginx' }],
