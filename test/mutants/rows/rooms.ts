@@ -97,6 +97,11 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: bounds, named: 'S78 an exec that has started' },
   },
   {
+    row: 'S78', title: 'the driver never reports that it needs the command line no more', file: 'src/oci/runtime/stream-exec.ts',
+    find: 'input.onArgvRead?.();', replace: '',
+    test: { file: 'test/unit/runtime/stream-exec-argv.test.ts', named: 'S78 the command line of an exec' },
+  },
+  {
     row: 'S85', title: 'each session keeps a MiB, whatever all keep', file: 'src/cri/streaming/transport.ts',
     find: 'return this.#share?.most ?? streamLimits.inboundBytes;', replace: 'return streamLimits.inboundBytes;',
     test: { file: bounds, named: 'S85 is bounded over all sessions' },
