@@ -12,16 +12,17 @@ import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxV
 const { stopContainer, stopPodSandbox, execSync, listContainers, status } = RuntimeService.method;
 
 test('S78 execs of one tenant that last leave the node to others', async () => {
-  const { promise: until, resolve } = Promise.withResolvers<{ exitCode: number; stdout: Uint8Array; stderr: Uint8Array }>();
-  const { put, send, fails } = stage({ execSync: () => until });
+  const answer = { exitCode: 3, stdout: new Uint8Array(), stderr: new Uint8Array() };
+  const { promise: until, resolve } = Promise.withResolvers<typeof answer>();
+  const { put, send, fails } = stage({ execSync: (_id, [program]) => (program === 'wait' ? until : Promise.resolve(answer)) });
   put(sandboxView(sandboxId('a')), sandboxView(sandboxId('b'), { spec: { ...podSpec, key: { ...podSpec.key, namespace: 'other' } } }));
   put(containerView(containerId('c')), containerView(containerId('d'), { spec: { ...containerSpec, key: { ...containerSpec.key, sandboxId: sandboxId('b') } } }));
-  const exec = (digit: string) => ({ containerId: containerId(digit), cmd: ['true'] });
-  const execs = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () => send(execSync, exec('c')));
+  const exec = (digit: string, cmd = 'true') => ({ containerId: containerId(digit), cmd: [cmd] });
+  const execs = Array.from({ length: edgeLimits.waitingCallsPerNamespace }, () => send(execSync, exec('c', 'wait')));
   expect(await fails(execSync, exec('c'))).toMatchObject({ code: 'resourceExhausted' });
-  const other = send(execSync, exec('d'));
+  const other = send(execSync, exec('d', 'wait'));
   expect((await send(listContainers, {})).containers).toHaveLength(2);
-  resolve({ exitCode: 3, stdout: new Uint8Array(), stderr: new Uint8Array() });
+  resolve(answer);
   expect((await other).exitCode).toBe(3);
   await Promise.all(execs);
   expect((await send(execSync, exec('c'))).exitCode).toBe(3);
