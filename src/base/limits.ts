@@ -594,8 +594,8 @@ export const driverLimits = {
   exitFileLookMs: 250,
   /** ms until killed processes of a container must be gone (F46); longer is uninterruptible sleep (F45). */
   killMs: 10_000,
-  /** Scans of /proc for monitors and runtime calls of one container, the last two of which find none. */
-  workerScans: 10,
+  /** Scans of /proc for monitors and runtime calls of one container: until two that no process has ended in find none, or so many on a busy machine. */
+  workerScans: 20,
   /** ms that signalling a whole cgroup may take: a round through the freezer takes some 10. */
   killRoundMs: 200,
   /** ms between two looks at processes being killed: the first, then doubled up to the last. */

@@ -6,7 +6,7 @@ import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync 
 import type { ContainerId, SandboxId } from '../../base/ids.ts';
 import { hostLimits, monitorLimits } from '../../base/limits.ts';
 import { isProcessGone } from '../../host/errno.ts';
-import { listProcessStats, processExists, processIdentity } from '../../host/process-identity.ts';
+import { isRunningStat, processExists, processIdentity, processStat } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
 import { readSmallFile } from '../../host/small-file.ts';
 import { nextTurn } from '../../host/wait.ts';
@@ -67,7 +67,7 @@ export function worksFor(argv: readonly string[], marks: Marks): boolean {
 export async function monitorIdentity(pidFile: string, marks: Marks): Promise<ProcessIdentity | undefined> {
   const pid = await readPidFile(pidFile);
   if (pid !== undefined) return identityIfMarked(pid, marks);
-  return (await processesFor(marks)).find((found) => isMonitor(commandLine(found.pid), marks));
+  return (await scanFor(marks)).found.find((found) => isMonitor(commandLine(found.pid), marks));
 }
 
 /** conmon's `-c`: a runtime call has the id as its last word. */
@@ -75,16 +75,33 @@ function isMonitor(argv: readonly string[], { id }: Marks): boolean {
   return argv.some((word, at) => word === '-c' && argv[at + 1] === id);
 }
 
-/** Every live monitor and runtime call of this container. Reads all command lines of the machine: not for hot paths. */
-export async function processesFor(marks: Marks): Promise<ProcessIdentity[]> {
+export interface ProcessScan {
+  readonly found: readonly ProcessIdentity[];
+  /** False when a process of the list had ended before it was read: it may have forked one that the list does not have. */
+  readonly isWhole: boolean;
+  /** Pids of processes that have ended and are not reaped yet. */
+  readonly zombies: ReadonlySet<number>;
+}
+
+/**
+ * Every live monitor and runtime call of this container. Reads all command lines of the machine: not for hot paths.
+ * @param known zombies of the scan before, which can't have forked since
+ */
+export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set()): Promise<ProcessScan> {
   const found: ProcessIdentity[] = [];
-  for (const [index, stat] of (await listProcessStats()).entries()) {
+  const zombies = new Set<number>();
+  let isWhole = true;
+  const pids = list('/proc').filter((name) => /^\d+$/u.test(name)).map(Number);
+  for (const [index, pid] of pids.entries()) {
     if (index > 0 && index % hostLimits.procEntriesPerTurn === 0) await nextTurn();
-    if (stat.state === 'Z' || stat.state === 'X') continue;
-    const identity = identityIfMarked(stat.pid, marks);
+    const identity = identityIfMarked(pid, marks);
     if (identity !== undefined) found.push(identity);
+    const stat = processStat(pid);
+    if (stat !== undefined && isRunningStat(stat)) continue;
+    if (stat?.state === 'Z') zombies.add(pid);
+    if (!known.has(pid)) isWhole = false;
   }
-  return found;
+  return { found, isWhole, zombies };
 }
 
 function identityIfMarked(pid: number, marks: Marks): ProcessIdentity | undefined {

@@ -10,7 +10,7 @@ import type { ProcessIdentity as HostIdentity } from '../../host/process-identit
 import { killTree } from '../../host/process-kill.ts';
 import { poll, within } from '../../host/wait.ts';
 import { KILLED_EXIT_CODE } from '../monitor/exit-file.ts';
-import { processesFor } from '../monitor/monitor-process.ts';
+import { scanFor } from '../monitor/monitor-process.ts';
 import { cgroupOf, emptyCgroup, noteOomKills, refuseSurvivors, signalCgroup, thawContainer } from './driver-cgroup.ts';
 import { marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
@@ -89,11 +89,14 @@ export async function killWorkers(
 ): Promise<void> {
   const left: HostIdentity[] = [];
   let emptyScans = 0;
+  let zombies: ReadonlySet<number> = new Set();
   for (let round = 0; round < driverLimits.workerScans && emptyScans < 2; round += 1) {
-    const found = await processesFor(marksOf(handler, id));
-    // one empty scan proves nothing: a monitor that forks and ends while /proc is read is seen neither as the old nor as the new
-    emptyScans = found.length === 0 ? emptyScans + 1 : 0;
-    for (const survivors of await Promise.all(found.map((worker) => killTree(worker, parts.clock)))) left.push(...survivors);
+    const scan = await scanFor(marksOf(handler, id), zombies);
+    ({ zombies } = scan);
+    // a monitor forks twice at its start, and who forks and ends while /proc is read is seen neither as the old nor as the new one
+    if (scan.found.length > 0) emptyScans = 0;
+    else if (scan.isWhole) emptyScans += 1;
+    for (const survivors of await Promise.all(scan.found.map((worker) => killTree(worker, parts.clock)))) left.push(...survivors);
     if (left.length > 0) break;
   }
   refuseSurvivors(id, left.filter(processExists).map((survivor) => survivor.pid));

@@ -1,13 +1,14 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { realClock } from '../../../src/host/clock.ts';
+import { processStat } from '../../../src/host/process-identity.ts';
 import { createArgv, logPathOf, monitorEnv } from '../../../src/oci/monitor/conmon.ts';
 import { exitFactOf, parseExitCode, readExitFile } from '../../../src/oci/monitor/exit-file.ts';
-import { inodeIn, monitorIdentity, parsePid, worksFor } from '../../../src/oci/monitor/monitor-process.ts';
+import { inodeIn, monitorIdentity, parsePid, scanFor, worksFor } from '../../../src/oci/monitor/monitor-process.ts';
 
 const id = 'a'.repeat(64) as ContainerId;
 const directory = mkdtempSync(join(tmpdir(), 'troupe-monitor-'));
@@ -152,4 +153,15 @@ describe('the number of an open file', () => {
   ])('of %j is %j', (fdinfo, inode) => {
     expect(inodeIn(fdinfo)).toBe(inode);
   });
+});
+
+it('F33: a scan in which a process ended before it was read is not whole', async () => {
+  const child = spawn('true');
+  const ended = new Promise((resolve) => void child.once('exit', resolve));
+  // no turn of the event loop in between, which would reap it
+  while (processStat(child.pid ?? 0)?.state !== 'Z');
+  const first = scanFor({ id, rootArg: '--root=/none' });
+  await ended;
+  const { found, isWhole } = await first;
+  expect([found, isWhole]).toEqual([[], false]);
 });
