@@ -94,7 +94,7 @@ export const ofPods: readonly Mutant[] = [
   },
   {
     row: 'S89', title: 'a guest’s OOM kills are noted at any rate', file: 'src/oci/shim/events.ts',
-    find: 'if (id === undefined || this.#known.has(id)) return;', replace: 'if (id === undefined) return;',
+    find: '    if (this.#known.has(id)) return;\n', replace: '',
     test: { file: 'test/unit/shim/pace.test.ts', named: 'S89: an OOM kill' },
   },
   {
