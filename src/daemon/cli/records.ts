@@ -1,6 +1,4 @@
 /** What the journal says, read without touching it: a daemon may be writing it at this moment. */
-import { constants } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { JournalRecord } from '../../actors/ports/journal.ts';
 import { emptyLedger, ledgerFold } from '../../actors/recovery/ledger.ts';
@@ -9,6 +7,7 @@ import { fail } from '../../base/fault.ts';
 import { cliLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
 import { namesOf } from '../../host/names-of.ts';
+import { readRegularFile } from '../../host/regular-file.ts';
 import { parse } from '../../journal/format.ts';
 
 export interface Records {
@@ -32,7 +31,7 @@ export async function readRecords(root: string, bytesMax: number = cliLimits.jou
     const [newest] = names.flatMap((name) => NAME.exec(name)?.[1] ?? []).map(Number).toSorted((a, b) => b - a);
     if (newest === undefined) return { ledger: emptyLedger(), end: 'none', damagedKept, histories: new Map() };
     try {
-      const { records, end } = parse(await bytesOf(join(directory, `journal.${newest}`), bytesMax));
+      const { records, end } = parse(await readRegularFile(join(directory, `journal.${newest}`), bytesMax));
       return { ...folded(records), end, damagedKept };
     } catch (thrown) {
       // a snapshot took its place between the two looks
@@ -40,18 +39,6 @@ export async function readRecords(root: string, bytesMax: number = cliLimits.jou
     }
   }
   return fail('outside', `read the journal in ${directory}: it was replaced ${cliLimits.journalReads} times meanwhile`);
-}
-
-/** A FIFO in its place is not waited for, and of another store's no more is read than a journal has. */
-async function bytesOf(path: string, bytesMax: number): Promise<Buffer> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  try {
-    const found = await file.stat();
-    if (!found.isFile() || found.size > bytesMax) fail('outside', `read ${path}: not a regular file of at most ${bytesMax} bytes`, { subject: path });
-    return await file.readFile();
-  } finally {
-    await file.close();
-  }
 }
 
 function folded(records: readonly JournalRecord[]): Pick<Records, 'ledger' | 'histories'> {

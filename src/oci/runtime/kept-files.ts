@@ -1,10 +1,10 @@
 /** Files of the node's administrator that are read when they are needed and kept until they change: always up to date, no watch. */
-import { constants } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fail } from '../../base/fault.ts';
 import { nodeFileLimits } from '../../base/limits.ts';
 import { missingAs } from '../../host/errno.ts';
+import { readRegularFile } from '../../host/regular-file.ts';
 import type { OnPath } from './bundle-mounts.ts';
 
 interface Kept<T> {
@@ -29,7 +29,7 @@ export class KeptFiles<T> {
       const stamp = [found.mtimeNs, found.ctimeNs, found.size, found.ino].join(' ');
       const kept = this.#kept.get(path);
       if (kept?.stamp === stamp) return kept.content;
-      const content = await this.#parse(path, await bytesOf(path));
+      const content = await this.#parse(path, await readRegularFile(path, nodeFileLimits.fileBytes));
       this.#kept.set(path, { stamp, content });
       return content;
     });
@@ -43,20 +43,6 @@ export class KeptFiles<T> {
   /** Forgets all but these: what was deleted must not be kept for ever. */
   keepOnly(paths: ReadonlySet<string>): void {
     for (const path of this.#kept.keys()) if (!paths.has(path)) this.#kept.delete(path);
-  }
-}
-
-/** Of a regular file and no larger than the bound; a FIFO is not waited for. */
-async function bytesOf(path: string): Promise<Uint8Array> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-  try {
-    const found = await file.stat();
-    if (!found.isFile() || found.size > nodeFileLimits.fileBytes) {
-      fail('outside', `read ${path}: not a regular file of at most ${nodeFileLimits.fileBytes} bytes`, { subject: path });
-    }
-    return await file.readFile();
-  } finally {
-    await file.close();
   }
 }
 
