@@ -85,7 +85,9 @@ describe('a handler with a shim', () => {
     await expect.poll(() => existsSync(`/proc/${pid}`)).toBe(false);
     await expect.poll(() => logOf('outlives').split('\n').length).toBeGreaterThan(before);
     await world.instance.start();
-    expect(await statusOf(ending.containerId)).toMatchObject({ state: ContainerState.CONTAINER_EXITED, exitCode: 9 });
+    // a shim that has just reaped its init still answers State with RUNNING; Wait answers when it has recorded the exit
+    await expect.poll(async () => (await statusOf(ending.containerId))?.state).toBe(ContainerState.CONTAINER_EXITED);
+    expect(await statusOf(ending.containerId)).toMatchObject({ exitCode: 9 });
     expect(await statusOf(running.containerId)).toMatchObject({ state: ContainerState.CONTAINER_RUNNING });
     expect(await statusOf(waiting.containerId)).toMatchObject({ state: ContainerState.CONTAINER_CREATED });
     await startUntilUp(world.client, waiting.containerId);
