@@ -1,7 +1,7 @@
 /**
  * Turns for transfers of layers. Who waits is chosen by who has least under way: by namespace, then by registry, then by
  * credentials. A transfer whose registry trickles gives its turn to one of another registry or namespace that waits, and goes
- * on beside it; of too many such the one goes whose namespace has most (S90).
+ * on beside it until it is fast again; of too many such the one goes whose namespace has most (S90).
  */
 import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
 import { fail, FaultError, fault } from '../../base/fault.ts';
@@ -48,7 +48,7 @@ interface Running {
   /** Milliseconds of that which were ours, and since when it is ours now. */
   oursMs: number;
   oursSinceMs: number | undefined;
-  /** It gave its turn away. */
+  /** It gave its turn away, and takes it back once it is fast again: more than all turns may be held then, and nobody begins. */
   isSlow: boolean;
 }
 
@@ -154,19 +154,27 @@ export class Transfers {
     }, storageLimits.transferLookMs);
   }
 
+  /** Those that are fast again take their turn back first, which makes room among the slow ones. */
   #demote(): void {
-    const now = this.#options.clock.monoMs();
-    for (const running of this.#running) {
-      const oursMs = running.oursMs + (running.oursSinceMs === undefined ? 0 : now - running.oursSinceMs);
-      const waitedMs = now - running.sinceMs - oursMs;
-      // a half of the span: less says nothing of the registry
-      if (waitedMs * 2 < storageLimits.transferLookMs) continue;
-      const isSlow = running.bytes * 1000 < storageLimits.transferBytesPerSecond * waitedMs;
-      Object.assign(running, { bytes: 0, sinceMs: now, oursMs: 0, oursSinceMs: running.oursSinceMs === undefined ? undefined : now });
+    const measured = [...this.#running].flatMap((running) => this.#measure(running) ?? []);
+    for (const { running, isSlow } of measured) if (!isSlow) running.isSlow = false;
+    for (const { running, isSlow } of measured) {
       if (!isSlow || running.isSlow) continue;
       if (this.#slow().length < storageLimits.slowTransfers) running.isSlow = true;
       else this.#endOne();
     }
+  }
+
+  /** Its rate since the last measurement, which begins anew; undefined where too little of that time was the registry's. */
+  #measure(running: Running): { readonly running: Running; readonly isSlow: boolean } | undefined {
+    const now = this.#options.clock.monoMs();
+    const oursMs = running.oursMs + (running.oursSinceMs === undefined ? 0 : now - running.oursSinceMs);
+    const waitedMs = now - running.sinceMs - oursMs;
+    // a half of the span: less says nothing of the registry
+    if (waitedMs * 2 < storageLimits.transferLookMs) return undefined;
+    const isSlow = running.bytes * 1000 < storageLimits.transferBytesPerSecond * waitedMs;
+    Object.assign(running, { bytes: 0, sinceMs: now, oursMs: 0, oursSinceMs: running.oursSinceMs === undefined ? undefined : now });
+    return { running, isSlow };
   }
 
   #slow(): readonly Running[] {

@@ -145,8 +145,13 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'S90', title: 'a transfer that trickles keeps its turn', file: 'src/oci/storage/transfers.ts',
-    find: 'if (!isSlow || running.isSlow) continue;', replace: 'if (running.bytes >= 0) continue;',
+    find: 'if (!isSlow || running.isSlow) continue;', replace: 'if (isSlow || !isSlow) continue;',
     test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 a registry that trickles gives its turn' },
+  },
+  {
+    row: 'S90', title: 'a transfer that began slowly holds no turn ever after', file: 'src/oci/storage/transfers.ts',
+    find: 'if (!isSlow) running.isSlow = false;', replace: 'if (!isSlow) running.isSlow &&= true;',
+    test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 (one that is fast again|of too many slow ones)' },
   },
   {
     row: 'S90', title: 'turns are given in the order of coming', file: 'src/oci/storage/transfers.ts',

@@ -141,6 +141,37 @@ describe('turns of transfers', () => {
     expect(begun).toContain('victim');
   });
 
+  test('S90 one that is fast again holds a turn as before: a slow beginning gives nobody more turns', async () => {
+    const { clock, begun, turnOf, start, done } = bench(1);
+    start('begins slowly', party('evil', 'tenant'));
+    start('victim', party('good', 'other'));
+    start('next', party('good', 'third'));
+    await clock.advance(LOOK);
+    expect(begun).toEqual(['begins slowly', 'victim']);
+    const fast = (storageLimits.transferBytesPerSecond * LOOK) / 1000;
+    for (const turn of turnOf.values()) turn.came(fast);
+    await clock.advance(LOOK);
+    await done('victim');
+    expect(begun).not.toContain('next');
+    await done('begins slowly');
+    expect(begun.at(-1)).toBe('next');
+  });
+
+  test('S90 of too many slow ones none is ended that is fast again', async () => {
+    const { clock, ended, turnOf, start } = bench(1);
+    for (let at = 0; at <= storageLimits.slowTransfers; at += 1) {
+      start(`t${at}`, party(`far-${at}`, 'tenant'));
+      start(`t${at}+`, party(`far-${at}`, 'tenant'));
+      await clock.advance(LOOK);
+    }
+    start('victim', party('good', 'other'));
+    // all that were slow are fast again, and the last one, which holds the turn, is slow
+    const all = [...turnOf];
+    for (const [, turn] of all.slice(0, -1)) turn.came((storageLimits.transferBytesPerSecond * LOOK) / 1000);
+    await clock.advance(LOOK);
+    expect(ended).toEqual([]);
+  });
+
   test('nobody is looked at while nobody waits', async () => {
     const { clock, start } = bench(1);
     start('one', party('slow', ''));
