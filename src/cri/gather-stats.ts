@@ -4,6 +4,7 @@ import type { Usage } from '../actors/ports/stats.ts';
 import type { Troupe } from '../actors/troupe.ts';
 import type { ContainerView, SandboxView } from '../actors/views.ts';
 import { toFault } from '../base/fault.ts';
+import { edgeLimits } from '../base/limits.ts';
 import type { ContainerReading, SandboxReading } from './present/metrics.ts';
 import type { ContainerParts, SandboxParts } from './present/stats.ts';
 import type { ServiceOptions } from './service-options.ts';
@@ -31,6 +32,26 @@ export async function gatherContainer({ troupe }: Pick<Gathering, 'troupe'>, vie
 export async function gatherContainers(options: Gathering, views: readonly ContainerView[], call: Call): Promise<readonly ContainerParts[]> {
   const parts = await eachThatAnswers(readingsOf(options, views, call), call, options);
   return parts.filter((part) => part !== undefined);
+}
+
+/**
+ * As `gatherContainers`, `statsBatchItems` at a time, each batch read when `write` has taken the one before. A batch of which
+ * nothing can be read does not end it; rejects at the end when of no batch anything could be read.
+ */
+export async function gatherInBatches(
+  options: Gathering, views: readonly ContainerView[], call: Call, write: (parts: readonly ContainerParts[]) => Promise<void>,
+): Promise<void> {
+  let firstFailed: PromiseRejectedResult | undefined;
+  let hasAnswered = false;
+  for (let from = 0; from < views.length; from += edgeLimits.statsBatchItems) {
+    const batch = readingsOf(options, views.slice(from, from + edgeLimits.statsBatchItems), call);
+    const { answered, failed } = await settle(batch, call, options);
+    firstFailed ??= failed;
+    hasAnswered ||= answered.length > 0;
+    const parts = answered.filter((part) => part !== undefined);
+    if (parts.length > 0) await write(parts);
+  }
+  if (firstFailed !== undefined && !hasAnswered) throw firstFailed.reason;
 }
 
 function readingsOf(options: Gathering, views: readonly ContainerView[], call: Call): readonly Reading<ContainerParts | undefined>[] {

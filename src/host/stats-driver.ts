@@ -1,4 +1,5 @@
 /** The stats port: accounting files of cgroups v1 and v2. */
+import { basename } from 'node:path';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { GuestUsage, InterfaceUsage, StatsPort, Usage } from '../actors/ports/stats.ts';
 import type { SandboxSpec } from '../actors/ports/specs.ts';
@@ -11,6 +12,7 @@ import { netDevOf } from './namespaces.ts';
 import type { ReadControl } from './usage-details.ts';
 import { KernelFiles, readKernelFile, readNetDev } from './kernel-files.ts';
 import { hugepageSizes, readDetails } from './usage-details.ts';
+import { isSlice } from './slices.ts';
 import { parseChosen, parseNetDev, parseNumber, parsePressure } from './usage-files.ts';
 import { pause } from './wait.ts';
 
@@ -60,10 +62,14 @@ export function createStatsDriver(options: StatsDriverOptions): StatsDriver {
   };
 }
 
-/** The kubelet names a pod's cgroup after its uid; any other parent may be shared by many pods. */
+/**
+ * The kubelet names a pod's cgroup after its uid: `…/pod<uid>`, or the slice `…-pod<uid>.slice` with `_` for `-` (its package
+ * cm/cgroup_manager_linux.go). Any other parent may be shared by many pods, so a uid that is part of another name is no match.
+ */
 function isPodCgroup({ cgroupParent, key }: SandboxSpec): boolean {
   if (key.uid === '') return false;
-  return cgroupParent.includes(key.uid) || cgroupParent.includes(key.uid.replaceAll('-', '_'));
+  const name = basename(cgroupParent);
+  return name === `pod${key.uid}` || (isSlice(name) && `-${name}`.endsWith(`-pod${key.uid.replaceAll('-', '_')}.slice`));
 }
 
 function readKept({ cgroups, clock }: StatsDriverOptions, files: KernelFiles, last: Map<string, Kept>, path: string): Usage | undefined {

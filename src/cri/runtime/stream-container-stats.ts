@@ -1,7 +1,6 @@
-import { edgeLimits } from '../../base/limits.ts';
 import type { RuntimeService } from '../../gen/runtime/v1/api_pb.ts';
 import type { StreamRpcHandler } from '../edge.ts';
-import { gatherContainers } from '../gather-stats.ts';
+import { gatherInBatches } from '../gather-stats.ts';
 import { containerStats } from '../present/stats.ts';
 import type { ServiceOptions } from '../service-options.ts';
 import { containersMeasured } from './list-container-stats.ts';
@@ -12,9 +11,6 @@ export function streamContainerStats(
 ): StreamRpcHandler<typeof RuntimeService.method.streamContainerStats> {
   return async ({ filter }, call, write) => {
     const views = containersMeasured(options.troupe, 'StreamContainerStats', filter);
-    for (let from = 0; from < views.length; from += edgeLimits.statsBatchItems) {
-      const parts = await gatherContainers(options, views.slice(from, from + edgeLimits.statsBatchItems), call);
-      if (parts.length > 0) await write({ containerStats: parts.map(containerStats) });
-    }
+    await gatherInBatches(options, views, call, (parts) => write({ containerStats: parts.map(containerStats) }));
   };
 }

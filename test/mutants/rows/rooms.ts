@@ -67,6 +67,16 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: 'test/unit/cri/ids.test.ts', named: 'S78 a selector' },
   },
   {
+    row: 'S78', title: 'a batch of which nothing can be read ends the stream of statistics', file: 'src/cri/gather-stats.ts',
+    find: 'firstFailed ??= failed;', replace: 'if (failed !== undefined && answered.length === 0) throw failed.reason;',
+    test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a batch of which nothing can be read' },
+  },
+  {
+    row: 'S88', title: 'a cgroup whose name holds the uid somewhere counts as the pod\'s', file: 'src/host/stats-driver.ts',
+    find: 'return name === `pod${key.uid}` || ', replace: 'return cgroupParent.includes(key.uid) || ',
+    test: { file: 'test/unit/host/stats-driver.test.ts', named: 'S88 the usage of a cgroup' },
+  },
+  {
     row: 'S78', title: 'the sessions of one namespace may be those of all', file: 'src/cri/streaming/session-room.ts',
     find: '    ofNamespace < streamLimits.sessionsPerNamespace &&\n', replace: '',
     test: { file: bounds, named: 'S78 sessions are bounded for a container' },

@@ -187,6 +187,7 @@ export type Asked = readonly [string, ...unknown[]];
 
 export interface Stage {
   readonly asked: Asked[];
+  readonly troupe: Troupe;
   readonly directory: Directory;
   put(...views: readonly (SandboxView | ContainerView)[]): void;
   /** The decoded answer; throws RpcError. */
@@ -256,7 +257,7 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     ...services,
   });
   const put: Stage['put'] = (...views) => views.forEach((view) => directory.put(view, createEmptyActor()));
-  return { asked, directory, put, ...sender(methods) };
+  return { asked, troupe: fake, directory, put, ...sender(methods) };
 }
 
 function sender(methods: Readonly<Record<string, UnaryHandler>>): Pick<Stage, 'send' | 'sendBytes' | 'fails'> {

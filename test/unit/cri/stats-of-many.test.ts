@@ -1,12 +1,17 @@
 // Lists of statistics: one container or pod that can't be read leaves the figures of all others.
+import { create, fromBinary } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
 import type { Usage } from '../../../src/actors/ports/stats.ts';
 import type { Troupe } from '../../../src/actors/troupe.ts';
+import { innerCause } from '../../../src/base/cause.ts';
 import { fail, fault, FaultError } from '../../../src/base/fault.ts';
 import { edgeLimits } from '../../../src/base/limits.ts';
+import type { ContainerId } from '../../../src/base/ids.ts';
 import type { Log } from '../../../src/base/log.ts';
 import { silentLog } from '../../../src/base/log.ts';
+import type { RpcContext } from '../../../src/cri/edge.ts';
 import { eachThatAnswers, ifItAnswers } from '../../../src/cri/gather-stats.ts';
+import { streamContainerStats } from '../../../src/cri/runtime/stream-container-stats.ts';
 import { UnreadUsage } from '../../../src/cri/unread-usage.ts';
 import { RuntimeService } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { containerId, containerSpec, containerView, sandboxId, sandboxView, stage } from './stage.ts';
@@ -40,6 +45,28 @@ test('S78 a container, a pod that cannot be read is left out of the list', async
   const { send } = two((id) => id === containerId('d') || id === sandboxId('b'));
   expect((await send(listContainerStats, {})).stats.map(({ attributes }) => attributes?.id)).toEqual([containerId('c')]);
   expect((await send(listPodSandboxStats, {})).stats.map(({ attributes }) => attributes?.id)).toEqual([sandboxId('a')]);
+});
+
+test('S78 a batch of which nothing can be read does not end StreamContainerStats: the later ones come', async () => {
+  const { statsBatchItems } = edgeLimits;
+  const method = RuntimeService.method.streamContainerStats;
+  const call: RpcContext = { cause: innerCause('test'), signal: new AbortController().signal, deadlineMonoMs: undefined };
+  const ids = Array.from({ length: 3 * statsBatchItems }, (_none, at) => at.toString(16).padStart(64, '0') as ContainerId);
+  const streamed = async (isBad: (at: number) => boolean): Promise<string[]> => {
+    const { troupe, put } = two((id) => isBad(ids.indexOf(id as ContainerId)));
+    put(...ids.map((id) => containerView(id)));
+    const seen: string[] = [];
+    const stream = streamContainerStats({ troupe, unread: new UnreadUsage(silentLog, { monoMs: () => 0 }) });
+    await stream(create(method.input, {}), call, (message) => {
+      const { containerStats } = message instanceof Uint8Array ? fromBinary(method.output, message) : create(method.output, message);
+      seen.push(...containerStats.map(({ attributes }) => attributes?.id ?? ''));
+      return Promise.resolve();
+    });
+    return seen;
+  };
+  const isInFirst = (at: number): boolean => at < statsBatchItems + 10;
+  expect((await streamed(isInFirst)).filter((id) => ids.includes(id as ContainerId))).toEqual(ids.slice(statsBatchItems + 10));
+  await expect(streamed(() => true)).rejects.toThrow('not a number');
 });
 
 test('where nothing can be read, the call says why', async () => {

@@ -3,8 +3,9 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { ContainerId } from '../../../src/base/ids.ts';
+import type { ContainerId, SandboxId } from '../../../src/base/ids.ts';
 import type { CgroupLayout } from '../../../src/host/cgroup-layout.ts';
+import { cgroupParentOf } from '../../../src/host/layout.ts';
 import { createStatsDriver } from '../../../src/host/stats-driver.ts';
 import type { StatsDriver } from '../../../src/host/stats-driver.ts';
 import { HandClock } from '../../support/hand-clock.ts';
@@ -79,6 +80,22 @@ describe('statistics driver', () => {
     const told = driver.details({ id, sandbox, pid: undefined });
     await Promise.resolve().then(() => clock.fire());
     expect(await told).toMatchObject({ processes: 20_000n, threads: 20_000n });
+  });
+
+  it('S88 the usage of a cgroup is the pod\'s only where the cgroup is named after its whole uid', () => {
+    begin(2);
+    const uid = '1b4f-22-c';
+    const usageAt = (cgroupParent: string, ofUid = uid): bigint | undefined => {
+      const path = join(root, cgroupParentOf(cgroupParent));
+      mkdirSync(path, { recursive: true });
+      writeFileSync(join(path, 'memory.current'), '77\n');
+      return driver.sandbox({ id: 'any' as SandboxId, sandbox: { ...sandbox, cgroupParent, key: { ...sandbox.key, uid: ofUid } } })?.memoryBytes;
+    };
+    const own = ['/kubepods/burstable/pod1b4f-22-c', 'kubepods-pod1b4f_22_c.slice', '/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1b4f_22_c.slice'];
+    expect(own.map((parent) => usageAt(parent))).toEqual(own.map(() => 77n));
+    const foreign = ['/kubepods/pod1b4f-22-cc', '/kubepods/xpod1b4f-22-c', '/pod1b4f-22-c/shared', '/1b4f-22-c', 'a-xpod1b4f_22_c.slice', 'a-pod1b4f_22_c-b.slice'];
+    expect(foreign.map((parent) => usageAt(parent))).toEqual(foreign.map(() => undefined));
+    for (const short of ['', 'p', 'kubepods', 'c', 'slice', '.slice']) for (const parent of own) expect(usageAt(parent, short)).toBeUndefined();
   });
 
   it('a pod without a process whose namespace is gone has no interfaces', async () => {
