@@ -82,8 +82,16 @@ export const USAGE = `troupe: a container runtime for Kubernetes (CRI) in which 
   --json                 one JSON document; watch: one a line
 
   Exit codes: 0 well, 1 a finding or a failure, 2 wrong usage, 3 no such pod, container or image, 4 no daemon answers;
-  serve and start: 78 for a configuration that is wrong.
+  serve and start: 78 for a command line or configuration that is wrong.
 `;
+
+/**
+ * Whether the daemon is asked for, by its first word alone: also where the rest is not understood, since a service
+ * manager reads the exit code of that.
+ */
+export function asksForDaemon([first]: readonly string[]): boolean {
+  return first === 'serve' || first === 'start';
+}
 
 /** Parses the arguments after the program's name. Throws `invalidRequest` for what it does not know. */
 export function parseCommandLine(argv: readonly string[]): CommandLine {

@@ -12,7 +12,7 @@ import { notify } from '../host/sd-notify.ts';
 import { pause } from '../host/wait.ts';
 import { EXIT } from './cli/exit-codes.ts';
 import { keepCommand, keepStart } from './compiled.ts';
-import { parseCommandLine, USAGE } from './command-line.ts';
+import { asksForDaemon, parseCommandLine, USAGE } from './command-line.ts';
 import type { CommandLine } from './command-line.ts';
 import { notifySocket, terminalWishes } from './config.ts';
 import type { Config } from './config-schema.ts';
@@ -29,10 +29,9 @@ const UMASK = 0o022;
 void main(process.argv.slice(2));
 
 async function main(argv: readonly string[]): Promise<void> {
-  let isDaemon = false;
+  const isDaemon = asksForDaemon(argv);
   try {
     const line = parseCommandLine(argv);
-    isDaemon = line.command === 'serve' || line.command === 'start';
     if (line.command === 'help') process.stdout.write(USAGE);
     else if (isDaemon) {
       // containers, and what the runtime makes for them, inherit it: a hardened root shell's 077 would lock their users out
@@ -47,7 +46,7 @@ async function main(argv: readonly string[]): Promise<void> {
     process.stderr.write(`troupe: ${escaped(message)}\n`);
     if (!(thrown instanceof FaultError) && thrown instanceof Error) process.stderr.write(`${escapedLines(withoutCredentials(thrown.stack ?? ''))}\n`);
     await kernelThreadLoaded(realClock());
-    // systemd need not try a configuration again that is wrong
+    // systemd need not try a configuration or a command line again that is wrong
     process.exit(kind !== 'invalidRequest' ? EXIT.failed : isDaemon ? EXIT.config : EXIT.usage);
   }
 }
