@@ -1,7 +1,7 @@
 /** What CNI plugins keep of an instance's pods: duties of ours, leases of host-local, rules that name their container. */
 import { basename, join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
-import { toFault } from '../../base/fault.ts';
+import { fail, toFault } from '../../base/fault.ts';
 import { parseSandboxId } from '../../base/ids.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { cliLimits } from '../../base/limits.ts';
@@ -13,7 +13,7 @@ import { loadConfDir } from '../../network/conf-dir.ts';
 import { chooseNetwork } from '../../network/conflist.ts';
 import type { Network } from '../../network/conflist.ts';
 import { asObject, asString, member } from '../../network/json.ts';
-import { decode, findExecutable, TOOL_DIRS } from '../../network/plugin.ts';
+import { decode, findExecutable, quote, TOOL_DIRS } from '../../network/plugin.ts';
 import type { Config } from '../config-schema.ts';
 
 export interface Lease {
@@ -60,7 +60,7 @@ export function ownLeaseDirectory(config: Config): string {
 }
 
 /** Everything of this instance's networks: those of its attachments, the configured one, its own. */
-export async function seenNetworks(place: NetworkPlace): Promise<SeenNetworks> {
+export async function seenNetworks(place: NetworkPlace, toolDirs: readonly string[] = TOOL_DIRS): Promise<SeenNetworks> {
   const { config } = place;
   const kept = attachmentDirectory(config);
   const cache = new AttachmentCache(kept);
@@ -76,7 +76,9 @@ export async function seenNetworks(place: NetworkPlace): Promise<SeenNetworks> {
   };
   const attachments = await orUnread(kept, () => cache.list(), []);
   const networks = new Map<string, Network>();
-  const configured = chooseNetwork(await loadConfDir(config.network.config_dir), config.network.name);
+  const loaded = await loadConfDir(config.network.config_dir);
+  if (loaded.problem !== '') unread.push({ path: config.network.config_dir, problem: `not read: ${loaded.problem}` });
+  const configured = chooseNetwork(loaded, config.network.name);
   if (configured !== undefined) networks.set(configured.name, configured);
   for (const id of attachments) {
     const attachment = await orUnread(join(kept, `${id}.json`), () => cache.read(id), undefined);
@@ -88,7 +90,11 @@ export async function seenNetworks(place: NetworkPlace): Promise<SeenNetworks> {
   const names = new Set([...networks.keys(), config.network.default_bridge]);
   const [leases, rules] = await Promise.all([
     Promise.all([...leaseDirectories].map((directory) => orUnread(directory, () => leasesIn(directory, own, orUnread), []))),
-    Promise.all(([4, 6] as const).map((family) => rulesOf(family, names, place.clock))),
+    Promise.all(([4, 6] as const).map(async (family) => {
+      const tool = await findExecutable(family === 4 ? 'iptables-save' : 'ip6tables-save', toolDirs);
+      // plugins search the same directories: where there is no tool, there are no rules
+      return tool === undefined ? [] : orUnread(tool, () => rulesOf(tool, family, names, place.clock), []);
+    })),
   ]);
   return { unread, attachments, leases: leases.flat(), rules: rules.flat() };
 }
@@ -134,15 +140,21 @@ export function rulesIn(saved: string, family: 4 | 6, networks: ReadonlySet<stri
   return [...found.values()];
 }
 
-async function rulesOf(family: 4 | 6, networks: ReadonlySet<string>, clock: ClockPort): Promise<Rule[]> {
-  const path = await findExecutable(family === 4 ? 'iptables-save' : 'ip6tables-save', TOOL_DIRS);
-  // plugins look in the same directories: where there is no tool, there are no rules
-  if (path === undefined) return [];
-  const result = await runTool({
-    argv: [path, '-t', 'nat'],
+/** What the tools say where the kernel has no such table, and so no rules: of both flavours (iptables, libiptc.c and nft.c). */
+const NO_TABLE = /Table does not exist|tables who\?|Address family not supported|generation id: Invalid argument/u;
+
+/** Throws `outside` where the rules can't be read whole, and `timedOut`: what was not read is not known to be gone. */
+async function rulesOf(tool: string, family: 4 | 6, networks: ReadonlySet<string>, clock: ClockPort): Promise<Rule[]> {
+  const { exitCode, stdout, stderr, timedOut, truncated } = await runTool({
+    argv: [tool, '-t', 'nat'],
     timeoutMs: cliLimits.toolMs,
     outputBytesMax: cliLimits.toolBytes,
     clock,
   });
-  return result.exitCode === 0 ? rulesIn(decode(result.stdout), family, networks) : [];
+  if (timedOut) fail('timedOut', `timed out after ${cliLimits.toolMs} ms waiting for ${tool}`, { subject: tool });
+  const said = decode(stderr);
+  if (exitCode !== 0 && NO_TABLE.test(said)) return [];
+  if (exitCode !== 0) fail('outside', `${tool}: exit code ${exitCode}: ${quote(said)}`, { subject: tool });
+  if (truncated) fail('outside', `${tool}: more than ${cliLimits.toolBytes} bytes`, { subject: tool });
+  return rulesIn(decode(stdout), family, networks);
 }

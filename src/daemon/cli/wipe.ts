@@ -53,7 +53,8 @@ export async function wipe(command: Command): Promise<number> {
     const rules = rest.rules.filter(({ id }) => ids.has(id)).map((rule): Leak => ({ kind: 'rules', rule }));
     taken.push(...(await takeAway(look.place, rules)));
     // after the rest is gone: a command that found nothing since it could not read has not succeeded
-    taken.push(...look.machine.unread.map(({ path, problem }): Taken => ({ leak: { kind: 'files', path }, problem })));
+    const unread = new Map([...look.machine.unread, ...rest.unread].map((one) => [one.path, one]));
+    taken.push(...[...unread.values()].map(({ path, problem }): Taken => ({ leak: { kind: 'files', path }, problem })));
     const files = await removeContents(look.place, taken, command.line.flags.has('force'));
     return report(command, taken, files);
   } finally {

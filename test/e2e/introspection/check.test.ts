@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { Finding } from '../../../src/daemon/cli/findings.ts';
@@ -41,6 +41,7 @@ interface Report {
   readonly clean: boolean;
   readonly daemon: string;
   readonly findings: readonly (Finding & { readonly repairable: boolean })[];
+  readonly unread: readonly { readonly path: string }[];
   readonly repaired: readonly { readonly object: string; readonly problem: string }[];
 }
 
@@ -228,5 +229,35 @@ describe('wipe', () => {
     expect((await troupe('wipe')).stdout).toBe('nothing was there\n');
     await world.instance.start();
     expect(await world.leftovers()).toEqual([]);
+  });
+
+  it('I3 with records of networks that can not be read exits with 1, keeps them and says which; so does check; --force takes them away', async () => {
+    await world.instance.kill();
+    const records = join(world.instance.root, 'cni/cache');
+    await rm(records, { recursive: true, force: true });
+    await mkdir(dirname(records), { recursive: true });
+    await writeFile(records, 'not a directory');
+    expect(await check()).toMatchObject({ clean: false, code: 1, findings: [], unread: [{ path: records }] });
+    const kept = await troupe('wipe', '--json');
+    expect([kept.code, JSON.parse(kept.stdout)]).toMatchObject([1, { stays: [{ object: records }] }]);
+    expect(await readdir(world.instance.root)).toEqual(['cni']);
+    expect((await troupe('wipe', '--force')).code).toBe(1);
+    expect(await readdir(world.instance.root)).toEqual([]);
+    expect((await troupe('wipe')).code).toBe(0);
+    await world.instance.start();
+  });
+
+  it('I5 with a journal that can not be read exits with 1 and removes nothing; check exits with 1', async () => {
+    await world.instance.kill();
+    const journal = join(world.instance.root, 'journal');
+    await rm(journal, { recursive: true });
+    await mkdir(join(journal, 'journal.9'), { recursive: true });
+    const before = [await readdir(world.instance.root), await readdir(world.instance.state)];
+    for (const command of [['check'], ['wipe'], ['wipe', '--force']]) {
+      expect(await troupe(...command), command.join(' ')).toMatchObject({ code: 1, stderr: expect.stringContaining(`read ${join(journal, 'journal.9')}: not a regular file`) as string });
+    }
+    expect([await readdir(world.instance.root), await readdir(world.instance.state)]).toEqual(before);
+    await rm(journal, { recursive: true });
+    await world.instance.start();
   });
 });
