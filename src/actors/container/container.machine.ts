@@ -36,64 +36,16 @@
  */
 import { assign, setup } from 'xstate';
 import { fault, toFault } from '../../base/fault.ts';
-import type { Fault } from '../../base/fault.ts';
-import type { ExitFact } from '../ports/journal.ts';
-import { endedAfter, latest } from '../times.ts';
+import { endedAfter } from '../times.ts';
 import type { ContainerContext, ContainerEvent, ContainerInput } from './container.context.ts';
 import { containerContext, nextContainerUndo } from './container.context.ts';
 import { containerDelays } from './container.delays.ts';
 import type { ContainerEffects } from './container.effects.ts';
+import { errorOf, exitOf, outputOf, startOf } from './container.events.ts';
 import { containerGuards } from './container.guards.ts';
-import { self, withCommit, withCreation, withEffective, withExit, withInit, withMaking, withSignal, withStart, withUndo, withUpdate, withUpdateBack } from './container.inputs.ts';
+import { self, withCommit, withCreation, withEffective, withExit, withInit, withMaking, withSignal, withStart, withUndo } from './container.inputs.ts';
+import { leftWhenLate, recordWithPatience, updatingStates } from './container.update-states.ts';
 import { claim, endHead, leaveHead, queue, targetOf } from './container.updates.ts';
-
-/** Of a record that a living process waits for: after a while a stop waits no longer, and the record may still land (F25). */
-const recordWithPatience = { after: { stopRecord: { actions: 'noteLate' } }, exit: 'endRecord' } as const;
-
-/** An update's record, which a stop does not wait for for ever. */
-const leftWhenLate = { ...recordWithPatience, always: { guard: 'recordHoldsUpStop', target: 'done', actions: 'leaveUpdate' } } as const;
-
-/** One update: of a container that waits, that runs, or that has its grace, which is its end anyway. */
-const updatingStates = <P extends object>(ofRecords: P) => ({
-  intending: {
-    ...ofRecords,
-    invoke: {
-      src: 'recordUpdating',
-      input: withUpdate,
-      onDone: 'applying',
-      // a rejected append leaves no trace, and nothing was touched
-      onError: { target: 'done', actions: 'noteUpdateFault' },
-    },
-  },
-  applying: {
-    invoke: {
-      src: 'update',
-      input: withUpdate,
-      onDone: 'recording',
-      onError: { target: 'reverting', actions: 'noteUpdateFault' },
-    },
-  },
-  recording: {
-    ...ofRecords,
-    invoke: {
-      src: 'recordUpdated',
-      input: withUpdate,
-      onDone: { target: 'done', actions: 'keepResources' },
-      // not set back: the intent stands on record, so the next start sets the new limits whatever it reads after it (I10)
-      onError: { target: 'done', actions: ['noteUpdateFault', 'keepResources'] },
-    },
-  },
-  // a runtime sets one limit after the other, and a failure may come between two
-  reverting: {
-    // where even that fails, the limits are known only after the next start, when the update goes on
-    invoke: { src: 'update', input: withUpdateBack, onDone: 'closing', onError: 'done' },
-  },
-  closing: {
-    ...ofRecords,
-    invoke: { src: 'recordUpdated', input: withUpdateBack, onDone: 'done', onError: 'done' },
-  },
-  done: { type: 'final' },
-}) as const;
 
 /** The container's machine over its effects. */
 export function containerMachine(effects: ContainerEffects) {
@@ -568,28 +520,4 @@ export function containerMachine(effects: ContainerEffects) {
       gone: { type: 'final' },
     },
   });
-}
-
-function errorOf(event: object): unknown {
-  return 'error' in event ? event.error : undefined;
-}
-
-function outputOf<T>(event: object): T | undefined {
-  return 'output' in event ? (event.output as T) : undefined;
-}
-
-/** Not before its creation, wherever somebody has set the clock (F78). */
-function startOf({ createdAtNs }: ContainerContext, event: object): bigint {
-  return latest(createdAtNs, outputOf<{ readonly startedAtNs: bigint }>(event)?.startedAtNs);
-}
-
-/** The first fact stands; the end of a failed start is told as such. */
-function exitOf(context: ContainerContext, event: ContainerEvent): ExitFact | undefined {
-  if (context.exit !== undefined || event.type !== 'container.exited') return context.exit;
-  return context.startFault === undefined ? event.exit : startError(context.startFault, event.exit);
-}
-
-/** Exit of a container whose start failed, whatever the kill left (containerd answers 128 and StartError as well). */
-function startError({ message }: Fault, { finishedAtNs }: ExitFact): ExitFact {
-  return { exitCode: 128, finishedAtNs, oomKilled: false, reason: 'StartError', message, observedBy: 'start' };
 }
