@@ -72,14 +72,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
         if (told !== undefined && !gone) tell();
         return;
       }
-      finish(() => {
-        if ('fault' in outcome) {
-          reject(new FaultError(outcome.fault));
-          return;
-        }
-        question.onOk?.();
-        resolve(outcome.ok);
-      });
+      finish(() => settleWith(outcome, question, resolve, reject));
     };
     const stopEarly = (kind: 'timedOut' | 'cancelled'): void =>
       finish(() => reject(new FaultError(fault(kind, stillThere(asker, question, kind), { subject: address }))));
@@ -88,8 +81,7 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
     cleanups.push(() => asker.activity.answered(address, call.cause, directory.view(address)?.settled !== false));
     cleanups.push(directory.listen(address, consider));
     if (call.deadlineMonoMs !== undefined) {
-      const timer = clock.setTimeout(() => stopEarly('timedOut'), Math.max(0, call.deadlineMonoMs - clock.monoMs()));
-      cleanups.push(() => clock.clearTimeout(timer));
+      cleanups.push(at(clock, call.deadlineMonoMs, () => stopEarly('timedOut')));
     }
     const onAbort = (): void => stopEarly('cancelled');
     call.signal.addEventListener('abort', onAbort, { once: true });
@@ -104,6 +96,21 @@ export function ask<T>(asker: Asker, call: Call, question: Question<T>): Promise
     const view = directory.view(address);
     if (!finished) consider(view, view === undefined);
   });
+}
+
+function settleWith<T>(outcome: Outcome<T>, question: Question<T>, resolve: (value: T) => void, reject: (reason: FaultError) => void): void {
+  if ('fault' in outcome) {
+    reject(new FaultError(outcome.fault));
+    return;
+  }
+  question.onOk?.();
+  resolve(outcome.ok);
+}
+
+/** Calls at this monotonic millisecond; gives what calls it off. */
+function at(clock: ClockPort, monoMs: number, act: () => void): () => void {
+  const timer = clock.setTimeout(act, Math.max(0, monoMs - clock.monoMs()));
+  return () => clock.clearTimeout(timer);
 }
 
 /**
