@@ -8,8 +8,13 @@ import { actorLimits } from '../base/limits.ts';
 import { Activity } from './activity.ts';
 import type { Call } from './ask.ts';
 import { checkpointContainer, checkpointSandbox, describeCheckpoint } from './checkpoint-commands.ts';
-import { createContainer, endAll, removeContainer, startContainer, stopContainer } from './container-commands.ts';
-import type { ContainerStage } from './container-commands.ts';
+import type { ContainerStage } from './commands/container-stage.ts';
+import { createContainer } from './commands/create-container.ts';
+import { endAll } from './commands/end-containers.ts';
+import { removeContainer } from './commands/remove-container.ts';
+import { startContainer } from './commands/start-container.ts';
+import { stopContainer } from './commands/stop-container.ts';
+import type { ContainerInput } from './container/container.context.ts';
 import { containerEffects } from './container/container.effects.ts';
 import { containerMachine } from './container/container.machine.ts';
 import { Directory } from './directory.ts';
@@ -68,47 +73,76 @@ interface Stage extends SandboxStage, ContainerStage, ImageStage {
 
 /** The Troupe over these ports; nothing happens before `start()`. */
 export function createTroupe(options: CastOptions): Troupe {
-  const { ports, ledger } = options;
-  const directory = new Directory();
-  const activity = new Activity(ports.clock);
-  const layers = new LayerBook(ledger, ports.storage);
-  const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), interrupted: new Map(), debrisAt: undefined, layersChanged: true };
-  const tell = (supervisor: string, address: string, input: unknown): void => {
+  const { ports } = options;
+  const stage = createStage(options, (supervisor, address, input) => {
     // a call that was admitted may come here after the drain has ended the supervisors
     const ref = root.system.get(supervisor) as AnyActorRef | undefined;
     if (ref === undefined) return fail('notReady', `start ${address}: troupe is ending and begins nothing new`);
     return ref.send({ type: 'child.start', address, input });
-  };
+  });
+  releaseLayers(stage);
+  forwardExits(stage);
+  ports.nri.attach(nriNode(stage));
+  const root: RootRef = createRoot(stage, options.inspect);
+  return troupe(stage, root, options);
+}
+
+/** Starts an actor at an address under its supervisor. */
+type StartChild = (supervisor: 'sandboxes' | 'containers' | 'pulls', address: string, input: unknown) => void;
+
+function createStage({ ports, ledger, selinux }: CastOptions, startChild: StartChild): Stage {
+  const directory = new Directory();
+  const activity = new Activity(ports.clock);
+  const layers = new LayerBook(ledger, ports.storage);
+  const sweeping: Sweeping = { ports, directory, layers, unclaimed: new Map(), interrupted: new Map(), debrisAt: undefined, layersChanged: true };
   const stage: Stage = {
     ports, ledger, directory, activity, layers, sweeping,
     progress: new PullProgress(ports.clock),
-    selinux: options.selinux,
+    selinux,
     clock: ports.clock,
     pulls: new Map(),
-    startSandbox: (input) => tell('sandboxes', `sandbox/${input.id}`, input),
+    startSandbox: (input) => startChild('sandboxes', `sandbox/${input.id}`, input),
     startContainer: (input) => {
-      layers.hold(`container/${input.id}`, layersOf(input.image));
-      const { restore } = input.spec;
-      if (input.entry === 'new' && restore !== undefined && 'layer' in restore.from) layers.hold(restoreOf(`container/${input.id}`), [restore.from.layer]);
-      tell('containers', `container/${input.id}`, input);
+      holdLayers(layers, input);
+      startChild('containers', `container/${input.id}`, input);
     },
-    startPull: (input) => tell('pulls', input.owner, input),
+    startPull: (input) => startChild('pulls', input.owner, input),
     layersLeft: () => {
       sweeping.layersChanged = true;
     },
-    sweepSandbox: (view, remove) => onOwn(activity, view.address, async (fx) => {
-      const [origin, how] = remove ? (['RemovePodSandbox', 'remove'] as const) : (['StopPodSandbox', 'stop'] as const);
-      await endAll(stage, view.id, innerCall(stage, fx, origin), how);
-      const swept = await sweepSandbox(ports, view, remove, fx);
-      if (remove && ports.nri.isActive()) await ports.nri.tellPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
-      settle(directory, swept, remove);
-    }),
-    sweepContainer: (view, remove) => onOwn(activity, view.address, async (fx) => {
-      const swept = await sweepContainer(ports, view, remove, fx);
-      if (remove && ports.nri.isActive()) await ports.nri.tellContainer('RemoveContainer', view.id, fx).catch(() => undefined);
-      settle(directory, swept, remove);
-    }),
+    sweepSandbox: (view, remove) => sweepQuarantinedSandbox(stage, view, remove),
+    sweepContainer: (view, remove) => sweepQuarantinedContainer(stage, view, remove),
   };
+  return stage;
+}
+
+function sweepQuarantinedSandbox(stage: Stage, view: SandboxView, remove: boolean): Promise<void> {
+  const { ports, directory, activity } = stage;
+  return onOwn(activity, view.address, async (fx) => {
+    const [origin, how] = remove ? (['RemovePodSandbox', 'remove'] as const) : (['StopPodSandbox', 'stop'] as const);
+    await endAll(stage, view.id, innerCall(stage, fx, origin), how);
+    const swept = await sweepSandbox(ports, view, remove, fx);
+    if (remove && ports.nri.isActive()) await ports.nri.tellPod('RemovePodSandbox', view.id, fx).catch(() => undefined);
+    settle(directory, swept, remove);
+  });
+}
+
+function sweepQuarantinedContainer({ ports, directory, activity }: Stage, view: ContainerView, remove: boolean): Promise<void> {
+  return onOwn(activity, view.address, async (fx) => {
+    const swept = await sweepContainer(ports, view, remove, fx);
+    if (remove && ports.nri.isActive()) await ports.nri.tellContainer('RemoveContainer', view.id, fx).catch(() => undefined);
+    settle(directory, swept, remove);
+  });
+}
+
+/** Before the actor starts, so that nothing takes its layers away. */
+function holdLayers(layers: LayerBook, { id, spec: { restore }, image, entry }: ContainerInput): void {
+  layers.hold(`container/${id}`, layersOf(image));
+  if (entry === 'new' && restore !== undefined && 'layer' in restore.from) layers.hold(restoreOf(`container/${id}`), [restore.from.layer]);
+}
+
+/** Whatever held layers releases them when it has gone. */
+function releaseLayers({ directory, layers, sweeping }: Stage): void {
   directory.listenToAll((view, gone) => {
     // once it is made, or can't be, its checkpoint's image may go
     if (view.kind === 'container' && view.spec.restore !== undefined && (gone || view.settled) && layers.release(restoreOf(view.address))) sweeping.layersChanged = true;
@@ -116,14 +150,15 @@ export function createTroupe(options: CastOptions): Troupe {
     layers.release(view.address);
     sweeping.layersChanged = true;
   });
+}
+
+/** The exits that the runtime reports, to the actors of their containers. */
+function forwardExits({ ports, directory }: Stage): void {
   ports.runtime.onExit((id, exit) => {
     const ref = directory.ref(`container/${id}`);
     if (ref === undefined) ports.log.warn({ container: id }, 'exit of a container that no record knows');
     else ref.send({ type: 'container.exited', exit });
   });
-  ports.nri.attach(nriNode(stage));
-  const root: RootRef = createRoot(stage, options.inspect);
-  return troupe(stage, root, options);
 }
 
 /** Who holds the layer that a container is restored from. */

@@ -4,7 +4,7 @@ import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { checkpointLimits } from '../base/limits.ts';
 import type { Call } from './ask.ts';
 import { containerAddress } from './container/container.context.ts';
-import type { ContainerStage } from './container-commands.ts';
+import type { ContainerStage } from './commands/container-stage.ts';
 import type { CheckpointedContainer, CheckpointFacts } from './ports/checkpoint.ts';
 import type { RestoreSource } from './ports/specs.ts';
 import { handlerOf, sandboxAddress } from './sandbox/sandbox.context.ts';

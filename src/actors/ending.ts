@@ -4,7 +4,7 @@ import type { FaultKind } from '../base/fault.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { ask } from './ask.ts';
 import type { Call } from './ask.ts';
-import type { ContainerStage } from './container-commands.ts';
+import type { ContainerStage } from './commands/container-stage.ts';
 import type { ContainerView } from './views.ts';
 
 /**

@@ -3,7 +3,7 @@ import { fail } from '../base/fault.ts';
 import type { ContainerId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import type { Call } from './ask.ts';
-import type { ContainerStage } from './container-commands.ts';
+import type { ContainerStage } from './commands/container-stage.ts';
 import { whileItLives } from './ending.ts';
 import type { ExecResult } from './ports/runtime.ts';
 import { isAlive } from './views.ts';

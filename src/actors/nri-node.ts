@@ -2,8 +2,9 @@
 import { innerCause } from '../base/cause.ts';
 import { actorLimits } from '../base/limits.ts';
 import type { Call } from './ask.ts';
-import { setLimits, stopContainer } from './container-commands.ts';
-import type { ContainerStage } from './container-commands.ts';
+import type { ContainerStage } from './commands/container-stage.ts';
+import { setLimits } from './commands/set-limits.ts';
+import { stopContainer } from './commands/stop-container.ts';
 import type { NriNode } from './ports/nri.ts';
 
 /** The node over this stage. */

@@ -1,0 +1,23 @@
+/** The containers of a sandbox that is stopped or removed. */
+import type { SandboxId } from '../../base/ids.ts';
+import type { Call } from '../ask.ts';
+import type { ContainerStage } from './container-stage.ts';
+import { removeContainer } from './remove-container.ts';
+import { stopContainer } from './stop-container.ts';
+
+/** What StopPodSandbox and RemovePodSandbox ask of each container. */
+export async function endAll(
+  stage: ContainerStage,
+  sandboxId: SandboxId,
+  call: Call,
+  how: 'stop' | 'remove',
+): Promise<void> {
+  const results = await Promise.allSettled(
+    stage.directory.containersOf(sandboxId).map((view) => {
+      if (how === 'remove') return removeContainer(stage, view.id, call);
+      // the CRI: containers still running are forcibly terminated; the kubelet has stopped them before
+      return stopContainer(stage, view.id, 0, call);
+    }),
+  );
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
+}

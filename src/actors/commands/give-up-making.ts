@@ -1,0 +1,31 @@
+/** What Stop, Remove and a create of the same name do to a container that is being made or started. */
+import { actorLimits } from '../../base/limits.ts';
+import type { ContainerView } from '../views.ts';
+import { isBeingMade } from '../container-stages.ts';
+import type { ContainerStage } from './container-stage.ts';
+
+/**
+ * What is still being made is given up at once: the drivers hear it and the machine goes to its undo, instead of
+ * waiting for the bound of a runtime that hangs (F33). Call it after the command was sent, which says why.
+ */
+export function giveUpMaking(stage: ContainerStage, view: ContainerView, attempted: string): void {
+  if (isBeingMade(view)) stage.activity.abort(view.address, `${attempted} came while it was being created`);
+  if (view.state === 'starting') giveUpStart(stage, view, attempted);
+}
+
+/**
+ * A start that takes its usual time is let through, so that the process gets its stop signal and its grace; one that
+ * hangs is given up, and the process, which may or may not run by now, is killed (F34).
+ */
+function giveUpStart(stage: ContainerStage, view: ContainerView, attempted: string): void {
+  const { activity, clock, directory } = stage;
+  // the runtime's call, and what plugins are asked before it; a record under way is never cut off
+  const held = activity.of(view.address).find(({ effect }) => effect === 'start' || effect === 'restore' || effect === 'nri');
+  const sinceMonoMs = held?.sinceMonoMs ?? clock.monoMs();
+  clock.setTimeout(() => {
+    if (directory.container(view.id)?.state !== 'starting') return;
+    if (held !== undefined && activity.of(view.address).includes(held)) activity.abort(view.address, `${attempted} came while it was being started`);
+    // it may be at the next of them by now
+    else giveUpStart(stage, view, attempted);
+  }, Math.max(0, sinceMonoMs + actorLimits.startGivenUpMs - clock.monoMs()));
+}

@@ -1,0 +1,32 @@
+/** RemoveContainer. */
+import { fault } from '../../base/fault.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { ask } from '../ask.ts';
+import type { Call, Outcome } from '../ask.ts';
+import type { ContainerEvent } from '../container/container.context.ts';
+import type { ContainerStage } from './container-stage.ts';
+import { giveUpMaking } from './give-up-making.ts';
+
+/** Removes a container, killing it first when it runs. Succeeds when it is unknown. */
+export async function removeContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
+  const view = stage.directory.container(id);
+  if (view === undefined) return;
+  if (view.state === 'quarantined') {
+    await stage.sweepContainer(view, true);
+    return;
+  }
+  const attempted = `RemoveContainer ${id}`;
+  const removeCommand: ContainerEvent = { type: 'container.remove', nowMonoMs: stage.clock.monoMs() };
+  await ask(stage, call, {
+    address: view.address,
+    attempted,
+    command: removeCommand,
+    onSent: () => giveUpMaking(stage, view, attempted),
+    answer: (now, gone): Outcome<true> | undefined => {
+      if (gone) return { ok: true };
+      if (now?.settled !== true || (now.state !== 'exited' && now.state !== 'owing')) return undefined;
+      const why = now.fault;
+      return { fault: fault(why?.kind ?? 'outside', `${attempted}: ${why?.message ?? `it stays in state ${now.path}`}`) };
+    },
+  });
+}

@@ -1,0 +1,41 @@
+/** StartContainer. */
+import { fault, fail } from '../../base/fault.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { ask, forCall } from '../ask.ts';
+import type { Call, Outcome } from '../ask.ts';
+import { orItsEnd } from '../ending.ts';
+import type { ContainerEvent } from '../container/container.context.ts';
+import type { ContainerStage } from './container-stage.ts';
+import { existingContainer, readySandbox } from './container-stage.ts';
+
+/** Starts a created container; a call that comes while it is starting joins. */
+export function startContainer(stage: ContainerStage, id: ContainerId, call: Call): Promise<void> {
+  const attempted = `StartContainer ${id}`;
+  return orItsEnd(stage, id, attempted, call, () => start(stage, id, attempted, call));
+}
+
+async function start(stage: ContainerStage, id: ContainerId, attempted: string, call: Call): Promise<void> {
+  const view = existingContainer(stage, id, attempted);
+  const isWaiting = view.criState === 'created' && ['created', 'updating'].includes(view.state);
+  if (!isWaiting && view.state !== 'starting') {
+    fail('wrongState', `${attempted}: the container is ${view.path}, not created`, { subject: id });
+  }
+  readySandbox(stage, view.spec.key.sandboxId, attempted);
+  const startCommand: ContainerEvent = { type: 'container.start', nowNs: stage.clock.nowNs() };
+  await ask(stage, call, {
+    address: view.address,
+    attempted,
+    ...(isWaiting ? { command: startCommand } : {}),
+    answer: (now, gone): Outcome<true> | undefined => {
+      // whatever came of it since: it was started, which others may have seen
+      if (now?.kind === 'container' && now.startedAtNs !== undefined && now.criState !== 'created') return { ok: true };
+      if (now?.kind !== 'container' || gone) return { fault: fault('notFound', `${attempted}: the container was removed`) };
+      if (now.state === 'exited' && now.startFault !== undefined) {
+        return { fault: forCall({ ...now.startFault, message: `${attempted}: ${now.startFault.message}` }, attempted, id) };
+      }
+      // it ended while an update of its limits held the start back
+      if (now.criState === 'exited') return { fault: fault('wrongState', `${attempted}: the container is ${now.path}, not created`, { subject: id }) };
+      return undefined;
+    },
+  });
+}

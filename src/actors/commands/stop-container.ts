@@ -1,0 +1,40 @@
+/** StopContainer. */
+import { fault } from '../../base/fault.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { ask } from '../ask.ts';
+import type { Call, Outcome } from '../ask.ts';
+import type { ContainerEvent } from '../container/container.context.ts';
+import type { ContainerStage } from './container-stage.ts';
+import { giveUpMaking } from './give-up-making.ts';
+
+/**
+ * Ends a container: stop signal, KILL after `graceMs`. A later call with a shorter grace shortens the first.
+ * Succeeds when it has ended or is unknown.
+ */
+export async function stopContainer(stage: ContainerStage, id: ContainerId, graceMs: number, call: Call): Promise<void> {
+  const view = stage.directory.container(id);
+  if (view === undefined) return;
+  if (view.state === 'quarantined') {
+    await stage.sweepContainer(view, false);
+    return;
+  }
+  const attempted = `StopContainer ${id}`;
+  const { clock } = stage;
+  const stopCommand: ContainerEvent = {
+    type: 'container.stop',
+    graceMs,
+    nowMonoMs: clock.monoMs(),
+    nowNs: clock.nowNs(),
+  };
+  await ask(stage, call, {
+    address: view.address,
+    attempted,
+    command: stopCommand,
+    onSent: () => giveUpMaking(stage, view, attempted),
+    answer: (now, gone): Outcome<true> | undefined => {
+      if (gone || now?.state === 'exited' || now?.state === 'removing') return { ok: true };
+      if (now?.state === 'owing') return { fault: now.fault ?? fault('outside', `${attempted}: its undo is owed`) };
+      return undefined;
+    },
+  });
+}
