@@ -88,7 +88,7 @@ export const ofRequests: readonly Mutant[] = [
   },
   {
     row: 'S71', title: 'a volume can be mounted at the root', file: 'src/cri/validate/mounts.ts',
-    find: String.raw`return /^\/[/.]*$/u.test(containerPath) ?`, replace: "return containerPath === '' ?",
+    find: String.raw`/^\/[/.]*$/u.test(containerPath)`, replace: "containerPath === ''",
     test: { file: container, named: 'S45 S71 mounts and devices .*the root' },
   },
   {

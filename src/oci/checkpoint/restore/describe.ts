@@ -49,9 +49,11 @@ export function factsOf(descriptions: Descriptions): CheckpointFacts {
   return { digest: digestOf(descriptions), images: [...new Set(images)], mounts: mountsOf(spec['mounts']), tty: member(spec['process'], 'terminal') === true };
 }
 
+// eslint-disable-next-line no-control-regex -- a name with control characters is refused
+const CONTROL = /[\u0000-\u001f\u007f]/u;
+
 function isName(value: unknown): value is string {
-  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return typeof value === 'string' && value !== '' && value.length <= requestLimits.imageBytes && !/[\u0000-\u001f\u007f]/u.test(value);
+  return typeof value === 'string' && value !== '' && value.length <= requestLimits.imageBytes && !CONTROL.test(value);
 }
 
 function mountsOf(value: unknown): readonly string[] {
