@@ -4,6 +4,7 @@ import type { Mutant } from '../mutant.ts';
 const blocks = 'test/unit/base/byte-blocks.test.ts';
 const readers = 'test/unit/host/socket-reader.test.ts';
 const streams = 'test/unit/streaming/pieces.test.ts';
+const spdy = 'test/unit/streaming/pieces-spdy.test.ts';
 
 export const ofPieces: readonly Mutant[] = [
   {
@@ -64,27 +65,27 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85', title: 'a window wakes all that wait', file: 'src/cri/streaming/spdy-session.ts',
     find: 'const [first] = this.#line;\n    if (first === undefined) return;\n    this.#line.delete(first);\n    first();', replace: 'for (const wake of [...this.#line]) wake();',
-    test: { file: streams, named: 'S85.*windows that open byte by byte' },
+    test: { file: spdy, named: 'S85.*windows that open byte by byte' },
   },
   {
     row: 'S85', title: 'each stream whose write begins sees the whole window of the session', file: 'src/cri/streaming/spdy-session.ts',
     find: '        window.left -= room;\n', replace: '        void Promise.resolve().then(() => (window.left -= room));\n',
-    test: { file: streams, named: 'S85.*windows that open byte by byte' },
+    test: { file: spdy, named: 'S85.*windows that open byte by byte' },
   },
   {
     row: 'S85', title: 'what waits behind a header block counts for nothing', file: 'src/cri/streaming/spdy-session.ts',
     find: 'this.#channel.intake.came(chunk.length);', replace: '',
-    test: { file: streams, named: 'S85.*what comes behind a header block' },
+    test: { file: spdy, named: 'S85.*what comes behind a header block' },
   },
   {
     row: 'S85', title: 'all headers of a stream are kept', file: 'src/cri/streaming/spdy-session.ts',
     find: 'this.headers = headersOfUse(headers);', replace: 'this.headers = headersOfUse(headers).size < 0 ? headersOfUse(headers) : headers;',
-    test: { file: streams, named: 'S85.*headers that mean nothing here' },
+    test: { file: spdy, named: 'S85.*headers that mean nothing here' },
   },
   {
     row: 'S85', title: 'halves of reset streams stay for their time limit', file: 'src/cri/streaming/spdy-forward.ts',
     find: 'if (this.#halves.get(key) === waiting) this.#forget(key, waiting);', replace: '',
-    test: { file: streams, named: 'S85.*halves of connections whose streams are reset' },
+    test: { file: spdy, named: 'S85.*halves of connections whose streams are reset' },
   },
   {
     row: 'S85', title: 'each size of a terminal is set at once', file: 'src/cri/streaming/command-channels.ts',
@@ -119,12 +120,12 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85', title: 'a client that sends to a process that does not read is read on', file: 'src/cri/streaming/transport.ts',
     find: 'this.#transport.pause();\n    this.#probeLater();', replace: 'this.#probeLater();',
-    test: { file: streams, named: 'S85.*for a process that does not read are joined' },
+    test: { file: spdy, named: 'S85.*for a process that does not read are joined' },
   },
   {
     row: 'S85', title: 'windows of all streams are changed as often as a client likes', file: 'src/cri/streaming/spdy-session.ts',
     find: 'if (this.#windowChanges > streamLimits.spdyWindowChanges)', replace: 'if (this.#windowChanges < 0)',
-    test: { file: streams, named: 'S85.*an initial window that changes on and on' },
+    test: { file: spdy, named: 'S85.*an initial window that changes on and on' },
   },
   {
     row: 'S85', title: 'a small view keeps all that it was read in', file: 'src/base/byte-blocks.ts',

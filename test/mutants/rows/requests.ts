@@ -3,7 +3,8 @@ import type { Mutant } from '../mutant.ts';
 
 const sandbox = 'test/unit/cri/bad-sandbox.test.ts';
 const container = 'test/unit/cri/bad-container.test.ts';
-const requests = 'test/unit/cri/requests.test.ts';
+const rights = 'test/unit/cri/bad-container-rights.test.ts';
+const requests = 'test/unit/cri/requests-container.test.ts';
 
 export const ofRequests: readonly Mutant[] = [
   {
@@ -39,12 +40,12 @@ export const ofRequests: readonly Mutant[] = [
   {
     row: 'S25', title: 'ids of a request can be above 2^31', file: 'src/cri/validate/security.ts',
     find: 'return intIn(field, value, 0, imageLimits.highestUserId);', replace: 'return intIn(field, value, 0, Number.MAX_SAFE_INTEGER) >>> 0;',
-    test: { file: container, named: 'S25 S26 users' },
+    test: { file: rights, named: 'S25 S26 users' },
   },
   {
     row: 'S26', title: 'a number is taken for a user’s name', file: 'src/cri/validate/security.ts',
     find: 'if (/^[0-9]+$/u.test(name)) refuse(', replace: 'if (/^[0-9]{100,}$/u.test(name)) refuse(',
-    test: { file: container, named: 'S25 S26 users.* a user name .* is told to be a number' },
+    test: { file: rights, named: 'S25 S26 users.* a user name .* is told to be a number' },
   },
   {
     row: 'S31', title: 'the pod’s author chooses devices by its annotations', file: 'src/cri/validate/container.ts',
@@ -64,12 +65,12 @@ export const ofRequests: readonly Mutant[] = [
   {
     row: 'S62', title: 'limits go through a double', file: 'src/cri/validate/resources.ts',
     find: 'return value === 0n ? undefined : value;\n}\n\nfunction period', replace: 'return value === 0n ? undefined : BigInt(Number(value));\n}\n\nfunction period',
-    test: { file: container, named: 'S62 resources.* values of 63 bits survive' },
+    test: { file: rights, named: 'S62 resources.* values of 63 bits survive' },
   },
   {
     row: 'S62', title: 'negative limits are taken', file: 'src/cri/validate/resources.ts',
     find: 'if (value < 0n) refuse(field, `${value} is negative`);\n  return value === 0n', replace: 'return value === 0n',
-    test: { file: container, named: 'S62 resources .*negative' },
+    test: { file: rights, named: 'S62 resources .*negative' },
   },
   {
     row: 'S63', title: 'a pattern can cut a name in many ways', file: 'src/cri/validate/sysctls.ts',
@@ -99,7 +100,7 @@ export const ofRequests: readonly Mutant[] = [
   {
     row: 'S73', title: 'a capability that is none is left out silently', file: 'src/cri/validate/security.ts',
     find: "policy.capabilityNames.includes(canonical) ? canonical : refuse(", replace: "canonical !== '' ? canonical : refuse(",
-    test: { file: container, named: 'S73 security of a container .*add_capabilities.* unknown' },
+    test: { file: rights, named: 'S73 security of a container .*add_capabilities.* unknown' },
   },
   {
     row: 'S75', title: 'log_path can be absolute', file: 'src/cri/validate/container.ts',

@@ -59,7 +59,7 @@ export const ofRooms: readonly Mutant[] = [
   {
     row: 'S89', title: 'a header block of a few bytes has thousands of names', file: 'src/cri/streaming/spdy-headers.ts',
     find: 'if (count > streamLimits.spdyHeaderNames)', replace: 'if (count < 0)',
-    test: { file: 'test/unit/streaming/pieces.test.ts', named: 'S89 a header block' },
+    test: { file: 'test/unit/streaming/pieces-spdy.test.ts', named: 'S89 a header block' },
   },
   {
     row: 'S78', title: 'a selector of any number of labels is held against each container', file: 'src/cri/lookup.ts',
