@@ -1322,8 +1322,10 @@ export const signatureLimits = {
   chain: 4,
   /** Characters of the reasons of all signatures in one message. */
   reasonChars: 1024,
-  /** Images whose signatures are kept for later containers; those longest unused go first. */
+  /** Images whose signatures are kept for later containers, one count for each namespace that uses it; of the namespace with most, the longest unused goes first. */
   keptImages: 512,
+  /** Entries of their directory that a start reads: what is kept four times over; more is somebody else's, and waits for a later start. */
+  keptScanned: 2048,
   /** Bytes of one image's kept signatures: one has some KiB, with a certificate and an entry of a log 10 KiB. */
   keptBytes: 256 * 1024,
 } as const;

@@ -138,7 +138,7 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     nri: nri ?? noPlugins,
     host, stats,
     storage: storageDriver(store, layout, opened.state, clock),
-    policy: policyDriver(config, layout, { client, registries, clock, random, platform }),
+    policy: policyDriver(config, layout, { client, registries, clock, random, platform, conditions: part.conditions, discard: (path) => store.discard(path) }),
     images: createImagesDriver({ client, store, ingests: ingestsOf(store, part, log), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
   });
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());

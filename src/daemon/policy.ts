@@ -12,12 +12,13 @@ import type { Platform } from '../oci/image/platform.ts';
 import { createPolicyDriver } from '../oci/signature/driver.ts';
 import { Gpgv } from '../oci/signature/gpgv.ts';
 import { KeptSignatures } from '../oci/signature/kept-signatures.ts';
+import type { KeptOptions } from '../oci/signature/kept-signatures.ts';
 import { PolicyFiles } from '../oci/signature/policy-files.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram } from './find-program.ts';
 import { webTransport } from './registry.ts';
 
-export interface PolicyParts {
+export interface PolicyParts extends Pick<KeptOptions, 'conditions' | 'discard'> {
   readonly client: RegistryClient;
   readonly registries: () => RegistriesConf;
   readonly clock: ClockPort;
@@ -27,11 +28,11 @@ export interface PolicyParts {
 }
 
 /** Its files are read when an image is looked at; nothing is opened here. */
-export function policyDriver(config: Config, layout: Layout, { client, registries, clock, random, platform }: PolicyParts): PolicyPort {
+export function policyDriver(config: Config, layout: Layout, { client, registries, clock, random, platform, conditions, discard }: PolicyParts): PolicyPort {
   const { images } = config;
   return createPolicyDriver({
     files: new PolicyFiles({ file: images.signature_policy, directory: images.signature_policy_dir }),
-    kept: new KeptSignatures(join(layout.root, 'signatures')),
+    kept: new KeptSignatures({ directory: join(layout.root, 'signatures'), conditions, discard }),
     gpgv: new Gpgv({
       directory: join(layout.state, 'key-rings'),
       findProgram: () => findProgram('gpgv', 'OpenPGP signatures'),

@@ -95,15 +95,16 @@ export class Ingests {
       for (const name of await namesOf(directory)) {
         const digest = ingestedDigest(name);
         const path = join(directory, name);
-        if (digest === undefined) await round.attempt(path, () => this.#dropStray(path));
-        else if (!keep.has(digest)) await round.attempt(path, () => this.#drop(name));
+        if (digest === undefined || !keep.has(digest)) await round.attempt(path, () => this.#dropStray(name));
       }
     });
     round.end();
   }
 
-  /** What is not a file of ours; a directory where there is one for it. */
-  async #dropStray(path: string): Promise<void> {
+  /** Whatever has the name, also a directory, unless it is being written. */
+  async #dropStray(name: string): Promise<void> {
+    if (this.#active.has(name)) return;
+    const path = join(this.#options.directory, name);
     const isDirectory = (await missingAs(lstat(path), undefined))?.isDirectory() ?? false;
     if (isDirectory && this.#options.discard !== undefined) await this.#options.discard(path);
     else await removeFile(path);

@@ -14,6 +14,7 @@ import { withSignal } from '../storage/within.ts';
 import { fetchAttachments } from './attachments.ts';
 import type { Gpgv } from './gpgv.ts';
 import { decidedBy, refusalOf, type Tools } from './judge.ts';
+import type { KeptFor } from './kept-index.ts';
 import type { Evidence, KeptSignatures } from './kept-signatures.ts';
 import { fetchLookaside } from './lookaside.ts';
 import type { PolicyFiles } from './policy-files.ts';
@@ -57,7 +58,7 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
         const evidence = { digests, signatures: await new Search(options, attempted, signal).find(requirements, reference, place) };
         const refusal = await usable(attempted, () => refusalOf(requirements, { reference, digests }, evidence.signatures, toolsOf(options, signal)));
         if (refusal !== undefined) refuse(attempted, refusal);
-        await keep(options, image.id, reference, evidence);
+        await keep(options, { id: image.id, repository: repositoryOf(reference), namespace }, evidence);
       });
     },
     admitAgain: ({ namespace, reference, image }, fx) => {
@@ -71,7 +72,7 @@ export function createPolicyDriver(options: PolicyDriverOptions): PolicyPort {
           const requirements = requirementsFor(policy, name);
           const decided = decidedBy(requirements);
           if (decided === 'accepted') return;
-          const refusal = decided === 'undecided' ? await refusedAgain(options, { name, requirements, image, attempted, signal }) : decided.refusal;
+          const refusal = decided === 'undecided' ? await refusedAgain(options, { name, requirements, image, namespace, attempted, signal }) : decided.refusal;
           if (refusal === undefined) return;
           reasons.push(refusal);
         }
@@ -97,16 +98,22 @@ interface Again {
   readonly name: ImageReference;
   readonly requirements: readonly Requirement[];
   readonly image: ImageRecord;
+  readonly namespace: string;
   readonly attempted: string;
   readonly signal: AbortSignal;
+}
+
+function keptFor({ name, image, namespace }: Again): KeptFor {
+  return { id: image.id, repository: repositoryOf(name), namespace };
 }
 
 /** By the signatures that are kept, then by those that the registry has now. */
 async function refusedAgain(options: PolicyDriverOptions, again: Again): Promise<string | undefined> {
   const { name, image } = again;
-  const kept = await options.kept.of(image.id, repositoryOf(name));
+  // an unreadable directory costs a question to the registry, and no pod (F89)
+  const kept = await options.kept.of(keptFor(again)).catch(() => undefined);
   if (kept !== undefined && (await judge(options, again, kept)) === undefined) {
-    await options.kept.touch(image.id, repositoryOf(name), new Date(Number(options.clock.nowNs() / 1_000_000n)));
+    await options.kept.used(keptFor(again), nowMsOf(options)).catch(() => undefined);
     return undefined;
   }
   const known = manifestsOf(image, name);
@@ -147,7 +154,7 @@ async function refusedNow(options: PolicyDriverOptions, again: Again, known: Ima
   const place = { at: known, digests, auth: undefined };
   const fresh = { digests, signatures: await new Search(options, attempted, signal).find(requirements, name, place) };
   const refusal = await judge(options, again, fresh);
-  if (refusal === undefined) await keep(options, image.id, name, fresh);
+  if (refusal === undefined) await keep(options, keptFor(again), fresh);
   return refusal;
 }
 
@@ -193,8 +200,12 @@ function toolsOf({ gpgv, clock }: PolicyDriverOptions, signal: AbortSignal): Too
 }
 
 /** What is kept only saves a question to the registry: a full disk is no reason against an image. */
-async function keep({ kept }: PolicyDriverOptions, id: ImageRecord['id'], name: ImageReference, evidence: Evidence): Promise<void> {
-  await kept.keep(id, repositoryOf(name), evidence).catch(() => undefined);
+async function keep(options: PolicyDriverOptions, wanted: KeptFor, evidence: Evidence): Promise<void> {
+  await options.kept.keep(wanted, evidence, nowMsOf(options)).catch(() => undefined);
+}
+
+function nowMsOf({ clock }: PolicyDriverOptions): number {
+  return Number(clock.nowNs() / 1_000_000n);
 }
 
 /** True where no signature is needed; throws where none could help. */

@@ -1,19 +1,22 @@
 /**
  * Signatures of images that are here, so that the policy can be asked again without a registry. Nothing of it is trusted:
- * each use verifies anew. Files below `root`, one for each image and repository, since a repository full of signatures
- * must not take the room of another's (S86); what is lost or damaged is fetched again.
+ * each use verifies anew. Files below `root`, one for each image, repository and namespace, since neither a repository full of
+ * signatures nor a namespace of many images may take the room of another's (S86); what is lost or damaged is fetched again.
  */
-import { createHash } from 'node:crypto';
-import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { link, lstat, mkdir, opendir, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FaultError } from '../../base/fault.ts';
-import type { Digest, ImageId } from '../../base/ids.ts';
+import type { Digest } from '../../base/ids.ts';
+import { LeftDebris } from '../../base/left-debris.ts';
+import type { DebrisReport } from '../../base/left-debris.ts';
 import { imageLimits, signatureLimits } from '../../base/limits.ts';
-import { missingAs } from '../../host/errno.ts';
+import { codeOf, isAbsent, missingAs, onlyAbsent } from '../../host/errno.ts';
 import { writeWhole } from '../../host/whole-file.ts';
 import { readCapped } from '../distribution/read-capped.ts';
 import { parseDocument, type Fields } from '../image/fields.ts';
 import { decodeBase64 } from './base64.ts';
+import { earlierFileOf, fileOf, isKeptName, KeptIndex } from './kept-index.ts';
+import type { KeptFor } from './kept-index.ts';
 import type { Signature } from './signature.ts';
 
 export interface Evidence {
@@ -22,68 +25,144 @@ export interface Evidence {
   readonly signatures: readonly Signature[];
 }
 
-/** Digits of a repository's hash in a name: 128 bits. */
-const REPOSITORY_HEX = 32;
+export interface KeptOptions {
+  readonly directory: string;
+  /** Where what can't be deleted is reported. */
+  readonly conditions: DebrisReport;
+  /** Takes a directory away that lies where a file should; may fail where it is on another disk. */
+  readonly discard: (path: string) => Promise<void>;
+}
 
 export class KeptSignatures {
   readonly #directory: string;
-  /** One writer at a time for each file, and one that clears up. */
+  readonly #discard: KeptOptions['discard'];
+  readonly #left: LeftDebris;
+  /** One writer at a time. */
   #last: Promise<void> = Promise.resolve();
+  #index: Promise<KeptIndex> | undefined;
 
-  constructor(directory: string) {
+  constructor({ directory, conditions, discard }: KeptOptions) {
     this.#directory = directory;
+    this.#discard = discard;
+    this.#left = new LeftDebris(conditions);
   }
 
-  /** Undefined for none, and for a file that is damaged. Older versions had one file for all repositories. */
-  async of(id: ImageId, repository: string): Promise<Evidence | undefined> {
-    return (await this.#read(this.#path(id, repository))) ?? this.#read(this.#earlierPath(id));
+  /**
+   * With those that were kept last for another namespace: what this one pulled may satisfy no policy of its own. Undefined for
+   * none, and for what is damaged or no file.
+   */
+  async of(wanted: KeptFor): Promise<Evidence | undefined> {
+    const own = fileOf(wanted);
+    const other = (await this.#known()).anothers(own);
+    const found = [await this.#read(own), other === undefined ? undefined : await this.#read(other)].filter((one) => one !== undefined);
+    const [first, second] = found;
+    return first === undefined ? this.#read(earlierFileOf(wanted.id)) : merged(first, second);
   }
 
-  async #read(path: string): Promise<Evidence | undefined> {
-    const bytes = await readCapped(path, imageLimits.documentBytes);
-    if (bytes === undefined) return undefined;
+  async #read(name: string): Promise<Evidence | undefined> {
+    const path = join(this.#directory, name);
     try {
-      return evidenceIn(parseDocument(bytes, `kept signatures ${path}`));
+      const bytes = await readCapped(path, imageLimits.documentBytes);
+      return bytes === undefined ? undefined : evidenceIn(parseDocument(bytes, `kept signatures ${path}`));
     } catch (error) {
       if (error instanceof FaultError) return undefined;
       throw error;
     }
   }
 
-  /** Adds to what is kept of the image already: the repository may have several manifests of it. */
-  keep(id: ImageId, repository: string, fresh: Evidence): Promise<void> {
-    const turn = this.#last.then(async () => {
+  /** Adds to what is kept of the image already: the repository may have several manifests of it. `nowMs`: since 1970. */
+  keep(wanted: KeptFor, fresh: Evidence, nowMs: number): Promise<void> {
+    return this.#inTurn(async () => {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
-      const path = this.#path(id, repository);
-      const old = await this.#read(path);
-      await writeWhole(path, encode(merged(fresh, old)), 0o600);
-      await this.#clearUp();
+      const index = await this.#known();
+      const name = fileOf(wanted);
+      for (const one of [name, `${name}.new`]) await this.#makeWay(one);
+      await writeWhole(join(this.#directory, name), encode(merged(fresh, await this.#read(name))), 0o600);
+      await this.#mark(index, name, nowMs);
+      await this.#clearUp(index);
     });
+  }
+
+  /** It served again: others go first. What served for another namespace is kept for this one, too, whatever becomes of the other's. */
+  used(wanted: KeptFor, nowMs: number): Promise<void> {
+    return this.#inTurn(async () => {
+      const index = await this.#known();
+      const own = fileOf(wanted);
+      const other = index.anothers(own) ?? earlierFileOf(wanted.id);
+      if (!index.has(own)) await link(join(this.#directory, other), join(this.#directory, own)).catch(onlyAbsentOrThere);
+      await this.#mark(index, own, nowMs);
+      await this.#clearUp(index);
+    });
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(work);
     this.#last = turn.catch(() => undefined);
     return turn;
   }
 
-  /** It served again: others go first. */
-  async touch(id: ImageId, repository: string, now: Date): Promise<void> {
-    for (const path of [this.#path(id, repository), this.#earlierPath(id)]) await missingAs(utimes(path, now, now), undefined);
+  async #mark(index: KeptIndex, name: string, nowMs: number): Promise<void> {
+    const at = nowMs / 1000;
+    const isThere = await missingAs(utimes(join(this.#directory, name), at, at).then(() => true), false);
+    if (isThere) index.set(name, nowMs);
+    else index.delete(name);
   }
 
-  /** A repository's name is no name of a file: it has slashes, and is as long as a file's name may be. */
-  #path(id: ImageId, repository: string): string {
-    return join(this.#directory, `${id.replace(':', '-')}.${createHash('sha256').update(repository).digest('hex').slice(0, REPOSITORY_HEX)}.json`);
+  /** Read once; again where it could not be. */
+  #known(): Promise<KeptIndex> {
+    this.#index ??= this.#scan().catch((error: unknown) => {
+      this.#index = undefined;
+      throw error;
+    });
+    return this.#index;
   }
 
-  #earlierPath(id: ImageId): string {
-    return join(this.#directory, `${id.replace(':', '-')}.json`);
+  /** What is there. All else in the directory goes, as far as it can: an unfinished file, what somebody has put here (F89). */
+  async #scan(): Promise<KeptIndex> {
+    const index = new KeptIndex();
+    const names: string[] = [];
+    try {
+      for await (const { name } of await opendir(this.#directory)) {
+        names.push(name);
+        if (names.length >= signatureLimits.keptScanned) break;
+      }
+    } catch (error) {
+      if (!isAbsent(error)) throw error;
+    }
+    for (const name of names) {
+      const found = await missingAs(lstat(join(this.#directory, name)), undefined);
+      if (found?.isFile() === true && isKeptName(name)) index.set(name, found.mtimeMs);
+      else if (found !== undefined) await this.#remove(name, found.isDirectory());
+    }
+    return index;
   }
 
-  async #clearUp(): Promise<void> {
-    const names = await readdir(this.#directory);
-    if (names.length <= signatureLimits.keptImages) return;
-    const aged = await Promise.all(names.map(async (name) => ({ name, at: (await missingAs(stat(join(this.#directory, name)), undefined))?.mtimeMs ?? 0 })));
-    const oldest = aged.toSorted((one, other) => one.at - other.at).slice(0, names.length - signatureLimits.keptImages);
-    for (const { name } of oldest) await rm(join(this.#directory, name), { force: true });
+  /** For the file of this name: what lies there and is none goes. */
+  async #makeWay(name: string): Promise<void> {
+    const found = await missingAs(lstat(join(this.#directory, name)), undefined);
+    if (found !== undefined && !found.isFile()) await this.#remove(name, found.isDirectory());
   }
+
+  /** One that can't be deleted is reported, and keeps no other from its turn. */
+  async #remove(name: string, isDirectory = false): Promise<void> {
+    const path = join(this.#directory, name);
+    const removeTree = (): Promise<void> => rm(path, { recursive: true, force: true });
+    const round = this.#left.round();
+    await round.attempt(path, () => (isDirectory ? this.#discard(path).catch(removeTree) : rm(path, { force: true })));
+  }
+
+  async #clearUp(index: KeptIndex): Promise<void> {
+    for (const name of index.surplus(signatureLimits.keptImages)) {
+      index.delete(name);
+      const found = await missingAs(lstat(join(this.#directory, name)), undefined);
+      await this.#remove(name, found?.isDirectory());
+    }
+  }
+}
+
+/** A file that went meanwhile, or one that a daemon before this one has kept and the scan did not come to. */
+function onlyAbsentOrThere(thrown: unknown): undefined {
+  return codeOf(thrown) === 'EEXIST' ? undefined : onlyAbsent(thrown);
 }
 
 function merged(fresh: Evidence, old: Evidence = { digests: [], signatures: [] }): Evidence {

@@ -1,5 +1,5 @@
 /** What a download that broke off has left: the next one goes on with it, over restarts, mirrors and errors. */
-import { mkdtemp, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -266,6 +266,15 @@ describe('F22 I15 the files are bounded', () => {
     await busy?.close();
     await here.dropAllBut(new Set());
     expect(await readdir(directory)).toEqual([]);
+  });
+
+  it('F89 a directory in the place of a file is handed over to be deleted, whatever its name', async () => {
+    const discarded: string[] = [];
+    const names = [hexOf(digest()), 'stranger'];
+    for (const name of names) await mkdir(join(directory, name), { recursive: true });
+    const here = new Ingests({ directory, log: silentLog, discard: (gone) => Promise.resolve(void discarded.push(gone)) });
+    await here.dropAllBut(new Set());
+    expect(discarded.toSorted()).toEqual(names.map((name) => join(directory, name)).toSorted());
   });
 
   it('a disk that can not keep it ends the keeping, not the download', async () => {

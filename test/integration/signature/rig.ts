@@ -6,6 +6,8 @@ import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import type { RegistryAuth, ResolvedImage } from '../../../src/actors/ports/images.ts';
 import type { PolicyPort } from '../../../src/actors/ports/policy.ts';
 import type { ImageRecord } from '../../../src/actors/ports/specs.ts';
+import { Conditions } from '../../../src/base/conditions.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import { realRandom } from '../../../src/host/random.ts';
@@ -60,7 +62,7 @@ export class PolicyRig {
     const clock = this.#clock;
     return createPolicyDriver({
       files: new PolicyFiles({ file: this.path('policy.json'), directory: this.path('policies') }),
-      kept: new KeptSignatures(this.path('kept')),
+      kept: new KeptSignatures({ directory: this.path('kept'), conditions: new Conditions(silentLog), discard: () => Promise.reject(new Error('no trash')) }),
       gpgv: new Gpgv({ directory: this.path('rings'), random: realRandom(), clock, findProgram: async () => gpgv, runTool }),
       client: this.client,
       transport: this.transport,

@@ -134,9 +134,19 @@ export const ofImages: readonly Mutant[] = [
     test: { file: 'test/unit/cri/checkpoint.test.ts', named: 'S86 where `runtime.restore` is off' },
   },
   {
-    row: 'S86', title: 'signatures of all repositories share one file', file: 'src/oci/signature/kept-signatures.ts',
-    find: ".update(repository).digest('hex')", replace: ".update('').digest('hex')",
+    row: 'S86', title: 'signatures of all repositories share one file', file: 'src/oci/signature/kept-index.ts',
+    find: '${hashed(repository, REPOSITORY_HEX)}', replace: "${hashed('', REPOSITORY_HEX)}",
     test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 what one repository is full of' },
+  },
+  {
+    row: 'S86', title: 'the images of one namespace take the room for signatures of all', file: 'src/oci/signature/kept-index.ts',
+    find: 'const { owner } = groups(name);', replace: "const owner = '';",
+    test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 what one namespace pulls' },
+  },
+  {
+    row: 'S86', title: 'signatures that another namespace pulled stay its own', file: 'src/oci/signature/kept-signatures.ts',
+    find: 'if (!index.has(own)) await link(', replace: 'if (index.has(own)) await link(',
+    test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 what one namespace pulls' },
   },
   {
     row: 'S90', title: 'a page a minute keeps a download alive', file: 'src/oci/distribution/body.ts',
