@@ -10,8 +10,9 @@ import { codeOf, isAbsent } from '../host/errno.ts';
 import { namesOf } from '../host/names-of.ts';
 import { isSlice } from '../host/slices.ts';
 import { lineOfKey } from '../oci/distribution/toml-lines.ts';
+import type { Rule } from './config-rule.ts';
 import { DEFAULT_SLICE, defaultConfig, schema } from './config-schema.ts';
-import type { Config, Rule } from './config-schema.ts';
+import type { Config } from './config-schema.ts';
 
 type Table = Record<string, unknown>;
 

@@ -1,7 +1,8 @@
 /** From the configuration's handlers to those of the driver: programs are looked up, and one that is not there is told by its handler. */
 import { toFault } from '../base/fault.ts';
 import type { HandlerConfig } from '../oci/runtime/handlers.ts';
-import type { Config, HandlerSettings } from './config-schema.ts';
+import type { Config } from './config-schema.ts';
+import type { HandlerSettings } from './config-sections/runtime.ts';
 import { findProgram } from './find-program.ts';
 
 /** Never rejects: a handler whose program is missing is listed with the reason, and the others work. */

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Rule } from '../../src/daemon/config-schema.ts';
+import type { Rule } from '../../src/daemon/config-rule.ts';
 import { defaultConfig, schema } from '../../src/daemon/config-schema.ts';
 import { applyFile } from '../../src/daemon/config.ts';
 import { checkout, filesBelow, sourcesBelow, textOf } from './support/sources.ts';

@@ -6,7 +6,7 @@ import { encodePlain } from '../../../src/base/codec.ts';
 import { SecretUrl } from '../../../src/base/secret-url.ts';
 import { applyFile } from '../../../src/daemon/config.ts';
 import { defaultConfig, schema } from '../../../src/daemon/config-schema.ts';
-import type { Rule } from '../../../src/daemon/config-schema.ts';
+import type { Rule } from '../../../src/daemon/config-rule.ts';
 import { planReload } from '../../../src/daemon/reload.ts';
 import { emptyRegistriesConf, parseRegistriesConf } from '../../../src/oci/distribution/registries-conf.ts';
 import { faultBy } from '../../support/fault-of.ts';
