@@ -2,8 +2,6 @@
 import { rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createTroupe } from '../actors/cast.ts';
-import { noCheckpoints } from '../actors/ports/checkpoint.ts';
-import type { CheckpointPort } from '../actors/ports/checkpoint.ts';
 import { noPlugins } from '../actors/ports/nri.ts';
 import type { HostPort } from '../actors/ports/host.ts';
 import type { Ports } from '../actors/ports/ports.ts';
@@ -11,7 +9,6 @@ import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { ledgerFold } from '../actors/recovery/ledger.ts';
 import type { Ledger } from '../actors/recovery/ledger.ts';
 import type { Troupe } from '../actors/troupe.ts';
-import { toFault } from '../base/fault.ts';
 import type { Log } from '../base/log.ts';
 import { cgroupDirectories, detectCgroups } from '../host/cgroup-layout.ts';
 import type { CgroupLayout } from '../host/cgroup-layout.ts';
@@ -25,13 +22,12 @@ import { WritableWatch } from '../host/writable-watch.ts';
 import { stopKernelThread } from '../host/kernel-thread.ts';
 import { namesIfDirectory } from '../host/names-of.ts';
 import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
-import { runTool } from '../host/process-tool.ts';
 import { realRandom } from '../host/random.ts';
 import { isSlice } from '../host/slices.ts';
 import { policyLabels, selinuxIsEnabled } from '../host/selinux.ts';
 import { createStatsDriver } from '../host/stats-driver.ts';
+import type { StatsDriver } from '../host/stats-driver.ts';
 import { createHostDriver } from '../host/sandbox-driver.ts';
-import { userNamespacesProblem } from '../host/userns-probe.ts';
 import type { Chart } from '../introspection/chart.ts';
 import { troupeCharts } from '../introspection/charts.ts';
 import { Recorder } from '../introspection/recorder.ts';
@@ -40,8 +36,6 @@ import { meteredDisk } from '../introspection/metrics-ports.ts';
 import { openDisk } from '../journal/disk.ts';
 import { openJournal } from '../journal/journal.ts';
 import type { OpenJournal } from '../journal/journal.ts';
-import { defaultNetwork } from '../network/default-conflist.ts';
-import { createNetworkDriver } from '../network/driver.ts';
 import type { NetworkDriver } from '../network/driver.ts';
 import type { NriDriver } from '../nri/driver.ts';
 import type { LiveRegistries } from '../oci/distribution/live-registries.ts';
@@ -49,26 +43,20 @@ import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { Ingests } from '../oci/distribution/ingest.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
 import { platformOfMachine } from '../oci/image/platform.ts';
-import { probeSpecHost } from '../oci/runtime/bundle-host.ts';
-import { createBundleWriter } from '../oci/runtime/bundle.ts';
-import { CdiRegistry } from '../oci/runtime/cdi/registry.ts';
-import { HookDirectories } from '../oci/runtime/hooks/hook-directories.ts';
-import { createRuntimeDriver } from '../oci/runtime/driver.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
-import { layerDiff } from '../oci/storage/layer-layout.ts';
 import { Written } from '../oci/storage/written.ts';
 import type { LayerStore } from '../oci/storage/layer-store.ts';
 import { setUpApparmor } from './apparmor.ts';
 import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
-import { findProgram, TOOL_DIRECTORIES } from './find-program.ts';
-import { handlersOf, monitorOf } from './handlers.ts';
+import { handlersOf } from './handlers.ts';
 import { lostFacts } from './lost-facts.ts';
 import { makeDirectories, makeRoots } from './own-directories.ts';
 import { machinePlatform } from './machine-platform.ts';
 import { watchNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
+import { networkDriver } from './network.ts';
 import { createNri } from './nri.ts';
 import { createObservability } from './observability.ts';
 import type { Observability } from './observability.ts';
@@ -76,8 +64,8 @@ import { orLater, orWithout } from './optional-part.ts';
 import type { PartReport } from './optional-part.ts';
 import { policyDriver } from './policy.ts';
 import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
-import { changesOf, openStore, storageDriver } from './storage.ts';
-import { systemdOf } from './systemd.ts';
+import { checkpointDriver, runtimeDriver } from './runtime.ts';
+import { openStore, storageDriver } from './storage.ts';
 import { transitionLog } from './transition-log.ts';
 
 export interface Assembly {
@@ -108,39 +96,16 @@ export type AroundPorts = (ports: Ports) => Ports;
  */
 export async function assemble(config: Config, log: Log, around: AroundPorts = (ports) => ports): Promise<Assembly> {
   checkFfi();
-  const clock = realClock();
-  const random = realRandom();
+  const handed: Handed = { clock: realClock(), random: realRandom(), log };
   const layout = createLayout(config);
-  const { lock, charts, observability, part, opened, cgroups, platform } = await takeOver(config, layout, { clock, random, log });
+  const start = await takeOver(config, layout, handed);
+  const { lock, charts, observability, part, opened, cgroups } = start;
   const apparmor = setUpApparmor(part, log);
-  const nri = await createNri(config, layout, part, log);
-  const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions });
-  const [runtime, network, live] = await Promise.all([
-    runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
-    networkDriver(config, layout, part, log),
-    liveRegistries(config, clock, log),
-    orLater(part, 'directory of namespaces', () => preparePinRoot(layout.pinsDir)),
-  ]);
-  const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
-  const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
+  const drivers = await openDrivers(config, layout, start, handed, apparmor);
+  const { nri, store, runtime, network, live, host, stats } = drivers;
   const streams = await runtime.streams();
-  const nodeFiles = watchNodeFiles(config, { live, network, conditions: observability.conditions, clock });
-  const registries = (): RegistriesConf => live.current;
-  const client = registryClient(config, registries, clock, random);
-  const ports = around({
-    clock,
-    random,
-    log,
-    journal: opened.journal,
-    runtime,
-    checkpoints: await checkpointDriver(config, runtime, store, part),
-    network,
-    nri: nri ?? noPlugins,
-    host, stats,
-    storage: storageDriver(store, layout, opened.state, clock),
-    policy: policyDriver(config, layout, { client, registries, clock, random, platform, conditions: part.conditions, discard: (path) => store.discard(path) }),
-    images: createImagesDriver({ client, store, ingests: ingestsOf(store, part, log), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
-  });
+  const nodeFiles = watchNodeFiles(config, { live, network, conditions: observability.conditions, clock: handed.clock });
+  const ports = around(await portsOf(config, layout, start, handed, drivers));
   const { troupe, recorder } = cast(config, ports, opened.state, observability, await machineLabels());
   return {
     ports,
@@ -162,8 +127,10 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
   };
 }
 
+type Handed = Pick<Ports, 'clock' | 'random' | 'log'>;
+
 /** What a start needs, and the end of an earlier daemon's helpers. */
-async function takeOver(config: Config, layout: Layout, handed: Pick<Ports, 'clock' | 'random' | 'log'>) {
+async function takeOver(config: Config, layout: Layout, handed: Handed) {
   const { clock, log } = handed;
   await makeRoots(layout);
   const lock = await lockDirectory(layout.root);
@@ -180,6 +147,60 @@ async function takeOver(config: Config, layout: Layout, handed: Pick<Ports, 'clo
     orWithout(part, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, ...handed }), undefined, Infinity),
   ]);
   return { lock, charts, observability, part, opened, cgroups, platform };
+}
+
+type Start = Awaited<ReturnType<typeof takeOver>>;
+
+interface Drivers {
+  /** Undefined where none is configured. */
+  readonly nri: NriDriver | undefined;
+  readonly store: LayerStore;
+  readonly runtime: RuntimeDriver;
+  readonly network: NetworkDriver;
+  readonly live: LiveRegistries;
+  readonly host: WatchedHost;
+  readonly stats: StatsDriver;
+}
+
+/** The drivers that are open, or watch something, until they are closed. */
+async function openDrivers(
+  config: Config, layout: Layout, start: Start, { clock, random, log }: Handed, apparmor: Promise<ApparmorSetup>,
+): Promise<Drivers> {
+  const { observability, part, cgroups } = start;
+  const nri = await createNri(config, layout, part, log);
+  const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions });
+  const [runtime, network, live] = await Promise.all([
+    runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
+    networkDriver(config, layout, part, log),
+    liveRegistries(config, clock, log),
+    orLater(part, 'directory of namespaces', () => preparePinRoot(layout.pinsDir)),
+  ]);
+  const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
+  const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });
+  return { nri, store, runtime, network, live, host, stats };
+}
+
+/** What the actors get: the open drivers, and those that are made over them. */
+async function portsOf(config: Config, layout: Layout, start: Start, handed: Handed, drivers: Drivers): Promise<Ports> {
+  const { clock, random, log } = handed;
+  const { observability, part, opened, platform } = start;
+  const { nri, store, runtime, network, live, host, stats } = drivers;
+  const registries = (): RegistriesConf => live.current;
+  const client = registryClient(config, registries, clock, random);
+  return {
+    clock,
+    random,
+    log,
+    journal: opened.journal,
+    runtime,
+    checkpoints: await checkpointDriver(config, runtime, store, part),
+    network,
+    nri: nri ?? noPlugins,
+    host, stats,
+    storage: storageDriver(store, layout, opened.state, clock),
+    policy: policyDriver(config, layout, { client, registries, clock, random, platform, conditions: part.conditions, discard: (path) => store.discard(path) }),
+    images: createImagesDriver({ client, store, ingests: ingestsOf(store, part, log), clock, platform, takeCredentials: namespacedCredentials(config, clock), onDownloaded: (bytes) => observability.metrics.pulledBytes(bytes) }),
+  };
 }
 
 function ingestsOf(store: LayerStore, { conditions }: PartReport, log: Log): Ingests {
@@ -239,77 +260,12 @@ async function tidy(layout: Layout, cgroups: CgroupLayout, cgroupParent: string)
   for (const directory of cgroupDirectories(cgroups, cgroupParent)) await rmdir(directory).catch(() => undefined);
 }
 
+type WatchedHost = HostPort & { readonly close: () => void };
+
 /** The host driver, which also knows whether our directories take writes. */
-function watchedHost(layout: Layout, cgroups: CgroupLayout, imagesRoot: string, clock: Ports['clock'], log: Log): HostPort & { readonly close: () => void } {
+function watchedHost(layout: Layout, cgroups: CgroupLayout, imagesRoot: string, clock: Ports['clock'], log: Log): WatchedHost {
   const writable = new WritableWatch([layout.root, layout.state, imagesRoot], clock, log);
   writable.start();
   const driver = createHostDriver({ layout, cgroups, clock, hostResolvConf: '/etc/resolv.conf', hostHosts: '/etc/hosts' });
   return { ...driver, writeRefusal: () => writable.refusal, close: () => writable.close() };
-}
-
-async function runtimeDriver(
-  config: Config, layout: Layout, cgroups: CgroupLayout, { clock, conditions }: PartReport, log: Log, apparmor: Promise<ApparmorSetup>,
-  nri: NriDriver | undefined,
-): Promise<RuntimeDriver> {
-  const bundles = createBundleWriter({
-    ownDevices: config.runtime.device_ownership_from_security_context,
-    node: { hooks: new HookDirectories(config.runtime.hooks_dirs), cdi: new CdiRegistry(config.runtime.cdi_dirs) },
-    layout, clock, log,
-    apparmor: (await apparmor).apparmor,
-    host: await probeSpecHost({ rlimits: config.runtime.rlimits, log }),
-    handlerFeatures: (name) => driver.specHandler(name),
-    ...(nri === undefined ? {} : { adjust: (input, document, limitsOf, fx) => nri.adjust(input, document, limitsOf, fx) }),
-  });
-  const driver = createRuntimeDriver({
-    clock, log, layout, bundles, cgroups, conditions,
-    handlers: await handlersOf(config),
-    monitorPath: await monitorOf(config),
-    ...(config.runtime.log_size_max === 'unlimited' ? {} : { logBytesMax: config.runtime.log_size_max }),
-    toolPath: TOOL_DIRECTORIES.join(':'),
-    defaultHandler: config.runtime.default_handler,
-    ...(await systemdOf(config, clock)),
-    userNamespaces: async () => {
-      const problem = await userNamespacesProblem({ program: layout.usernsProgram, directory: layout.root, clock });
-      if (problem !== undefined) log.info({ problem }, 'no user namespaces for pods on this machine');
-      return problem === undefined;
-    },
-  });
-  await driver.open();
-  return driver;
-}
-
-/** Off unless CRIU is named: an archive holds a container's whole memory, and fills the disk (S57). */
-async function checkpointDriver(config: Config, runtime: RuntimeDriver, store: LayerStore, part: PartReport): Promise<CheckpointPort> {
-  const { criu, restore } = config.runtime;
-  if (criu === '') return noCheckpoints;
-  const found = await findProgram(criu, 'checkpoints').then((path) => ({ path }), (thrown: unknown) => ({ missing: toFault(thrown).message }));
-  const driver = runtime.checkpoints({ criu: found, restores: restore, upperOf: (id) => changesOf(config, store, id), layerOf: (diffId) => layerDiff(store.paths, diffId) });
-  // what earlier ones left; those to come have names of their own
-  await orLater(part, 'checkpoints of an earlier run', () => driver.open());
-  return driver;
-}
-
-async function networkDriver(config: Config, layout: Layout, part: PartReport, log: Log): Promise<NetworkDriver> {
-  const { network } = config;
-  const { clock } = part;
-  const driver = createNetworkDriver({
-    confDir: network.config_dir,
-    networkName: network.name,
-    pluginDirs: network.plugin_dirs,
-    cacheDir: join(layout.root, 'cni', 'cache'),
-    provenFile: join(layout.state, 'network.proven'),
-    netnsPath: (id) => layout.pin(id, 'net'),
-    netnsDir: network.netns_dir,
-    fallback: defaultNetwork({
-      bridge: network.default_bridge,
-      subnet: network.default_subnet,
-      leaseDir: join(layout.root, 'cni', 'leases'),
-    }),
-    runTool: (call) => runTool({ ...call, clock }),
-    clock,
-    log,
-  });
-  // a directory that does not answer makes NetworkReady false until it does
-  await orLater(part, 'network configuration', () => driver.start());
-  return driver;
 }
