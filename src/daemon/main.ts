@@ -2,6 +2,8 @@
 import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
+import type { ClockPort } from '../actors/ports/clock.ts';
+import type { Troupe } from '../actors/troupe.ts';
 import { FaultError, toFault } from '../base/fault.ts';
 import { escaped, escapedLines, withoutCredentials } from '../base/shown-text.ts';
 import { realClock, watchForStalls } from '../host/clock.ts';
@@ -86,13 +88,8 @@ async function serve(line: CommandLine): Promise<void> {
   });
   log.info({ socket: config.socket, root: config.root, ms: Math.round(performance.now() - started) }, 'serving');
   await tellSystemd('READY=1', log);
-  // before anything else changes V8's flags, and before the next SIGKILL
   const clock = realClock();
-  keepStart(daemon.troupe, clock);
-  preferSmallHeap();
-  trimMemory(clock);
-  // much CPU time: our own work was too long; little: the process was stopped, or had no processor
-  watchForStalls((stall) => log.warn(stall, 'the event loop stood still'));
+  tuneProcess(daemon.troupe, clock, log);
   if (line.command === 'start') process.stdout.write(whatNext(config, daemon.pageUrl));
   endWhenAsked(daemon, log);
   const onHangUp = reloader({
@@ -109,6 +106,16 @@ async function serve(line: CommandLine): Promise<void> {
   process.on('SIGHUP', onHangUp);
   process.off('SIGHUP', hungUp);
   if (isHungUp) onHangUp();
+}
+
+/** After the start: a small heap, and a line in the log when the event loop stands still. */
+function tuneProcess(troupe: Troupe, clock: ClockPort, log: Logger): void {
+  // before anything else changes V8's flags, and before the next SIGKILL
+  keepStart(troupe, clock);
+  preferSmallHeap();
+  trimMemory(clock);
+  // much CPU time: our own work was too long; little: the process was stopped, or had no processor
+  watchForStalls((stall) => log.warn(stall, 'the event loop stood still'));
 }
 
 /** Drains and exits at SIGTERM and SIGINT, and when another process listens at the CRI socket's path. */

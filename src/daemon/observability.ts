@@ -50,41 +50,47 @@ export function createObservability(config: Config, charts: readonly Chart[], { 
   return {
     metrics,
     conditions,
-    rpc: {
-      begin: (cause) => {
-        const span = tracer?.begin(cause);
-        return {
-          traceparent: span?.traceparent,
-          ended: (code, latencyMs, fault) => {
-            metrics.rpc(cause.origin, code, latencyMs);
-            span?.ended(code, fault);
-          },
-        };
-      },
-    },
+    rpc: observeCalls(metrics, tracer),
     transition: (transition) => {
       metrics.transition(transition);
       if (transition.settled) tracer?.settled(transition.address);
     },
-    watch: (troupe) => {
-      metrics.watch(troupe);
-      troupe.directory.listenToAll((view, gone) => {
-        if (gone) tracer?.settled(view.address);
-      });
-      troupe.activity.observe({
-        asked: (owner, cause) => tracer?.asked(owner, cause),
-        answered: (owner, cause, isSettled) => tracer?.answered(owner, cause, isSettled),
-        ended: (end) => {
-          metrics.effect(end);
-          tracer?.effect(end);
-        },
-      });
-    },
+    watch: (troupe) => watchActors(troupe, metrics, tracer),
     close: async () => {
       loop?.disable();
       await exporter?.close();
     },
   };
+}
+
+function observeCalls(metrics: TroupeMetrics, tracer: Tracer | undefined): RpcObserver {
+  return {
+    begin: (cause) => {
+      const span = tracer?.begin(cause);
+      return {
+        traceparent: span?.traceparent,
+        ended: (code, latencyMs, fault) => {
+          metrics.rpc(cause.origin, code, latencyMs);
+          span?.ended(code, fault);
+        },
+      };
+    },
+  };
+}
+
+function watchActors(troupe: Troupe, metrics: TroupeMetrics, tracer: Tracer | undefined): void {
+  metrics.watch(troupe);
+  troupe.directory.listenToAll((view, gone) => {
+    if (gone) tracer?.settled(view.address);
+  });
+  troupe.activity.observe({
+    asked: (owner, cause) => tracer?.asked(owner, cause),
+    answered: (owner, cause, isSettled) => tracer?.answered(owner, cause, isSettled),
+    ended: (end) => {
+      metrics.effect(end);
+      tracer?.effect(end);
+    },
+  });
 }
 
 async function processFacts(loop: LoopDelay | undefined): Promise<ProcessFacts> {

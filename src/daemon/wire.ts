@@ -31,10 +31,12 @@ import type { Config } from './config-schema.ts';
 import { criSocket } from './cri-socket.ts';
 import { nriStartMs } from './nri.ts';
 import { LatePart, orWithout } from './optional-part.ts';
+import type { PartReport } from './optional-part.ts';
 import { planReload } from './reload.ts';
 import type { ReloadPlan } from './reload.ts';
 import { adoptImages } from './other-images.ts';
 import { serveStreams } from './streaming.ts';
+import type { Streams } from './streaming.ts';
 import { VERSION } from './version.ts';
 
 export interface Daemon {
@@ -63,15 +65,12 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
   let inEffect = config;
   let refusal: string | undefined;
   const views: ConfigViews = { configView: () => inEffect, configRefusal: () => refusal };
-  const options = introspectionOptions(config, assembly, views);
   const part = { clock: assembly.ports.clock, conditions: assembly.observability.conditions };
+  const late = lateParts(config, assembly, views, part);
+  const { introspection, web, nri } = late;
   const urls = serveStreams(config, assembly);
   const taken = Promise.withResolvers<string>();
   const listen = criSocket(config.socket, assembly.ports, ({ pid, uid }) => taken.resolve(`process ${pid} of uid ${uid} listens on ${config.socket} now`));
-  const again = { againMs: launchLimits.partAgainMs };
-  const introspection = new LatePart(part, 'introspection socket', () => introspect(config, options, assembly.ports.log), again);
-  const web = new LatePart(part, 'introspection page', () => servePage(config, assembly, options), again);
-  const nri = new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), { ...again, reportedMs: nriStartMs(config) });
   const [server, streaming] = await Promise.all([
     urls.then((issuer) => serve(config, assembly, issuer, views, listen)),
     urls,
@@ -83,13 +82,6 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     await release();
     throw thrown;
   });
-  const stop = async (): Promise<void> => {
-    await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
-    await nri.close();
-    await assembly.nri?.close();
-    await Promise.all([server.close(), introspection.close(), web.close()]);
-    await release();
-  };
   await orWithout(part, 'images of additional stores', () => adoptImages(config, assembly.ports), undefined, Infinity);
   await troupe.start();
   // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
@@ -109,8 +101,35 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     noteRefusal: (reason) => {
       refusal = reason;
     },
-    stop,
+    stop: () => stopAll(assembly, late, server, streaming),
   };
+}
+
+interface LateParts {
+  readonly introspection: LatePart<IntrospectionServer>;
+  readonly web: LatePart<WebServer | undefined>;
+  readonly nri: LatePart<void>;
+}
+
+/** What is of use whenever it comes; nothing of it is started here. */
+function lateParts(config: Config, assembly: Assembly, views: ConfigViews, part: PartReport): LateParts {
+  const { ports } = assembly;
+  const options = introspectionOptions(config, assembly, views);
+  const again = { againMs: launchLimits.partAgainMs };
+  return {
+    introspection: new LatePart(part, 'introspection socket', () => introspect(config, options, ports.log), again),
+    web: new LatePart(part, 'introspection page', () => servePage(config, assembly, options), again),
+    nri: new LatePart(part, 'nri', () => assembly.nri?.start() ?? Promise.resolve(), { ...again, reportedMs: nriStartMs(config) }),
+  };
+}
+
+/** Calls first, then the actors and what serves beside them, then the drivers. */
+async function stopAll({ troupe, nri, release }: Assembly, late: LateParts, server: CriServer, streaming: Streams): Promise<void> {
+  await Promise.all([server.drain(), troupe.drain(), streaming.close()]);
+  await late.nri.close();
+  await nri?.close();
+  await Promise.all([server.close(), late.introspection.close(), late.web.close()]);
+  await release();
 }
 
 async function serve(
