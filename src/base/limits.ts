@@ -1269,6 +1269,8 @@ export const checkpointLimits = {
   changedFiles: 1_000_000,
   /** Bytes of their paths: those of a million are 60 MiB, but a container may choose 4 GiB of them. */
   changedBytes: 256 * 1024 * 1024,
+  /** Entries of one directory that are read at once: a container may have put any number into it. */
+  entriesAtOnce: 1024,
   /** Bytes of the note beside a checkpoint under way: it names all archives of its request, `containers` paths of at most 4096 bytes. */
   noteBytes: 1024 * 1024,
   /** Of most, with a few paths. */

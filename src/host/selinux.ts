@@ -1,14 +1,15 @@
 /** SELinux as the kernel and the installed policy have it: whether it is on, the policy's labels for containers, labels of files. */
 import { closeSync } from 'node:fs';
-import { opendir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { posix } from 'node:path';
 import type { SelinuxLabels } from '../actors/ports/specs.ts';
 import { fail, printable } from '../base/fault.ts';
 import { hostLimits } from '../base/limits.ts';
+import { entriesOf } from './entries-of.ts';
 import { codeOf, errnoName, must } from './errno.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_RDONLY } from './ffi-constants.ts';
 import { libc } from './ffi.ts';
-import { callInPool, inPool } from './pool.ts';
+import { callInPool } from './pool.ts';
 
 const SELINUXFS = '/sys/fs/selinux';
 const CONFIG = '/etc/selinux/config';
@@ -96,30 +97,14 @@ export async function relabel(path: string, label: string, signal: AbortSignal):
 async function labelBelow(directory: number, path: string, label: string, signal: AbortSignal, depth: number): Promise<void> {
   if (depth > hostLimits.pathComponents) fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
   const at = `/proc/self/fd/${directory}`;
-  for await (const { name, isDirectory } of entriesOf(at, path)) {
+  for await (const entry of entriesOf(at, { key: path, atOnce: hostLimits.labelledAtOnce })) {
     signal.throwIfAborted();
+    const { name } = entry;
     await set(Buffer.concat([Buffer.from(`${at}/`), name]), label);
-    if (!isDirectory) continue;
+    if (!entry.isDirectory()) continue;
     const child = await openDirectory(directory, Buffer.concat([name, Buffer.alloc(1)]), path);
     // gone or something else by now: what is made in a labelled directory has its label
     if (child !== undefined) await withDirectory(child, () => labelBelow(child, `${path}/${name.toString()}`, label, signal, depth + 1));
-  }
-}
-
-/** As bytes: Node's types know of texts only. */
-const NAMES_AS_BYTES: string = 'buffer';
-
-/** The entries of a directory in batches, whatever bytes they have: whoever writes in a volume can put millions there. */
-async function* entriesOf(directory: string, volume: string): AsyncGenerator<{ readonly name: Buffer; readonly isDirectory: boolean }> {
-  const entries = await inPool(volume, () => opendir(directory, { encoding: NAMES_AS_BYTES as BufferEncoding, bufferSize: hostLimits.labelledAtOnce }));
-  try {
-    for (;;) {
-      const entry = await inPool(volume, () => entries.read());
-      if (entry === null) return;
-      yield { name: Buffer.from(entry.name), isDirectory: entry.isDirectory() };
-    }
-  } finally {
-    await entries.close();
   }
 }
 

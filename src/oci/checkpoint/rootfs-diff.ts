@@ -4,13 +4,14 @@
  */
 import { closeSync } from 'node:fs';
 import type { Dirent } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { fail } from '../../base/fault.ts';
 import { checkpointLimits, hostLimits } from '../../base/limits.ts';
+import { entriesOf } from '../../host/entries-of.ts';
 import { errnoName, isAbsent, must } from '../../host/errno.ts';
 import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY } from '../../host/ffi-constants.ts';
 import { libc } from '../../host/ffi.ts';
-import { getXattrAt, howBeneath, isEscape } from '../../host/files-at.ts';
+import { howBeneath, isEscape } from '../../host/files-at.ts';
 import { callInPool } from '../../host/pool.ts';
 
 /** Paths relative to the root. Names are bytes: a container may choose some that are no UTF-8. */
@@ -20,7 +21,13 @@ export interface RootfsChanges {
   readonly deleted: readonly Buffer[];
 }
 
-interface Search {
+/** What a test replaces: a directory without an end, small bounds. */
+export interface DiffOptions {
+  readonly entries?: (directory: string | Buffer) => AsyncIterable<Dirent<Buffer>>;
+  readonly bounds?: { readonly changedFiles: number; readonly changedBytes: number };
+}
+
+interface Search extends Required<DiffOptions> {
   readonly upper: string;
   readonly lowers: readonly string[];
   /** Descriptors of those of `lowers` that were needed, by path: each is opened once. */
@@ -36,15 +43,23 @@ interface Search {
 const SLASH = Buffer.from('/');
 /** overlayfs marks a directory that hides the ones below it with this (Documentation/filesystems/overlayfs.rst). */
 const OPAQUE = 'trusted.overlay.opaque';
+const OPAQUE_VALUE = 'y'.charCodeAt(0);
 /** What opens of all checkpoints may hang on: the images' disk. */
 const POOL_KEY = 'layers of checkpoints';
+const ALL: Required<DiffOptions> = {
+  entries: (directory) => entriesOf(directory, { key: POOL_KEY, atOnce: checkpointLimits.entriesAtOnce }),
+  bounds: checkpointLimits,
+};
 
 /**
  * The changes in `upper` over `lowers`, of which the first is the topmost. `mounts` are paths in the container that are
  * left out. Rejects with `exhausted` when there are too many to be listed.
  */
-export async function rootfsChanges(upper: string, lowers: readonly string[], mounts: readonly string[]): Promise<RootfsChanges> {
-  const search: Search = { upper, lowers, layers: new Map(), mounts: new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, ''))), changed: [], deleted: [], bytes: 0 };
+export async function rootfsChanges(
+  upper: string, lowers: readonly string[], mounts: readonly string[], options: DiffOptions = {},
+): Promise<RootfsChanges> {
+  const leftOut = new Set(mounts.map((path) => path.replace(/^\/+/u, '').replace(/\/+$/u, '')));
+  const search: Search = { ...ALL, ...options, upper, lowers, layers: new Map(), mounts: leftOut, changed: [], deleted: [], bytes: 0 };
   // a list instead of recursion: a container may nest directories as deep as it likes
   const open: Buffer[] = [Buffer.alloc(0)];
   try {
@@ -55,21 +70,24 @@ export async function rootfsChanges(upper: string, lowers: readonly string[], mo
   return { changed: search.changed, deleted: search.deleted };
 }
 
-/** Notes what is in one directory of the upper; the directories in it that are to be looked at next. */
+/** Notes what is in one directory of the upper; the directories in it that are to be read next. Ends at the bounds, not at the last entry. */
 async function look(search: Search, directory: Buffer): Promise<Buffer[]> {
   const { upper, mounts, changed, deleted } = search;
   const inside: Buffer[] = [];
-  const entries = await readdir(at(upper, directory), { withFileTypes: true, encoding: 'buffer' });
-  for (const entry of entries) {
+  // names that are needed once more, where the directory hides the ones below it
+  const kept = (await isOpaque(upper, directory)) ? new Set<string>() : undefined;
+  for await (const entry of search.entries(at(upper, directory))) {
     const path = join(directory, entry.name);
     search.bytes += path.length;
+    refuseMany(search);
+    kept?.add(entry.name.toString('latin1'));
     if (mounts.has(path.toString('utf8'))) continue;
     if (await isWhiteout(upper, path, entry)) deleted.push(path);
     else changed.push(path);
     if (entry.isDirectory()) inside.push(path);
-    refuseMany(search);
   }
-  if (isOpaque(upper, directory)) await noteHidden(search, directory, new Set(entries.map(({ name }) => name.toString('latin1'))));
+  refuseMany(search);
+  if (kept !== undefined) await noteHidden(search, directory, kept);
   return inside;
 }
 
@@ -77,8 +95,14 @@ async function isWhiteout(upper: string, path: Buffer, entry: Dirent<Buffer>): P
   return entry.isCharacterDevice() && (await lstat(at(upper, path))).rdev === 0;
 }
 
-function isOpaque(upper: string, directory: Buffer): boolean {
-  return directory.length > 0 && getXattrAt(AT_FDCWD, at(upper, directory), OPAQUE)?.at(0) === 'y'.charCodeAt(0);
+/** In the pool, as all calls here. As the kernel reads it (ovl_path_check_dir_xattr): one byte, and a longer value counts as none. */
+async function isOpaque(upper: string, directory: Buffer): Promise<boolean> {
+  if (directory.length === 0) return false;
+  const value = Buffer.alloc(1);
+  const name = Buffer.concat([at(upper, directory), Buffer.alloc(1)]);
+  const got = await callInPool(POOL_KEY, libc.lgetxattr, name, OPAQUE, value, value.length);
+  if (got.result === -1 && ['ENODATA', 'EOPNOTSUPP', 'ERANGE'].includes(errnoName(got.errno))) return false;
+  return must(got, `get ${OPAQUE} of`, directory.toString()) === 1 && value[0] === OPAQUE_VALUE;
 }
 
 /** What the layers have in a directory that was made anew is deleted. */
@@ -86,21 +110,25 @@ async function noteHidden(search: Search, directory: Buffer, kept: ReadonlySet<s
   const hidden = new Set<string>();
   for (const lower of search.lowers) {
     try {
-      for (const name of await namesBelow(await layerOf(search, lower), directory)) hidden.add(name.toString('latin1'));
+      await noteBelow(search, await layerOf(search, lower), directory, (name) => {
+        if (kept.has(name) || hidden.has(name)) return;
+        hidden.add(name);
+        search.bytes += directory.length + name.length;
+        refuseMany(search, hidden.size);
+      });
     } catch (error) {
       // this layer has no such directory, or a file or a link of that name
       if (!isAbsent(error) && !isEscape(error)) throw error;
     }
-    refuseMany(search, hidden.size);
   }
-  for (const name of hidden) if (!kept.has(name)) search.deleted.push(join(directory, Buffer.from(name, 'latin1')));
+  for (const name of hidden) search.deleted.push(join(directory, Buffer.from(name, 'latin1')));
 }
 
 /** An image may have a link, to a directory of the host, where the container has made a directory: none is followed (S54). */
-async function namesBelow(layer: number, directory: Buffer): Promise<readonly Buffer[]> {
+async function noteBelow({ entries }: Search, layer: number, directory: Buffer, note: (name: string) => void): Promise<void> {
   const fd = await openBelow(layer, directory);
   try {
-    return await readdir(`/proc/self/fd/${fd}`, { encoding: 'buffer' });
+    for await (const { name } of entries(`/proc/self/fd/${fd}`)) note(name.toString('latin1'));
   } finally {
     closeSync(fd);
   }
@@ -127,8 +155,8 @@ async function openBelow(layer: number, directory: Buffer): Promise<number> {
   }
 }
 
-function refuseMany({ changed, deleted, upper, bytes }: Search, more = 0): void {
-  const { changedFiles, changedBytes } = checkpointLimits;
+function refuseMany({ changed, deleted, upper, bytes, bounds }: Search, more = 0): void {
+  const { changedFiles, changedBytes } = bounds;
   if (changed.length + deleted.length + more <= changedFiles && bytes <= changedBytes) return;
   fail('exhausted', `list what was changed in ${upper}: more than ${changedFiles} files, or ${changedBytes} bytes of paths`, { subject: upper });
 }

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { AT_FDCWD } from '../../../src/host/ffi-constants.ts';
 import { libc } from '../../../src/host/ffi.ts';
 import { setXattrAt } from '../../../src/host/files-at.ts';
+import type { DiffOptions } from '../../../src/oci/checkpoint/rootfs-diff.ts';
 import { rootfsChanges } from '../../../src/oci/checkpoint/rootfs-diff.ts';
 
 const reason = process.getuid?.() === 0 ? '' : 'needs root';
@@ -30,12 +31,12 @@ describe.skipIf(reason !== '')('a directory that was made anew', () => {
     expect(await deletedOver('real')).toEqual(['made/old']);
   });
 
-  it('S89 layers are opened in the pool, and each of them once', async () => {
+  it('S89 layers are opened and attributes read in the pool, and each layer is opened once', async () => {
     for (const path of ['upper/again', 'real/again']) mkdirSync(join(directory, path));
     setXattrAt(AT_FDCWD, join(directory, 'upper/again'), 'trusted.overlay.opaque', Buffer.from('y'));
     writeFileSync(join(directory, 'real/again/older'), '');
     const before = readdirSync('/proc/self/fd').length;
-    const { openat, openat2 } = libc;
+    const { openat, openat2, lgetxattr } = libc;
     const opened: unknown[] = [];
     const refused = (): never => {
       throw new Error('opened on the main thread');
@@ -49,11 +50,12 @@ describe.skipIf(reason !== '')('a directory that was made anew', () => {
         }) as typeof openat.async,
       }),
       openat2: Object.assign(() => refused(), { info: openat2.info, async: openat2.async }),
+      lgetxattr: Object.assign(() => refused(), { info: lgetxattr.info, async: lgetxattr.async }),
     });
     try {
       expect((await deletedOver('real')).toSorted()).toEqual(['again/older', 'made/old']);
     } finally {
-      Object.assign(libc, { openat, openat2 });
+      Object.assign(libc, { openat, openat2, lgetxattr });
     }
     expect(opened).toEqual([join(directory, 'real')]);
     expect(readdirSync('/proc/self/fd').length).toBe(before);
@@ -61,5 +63,64 @@ describe.skipIf(reason !== '')('a directory that was made anew', () => {
 
   it('S54 a link in a layer to a directory of the host shows nothing of what is there', async () => {
     expect(await deletedOver('linked', 'real')).toEqual(['made/old']);
+  });
+
+  it('a longer value of the attribute is not overlayfs’s', async () => {
+    setXattrAt(AT_FDCWD, join(directory, 'upper/made'), 'trusted.overlay.opaque', Buffer.from('yes'));
+    expect(await deletedOver('real')).toEqual([]);
+  });
+});
+
+describe.skipIf(reason !== '')('S89 a directory of any number of entries', () => {
+  let directory = '';
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'rootfs-diff-'));
+    for (const path of ['upper/made', 'lower/made', 'seed']) mkdirSync(join(directory, path), { recursive: true });
+    setXattrAt(AT_FDCWD, join(directory, 'upper/made'), 'trusted.overlay.opaque', Buffer.from('y'));
+    writeFileSync(join(directory, 'seed/file'), '');
+  });
+  afterEach(() => rmSync(directory, { recursive: true }));
+
+  const FILES = 50;
+  const ENOUGH = 1000;
+  /** Directories for which `isLarge` holds have more entries than anybody should read; `read` counts them. */
+  const withLarge = (isLarge: (path: string) => boolean, bounds: NonNullable<DiffOptions['bounds']>) => {
+    const state = { read: 0 };
+    const one = readdirSync(join(directory, 'seed'), { withFileTypes: true, encoding: 'buffer' })[0];
+    async function* entries(path: string | Buffer): AsyncGenerator<NonNullable<typeof one>> {
+      const names = readdirSync(path, { withFileTypes: true, encoding: 'buffer' });
+      yield* names;
+      while (isLarge(path.toString()) && one !== undefined && state.read < ENOUGH) {
+        state.read += 1;
+        yield Object.assign(Object.create(one) as typeof one, { name: Buffer.from(`file-${state.read}`) });
+      }
+    }
+    const options: DiffOptions = { bounds, entries };
+    const changes = (): Promise<unknown> => rootfsChanges(join(directory, 'upper'), [join(directory, 'lower')], [], options);
+    return { state, changes };
+  };
+
+  it('is read as far as the bound of files, and no further', async () => {
+    const { state, changes } = withLarge((path) => path.endsWith('/upper/'), { changedFiles: FILES, changedBytes: 1_000_000 });
+    await expect(changes()).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+    expect(state.read).toBeLessThanOrEqual(FILES + 1);
+  });
+
+  it('is read as far as the bound of bytes, and no further', async () => {
+    const { state, changes } = withLarge((path) => path.endsWith('/upper/'), { changedFiles: 1_000_000, changedBytes: FILES });
+    await expect(changes()).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+    expect(state.read).toBeLessThanOrEqual(FILES);
+  });
+
+  it('so is one of a layer that the container has replaced', async () => {
+    const { state, changes } = withLarge((path) => path.startsWith('/proc/self/fd/'), { changedFiles: FILES, changedBytes: 1_000_000 });
+    await expect(changes()).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
+    expect(state.read).toBeLessThanOrEqual(FILES + 1);
+  });
+
+  it('is listed whole within the bounds', async () => {
+    for (let at = 0; at < FILES; at += 1) writeFileSync(join(directory, `upper/made/${at}`), '');
+    const { changed } = await rootfsChanges(join(directory, 'upper'), [join(directory, 'lower')], []);
+    expect(changed).toHaveLength(FILES + 1);
   });
 });

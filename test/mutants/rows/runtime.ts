@@ -27,4 +27,16 @@ export const ofRuntime: readonly Mutant[] = [
     find: 'libc.openat2, layer, name, how, how.length', replace: 'libc.openat, layer, name, O_RDONLY | O_DIRECTORY, 0',
     test: { file: 'test/integration/checkpoint/rootfs-diff.test.ts', named: 'S54 a link in a layer' },
   },
+  {
+    row: 'S89', title: 'a directory of a container is read whole', file: 'src/oci/checkpoint/rootfs-diff.ts',
+    find: 'for await (const entry of search.entries(at(upper, directory))) {',
+    replace: 'for (const entry of await Array.fromAsync(search.entries(at(upper, directory)))) {',
+    test: { file: 'test/integration/checkpoint/rootfs-diff.test.ts', named: 'S89 a directory of any number of entries.*is read as far as' },
+  },
+  {
+    row: 'S89', title: 'attributes of a checkpoint are read on the main thread', file: 'src/oci/checkpoint/rootfs-diff.ts',
+    find: 'await callInPool(POOL_KEY, libc.lgetxattr, name,',
+    replace: 'libc.lgetxattr(name, OPAQUE, value, 1) === 9 ? ({} as never) : await callInPool(POOL_KEY, libc.lgetxattr, name,',
+    test: { file: 'test/integration/checkpoint/rootfs-diff.test.ts', named: 'S89 layers are opened and attributes read in the pool' },
+  },
 ];
