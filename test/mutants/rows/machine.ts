@@ -16,7 +16,7 @@ const untold = (row: string, name: string, what: string): Mutant => ({
 
 export const ofMachine: readonly Mutant[] = [
   {
-    row: 'S33', title: 'names in a volume that are no text keep their labels', file: 'src/host/selinux.ts',
+    row: 'S33', title: 'names in a volume that are no text keep their labels', file: 'src/host/entries-of.ts',
     find: "const NAMES_AS_BYTES: string = 'buffer';", replace: "const NAMES_AS_BYTES: string = 'utf8';",
     test: { file: 'test/unit/host/selinux.test.ts', named: 'S33 S54 a volume' },
   },
