@@ -13,11 +13,12 @@ export function execSync(stage: ContainerStage, id: ContainerId, argv: readonly 
   const attempted = `ExecSync ${id}`;
   return whileItLives(stage, id, attempted, call, async () => {
     const { address, ...input } = running(stage, id, attempted);
+    const namespace = stage.directory.sandbox(input.spec.key.sandboxId)?.spec.key.namespace ?? '';
     const left = call.deadlineMonoMs === undefined ? Infinity : call.deadlineMonoMs - stage.clock.monoMs();
     // whole milliseconds: it stands in messages
     const bound = Math.ceil(Math.min(timeoutMs > 0 ? timeoutMs : actorLimits.graceMaxMs, left, actorLimits.graceMaxMs));
     return stage.activity.run(address, 'execSync', bound, call.signal, (fx) =>
-      stage.ports.runtime.execSync({ ...input, argv, execTimeoutMs: bound, over: call.over }, fx),
+      stage.ports.runtime.execSync({ ...input, namespace, argv, execTimeoutMs: bound, over: call.over }, fx),
     );
   });
 }

@@ -23,6 +23,10 @@ export function freeBytes(bytes: Uint8Array): void {
   if (bytes.buffer instanceof ArrayBuffer && bytes.buffer.byteLength === bytes.length) bytes.buffer.transfer(0);
 }
 
+function freeBlock(part: Uint8Array): void {
+  if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);
+}
+
 /** First in, first out; pieces lose their borders. */
 export class ByteBlocks {
   readonly #name: string;
@@ -170,9 +174,15 @@ export class ByteBlocks {
     for (let part = this.shift(); part !== undefined; part = this.shift()) {
       target.set(part, at);
       at += part.length;
-      if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);
+      freeBlock(part);
     }
     // its last block may be one that was freed
+    this.clear();
+  }
+
+  /** Drops all, and gives the memory back at once. Only where `takeAllAndFree` is allowed. */
+  drop(): void {
+    for (let part = this.shift(); part !== undefined; part = this.shift()) freeBlock(part);
     this.clear();
   }
 

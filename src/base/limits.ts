@@ -579,6 +579,10 @@ export const driverLimits = {
   execFreeBytes: 64 * 1024,
   /** ExecSyncs at once of which more is kept, until their answers have left: 128 MiB, twice that while they are encoded (F74). */
   execRooms: 4,
+  /** Of those, at most for one namespace: one is always left for the others. */
+  execRoomsPerNamespace: 3,
+  /** ms that an exec may hold one while another namespace waits for it: a pipe brings 16 MiB in less than a second. */
+  execRoomHeldMs: 10_000,
   /** ms that output is awaited after the exec'd process ended: a background child can hold the pipe for ever. */
   execDrainMs: 1000,
   /** Arguments of an exec, and bytes of them together: the kernel's ARG_MAX is 2 MiB with the environment. */

@@ -12,7 +12,7 @@ const MIB = 1024n * 1024n;
 /** Cases of the suite. */
 export const insideCases = describeCases<RuntimeStage>((of) => {
   const exec = (one: Running, argv: readonly string[], execTimeoutMs = 0, effect: EffectContext = fx): Promise<ExecResult> =>
-    of().port.execSync({ ...one, argv, execTimeoutMs }, effect);
+    of().port.execSync({ ...one, namespace: 'default', argv, execTimeoutMs }, effect);
   const text = (bytes: ExecResult['stdout']): string => Buffer.from(wholeBytes(bytes)).toString();
 
   it('exec gives the exit code and both streams', async () => {

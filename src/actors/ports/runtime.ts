@@ -116,9 +116,18 @@ export interface RuntimePort {
   /** Begins to watch this container's process and monitor (pidfd); idempotent. */
   watch(input: ContainerInput & { readonly init: ProcessIdentity }): void;
   reopenLog(input: ContainerInput, fx: EffectContext): Promise<void>;
-  /** On timeout or abort the whole process tree of the exec is killed before the promise rejects with `timedOut`. */
+  /**
+   * On timeout or abort the whole process tree of the exec is killed before the promise rejects with `timedOut`. `exhausted`, in the
+   * same way, for one with a large output that holds up the execs of other namespaces. `namespace` is the pod's.
+   */
   execSync(
-    input: ContainerInput & { readonly argv: readonly string[]; readonly init: ProcessIdentity; readonly execTimeoutMs: number; readonly over?: AbortSignal | undefined },
+    input: ContainerInput & {
+      readonly namespace: string;
+      readonly argv: readonly string[];
+      readonly init: ProcessIdentity;
+      readonly execTimeoutMs: number;
+      readonly over?: AbortSignal | undefined;
+    },
     fx: EffectContext,
   ): Promise<ExecResult>;
   /**

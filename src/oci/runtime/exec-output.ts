@@ -21,6 +21,7 @@ export class CappedOutput {
     this.#room = room;
     this.#kept = new ByteBlocks('keep the output of a command', bytesMax);
     this.ended = reader?.closed ?? Promise.resolve();
+    room.whenRevoked.addEventListener('abort', () => this.#drop(), { once: true });
     reader?.start((bytes) => this.#keep(reader, bytes));
   }
 
@@ -33,6 +34,13 @@ export class CappedOutput {
     if (this.#room.isGranted || this.#kept.size <= driverLimits.execFreeBytes) return;
     reader.pause();
     void this.#room.ask().then(() => reader.resume());
+  }
+
+  /** The room is another exec's when this returns. */
+  #drop(): void {
+    this.#isTaken = true;
+    this.#kept.drop();
+    this.#reader?.unwanted();
   }
 
   /** Once, in one piece: nothing is left here then. */

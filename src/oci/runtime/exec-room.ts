@@ -1,54 +1,144 @@
 /**
- * Room in memory for what execs write (F74). Each has a little of its own; for more it needs a room, of which there are
- * few, each large enough for all that may be kept of one exec. Who waits for a room leaves its pipe unread, so that the
- * command waits in its write, as with any slow reader. A room is asked for as a whole: two that had half a room each
- * could wait on one another for ever.
+ * Memory for what execs write (F74). Each may keep a little of its own; for more it needs a room, of which there are few, each
+ * large enough for all that may be kept of one exec. An exec that waits for a room leaves its pipe unread, so that the command
+ * waits in its write, as with any slow reader. A room is asked for as a whole: two execs that had half a room each could wait for
+ * one another for ever.
+ *
+ * A command decides how long it runs, so a room that it holds until its end would be its tenant's to block. A namespace therefore
+ * has fewer rooms than there are, the next one goes to the namespace with the fewest, and a room that was held for its time is
+ * taken back when another namespace waits: the command is ended with a plain error (S85).
  */
+import type { ClockPort, TimerHandle } from '../../actors/ports/clock.ts';
+import type { EffectContext } from '../../actors/ports/effect.ts';
+import type { ContainerId } from '../../base/ids.ts';
+import { fail } from '../../base/fault.ts';
 import { driverLimits } from '../../base/limits.ts';
+import { realClock } from '../../host/clock.ts';
 
-/** The rooms of a process; who asks first gets the next one. */
+/** One exec's request for a room. */
+interface Claim {
+  readonly namespace: string;
+  /** False once the command has ended: only the client's reading is left. */
+  readonly isRevocable: boolean;
+  granted(): void;
+  /** Must drop at once what is kept: the room is the next one's when this returns. */
+  revoked(): void;
+}
+
+interface Tenant {
+  held: number;
+  /** Counts grants of all namespaces: the lowest was served the longest ago. */
+  lastGrant: number;
+  /** In the order of asking. */
+  readonly waiting: Set<Claim>;
+}
+
+/** The rooms of a process. */
 export class OutputRooms {
-  #free: number;
-  readonly #line: (() => void)[] = [];
+  readonly #rooms: number;
+  readonly #clock: ClockPort;
+  /** Namespaces that hold rooms or wait for one. */
+  readonly #tenants = new Map<string, Tenant>();
+  /** With the time of their grant in monotonic ms, the earliest first. */
+  readonly #held = new Map<Claim, number>();
+  #grants = 0;
+  /** Runs while all rooms are held and somebody waits who may have the next one. */
+  #timer: TimerHandle | undefined;
 
-  constructor(rooms: number) {
-    this.#free = rooms;
+  constructor(rooms: number, clock: ClockPort) {
+    this.#rooms = rooms;
+    this.#clock = clock;
   }
 
-  /** Calls `granted` when there is a room, perhaps at once; the returned function gives it back, or leaves the line. */
-  take(granted: () => void): () => void {
-    let has = false;
-    const enter = (): void => {
-      has = true;
-      granted();
-    };
-    if (this.#free > 0) {
-      this.#free -= 1;
-      enter();
-    } else this.#line.push(enter);
-    return () => {
-      if (has) this.#next();
-      else this.#line.splice(this.#line.indexOf(enter), 1);
-    };
+  /** Calls `granted` when there is a room, perhaps at once. */
+  ask(claim: Claim): void {
+    const tenant = this.#tenants.get(claim.namespace) ?? { held: 0, lastGrant: -1, waiting: new Set() };
+    this.#tenants.set(claim.namespace, tenant);
+    tenant.waiting.add(claim);
+    this.#assign();
   }
 
-  #next(): void {
-    const next = this.#line.shift();
-    if (next === undefined) this.#free += 1;
-    else next();
+  /** The claim's room is free, or is not waited for any more. Repeatable. */
+  leave(claim: Claim): void {
+    this.#forget(claim);
+    this.#assign();
+  }
+
+  #forget(claim: Claim): void {
+    const tenant = this.#tenants.get(claim.namespace);
+    if (tenant === undefined) return;
+    if (this.#held.delete(claim)) tenant.held -= 1;
+    else tenant.waiting.delete(claim);
+    if (tenant.held === 0 && tenant.waiting.size === 0) this.#tenants.delete(claim.namespace);
+  }
+
+  #assign(): void {
+    if (this.#timer !== undefined) this.#clock.clearTimeout(this.#timer);
+    this.#timer = undefined;
+    for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      if (this.#held.size >= this.#rooms && !this.#revokeFor(next)) return;
+      this.#grant(next);
+    }
+  }
+
+  /** The namespace whose first claim is served next: of those below their share the one with the fewest rooms, then the least recent. */
+  #next(): Tenant | undefined {
+    let best: Tenant | undefined;
+    for (const one of this.#tenants.values()) {
+      if (one.waiting.size === 0 || one.held >= driverLimits.execRoomsPerNamespace) continue;
+      if (best === undefined || one.held < best.held || (one.held === best.held && one.lastGrant < best.lastGrant)) best = one;
+    }
+    return best;
+  }
+
+  #grant(tenant: Tenant): void {
+    const [claim] = tenant.waiting;
+    if (claim === undefined) return;
+    tenant.waiting.delete(claim);
+    tenant.held += 1;
+    tenant.lastGrant = this.#grants;
+    this.#grants += 1;
+    this.#held.set(claim, this.#clock.monoMs());
+    claim.granted();
+  }
+
+  /** Takes a room back for this namespace, or sees to it that this is tried again in time. */
+  #revokeFor(waiting: Tenant): boolean {
+    const now = this.#clock.monoMs();
+    let victim: Claim | undefined;
+    let most = 0;
+    let soonestMs = Infinity;
+    for (const [claim, sinceMs] of this.#held) {
+      const held = this.#tenants.get(claim.namespace)?.held ?? 0;
+      // with one room less than now, it must not be worse off than the one that waits is
+      if (!claim.isRevocable || held - waiting.held < (waiting.held === 0 ? 1 : 2)) continue;
+      const leftMs = sinceMs + driverLimits.execRoomHeldMs - now;
+      if (leftMs > 0) soonestMs = Math.min(soonestMs, leftMs);
+      else if (held > most) [victim, most] = [claim, held];
+    }
+    if (victim === undefined) {
+      if (soonestMs < Infinity) this.#timer = this.#clock.setTimeout(() => this.#assign(), soonestMs);
+      return false;
+    }
+    this.#forget(victim);
+    victim.revoked();
+    return true;
   }
 }
 
 /** One exec's claim, for both of its outputs. */
-export class OutputRoom {
+export class OutputRoom implements Claim {
+  readonly namespace: string;
   readonly #rooms: OutputRooms;
-  #asked: Promise<void> | undefined;
-  #giveBack: () => void = () => undefined;
+  readonly #revoked = new AbortController();
+  #asked: PromiseWithResolvers<void> | undefined;
   #isOver = false;
   /** It may keep all that is kept at most. */
   isGranted = false;
+  isRevocable = true;
 
-  constructor(rooms: OutputRooms = roomsOfTheProcess) {
+  constructor(namespace: string, rooms: OutputRooms = roomsOfTheProcess) {
+    this.namespace = namespace;
     this.#rooms = rooms;
   }
 
@@ -56,32 +146,80 @@ export class OutputRoom {
     return this.#asked !== undefined && !this.isGranted;
   }
 
+  /** Aborts when the room was taken back: the outputs drop what they keep, and the command is ended. */
+  get whenRevoked(): AbortSignal {
+    return this.#revoked.signal;
+  }
+
   /** Settles once there is room: never for one that was released before. */
   ask(): Promise<void> {
-    this.#asked ??= new Promise((resolve) => {
-      if (this.#isOver) return;
-      this.#giveBack = this.#rooms.take(() => {
-        this.isGranted = true;
-        resolve();
-      });
-    });
-    return this.#asked;
+    if (this.#asked === undefined) {
+      this.#asked = Promise.withResolvers<void>();
+      if (!this.#isOver) this.#rooms.ask(this);
+    }
+    return this.#asked.promise;
   }
 
-  /** What was kept is nobody's any more. Repeatable; to be called for every claim. */
-  release(): void {
+  granted(): void {
+    this.isGranted = true;
+    this.#asked?.resolve();
+  }
+
+  revoked(): void {
     this.#isOver = true;
-    const giveBack = this.#giveBack;
-    this.#giveBack = () => undefined;
-    giveBack();
+    this.#revoked.abort();
   }
 
-  /** Releases it when `over` says that the answer has left; at once where nobody says so. */
+  /** What was kept is not used any more. Repeatable; to be called for every claim. */
+  release(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#rooms.leave(this);
+  }
+
+  /** Releases it when `over` aborts, which means that the answer has been sent; at once where there is no such signal. */
   releaseWhen(over: AbortSignal | undefined): void {
+    this.isRevocable = false;
     if (over === undefined || over.aborted) this.release();
     else over.addEventListener('abort', () => this.release(), { once: true });
   }
 }
 
+export interface RoomUse {
+  readonly id: ContainerId;
+  readonly namespace: string;
+  /** As that of `RuntimePort.execSync`. */
+  readonly over?: AbortSignal | undefined;
+}
+
+/** Runs an exec that keeps output in `room`. Its signal aborts when the room is taken back; this rejects with `exhausted` then. */
+export async function withOutputRoom<T>(
+  { id, namespace, over }: RoomUse,
+  fx: EffectContext,
+  run: (room: OutputRoom, fx: EffectContext) => Promise<T>,
+  rooms?: OutputRooms,
+): Promise<T> {
+  const room = new OutputRoom(namespace, rooms);
+  let isKept = false;
+  try {
+    const result = await run(room, { ...fx, signal: AbortSignal.any([fx.signal, room.whenRevoked]) });
+    if (room.whenRevoked.aborted) refuseRevoked(id);
+    isKept = true;
+    return result;
+  } catch (thrown) {
+    // what was stopped says only that its result is not wanted
+    if (room.whenRevoked.aborted && !fx.signal.aborted) refuseRevoked(id);
+    throw thrown;
+  } finally {
+    room.releaseWhen(isKept ? over : undefined);
+  }
+}
+
+function refuseRevoked(id: ContainerId): never {
+  const { execFreeBytes, execRoomHeldMs } = driverLimits;
+  const reason = `its output is larger than ${execFreeBytes} bytes and it did not end within ${execRoomHeldMs} ms, while other namespaces wait for this memory`;
+  return fail('exhausted', `exec in container ${id}: ${reason}`, { subject: id });
+}
+
 /** Memory belongs to the process: all drivers and shims share these. */
-const roomsOfTheProcess = new OutputRooms(driverLimits.execRooms);
+const roomsOfTheProcess = new OutputRooms(driverLimits.execRooms, realClock());

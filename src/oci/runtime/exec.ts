@@ -24,13 +24,16 @@ import type { BegunExec } from './exec-end.ts';
 import { beginExec, execLeafOf, execPidFile, execProcessFile, pidIn } from './exec-files.ts';
 import type { ExecWish } from './exec-files.ts';
 import { CappedOutput, drained } from './exec-output.ts';
-import { OutputRoom } from './exec-room.ts';
+import { withOutputRoom } from './exec-room.ts';
+import type { OutputRoom } from './exec-room.ts';
 import { execProcess } from './exec-process.ts';
 import type { Handler } from './handlers.ts';
 import { execArgv, globalArgs, lastError } from './runc.ts';
 import { stdioOwner } from './stdio-owner.ts';
 
 export type ExecInput = ExecWish & {
+  /** Of the pod. */
+  readonly namespace: string;
   /** 0 for none. */
   readonly execTimeoutMs: number;
   /** Aborts once the answer has left, or nobody waits for it: what is kept for it can go. */
@@ -39,9 +42,14 @@ export type ExecInput = ExecWish & {
 
 /**
  * Resolves with the exit code and what the process wrote, whatever the code. Rejects with `wrongState` when the
- * container does not run, with `timedOut` or `cancelled` after the process and all that it started were killed.
+ * container does not run, with `timedOut`, `cancelled` or `exhausted` (as `withOutputRoom`) after the process and all that it
+ * started were killed.
  */
-export async function execSync(parts: DriverParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
+export function execSync(parts: DriverParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
+  return withOutputRoom(input, fx, (room, bounded) => execInRoom(parts, input, room, bounded));
+}
+
+async function execInRoom(parts: DriverParts, input: ExecInput, room: OutputRoom, fx: EffectContext): Promise<ExecResult> {
   const { handler, config, directory } = await beginExec(parts, input);
   let leaf: ExecLeaf | undefined;
   try {
@@ -50,7 +58,7 @@ export async function execSync(parts: DriverParts, input: ExecInput, fx: EffectC
       execLeafOf(parts, handler, input.id, basename(directory)),
       writeFile(execProcessFile(directory), process, { mode: 0o600 }),
     ]);
-    return await new Exec({ parts, handler, input, fx, directory, leaf, pipeOwner: stdioOwner(config) }).toEnd();
+    return await new Exec({ parts, handler, input, room, fx, directory, leaf, pipeOwner: stdioOwner(config) }).toEnd();
   } finally {
     if (leaf !== undefined) await dissolveExecLeaf(parts, leaf);
     await removeDirectory(directory);
@@ -61,6 +69,7 @@ interface ExecRun {
   readonly parts: DriverParts;
   readonly handler: Handler;
   readonly input: ExecInput;
+  readonly room: OutputRoom;
   readonly fx: EffectContext;
   readonly directory: string;
   readonly leaf: ExecLeaf | undefined;
@@ -77,7 +86,6 @@ class Exec {
   readonly #logFile: string;
   readonly #limitMs: number;
   readonly #deadlineMs: number;
-  readonly #room = new OutputRoom();
 
   constructor(run: ExecRun) {
     const { parts, input, fx } = run;
@@ -88,11 +96,10 @@ class Exec {
   }
 
   async toEnd(): Promise<ExecResult> {
-    const { parts, input, leaf, fx } = this.#run;
+    const { parts, input, room, leaf, fx } = this.#run;
     const started = await this.#launch();
     let process: ReturnType<ExpectedOrphan['take']>;
     let hasEnded = false;
-    let isKept = false;
     try {
       await this.#begun(started);
       process = started.orphan.take(started.child.identity);
@@ -100,21 +107,18 @@ class Exec {
       fx.note({ on: 'the exec process', pid: process.pid });
       const status = await this.#bounded(process.exited);
       hasEnded = true;
-      await drained([started.stdout, started.stderr], this.#room, parts.clock, (room) => this.#bounded(room));
-      const result = { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.take(), stderr: started.stderr.take() };
-      isKept = true;
-      return result;
+      await drained([started.stdout, started.stderr], room, parts.clock, (granted) => this.#bounded(granted));
+      return { exitCode: exitCodeOf(status, (reason) => this.#fail(reason)), stdout: started.stdout.take(), stderr: started.stderr.take() };
     } finally {
       if (!hasEnded) await killExec(parts, started, { id: input.id, leaf, pid: process?.pid, emptyMs: driverLimits.killMs });
       started.orphan.forget();
       started.stdout.close();
       started.stderr.close();
-      this.#room.releaseWhen(isKept ? input.over : undefined);
     }
   }
 
   async #launch(): Promise<Started> {
-    const { parts, handler, input, fx, directory, leaf, pipeOwner } = this.#run;
+    const { parts, handler, input, room, fx, directory, leaf, pipeOwner } = this.#run;
     const pidFile = execPidFile(directory);
     const argv = execArgv(
       { path: handler.path, globals: globalArgs(handler.root, this.#logFile, handler.options), id: input.id },
@@ -128,8 +132,8 @@ class Exec {
       return {
         child,
         orphan,
-        stdout: new CappedOutput(child.stdout, driverLimits.execOutputBytes, this.#room),
-        stderr: new CappedOutput(child.stderr, driverLimits.execOutputBytes, this.#room),
+        stdout: new CappedOutput(child.stdout, driverLimits.execOutputBytes, room),
+        stderr: new CappedOutput(child.stderr, driverLimits.execOutputBytes, room),
       };
     } catch (error) {
       orphan.forget();

@@ -5,22 +5,15 @@ import { driverLimits } from '../../base/limits.ts';
 import { within } from '../../host/wait.ts';
 import type { ExecInput } from '../runtime/exec.ts';
 import { CappedOutput, drained } from '../runtime/exec-output.ts';
-import { OutputRoom } from '../runtime/exec-room.ts';
+import { withOutputRoom } from '../runtime/exec-room.ts';
+import type { OutputRoom } from '../runtime/exec-room.ts';
 import type { ShimParts } from './containers.ts';
 import { runExec } from './exec.ts';
 import { readFifo } from './fifo.ts';
 
 /** As `RuntimePort.execSync`. */
-export async function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
-  const room = new OutputRoom();
-  let isKept = false;
-  try {
-    const result = await toEnd(shim, input, room, fx);
-    isKept = true;
-    return result;
-  } finally {
-    room.releaseWhen(isKept ? input.over : undefined);
-  }
+export function execSyncTask(shim: ShimParts, input: ExecInput, fx: EffectContext): Promise<ExecResult> {
+  return withOutputRoom(input, fx, (room, bounded) => toEnd(shim, input, room, bounded));
 }
 
 async function toEnd(shim: ShimParts, input: ExecInput, room: OutputRoom, fx: EffectContext): Promise<ExecResult> {

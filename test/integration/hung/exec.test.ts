@@ -22,7 +22,7 @@ describe.skipIf(reason !== '')('F34 a runtime that hangs in exec', () => {
       const container = await world.run(['sleep', '1000']);
       writeFileSync(on, '');
       await act(world, container, (execTimeoutMs, effect = fx) =>
-        world.driver.execSync({ ...container.bundle, argv: ['sleep', '1007'], init: container.init, execTimeoutMs }, effect));
+        world.driver.execSync({ ...container.bundle, namespace: 'default', argv: ['sleep', '1007'], init: container.init, execTimeoutMs }, effect));
       expect(readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'))).toEqual([]);
       expect(callsAndExecs(container)).toEqual([]);
     } finally {

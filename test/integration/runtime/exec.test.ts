@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { driverLimits } from '../../../src/base/limits.ts';
+import type { FaultError } from '../../../src/base/fault.ts';
 import type { ExecResult } from '../../../src/actors/ports/runtime.ts';
 import { containerCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths } from './kernel.ts';
@@ -9,6 +10,9 @@ import type { Running } from './support.ts';
 import { wholeBytes } from '../../support/whole-bytes.ts';
 
 const reason = missing();
+/** Bytes of an output that needs a room. */
+const LARGE = 1_000_000;
+
 if (reason !== '') console.log(`exec tests are skipped: ${reason}`);
 
 describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
@@ -25,8 +29,8 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     expect(await world.close()).toEqual([]);
   });
 
-  const exec = (argv: readonly string[], execTimeoutMs = 0, effect = fx): Promise<ExecResult> =>
-    world.driver.execSync({ ...container.bundle, argv, init: container.init, execTimeoutMs }, effect);
+  const exec = (argv: readonly string[], execTimeoutMs = 0, effect = fx, namespace = 'default'): Promise<ExecResult> =>
+    world.driver.execSync({ ...container.bundle, namespace, argv, init: container.init, execTimeoutMs }, effect);
   const text = (bytes: ExecResult['stdout']): string => Buffer.from(wholeBytes(bytes)).toString('utf8');
   /** Processes in the container beside its init. */
   const inside = (): string[] => processesNaming(container.id).filter((line) => !line.includes('conmon') && !line.startsWith(`${container.init.pid} `));
@@ -113,6 +117,25 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
 
   it('S03 output without end is cut off by the timeout', async () => {
     await expect(exec(['yes'], 500)).rejects.toMatchObject({ fault: { kind: 'timedOut' } });
+    expect(inside()).toEqual([]);
+  });
+
+  it('S85 slow execs with large outputs hold up no other namespace: it has a room at once, or one of theirs', async () => {
+    const caller = new AbortController();
+    const slowIn = (namespace: string): Promise<unknown> =>
+      exec(['sh', '-c', `head -c ${LARGE} /dev/zero; sleep 1001`], 0, fxOf(120_000, caller.signal), namespace).catch((thrown: unknown) => (thrown as FaultError).fault.kind);
+    const asleep = (count: number): Promise<void> => until(() => inside().filter((line) => /^\d+ sleep 1001\b/u.test(line)).length === count);
+    const large = async (namespace: string): Promise<number> => wholeBytes((await exec(['head', '-c', `${LARGE}`, '/dev/zero'], 0, fx, namespace)).stdout).length;
+    // the rooms of the first three; the fourth waits in its write
+    const first = ['a', 'a', 'a', 'a'].map(slowIn);
+    await asleep(driverLimits.execRoomsPerNamespace);
+    expect(await large('b')).toBe(LARGE);
+    const second = slowIn('b');
+    await asleep(driverLimits.execRooms);
+    expect(await large('c')).toBe(LARGE);
+    caller.abort();
+    const kinds = (await Promise.all([...first, second])) as readonly string[];
+    expect([kinds.filter((kind) => kind === 'exhausted').length, kinds.filter((kind) => kind === 'cancelled').length, kinds.at(-1)]).toEqual([1, 4, 'cancelled']);
     expect(inside()).toEqual([]);
   });
 

@@ -5,6 +5,7 @@ const blocks = 'test/unit/base/byte-blocks.test.ts';
 const readers = 'test/unit/host/socket-reader.test.ts';
 const streams = 'test/unit/streaming/pieces.test.ts';
 const spdy = 'test/unit/streaming/pieces-spdy.test.ts';
+const rooms = 'test/unit/runtime/exec-room.test.ts';
 
 export const ofPieces: readonly Mutant[] = [
   {
@@ -139,12 +140,37 @@ export const ofPieces: readonly Mutant[] = [
   },
   {
     row: 'S85', title: 'blocks that were taken stay until a collection', file: 'src/base/byte-blocks.ts',
-    find: 'if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);', replace: '',
+    find: 'if (part.buffer instanceof ArrayBuffer) part.buffer.transfer(0);', replace: 'void part;',
     test: { file: blocks, named: 'S85.*gives the memory of what is taken back' },
   },
   {
     row: 'S85', title: 'a line without an end is kept', file: 'src/base/line-cutter.ts',
     find: "new ByteBlocks('keep a line', bytesMax)", replace: "new ByteBlocks('keep a line', Infinity)",
     test: { file: 'test/unit/base/line-cutter.test.ts', named: 'S85 are kept up to a bound' },
+  },
+  {
+    row: 'S85', title: 'one namespace has all of the memory for large outputs of execs', file: 'src/oci/runtime/exec-room.ts',
+    find: 'one.held >= driverLimits.execRoomsPerNamespace', replace: 'one.held < 0',
+    test: { file: rooms, named: 'S85 one namespace leaves a room to the others' },
+  },
+  {
+    row: 'S85', title: 'an exec keeps the memory for its output as long as it runs', file: 'src/oci/runtime/exec-room.ts',
+    find: 'if (leftMs > 0) soonestMs =', replace: 'if (leftMs > -Infinity) soonestMs =',
+    test: { file: rooms, named: 'S85 a room that was held for its time is taken back' },
+  },
+  {
+    row: 'S85', title: 'an exec whose memory was given to another keeps its output', file: 'src/oci/runtime/exec-output.ts',
+    find: 'this.#kept.drop();', replace: '',
+    test: { file: rooms, named: 'S85 a room that was held for its time is taken back' },
+  },
+  {
+    row: 'S85', title: 'a namespace waits behind all execs of the others that came before', file: 'src/oci/runtime/exec-room.ts',
+    find: 'one.lastGrant < best.lastGrant', replace: 'best.held < 0',
+    test: { file: rooms, named: 'S85 a namespace waits for one held time at most' },
+  },
+  {
+    row: 'S85', title: 'an exec whose output was dropped is answered as if it had none', file: 'src/oci/runtime/exec-room.ts',
+    find: 'if (room.whenRevoked.aborted) refuseRevoked(id);', replace: '',
+    test: { file: rooms, named: 'S85 an exec whose room is taken back rejects' },
   },
 ];

@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import { driverLimits } from '../../../src/base/limits.ts';
 import type { SocketReader } from '../../../src/host/socket-reader.ts';
 import { CappedOutput } from '../../../src/oci/runtime/exec-output.ts';
-import { OutputRoom, OutputRooms } from '../../../src/oci/runtime/exec-room.ts';
+import { OutputRoom, OutputRooms, withOutputRoom } from '../../../src/oci/runtime/exec-room.ts';
+import { HandClock } from '../../support/hand-clock.ts';
+import { containerId } from '../cri/stage.ts';
 
 /** Promises that have settled by now. */
 async function settledOf(asked: readonly Promise<void>[]): Promise<number> {
@@ -36,62 +39,168 @@ class FakeReader implements Pick<SocketReader, 'start' | 'pause' | 'resume' | 'u
   }
 }
 
+const { execRooms, execRoomsPerNamespace, execRoomHeldMs, execFreeBytes, execOutputBytes } = driverLimits;
+const MIB = 1024 * 1024;
+
+/** Rooms, their clock, and execs that have asked for one each: one for each namespace of the list. */
+function stage(rooms: number = execRooms) {
+  const clock = new HandClock();
+  const all = new OutputRooms(rooms, clock);
+  const claim = (namespace: string): OutputRoom => new OutputRoom(namespace, all);
+  const ask = (...namespaces: readonly string[]): OutputRoom[] =>
+    namespaces.map((namespace) => {
+      const one = claim(namespace);
+      void one.ask();
+      return one;
+    });
+  const pass = (ms: number): void => {
+    clock.nowMs += ms;
+    clock.fire();
+  };
+  return { all, clock, claim, ask, pass };
+}
+
+const states = (execs: readonly OutputRoom[]): string[] =>
+  execs.map((one) => (one.whenRevoked.aborted ? 'revoked' : one.isGranted ? 'granted' : one.isWaiting ? 'waiting' : 'none'));
+
+function outputIn(room: OutputRoom): { readonly reader: FakeReader; readonly output: CappedOutput } {
+  const reader = new FakeReader();
+  return { reader, output: new CappedOutput(reader as Partial<SocketReader> as SocketReader, execOutputBytes, room) };
+}
+
 describe('F74 room for the output of execs', () => {
-  it('is given in the order of asking, once per exec, and handed on when it is released', async () => {
-    const rooms = new OutputRooms(2);
-    const execs = Array.from({ length: 4 }, () => new OutputRoom(rooms));
+  it('is given in the order of asking within a namespace, once per exec, and handed on when it is released', async () => {
+    const { claim } = stage(2);
+    const execs = Array.from({ length: 4 }, () => claim('a'));
     const asked = execs.map((exec) => exec.ask());
     void execs[0]?.ask();
-    expect(execs.map(({ isGranted }) => isGranted)).toEqual([true, true, false, false]);
+    expect(states(execs)).toEqual(['granted', 'granted', 'waiting', 'waiting']);
     expect(await settledOf(asked)).toBe(2);
     execs[1]?.release();
     execs[1]?.release();
-    expect(execs.map(({ isGranted, isWaiting }) => [isGranted, isWaiting]).slice(2)).toEqual([[true, false], [false, true]]);
+    expect(states(execs).slice(2)).toEqual(['granted', 'waiting']);
   });
 
   it('one that waits leaves the line; one that never asked, or asks when it is over, holds none', () => {
-    const rooms = new OutputRooms(1);
-    const [first, second, third, silent] = Array.from({ length: 4 }, () => new OutputRoom(rooms)) as [OutputRoom, OutputRoom, OutputRoom, OutputRoom];
-    for (const exec of [first, second, third]) void exec.ask();
+    const { ask, claim } = stage(1);
+    const [first, second, third] = ask('a', 'a', 'a') as [OutputRoom, OutputRoom, OutputRoom];
+    const silent = claim('a');
     second.release();
     silent.release();
     void silent.ask();
     first.release();
     expect([second.isGranted, third.isGranted, silent.isGranted]).toEqual([false, true, false]);
     third.release();
-    const next = new OutputRoom(rooms);
-    void next.ask();
-    expect(next.isGranted).toBe(true);
+    expect(states(ask('a'))).toEqual(['granted']);
   });
 
   it('S21 an exec that writes more than a little without room is read no further before it has one', async () => {
-    const rooms = new OutputRooms(1);
-    const [first, second] = [new OutputRoom(rooms), new OutputRoom(rooms)];
-    void first.ask();
-    const reader = new FakeReader();
-    const output = new CappedOutput(reader as Partial<SocketReader> as SocketReader, driverLimits.execOutputBytes, second);
-    reader.give(new Uint8Array(driverLimits.execFreeBytes));
+    const { ask, claim } = stage(1);
+    const [first] = ask('a');
+    const second = claim('b');
+    const { reader, output } = outputIn(second);
+    reader.give(new Uint8Array(execFreeBytes));
     expect(reader.isPaused).toBe(false);
     reader.give(new Uint8Array(1));
     expect(reader.isPaused).toBe(true);
-    first.release();
+    first?.release();
     expect(await settledOf([second.ask()])).toBe(1);
     await Promise.resolve();
     expect(reader.isPaused).toBe(false);
-    for (let given = 0; given < 2 * driverLimits.execOutputBytes; given += 1024 * 1024) reader.give(new Uint8Array(1024 * 1024));
-    expect(output.takeBytes().length).toBe(driverLimits.execOutputBytes);
+    for (let given = 0; given < 2 * execOutputBytes; given += MIB) reader.give(new Uint8Array(MIB));
+    expect(output.takeBytes().length).toBe(execOutputBytes);
   });
 
-  it('is held until the answer has left', () => {
-    const rooms = new OutputRooms(1);
-    const [first, second, third] = Array.from({ length: 3 }, () => new OutputRoom(rooms)) as [OutputRoom, OutputRoom, OutputRoom];
-    for (const exec of [first, second, third]) void exec.ask();
+  it('is held until the answer has left, and not taken back meanwhile', () => {
+    const { ask, pass } = stage(1);
+    const [first, second, third] = ask('a', 'b', 'b') as [OutputRoom, OutputRoom, OutputRoom];
     const over = new AbortController();
     first.releaseWhen(over.signal);
-    expect(second.isGranted).toBe(false);
+    pass(execRoomHeldMs);
+    expect(states([first, second])).toEqual(['granted', 'waiting']);
     over.abort();
     expect(second.isGranted).toBe(true);
     second.releaseWhen(over.signal);
     expect(third.isGranted).toBe(true);
+  });
+});
+
+describe('S85 no namespace holds up the large outputs of another', () => {
+  it('S85 one namespace leaves a room to the others, whatever it asks for', () => {
+    const { ask } = stage();
+    const greedy = ask(...Array.from({ length: execRooms + 20 }, () => 'a'));
+    expect(states(greedy).filter((one) => one === 'granted')).toHaveLength(execRoomsPerNamespace);
+    expect(states(ask('b'))).toEqual(['granted']);
+  });
+
+  it('S85 a room that was held for its time is taken back for another namespace, with what it keeps, and never sooner', () => {
+    const { ask, claim, pass } = stage();
+    const slow = claim('a');
+    const { reader, output } = outputIn(slow);
+    reader.give(new Uint8Array(MIB));
+    pass(1000);
+    const others = ask('a', 'a', 'b');
+    const late = ask('c');
+    pass(execRoomHeldMs - 1001);
+    expect(states([slow, ...others, ...late])).toEqual(['granted', 'granted', 'granted', 'granted', 'waiting']);
+    pass(1);
+    expect(states([slow, ...others, ...late])).toEqual(['revoked', 'granted', 'granted', 'granted', 'granted']);
+    // its process may take a while to end: nothing of it is kept any more
+    reader.give(new Uint8Array(MIB));
+    expect(output.takeBytes()).toHaveLength(0);
+    slow.release();
+    expect(states(ask('d'))).toEqual(['waiting']);
+  });
+
+  it('S85 is taken back when the other namespace comes later than that, and by nobody where only its own waits', () => {
+    const { ask, clock, pass } = stage();
+    const slow = ask('a', 'a', 'a', 'a', 'b');
+    pass(100 * execRoomHeldMs);
+    expect(states(slow)).toEqual(['granted', 'granted', 'granted', 'waiting', 'granted']);
+    expect(clock.timers.size).toBe(0);
+    expect(states(ask('c'))).toEqual(['granted']);
+    // of the namespace that holds the most, the one that has held it the longest
+    expect(states(slow)).toEqual(['revoked', 'granted', 'granted', 'waiting', 'granted']);
+  });
+
+  it('S85 a namespace waits for one held time at most behind others with any number of execs', () => {
+    const { ask, pass } = stage();
+    const many = ['a', 'b', 'c', 'd'].map((namespace) => ask(...Array.from({ length: 50 }, () => namespace)));
+    for (let round = 0; round < 5; round += 1) {
+      pass(execRoomHeldMs / 2);
+      const [mine] = ask('mine') as [OutputRoom];
+      expect(states(many.flat()).filter((one) => one === 'granted').length).toBeLessThanOrEqual(execRooms);
+      pass(execRoomHeldMs);
+      expect([round, ...states([mine])]).toEqual([round, 'granted']);
+      mine.release();
+    }
+  });
+
+  it('S85 an exec whose room is taken back rejects with the reason; a cancelled one stays cancelled', async () => {
+    const { all, ask, pass } = stage(1);
+    const id = containerId('c');
+    const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 1000, note: () => undefined };
+    const ended = Promise.withResolvers<never>();
+    const running = withOutputRoom({ id, namespace: 'a' }, fx, async (room, { signal }) => {
+      signal.addEventListener('abort', () => ended.reject(new Error('killed')));
+      await room.ask();
+      return ended.promise;
+    }, all);
+    const refused = expect(running).rejects.toMatchObject({
+      fault: { kind: 'exhausted', subject: id, message: expect.stringMatching(/^exec in container .*: its output is larger than 65536 bytes .* within 10000 ms/u) as string },
+    });
+    const [next] = ask('b') as [OutputRoom];
+    pass(execRoomHeldMs);
+    await refused;
+    expect(next.isGranted).toBe(true);
+    // one that had ended just before has lost its output, too
+    next.release();
+    const late = withOutputRoom({ id, namespace: 'a' }, fx, async (room) => {
+      await room.ask();
+      ask('b');
+      pass(execRoomHeldMs);
+      return 'an answer';
+    }, all);
+    await expect(late).rejects.toMatchObject({ fault: { kind: 'exhausted' } });
   });
 });
