@@ -16,6 +16,7 @@ import { namesIfDirectory } from '../../host/names-of.ts';
 import { isNamespacePin } from '../../host/namespaces.ts';
 import { bootId, listProcessStats } from '../../host/process-identity.ts';
 import type { ProcessStat } from '../../host/process-identity.ts';
+import { isOfHost } from '../../host/process-owner.ts';
 import { commandLine } from '../../oci/monitor/monitor-process.ts';
 import { eventsSocket } from '../../oci/shim/launch.ts';
 import { layerDir, storePaths } from '../../oci/storage/layer-layout.ts';
@@ -142,9 +143,9 @@ async function seenProcesses(place: Place, stats: readonly ProcessStat[], cgroup
   const shims = eventsSocket(place.layout);
   for (const { pid, startTicks } of stats) {
     const argv = commandLine(pid);
-    // a whole word of its argv is a state root of this instance, or its socket for shims: nobody else's programs have it
+    // a whole word of its argv is a state root of this instance, or its socket for shims; who else writes it there is refused
     const id = argv.some((word) => word.startsWith(rootPrefix) || word === shims) ? argv.map(wholeId).find((word) => word !== undefined) : undefined;
-    if (id !== undefined) found.set(pid, { pid, startTicks, id, role: roleOf(argv), name: argv[0] ?? '' });
+    if (id !== undefined && isOfHost(pid)) found.set(pid, { pid, startTicks, id, role: roleOf(argv), name: argv[0] ?? '' });
   }
   for (const { path, id } of cgroups) {
     for (const pid of await listProcesses(place.cgroups, path)) {

@@ -8,6 +8,7 @@ import { hostLimits, monitorLimits } from '../../base/limits.ts';
 import { isProcessGone } from '../../host/errno.ts';
 import { isRunningStat, processExists, processIdentity, processStat } from '../../host/process-identity.ts';
 import type { ProcessIdentity } from '../../host/process-identity.ts';
+import { isOfHost } from '../../host/process-owner.ts';
 import { readSmallFile } from '../../host/small-file.ts';
 import { nextTurn } from '../../host/wait.ts';
 
@@ -48,7 +49,10 @@ export function commandLine(pid: number): readonly string[] {
   }
 }
 
-/** What marks a process as working for this container of this instance: both stand as whole words in its argv. */
+/**
+ * What marks a process as working for this container of this instance: both stand as whole words in its argv. That is a
+ * claim: who may make it is `isOfHost`.
+ */
 export interface Marks {
   readonly id: ContainerId | SandboxId;
   /** `--root=<state root of the handler>`: no other instance has the same. */
@@ -106,7 +110,7 @@ export async function scanFor(marks: Marks, known: ReadonlySet<number> = new Set
 
 function identityIfMarked(pid: number, marks: Marks): ProcessIdentity | undefined {
   const identity = processIdentity(pid);
-  if (identity === undefined || !worksFor(commandLine(pid), marks)) return undefined;
+  if (identity === undefined || !worksFor(commandLine(pid), marks) || !isOfHost(pid)) return undefined;
   // the command line was read between two looks at the start time: it is this process's
   return processExists(identity) ? identity : undefined;
 }

@@ -14,6 +14,7 @@ import { monitorCgroup, pauseCgroup } from '../../host/layout.ts';
 import { listProcessStats, processExists } from '../../host/process-identity.ts';
 import type { ProcessIdentity as HostIdentity } from '../../host/process-identity.ts';
 import { killTree } from '../../host/process-kill.ts';
+import { isOfHost } from '../../host/process-owner.ts';
 import { encodeMessage } from '../../host/ttrpc.ts';
 import { poll } from '../../host/wait.ts';
 import { commandLine } from '../monitor/monitor-process.ts';
@@ -87,10 +88,10 @@ function shimProcess(parts: DriverParts, id: SandboxId, pid: number): HostIdenti
   return identity;
 }
 
-/** Both words stand in the command line of each shim of ours for this pod. Others of the host have no reason to name both; it is a likeness, no proof. */
+/** Both words stand in the command line of each shim of ours for this pod. Others of the host have no reason to name both, and a container's process is refused. */
 function isShimOf({ layout }: DriverParts, id: SandboxId, pid: number): boolean {
   const argv = commandLine(pid);
-  return argv.includes(id) && argv.includes(eventsSocket(layout));
+  return argv.includes(id) && argv.includes(eventsSocket(layout)) && isOfHost(pid);
 }
 
 function bound(fx: EffectContext): { readonly timeoutMs: number; readonly signal: AbortSignal } {

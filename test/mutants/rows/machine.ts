@@ -16,6 +16,31 @@ const untold = (row: string, name: string, what: string): Mutant => ({
 
 export const ofMachine: readonly Mutant[] = [
   {
+    row: 'S97', title: 'a container’s process is ours by its mere words', file: 'src/host/process-owner.ts',
+    find: "    if (mounts !== readlinkSync('/proc/self/ns/mnt') && mounts !== mountsOfFirst()) return false;\n", replace: '    if (mounts === mountsOfFirst()) mountsOfFirst();\n',
+    test: { file: 'test/integration/host/process-owner.test.ts', named: 'S97 is nobody’s of ours when it is run by who has mounts' },
+  },
+  {
+    row: 'S97', title: 'any user’s process is ours by its mere words', file: 'src/host/process-owner.ts',
+    find: 'return uidsOf(pid).every((uid) => uid === process.geteuid?.());', replace: 'return uidsOf(pid).length > 0;',
+    test: { file: 'test/integration/host/process-owner.test.ts', named: 'S97 is nobody’s of ours when it is run by another user' },
+  },
+  {
+    row: 'S97', title: 'the commands kill whoever bears our words', file: 'src/daemon/cli/machine.ts',
+    find: 'id !== undefined && isOfHost(pid)', replace: 'id !== undefined && (pid > 0 || isOfHost(pid))',
+    test: { file: 'test/integration/host/process-owner.test.ts', named: 'S97 is nobody’s of ours when it is run by another user' },
+  },
+  {
+    row: 'S97', title: 'the daemon kills whoever bears our words', file: 'src/oci/monitor/monitor-process.ts',
+    find: ' || !isOfHost(pid)) return undefined;', replace: ' || (pid < 0 && !isOfHost(pid))) return undefined;',
+    test: { file: 'test/integration/host/process-owner.test.ts', named: 'S97 is nobody’s of ours when it is run by another user' },
+  },
+  {
+    row: 'S97', title: 'a container has the root of another unmounted', file: 'src/oci/storage/drivers/fuse-starts.ts',
+    find: ' || !isOfHost(stat.pid)) return undefined;', replace: ' || (stat.pid < 0 && !isOfHost(stat.pid))) return undefined;',
+    test: { file: 'test/integration/host/process-owner.test.ts', named: 'S97 is not taken for a program that mounts' },
+  },
+  {
     row: 'S33', title: 'names in a volume that are no text keep their labels', file: 'src/host/entries-of.ts',
     find: "const NAMES_AS_BYTES: string = 'buffer';", replace: "const NAMES_AS_BYTES: string = 'utf8';",
     test: { file: 'test/unit/host/selinux.test.ts', named: 'S33 S54 a volume' },

@@ -15,6 +15,7 @@ import { unmount } from '../../../host/mounts.ts';
 import { listProcessStats, processExists, processIdentity, standardOutput } from '../../../host/process-identity.ts';
 import type { ProcessStat } from '../../../host/process-identity.ts';
 import { killTree } from '../../../host/process-kill.ts';
+import { isOfHost } from '../../../host/process-owner.ts';
 import type { StorePaths } from '../layer-layout.ts';
 import { namesIn } from '../names-in.ts';
 import { HELPERS, nameOfLog, readNote, targetOf } from './fuse-files.ts';
@@ -78,7 +79,8 @@ async function startsIn(places: readonly Place[]): Promise<Helper[]> {
 async function startOf(stat: ProcessStat, places: readonly Place[]): Promise<Helper | undefined> {
   const output = standardOutput(stat.pid);
   const place = places.find(({ prefix }) => output?.startsWith(prefix));
-  if (output === undefined || place === undefined) return undefined;
+  // in mounts of its own a container's process has a file of that name as well, and would have another's root unmounted
+  if (output === undefined || place === undefined || !isOfHost(stat.pid)) return undefined;
   const [id = '', directory, file = '', ...more] = output.slice(place.prefix.length).split('/');
   const name = nameOfLog(file);
   if (directory !== HELPERS || name === undefined || more.length > 0) return undefined;
