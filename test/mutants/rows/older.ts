@@ -59,7 +59,7 @@ export const ofOlderRows: readonly Mutant[] = [
   {
     row: 'S77', title: 'a plugin that fails keeps the others from freeing their addresses', file: 'src/network/attachments.ts',
     find: 'failures.push(failure);', replace: 'throw failure;',
-    test: { file: 'test/unit/network/attachments.test.ts', named: 'S77: a plugin that fails, or whose executable is gone' },
+    test: { file: 'test/unit/network/attachments-del.test.ts', named: 'S77: a plugin that fails, or whose executable is gone' },
   },
   {
     row: 'S82', title: 'the caller’s NODE_OPTIONS are the daemon’s', file: 'bin/troupe',

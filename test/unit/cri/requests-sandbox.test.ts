@@ -14,6 +14,60 @@ import { hex, podSpec, stage } from './stage.ts';
 const { method } = RuntimeService;
 const metadata = { name: 'web', namespace: 'shop', uid: 'u-1', attempt: 2 };
 
+const fullRequest = {
+  runtimeHandler: 'crun',
+  config: {
+    metadata,
+    hostname: 'web-1',
+    logDirectory: '/var/log/pods/x',
+    dnsConfig: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
+    portMappings: [
+      { protocol: Protocol.SCTP, containerPort: 80, hostPort: 8080, hostIp: '::1' },
+      { containerPort: 81, hostPort: 0 },
+    ],
+    labels: { a: 'b' },
+    annotations: { c: 'd\n' },
+    linux: {
+      cgroupParent: '/kubepods/burstable/pod1//',
+      sysctls: { 'net.core.somaxconn': '1024' },
+      overhead: { memoryLimitInBytes: 5n },
+      resources: { cpuShares: 2n },
+      securityContext: {
+        namespaceOptions: { pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.NODE, usernsOptions: { mode: NamespaceMode.NODE } },
+        runAsUser: { value: 7n },
+        runAsGroup: { value: 8n },
+        supplementalGroups: [9n],
+        supplementalGroupsPolicy: SupplementalGroupsPolicy.Strict,
+        readonlyRootfs: true,
+        privileged: true,
+        seccomp: { profileType: Profile.Localhost, localhostRef: '/profiles/a.json' },
+        seccompProfilePath: 'unconfined',
+      },
+    },
+  },
+};
+
+/** What the actors are given for it. */
+const fullSpec = {
+  key: metadata,
+  hostname: 'web-1',
+  logDirectory: '/var/log/pods/x',
+  dns: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
+  portMappings: [{ protocol: 'sctp', containerPort: 80, hostPort: 8080, hostIp: '::1' }],
+  labels: { a: 'b' },
+  annotations: { c: 'd\n' },
+  handler: 'crun',
+  cgroupParent: '/kubepods/burstable/pod1',
+  sysctls: [{ name: 'net.core.somaxconn', value: '1024' }],
+  namespaces: { network: 'pod', pid: 'container', ipc: 'node', targetId: undefined },
+  privileged: true,
+  user: { runAsUser: 7, runAsUsername: '', runAsGroup: 8, supplementalGroups: [9], supplementalGroupsPolicy: 'strict' },
+  readonlyRootfs: true,
+  seccomp: { type: 'localhost', path: '/profiles/a.json' },
+  resources: expect.objectContaining({ cpuShares: 2n, memoryLimitBytes: undefined }) as unknown,
+  overhead: expect.objectContaining({ memoryLimitBytes: 5n, cpuShares: undefined }) as unknown,
+};
+
 describe('RunPodSandbox', () => {
   test('the smallest request: everything at its default', async () => {
     const { send, asked } = stage();
@@ -34,62 +88,8 @@ describe('RunPodSandbox', () => {
 
   test('every field that is honoured arrives', async () => {
     const { send, asked } = stage();
-    await send(method.runPodSandbox, {
-      runtimeHandler: 'crun',
-      config: {
-        metadata,
-        hostname: 'web-1',
-        logDirectory: '/var/log/pods/x',
-        dnsConfig: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
-        portMappings: [
-          { protocol: Protocol.SCTP, containerPort: 80, hostPort: 8080, hostIp: '::1' },
-          { containerPort: 81, hostPort: 0 },
-        ],
-        labels: { a: 'b' },
-        annotations: { c: 'd\n' },
-        linux: {
-          cgroupParent: '/kubepods/burstable/pod1//',
-          sysctls: { 'net.core.somaxconn': '1024' },
-          overhead: { memoryLimitInBytes: 5n },
-          resources: { cpuShares: 2n },
-          securityContext: {
-            namespaceOptions: { pid: NamespaceMode.CONTAINER, ipc: NamespaceMode.NODE, usernsOptions: { mode: NamespaceMode.NODE } },
-            runAsUser: { value: 7n },
-            runAsGroup: { value: 8n },
-            supplementalGroups: [9n],
-            supplementalGroupsPolicy: SupplementalGroupsPolicy.Strict,
-            readonlyRootfs: true,
-            privileged: true,
-            seccomp: { profileType: Profile.Localhost, localhostRef: '/profiles/a.json' },
-            seccompProfilePath: 'unconfined',
-          },
-        },
-      },
-    });
-    expect(asked).toEqual([
-      [
-        'runSandbox',
-        {
-          key: metadata,
-          hostname: 'web-1',
-          logDirectory: '/var/log/pods/x',
-          dns: { servers: ['10.0.0.10', 'fe80::1%eth0'], searches: ['svc.cluster.local', '.'], options: ['ndots:5'] },
-          portMappings: [{ protocol: 'sctp', containerPort: 80, hostPort: 8080, hostIp: '::1' }],
-          labels: { a: 'b' },
-          annotations: { c: 'd\n' },
-          handler: 'crun',
-          cgroupParent: '/kubepods/burstable/pod1',
-          sysctls: [{ name: 'net.core.somaxconn', value: '1024' }],
-          namespaces: { network: 'pod', pid: 'container', ipc: 'node', targetId: undefined },
-          privileged: true,
-          user: { runAsUser: 7, runAsUsername: '', runAsGroup: 8, supplementalGroups: [9], supplementalGroupsPolicy: 'strict' },
-          readonlyRootfs: true,
-          seccomp: { type: 'localhost', path: '/profiles/a.json' },
-          resources: expect.objectContaining({ cpuShares: 2n, memoryLimitBytes: undefined }) as unknown,
-          overhead: expect.objectContaining({ memoryLimitBytes: 5n, cpuShares: undefined }) as unknown,
-        },
-      ],
-    ]);
+    await send(method.runPodSandbox, fullRequest);
+    expect(asked).toEqual([['runSandbox', fullSpec]]);
   });
 
   test('a port mapping that two containers of the pod state is one', async () => {

@@ -198,20 +198,31 @@ export interface Stage {
   fails<M extends DescMethodUnary>(rpc: M, request: MessageInitShape<M['input']>): Promise<Status>;
 }
 
-/** `troupe` replaces single methods of the fake, `options` single facts of the host. */
-export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOptions> = {}): Stage {
-  const asked: Asked[] = [];
-  const directory = new Directory();
-  const activity = new Activity(clock);
+type ImageParts = Pick<Troupe, 'findImage' | 'images' | 'sourceOf' | 'isPinned' | 'keptImages' | 'pullLayers' | 'imageUsage'>;
+
+/** Two images, the second of them pinned. */
+const fakeImages: ImageParts = {
+  findImage: (name) => (name === 'missing' ? undefined : image('1')),
+  images: () => [image('1'), image('2')], sourceOf: ({ sources = [] }) => sources[0],
+  isPinned: ({ id }) => id === imageId('2'), keptImages: () => ({ images: [], others: [] }), pullLayers: () => [],
+  imageUsage: () =>
+    Promise.resolve({
+      images: { mountpoint: '/images', usedBytes: 2n ** 60n, inodesUsed: 7n },
+      containers: { mountpoint: '/containers', usedBytes: 0n, inodesUsed: 0n },
+    }),
+};
+
+/** A troupe that succeeds at everything; what it is asked goes into `asked`. */
+function fakeTroupe(asked: Asked[], directory: Directory): Troupe {
   const remember =
     <T>(name: string, answer: T) =>
     (...args: readonly unknown[]): Promise<T> => {
       asked.push([name, ...args.slice(0, -1)]);
       return Promise.resolve(answer);
     };
-  const fake: Troupe = {
+  return {
     directory,
-    activity,
+    activity: new Activity(clock),
     start: () => Promise.resolve(),
     onFailed: () => undefined,
     notReadyReason: () => undefined, writeRefusal: () => undefined,
@@ -231,22 +242,21 @@ export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOpti
     describeCheckpoint: remember('describeCheckpoint', { digest: 'sha256:0', images: ['busybox'], mounts: [], tty: false }),
     pullImage: remember('pullImage', imageId('1')),
     removeImage: remember('removeImage', undefined),
-    findImage: (name) => (name === 'missing' ? undefined : image('1')),
-    images: () => [image('1'), image('2')], sourceOf: ({ sources = [] }) => sources[0],
-    isPinned: ({ id }) => id === imageId('2'), keptImages: () => ({ images: [], others: [] }), pullLayers: () => [],
-    imageUsage: () =>
-      Promise.resolve({
-        images: { mountpoint: '/images', usedBytes: 2n ** 60n, inodesUsed: 7n },
-        containers: { mountpoint: '/containers', usedBytes: 0n, inodesUsed: 0n },
-      }),
+    ...fakeImages,
     stats: { container: () => undefined, details: () => fail('bug', 'nobody reads details of a fake'), sandbox: () => undefined, interfaces: () => [] },
     written: () => Promise.resolve(undefined),
     nowNs: () => 5n,
     networkStatus: () => ({ ready: true, reason: '', message: '' }),
     handlers: () => handlers,
     nriPlugins: () => [{ id: '10-logger', gone: '' }],
-    ...troupe,
   };
+}
+
+/** `troupe` replaces single methods of the fake, `options` single facts of the host. */
+export function stage(troupe: Partial<Troupe> = {}, options: Partial<ServiceOptions> = {}): Stage {
+  const asked: Asked[] = [];
+  const directory = new Directory();
+  const fake: Troupe = { ...fakeTroupe(asked, directory), ...troupe };
   const services = createServices({ ...hostOptions, troupe: fake, clock, ...options });
   let ids = 0;
   const methods = edgeMethods({

@@ -74,12 +74,8 @@ export interface Stage {
   readonly wait: (view: View, effect: string, timeoutMs: number, waiting: Waiting) => () => void;
 }
 
-/** Nobody acts here: views come from the test. */
-export function stage(clock: ClockPort = wallClock()): Stage {
-  const directory = new Directory();
-  const activity = new Activity(clock);
-  const recorder = new Recorder(clock);
-  recorder.attach(directory);
+/** A troupe without images; its handlers and network are ready. */
+function troupeOf(directory: Directory, activity: Activity): Troupe {
   const parts: Partial<Troupe> = {
     directory,
     activity,
@@ -89,7 +85,29 @@ export function stage(clock: ClockPort = wallClock()): Stage {
     networkStatus: () => ({ ready: true, message: '' }) as ReturnType<Troupe['networkStatus']>,
     handlers: () => [],
   };
-  const troupe = parts as Troupe;
+  return parts as Troupe;
+}
+
+function optionsOf(parts: Pick<IntrospectionOptions, 'troupe' | 'activity' | 'recorder' | 'clock'>): IntrospectionOptions {
+  return {
+    ...parts,
+    charts: troupeCharts(),
+    version: '0.0.0-test',
+    process: { pid: process.pid, startedNs: 1n, rssBytes: () => 1 },
+    socket: '/run/test.sock',
+    configView: () => ({}),
+    lostFacts: undefined,
+    conditions: new Conditions(silentLog),
+  };
+}
+
+/** Nobody acts here: views come from the test. */
+export function stage(clock: ClockPort = wallClock()): Stage {
+  const directory = new Directory();
+  const activity = new Activity(clock);
+  const recorder = new Recorder(clock);
+  recorder.attach(directory);
+  const troupe = troupeOf(directory, activity);
   const before = new Map<string, string>();
   const put = (view: View, on = 'xstate.init', cause = ''): void => {
     recorder.note({ address: view.address, from: before.get(view.address) ?? '', to: view.path, on, cause, settled: view.settled, final: false });
@@ -98,16 +116,7 @@ export function stage(clock: ClockPort = wallClock()): Stage {
   };
   return {
     troupe, activity, recorder, put,
-    options: {
-      troupe, activity, recorder, clock,
-      charts: troupeCharts(),
-      version: '0.0.0-test',
-      process: { pid: process.pid, startedNs: 1n, rssBytes: () => 1 },
-      socket: '/run/test.sock',
-      configView: () => ({}),
-      lostFacts: undefined,
-      conditions: new Conditions(silentLog),
-    },
+    options: optionsOf({ troupe, activity, recorder, clock }),
     drop: (view) => {
       recorder.note({ address: view.address, from: before.get(view.address) ?? '', to: 'gone', on: 'done', cause: '', settled: true, final: true });
       directory.drop(view);

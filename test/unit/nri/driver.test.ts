@@ -2,41 +2,19 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Socket } from 'node:net';
-import { create } from '@bufbuild/protobuf';
 import { describe, expect, test } from 'vitest';
-import type { EffectContext } from '../../../src/actors/ports/effect.ts';
-import type { NriContainer, NriNode, NriPod } from '../../../src/actors/ports/nri.ts';
-import type { Resources } from '../../../src/actors/ports/specs.ts';
 import { fail } from '../../../src/base/fault.ts';
-import type { ContainerId } from '../../../src/base/ids.ts';
-import { actorLimits, nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
+import { nriLimits, ttrpcLimits } from '../../../src/base/limits.ts';
 import { silentLog } from '../../../src/base/log.ts';
-import { ContainerState, ContainerUpdateSchema, Event, Plugin as PluginService, Runtime } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
-import type { ContainerUpdate } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
+import { ContainerState, Event, Plugin as PluginService } from '../../../src/gen/nri/v1alpha1/api_pb.ts';
 import { NriDriver } from '../../../src/nri/driver.ts';
-import { NO_LIMITS } from '../../../src/actors/ports/resources.ts';
 import { generateSpec } from '../../../src/oci/runtime/spec/generate.ts';
-import type { OciSpec } from '../../../src/oci/runtime/spec/types.ts';
-import { limitsOf } from '../../../src/oci/runtime/spec/resources.ts';
-import { ManualClock, exit, process } from '../actors/fixtures.ts';
-import { CONTAINER_ID, SANDBOX_ID, container, inputOf, sandbox } from '../oci-spec/fixtures.ts';
-import { FakePlugin, never } from './fake-plugin.ts';
+import { ManualClock, exit } from '../actors/fixtures.ts';
+import { CONTAINER_ID, SANDBOX_ID, container, inputOf } from '../oci-spec/fixtures.ts';
+import { never } from './fake-plugin.ts';
+import { OTHER, main, pod, stage, validator } from './driver-stage.ts';
 
 const { method } = PluginService;
-const OTHER = 'd'.repeat(64) as ContainerId;
-
-const pod: NriPod = { id: SANDBOX_ID, spec: sandbox, ips: ['10.0.0.2'], pause: undefined };
-const main: NriContainer = {
-  id: CONTAINER_ID, spec: container, image: { id: container.imageId, ref: 'r@sha256:1', layers: [] }, criState: 'created', init: process,
-  createdAtNs: 1n, startedAtNs: undefined, exit: undefined,
-};
-
-const validator = {
-  enable: false, reject_oci_hook_adjustment: false, reject_runtime_default_seccomp_adjustment: false, reject_unconfined_seccomp_adjustment: false,
-  reject_custom_seccomp_adjustment: false, reject_namespace_adjustment: false, reject_sysctl_adjustment: false, required_plugins: [] as string[],
-  tolerate_missing_plugins_annotation: '',
-};
 
 test('F89 a place that can’t be listened at is tried again by the next start, and a directory that can’t be read is reported once', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'nri-unit-'));
@@ -63,70 +41,6 @@ test('F89 a place that can’t be listened at is tried again by the next start, 
   expect(closed).toBe(1);
   await rm(directory, { recursive: true });
 });
-
-async function stage(rules: Partial<typeof validator> = {}, document?: OciSpec, requestMs: number = nriLimits.requestMs) {
-  const clock = new ManualClock();
-  const changed: string[] = [];
-  let connect: ((socket: Socket) => void) | undefined;
-  const visible: { pods: NriPod[]; containers: NriContainer[] } = { pods: [], containers: [] };
-  const node: NriNode = {
-    pods: () => visible.pods,
-    containers: () => visible.containers,
-    pod: () => pod,
-    container: (id) => visible.containers.find((one) => one.id === id) ?? { ...main, id },
-    update: async (id, change: Resources) => {
-      if (id === 'e'.repeat(64)) fail('notFound', `update ${id}: no such container`);
-      changed.push(`${id === OTHER ? 'other' : id} ${change.cpuShares ?? ''}`);
-    },
-    evict: async (id, reason) => {
-      changed.push(`evict ${id} ${reason}`);
-    },
-  };
-  const directory = await mkdtemp(join(tmpdir(), 'nri-unit-'));
-  const driver = new NriDriver({
-    clock, log: silentLog, socket: join(directory, 's'), pluginDirectory: '', configDirectory: directory,
-    registrationMs: nriLimits.registrationMs, requestMs, validator: { ...validator, ...rules },
-    runtime: { name: 'troupe', version: '1' }, documentOf: () => Promise.resolve(document), namespacesOf: () => [],
-    listen: (_path, onConnection) => {
-      connect = onConnection;
-      return Promise.resolve({ close: () => Promise.resolve() });
-    },
-  });
-  driver.attach(node);
-  await driver.start();
-  await rm(directory, { recursive: true });
-  const notes: string[] = [];
-  const fx = (signal = new AbortController().signal): EffectContext => ({ signal, timeoutMs: 1000, note: ({ on }) => notes.push(on) });
-  const join_ = async (index: string, name: string, prepare: (fake: FakePlugin) => void = () => undefined): Promise<FakePlugin> => {
-    const fake = new FakePlugin(clock).hearsAll();
-    prepare(fake);
-    const synchronized = new Promise<void>((resolve) => {
-      const before = fake.synchronize;
-      fake.on(method.synchronize, (request) => {
-        if (!request.more) setImmediate(resolve);
-        return before(request);
-      });
-    });
-    connect?.(fake.trunk as Socket);
-    await fake.registers(name, index);
-    await synchronized;
-    await new Promise((resolve) => setImmediate(resolve));
-    return fake;
-  };
-  const wish = inputOf();
-  const adjust = () => driver.adjust({ id: CONTAINER_ID, sandboxId: SANDBOX_ID, spec: container, sandbox, handler: '', image: wish.image, pidNamespaceOf: undefined },
-    generateSpec(wish), (limits) => limitsOf(limits, wish.host), fx());
-  /** Connects and says nothing. */
-  const silent = (): FakePlugin => {
-    const fake = new FakePlugin(clock);
-    connect?.(fake.trunk as Socket);
-    return fake;
-  };
-  return { clock, driver, changed, visible, fx, notes, joins: join_, silent, adjust };
-}
-
-const shares = (containerId: string, value: bigint): ContainerUpdate =>
-  create(ContainerUpdateSchema, { containerId, linux: { resources: { cpu: { shares: { value } } } } });
 
 describe('without a plugin', () => {
   test('nothing is active and nothing changes', async () => {
@@ -241,102 +155,6 @@ describe('plugins', () => {
     });
     expect(told).toEqual([[CONTAINER_ID, [], container.resources.cpuShares]]);
     expect(driver.plugins()).toEqual([{ id: '10-p', gone: '' }]);
-  });
-});
-
-describe('CreateContainer', () => {
-  test('a later plugin sees what an earlier one made; validators see all of it', async () => {
-    const { joins, adjust } = await stage();
-    const seen: string[][] = [];
-    const validated: unknown[] = [];
-    const adds = (name: string) => (fake: FakePlugin): void => {
-      fake.on(method.createContainer, ({ container: one }) => (seen.push(one?.env ?? []), { adjust: { env: [{ key: name, value: '1' }] } }));
-    };
-    await joins('10', 'a', adds('A'));
-    await joins('20', 'b', (fake) => {
-      adds('B')(fake);
-      fake.on(method.validateContainerAdjustment, ({ adjust: all, plugins, owners }) => {
-        validated.push(all?.env.map(({ key }) => key), plugins.map(({ index, name }) => `${index}-${name}`), Object.keys(owners?.owners ?? {}));
-        return {};
-      });
-    });
-    const { document } = await adjust();
-    expect(document.process.env.slice(-2)).toEqual(['A=1', 'B=1']);
-    expect(seen.map((env) => env.includes('A=1'))).toEqual([false, true]);
-    expect(validated).toEqual([['A', 'B'], ['10-a', '20-b'], [CONTAINER_ID]]);
-  });
-
-  test('a validator’s rejection is one, and so is its silence', async () => {
-    const { joins, adjust } = await stage();
-    const guard = await joins('10', 'guard', (fake) => fake.on(method.validateContainerAdjustment, () => ({ reject: true, reason: 'never' })));
-    await expect(adjust()).rejects.toThrow(/nri plugin 10-guard rejected the adjustment: never/);
-    guard.on(method.validateContainerAdjustment, () => (guard.dies(), never()));
-    await expect(adjust()).rejects.toThrow(/10-guard: ValidateContainerAdjustment: it gave no answer/);
-  });
-
-  test.each([
-    ['reject_sysctl_adjustment', { linux: { sysctl: { 'kernel.x': '1' } } }, /plugin 10-p adjusted sysctl kernel.x/],
-    ['reject_sysctl_adjustment', { linux: { sysctl: { '-kernel.y': '' } } }, /plugin 10-p adjusted sysctl kernel.y/],
-    ['reject_namespace_adjustment', { linux: { namespaces: [{ type: 'uts' }] } }, /adjusted namespace uts/],
-    ['reject_runtime_default_seccomp_adjustment', { linux: { seccompPolicy: { defaultAction: 'SCMP_ACT_ALLOW' } } }, /the runtimeDefault seccomp policy/],
-    ['reject_oci_hook_adjustment', { hooks: { poststop: [{ path: '/x' }] } }, /adjusted OCI hooks/],
-  ] as const)('%s by configuration', async (rule, adjusts, message) => {
-    const { joins, adjust } = await stage({ enable: true, [rule]: true });
-    await joins('10', 'p', (fake) => fake.on(method.createContainer, () => ({ adjust: adjusts as never })));
-    await expect(adjust()).rejects.toThrow(message);
-  });
-
-  test('all plugins together have a bound of their own within the making of a bundle', async () => {
-    const { joins, adjust, clock } = await stage({}, undefined, 2 * actorLimits.pluginsMs);
-    // the first one stays within its own
-    const reached = new Promise<void>((resolve) => void joins('10', 'p', (fake) => fake.on(method.createContainer, () => (resolve(), never()))));
-    await joins('11', 'q');
-    const refused = expect(adjust()).rejects.toMatchObject({ fault: { kind: 'timedOut', message: expect.stringMatching(/^create container .*: nri plugins have taken more than 20000 ms$/) } });
-    await reached;
-    await clock.advance(actorLimits.pluginsMs);
-    await refused;
-  });
-
-  test('changes and evicts other containers before it settles', async () => {
-    const { joins, adjust, changed } = await stage();
-    await joins('10', 'p', (fake) => fake.on(method.createContainer, () => ({ update: [shares(OTHER, 7n)], evict: [{ containerId: OTHER, reason: 'room' }] })));
-    await adjust();
-    expect(changed).toEqual(['other 7', `evict ${OTHER} room`]);
-  });
-});
-
-describe('UpdateContainer', () => {
-  test('may be changed, and changes others', async () => {
-    const { driver, joins, fx, changed, visible } = await stage();
-    visible.containers.push(main);
-    await joins('10', 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares(CONTAINER_ID, 5n), shares(OTHER, 6n)] })));
-    const wanted = await driver.updateContainer(CONTAINER_ID, { ...NO_LIMITS, cpuQuota: 9n }, fx());
-    expect(wanted).toMatchObject({ cpuQuota: 9n, cpuShares: 5n });
-    expect(changed).toEqual(['other 6']);
-  });
-
-  test('a plugin’s failed update of another container is not told as if this one were missing', async () => {
-    const { driver, joins, fx, visible } = await stage();
-    visible.containers.push(main);
-    await joins('10', 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares('e'.repeat(64), 6n)] })));
-    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringMatching(/^update container e+ as an nri plugin wants it: .*no such container$/) } });
-  });
-
-  test('two plugins that want the same limit: no name is taken, so it is not told as one', async () => {
-    const { driver, joins, fx, visible } = await stage();
-    visible.containers.push(main);
-    for (const index of ['10', '11']) await joins(index, 'p', (fake) => fake.on(method.updateContainer, () => ({ update: [shares(OTHER, 6n)] })));
-    await expect(driver.updateContainer(CONTAINER_ID, NO_LIMITS, fx())).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('both set') } });
-  });
-
-  test('asked for by a plugin itself: what fails is told', async () => {
-    const { joins, changed } = await stage();
-    const fake = await joins('10', 'p');
-    const missing = shares('e'.repeat(64), 1n);
-    await expect(fake.client.call(Runtime.method.updateContainers, { update: [shares(OTHER, 3n), missing] })).rejects.toThrow(/no such container/);
-    const answer = await fake.client.call(Runtime.method.updateContainers, { update: [shares(OTHER, 4n), { ...missing, ignoreFailure: true }] });
-    expect(answer.failed.map(({ containerId }) => containerId)).toEqual(['e'.repeat(64)]);
-    expect(changed).toEqual(['other 3', 'other 4']);
   });
 });
 
