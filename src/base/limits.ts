@@ -293,7 +293,7 @@ export const actorLimits = {
   pullsPerNamespace: 48,
   /** Milliseconds that what an interrupted pull has fetched waits: the kubelet asks again after 5 min at the latest. */
   interruptedMs: 600_000,
-  /** Images of which that much waits. */
+  /** Pulls of which that much waits; of more, one of the namespace and registry that have most is given up. */
   interruptedMax: 16,
   /** Milliseconds that the rate of a download is counted over, at least and up to twice as much: short enough to see a stall. */
   rateSpanMs: 2_000,

@@ -7,6 +7,7 @@ import type { Owned } from '../effect-logic.ts';
 import type { LayerBook } from '../images/layer-book.ts';
 import type { EffectContext } from '../ports/effect.ts';
 import type { RegistryAuth, ResolvedImage } from '../ports/images.ts';
+import type { ImageFetching } from '../ports/journal.ts';
 import type { Ports } from '../ports/ports.ts';
 import type { ImageRecord } from '../ports/specs.ts';
 import { fetchingKey } from '../recovery/ledger.ts';
@@ -40,11 +41,11 @@ export function pullEffects(ports: Ports, activity: Activity, layers: LayerBook,
       await ports.journal.append([{ type: 'image.present', image }], { sync: true });
       layers.release(input.owner);
     }),
-    discard: effectLogic<PullEffectInput, void>(activity, 'discard', actorLimits.removeRootfsMs, async ({ owner, resolved }, fx) => {
+    discard: effectLogic<PullEffectInput, void>(activity, 'discard', actorLimits.removeRootfsMs, async ({ owner, namespace, resolved }, fx) => {
       const isItsEnd = layers.endsFetching(owner);
       layers.release(owner);
       if (resolved === undefined) return;
-      if (isItsEnd) await ports.journal.append([{ type: 'image.givenUp', id: resolved.id, source: resolved.repoDigest }], { sync: true });
+      if (isItsEnd) await ports.journal.append([{ type: 'image.givenUp', ...fetchedBy(namespace, resolved) }], { sync: true });
       const kept = layers.unfinished().flatMap((pull) => pull.layers.map(({ digest }) => digest));
       const results = await Promise.allSettled([
         layers.collect(resolved.layers.map((layer) => layer.diffId), fx),
@@ -71,6 +72,11 @@ function recordOf(resolved: ResolvedImage, layerBytes: number, pulledAtNs: bigin
   };
 }
 
+/** What the record of a pull is found by. */
+function fetchedBy(namespace: string, { id, repoDigest }: ResolvedImage): Pick<ImageFetching, 'id' | 'source' | 'namespace'> {
+  return { id, source: repoDigest, ...(namespace === '' ? {} : { namespace }) };
+}
+
 /** All layers, a few at once; gives their bytes as they were received. One that fails ends the others, and its fault names the layer. */
 async function fetchLayers(
   { ports, layers, progress }: { readonly ports: Ports; readonly layers: LayerBook; readonly progress: PullProgress },
@@ -86,7 +92,7 @@ async function fetchLayers(
   );
   // from now on a failure or a death costs only what is missing
   const fetching = resolved.layers.map(({ digest, diffId }) => ({ digest, diffId }));
-  const source = { id: resolved.id, source: resolved.repoDigest };
+  const source = fetchedBy(input.namespace, resolved);
   layers.fetches(input.owner, fetchingKey(source));
   await ports.journal.append([{ type: 'image.fetching', ...source, layers: fetching }], { sync: false });
   progress.begin(input.owner, resolved.layers);

@@ -4,7 +4,10 @@ import { actorLimits } from '../../base/limits.ts';
 import { fetchingKey } from '../recovery/ledger.ts';
 import { forgetBroken } from '../images/broken.ts';
 import type { EffectContext } from '../ports/effect.ts';
+import type { ImageFetching } from '../ports/journal.ts';
 import type { ImageRecord } from '../ports/specs.ts';
+import { overShare } from './over-share.ts';
+import type { Shared } from './over-share.ts';
 import type { Sweeping } from './sweep.ts';
 
 /** Layers are looked at even where no record can be written. */
@@ -15,7 +18,8 @@ export async function sweepImages(sweeping: Sweeping, fx: EffectContext): Promis
 }
 
 /**
- * What an interrupted pull has fetched waits for its client to ask again: so long, and for so many images. The time
+ * What an interrupted pull has fetched waits for its client to ask again: so long, and for so many pulls, of which those of
+ * the namespace and registry with most are given up first. The time
  * begins anew with the daemon, since it is the restart that a pull is to outlive (F07).
  */
 async function giveUpPulls(sweeping: Sweeping): Promise<void> {
@@ -25,12 +29,22 @@ async function giveUpPulls(sweeping: Sweeping): Promise<void> {
   const waiting = new Map(layers.unfinished().filter(({ id }) => !pulled.has(id)).map((one) => [fetchingKey(one), one]));
   for (const key of interrupted.keys()) if (!waiting.has(key)) interrupted.delete(key);
   for (const key of waiting.keys()) if (!interrupted.has(key)) interrupted.set(key, now);
+  const isOld = (key: string): boolean => now - (interrupted.get(key) ?? now) >= actorLimits.interruptedMs;
   // a map keeps the order in which they came
-  const tooMany = interrupted.size - actorLimits.interruptedMax;
-  const over = [...interrupted].filter(([, since], at) => at < tooMany || now - since >= actorLimits.interruptedMs).flatMap(([key]) => waiting.get(key) ?? []);
+  const recent = [...interrupted.keys()].filter((key) => !isOld(key)).flatMap((key) => sharedOf(key, waiting.get(key)));
+  const tooMany = new Set(overShare(recent, actorLimits.interruptedMax));
+  const over = [...interrupted.keys()].filter((key) => isOld(key) || tooMany.has(key)).flatMap((key) => waiting.get(key) ?? []);
   if (over.length === 0) return;
-  await ports.journal.append(over.map(({ id, source }) => ({ type: 'image.givenUp' as const, id, ...(source === undefined ? {} : { source }) })), { sync: true });
+  const ends = over.map(({ type: _type, layers: _layers, ...which }) => ({ type: 'image.givenUp' as const, ...which }));
+  await ports.journal.append(ends, { sync: true });
   sweeping.layersChanged = true;
+}
+
+/** The registry is the first part of the manifest's name; a record of an older version has none. */
+function sharedOf(key: string, fetching: ImageFetching | undefined): readonly Shared[] {
+  if (fetching === undefined) return [];
+  const { source = '', namespace = '' } = fetching;
+  return [{ key, namespace, host: source.split('/', 1)[0] ?? '' }];
 }
 
 async function deleteLayers(sweeping: Sweeping, fx: EffectContext): Promise<void> {

@@ -133,6 +133,8 @@ export interface ImageFetching {
   readonly id: ImageId;
   /** The manifest whose blobs they are, by repository and digest; missing in records of older versions. */
   readonly source?: string;
+  /** Kubernetes namespace of the pull, whose share it counts against; missing for none, and in records of older versions. */
+  readonly namespace?: string;
   readonly layers: readonly { readonly digest: Digest; readonly diffId: Digest }[];
 }
 /** Nobody waits for the rest of a pull any more: what it left may go. */
@@ -141,6 +143,8 @@ export interface ImageGivenUp {
   readonly id: ImageId;
   /** As in `ImageFetching`; without it all pulls of the image. */
   readonly source?: string;
+  /** As in `ImageFetching`. */
+  readonly namespace?: string;
 }
 export interface ImageRemoved {
   readonly type: 'image.removed';

@@ -155,9 +155,12 @@ function applyImage(ledger: Ledger, record: JournalRecord): void {
   ledger.images.set(image.id, mergedImage(ledger.images.get(image.id), image));
 }
 
-/** A pull by what it fetches: two manifests of one image have blobs of their own, and one's end is not the other's (S86). */
-export function fetchingKey({ id, source }: Pick<ImageFetching, 'id' | 'source'>): string {
-  return `${id} ${source ?? ''}`;
+/**
+ * A pull by what it fetches and for whom: two manifests of one image have blobs of their own, and one's end is not the
+ * other's (S86); nor does one namespace's end, or its share, decide over what another has fetched (S90).
+ */
+export function fetchingKey({ id, source, namespace = '' }: Pick<ImageFetching, 'id' | 'source' | 'namespace'>): string {
+  return `${id} ${source ?? ''} ${namespace}`;
 }
 
 function endFetching(ledger: Ledger, id: ImageId): void {

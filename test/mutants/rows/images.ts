@@ -125,7 +125,7 @@ export const ofImages: readonly Mutant[] = [
   },
   {
     row: 'S86', title: 'the end of one pull is that of another manifest', file: 'src/actors/recovery/ledger.ts',
-    find: "return `${id} ${source ?? ''}`;", replace: "return `${id} ${(source ?? '').slice(0, 0)}`;",
+    find: "return `${id} ${source ?? ''} ${namespace}`;", replace: "return `${id} ${(source ?? '').slice(0, 0)} ${namespace.slice(0, 0)}`;",
     test: { file: 'test/unit/actors/manifest-facts.test.ts', named: 'S86 an interrupted pull' },
   },
   {
@@ -162,6 +162,11 @@ export const ofImages: readonly Mutant[] = [
     row: 'S90', title: 'a transfer that began slowly holds no turn ever after', file: 'src/oci/storage/transfers.ts',
     find: 'if (!isSlow) running.isSlow = false;', replace: 'if (!isSlow) running.isSlow &&= true;',
     test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 (one that is fast again|of too many slow ones)' },
+  },
+  {
+    row: 'S90', title: 'interrupted pulls of one namespace evict everybody’s', file: 'src/actors/janitor/over-share.ts',
+    find: 'const largest = mostOf(rest, ({ namespace }) => namespace);', replace: 'const largest = rest.slice(0, 1);',
+    test: { file: 'test/unit/actors/interrupted-pulls.test.ts', named: 'S90 interrupted pulls of many.*those of one namespace' },
   },
   {
     row: 'S90', title: 'turns are given in the order of coming', file: 'src/oci/storage/transfers.ts',

@@ -72,6 +72,40 @@ describe('F07 F65 a pull that everybody left', () => {
   });
 });
 
+describe('S90 interrupted pulls of many', () => {
+  const idOf = (at: number): ImageId => `sha256:${String(at).padStart(64, '0')}` as ImageId;
+  const leave = (world: EasyWorld, at: number, namespace: string, host: string): void =>
+    ledgerFold.apply(world.ledger, { type: 'image.fetching', id: idOf(at), source: `${host}/some/image@${idOf(at)}`, namespace, layers: LAYERS });
+  const left = (world: EasyWorld): readonly (string | undefined)[] => [...world.ledger.fetching.values()].map(({ namespace }) => namespace);
+
+  it('those of one namespace take no room from the others', async () => {
+    const world = await withoutImage();
+    leave(world, 0, 'victim', 'good');
+    for (let at = 1; at <= 2 * actorLimits.interruptedMax; at += 1) leave(world, at, 'tenant', `evil-${at}`);
+    await world.clock.advance(actorLimits.janitorMs);
+    expect(left(world)).toHaveLength(actorLimits.interruptedMax);
+    expect(left(world)).toContain('victim');
+  });
+
+  it('the same image has a record for each namespace, and the end of one is not that of the other', async () => {
+    const world = await withoutImage();
+    leave(world, 0, 'victim', 'good');
+    leave(world, 0, 'tenant', 'good');
+    ledgerFold.apply(world.ledger, { type: 'image.givenUp', id: idOf(0), source: `good/some/image@${idOf(0)}`, namespace: 'tenant' });
+    expect(left(world)).toEqual(['victim']);
+  });
+
+  it('a pull is on record with its namespace', async () => {
+    const world = await withoutImage();
+    world.hold('images.fetchLayer');
+    const pulled = world.troupe.pullImage({ reference: REFERENCE, auth: undefined, namespace: 'tenant' }, world.call(10)).catch(() => undefined);
+    await turns();
+    await world.clock.advance(10);
+    await pulled;
+    expect(left(world)).toEqual(['tenant']);
+  });
+});
+
 describe('a pull that can not succeed, or does', () => {
   it('S60 content that is wrong: nothing of it is kept', async () => {
     const world = await withoutImage();
