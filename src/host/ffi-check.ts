@@ -39,8 +39,10 @@ import {
   readTimespec,
   writeTimespec,
 } from './ffi-constants.ts';
-import { callSync, glibcVersion, libc, missingFunctions } from './ffi.ts';
-import type { Native, Outcome } from './ffi.ts';
+import { glibcVersion, missingFunctions } from './ffi-native.ts';
+import type { Native } from './ffi-native.ts';
+import { callSync, libc } from './ffi.ts';
+import type { Outcome } from './ffi.ts';
 
 /** Pattern around structs: what is still there after init was not written, so the struct is not longer than we think. */
 const CANARY = 0xa5;

@@ -25,7 +25,8 @@ import {
   writeTimespec,
 } from './ffi-constants.ts';
 import { callSync, libc } from './ffi.ts';
-import type { Outcome, Pointer } from './ffi.ts';
+import type { Outcome } from './ffi.ts';
+import type { Pointer } from './ffi-native.ts';
 
 export type FileName = string | Uint8Array;
 

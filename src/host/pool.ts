@@ -6,7 +6,8 @@
 import { Semaphore } from '../base/bounded.ts';
 import { hostLimits } from '../base/limits.ts';
 import { callAsync } from './ffi.ts';
-import type { Native, Outcome } from './ffi.ts';
+import type { Native } from './ffi-native.ts';
+import type { Outcome } from './ffi.ts';
 
 const all = new Semaphore('kernel calls', hostLimits.poolCalls, hostLimits.poolCallsWaiting);
 const keyed = new Map<string, { gate: Semaphore; users: number }>();

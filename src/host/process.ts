@@ -14,7 +14,7 @@ import { duplicateFrom, makePipe, memoryFile } from './descriptors.ts';
 import { KernelError, errnoName } from './errno.ts';
 import { O_RDONLY, O_RDWR, SIGSET_BYTES, SPAWN_FLAGS, SPAWN_STRUCT_BYTES } from './ffi-constants.ts';
 import { addressOf, callAsync, callSync, libc } from './ffi.ts';
-import type { Native } from './ffi.ts';
+import type { Native } from './ffi-native.ts';
 import { helperVariable } from './helper-mark.ts';
 import { inPool } from './pool.ts';
 import { processIdentity } from './process-identity.ts';

@@ -2,7 +2,7 @@
 import { constants } from 'node:os';
 import koffi from 'koffi';
 import { libc } from '../../src/host/ffi.ts';
-import type { Native } from '../../src/host/ffi.ts';
+import type { Native } from '../../src/host/ffi-native.ts';
 
 /** An errno's name for a call that is to fail, undefined for one that is made. */
 export type Failure<A extends unknown[]> = (...args: A) => keyof typeof constants.errno | undefined;
