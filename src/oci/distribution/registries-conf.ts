@@ -6,10 +6,11 @@
  * could hide a block or a mirror refuses the pulls that it may be about; all else is ignored, and both are reported.
  */
 import { parse, TomlError } from 'smol-toml';
-import { fail, FaultError } from '../../base/fault.ts';
+import { FaultError } from '../../base/fault.ts';
 import { distributionLimits } from '../../base/limits.ts';
-import { parseHost, parseRawReference } from '../image/reference.ts';
-import { lineOfKey, type TomlPath } from './toml-lines.ts';
+import { parseHost } from '../image/reference.ts';
+import { canonicalPlace, isName, isPlace } from './conf-places.ts';
+import { Table } from './conf-table.ts';
 
 export type PullFromMirror = 'all' | 'digest-only' | 'tag-only';
 export type ShortNameMode = 'enforcing' | 'permissive' | 'disabled';
@@ -178,15 +179,6 @@ function readAliases(top: Table): ReadonlyMap<string, string> {
   return aliases;
 }
 
-function isName(text: string, withHost: boolean): boolean {
-  try {
-    const raw = parseRawReference(text);
-    return (raw.host !== undefined) === withHost && raw.tag === undefined && raw.digest === undefined;
-  } catch {
-    return false;
-  }
-}
-
 /** Throws for a table of which nobody can say which images it is about. */
 function readPrefix(table: Table): string {
   const location = placeIn(table, 'location');
@@ -237,130 +229,4 @@ function readMirror(table: Table, byDigestOnly: boolean): MirrorRule {
 /** The text without slashes at its end, which the containers tools pass over; '' when it is not there. */
 function placeIn(table: Table, key: string): string {
   return (table.text(key) ?? '').replace(/\/+$/u, '');
-}
-
-/** A prefix may name one image with its tag or digest; a location may not. */
-function isPlace(text: string, mayBeTagged: boolean): boolean {
-  const slash = text.indexOf('/');
-  if (parseHost(slash < 0 ? text : text.slice(0, slash)) === undefined) return false;
-  if (slash < 0) return true;
-  const path = `place.invalid${text.slice(slash)}`;
-  return mayBeTagged ? isReference(path) : isName(path, true);
-}
-
-function isReference(text: string): boolean {
-  try {
-    parseRawReference(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** The host in its one written form, so that prefixes compare as texts. */
-function canonicalPlace(text: string): string {
-  if (text.startsWith('*.')) return text.toLowerCase();
-  const slash = text.indexOf('/');
-  const host = slash < 0 ? text : text.slice(0, slash);
-  return `${parseHost(host) ?? host}${slash < 0 ? '' : text.slice(slash)}`;
-}
-
-/** One table with the place it has in its file, for messages. */
-class Table {
-  readonly #text: string;
-  readonly #file: string;
-  readonly #path: TomlPath;
-  readonly #members: ReadonlyMap<string, unknown>;
-  /** Of the whole file, in the order in which they were found. */
-  readonly #problems: string[];
-
-  constructor(text: string, file: string, path: TomlPath, value: object, problems: string[]) {
-    this.#text = text;
-    this.#file = file;
-    this.#path = path;
-    this.#members = new Map(Object.entries(value));
-    this.#problems = problems;
-  }
-
-  /** What the work gives; or, for what it refuses, a noted problem and the reason with the file. */
-  attempt<T>(work: () => T): { readonly value: T } | { readonly refusal: string } {
-    try {
-      return { value: work() };
-    } catch (error) {
-      if (!(error instanceof FaultError)) throw error;
-      this.#problems.push(error.fault.message);
-      return { refusal: `${this.#file}: ${error.fault.message}` };
-    }
-  }
-
-  refuse(key: string, reason: string): never {
-    return fail('invalidRequest', `${this.#lineOf(key)}: ${key}: ${reason}`, { subject: this.#file });
-  }
-
-  #lineOf(key: string): string {
-    return `line ${lineOfKey(this.#text, [...this.#path, key])}`;
-  }
-
-  names(): readonly string[] {
-    return [...this.#members.keys()];
-  }
-
-  has(key: string): boolean {
-    return this.#members.has(key);
-  }
-
-  /** A key of a newer version, or of another program: without effect, and reported. */
-  ignoreOthers(known: readonly string[]): void {
-    for (const key of this.#members.keys()) {
-      if (known.includes(key) || this.#problems.length >= distributionLimits.confProblems) continue;
-      this.#problems.push(`${this.#lineOf(key)}: unknown key "${key}"`);
-    }
-  }
-
-  text(key: string): string | undefined {
-    const value = this.#members.get(key);
-    if (value !== undefined && typeof value !== 'string') this.refuse(key, 'is not a string');
-    return value;
-  }
-
-  flag(key: string): boolean {
-    const value = this.#members.get(key) ?? false;
-    if (typeof value !== 'boolean') this.refuse(key, 'is neither true nor false');
-    return value;
-  }
-
-  word(key: string, allowed: readonly string[]): string | undefined {
-    const value = this.text(key);
-    // the manual: an empty value is the default
-    if (value === undefined || value === '') return undefined;
-    if (!allowed.includes(value)) this.refuse(key, `${value} is none of ${allowed.join(', ')}`);
-    return value;
-  }
-
-  texts(key: string): readonly string[] | undefined {
-    const value = this.#members.get(key);
-    if (value === undefined) return undefined;
-    if (!Array.isArray(value)) this.refuse(key, 'is not a list');
-    if (value.length > distributionLimits.mirrors) this.refuse(key, `has more than ${distributionLimits.mirrors} entries`);
-    return value.map((item: unknown) => (typeof item === 'string' ? item : this.refuse(key, 'is not a list of strings')));
-  }
-
-  table(key: string): Table | undefined {
-    const value = this.#members.get(key);
-    if (value === undefined) return undefined;
-    return this.#child([key], key, value);
-  }
-
-  tables(key: string, max: number): readonly Table[] {
-    const value = this.#members.get(key);
-    if (value === undefined) return [];
-    if (!Array.isArray(value)) this.refuse(key, `is not a list of tables: write [[${key}]]`);
-    if (value.length > max) this.refuse(key, `has ${value.length} tables, more than the ${max} allowed`);
-    return value.map((item: unknown, index) => this.#child([key, index], key, item));
-  }
-
-  #child(path: TomlPath, key: string, value: unknown): Table {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) this.refuse(key, 'is not a table');
-    return new Table(this.#text, this.#file, [...this.#path, ...path], value, this.#problems);
-  }
 }
