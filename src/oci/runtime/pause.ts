@@ -42,8 +42,6 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
   const { sandbox, host, pins } = input;
   const user = pauseUser(sandbox.user, sandbox.namespaces.user);
   checkMapped(user, sandbox.namespaces.user);
-  const pinned = (type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly OciNamespace[] =>
-    path === undefined ? [] : [{ type, path }];
   return {
     ociVersion: OCI_VERSION,
     process: {
@@ -64,26 +62,9 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] },
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64k'] },
     ],
-    annotations: {
-      ...(input.handler === undefined ? {} : runtimeAnnotations(input.handler, sandbox.annotations)),
-      'io.kubernetes.cri.container-type': 'sandbox',
-      'io.kubernetes.cri.sandbox-id': input.id,
-      'io.kubernetes.cri.sandbox-name': sandbox.key.name,
-      'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
-      'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
-      'io.kubernetes.cri-o.ContainerType': 'sandbox',
-      'io.kubernetes.cri-o.SandboxID': input.id,
-      ...sizeAnnotations(sandbox.resources),
-    },
+    annotations: pauseAnnotations(input),
     linux: {
-      namespaces: [
-        { type: 'mount' },
-        ...userNamespace(pins),
-        { type: 'pid' },
-        ...pinned('network', pins.net),
-        ...pinned('ipc', pins.ipc),
-        ...pinned('uts', pins.uts),
-      ],
+      namespaces: pauseNamespaces(pins),
       ...idMappings(sandbox.namespaces.user),
       devices: [],
       ...(sandbox.selinuxLabels === undefined ? {} : { mountLabel: sandbox.selinuxLabels.mount }),
@@ -93,6 +74,35 @@ export function pauseSpec(input: PauseSpecInput): OciSpec {
       maskedPaths: DEFAULT_MASKED_PATHS,
       readonlyPaths: DEFAULT_READONLY_PATHS,
     },
+  };
+}
+
+/** Namespaces of its own for mounts and processes; the others are the pod's. */
+function pauseNamespaces(pins: SpecPaths['pins']): readonly OciNamespace[] {
+  const pinned = (type: 'network' | 'ipc' | 'uts', path: string | undefined): readonly OciNamespace[] =>
+    path === undefined ? [] : [{ type, path }];
+  return [
+    { type: 'mount' },
+    ...userNamespace(pins),
+    { type: 'pid' },
+    ...pinned('network', pins.net),
+    ...pinned('ipc', pins.ipc),
+    ...pinned('uts', pins.uts),
+  ];
+}
+
+/** What runtimes and hooks know a sandbox by, in containerd's and in CRI-O's words. */
+function pauseAnnotations({ id, sandbox, handler }: PauseSpecInput): Readonly<Record<string, string>> {
+  return {
+    ...(handler === undefined ? {} : runtimeAnnotations(handler, sandbox.annotations)),
+    'io.kubernetes.cri.container-type': 'sandbox',
+    'io.kubernetes.cri.sandbox-id': id,
+    'io.kubernetes.cri.sandbox-name': sandbox.key.name,
+    'io.kubernetes.cri.sandbox-namespace': sandbox.key.namespace,
+    'io.kubernetes.cri.sandbox-uid': sandbox.key.uid,
+    'io.kubernetes.cri-o.ContainerType': 'sandbox',
+    'io.kubernetes.cri-o.SandboxID': id,
+    ...sizeAnnotations(sandbox.resources),
   };
 }
 

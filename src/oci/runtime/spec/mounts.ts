@@ -50,13 +50,7 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
   return [
     ...ownedMount(input, 'pid', { destination: '/proc', type: 'proc', source: 'proc', options: ['nosuid', 'noexec', 'nodev'] }),
     { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'strictatime', 'mode=755', 'size=65536k'] },
-    {
-      destination: '/dev/pts',
-      type: 'devpts',
-      source: 'devpts',
-      // mode and ptmxmode as both peers have them
-      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', ...(hasTtyGroup(sandbox) ? ['gid=5'] : [])],
-    },
+    terminals(sandbox),
     ...ownedMount(input, 'ipc', { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] }),
     bind('/dev/shm', shm, ['rw', 'nosuid', 'noexec', 'nodev']),
     ...ownedMount(input, 'network', { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['nosuid', 'noexec', 'nodev', sysMode] }),
@@ -80,6 +74,12 @@ function defaultMounts(input: SpecInput): readonly OciMount[] {
  * user namespace may not: the file system is the host's.
  */
 const WRITABLE_SYS: OciMount = { destination: '/sys', type: 'sysfs', source: 'sysfs', options: ['remount', 'nosuid', 'noexec', 'nodev', 'rw'] };
+
+function terminals(sandbox: SandboxSpec): OciMount {
+  // mode and ptmxmode as both peers have them
+  const options = ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'];
+  return { destination: '/dev/pts', type: 'devpts', source: 'devpts', options: hasTtyGroup(sandbox) ? [...options, 'gid=5'] : options };
+}
 
 /** A user namespace may have no group 5, and the kernel refuses an id that cannot be. */
 function hasTtyGroup({ namespaces: { user } }: SandboxSpec): boolean {
