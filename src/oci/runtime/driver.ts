@@ -79,23 +79,6 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const exits = new Exits(parts);
   const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);
   const shims = createShimDriver(parts, exits);
-  const oci: KindSteps = {
-    create: (input, fx) => moves.during((ready) => create(parts, input, fx, ready)),
-    start: (input, fx) => start(parts, input, fx),
-    update: (input, fx) => update(parts, input, fx),
-    kill: (input, fx) => kill(parts, input, fx),
-    killAll: (input) => (input.init === undefined && input.spec.restore !== undefined ? endRestore(parts, exits, input) : killAll(parts, input)),
-    delete: (input, fx) => deleteState(parts, input, fx),
-    destroy: (input, fx) => {
-      // its end is no news any more
-      exits.unwatch(input.id);
-      return destroy(parts, input, fx);
-    },
-    watch: (input) => exits.watch(input),
-    startPause: (input, fx) => startPause(parts, input, fx),
-    destroyPause: (input, fx) => destroyPause(parts, input, fx),
-    execSync: (input, fx) => moves.during(() => execSync(parts, input, fx)),
-  };
   const probes = new HandlerProbes(parts);
   return {
     async open(): Promise<void> {
@@ -121,7 +104,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     },
     handlers: () => table.statuses(),
     writeBundle: (input, fx) => moves.during(() => writeBundle(parts, input, fx)),
-    ...stepsByKind(parts, oci, shims),
+    ...stepsByKind(parts, processSteps(parts, exits), shims),
     readExit: (input) => exits.read(input.id),
     forgetExit: (input) => forgetExit(parts, input.id),
     onExit: (listener) => exits.listen(listener),
@@ -129,6 +112,28 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     reopenLog: (input, fx) => reopens.with(input.id, () => reopenLog(parts, input, fx), fx.signal),
     isAlive: isRunning,
     observe: async (fx) => shims.observe(await observe(parts, (id) => exits.read(id), fx)),
+  };
+}
+
+/** The steps of containers that are processes of this machine: a runtime with runc's command line, and a monitor. */
+function processSteps(parts: DriverParts, exits: Exits): KindSteps {
+  const { moves } = parts;
+  return {
+    create: (input, fx) => moves.during((ready) => create(parts, input, fx, ready)),
+    start: (input, fx) => start(parts, input, fx),
+    update: (input, fx) => update(parts, input, fx),
+    kill: (input, fx) => kill(parts, input, fx),
+    killAll: (input) => (input.init === undefined && input.spec.restore !== undefined ? endRestore(parts, exits, input) : killAll(parts, input)),
+    delete: (input, fx) => deleteState(parts, input, fx),
+    destroy: (input, fx) => {
+      // its end is no news any more
+      exits.unwatch(input.id);
+      return destroy(parts, input, fx);
+    },
+    watch: (input) => exits.watch(input),
+    startPause: (input, fx) => startPause(parts, input, fx),
+    destroyPause: (input, fx) => destroyPause(parts, input, fx),
+    execSync: (input, fx) => moves.during(() => execSync(parts, input, fx)),
   };
 }
 
