@@ -8,7 +8,6 @@ import type { BundleInput, PauseInput } from '../../actors/ports/runtime.ts';
 import type { Resources, SandboxSpec, UserChoice } from '../../actors/ports/specs.ts';
 import type { SandboxId } from '../../base/ids.ts';
 import { fail } from '../../base/fault.ts';
-import { specLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { readFileInRoot, symlinkInRoot } from '../../host/files.ts';
 import { containerCgroup } from '../../host/layout.ts';
@@ -31,18 +30,17 @@ import { checkLabels, labelPause, relabelOf } from './bundle-labels.ts';
 import { checkMounts, resolveMounts } from './bundle-mounts.ts';
 import type { OnPath } from './bundle-mounts.ts';
 import { checkPlaces, makeVolumes, makeWorkingDirectory } from './bundle-places.ts';
+import { localSeccomp, readSeccomp } from './bundle-seccomp.ts';
 import { checkCpusets } from './cpusets.ts';
 import { makePauseRootfs, pauseSpec } from './pause.ts';
-import { resolveCapabilities } from './spec/capabilities.ts';
 import { generateSpec } from './spec/generate.ts';
 import type { ResolvedUser, SpecHandler, SpecHost, SpecInput, SpecPaths } from './spec/input.ts';
 import { processArgs, workingDirectory } from './spec/process.ts';
 import { limitsOf, resourceConditions } from './spec/resources.ts';
-import { parseSeccompProfile } from './spec/seccomp-profile.ts';
 import { signalName, signalNumber } from './spec/signals.ts';
 import { encodeSpec } from './spec/types.ts';
 import { updateDocument } from './spec/update.ts';
-import type { OciLimits, OciSeccomp, OciSpec } from './spec/types.ts';
+import type { OciLimits, OciSpec } from './spec/types.ts';
 import { resolveUserIn } from './user.ts';
 
 /**
@@ -114,17 +112,10 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   const mountInfo = await readMountInfo();
   const onPath = pathCaller(options.clock, fx, mountInfo);
   const wish: SpecInput = {
-    id: input.id,
-    sandboxId: input.sandboxId,
-    spec,
-    sandbox: input.sandbox,
-    image,
+    ...requested(input),
     user,
-    devices: await resolveDevices(spec.devices, spec.security.privileged && handler.privilegedWithoutHostDevices !== true, {
-      onPath, remote: remoteMounts(mountInfo), owner: deviceOwner(options, spec.security.user),
-    }),
+    devices: await devicesOf(options, input, handler, { onPath, mountInfo }),
     localSeccomp: await localSeccomp(options, input, handler, onPath),
-    mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })),
     paths: await pathsOf(options, input),
     host,
     handler,
@@ -132,10 +123,7 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   // once for its refusals alone: a wish that cannot be a document must not leave a directory at a host path
   generateSpec(wish);
   const withNode = await nodeEdits(options.node, input, user, onPath);
-  const mounts = await resolveMounts(spec.mounts, {
-    onPath, mountInfo, ours: layout.rootfsesDir, relabel: relabelOf(spec, fx),
-    imageVolume: (image) => layout.imageVolume(input.id, image),
-  });
+  const mounts = await mountSources(layout, input, fx, { onPath, mountInfo });
   await checkPlaces(rootfs, mounts, onPath);
   const planned = await withNode(generateSpec({ ...wish, mounts }));
   const { document, limits } = await adjusted(options, { ...input, user, onPath }, planned, fx);
@@ -147,8 +135,39 @@ async function writeBundle(options: BundleWriterOptions, input: BundleInput, fx:
   await symlinkInRoot(rootfs, '/etc', 'mtab', '/proc/mounts', rootOf(input.sandbox));
   await writeConfig(layout.containerDir(input.id), layout.bundleDir(input.id), document);
   for (const condition of resourceConditions(spec.resources, host)) options.log.warn({ container: input.id }, condition);
-  const effective = { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
-  return limits === undefined ? effective : { ...effective, limits };
+  return effective(user, stopSignal, logPath, limits);
+}
+
+/** What the document is made of before anything is looked up: sources of mounts are the request's own paths. */
+function requested({ id, sandboxId, spec, sandbox, image }: BundleInput): Pick<SpecInput, 'id' | 'sandboxId' | 'spec' | 'sandbox' | 'image' | 'mounts'> {
+  return { id, sandboxId, spec, sandbox, image, mounts: spec.mounts.map((mount) => ({ mount, source: mount.hostPath })) };
+}
+
+/** How host paths are reached. */
+interface HostPaths {
+  readonly onPath: OnPath;
+  readonly mountInfo: readonly MountInfo[];
+}
+
+function devicesOf(
+  options: BundleWriterOptions, { spec }: BundleInput, handler: SpecHandler, { onPath, mountInfo }: HostPaths,
+): ReturnType<typeof resolveDevices> {
+  const { privileged, user } = spec.security;
+  return resolveDevices(spec.devices, privileged && handler.privilegedWithoutHostDevices !== true, {
+    onPath, remote: remoteMounts(mountInfo), owner: deviceOwner(options, user),
+  });
+}
+
+function mountSources(layout: Layout, { id, spec }: BundleInput, fx: EffectContext, { onPath, mountInfo }: HostPaths): ReturnType<typeof resolveMounts> {
+  return resolveMounts(spec.mounts, {
+    onPath, mountInfo, ours: layout.rootfsesDir, relabel: relabelOf(spec, fx),
+    imageVolume: (image) => layout.imageVolume(id, image),
+  });
+}
+
+function effective(user: ResolvedUser, stopSignal: string, logPath: string, limits: Resources | undefined): EffectiveContainer {
+  const container = { uid: user.uid, gid: user.gid, supplementalGroups: user.additionalGids, stopSignal, logPath };
+  return limits === undefined ? container : { ...container, limits };
 }
 
 /** What plugins make of the document: the last word before the runtime's. */
@@ -227,26 +246,6 @@ function remoteMounts(mountInfo: readonly MountInfo[]): ReadonlySet<string> {
 
 function pathCaller(clock: ClockPort, fx: EffectContext, mountInfo: readonly MountInfo[]): OnPath {
   return (path, attempted, work) => onUserPath({ path, attempted, mounts: mountInfo, clock, fx }, work);
-}
-
-/** The profile in a file: the request's own, or the one that RuntimeDefault stands for with this handler. */
-async function localSeccomp(
-  options: BundleWriterOptions, input: BundleInput, handler: SpecHandler, onPath: OnPath,
-): Promise<OciSeccomp | undefined> {
-  const { seccomp, privileged, capabilities } = input.spec.security;
-  const path = seccomp.type === 'localhost' ? seccomp.path : seccomp.type === 'runtimeDefault' ? (handler.seccompProfile ?? '') : '';
-  if (privileged || (path === '' && seccomp.type !== 'localhost')) return undefined;
-  const { bounding } = resolveCapabilities(capabilities, options.host.boundingCapabilities, privileged);
-  return readSeccomp(options, path, bounding, onPath);
-}
-
-async function readSeccomp({ host }: BundleWriterOptions, path: string, capabilities: readonly string[], onPath: OnPath): Promise<OciSeccomp> {
-  if (!path.startsWith('/') || path.includes('\0')) {
-    fail('invalidRequest', `read seccomp profile ${JSON.stringify(path)}: not an absolute path`, { subject: 'seccomp.localhost_ref' });
-  }
-  const bytes = await onPath(path, `read seccomp profile ${path}`, () => readFileInRoot('/', path, { bytesMax: specLimits.seccompBytes }));
-  if (bytes === undefined) fail('invalidRequest', `read seccomp profile ${path}: it is not there`, { subject: 'seccomp.localhost_ref' });
-  return parseSeccompProfile(bytes, path, { arch: host.arch, kernelRelease: host.kernelRelease, capabilities });
 }
 
 /** Whole or not at all: a crash in between leaves the old document or none. Nothing here outlives a reboot, so no sync. */
