@@ -1,6 +1,6 @@
 /** NRI as it is configured. */
 import type { NriPod } from '../actors/ports/nri.ts';
-import { driverLimits } from '../base/limits.ts';
+import { driverLimits, nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import type { Layout } from '../host/layout.ts';
 import { listenPrivately } from '../host/private-socket.ts';
@@ -36,9 +36,9 @@ export async function createNri({ nri }: Config, layout: Layout, { clock, condit
   });
 }
 
-/** ms that a plugin which is started by us may take until it takes part: to register, to be configured, to be synchronized. */
+/** ms that a plugin which is started by us may take until it takes part: to be found, executed, registered, configured and synchronized. */
 export function nriStartMs({ nri }: Config): number {
-  return nri.registration_timeout_ms + nri.request_timeout_ms + synchronizeMs(nri.request_timeout_ms);
+  return 2 * nriLimits.directoryMs + nri.registration_timeout_ms + nri.request_timeout_ms + synchronizeMs(nri.request_timeout_ms);
 }
 
 async function documentAt(path: string): Promise<OciSpec | undefined> {

@@ -70,8 +70,13 @@ async function configOf(directory: string, { name, index }: PluginName): Promise
   return '';
 }
 
+export interface LaunchedPlugin {
+  readonly socket: Socket;
+  readonly child: Child;
+}
+
 /** Starts it with its end of the connection; ours is the caller's. */
-export async function launchPlugin({ name, index, path }: FoundPlugin): Promise<{ readonly socket: Socket; readonly child: Child }> {
+export async function launchPlugin({ name, index, path }: FoundPlugin): Promise<LaunchedPlugin> {
   const { ours, theirs } = makeSocketPair();
   try {
     const child = await spawnProcess({

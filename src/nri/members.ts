@@ -4,14 +4,17 @@ import type { Duplex } from 'node:stream';
 import type { ClockPort } from '../actors/ports/clock.ts';
 import type { NriPlugin } from '../actors/ports/nri.ts';
 import { Ring } from '../base/bounded.ts';
-import { toFault } from '../base/fault.ts';
+import { fail, toFault } from '../base/fault.ts';
 import { nriLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
+import { onUserPath } from '../host/answering.ts';
+import { readMountInfo } from '../host/mountinfo.ts';
 import { signalNumber, killProcess } from '../host/process-identity.ts';
 import type { Child } from '../host/process.ts';
+import { within } from '../host/wait.ts';
 import { Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import { findPlugins, launchPlugin } from './directory.ts';
-import type { FoundPlugin } from './directory.ts';
+import type { FoundPlugin, LaunchedPlugin } from './directory.ts';
 import { Plugin } from './plugin.ts';
 import type { PluginName, PluginOptions } from './plugin.ts';
 
@@ -31,8 +34,15 @@ export interface MembersOptions {
   readonly onNotStarted?: (what: string, reason: string) => void;
   /** Tells the plugin of the node as it is; it is a member once this settles. */
   readonly join: (plugin: Plugin, admit: () => void) => Promise<void>;
+  /** The files of the plugin directory, and the start of one; left out, those of the machine. A dead mount may hold either for ever. */
+  readonly files?: PluginFiles;
   /** Takes connections so that nobody but root can connect; `close` takes the socket away again. */
   readonly listen: (path: string, onConnection: (socket: Socket) => void) => Promise<{ close(): Promise<void> }>;
+}
+
+export interface PluginFiles {
+  readonly find: typeof findPlugins;
+  readonly launch: typeof launchPlugin;
 }
 
 export class Members {
@@ -106,9 +116,11 @@ export class Members {
   }
 
   async #launchAll(): Promise<void> {
-    const { pluginDirectory, configDirectory, log } = this.#options;
+    const { pluginDirectory, configDirectory, log, files } = this.#options;
+    if (pluginDirectory === '') return;
     try {
-      const found = pluginDirectory === '' ? [] : await findPlugins(pluginDirectory, configDirectory, log);
+      const find = files?.find ?? findPlugins;
+      const found = await this.#onPath(pluginDirectory, 'list nri plugins', () => find(pluginDirectory, configDirectory, log));
       await Promise.all(found.map((one) => this.#launch(one)));
     } catch (error) {
       log.error({ reason: toFault(error).message }, 'no nri plugin was started');
@@ -118,16 +130,40 @@ export class Members {
 
   async #launch(found: FoundPlugin): Promise<void> {
     const { log } = this.#options;
+    const id = `${found.index}-${found.name}`;
     try {
-      const { socket, child } = await launchPlugin(found);
+      const attempted = `start nri plugin ${id}`;
+      // a program of a dead mount would hold a thread each, and those of all plugins all that there are
+      await this.#onPath(found.path, attempted, () => Promise.resolve());
+      const { socket, child } = await this.#spawn(found, attempted);
       this.#children.add(child);
       void child.exited.then(() => this.#children.delete(child));
       // also one that was dropped: nobody would start it again, and nobody would end it
       await this.#letIn(socket, found.config, found, () => void this.#end(child));
     } catch (error) {
       log.warn({ path: found.path, reason: toFault(error).message }, 'an nri plugin could not be started');
-      this.#options.onNotStarted?.(`nri plugin ${found.index}-${found.name}`, toFault(error).message);
+      this.#options.onNotStarted?.(`nri plugin ${id}`, toFault(error).message);
     }
+  }
+
+  /** `work` on a path of the administrator's, within `directoryMs`: pods wait for it. */
+  async #onPath<T>(path: string, attempted: string, work: () => Promise<T>): Promise<T> {
+    const fx = { signal: new AbortController().signal, timeoutMs: nriLimits.directoryMs, note: () => undefined };
+    return onUserPath({ path, attempted, mounts: await readMountInfo(), clock: this.#options.clock, fx }, work);
+  }
+
+  /** One that comes later than `directoryMs` is ended: nobody waits for it any more. */
+  async #spawn(found: FoundPlugin, attempted: string): Promise<LaunchedPlugin> {
+    const { clock, files } = this.#options;
+    const launching = (files?.launch ?? launchPlugin)(found).then((launched) => ({ launched }));
+    const first = await within({ clock, timeoutMs: nriLimits.directoryMs }, launching);
+    if (typeof first === 'object') return first.launched;
+    const drop = ({ launched: { socket, child } }: { readonly launched: LaunchedPlugin }): void => {
+      socket.destroy();
+      void this.#end(child);
+    };
+    launching.then(drop).catch(() => undefined);
+    return fail('timedOut', `${attempted}: timed out after ${nriLimits.directoryMs} ms waiting for ${found.path}`, { subject: found.path });
   }
 
   /** Settles when it has become a member or was turned away; `ended` is called when its connection has ended. */

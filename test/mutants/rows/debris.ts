@@ -13,6 +13,16 @@ const removedSmall = 'test/unit/storage/small-tree.test.ts';
 
 export const ofDebris: readonly Mutant[] = [
   {
+    row: 'F89', title: 'pods wait for a plugin directory that never answers', file: 'src/nri/members.ts',
+    find: 'timeoutMs: nriLimits.directoryMs, note', replace: 'timeoutMs: 1000 * nriLimits.directoryMs, note',
+    test: { file: 'test/unit/nri/members.test.ts', named: 'F89 a plugin directory that never answers' },
+  },
+  {
+    row: 'F89', title: 'pods wait for a plugin whose program never answers', file: 'src/nri/members.ts',
+    find: '{ clock, timeoutMs: nriLimits.directoryMs }, launching', replace: '{ clock, timeoutMs: 1000 * nriLimits.directoryMs }, launching',
+    test: { file: 'test/unit/nri/members.test.ts', named: 'F89 a plugin whose program never answers' },
+  },
+  {
     row: 'F89', title: 'a container with subvolumes of its own can never be removed', file: 'src/oci/storage/drivers/btrfs.ts',
     find: "host.log.warn({ path: paths.upper, fault: toFault(error) }", replace: "if (error !== undefined) throw error;\n        host.log.warn({ path: paths.upper, fault: toFault(error) }",
     test: { file: 'test/unit/storage/btrfs-removal.test.ts', named: 'F89 S59: a container goes' },

@@ -1,0 +1,71 @@
+// Plugins that are started by us, from a directory or a program that does not answer: a dead NFS mount, for example.
+import { Socket } from 'node:net';
+import { expect, onTestFinished, test } from 'vitest';
+import { nriLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { killProcess } from '../../../src/host/process-identity.ts';
+import { spawnProcess } from '../../../src/host/process.ts';
+import { Members } from '../../../src/nri/members.ts';
+import type { PluginFiles } from '../../../src/nri/members.ts';
+import type { LaunchedPlugin } from '../../../src/nri/directory.ts';
+import { ManualClock } from '../actors/fixtures.ts';
+
+const plugin = { name: 'late', index: '10', path: '/proc/self/exe', config: '' };
+
+function bench(files: PluginFiles) {
+  const clock = new ManualClock();
+  const reported: string[] = [];
+  let listening = 0;
+  const members = new Members({
+    clock, log: silentLog, socket: '/nowhere/nri.sock', pluginDirectory: '/proc/self', configDirectory: '/proc/self', files,
+    registrationMs: nriLimits.registrationMs, requestMs: nriLimits.requestMs, runtime: { name: 'troupe', version: '1' },
+    onUpdate: () => Promise.resolve({ failed: [] }), onNotStarted: (what, reason) => reported.push(`${what}: ${reason}`),
+    join: () => Promise.resolve(),
+    listen: () => {
+      listening += 1;
+      return Promise.resolve({ close: () => Promise.resolve() });
+    },
+  });
+  const waitsFor = (count: number): Promise<void> => expect.poll(() => clock.timers, { timeout: 20_000 }).toBe(count);
+  return { clock, members, reported, waitsFor, listening: () => listening };
+}
+
+test('F89 a plugin directory that never answers holds pods no longer than its bound, and the socket is there then', async () => {
+  const { clock, members, reported, waitsFor, listening } = bench({ find: () => new Promise(() => undefined), launch: () => new Promise(() => undefined) });
+  const starting = members.start();
+  await waitsFor(1);
+  await clock.advance(nriLimits.directoryMs - 1);
+  expect([members.starting === undefined, reported.length]).toEqual([false, 0]);
+  await clock.advance(1);
+  await starting;
+  expect(members.starting).toBeUndefined();
+  expect(reported).toEqual([expect.stringMatching(/^nri plugins: list nri plugins: .* has not answered within 5000 ms$/u)]);
+  expect(listening()).toBe(1);
+  await members.close();
+});
+
+test('F89 a plugin whose program never answers is reported and does not hold pods; when it comes later, it is ended', async () => {
+  const launched = Promise.withResolvers<LaunchedPlugin>();
+  let launches = 0;
+  const launch = (): Promise<LaunchedPlugin> => {
+    launches += 1;
+    return launched.promise;
+  };
+  const { clock, members, reported, waitsFor, listening } = bench({ find: () => Promise.resolve([plugin]), launch });
+  const starting = members.start();
+  await expect.poll(() => launches, { timeout: 20_000 }).toBe(1);
+  await waitsFor(1);
+  await clock.advance(nriLimits.directoryMs);
+  await starting;
+  expect(reported).toEqual(['nri plugin 10-late: start nri plugin 10-late: timed out after 5000 ms waiting for /proc/self/exe']);
+  expect([members.starting, listening()]).toEqual([undefined, 1]);
+  const child = await spawnProcess({ argv: ['/bin/sleep', '3600'], env: {}, isHelper: false });
+  onTestFinished(() => void killProcess(child.identity, 9));
+  const socket = new Socket();
+  launched.resolve({ socket, child });
+  await waitsFor(1);
+  await clock.advance(nriLimits.endMs);
+  expect(await child.exited).toMatchObject({ signal: 9 });
+  expect([socket.destroyed, reported.length]).toEqual([true, 1]);
+  await members.close();
+});
