@@ -94,6 +94,7 @@ export const vitestStep = (name: string, projects: readonly string[], files: rea
         ...files,
         ...projects.flatMap((project) => ['--project', project]),
         '--reporter=default',
+        `--reporter=${join(import.meta.dirname, 'progress-reporter.ts')}`,
         '--reporter=json',
         `--outputFile.json=${report}`,
       ];

@@ -10,6 +10,8 @@ export const EVENT_MS = 120_000 * PATIENCE;
 export const PROGRAM_MS = 600_000 * PATIENCE;
 /** Milliseconds for one test or hook. Above both, so that the wait that hangs is the one that fails. */
 export const TEST_MS = 900_000 * PATIENCE;
+/** Milliseconds for the cold build of one program in Go, downloads included; warm it takes seconds. */
+export const BUILD_MS = 3_600_000 * PATIENCE;
 /** Milliseconds for one step of `npm test`. Above TEST_MS, so that the report names the test. */
 export const STEP_MS = 2_700_000 * PATIENCE;
 

@@ -3,6 +3,7 @@ import { chmod, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/prom
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { runOrThrow } from '../run.ts';
+import { BUILD_MS } from '../patience.ts';
 import { cached, cacheDirectory } from './cache.ts';
 
 /** The oldest Go that builds all tools (cri-tools says so in its go.mod), and the one we bring where it is older. */
@@ -12,8 +13,30 @@ const BROUGHT_GO = '1.26.8';
 /** Digits of a hash in a directory's name. */
 const KEY_CHARS = 16;
 
-/** A cold build on a small machine; warm it is seconds. */
-const BUILD_TIMEOUT_MS = 1_200_000;
+/** Milliseconds between two lines about a build. */
+const PROGRESS_EVERY_MS = 10_000;
+
+/**
+ * What a build says of itself: `go build -v` names each module that it downloads and each package that it compiles, on
+ * standard error. A cold build takes a minute on a fast machine and ten on a slow one; nobody should take it for stuck.
+ */
+export function buildProgress(name: string, write: (line: string) => void, nowMs: () => number): (chunk: string) => void {
+  let modules = 0;
+  let packages = 0;
+  let partial = '';
+  let saidMs = nowMs();
+  return (chunk) => {
+    const lines = (partial + chunk).split('\n');
+    partial = lines.pop() ?? '';
+    for (const line of lines) {
+      if (line.startsWith('go: downloading ')) modules += 1;
+      else if (line !== '' && !line.includes(' ')) packages += 1;
+    }
+    if (nowMs() - saidMs < PROGRESS_EVERY_MS) return;
+    saidMs = nowMs();
+    write(`  ${name}: ${modules} modules downloaded, ${packages} packages compiled\n`);
+  };
+}
 
 /** A program built from a published Go module, never from a copy of its code. */
 export interface GoTool {
@@ -32,8 +55,6 @@ export interface GoTool {
    * ones point into its source tree.
    */
   readonly goMod?: () => Promise<string>;
-  /** For a build that takes longer than most. */
-  readonly timeoutMs?: number;
   /**
    * A source file changed before compiling. `id` names the change in the cache key; `replace` gets the file's text.
    * For test suites only, where a constant can't be set any other way.
@@ -76,7 +97,7 @@ async function findGo(): Promise<Go> {
   const described = await runOrThrow([program, 'mod', 'download', '-json', `golang.org/toolchain@v0.0.1-go${BROUGHT_GO}.linux-${arch}`], {
     cwd: work,
     env: { ...baseEnv, GOFLAGS: '', GOTOOLCHAIN: 'local' },
-    timeoutMs: BUILD_TIMEOUT_MS,
+    timeoutMs: BUILD_MS,
   });
   const { Dir: directory } = JSON.parse(described) as { Dir: string };
   for (const folder of ['bin', `pkg/tool/linux_${arch}`]) {
@@ -96,6 +117,9 @@ export function isNewEnough(line: string): boolean {
   return true;
 }
 
+const progressOf = (name: string): ((chunk: string) => void) =>
+  buildProgress(name, (line) => process.stderr.write(line), () => performance.now());
+
 /** The directory of the module in Go's cache, downloaded when it isn't there. */
 export async function goModuleDirectory(module: string, version: string): Promise<string> {
   const { program, env } = await go();
@@ -104,7 +128,7 @@ export async function goModuleDirectory(module: string, version: string): Promis
   const described = await runOrThrow([program, 'mod', 'download', '-json', `${module}@${version}`], {
     cwd: work,
     env: { ...env, GOFLAGS: '' },
-    timeoutMs: BUILD_TIMEOUT_MS,
+    timeoutMs: BUILD_MS,
   });
   return (JSON.parse(described) as { Dir: string }).Dir;
 }
@@ -143,10 +167,11 @@ export async function buildOwnGo({ name, sources, requires, tags }: OwnGoProgram
     for (const file of files) await cp(join(sources, file), join(source, file));
     const modules = Object.entries(requires).map(([module, version]) => `\t${module} ${version}\n`);
     await writeFile(join(source, 'go.mod'), `module troupe.test/${name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire (\n${modules.join('')})\n`);
-    await runOrThrow([program, 'build', '-o', join(work, name), ...(tags === undefined ? [] : ['-tags', tags.join(',')]), '-ldflags', '-s -w', '.'], {
+    await runOrThrow([program, 'build', '-v', '-o', join(work, name), ...(tags === undefined ? [] : ['-tags', tags.join(',')]), '-ldflags', '-s -w', '.'], {
       cwd: source,
       env: { ...env, CGO_ENABLED: '0' },
-      timeoutMs: BUILD_TIMEOUT_MS,
+      timeoutMs: BUILD_MS,
+      onOutput: progressOf(name),
     });
     await rm(source, { recursive: true, force: true });
   });
@@ -164,11 +189,11 @@ async function build(tool: GoTool, work: string): Promise<void> {
   const head = `module troupe.test/${tool.name}\n\ngo ${OLDEST_GO.join('.')}\n\nrequire ${tool.module} ${tool.version}\n`;
   const replacement = tool.change === undefined ? '' : await copyChanged(tool, tool.change, source);
   await writeFile(join(source, 'go.mod'), head + replacement + ((await tool.goMod?.()) ?? ''));
-  const flags = ['-o', join(work, tool.name)];
+  const flags = ['-v', '-o', join(work, tool.name)];
   if (tool.tags !== undefined) flags.push('-tags', tool.tags.join(','));
   flags.push('-ldflags', `-s -w ${tool.ldflags ?? ''}`.trim());
   const verb = tool.isTest === true ? ['test', '-c'] : ['build'];
-  await runOrThrow([program, ...verb, ...flags, tool.package], { cwd: source, env: buildEnv, timeoutMs: tool.timeoutMs ?? BUILD_TIMEOUT_MS });
+  await runOrThrow([program, ...verb, ...flags, tool.package], { cwd: source, env: buildEnv, timeoutMs: BUILD_MS, onOutput: progressOf(tool.name) });
   await rm(source, { recursive: true, force: true });
 }
 

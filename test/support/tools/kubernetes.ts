@@ -9,9 +9,6 @@ const KUBERNETES = { module: 'k8s.io/kubernetes', version: 'v1.36.3' } as const;
 /** The version under which Kubernetes publishes its staging modules (k8s.io/api and others) for that release. */
 const STAGING_VERSION = KUBERNETES.version.replace(/^v1/, 'v0');
 
-/** Eight minutes cold on two idle cores; shared cores take several times that. */
-const BUILD_TIMEOUT_MS = 3_600_000;
-
 /**
  * What go.mod must say for the staging modules: Kubernetes' own go.mod requires each as v0.0.0 and replaces it by a directory of
  * its source tree, and replace directives of a required module don't count.
@@ -32,7 +29,6 @@ const build = {
   // Kubernetes' build script sets these; the programs say their version to each other and in their metrics.
   ldflags: `-X k8s.io/component-base/version.gitVersion=${KUBERNETES.version} -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36`,
   goMod: async () => stagingReplacements(await readFile(join(await goModuleDirectory(KUBERNETES.module, KUBERNETES.version), 'go.mod'), 'utf8')),
-  timeoutMs: BUILD_TIMEOUT_MS,
 } as const;
 
 /** Path of a program of Kubernetes v1.36.3. Built once, which takes minutes. */
@@ -61,11 +57,11 @@ export async function ginkgo(): Promise<string> {
 
 /** Path of an etcd server: the version that Kubernetes 1.36 is released with is of the same line. */
 export async function etcd(): Promise<string> {
-  return await buildGoTool({ name: 'etcd', module: 'go.etcd.io/etcd/server/v3', version: 'v3.6.8', package: 'go.etcd.io/etcd/server/v3', timeoutMs: BUILD_TIMEOUT_MS });
+  return await buildGoTool({ name: 'etcd', module: 'go.etcd.io/etcd/server/v3', version: 'v3.6.8', package: 'go.etcd.io/etcd/server/v3' });
 }
 
 /** Path of a metrics server, without which `kubectl top` has nobody to ask. */
 export async function metricsServer(): Promise<string> {
   const module = 'sigs.k8s.io/metrics-server';
-  return await buildGoTool({ name: 'metrics-server', module, version: 'v0.9.0', package: `${module}/cmd/metrics-server`, timeoutMs: BUILD_TIMEOUT_MS });
+  return await buildGoTool({ name: 'metrics-server', module, version: 'v0.9.0', package: `${module}/cmd/metrics-server` });
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { checkout, countTests } from '../../../scripts/support/steps.ts';
-import { isNewEnough } from '../../support/tools/go.ts';
+import { progressLine } from '../../../scripts/support/progress-reporter.ts';
+import { buildProgress, isNewEnough } from '../../support/tools/go.ts';
 
 const report = (testResults: object[], success = true): string => JSON.stringify({ success, testResults });
 const file = (name: string, tests: [string, string][], more: object = {}): object => ({
@@ -53,5 +54,29 @@ describe('the Go that builds the test tools', () => {
     ['command not found', false],
   ])('%s: new enough is %s', (line, expected) => {
     expect(isNewEnough(line)).toBe(expected);
+  });
+});
+
+describe('the progress of a run', () => {
+  it('names the tests that take longest, and how many more are under way', () => {
+    const counts = { files: 80, filesDone: 12, tests: 310, failed: 1 };
+    expect(progressLine({ ...counts, running: [] })).toBe('12 of 80 files, 310 tests, 1 failed');
+    const running = ['a', 'b', 'c', 'd', 'e'].map((name, at) => ({ name, seconds: 32.4 - at }));
+    expect(progressLine({ ...counts, running })).toBe('12 of 80 files, 310 tests, 1 failed; running: a (32 s), b (31 s), c (30 s), 2 more');
+  });
+
+  it('of a Go build is counted from what `go build -v` prints, whatever the pieces, a line in ten seconds', () => {
+    const lines: string[] = [];
+    let nowMs = 0;
+    const onOutput = buildProgress('runc', (line) => lines.push(line), () => nowMs);
+    onOutput('go: downloading example.test/a v1.0.0\nexample.te');
+    nowMs = 9_999;
+    onOutput('st/a\ninternal/cpu\n');
+    expect(lines).toEqual([]);
+    nowMs = 10_000;
+    onOutput('go: finding module for package b\nexample.test/c\n');
+    expect(lines).toEqual(['  runc: 1 modules downloaded, 3 packages compiled\n']);
+    onOutput('example.test/d\n');
+    expect(lines).toHaveLength(1);
   });
 });
