@@ -80,11 +80,12 @@ describe.each(charted)('machine $name', ({ machine, file }) => {
   });
 });
 
-it('the pictures in docs/architecture.md are those of the machines (node scripts/charts.ts --write)', () => {
+it('the pages that are drawn from the code are up to date (node scripts/charts.ts --write)', () => {
   for (const [file, draw] of drawnFiles()) {
     if (!file.endsWith('.md')) continue;
     const text = readFileSync(join(checkout, file), 'utf8');
     expect(draw(text)).toBe(text);
-    for (const { name } of charted) expect(text).toContain(`<!-- chart ${name} -->`);
   }
+  const architecture = readFileSync(join(checkout, 'docs/architecture.md'), 'utf8');
+  for (const { name } of charted) expect(architecture).toContain(`<!-- chart ${name} -->`);
 });

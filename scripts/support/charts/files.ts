@@ -5,6 +5,9 @@ import { explore } from './explore.ts';
 import { charted } from './machines.ts';
 import { matrixText } from './matrix.ts';
 import { mermaidText } from './mermaid.ts';
+import { rowsPage } from './rows-page.ts';
+
+const textOfCheckout = (file: string): string => readFileSync(join(import.meta.dirname, '../../..', file), 'utf8');
 
 const ARCHITECTURE = 'docs/architecture.md';
 
@@ -13,6 +16,7 @@ export function drawnFiles(): ReadonlyMap<string, (old: string) => string> {
   const files = new Map<string, (old: string) => string>();
   for (const one of charted) files.set(`test/golden/machines/${one.name}.txt`, () => matrixText(one, explore(one)));
   files.set(ARCHITECTURE, (old) => withTables(withPictures(old)));
+  files.set('docs/rows.md', () => rowsPage(textOfCheckout('test/rows.txt')));
   return files;
 }
 
@@ -28,7 +32,7 @@ export function withPictures(text: string): string {
 /** Replaces what stands between `<!-- table FILE -->` and `<!-- end -->` by the tables in the comment at that file's head. */
 function withTables(text: string): string {
   return text.replace(/(<!-- table (\S+) -->\n)[\s\S]*?(<!-- end -->)/gu, (_all, begin: string, file: string, end: string) => {
-    const [head = ''] = readFileSync(join(import.meta.dirname, '../../..', file), 'utf8').split('*/', 1);
+    const [head = ''] = textOfCheckout(file).split('*/', 1);
     const lines = head.split('\n').map((line) => line.replace(/^ \* ?/u, ''));
     const rows = lines.filter((line, at) => line.startsWith('|') || (line === '' && lines[at - 1]?.startsWith('|') === true));
     return `${begin}${rows.join('\n').trim()}\n${end}`;
