@@ -1,18 +1,26 @@
 /** What the bundle writer does to the disk, and what it refuses to do. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, mkdirSync, readFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Fault } from '../../../src/base/fault.ts';
+import type { BundleFiles } from '../../../src/oci/runtime/bundle.ts';
 import { SANDBOX_ID, mountOf } from '../../unit/oci-spec/fixtures.ts';
-import { bundleInput, fx, makeMachine, readConfig, whyNot } from './machine.ts';
-import type { Machine } from './machine.ts';
+import { bundleInput, fx, makeMachine, nodeNamespaces, readConfig, whyNot } from './machine.ts';
+import type { BundleConfig, Changes, Machine } from './machine.ts';
 import { faultOf } from '../../support/fault-of.ts';
 
 const reason = whyNot();
 if (reason !== undefined) process.stdout.write(`skipped, files of bundles: ${reason}\n`);
-
-const nodeNamespaces = { network: 'node', ipc: 'node', pid: 'container', targetId: undefined } as const;
 
 let machine: Machine;
 beforeEach(async () => {
@@ -22,19 +30,9 @@ afterEach(() => {
   if (reason === undefined) machine.remove();
 });
 
-type Changes = Parameters<typeof bundleInput>[1];
-
-function write(changes: Changes = {}): ReturnType<Machine['writer']['writeBundle']> {
-  return machine.writer.writeBundle(bundleInput(machine, changes), fx);
-}
-
+const write = (changes: Changes = {}): ReturnType<BundleFiles['writeBundle']> => machine.writer.writeBundle(bundleInput(machine, changes), fx);
 const faultWith = (changes: Changes): Promise<Fault> => faultOf(write(changes));
-
-interface Config {
-  readonly mounts: readonly { readonly destination: string; readonly source: string; readonly options: readonly string[] }[];
-  readonly linux: { readonly devices: readonly { readonly path: string; readonly major: number; readonly minor: number }[]; readonly seccomp?: { readonly defaultAction: string } };
-}
-const config = (): Config => readConfig(machine) as Config;
+const config = (): BundleConfig => readConfig(machine) as BundleConfig;
 
 describe.skipIf(reason !== undefined)('host paths', () => {
   test('a missing source becomes a directory of mode 0755, a link is resolved', async () => {
@@ -229,100 +227,7 @@ describe.skipIf(reason !== undefined)('S09, S32, S75: the log path', () => {
   });
 });
 
-describe.skipIf(reason !== undefined)('S74: devices', () => {
-  const device = (hostPath: string, containerPath = '', permissions = 'rw'): Changes => ({
-    spec: { devices: [{ hostPath, containerPath, permissions }] },
-  });
-
-  test('a node by the host path; a directory gives every node below', async () => {
-    const directory = join(machine.dir, 'dev');
-    mkdirSync(join(directory, 'sub'), { recursive: true });
-    spawnSync('mknod', [join(directory, 'zero'), 'c', '1', '5']);
-    spawnSync('mknod', [join(directory, 'sub/null'), 'c', '1', '3']);
-    await write(device('/dev/full', '/dev/mine'));
-    expect(config().linux.devices).toMatchObject([{ path: '/dev/mine', major: 1, minor: 7 }]);
-    await write(device(directory, '/dev/dir'));
-    expect(config().linux.devices.map(({ path }) => path)).toEqual(['/dev/dir/sub/null', '/dev/dir/zero']);
-  });
-
-  test('in the container only the standard ones are there, and another one cannot be opened', async () => {
-    await write({ spec: { command: ['/bin/sh', '-c', 'ls /dev; mknod /tmp/kmsg c 1 11; cat /tmp/kmsg'] } });
-    const output = await machine.run();
-    // runc links core only where the kernel has /proc/kcore
-    const listed = output.split('\n').filter((line) => /^[a-z]+$/u.test(line) && line !== 'core');
-    expect(listed).toEqual(['fd', 'full', 'mqueue', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'tty', 'urandom', 'zero']);
-    expect(output).toMatch(/kmsg'?: Operation not permitted/u);
-  });
-
-  test.each([
-    ['/dev/not-there', '', 'rw', 'devices.host_path'],
-    ['/etc/passwd', '', 'rw', 'devices.host_path'],
-    ['/etc', '', 'rw', 'devices.host_path'],
-    ['dev/null', '', 'rw', 'devices.host_path'],
-    ['/dev/null', '/', 'rw', 'devices.container_path'],
-    ['/dev/null', '', 'rwx', 'devices.permissions'],
-  ])('%s at %j with %s is refused by its field', async (hostPath, containerPath, permissions, subject) => {
-    expect(await faultWith(device(hostPath, containerPath, permissions))).toMatchObject({ kind: 'invalidRequest', subject });
-  });
-
-  test('a privileged container has the host devices; another node in the place of one is refused', async () => {
-    const changes = (containerPath: string): Changes => ({
-      spec: { devices: [{ hostPath: '/dev/null', containerPath, permissions: 'rwm' }] },
-      sandbox: { privileged: true, namespaces: nodeNamespaces, cgroupParent: machine.cgroupParent, logDirectory: join(machine.dir, 'logs') },
-      security: { privileged: true, namespaces: nodeNamespaces },
-    });
-    await write(changes('/dev/null'));
-    const paths = config().linux.devices.map(({ path }) => path);
-    expect(paths).toContain('/dev/zero');
-    expect(paths.some((path) => path.startsWith('/dev/pts/') || path === '/dev/ptmx' || path === '/dev/console')).toBe(false);
-    expect(await faultWith(changes('/dev/zero'))).toMatchObject({ kind: 'invalidRequest', subject: 'devices.container_path' });
-  });
-});
-
-describe.skipIf(reason !== undefined)('S73: a seccomp profile of the node', () => {
-  const local = (path: string): Changes => ({
-    spec: { command: ['/bin/sh', '-c', 'mkdir /tmp/x; echo after'] },
-    security: { seccomp: { type: 'localhost', path }, namespaces: nodeNamespaces },
-  });
-
-  test('is used', async () => {
-    const path = join(machine.dir, 'profile.json');
-    writeFileSync(path, JSON.stringify({ defaultAction: 'SCMP_ACT_ALLOW', syscalls: [{ names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO' }] }));
-    await write(local(path));
-    const output = await machine.run();
-    expect(output).toContain("'/tmp/x': Operation not permitted");
-    expect(output).toContain('after');
-  });
-
-  test('missing, too large, no file, broken: refused, never unconfined', async () => {
-    const path = join(machine.dir, 'profile.json');
-    expect((await faultWith(local(path))).kind).toBe('invalidRequest');
-    expect((await faultWith(local(machine.dir))).kind).toBe('invalidRequest');
-    expect((await faultWith(local('relative.json'))).kind).toBe('invalidRequest');
-    writeFileSync(path, '{');
-    expect((await faultWith(local(path))).kind).toBe('invalidRequest');
-    truncateSync(path, 100 * 1024 ** 2);
-    expect((await faultWith(local(path))).kind).toBe('invalidRequest');
-    expect(existsSync(machine.layout.bundleDir(bundleInput(machine).id))).toBe(false);
-  });
-});
-
 describe.skipIf(reason !== undefined)('the rest', () => {
-  test('S35, S73: the built-in profile denies AF_ALG and AF_VSOCK, keeps AF_UNIX and lets no new namespace be made', async () => {
-    const binary = join(machine.rootfs, 'bin/probe');
-    const source = join(machine.dir, 'probe.c');
-    writeFileSync(source, PROBE);
-    const compiled = spawnSync('gcc', ['-static', '-o', binary, source], { encoding: 'utf8' });
-    if (compiled.status !== 0) {
-      process.stdout.write(`skipped, the seccomp probe: no gcc that links statically: ${compiled.stderr}\n`);
-      return;
-    }
-    await write({ spec: { command: ['/bin/probe'] } });
-    expect((await machine.run()).trim().split('\n')).toEqual([
-      'unix 0', 'inet 0', 'netlink 0', 'alg 1', 'vsock 1', 'alg+2^32 1', 'unshare user 1', 'clone newuser 1', 'clone3 38', 'keyctl 1', 'bpf 1',
-    ]);
-  });
-
   test('a process that has ended is not joined', async () => {
     const input = bundleInput(machine);
     const gone = { pid: process.pid, startTicks: 1n, bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim() };
@@ -337,31 +242,3 @@ describe.skipIf(reason !== undefined)('the rest', () => {
     expect(existsSync(missing)).toBe(false);
   });
 });
-
-/** Prints the errno of calls that a container must or must not be able to make. */
-const PROBE = `
-#define _GNU_SOURCE
-#include <errno.h>
-#include <sched.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-static void tell(const char *name, long result) {
-  printf("%s %d\\n", name, result == -1 ? errno : 0);
-  fflush(stdout);
-}
-int main(void) {
-  tell("unix", syscall(SYS_socket, 1, 1, 0));
-  tell("inet", syscall(SYS_socket, 2, 1, 0));
-  tell("netlink", syscall(SYS_socket, 16, 3, 0));
-  tell("alg", syscall(SYS_socket, 38, 5, 0));
-  tell("vsock", syscall(SYS_socket, 40, 1, 0));
-  tell("alg+2^32", syscall(SYS_socket, 0x100000026L, 5, 0));
-  tell("unshare user", syscall(SYS_unshare, CLONE_NEWUSER));
-  tell("clone newuser", syscall(SYS_clone, CLONE_NEWUSER | 17, 0, 0, 0, 0));
-  tell("clone3", syscall(435, 0, 0));
-  tell("keyctl", syscall(SYS_keyctl, 0, 0, 0, 0, 0));
-  tell("bpf", syscall(SYS_bpf, 0, 0, 0));
-  return 0;
-}
-`;

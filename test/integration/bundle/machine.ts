@@ -127,9 +127,24 @@ function removeTree(path: string): void {
   rmdirSync(path);
 }
 
+/** What a test changes of the request for the container. */
+export type Changes = NonNullable<Parameters<typeof inputOf>[0]>;
+
+/** Namespaces of a pod on the node's network and IPC. */
+export const nodeNamespaces = { network: 'node', ipc: 'node', pid: 'container', targetId: undefined } as const;
+
+/** The parts of config.json that tests look at. */
+export interface BundleConfig {
+  readonly mounts: readonly { readonly destination: string; readonly source: string; readonly options: readonly string[] }[];
+  readonly linux: {
+    readonly devices: readonly { readonly path: string; readonly major: number; readonly minor: number }[];
+    readonly seccomp?: { readonly defaultAction: string };
+  };
+}
+
 /** A container of a pod on the host's network and IPC, so that no pins are needed. */
-export function bundleInput(machine: Machine, changes: Parameters<typeof inputOf>[0] = {}): BundleInput {
-  const namespaces = { network: 'node', ipc: 'node', pid: 'container', targetId: undefined } as const;
+export function bundleInput(machine: Machine, changes: Changes = {}): BundleInput {
+  const namespaces = nodeNamespaces;
   const input = inputOf({
     ...changes,
     image: { workingDir: '/', env: [], ...changes.image },

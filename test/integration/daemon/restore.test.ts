@@ -2,34 +2,21 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
-import { imageOf, layerOf } from '../../../scripts/support/image.ts';
-import { ContainerConfigSchema, ContainerState, MountSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { ContainerState } from '../../../src/gen/runtime/v1/api_pb.ts';
 import type { ContainerStatus } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { describePods } from '../../e2e/support/crictl.ts';
-import { containerConfig, sandboxConfig } from '../../e2e/support/pods.ts';
+import { sandboxConfig } from '../../e2e/support/pods.ts';
 import type { ContainerConfig } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
-import { makeWorld } from '../../e2e/support/world.ts';
 import { archive, entry } from '../../unit/unpack/tar-builder.ts';
-import { checkpointTar, CONFIG, coreImage, members, SPEC } from '../checkpoint/archives.ts';
+import { checkpointTar, CONFIG, coreImage, SPEC } from '../checkpoint/archives.ts';
 import type { Parts } from '../checkpoint/archives.ts';
 import { code, fakeCriu, refusalOf, RUNC } from './fake-criu.ts';
 import type { Refusal } from './fake-criu.ts';
 import { closeWorld, hostOnlyWorld, makePod, removePod } from './pod.ts';
-
-/** By which CRI-O and checkpointctl tell an image that is a checkpoint. */
-const ANNOTATION = 'io.kubernetes.cri-o.annotations.checkpoint.name';
-/** By which tools name what lies in a directory (OCI image spec, annotations.md). */
-const REF_NAME = 'org.opencontainers.image.ref.name';
-
-interface Wish {
-  readonly mounts: readonly { readonly containerPath: string; readonly hostPath: string }[];
-  readonly tty: boolean;
-  /** What the pod's spec names, as a kubelet sends it beside the id. */
-  readonly named: string;
-}
+import { partsOf, restoreWorld, wishOf } from './restore-world.ts';
+import type { Wish } from './restore-world.ts';
 
 describePods('restores', () => {
   const fake = fakeCriu();
@@ -38,14 +25,7 @@ describePods('restores', () => {
   let image: string;
   let attempts = 0;
 
-  /** Of a container of the world's image that had `/data` from outside. */
-  const parts = (more: Parts = {}): Parts => ({
-    'config.dump': JSON.stringify({ ...CONFIG, rootfsImageRef: image }),
-    'spec.dump': JSON.stringify({ ...SPEC, mounts: SPEC.mounts.filter(({ destination }) => destination !== '/cache') }),
-    'rootfs-diff.tar': archive(entry({ name: 'etc/new', body: 'new' })),
-    'deleted.files': '["/bin/yes"]',
-    ...more,
-  });
+  const parts = (more: Parts = {}): Parts => partsOf(image, more);
   const archived = (more: Parts = {}, name = 'c.tar'): string => {
     const path = join(mkdtempSync(join(fake.directory, 'archive-')), name);
     writeFileSync(path, checkpointTar(parts(more)));
@@ -55,16 +35,7 @@ describePods('restores', () => {
 
   beforeAll(async () => {
     mkdirSync(data);
-    // the image's content is not known before its name is, so the checkpoint image names it by its tag
-    const layer = layerOf([
-      { path: 'checkpoint', type: 'directory', mode: 0o755 },
-      ...Object.entries(members({ 'config.dump': JSON.stringify({ rootfsImage: 'test/busybox:1' }) })).map(([path, content]) => ({ path, type: 'file' as const, mode: 0o644, content })),
-    ]);
-    world = await makeWorld({
-      name: 'rest', network: 'host-only', handlers: { fake: fake.runtime }, config: `[runtime]\ncriu = "${fake.criu}"\nrestore = true`,
-      images: new Map([['test/checkpoint:1', imageOf({}, [layer], { [ANNOTATION]: 'main', [REF_NAME]: 'docker.io/library/evil:latest' })]]),
-      shortNames: (registry) => `unqualified-search-registries = ["${registry}"]`,
-    });
+    world = await restoreWorld(fake);
     image = await world.pull();
     sandboxId = (await world.client.runtime.runPodSandbox({ config: sandboxConfig({ name: 'pod', logDirectory: join(world.logs, 'pod'), hostNetwork: true }), runtimeHandler: 'fake' })).podSandboxId;
   });
@@ -78,14 +49,7 @@ describePods('restores', () => {
     }
   });
 
-  const wish = (name: string, from: string, more: Partial<Wish> = {}): ContainerConfig => {
-    const { mounts, tty, named } = { mounts: [{ containerPath: '/data', hostPath: data }], tty: false, named: '', ...more };
-    const config = create(ContainerConfigSchema, containerConfig({ name, attempt: attempts, image: from, command: ['sleep', '3600'], hostNetwork: true }));
-    config.mounts.push(...mounts.map((mount) => create(MountSchema, mount)));
-    config.tty = tty;
-    if (config.image !== undefined) config.image.userSpecifiedImage = named;
-    return config;
-  };
+  const wish = (name: string, from: string, more: Partial<Wish> = {}): ContainerConfig => wishOf(from, data, { ...more, name, attempt: attempts });
   const configOf = (from: string, more: Partial<Wish> = {}): ContainerConfig => {
     attempts += 1;
     return wish('main', from, more);

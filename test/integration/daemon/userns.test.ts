@@ -1,66 +1,26 @@
 // Pods with a user namespace of their own, on a running daemon with runc 1.4: Debian's runc cannot map owners.
-import { execFileSync } from 'node:child_process';
-import { chownSync, existsSync, lstatSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { LinuxContainerSecurityContextSchema, LinuxSandboxSecurityContextSchema, NamespaceOptionSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import {
-  CDIDeviceSchema,
   ContainerConfigSchema,
   LinuxContainerConfigSchema,
-  LinuxPodSandboxConfigSchema,
-  MountSchema,
   NamespaceMode,
-  PodSandboxConfigSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilHolds } from '../../e2e/support/crictl.ts';
-import { containerConfig, sandboxConfig, untilTermed } from '../../e2e/support/pods.ts';
+import { containerConfig, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
-import { makeWorld } from '../../e2e/support/world.ts';
-import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
-import { type Image, imageOf, layerOf } from '../../../scripts/support/image.ts';
-import type { TarEntry } from '../../../scripts/support/tar.ts';
-import { specLimits } from '../../../src/base/limits.ts';
-import { staticBusybox } from '../../support/tools/debian.ts';
-import { runc14 } from '../../support/tools/go-tools.ts';
-import type { Fields } from '../../unit/cri/stage.ts';
 import { connectSpdy, openCommand } from '../streaming/clients.ts';
 import { closeWorld, removePod } from './pod.ts';
-
-const UID = 70_000;
-const GID = 140_000;
-const LENGTH = 65_536;
-const uids = [{ containerId: 0, hostId: UID, length: LENGTH }];
-const gids = [{ containerId: 0, hostId: GID, length: LENGTH }];
-const usernsOptions = { mode: NamespaceMode.POD, uids, gids };
-const MAP = new RegExp(String.raw`^\s+0\s+${UID}\s+${LENGTH}\n$`, 'u');
-
-interface Wish {
-  readonly command?: readonly string[];
-  readonly namespaces?: Fields<typeof NamespaceOptionSchema>;
-  readonly sysctls?: Readonly<Record<string, string>>;
-  readonly mounts?: readonly Fields<typeof MountSchema>[];
-  readonly security?: Fields<typeof LinuxContainerSecurityContextSchema>;
-  readonly pod?: Fields<typeof LinuxSandboxSecurityContextSchema>;
-  readonly workingDir?: string;
-  readonly tty?: boolean;
-  readonly cdi?: readonly string[];
-}
+import { GID, LENGTH, MAP, UID, asNobody, benchOf, gids, namespaceOptions, ownerOf, uids, usernsWorld } from './userns-world.ts';
+import type { Wish } from './userns-world.ts';
 
 describe('a pod with a user namespace', () => {
   let world: World;
 
   beforeAll(async () => {
-    const config = (directory: string): string => `[runtime]\ncdi_dirs = ["${join(directory, 'cdi')}"]\n`;
-    const base = busyboxImage(staticBusybox()).layers;
-    const passwd = (entry: TarEntry): Image => imageOf({}, [...base, layerOf([{ type: 'file', path: 'etc/.wh.passwd', mode: 0o644, content: '' }]), layerOf([entry])]);
-    const images = new Map([
-      // inside of the root it names itself, outside of it the host's users
-      ['test/passwd:linked', passwd({ type: 'symlink', path: 'etc/passwd', target: '../../../../../../../../../etc/passwd' })],
-      ['test/passwd:large', passwd({ type: 'file', path: 'etc/passwd', mode: 0o644, content: `daemon:x:1:1:${'x'.repeat(specLimits.passwdBytes)}:/:/bin/sh\n` })],
-    ]);
-    world = await makeWorld({ name: 'user', runtimePath: await runc14(), config, images });
+    world = await usernsWorld();
     expect((await world.client.runtime.status({})).runtimeHandlers.map(({ features }) => features?.userNamespaces)).toEqual([true, true]);
   });
 
@@ -68,44 +28,8 @@ describe('a pod with a user namespace', () => {
     expect(await closeWorld(world)).toEqual([]);
   });
 
-  const namespaceOptions = (wish: Wish): Fields<typeof NamespaceOptionSchema> => ({ pid: NamespaceMode.CONTAINER, usernsOptions, ...wish.namespaces });
-
-  async function runPod(name: string, wish: Wish = {}): Promise<string> {
-    const config = create(PodSandboxConfigSchema, sandboxConfig({ name, logDirectory: join(world.logs, name) }));
-    config.linux = create(LinuxPodSandboxConfigSchema, {
-      sysctls: { ...wish.sysctls },
-      securityContext: { ...wish.pod, namespaceOptions: namespaceOptions(wish) },
-    });
-    return (await world.client.runtime.runPodSandbox({ config })).podSandboxId;
-  }
-
-  async function createContainer(podSandboxId: string, name: string, wish: Wish): Promise<string> {
-    const config = create(ContainerConfigSchema, containerConfig({ name, image: await world.pull(), command: wish.command ?? untilTermed(0) }));
-    config.mounts = (wish.mounts ?? []).map((mount) => create(MountSchema, mount));
-    config.workingDir = wish.workingDir ?? '';
-    config.tty = wish.tty ?? false;
-    config.CDIDevices = (wish.cdi ?? []).map((cdiName) => create(CDIDeviceSchema, { name: cdiName }));
-    config.linux = create(LinuxContainerConfigSchema, { securityContext: { ...wish.security, namespaceOptions: namespaceOptions(wish) } });
-    return (await world.client.runtime.createContainer({ podSandboxId, config })).containerId;
-  }
-
-  async function runContainer(podSandboxId: string, name: string, wish: Wish = {}): Promise<string> {
-    const containerId = await createContainer(podSandboxId, name, wish);
-    await world.client.runtime.startContainer({ containerId });
-    return containerId;
-  }
-
-  async function exec(containerId: string, script: string): Promise<string> {
-    const { stdout, stderr, exitCode } = await world.client.runtime.execSync({ containerId, cmd: ['sh', '-c', script], timeout: 30n });
-    expect([Buffer.from(stderr).toString(), exitCode]).toEqual(['', 0]);
-    return Buffer.from(stdout).toString();
-  }
-
+  const { runPod, createContainer, runContainer, exec } = benchOf(() => world);
   const upper = (containerId: string): string => join(world.instance.root, 'containers', containerId, 'upper');
-  const ownerOf = (path: string): readonly [number, number] => {
-    const { uid, gid } = lstatSync(path);
-    return [uid, gid];
-  };
 
   it('S52 is root inside and nobody outside: files of the image, new files, a copied-up one, the working directory', async () => {
     const pod = await runPod('files');
@@ -285,13 +209,3 @@ describe('a pod with a user namespace', () => {
     expect(existsSync(join(world.instance.state, 'ns', pod))).toBe(false);
   });
 });
-
-/** Whether the command succeeds as a user whom nobody gave anything. */
-function asNobody(argv: readonly string[]): boolean {
-  try {
-    execFileSync('/usr/bin/setpriv', ['--reuid=65534', '--regid=65534', '--clear-groups', '--', ...argv], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}

@@ -2,6 +2,7 @@
 import type { Mutant } from '../mutant.ts';
 
 const files = 'test/integration/bundle/files.test.ts';
+const devices = 'test/integration/bundle/devices.test.ts';
 const links = 'test/integration/bundle/links.test.ts';
 const host = 'test/integration/host/files.test.ts';
 const flaws = 'test/unit/runtime/known-flaws.test.ts';
@@ -230,7 +231,7 @@ export const ofMachine: readonly Mutant[] = [
   {
     row: 'S74', title: 'permissions of a device can be any letters', file: 'src/oci/runtime/bundle-devices.ts',
     find: "if (!/^[rwm]*$/u.test(device.permissions)) refuse(", replace: "if (device.permissions === '') refuse(",
-    test: { file: files, named: 'S74: devices.* with rwx is refused' },
+    test: { file: devices, named: 'S74: devices.* with rwx is refused' },
   },
   {
     row: 'S75', title: 'a log can be a FIFO, device or directory', file: 'src/oci/runtime/bundle-log.ts',
