@@ -208,6 +208,9 @@ export const ingestLimits = {
   mostBytes: 16 * 1024 ** 3,
   /** Files at once: all layers of some large images. */
   files: 512,
+  /** Of both for one namespace: whoever interrupts downloads leaves room for those of others. */
+  bytesPerNamespace: 12 * 1024 ** 3,
+  filesPerNamespace: 384,
   /** Free bytes that a disk must have for each byte that is to be kept: the layer itself takes some three. */
   roomFactor: 5,
   /** Bytes that are written at once, and lost when the daemon is killed: fewer calls than pieces from the socket. */
@@ -707,6 +710,19 @@ export const storageLimits = {
   joinedLookMs: 10_000,
   /** Bytes a second: a gigabyte in some seventeen minutes. */
   joinedBytesPerSecond: 1024 * 1024,
+  /**
+   * Bytes that unpacked layers and kept downloads leave free on their file system: a snapshot of the journal (16 MiB, twice
+   * while it is written), logs and what pods write, until the kubelet has deleted images; it begins at a tenth (F21).
+   */
+  leastFreeBytes: 256 * 1024 * 1024,
+  /** The same for inodes: directories and files of some hundred pods, with CNI's and the journal's. */
+  leastFreeInodes: 8192,
+  /** Of a small file system such a part of all: a sixteenth. */
+  leastFreeShare: 16,
+  /** Such a part of these is written between two looks, by each of the workers: 16 MiB, a call of a microsecond. */
+  leastFreeSteps: 16,
+  /** Bytes that one entry of a layer, or a piece of a file with holes, counts at least: a block of most file systems. */
+  entryBytes: 4096,
   /** Pulls that wait for one layer's lock. */
   layerWaiting: 256,
   /** Downloads of others that a pull joins and sees fail before it says that the layer can't be had. */

@@ -16,9 +16,11 @@ import { toFault } from '../../base/fault.ts';
 import { hexOf, parseDigest, type Digest } from '../../base/ids.ts';
 import { LeftDebris } from '../../base/left-debris.ts';
 import type { DebrisReport } from '../../base/left-debris.ts';
-import { ingestLimits } from '../../base/limits.ts';
+import { ingestLimits, storageLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
 import { missingAs, onlyAbsent } from '../../host/errno.ts';
+import { demandSpace, leastFreeBytes } from '../../host/free-space.ts';
+import type { FilesystemFacts } from '../../host/free-space.ts';
 import { namesOf } from '../../host/names-of.ts';
 import { removeFile } from '../../host/own-files.ts';
 import { inPool } from '../../host/pool.ts';
@@ -33,8 +35,11 @@ export interface IngestsOptions {
   readonly discard?: (path: string) => Promise<void>;
   /** Bytes of the smallest blob that is kept; the built-in bound if left out. */
   readonly leastBytes?: number;
-  /** Bytes of all files together; the built-in bound if left out. */
+  /** Bytes of all files together, and of those of one namespace; the built-in bounds if left out. */
   readonly mostBytes?: number;
+  readonly bytesPerNamespace?: number;
+  /** Of the file system of the directory; the kernel's if left out. */
+  readonly facts?: (directory: string) => Promise<FilesystemFacts>;
 }
 
 /** A blob that comes from somewhere. */
@@ -44,6 +49,8 @@ export interface Incoming {
   readonly size: number;
   /** Registry whose bytes they are; '' where there is but one. */
   readonly source: string;
+  /** Kubernetes namespace that it is downloaded for, and whose share it takes; left out for nobody in particular. */
+  readonly namespace?: string | undefined;
 }
 
 /** Digits of a source's hash in a name: 96 bits. */
@@ -52,8 +59,10 @@ const SOURCE_HEX = 24;
 /** The files of one directory; one object per directory. */
 export class Ingests {
   readonly #options: IngestsOptions;
-  /** Names of files that are being written. */
-  readonly #active = new Set<string>();
+  /** By the names of files that are being written. */
+  readonly #active = new Map<string, Incoming>();
+  /** For whom each file was written last, since the start of the daemon; of names in the directory. */
+  readonly #namespaces = new Map<string, string>();
   readonly #left: LeftDebris;
 
   constructor(options: IngestsOptions) {
@@ -63,18 +72,22 @@ export class Ingests {
 
   /**
    * The blob's file, with what an earlier download has left in it. Undefined where nothing is kept: the blob is small,
-   * somebody writes this file now, or the disk has no room to spare. Never rejects, since a pull goes on without it.
+   * somebody writes this file now, or disk, bounds or the namespace's share have no room to spare. Never rejects, since a pull goes on without it.
    */
   async open(incoming: Incoming): Promise<Ingest | undefined> {
     const { directory, log, leastBytes = ingestLimits.leastBytes } = this.#options;
     const { digest, size } = incoming;
     const name = nameOf(incoming);
     if (size < leastBytes || this.#active.has(name)) return undefined;
-    this.#active.add(name);
+    this.#active.set(name, incoming);
     const release = (): void => void this.#active.delete(name);
+    const facts = (): Promise<FilesystemFacts> => this.#facts();
     try {
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      if (await this.#hasRoom(name, size)) return await Ingest.open({ path: join(directory, name), directory, size, log, release });
+      if (await this.#hasRoom(name, incoming)) {
+        if (incoming.namespace !== undefined) this.#namespaces.set(name, incoming.namespace);
+        return await Ingest.open({ path: join(directory, name), directory, size, log, release, facts });
+      }
     } catch (error) {
       log.warn({ digest, reason: toFault(error).message }, 'what is downloaded of a layer can not be kept for another try');
     }
@@ -116,16 +129,29 @@ export class Ingests {
     await removeFile(join(this.#options.directory, name)).catch(onlyAbsent);
   }
 
-  /** What is kept must neither crowd out the layers that it is for nor grow without an end. */
-  async #hasRoom(name: string, size: number): Promise<boolean> {
-    const { directory, mostBytes = ingestLimits.mostBytes } = this.#options;
-    const sizes = await this.#sizes();
-    const own = sizes.get(name);
-    const others = [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0) - (own ?? 0);
-    if (own === undefined && sizes.size >= ingestLimits.files) return false;
-    if (others + size > mostBytes) return false;
-    const { bavail, bsize } = await statfs(directory);
-    return bavail * bsize >= (size - (own ?? 0)) * ingestLimits.roomFactor;
+  /** What is kept must neither crowd out the layers that it is for, nor what others keep, nor grow without an end. */
+  async #hasRoom(name: string, { size, namespace }: Incoming): Promise<boolean> {
+    const { mostBytes = ingestLimits.mostBytes, bytesPerNamespace = ingestLimits.bytesPerNamespace } = this.#options;
+    const onDisk = await this.#sizes();
+    // those that are being written with the size that they will have
+    const sizes = new Map([...onDisk, ...[...this.#active].map(([other, incoming]) => [other, incoming.size] as const)]);
+    const others = [...sizes].filter(([other]) => other !== name);
+    const bytesOf = (files: typeof others): number => files.reduce((sum, [, bytes]) => sum + bytes, 0);
+    if (others.length >= ingestLimits.files || bytesOf(others) + size > mostBytes) return false;
+    const shared = namespace === undefined ? [] : others.filter(([other]) => this.#namespaceOf(other) === namespace);
+    if (shared.length >= ingestLimits.filesPerNamespace) return false;
+    if (namespace !== undefined && bytesOf(shared) + size > bytesPerNamespace) return false;
+    const { bavail, bsize, blocks } = await this.#facts();
+    return bavail * bsize - leastFreeBytes(blocks * bsize) >= (size - (onDisk.get(name) ?? 0)) * ingestLimits.roomFactor;
+  }
+
+  #facts(): Promise<FilesystemFacts> {
+    const { directory, facts = statfs } = this.#options;
+    return facts(directory);
+  }
+
+  #namespaceOf(name: string): string | undefined {
+    return this.#active.get(name)?.namespace ?? this.#namespaces.get(name);
   }
 
   /** Bytes by file name. */
@@ -136,6 +162,7 @@ export class Ingests {
       const { size } = await stat(join(this.#options.directory, name)).catch(() => ({ size: 0 }));
       sizes.set(name, size);
     }
+    for (const name of this.#namespaces.keys()) if (!sizes.has(name) && !this.#active.has(name)) this.#namespaces.delete(name);
     return sizes;
   }
 }
@@ -159,6 +186,8 @@ interface IngestPlace {
   readonly size: number;
   readonly log: Log;
   release(): void;
+  /** Of its file system, now. */
+  facts(): Promise<FilesystemFacts>;
 }
 
 /** One blob's file while it is downloaded. A disk that refuses to keep it ends the keeping, never the download. */
@@ -169,6 +198,8 @@ export class Ingest {
   /** Bytes in the file, those on their way included. */
   #bytes: number;
   #writing: Promise<void> = Promise.resolve();
+  /** Bytes that may be written before the file system is asked again. */
+  #roomBytes = 0;
   #isBroken = false;
 
   private constructor(file: FileHandle, bytes: number, place: IngestPlace) {
@@ -244,10 +275,19 @@ export class Ingest {
   }
 
   async #writeAll(bytes: Uint8Array, at: number): Promise<void> {
+    this.#roomBytes -= bytes.length;
+    if (this.#roomBytes < 0) await this.#demandRoom();
     // a full disk takes a part: the rest is tried once more, which then says why
     for (let done = 0; done < bytes.length; ) {
       done += await inPool(this.#place.directory, async () => (await this.#file.write(bytes, done, bytes.length - done, at + done)).bytesWritten);
     }
+  }
+
+  /** Since the file was opened others may have filled the disk: what is unpacked comes before what is kept. */
+  async #demandRoom(): Promise<void> {
+    const facts = await this.#place.facts();
+    demandSpace(this.#place.directory, facts);
+    this.#roomBytes = leastFreeBytes(facts.blocks * facts.bsize) / storageLimits.leastFreeSteps;
   }
 
   #give(error: unknown): void {

@@ -4,7 +4,7 @@ import type { BlobOptions, BlobSink } from './blob.ts';
 import type { Incoming, Ingest, Ingests } from './ingest.ts';
 
 type Wanted = Pick<BlobOptions, 'descriptor' | 'signal'>;
-type From = Wanted & Partial<Pick<Incoming, 'source'>>;
+type From = Wanted & Partial<Pick<Incoming, 'source' | 'namespace'>>;
 type Fetch = (options: Wanted & Pick<BlobOptions, 'sink' | 'partial'>) => Promise<void>;
 
 /**
@@ -12,9 +12,9 @@ type Fetch = (options: Wanted & Pick<BlobOptions, 'sink' | 'partial'>) => Promis
  * it ends; the caller drops that once the layer is there.
  * @param kept sees what an earlier download has left; `sink` what comes now
  */
-export async function fetchKept(ingests: Ingests, fetch: Fetch, { source = '', ...wanted }: From, kept: BlobSink, sink: BlobSink): Promise<void> {
+export async function fetchKept(ingests: Ingests, fetch: Fetch, { source = '', namespace, ...wanted }: From, kept: BlobSink, sink: BlobSink): Promise<void> {
   const { digest, size } = wanted.descriptor;
-  const ingest = await ingests.open({ digest, size, source });
+  const ingest = await ingests.open({ digest, size, source, namespace });
   if (ingest === undefined) return fetch({ ...wanted, sink });
   try {
     const partial = await replay(ingest, kept, wanted.signal);

@@ -61,7 +61,7 @@ export function createImagesDriver(options: ImagesDriverOptions): ImagesPort {
             { party, diffId: layer.diffId, blobDigest: layer.digest, ...(layer.file === undefined ? {} : { file: layer.file }) },
             { signal, onBytes: fx.onBytes },
             (sink, downloadSignal) =>
-              fetchKept(ingests, (how) => client.fetchBlob(handle, how), { descriptor, signal: downloadSignal, source: party.host }, sink, counted(sink, options.onDownloaded)),
+              fetchKept(ingests, (how) => client.fetchBlob(handle, how), { descriptor, signal: downloadSignal, source: party.host, namespace }, sink, counted(sink, options.onDownloaded)),
           );
           // in the store, whoever brought it there; before that a death would have cost what was downloaded
           await ingests.drop({ ...descriptor, source: party.host });

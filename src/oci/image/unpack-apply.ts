@@ -4,7 +4,9 @@
  */
 import { closeSync, fchmodSync, fchownSync, ftruncateSync, writeSync } from 'node:fs';
 import { toFault, FaultError } from '../../base/fault.ts';
+import { storageLimits } from '../../base/limits.ts';
 import { codeOf } from '../../host/errno.ts';
+import type { SpaceGuard } from '../../host/free-space.ts';
 import { removeTreeAt } from '../storage/tree.ts';
 import type { TarEntry } from './tar-entry.ts';
 import type { ByteString } from './tar-header.ts';
@@ -54,6 +56,7 @@ interface OpenFile {
 /** Takes entries in order; one at a time. After an error only `close` may be called. */
 export class LayerApplier implements TarSink {
   readonly #root: LayerRoot;
+  readonly #space: SpaceGuard | undefined;
   /**
    * Times of directories, set at the end: each entry made in a directory changes its time. With the inode, since the path
    * may lead elsewhere by then: a later entry has put a symlink in place of a directory on the way.
@@ -66,14 +69,21 @@ export class LayerApplier implements TarSink {
   #rootOpaque = false;
   #xattrsDropped = 0;
 
-  /** `rootFd` is an open directory that stays the caller's to close. */
-  constructor(rootFd: number) {
+  /**
+   * `rootFd` is an open directory that stays the caller's to close. `space` is asked before each write, and throws where there
+   * is not enough of it.
+   */
+  constructor(rootFd: number, space?: SpaceGuard) {
     this.#root = new LayerRoot(rootFd);
+    this.#space = space;
   }
 
   begin(entry: TarEntry): void {
     this.#entries += 1;
-    this.#attempt(entry, () => this.#place(entry, placeOf(entry.name)));
+    this.#attempt(entry, () => {
+      this.#space?.take(entry.xattrs.reduce<number>((sum, { value }) => sum + value.length, storageLimits.entryBytes), 1);
+      this.#place(entry, placeOf(entry.name));
+    });
   }
 
   data(bytes: Uint8Array, position: number): void {
@@ -81,6 +91,7 @@ export class LayerApplier implements TarSink {
     // bodies of whiteouts and ignored entries
     if (file === undefined) return;
     this.#attempt(file.entry, () => {
+      this.#space?.take(Math.max(bytes.length, storageLimits.entryBytes), 0);
       let done = 0;
       while (done < bytes.length) done += writeSync(file.fd, bytes, done, bytes.length - done, position + done);
     });

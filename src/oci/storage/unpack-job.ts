@@ -5,6 +5,7 @@ import { fail, toFault, FaultError } from '../../base/fault.ts';
 import { must } from '../../host/errno.ts';
 import { O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '../../host/ffi-constants.ts';
 import { callSync, libc } from '../../host/ffi.ts';
+import type { SpaceGuard } from '../../host/free-space.ts';
 import { LayerApplier } from '../image/unpack-apply.ts';
 import { FileStream } from '../image/unpack-file.ts';
 import { LayerStream } from '../image/unpack-stream.ts';
@@ -32,10 +33,12 @@ export class LayerUnpack {
   #blobBytes = 0;
   #closed = false;
 
-  /** Makes the directory aside; throws when the disk does not let it. */
-  constructor(job: UnpackJob) {
+  /** Makes the directory aside; throws when the disk does not let it, or `space` has too little of it. */
+  constructor(job: UnpackJob, space: SpaceGuard) {
     this.#job = job;
     this.#paths = storePaths(job.root);
+    // what others have written since its last answer counts as well
+    space.ask();
     this.#dir = join(this.#paths.partial, job.partial);
     mkdirSync(this.#dir, { mode: STORE_MODE });
     try {
@@ -48,7 +51,7 @@ export class LayerUnpack {
       this.#removePartial();
       throw error;
     }
-    this.#applier = new LayerApplier(this.#rootFd);
+    this.#applier = new LayerApplier(this.#rootFd, space);
     this.#stream = job.file === undefined ? new LayerStream(this.#applier, job) : new FileStream(this.#applier, job.file, job);
   }
 

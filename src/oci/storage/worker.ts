@@ -2,11 +2,13 @@
  * A storage worker: unpacks, deletes and measures with synchronous system calls, away from the main thread (house
  * rule 6). It reads nothing of the process but what a job says, and ends when it is told to.
  */
+import { statfsSync } from 'node:fs';
 import { parentPort } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { fail, fault, toFault } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
 import { realClock } from '../../host/clock.ts';
+import { SpaceGuard } from '../../host/free-space.ts';
 import { pause } from '../../host/wait.ts';
 import { flattenLayers } from './drivers/flatten.ts';
 import { removePathInSteps } from './tree.ts';
@@ -16,6 +18,15 @@ import { LayerUnpack } from './unpack-job.ts';
 import type { FlattenJob, FromJob, Job, JobResult, ToJob, ToWorker, UnpackJob } from './worker-protocol.ts';
 
 const clock = realClock();
+
+/** Of each root one, for all jobs of this thread: they fill the same disk. A store has one root. */
+const spaces = new Map<string, SpaceGuard>();
+
+function spaceOf(root: string): SpaceGuard {
+  const space = spaces.get(root) ?? new SpaceGuard(root, () => statfsSync(root));
+  spaces.set(root, space);
+  return space;
+}
 
 /** Steps of one job, one after the other; errors and a cancel end it. */
 class UnpackSession {
@@ -30,7 +41,7 @@ class UnpackSession {
     this.#job = job;
     this.#port = port;
     this.#then(async () => {
-      this.#unpack = new LayerUnpack(job);
+      this.#unpack = new LayerUnpack(job, spaceOf(job.root));
     });
     port.on('message', (message: ToJob) => {
       this.#take(message);

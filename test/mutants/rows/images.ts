@@ -243,4 +243,34 @@ export const ofImages: readonly Mutant[] = [
     find: 'else this.#endOne();', replace: '',
     test: { file: 'test/unit/storage/transfers.test.ts', named: 'S90 of too many that trickle' },
   },
+  {
+    row: 'F22', title: 'layers fill the disk of the journal to its last byte', file: 'src/oci/storage/unpack-job.ts',
+    find: 'new LayerApplier(this.#rootFd, space);', replace: 'new LayerApplier(this.#rootFd);',
+    test: { file: 'test/integration/unpack/reserve.test.ts', named: 'F22 the least free space' },
+  },
+  {
+    row: 'F22', title: 'a layer is begun on a full disk', file: 'src/oci/storage/unpack-job.ts',
+    find: 'space.ask();', replace: '',
+    test: { file: 'test/integration/unpack/reserve.test.ts', named: 'F22 the least free space.*is not begun' },
+  },
+  {
+    row: 'F22', title: 'layers take the last inodes', file: 'src/host/free-space.ts',
+    find: 'if (files > 0 && ffree < leastInodes) refuse(', replace: 'if (files < 0) refuse(',
+    test: { file: 'test/unit/host/free-space.test.ts', named: 'F22 the least free space.*is refused with the path' },
+  },
+  {
+    row: 'F22', title: 'the file system is asked for each file', file: 'src/host/free-space.ts',
+    find: 'if (this.#bytesLeft >= 0 && this.#inodesLeft >= 0) return;', replace: '',
+    test: { file: 'test/unit/host/free-space.test.ts', named: 'F22 the file system is asked.*once for each part' },
+  },
+  {
+    row: 'F22', title: 'a download is kept though others have filled the disk', file: 'src/oci/distribution/ingest.ts',
+    find: 'if (this.#roomBytes < 0) await this.#demandRoom();', replace: '',
+    test: { file: 'test/unit/distribution/ingest-shares.test.ts', named: 'F22 kept downloads.*end, and go' },
+  },
+  {
+    row: 'S90', title: 'downloads of one namespace take all room', file: 'src/oci/distribution/ingest.ts',
+    find: ' && bytesOf(shared) + size > bytesPerNamespace) return false;', replace: ' && bytesPerNamespace < 0) return false;',
+    test: { file: 'test/unit/distribution/ingest-shares.test.ts', named: 'S90 kept downloads.*of one namespace leave room' },
+  },
 ];
