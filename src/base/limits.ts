@@ -621,6 +621,8 @@ export const driverLimits = {
   leafRounds: 5,
   /** Containers that are looked at together when the world is observed: each waits for some ten small reads. */
   observedAtOnce: 16,
+  /** Execs of an earlier daemon that are ended at once, after the start: each scans /proc a few times, or waits for a process that does not end. */
+  orphanExecsAtOnce: 16,
 } as const;
 
 /** Transient scopes of systemd: see src/host/systemd.ts. */

@@ -29,7 +29,7 @@ import { endUnborn, kill, killAll } from './driver-kill.ts';
 import { isRunning, marksOf, ownGlobals, runRuntime } from './driver-parts.ts';
 import type { DriverParts, RuntimeDriverOptions } from './driver-parts.ts';
 import { destroyPause, startPause } from './driver-pause.ts';
-import { endOrphanExecs } from './exec-orphans.ts';
+import { endOrphanExecs, findOrphanExecs } from './exec-orphans.ts';
 import { update } from './driver-update.ts';
 import { execSync } from './exec.ts';
 import { noteStarted } from './foreign-state.ts';
@@ -47,8 +47,9 @@ import type { StreamsDriver } from './stream-driver.ts';
 
 export interface RuntimeDriver extends RuntimePort {
   /**
-   * Makes this process the reaper of its children's orphans, probes the handlers, begins to watch the exits directory, and ends the execs of an earlier daemon; afterwards
-   * `handlers()` tells what was found. Call it once, before the first exec. Never rejects.
+   * Makes this process the reaper of its children's orphans, probes the handlers, begins to watch the exits directory, and
+   * finds the execs of an earlier daemon, which are ended in the background; afterwards `handlers()` reports what was found.
+   * Call it once, before the first exec. Never rejects.
    */
   open(): Promise<void>;
   /** Probes the handlers again. Never rejects. */
@@ -80,12 +81,13 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
   const reopens = new KeyedMutex('log of container', monitorLimits.reopenWaiting);
   const shims = createShimDriver(parts, exits);
   const probes = new HandlerProbes(parts);
+  const closing = new AbortController();
   return {
     async open(): Promise<void> {
       // the process of an exec comes to us when the runtime ends; monitors come, too
       reapOrphans();
       await recallHandlers(parts);
-      await openEach(parts, { probes, exits, shims });
+      await openEach(parts, { probes, exits, shims, closing: closing.signal });
     },
     probe: () => probes.probe(),
     reload: async (handlers, defaultHandler) => {
@@ -98,6 +100,7 @@ export function createRuntimeDriver(options: RuntimeDriverOptions): RuntimeDrive
     streams: () => createStreamsDriver(parts, shims),
     checkpoints: (more) => createCheckpointDriver({ ...more, parts }),
     close: () => {
+      closing.abort();
       probes.close();
       exits.close();
       shims.close();
@@ -141,14 +144,15 @@ interface Opened {
   readonly probes: HandlerProbes;
   readonly exits: Exits;
   readonly shims: Pick<ShimDriver, 'open'>;
+  readonly closing: AbortSignal;
 }
 
-function openEach(parts: DriverParts, { probes, exits, shims }: Opened): Promise<unknown> {
+function openEach(parts: DriverParts, { probes, exits, shims, closing }: Opened): Promise<unknown> {
   return Promise.all([
     orWithout(parts, 'probes of runtime handlers', () => probes.open()),
     orWithout(parts, 'watch of exits', () => exits.open()),
-    orWithout(parts, 'execs of an earlier run', () => endOrphanExecs(parts)),
-    orWithout(parts, 'shims of an earlier run', () => shims.open()),
+    orWithout(parts, 'execs of an earlier run', async () => void endOrphanExecs(parts, await findOrphanExecs(parts), closing)),
+    orWithout(parts, 'shims of an earlier run', () => shims.open(closing)),
   ]);
 }
 

@@ -17,10 +17,12 @@ import type { KindSteps } from '../runtime/driver-kinds.ts';
 import type { DriverParts } from '../runtime/driver-parts.ts';
 import { readNote } from '../runtime/driver-record.ts';
 import { namesIn } from '../runtime/driver-state.ts';
+import { endEach } from '../runtime/exec-orphans.ts';
 import { createTask, deleteTask, destroyTask, killTask, killTaskAll, startTask, updateTask } from './containers.ts';
 import type { ShimParts } from './containers.ts';
 import { ShimEvents } from './events.ts';
-import { endOrphanTaskExecs } from './exec.ts';
+import { endOrphanTaskExecs, findOrphanTaskExecs } from './exec.ts';
+import type { OrphanTaskExecs } from './exec.ts';
 import { execStreamTask } from './exec-stream.ts';
 import { execSyncTask } from './exec-sync.ts';
 import { ShimExits } from './exits.ts';
@@ -32,8 +34,11 @@ import { taskUsage } from './stats.ts';
 import { writeStdioProgram } from './stdio-program.ts';
 
 export interface ShimDriver extends KindSteps {
-  /** Before the first pod of a shim, and at the start for those of an earlier daemon. Never rejects. */
-  open(): Promise<void>;
+  /**
+   * Before the first pod of a shim, and at the start for those of an earlier daemon: their execs are ended in the background, until
+   * `closing` aborts. Never rejects.
+   */
+  open(closing: AbortSignal): Promise<void>;
   /** Completes what files told. */
   observe(observed: Observed): Promise<Observed>;
   execStream(input: StreamExecInput, client: ClientStreams, fx: EffectContext): Promise<{ readonly exitCode: number }>;
@@ -67,7 +72,7 @@ export function createShimDriver(parts: DriverParts, exits: Exits): ShimDriver {
   const of = (input: { readonly handler: string }) => parts.table.resolve(input.handler);
   const aside = { timeoutMs: shimLimits.callMs };
   return {
-    open: () => open(shim, events),
+    open: (closing) => open(shim, events, closing),
     create: async (input, fx) => {
       await mkdir(of(input).root, { recursive: true, mode: 0o700 });
       return createTask(shim, of(input), input, fx);
@@ -121,15 +126,18 @@ async function shimOf({ parts, shims }: ShimParts, id: ContainerId) {
 }
 
 /** Only where there is a handler of the kind, or was: others need neither socket nor scan. */
-async function open(shim: ShimParts, events: ShimEvents): Promise<void> {
+async function open(shim: ShimParts, events: ShimEvents, closing: AbortSignal): Promise<void> {
   const { layout, log, table } = shim.parts;
   if (!table.known().some(({ kind }) => kind === 'vm')) return;
   const failed = (fields: { readonly id?: ContainerId }) => (thrown: unknown): void =>
     log.warn({ ...fields, fault: toFault(thrown) }, 'the shims of an earlier daemon could not be taken over in whole');
   await events.open().catch(failed({}));
   const ids = (await namesIn(layout.containersDir)).map(parseContainerId).filter((id) => id !== undefined);
+  const found: OrphanTaskExecs[] = [];
   for (let at = 0; at < ids.length; at += driverLimits.observedAtOnce) {
-    // a shim that does not answer keeps none of the others from being asked, nor for its whole time
-    await Promise.all(ids.slice(at, at + driverLimits.observedAtOnce).map((id) => endOrphanTaskExecs(shim, id).catch(failed({ id }))));
+    const some = ids.slice(at, at + driverLimits.observedAtOnce).map((id) => findOrphanTaskExecs(shim, id).catch(failed({ id })));
+    for (const one of await Promise.all(some)) if (one !== undefined && one.execIds.length > 0) found.push(one);
   }
+  // in the background: a shim that does not answer keeps neither the start nor most of the others waiting
+  void endEach(found, closing, (orphans) => endOrphanTaskExecs(shim, orphans).catch(failed({ id: orphans.id })));
 }

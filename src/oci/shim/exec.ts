@@ -173,15 +173,23 @@ async function endExec(shim: Shim, target: { readonly id: ContainerId; readonly 
   await shim.callIfThere(Task.method.delete, target, call);
 }
 
-/** Execs that an earlier daemon was waiting for: nobody hears their answer any more. Before the first exec of our own. */
-export async function endOrphanTaskExecs({ parts, shims }: ShimParts, id: ContainerId): Promise<void> {
-  const directory = parts.layout.containerDir(id);
-  const names = (await namesOf(directory)).filter((name) => name.startsWith(PREFIX)).slice(0, monitorLimits.dirEntries);
-  if (names.length === 0) return;
+/** Execs of one container that an earlier daemon was waiting for: their answers have no reader any more. */
+export interface OrphanTaskExecs {
+  readonly id: ContainerId;
+  readonly execIds: readonly string[];
+}
+
+/** By their directories, before the first exec of our own. */
+export async function findOrphanTaskExecs({ parts }: ShimParts, id: ContainerId): Promise<OrphanTaskExecs> {
+  const names = await namesOf(parts.layout.containerDir(id));
+  return { id, execIds: names.filter((name) => name.startsWith(PREFIX)).slice(0, monitorLimits.dirEntries) };
+}
+
+export async function endOrphanTaskExecs({ parts, shims }: ShimParts, { id, execIds }: OrphanTaskExecs): Promise<void> {
   const note = await readNote(parts.layout, id);
   const shim = note === undefined ? undefined : await shims.find(note.sandboxId);
-  for (const execId of names) {
+  for (const execId of execIds) {
     if (shim !== undefined) await endExec(shim, { id, execId }, false);
-    await rm(join(directory, execId), { recursive: true, force: true });
+    await rm(join(parts.layout.containerDir(id), execId), { recursive: true, force: true });
   }
 }

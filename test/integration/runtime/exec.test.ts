@@ -1,8 +1,10 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { driverLimits } from '../../../src/base/limits.ts';
 import type { FaultError } from '../../../src/base/fault.ts';
 import type { ExecResult } from '../../../src/actors/ports/runtime.ts';
+import { silentLog } from '../../../src/base/log.ts';
 import { containerCgroup } from '../../../src/host/layout.ts';
 import { cgroupPaths } from './kernel.ts';
 import { World, fx, fxOf, missing, processesNaming, until } from './support.ts';
@@ -150,8 +152,31 @@ describe.skipIf(reason !== '')('ExecSync with runc and conmon', () => {
     await until(() => inside().some((line) => line.includes('sleep 1003')) && inside().some((line) => line.includes('sleep 1001')));
     const next = world.newDriver();
     await next.open();
-    expect(inside()).toEqual([]);
+    await until(() => inside().length === 0);
     expect((await next.observe(fx)).containers).toMatchObject([{ process: 'running' }]);
+    await lost;
+    next.close();
+  });
+
+  it('F45 F89 a start waits for no exec of an earlier daemon that does not end; it is ended when it can be', async () => {
+    const freezer = cgroupPaths(world.parent).find((path) => path.includes('/freezer/'));
+    // on v2 a frozen process can be killed
+    if (freezer === undefined) return console.log('skipped: no freezer of cgroup v1, under which a process does not end');
+    const lost = exec(['sleep', '1003']).catch(() => undefined);
+    // the runtime's call has ended, as a start waits for it
+    await until(() => inside().some((line) => line.includes('sleep 1003')) && !inside().some((line) => line.includes('--detach')));
+    const left = (): string[] => readdirSync(world.layout.containerDir(container.id)).filter((name) => name.startsWith('exec-'));
+    const warned: string[] = [];
+    const next = world.newDriver({ log: { ...silentLog, warn: (_fields, message) => void warned.push(message) } });
+    writeFileSync(join(freezer, 'freezer.state'), 'FROZEN');
+    try {
+      await next.open();
+      // not even tried to the end
+      expect([warned, left().length, inside().length]).toEqual([[], 1, 1]);
+    } finally {
+      writeFileSync(join(freezer, 'freezer.state'), 'THAWED');
+    }
+    await until(() => inside().length === 0 && left().length === 0);
     await lost;
     next.close();
   });

@@ -166,7 +166,7 @@ export const ofPieces: readonly Mutant[] = [
   {
     row: 'S85', title: 'a namespace waits behind all execs of the others that came before', file: 'src/oci/runtime/exec-room.ts',
     find: 'one.lastGrant < best.lastGrant', replace: 'best.held < 0',
-    test: { file: rooms, named: 'S85 a namespace waits for one held time at most' },
+    test: { file: rooms, named: 'S85 a namespace waits for the other namespaces' },
   },
   {
     row: 'S85', title: 'an exec whose output was dropped is answered as if it had none', file: 'src/oci/runtime/exec-room.ts',
