@@ -112,6 +112,11 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: 'test/unit/runtime/stream-exec-argv.test.ts', named: 'S78 the command line of an exec' },
   },
   {
+    row: 'S78', title: 'an exec in a shim keeps its command line as long as it lasts', file: 'src/oci/shim/exec.ts',
+    find: 'request.input.onArgvRead?.();', replace: '',
+    test: { file: 'test/unit/shim/exec-argv.test.ts', named: 'S78 the command line of an exec in a shim' },
+  },
+  {
     row: 'S85', title: 'each session keeps a MiB, whatever all keep', file: 'src/cri/streaming/transport.ts',
     find: 'return this.#share?.most ?? streamLimits.inboundBytes;', replace: 'return streamLimits.inboundBytes;',
     test: { file: bounds, named: 'S85 is bounded over all sessions' },
