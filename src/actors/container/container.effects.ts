@@ -1,5 +1,5 @@
 import type { Activity } from '../activity.ts';
-import { recordedSpec } from '../recorded.ts';
+import { recordedExit, recordedSpec } from '../recorded.ts';
 import { effectLogic } from '../effect-logic.ts';
 import type { Owned } from '../effect-logic.ts';
 import { containerNews } from '../nri-news.ts';
@@ -148,7 +148,7 @@ export function containerEffects(ports: Ports, activity: Activity) {
       void
     >(activity, 'recordExit', limits.journalMs, ({ id, exit, startedAtNs }) => {
       assert(exit !== undefined, 'record of an exit without its fact');
-      return journal.append([{ type: 'container.exited', id, exit, startedAtNs }], { sync: true });
+      return journal.append([{ type: 'container.exited', id, exit: recordedExit(exit), startedAtNs }], { sync: true });
     }),
     forgetExit: effectLogic<ContainerEffectInput, void>(activity, 'forgetExit', limits.runtimeEndMs, (input, fx) =>
       runtime.forgetExit(input, fx),

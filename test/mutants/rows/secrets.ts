@@ -14,6 +14,16 @@ export const ofSecrets: readonly Mutant[] = [
     test: { file: 'test/unit/actors/recorded.test.ts', named: 'S91 no record of a container' },
   },
   {
+    row: 'S91', title: 'the record of a failed start quotes its command', file: 'src/actors/container/container.effects.ts',
+    find: 'exit: recordedExit(exit), startedAtNs', replace: 'exit: recordedExit({ ...exit }) && exit, startedAtNs',
+    test: { file: 'test/unit/actors/recorded.test.ts', named: 'S91 no record of a failed start' },
+  },
+  {
+    row: 'S91', title: 'the record of a failed start of an earlier version stays as it is', file: 'src/actors/recorded.ts',
+    find: 'return exit === record.exit ? record : { ...record, exit };', replace: 'return record;',
+    test: { file: 'test/unit/actors/recorded.test.ts', named: 'S91 an earlier version.s record' },
+  },
+  {
     row: 'S91', title: 'a record of an earlier version keeps its program', file: 'src/actors/recorded.ts',
     find: "if (!('command' in spec) && !('args' in spec) && !('env' in spec)) return record;", replace: "if (!('never' in spec)) return record;",
     test: { file: journal, named: 'S91 is written anew without them' },

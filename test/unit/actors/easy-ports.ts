@@ -40,7 +40,7 @@ export class EasyWorld {
   /** Set: there are plugins, and what they hear is asked of them as effects (`nri.RunPodSandbox`). */
   hasPlugins = false;
   readonly #held = new Map<string, Promise<void>>();
-  readonly #failing = new Set<string>();
+  readonly #failing = new Map<string, string>();
   readonly #scope: (namespace: string) => string;
   #ids = 0;
   #exits: (id: ContainerId, exit: ExitFact) => void = () => undefined;
@@ -73,8 +73,8 @@ export class EasyWorld {
     };
   }
 
-  fail(name: string): void {
-    this.#failing.add(name);
+  fail(name: string, message = `${name}: refused`): void {
+    this.#failing.set(name, message);
   }
 
   mend(name: string): void {
@@ -102,7 +102,8 @@ export class EasyWorld {
     });
     aborted.catch(() => undefined);
     await Promise.race([this.#held.get(name), aborted]);
-    if (this.#failing.has(name)) throw new FaultError(fault('outside', `${name}: refused`));
+    const refusal = this.#failing.get(name);
+    if (refusal !== undefined) throw new FaultError(fault('outside', refusal));
     return this.answers[name];
   }
 
