@@ -80,37 +80,53 @@ export function isSystemPath(path: string): boolean {
 /**
  * Labels a volume and all that is in it. Each step goes from a descriptor of its directory to one name in it, and links
  * are labelled, never followed: whoever can write there cannot lead it out (S33, S54). Throws `invalidRequest` for a
- * directory that is the host's own; ends early when the signal aborts.
+ * directory that is the host's own; ends early when the signal aborts. `mount`: the mount point that it lies on; a file system
+ * that no longer answers holds no more threads than its share, whatever volumes of it are labelled (F45).
  */
-export async function relabel(path: string, label: string, signal: AbortSignal): Promise<void> {
+export async function relabel(path: string, label: string, signal: AbortSignal, mount: string): Promise<void> {
   if (isSystemPath(path)) fail('invalidRequest', `label ${path} for a container: the host needs it as it is`, { subject: 'mounts.selinux_relabel' });
   signal.throwIfAborted();
-  const directory = await openDirectory(AT_FDCWD, path, path);
-  if (directory === undefined) return set(path, label);
+  const directory = await openDirectory(AT_FDCWD, path, mount);
+  if (directory === undefined) return set(path, label, mount);
   // the last name is not followed; the dot is the directory itself
   return withDirectory(directory, async () => {
-    await set(`/proc/self/fd/${directory}/.`, label);
-    await labelBelow(directory, path, label, signal, 0);
+    await set(`/proc/self/fd/${directory}/.`, label, mount);
+    await labelBelow({ directory, path, depth: 0 }, { label, signal, mount });
   });
 }
 
-async function labelBelow(directory: number, path: string, label: string, signal: AbortSignal, depth: number): Promise<void> {
+interface Labelling {
+  readonly label: string;
+  readonly signal: AbortSignal;
+  readonly mount: string;
+}
+
+interface Below {
+  readonly directory: number;
+  /** Of the directory, for messages. */
+  readonly path: string;
+  readonly depth: number;
+}
+
+async function labelBelow({ directory, path, depth }: Below, labelling: Labelling): Promise<void> {
+  const { label, signal, mount } = labelling;
   if (depth > hostLimits.pathComponents) fail('invalidRequest', `label ${path} for a container: too deep`, { subject: 'mounts.selinux_relabel' });
   const at = `/proc/self/fd/${directory}`;
-  for await (const entry of entriesOf(at, { key: path, atOnce: hostLimits.labelledAtOnce })) {
+  for await (const entry of entriesOf(at, { key: mount, atOnce: hostLimits.labelledAtOnce })) {
     signal.throwIfAborted();
     const { name } = entry;
-    await set(Buffer.concat([Buffer.from(`${at}/`), name]), label);
+    await set(Buffer.concat([Buffer.from(`${at}/`), name]), label, mount);
     if (!entry.isDirectory()) continue;
-    const child = await openDirectory(directory, Buffer.concat([name, Buffer.alloc(1)]), path);
+    const child = await openDirectory(directory, Buffer.concat([name, Buffer.alloc(1)]), mount);
     // gone or something else by now: what is made in a labelled directory has its label
-    if (child !== undefined) await withDirectory(child, () => labelBelow(child, `${path}/${name.toString()}`, label, signal, depth + 1));
+    if (child === undefined) continue;
+    await withDirectory(child, () => labelBelow({ directory: child, path: `${path}/${name.toString()}`, depth: depth + 1 }, labelling));
   }
 }
 
-/** Undefined for what is no directory, or not there any more; `volume` is what the call may hang on. */
-async function openDirectory(parent: number, name: string | Uint8Array, volume: string): Promise<number | undefined> {
-  const opened = await callInPool(volume, libc.openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+/** Undefined for what is no directory, or not there any more; `mount` is what the call may hang on. */
+async function openDirectory(parent: number, name: string | Uint8Array, mount: string): Promise<number | undefined> {
+  const opened = await callInPool(mount, libc.openat, parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
   if (opened.result === -1 && ['ENOENT', 'ENOTDIR', 'ELOOP'].includes(errnoName(opened.errno))) return undefined;
   return must(opened, 'open directory', shown(name));
 }
@@ -123,9 +139,9 @@ async function withDirectory(fd: number, work: () => Promise<void>): Promise<voi
   }
 }
 
-async function set(path: string | Buffer, label: string): Promise<void> {
+async function set(path: string | Buffer, label: string, mount: string): Promise<void> {
   const value = Buffer.from(`${label}\0`);
-  const done = await callInPool('labels', libc.lsetxattr, Buffer.concat([Buffer.from(path), Buffer.alloc(1)]), XATTR, value, value.length, 0);
+  const done = await callInPool(mount, libc.lsetxattr, Buffer.concat([Buffer.from(path), Buffer.alloc(1)]), XATTR, value, value.length, 0);
   // the file system keeps no labels, or the file is gone
   if (done.result === 0 || ['EOPNOTSUPP', 'ENOENT'].includes(errnoName(done.errno))) return;
   must(done, 'label', shown(path));

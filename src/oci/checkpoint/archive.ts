@@ -89,6 +89,11 @@ export function demandEmpty(directory: string, { attempted, ...place }: Omit<Pla
   });
 }
 
+/** Closes its file, which waits for the file system as a sync does (close(2), NFS). */
+export function closeArchive(place: Place, file: FileHandle): Promise<void> {
+  return onPlace(place, 'close the archive', () => file.close());
+}
+
 /** What there is of it goes, for good: the note of it, by which a later daemon would find it, goes next. */
 export function dropArchive(place: Place, hasName: boolean): Promise<void> {
   const { archive } = place;
@@ -103,20 +108,23 @@ export function dropArchive(place: Place, hasName: boolean): Promise<void> {
  * What a daemon that was killed has left of a request: `begun` are those of its archives that it had taken a note of. Their
  * parts go, and before them the archives, unless all of the request have their names. Idempotent: also of an undo that was cut off.
  */
-export async function undoArchives(begun: readonly string[], together: readonly string[]): Promise<void> {
+export async function undoArchives(begun: readonly string[], together: readonly string[], place: Omit<Place, 'archive'>): Promise<void> {
+  const on = <T>(archive: string, work: () => Promise<T>): Promise<T> => onPlace({ ...place, archive }, 'undo the archive', work);
   const named: string[] = [];
   let isWhole = true;
   for (const archive of together) {
-    const state = await stateOf(archive);
+    const state = await on(archive, () => stateOf(archive));
     if (state === 'named') named.push(archive);
     else if (state !== 'settled') isWhole = false;
   }
-  for (const archive of named) if (!isWhole && begun.includes(archive)) await removePlain(archive);
-  for (const archive of begun) {
-    if ((await plainAt(partialOf(archive))) === undefined) continue;
-    await removePlain(partialOf(archive));
-    await syncDirectory(dirname(archive));
-  }
+  for (const archive of named) if (!isWhole && begun.includes(archive)) await on(archive, () => removePlain(archive));
+  for (const archive of begun) await on(archive, () => removePart(archive));
+}
+
+async function removePart(archive: string): Promise<void> {
+  if ((await plainAt(partialOf(archive))) === undefined) return;
+  await removePlain(partialOf(archive));
+  await syncDirectory(dirname(archive));
 }
 
 /** `part`: nothing, or somebody else's file, has its name. `named`: it has, beside its part's. `settled`: alone. */

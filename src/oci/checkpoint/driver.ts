@@ -13,7 +13,7 @@ import type { ContainerId } from '../../base/ids.ts';
 import { checkpointLimits } from '../../base/limits.ts';
 import { Ability } from './ability.ts';
 import type { Criu } from './ability.ts';
-import { demandEmpty, dropArchive, nameArchive, openArchive, settleArchive, undoArchives } from './archive.ts';
+import { closeArchive, demandEmpty, dropArchive, nameArchive, openArchive, settleArchive, undoArchives } from './archive.ts';
 import type { Place } from './archive.ts';
 import { FILES } from './documents.ts';
 import { freeze, read, thaw, toolCall } from './frozen.ts';
@@ -22,6 +22,7 @@ import { copyFile, packAll } from './tar.ts';
 import type { ToolCall } from './tar.ts';
 import { createRestores, undoRestores } from './restore.ts';
 import { begun, dropWork, makeWork } from './work.ts';
+import type { Note } from './work.ts';
 
 export interface CheckpointOptions extends Omit<Reader, 'clock' | 'layout' | 'toolPath'> {
   readonly criu: Criu;
@@ -96,7 +97,8 @@ async function checkpoint(stage: Stage, { attempted, containers, emptyDirectory 
     for (const { place, hasName } of drafts) await dropArchive({ ...place, fx: unbounded(fx) }, hasName);
     throw error;
   } finally {
-    for (const { file } of drafts) await file.close();
+    await Promise.all(drafts.map(({ place, file }) => closeArchive({ ...place, fx: unbounded(fx) }, file).catch((error: unknown) =>
+      reader.parts.log.warn({ archive: place.archive, fault: toFault(error) }, 'close the archive of a checkpoint'))));
     for (const { id } of containers) await dropWork(directory, id);
   }
 }
@@ -157,7 +159,7 @@ function isThere(path: string): Promise<boolean> {
 }
 
 /** For what must be undone when the call itself is not wanted any more. */
-function unbounded({ note }: EffectContext): EffectContext {
+function unbounded({ note }: Pick<EffectContext, 'note'>): EffectContext {
   return { signal: new AbortController().signal, timeoutMs: checkpointLimits.resumeMs, note };
 }
 
@@ -168,15 +170,15 @@ async function undoBegun({ reader, directory }: Stage): Promise<void> {
     const notes = await begun(directory, (name, error) =>
       log.error({ name, fault: toFault(error) }, 'read note of a checkpoint'));
     const archives = new Set(notes.map(({ archive }) => archive));
-    for (const { id, handler, archive, together } of notes) {
-      try {
-        await undoOne(reader, table, id, handler);
-        await undoArchives(together.filter((one) => archives.has(one)), together);
-        await dropWork(directory, id);
-      } catch (error) {
-        log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
-      }
-    }
+    const failed = ({ id, archive }: Note, error: unknown): void => log.error({ id, archive, fault: toFault(error) }, 'a checkpoint that was cut off could not be undone');
+    const thawed: Note[] = [];
+    for (const note of notes) await undoOne(reader, table, note.id, note.handler).then(() => thawed.push(note), (error: unknown) => failed(note, error));
+    // no container stays frozen, and no archive stays, for one on a file system that does not answer
+    await Promise.all(thawed.map(async (note) => {
+      const { id, together } = note;
+      const place = { attempted: `undo the checkpoint of container ${id}`, clock: reader.clock, fx: unbounded({ note: () => undefined }) };
+      await undoArchives(together.filter((one) => archives.has(one)), together, place).then(() => dropWork(directory, id)).catch((error: unknown) => failed(note, error));
+    }));
   } catch (error) {
     log.error({ fault: toFault(error) }, 'checkpoints that were cut off could not be looked for');
   }

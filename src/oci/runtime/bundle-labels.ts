@@ -2,6 +2,8 @@
 import type { EffectContext } from '../../actors/ports/effect.ts';
 import type { ContainerSpec, SelinuxLabels } from '../../actors/ports/specs.ts';
 import { fail } from '../../base/fault.ts';
+import { mountOver } from '../../host/answering.ts';
+import type { MountInfo } from '../../host/mountinfo.ts';
 import { isValidLabel, relabel } from '../../host/selinux.ts';
 
 /** The type that is free of all rules: for its processes nothing has to be labelled (container-selinux). */
@@ -16,14 +18,16 @@ export async function checkLabels(labels: SelinuxLabels | undefined): Promise<vo
 }
 
 /** What labels a volume for this container; undefined where nothing is to be labelled. */
-export function relabelOf({ selinuxLabels: labels }: Pick<ContainerSpec, 'selinuxLabels'>, fx: EffectContext): ((path: string) => Promise<void>) | undefined {
+export function relabelOf(
+  { selinuxLabels: labels }: Pick<ContainerSpec, 'selinuxLabels'>, mounts: readonly MountInfo[], fx: EffectContext,
+): ((path: string) => Promise<void>) | undefined {
   if (labels === undefined || labels.process.split(':')[2] === FREE_TYPE) return undefined;
-  return (path) => relabel(path, labels.mount, fx.signal);
+  return (path) => relabel(path, labels.mount, fx.signal, mountOver(path, mounts)?.mountPoint ?? '/');
 }
 
 /** The pause program is shared by all pods: its label has no categories, which every pod's level dominates. */
 export async function labelPause(rootfs: string, labels: SelinuxLabels | undefined): Promise<void> {
   if (labels === undefined) return;
   const [user, role, type, sensitivity] = labels.mount.split(':');
-  await relabel(rootfs, [user, role, type, sensitivity].join(':'), new AbortController().signal);
+  await relabel(rootfs, [user, role, type, sensitivity].join(':'), new AbortController().signal, rootfs);
 }

@@ -160,7 +160,7 @@ function devicesOf(
 
 function mountSources(layout: Layout, { id, spec }: BundleInput, fx: EffectContext, { onPath, mountInfo }: HostPaths): ReturnType<typeof resolveMounts> {
   return resolveMounts(spec.mounts, {
-    onPath, mountInfo, ours: layout.rootfsesDir, relabel: relabelOf(spec, fx),
+    onPath, mountInfo, ours: layout.rootfsesDir, relabel: relabelOf(spec, mountInfo, fx),
     imageVolume: (image) => layout.imageVolume(id, image),
   });
 }

@@ -3,8 +3,11 @@ import { linkSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { realClock } from '../../../src/host/clock.ts';
 import { partialOf, undoArchives } from '../../../src/oci/checkpoint/archive.ts';
 import { begun } from '../../../src/oci/checkpoint/work.ts';
+
+const place = { attempted: 'undo', clock: realClock(), fx: { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined } };
 
 describe('archives of a checkpoint that was cut off', () => {
   let directory: string;
@@ -19,7 +22,7 @@ describe('archives of a checkpoint that was cut off', () => {
   const part = (name: string): void => writeFileSync(partialOf(at(name)), name);
   const named = (name: string): void => linkSync(partialOf(at(name)), at(name));
   const undo = async (): Promise<readonly string[]> => {
-    await undoArchives(NAMES.map(at), NAMES.map(at));
+    await undoArchives(NAMES.map(at), NAMES.map(at), place);
     return readdirSync(directory).toSorted();
   };
 
@@ -51,12 +54,12 @@ describe('archives of a checkpoint that was cut off', () => {
   it('what nobody took a note of is somebody else’s', async () => {
     part('one.tar');
     part('two.tar');
-    await undoArchives([at('one.tar')], NAMES.map(at));
+    await undoArchives([at('one.tar')], NAMES.map(at), place);
     expect(readdirSync(directory)).toEqual(['two.tar.partial']);
   });
 
   it('a directory that is gone is no hindrance', async () => {
-    await undoArchives([join(directory, 'gone/one.tar')], [join(directory, 'gone/one.tar')]);
+    await undoArchives([join(directory, 'gone/one.tar')], [join(directory, 'gone/one.tar')], place);
     expect(readdirSync(directory)).toEqual([]);
   });
 });

@@ -72,6 +72,11 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: 'test/unit/cri/stats-of-many.test.ts', named: 'S78 a batch of which nothing can be read' },
   },
   {
+    row: 'S90', title: 'each volume of a mount that does not answer holds threads of its own', file: 'src/host/selinux.ts',
+    find: 'const directory = await openDirectory(AT_FDCWD, path, mount);', replace: 'const directory = await openDirectory(AT_FDCWD, path, path);',
+    test: { file: 'test/unit/host/selinux.test.ts', named: 'S90 F45 volumes on a mount' },
+  },
+  {
     row: 'S88', title: 'a cgroup whose name holds the uid somewhere counts as the pod\'s', file: 'src/host/stats-driver.ts',
     find: 'return name === `pod${key.uid}` || ', replace: 'return cgroupParent.includes(key.uid) || ',
     test: { file: 'test/unit/host/stats-driver.test.ts', named: 'S88 the usage of a cgroup' },

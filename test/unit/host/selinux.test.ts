@@ -61,7 +61,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     const odd = Buffer.concat([Buffer.from(join(volume, 'a/')), Buffer.from([0xff, 0xfe])]);
     mkdirSync(odd);
     writeFileSync(Buffer.concat([odd, Buffer.from('/file')]), '');
-    await relabel(volume, LABEL, new AbortController().signal);
+    await relabel(volume, LABEL, new AbortController().signal, '/');
     for (const path of [odd, Buffer.concat([odd, Buffer.from('/file')])]) {
       const value = getXattrAt(AT_FDCWD, path, 'security.selinux');
       expect(value === undefined ? undefined : Buffer.from(value).toString(), path.toString()).toBe(`${LABEL}\0`);
@@ -75,7 +75,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     mkdirSync(directory);
     for (let at = 0; at < 3 * hostLimits.labelledAtOnce; at += 1) writeFileSync(join(directory, String(at)), '');
     const reads = vi.spyOn(Dir.prototype, 'read');
-    await relabel(directory, LABEL, new AbortController().signal);
+    await relabel(directory, LABEL, new AbortController().signal, '/');
     // each entry, and the end
     expect(reads).toHaveBeenCalledTimes(3 * hostLimits.labelledAtOnce + 1);
     reads.mockRestore();
@@ -88,10 +88,10 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     symlinkSync(file, link);
     mkdirSync(directory);
     symlinkSync(directory, other);
-    for (const path of [link, other]) await relabel(path, 'a:b:c:s0', new AbortController().signal);
+    for (const path of [link, other]) await relabel(path, 'a:b:c:s0', new AbortController().signal, '/');
     expect([labelOf(link), labelOf(file)]).toEqual(['a:b:c:s0\0', undefined]);
     expect([labelOf(other), labelOf(directory)]).toEqual(['a:b:c:s0\0', undefined]);
-    await relabel(file, LABEL, new AbortController().signal);
+    await relabel(file, LABEL, new AbortController().signal, '/');
     expect(labelOf(file)).toBe(`${LABEL}\0`);
   });
 
@@ -100,7 +100,7 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     writeFileSync(file, '');
     // longer than any attribute (E2BIG)
     const subject = `${dir}/a [31m b`;
-    await expect(relabel(file, 'x'.repeat(70_000), new AbortController().signal)).rejects.toMatchObject({ fault: { subject } });
+    await expect(relabel(file, 'x'.repeat(70_000), new AbortController().signal, '/')).rejects.toMatchObject({ fault: { subject } });
     const real = libc.openat;
     const failing: typeof real = Object.assign((...args: Parameters<typeof real>) => real(...args), {
       info: real.info,
@@ -110,21 +110,50 @@ describe.skipIf(reason !== undefined)('relabelling', () => {
     mkdirSync(join(dir, 'volume/c\u0007d'), { recursive: true });
     Object.assign(libc, { openat: failing });
     try {
-      const failed = expect(relabel(join(dir, 'volume'), LABEL, new AbortController().signal)).rejects;
+      const failed = expect(relabel(join(dir, 'volume'), LABEL, new AbortController().signal, '/')).rejects;
       await failed.toMatchObject({ fault: { subject: 'c d', message: 'open directory c d: EBADF: bad file descriptor' } });
     } finally {
       Object.assign(libc, { openat: real });
     }
   });
 
+  test('S90 F45 volumes on a mount that does not answer hold no more threads than its share, and those of others are labelled', async () => {
+    const [volume, dead] = [join(dir, 'volume'), join(dir, 'dead')];
+    mkdirSync(volume);
+    const real = libc.openat;
+    const stuck: (() => void)[] = [];
+    let answers = false;
+    const hanging: typeof real = Object.assign((...args: Parameters<typeof real>) => real(...args), {
+      info: real.info,
+      async: ((...args) => {
+        const call = (): void => real.async(...args);
+        if (!answers && String(args[1]).startsWith(dead)) stuck.push(call);
+        else call();
+      }) as typeof real.async,
+    });
+    Object.assign(libc, { openat: hanging });
+    const gone = new AbortController();
+    const hung = Array.from({ length: hostLimits.poolCalls }, (_none, at) => relabel(join(dead, String(at)), LABEL, gone.signal, '/dead'));
+    const ended = Promise.allSettled(hung);
+    try {
+      await relabel(volume, LABEL, new AbortController().signal, '/');
+      expect([labelOf(volume), stuck.length]).toEqual([`${LABEL}\0`, hostLimits.poolCallsPerKey]);
+    } finally {
+      Object.assign(libc, { openat: real });
+      answers = true;
+      for (const call of stuck) call();
+      await ended;
+    }
+  });
+
   test.each(['/', '/etc', '/etc/shadow', '/etc/pki', '/home/anna', '/usr', '/usr/bin', '/boot', '/var/lib', '/tmp'])('S96 S33: %s is the host’s own', async (path) => {
     // aborted from the start, so that the machine is safe from this test whatever becomes of the guard
-    await expect(relabel(path, LABEL, AbortSignal.abort())).rejects.toMatchObject({ fault: { kind: 'invalidRequest', subject: 'mounts.selinux_relabel' } });
+    await expect(relabel(path, LABEL, AbortSignal.abort(), '/')).rejects.toMatchObject({ fault: { kind: 'invalidRequest', subject: 'mounts.selinux_relabel' } });
   });
 
   test('ends early when it is not wanted any more', async () => {
     writeFileSync(join(dir, 'file'), '');
-    await expect(relabel(dir, LABEL, AbortSignal.abort())).rejects.toThrow();
+    await expect(relabel(dir, LABEL, AbortSignal.abort(), '/')).rejects.toThrow();
     expect(labelOf(join(dir, 'file'))).toBeUndefined();
   });
 });
