@@ -142,7 +142,7 @@ export const ofRooms: readonly Mutant[] = [
     test: { file: bounds, named: 'S85 the sessions of one namespace' },
   },
   {
-    row: 'S85', title: 'output waits for any number of attached clients', file: 'src/oci/runtime/stream-attach.ts',
+    row: 'S85', title: 'output waits for any number of attached clients', file: 'src/oci/runtime/stream-listeners.ts',
     find: 'while (this.#bytes > streamLimits.attachAllBytes) {', replace: 'while (this.#bytes < 0) {',
     test: { file: bounds, named: 'S85 output for attached clients' },
   },

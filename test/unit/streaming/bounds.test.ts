@@ -10,7 +10,7 @@ import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
 import { Intake } from '../../../src/cri/streaming/transport.ts';
 import { WsConnection, tunnel } from '../../../src/cri/streaming/ws-connection.ts';
 import { realRandom } from '../../../src/host/random.ts';
-import { AttachRoom, Listener } from '../../../src/oci/runtime/stream-attach.ts';
+import { AttachRoom, Listener } from '../../../src/oci/runtime/stream-listeners.ts';
 import { connectSpdy } from '../../integration/streaming/clients.ts';
 import { container, serve, until, v4 } from '../../integration/streaming/fixture.ts';
 import { HandClock } from '../../support/hand-clock.ts';
