@@ -24,6 +24,7 @@ import { isAlive, marksOf, toHostIdentity } from './driver-parts.ts';
 import type { DriverParts } from './driver-parts.ts';
 import { readNote } from './driver-record.ts';
 import { exists, namesIn } from './driver-state.ts';
+import type { Handler } from './handlers.ts';
 
 /** The condition's subject. */
 const WATCH = 'watch of exits';
@@ -156,28 +157,10 @@ export class Exits {
 
   /** Init or the monitor has ended: the exit file comes, or the monitor is lost. */
   async #onProcessEnd(input: ContainerInput, init: ProcessIdentity): Promise<void> {
-    const { clock, layout, table, log } = this.#parts;
+    const { clock, table, log } = this.#parts;
     const handler = table.resolve(input.handler);
-    const monitorLives = async (): Promise<boolean> =>
-      (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id))) !== undefined;
     await this.#endSurvivors(input, init);
-    const fileOrLoss = await poll(
-      {
-        clock,
-        timeoutMs: driverLimits.exitFileMs,
-        firstMs: driverLimits.killLookFirstMs,
-        lastMs: driverLimits.exitFileLookMs,
-        attempted: `wait for the exit of container ${input.id}`,
-      },
-      async () => {
-        const lives = await monitorLives();
-        // looked at after the monitor: it writes the file before it ends
-        if (await exists(layout.exitFile(input.id))) return 'file';
-        // and this after the file: told by the watch of the directory, and forgotten on disk since, is no loss
-        if (this.#ending.get(input.id) !== input) return 'told';
-        return lives ? undefined : 'lost';
-      },
-    );
+    const fileOrLoss = await this.#untilFileOrLoss(input, handler);
     if (this.#isClosed || fileOrLoss === 'told') return;
     if (fileOrLoss === 'file') {
       await this.#tell(input.id);
@@ -209,6 +192,30 @@ export class Exits {
       message: reason === 'MonitorLost' ? 'its monitor ended without telling the exit code' : 'its monitor has not told the exit code',
       observedBy: 'process',
     });
+  }
+
+  /** What comes first: the exit file, an exit that was reported meanwhile, or the monitor's end; undefined when none comes in time. */
+  #untilFileOrLoss(input: ContainerInput, handler: Handler): Promise<'file' | 'told' | 'lost' | undefined> {
+    const { clock, layout } = this.#parts;
+    const monitorLives = async (): Promise<boolean> =>
+      (await monitorIdentity(layout.monitorPidFile(input.id), marksOf(handler, input.id))) !== undefined;
+    return poll(
+      {
+        clock,
+        timeoutMs: driverLimits.exitFileMs,
+        firstMs: driverLimits.killLookFirstMs,
+        lastMs: driverLimits.exitFileLookMs,
+        attempted: `wait for the exit of container ${input.id}`,
+      },
+      async () => {
+        const lives = await monitorLives();
+        // looked at after the monitor: it writes the file before it ends
+        if (await exists(layout.exitFile(input.id))) return 'file';
+        // and this after the file: told by the watch of the directory, and forgotten on disk since, is no loss
+        if (this.#ending.get(input.id) !== input) return 'told';
+        return lives ? undefined : 'lost';
+      },
+    );
   }
 
   /**
