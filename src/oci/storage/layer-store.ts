@@ -2,7 +2,6 @@
 import { rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClockPort } from '../../actors/ports/clock.ts';
-import type { RandomPort } from '../../actors/ports/random.ts';
 import { KeyedMutex } from '../../base/bounded.ts';
 import { Conditions } from '../../base/conditions.ts';
 import { fail, toFault } from '../../base/fault.ts';
@@ -11,8 +10,7 @@ import { parseDigest } from '../../base/ids.ts';
 import type { DebrisReport } from '../../base/left-debris.ts';
 import { storageLimits, unpackLimits } from '../../base/limits.ts';
 import type { Log } from '../../base/log.ts';
-import { codeOf } from '../../host/errno.ts';
-import { inPool } from '../../host/pool.ts';
+import { counted } from './counted-download.ts';
 import { overlayDriver } from './drivers/overlay.ts';
 import type { DriverHost, RootfsDriver, StoredLayer } from './drivers/rootfs-driver.ts';
 import { Flights } from './flights.ts';
@@ -23,41 +21,17 @@ import { layerDiff, layerDir, storePaths } from './layer-layout.ts';
 import type { StorePaths } from './layer-layout.ts';
 import { readLayerRecord } from './layer-record.ts';
 import type { LayerRecord } from './layer-record.ts';
+import type { LayerStoreOptions } from './layer-store-options.ts';
 import { namesIn } from './names-in.ts';
 import { OtherStores } from './other-stores.ts';
 import type { FoundLayer } from './other-stores.ts';
-import { storeDirectories } from './store-directories.ts';
 import type { StoreDirectories } from './store-directories.ts';
+import { StoreDisks } from './store-disks.ts';
 import { DiskSweep } from './sweep-debris.ts';
 import { Transfers } from './transfers.ts';
-import type { Party, Turn } from './transfers.ts';
-import { Trash } from './trash.ts';
+import type { Party } from './transfers.ts';
 import type { Measured } from './tree-measure.ts';
-import { WorkerPool } from './worker-pool.ts';
 import type { UnpackJob } from './worker-protocol.ts';
-
-export interface LayerStoreOptions {
-  /** Where images are; absolute. Made with mode 0700 where it is missing. */
-  readonly root: string;
-  /** Where containers are; `root` where it is not said. */
-  readonly containersRoot?: string;
-  /** Roots of stores that are only read: a layer of theirs is not fetched. */
-  readonly additionalRoots?: readonly string[];
-  /** Makes root file systems of layers; overlayfs where it is not said. */
-  readonly driver?: (host: DriverHost) => RootfsDriver;
-  readonly clock: ClockPort;
-  readonly random: RandomPort;
-  readonly log: Log;
-  /** Where debris that can't be deleted is reported; only in the log where it is left out. */
-  readonly conditions?: DebrisReport;
-  /** Bounds of one layer, where they are to be smaller than the built-in ones. */
-  readonly maxLayerBytes?: number;
-  readonly maxLayerEntries?: number;
-  readonly workerIdleMs?: number;
-  /** Layers that are taken in at once, and of these from one registry, where they are not the built-in numbers. */
-  readonly transfers?: number;
-  readonly transfersPerSource?: number;
-}
 
 /** A layer that is to be there. */
 export interface WantedLayer extends Pick<UnpackJob, 'diffId' | 'blobDigest' | 'file'> {
@@ -75,15 +49,10 @@ export class LayerStore {
   readonly directories: StoreDirectories;
   readonly #options: LayerStoreOptions;
   readonly #others: OtherStores;
-  readonly #pool: WorkerPool;
-  /** The same one where images have no root of their own: what a dead root holds must not stop work on the other. */
-  readonly #containersPool: WorkerPool;
+  readonly #disks: StoreDisks;
   readonly #flights: Flights;
   readonly #locks = new KeyedMutex('layer', storageLimits.layerWaiting);
   readonly #transfers: Transfers;
-  readonly #trash: Trash;
-  /** The same one where images have no root of their own. */
-  readonly #containersTrash: Trash;
   /** Where what is not as it should be is reported. */
   readonly conditions: DebrisReport;
   readonly #imagesSweep: DiskSweep;
@@ -102,30 +71,25 @@ export class LayerStore {
     this.#transfers = new Transfers({ clock: options.clock, slots: transfers, slotsPerHost: transfersPerSource });
     this.#others = new OtherStores(options.additionalRoots ?? [], options);
     const { paths, clock, log } = this;
-    const newPool = (): WorkerPool => new WorkerPool({ clock, ...(options.workerIdleMs === undefined ? {} : { idleMs: options.workerIdleMs }) });
-    this.#pool = newPool();
-    this.#containersPool = paths.containersRoot === paths.root ? this.#pool : newPool();
+    const newName = (): string => options.random.token(NAME_BYTES);
     const conditions = options.conditions ?? new Conditions(log);
     this.conditions = conditions;
-    this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call), conditions);
-    const newTrash = (directory: string, pool: WorkerPool, gate: Trash['gate']): Trash =>
-      new Trash({ directory, pool, gate, clock, log, conditions, newName: () => options.random.token(NAME_BYTES) });
-    this.#trash = newTrash(paths.trash, this.#pool, (call) => this.onImages(call));
-    this.#containersTrash = paths.containersTrash === paths.trash ? this.#trash : newTrash(paths.containersTrash, this.#containersPool, (call) => this.onContainers(call));
+    const disks = new StoreDisks({ paths, clock, log, conditions, newName, workerIdleMs: options.workerIdleMs });
+    this.#disks = disks;
+    this.directories = disks.directories;
     const sweep = {
       store: this, conditions,
       isActive: (partial: string) => this.#active.has(partial),
       setAside: (diffId: Digest) => this.#setAsideUnlessWhole(diffId),
     };
-    const isOneDisk = this.#trash === this.#containersTrash;
-    this.#imagesSweep = new DiskSweep({ ...sweep, disks: isOneDisk ? 'both' : 'images' }, this.#trash);
-    this.#containersSweep = isOneDisk ? undefined : new DiskSweep({ ...sweep, disks: 'containers' }, this.#containersTrash);
+    this.#imagesSweep = new DiskSweep({ ...sweep, disks: disks.isOne ? 'both' : 'images' }, disks.images.trash);
+    this.#containersSweep = disks.isOne ? undefined : new DiskSweep({ ...sweep, disks: 'containers' }, disks.containers.trash);
     const make = options.driver ?? ((host: DriverHost) => overlayDriver(host, { metacopy: false, isVolatile: true }));
     this.driver = make({
       paths, clock, log,
-      flatten: async (request) => void (await this.#containersPool.start({ kind: 'flatten', ...request }).result),
+      flatten: async (request) => void (await disks.containers.pool.start({ kind: 'flatten', ...request }).result),
       discard: (path) => this.discard(path),
-      newName: () => options.random.token(NAME_BYTES),
+      newName,
     });
   }
 
@@ -139,12 +103,12 @@ export class LayerStore {
 
   /** One call to the file system of the images: a dead one holds a few threads of libuv's pool and no more. */
   onImages<T>(call: () => Promise<T>): Promise<T> {
-    return inPool(this.paths.root, call);
+    return this.#disks.onImages(call);
   }
 
   /** The same for that of the containers. */
   onContainers<T>(call: () => Promise<T>): Promise<T> {
-    return inPool(this.paths.containersRoot, call);
+    return this.#disks.onContainers(call);
   }
 
   /** Makes the directories; called by everything that writes images, and cheap after the first time. */
@@ -251,49 +215,34 @@ export class LayerStore {
   /** A layer directory without a good record goes to the trash. */
   async #setAsideUnlessWhole(diffId: Digest): Promise<void> {
     await this.#locks.with(diffId, async () => {
-      if ((await this.record(diffId)) === undefined) await this.onImages(() => rename(layerDir(this.paths, diffId), this.#trash.fresh()));
+      if ((await this.record(diffId)) === undefined) await this.onImages(() => rename(layerDir(this.paths, diffId), this.#disks.images.trash.fresh()));
     });
   }
 
   /** Takes a directory of the store away from its place, at once, and deletes it in the background. Succeeds when it is gone. */
-  async discard(path: string): Promise<void> {
-    const isContainers = path.startsWith(`${this.paths.containers}/`);
-    await (isContainers ? this.directories.ofContainers() : this.directories.ofImages());
-    const trash = isContainers ? this.#containersTrash : this.#trash;
-    const name = trash.fresh();
-    try {
-      await trash.gate(() => rename(path, name));
-    } catch (error) {
-      if (codeOf(error) === 'ENOENT') return;
-      throw error;
-    }
-    trash.later(name);
+  discard(path: string): Promise<void> {
+    return this.#disks.discard(path);
   }
 
   /** Disk use of each tree, all of them of images or all of containers, counted in a worker. */
-  async measure(paths: readonly string[]): Promise<readonly Measured[]> {
-    const isContainers = paths.every((path) => path.startsWith(this.paths.containers));
-    const result = await (isContainers ? this.#containersPool : this.#pool).start({ kind: 'measure', paths }).result;
-    return result.kind === 'measure' ? result.sizes : fail('bug', `measure trees: the worker answered ${result.kind}`);
+  measure(paths: readonly string[]): Promise<readonly Measured[]> {
+    return this.#disks.measure(paths);
   }
 
   /** Worker threads that are there now. */
   get workers(): number {
-    return this.#pool === this.#containersPool ? this.#pool.size : this.#pool.size + this.#containersPool.size;
+    return this.#disks.workers;
   }
 
   /** Settles when the deletions that are under way are done. */
   async settled(): Promise<void> {
     await Promise.all([this.#imagesSweep.settled(), this.#containersSweep?.settled()]);
-    await Promise.all([this.#trash.settled(), this.#containersTrash.settled()]);
+    await this.#disks.settled();
   }
 
   /** Ends deletions and the workers that have nothing to do; the others end after their jobs. */
   close(): void {
-    this.#trash.close();
-    this.#containersTrash.close();
-    this.#pool.close();
-    this.#containersPool.close();
+    this.#disks.close();
   }
 
   #own(diffId: Digest): StoredLayer {
@@ -337,7 +286,7 @@ export class LayerStore {
   #intake(layer: Omit<WantedLayer, 'party'>): Omit<IntakeOptions, 'commit'> {
     const options = this.#options;
     return {
-      pool: this.#pool,
+      pool: this.#disks.images.pool,
       clock: options.clock,
       newJob: (): UnpackJob => {
         const partial = options.random.token(NAME_BYTES);
@@ -355,7 +304,7 @@ export class LayerStore {
         this.#active.delete(job.partial);
         if (isClean) return;
         options.log.warn({ diffId: job.diffId, partial: job.partial }, 'a layer that was given up is left half unpacked');
-        this.#trash.later(join(this.paths.partial, job.partial));
+        this.#disks.images.trash.later(join(this.paths.partial, job.partial));
       },
     };
   }
@@ -367,25 +316,4 @@ export class LayerStore {
       await Promise.all(diffIds.slice(at, at + storageLimits.parallelReads).map(work));
     }
   }
-}
-
-/** The download, with its bytes told to the caller and to its turn. */
-function counted(download: Download, turn: Turn, onBytes: (bytes: number) => void): Download {
-  let bytes = 0;
-  return (sink, signal) =>
-    download(
-      {
-        write: async (piece) => {
-          bytes += piece.length;
-          onBytes(bytes);
-          turn.came(piece.length);
-          await turn.ours(() => sink.write(piece));
-        },
-        restart: async () => {
-          bytes = 0;
-          await turn.ours(() => sink.restart());
-        },
-      },
-      signal,
-    );
 }

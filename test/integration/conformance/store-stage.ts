@@ -7,7 +7,7 @@ import { createLayout } from '../../../src/host/layout.ts';
 import { Ingests } from '../../../src/oci/distribution/ingest.ts';
 import { createImagesDriver } from '../../../src/oci/image/driver.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store.ts';
+import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store-options.ts';
 import type { Refusal, StoreStage } from '../../conformance/store-stage.ts';
 import { FakeRegistry, answer, refuse } from '../../support/registry/fake-registry.ts';
 import type { Handler } from '../../support/registry/fake-registry.ts';

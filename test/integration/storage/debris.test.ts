@@ -8,7 +8,7 @@ import { MS_BIND } from '../../../src/host/ffi-constants.ts';
 import { must } from '../../../src/host/errno.ts';
 import { callSync, libc } from '../../../src/host/ffi.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
-import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store.ts';
+import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store-options.ts';
 import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import { makeDeep } from '../../support/deep-tree.ts';
 import { clock, context, describeAsRoot, openStore, scratch } from '../unpack/support.ts';

@@ -13,7 +13,7 @@ import { parseMountInfo } from '../../../src/host/mountinfo.ts';
 import { unmount } from '../../../src/host/mounts.ts';
 import { realRandom } from '../../../src/host/random.ts';
 import { LayerStore } from '../../../src/oci/storage/layer-store.ts';
-import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store.ts';
+import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store-options.ts';
 import { digestOf } from '../../unit/unpack/tar-builder.ts';
 
 const isRoot = process.getuid?.() === 0;
