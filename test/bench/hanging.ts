@@ -1,6 +1,7 @@
 // How fast the daemon answers while eight pods hang on file systems that never answer and one on its runtime (F33, F34).
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { introspectionClient } from '../../src/introspection/client.ts';
 import { type HangingRuntime, Insistent } from '../e2e/hung/support.ts';
 import { containerConfig, sandboxConfig } from '../e2e/support/pods.ts';
 import type { World } from '../e2e/support/world.ts';
@@ -13,6 +14,8 @@ export interface Hanging {
   readonly listContainers: readonly number[];
   readonly listSandboxes: readonly number[];
   readonly status: readonly number[];
+  /** What `troupe why` asks, about the pod whose runtime hangs. */
+  readonly explain: readonly number[];
   /** Start of one more pod. */
   readonly podStart: readonly number[];
 }
@@ -21,10 +24,12 @@ const MOUNTS = 8;
 const CALLS = 200;
 const PODS = 10;
 const LOOK_AGAIN_MS = 20;
+const EXPLAIN_MS = 10_000;
 
 /** The world must have `runtime` as its handler `hanging`. */
 export async function whileHanging(world: World, image: string, runtime: HangingRuntime): Promise<Hanging> {
   const client = world.client.runtime;
+  const introspection = introspectionClient(join(world.instance.state, 'introspection.sock'), EXPLAIN_MS);
   const mounts: DeadMount[] = [];
   const calls: Insistent[] = [];
   const pods: string[] = [];
@@ -49,6 +54,7 @@ export async function whileHanging(world: World, image: string, runtime: Hanging
       listContainers: await latencies(CALLS, () => client.listContainers({})),
       listSandboxes: await latencies(CALLS, () => client.listPodSandbox({})),
       status: await latencies(CALLS, () => client.status({})),
+      explain: await latencies(CALLS, () => introspection.explain({ query: 'hanging-runtime' })),
     };
     const podStart: number[] = [];
     for (let index = 0; index < PODS; index += 1) {

@@ -76,8 +76,8 @@ export function cpuText(rows: Report['cpu']): string {
   ].join('\n');
 }
 
-function hangingRows({ listContainers, listSandboxes, status, podStart }: Hanging): string[] {
-  const rows = [['ListContainers', listContainers], ['ListPodSandbox', listSandboxes], ['Status', status], ['pod start, CNI', podStart]] as const;
+function hangingRows({ listContainers, listSandboxes, status, explain, podStart }: Hanging): string[] {
+  const rows = [['ListContainers', listContainers], ['ListPodSandbox', listSandboxes], ['Status', status], ['Explain (troupe why)', explain], ['pod start, CNI', podStart]] as const;
   return [
     '',
     '| while eight pods hang on dead mounts and one on its runtime | p50 | p99 |',

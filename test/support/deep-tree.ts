@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { createFileAt, mkdirAt, openDirectoryAt } from '../../src/oci/image/unpack-sys.ts';
 import { openOwnDirectory } from '../../src/oci/storage/own-directory.ts';
 import { runOrThrow } from './run.ts';
+import { PROGRAM_MS } from './patience.ts';
 
 /** Makes directories in each other below `root`, `levels` of them, each with so many files of one byte beside the next. */
 export function makeDeep(root: string, levels: number, filesEach = 0): void {
@@ -36,5 +37,5 @@ export async function makeDeepAside(root: string, levels: number): Promise<void>
 
 /** As `makeDeepAside`. */
 export async function makeWideAside(directory: string, files: number): Promise<void> {
-  await runOrThrow([process.execPath, fileURLToPath(new URL('make-deep.ts', import.meta.url)), directory, String(files), 'wide'], { timeoutMs: 600_000 });
+  await runOrThrow([process.execPath, fileURLToPath(new URL('make-deep.ts', import.meta.url)), directory, String(files), 'wide'], { timeoutMs: PROGRAM_MS });
 }

@@ -9,6 +9,7 @@ import { type Ended, run } from '../../support/run.ts';
 import { containerJson, Crictl, describePods, until } from '../support/crictl.ts';
 import { untilTermed } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 /** Addresses that a process listens on, as ss(8) shows them. */
 async function listenersOf(pid: number): Promise<string[]> {
@@ -62,7 +63,7 @@ describePods('the daemon', () => {
   });
 
   /** A start that must fail: with another configuration, state or socket than the running one's. */
-  const startBeside = async (...args: readonly string[]): Promise<Ended> => await run([...world.instance.argv, ...args], { timeoutMs: 30_000 });
+  const startBeside = async (...args: readonly string[]): Promise<Ended> => await run([...world.instance.argv, ...args], { timeoutMs: EVENT_MS });
   const networkReady = async () => (await crictl.json<Info>('info')).status.conditions.find(({ type }) => type === 'NetworkReady');
 
   test('S69: its socket is only for root', () => {

@@ -15,6 +15,7 @@ import type { ContainerConfig, SandboxConfig } from '../support/pods.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
 import { HangingRuntime, Insistent, PLUGIN_HANGS_FOR, hangPlugin, helpers } from './support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const reason = whyNoDeadMount();
 if (reason !== '') console.warn(`skipped: ${reason}`);
@@ -64,7 +65,7 @@ describeHung('helpers that hang', () => {
   const pod = (name: string, more: Partial<SandboxConfig> = {}): SandboxConfig => ({ ...sandboxConfig({ name, logDirectory: join(world.logs, name) }), ...more }) as SandboxConfig;
   const container = (more: Wish = {}, name = 'c'): ContainerConfig => ({ ...containerConfig({ name, image, command: untilTermed(0) }), ...more }) as ContainerConfig;
   const explain = async (query: string): Promise<Actor | undefined> =>
-    (await introspectionClient(join(world.instance.state, 'introspection.sock'), 5000).explain({ query })).actor;
+    (await introspectionClient(join(world.instance.state, 'introspection.sock'), EVENT_MS).explain({ query })).actor;
   /** A pod that runs, and the call that is to hang: its container's creation. */
   const creating = async (config: SandboxConfig, wish: ContainerConfig, runtimeHandler = ''): Promise<Hanging> => {
     const { podSandboxId } = await world.client.runtime.runPodSandbox({ config, runtimeHandler });

@@ -12,6 +12,7 @@ import { streamClient } from '../../support/tools/stream-client.ts';
 import { Crictl, containerJson, describePods, until } from '../support/crictl.ts';
 import { makeWorld } from '../support/world.ts';
 import type { World } from '../support/world.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const MUCH = 100 * 1000 * 1000;
 /** Each reads slowly for a second or so: far more than all buffers hold comes meanwhile. */
@@ -255,7 +256,7 @@ describePods('sessions with the client library of Kubernetes', () => {
   });
 
   const seen = async (flags: readonly string[]): Promise<Seen> => {
-    const ended = await run([client, ...flags], { timeoutMs: 120_000 });
+    const ended = await run([client, ...flags], { timeoutMs: EVENT_MS });
     if (ended.code !== 0) throw new Error(`the client ended with ${ended.code}: ${ended.stderr}`);
     return { ...(JSON.parse(ended.stdout) as Omit<Seen, 'log'>), log: ended.stderr };
   };

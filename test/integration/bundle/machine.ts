@@ -17,6 +17,7 @@ import { probeSpecHost } from '../../../src/oci/runtime/bundle-host.ts';
 import type { SpecHost } from '../../../src/oci/runtime/spec/input.ts';
 import { noBusybox, staticBusybox } from '../../support/tools/debian.ts';
 import { CONTAINER_ID, SANDBOX_ID, inputOf } from '../../unit/oci-spec/fixtures.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const APPLETS = ['sh', 'mkdir', 'mknod', 'cat', 'id', 'ls', 'sleep', 'true', 'stat', 'pwd', 'env', 'mount', 'chroot', 'echo'];
 
@@ -27,7 +28,7 @@ export function whyNot(): string | undefined {
   return noBusybox();
 }
 
-export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined };
+export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
 
 export interface Machine {
   readonly layout: Layout;

@@ -8,6 +8,7 @@ import type { BundleWriter } from '../../../src/oci/runtime/driver-parts.ts';
 import type { Behaviour, RuntimeStage, Verb } from '../../conformance/runtime-stage.ts';
 import { cgroupPaths } from '../runtime/kernel.ts';
 import { RUNC, World, processesNaming, until, wrapper } from '../runtime/support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const PROGRAMS: Readonly<Record<Behaviour, readonly string[]>> = {
   // the first line tells that the traps stand: before, init takes no notice of signals
@@ -68,7 +69,7 @@ export async function realRuntimeStage(): Promise<RuntimeStage> {
     memoryLimit: ({ id }) => limitOf(containerCgroup(world.parent, id)),
     close: async () => {
       stage.heal();
-      await world.driver.destroyPause(stage.pause, { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined });
+      await world.driver.destroyPause(stage.pause, { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined });
       const left = await world.close();
       if (left.length > 0) throw new Error(`left: ${left.join(', ')}`);
     },

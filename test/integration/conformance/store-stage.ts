@@ -14,6 +14,7 @@ import type { Handler } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf } from '../../support/registry/images.ts';
 import { amd64, insecure, rigOf } from '../../support/registry/rig.ts';
 import { clock, openStore } from '../unpack/support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const PATHS = { manifests: /\/manifests\//u, layers: /\/blobs\//u };
 
@@ -127,7 +128,7 @@ export async function realStoreStage(root: string, driver?: LayerStoreOptions['d
   return stage;
 }
 
-const FX = { signal: new AbortController().signal, timeoutMs: 30_000, note: () => undefined };
+const FX = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
 
 function spoiled(how: Exclude<Refusal, 'silent'>): Handler {
   if (how === 'absent') return refuse(404, 'BLOB_UNKNOWN', 'not here');

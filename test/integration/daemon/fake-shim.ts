@@ -15,6 +15,7 @@ import { TtrpcClient, connectUnix } from '../../../src/host/ttrpc-client.ts';
 import { TtrpcServer, ttrpcRoute } from '../../../src/host/ttrpc-server.ts';
 import type { TtrpcRoute } from '../../../src/host/ttrpc-server.ts';
 import { fail } from '../../../src/base/fault.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 /** SIGUSR2: kills for want of memory, and says so. */
 const OOM = 12;
@@ -190,7 +191,7 @@ function run(one: FakeProcess, onEnd: (code: number) => void): void {
 
 async function tellOom(container: string): Promise<void> {
   const clock = realClock();
-  const client = new TtrpcClient(await connectUnix(process.env['TTRPC_ADDRESS'] ?? '', { clock, timeoutMs: 5000 }), { clock, peer: 'troupe' });
+  const client = new TtrpcClient(await connectUnix(process.env['TTRPC_ADDRESS'] ?? '', { clock, timeoutMs: EVENT_MS }), { clock, peer: 'troupe' });
   const event = { typeUrl: 'containerd.events.TaskOOM', value: encodeMessage(TaskOOMSchema, { containerId: container }) };
   await client.call(Events.method.forward, { envelope: { namespace: option('-namespace'), topic: '/tasks/oom', event } });
   client.close();

@@ -20,6 +20,7 @@ import { makeWorld } from '../../e2e/support/world.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { containerSpec, imageId } from '../../unit/actors/fixtures.ts';
 import { closeWorld } from './pod.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const secret = {
   env: canary('env'), binary: canary('binary-env'), arg: canary('arg'), exec: canary('exec'), failedExec: canary('failed-exec'), streamed: canary('streamed-exec'),
@@ -153,7 +154,7 @@ describe.skipIf(process.getuid?.() !== 0)('secrets', () => {
   /** Everything that shows something, while pods are there. */
   async function shown(): Promise<void> {
     const { instance, client } = world;
-    const show = introspectionClient(join(instance.state, 'introspection.sock'), 20_000);
+    const show = introspectionClient(join(instance.state, 'introspection.sock'), EVENT_MS);
     const troupe = (...args: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }> => run([join(checkout, 'bin/troupe'), ...args, '--state', instance.state]);
     const { actors } = await show.list({});
     const texts = [

@@ -14,6 +14,7 @@ import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { closeWorld, makePod, removePod } from './pod.ts';
 import type { PodWish } from './pod.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 describe('a handler of type vm', () => {
   let world: World;
@@ -80,7 +81,7 @@ describe('a handler of type vm', () => {
   async function afterOomKill(containerId: string) {
     const clock = realClock();
     const { items } = await world.client.runtime.listPodSandbox({});
-    const socket = await connectUnix(join(world.instance.state, 'shims', `${items[0]?.id ?? ''}.sock`), { clock, timeoutMs: 5000 });
+    const socket = await connectUnix(join(world.instance.state, 'shims', `${items[0]?.id ?? ''}.sock`), { clock, timeoutMs: EVENT_MS });
     const client = new TtrpcClient(socket, { clock, peer: 'fake shim' });
     await client.call(Task.method.kill, { id: containerId, signal: 12 });
     client.close();

@@ -11,9 +11,10 @@ import { killProcess } from '../../../src/host/process-identity.ts';
 import { spawnProcess } from '../../../src/host/process.ts';
 import type { Child } from '../../../src/host/process.ts';
 import { describeAsRoot } from './support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();
-const options = { clock, timeoutMs: 20_000 };
+const options = { clock, timeoutMs: EVENT_MS };
 
 /** Starts a program in a cgroup: a shell waits for a line until it was moved there. */
 async function startIn(layout: CgroupLayout, path: string, script: string): Promise<Child> {

@@ -2,12 +2,13 @@ import { describe, expect, test } from 'vitest';
 import { hostLimits } from '../../../src/base/limits.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const helper = new URL('./child-signals.ts', import.meta.url).pathname;
 
 /** What a process of its own tells: handlers of signals are a whole process's. */
 async function scene(name: string): Promise<unknown> {
-  const { stdout, stderr } = await runTool({ argv: [process.execPath, helper, name], timeoutMs: 120_000, clock: realClock() });
+  const { stdout, stderr } = await runTool({ argv: [process.execPath, helper, name], timeoutMs: EVENT_MS, clock: realClock() });
   expect(Buffer.from(stderr).toString()).toBe('');
   return JSON.parse(Buffer.from(stdout).toString());
 }

@@ -9,6 +9,7 @@ import { spawnProcess } from '../../../src/host/process.ts';
 import type { Child } from '../../../src/host/process.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import { watchProcess } from '../../../src/host/watch.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();
 const nextTurn = (): Promise<void> => new Promise((resolve) => void setImmediate(resolve));
@@ -82,7 +83,7 @@ const scenes: Readonly<Record<string, () => Promise<unknown>>> = {
     const living = await Promise.all([1, 2, 3].map(idle));
     const count = hostLimits.orphansPerPass + 40;
     const script = `n=0; while [ $n -lt ${count} ]; do sleep 1000 </dev/null >/dev/null 2>&1 & echo $!; n=$((n+1)); done`;
-    const { stdout } = await runTool({ argv: ['/bin/sh', '-c', script], env: { PATH: '/bin:/usr/bin' }, timeoutMs: 60_000, clock });
+    const { stdout } = await runTool({ argv: ['/bin/sh', '-c', script], env: { PATH: '/bin:/usr/bin' }, timeoutMs: EVENT_MS, clock });
     const pids = Buffer.from(stdout).toString().trim().split('\n').map(Number);
     const orphans = pids.flatMap((pid) => processStat(pid) ?? []);
     const ends = orphans.map(({ pid, startTicks }) => new Promise<void>((resolve) => void watchProcess({ pid, startTicks }, resolve)));
@@ -94,7 +95,7 @@ const scenes: Readonly<Record<string, () => Promise<unknown>>> = {
   },
 };
 
-const keep = clock.setTimeout(() => undefined, 120_000);
+const keep = clock.setTimeout(() => undefined, EVENT_MS);
 const told = await scenes[process.argv[2] ?? '']?.();
 clock.clearTimeout(keep);
 process.stdout.write(JSON.stringify(told));

@@ -34,6 +34,7 @@ import {
 } from '../../../src/host/files.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import { describeAsRoot, scratchDirectory } from './support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const bytesMax = 1024;
 const bytes = (text: string): Uint8Array => Buffer.from(text);
@@ -306,7 +307,7 @@ describeAsRoot('a locked directory', () => {
     await expect(lockDirectory(scratch)).rejects.toMatchObject({
       fault: { kind: 'conflict', message: `lock ${scratch}: process ${process.pid} holds it` },
     });
-    const tool = { env: {}, timeoutMs: 10_000, clock: realClock() };
+    const tool = { env: {}, timeoutMs: EVENT_MS, clock: realClock() };
     const taken = await runTool({ ...tool, argv: ['/usr/bin/flock', '-n', scratch, '/bin/true'] });
     expect(taken.exitCode).toBe(1);
     await lock.release();

@@ -16,6 +16,7 @@ import { readMountInfo, findMount } from '../../../src/host/mountinfo.ts';
 import { mountBind, unmount } from '../../../src/host/mounts.ts';
 import { runTool } from '../../../src/host/process-tool.ts';
 import { describeAsRoot, hasProgram, mountPointsBelow, scratchDirectory } from './support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();
 const kinds = ['net', 'ipc', 'uts'] as const;
@@ -30,7 +31,7 @@ function threadNamespaces(): Set<string> {
 /** What a program prints that runs in pinned namespaces. */
 async function inside(directory: string, argv: readonly string[]): Promise<string> {
   const enter = kinds.map((kind) => `--${kind}=${join(directory, kind)}`);
-  const result = await runTool({ argv: ['/usr/bin/nsenter', ...enter, '--', ...argv], timeoutMs: 30_000, clock });
+  const result = await runTool({ argv: ['/usr/bin/nsenter', ...enter, '--', ...argv], timeoutMs: EVENT_MS, clock });
   expect(Buffer.from(result.stderr).toString()).toBe('');
   return Buffer.from(result.stdout).toString();
 }
@@ -170,7 +171,7 @@ describeAsRoot('namespaces without a process', () => {
     await pinNamespaces({ ...all, directory: join(root, 'held') }, clock);
     const copy = join(scratch, 'copy');
     mkdirSync(copy);
-    const result = await runTool({ argv: ['/bin/mount', '--rbind', scratch, copy], timeoutMs: 30_000, clock });
+    const result = await runTool({ argv: ['/bin/mount', '--rbind', scratch, copy], timeoutMs: EVENT_MS, clock });
     expect(result.exitCode).toBe(0);
     expect(mountPointsBelow(copy)).toEqual([copy]);
     await unmount(copy);
@@ -197,7 +198,7 @@ describeAsRoot('namespaces without a process', () => {
     const helper = new URL('./lost-thread.ts', import.meta.url).pathname;
     const inject = ['/usr/bin/strace', '-f', '-qq', '-o', '/dev/null', '-e', 'trace=setns', '-e', 'inject=setns:error=EPERM'];
     const argv = [...inject, process.execPath, helper, root];
-    const result = await runTool({ argv, timeoutMs: 60_000, clock });
+    const result = await runTool({ argv, timeoutMs: EVENT_MS, clock });
     expect(Buffer.from(result.stderr).toString()).toBe('');
     expect(JSON.parse(Buffer.from(result.stdout).toString())).toEqual({
       pinned: 3,
@@ -210,7 +211,7 @@ describeAsRoot('namespaces without a process', () => {
     const helper = new URL('./no-descriptor.ts', import.meta.url).pathname;
     // few enough that taking them all is quick
     const argv = ['/bin/sh', '-c', 'ulimit -n 128; exec "$0" "$1"', process.execPath, helper];
-    const result = await runTool({ argv, timeoutMs: 60_000, clock });
+    const result = await runTool({ argv, timeoutMs: EVENT_MS, clock });
     expect(Buffer.from(result.stdout).toString()).toBe(JSON.stringify({ without: true, withSome: true }));
   });
 

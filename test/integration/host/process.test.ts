@@ -10,12 +10,13 @@ import { runTool } from '../../../src/host/process-tool.ts';
 import type { ToolRequest, ToolResult } from '../../../src/host/process-tool.ts';
 import { spawnProcess } from '../../../src/host/process.ts';
 import { SocketReader } from '../../../src/host/socket-reader.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
 function run(argv: readonly string[], more: Partial<ToolRequest> = {}): Promise<ToolResult> {
-  return runTool({ argv, timeoutMs: 30_000, clock, ...more });
+  return runTool({ argv, timeoutMs: EVENT_MS, clock, ...more });
 }
 
 /** A shell as the program under test: the argv is fixed, nothing is composed. */

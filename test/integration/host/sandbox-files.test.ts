@@ -15,6 +15,7 @@ import { recogniseMemory } from '../../../src/host/own-files.ts';
 import { createHostDriver } from '../../../src/host/sandbox-driver.ts';
 import { sandboxInput } from '../../unit/network/fake-plugins.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 /** More than all that a pod may keep in our files, and less than what would hurt this machine. */
 const MUCH = Buffer.alloc(4 * 1024 * 1024, 'x');
@@ -22,7 +23,7 @@ const WRITABLE = ['resolvConf', 'hosts', 'hostname'] as const satisfies readonly
 
 describeAsRoot('what containers can write of ours', () => {
   const scratch = scratchDirectory('pod-files');
-  const fx = { signal: new AbortController().signal, timeoutMs: 10_000, note: () => undefined };
+  const fx = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
   let pods = 0;
   let port: HostPort;
   const layout = createLayout({ root: join(scratch, 'root'), state: join(scratch, 'state') });

@@ -9,6 +9,7 @@ import { runTool } from '../../../src/host/process-tool.ts';
 import { idmappedTree } from '../../../src/host/userns-idmap.ts';
 import { withUserNamespace } from '../../../src/host/userns-process.ts';
 import { describeAsRoot, mountPointsBelow, scratchDirectory } from './support.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const clock = realClock();
 const KINDS = ['net', 'ipc', 'uts', 'user'] as const;
@@ -30,7 +31,7 @@ describeAsRoot('a user namespace of a pod', () => {
   /** What a program prints that runs as root of the pinned namespaces. */
   async function inside(directory: string, argv: readonly string[]): Promise<string> {
     const enter = KINDS.map((kind) => `--${kind}=${join(directory, kind)}`);
-    const result = await runTool({ argv: ['/usr/bin/nsenter', ...enter, '--setuid=0', '--setgid=0', '--', ...argv], timeoutMs: 30_000, clock });
+    const result = await runTool({ argv: ['/usr/bin/nsenter', ...enter, '--setuid=0', '--setgid=0', '--', ...argv], timeoutMs: EVENT_MS, clock });
     expect(Buffer.from(result.stderr).toString()).toBe('');
     return Buffer.from(result.stdout).toString();
   }

@@ -20,6 +20,7 @@ import { troupeCharts } from '../../../src/introspection/charts.ts';
 import { StatusResponseSchema } from '../../../src/gen/introspection/v1/introspection_pb.ts';
 import { containerId, containerSpec, containerView, podSpec, sandboxId, sandboxView } from '../../unit/cri/stage.ts';
 import { ManualClock, turns } from '../../unit/actors/fixtures.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const ends: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -56,7 +57,7 @@ async function bench() {
   ends.push(() => server.close());
   const step = (address: string, from: string, to: string): void =>
     recorder.note({ address, from, to, on: 'test', cause: 'StopContainer r1', settled: true, final: false });
-  return { clock, recorder, directory, activity, step, socket, client: introspectionClient(socket, 5000) };
+  return { clock, recorder, directory, activity, step, socket, client: introspectionClient(socket, EVENT_MS) };
 }
 
 const pod = sandboxView(sandboxId('a'));

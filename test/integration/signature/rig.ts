@@ -23,8 +23,9 @@ import { PolicyFiles } from '../../../src/oci/signature/policy-files.ts';
 import { refusalOf } from '../../support/fault-of.ts';
 import { amd64 } from '../../support/registry/rig.ts';
 import { TestClock, testRandom, testTimeouts } from '../../support/registry/test-clock.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
-export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined };
+export const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
 
 export class PolicyRig {
   readonly directory = mkdtempSync(join(tmpdir(), 'troupe-policy-'));

@@ -6,6 +6,7 @@ import { realRandom } from '../../../src/host/random.ts';
 import { LayerStore } from '../../../src/oci/storage/layer-store.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
 import { driverWith } from '../../support/storage-drivers-of.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const [name = '', program = '', root = '', container = '', ...digests] = process.argv.slice(2);
 const id = parseContainerId(container);
@@ -14,7 +15,7 @@ const sandboxId = parseSandboxId(container);
 const layers = digests.flatMap((digest) => parseDigest(digest) ?? []);
 const clock = realClock();
 const store = new LayerStore({ root, clock, random: realRandom(), log: silentLog, driver: driverWith(name, program, () => void process.kill(process.pid, 'SIGKILL')) });
-const fx = { signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined };
+const fx = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };
 // a program that serves the mount is put into a cgroup once it runs
 await createStorageDriver({ store, clock, helperCgroup: () => '/none' }).mountRootfs({ id, sandboxId, layers }, fx);
 process.stdout.write('done\n');

@@ -15,6 +15,7 @@ import { realRandom } from '../../../src/host/random.ts';
 import { LayerStore } from '../../../src/oci/storage/layer-store.ts';
 import type { LayerStoreOptions } from '../../../src/oci/storage/layer-store-options.ts';
 import { digestOf } from '../../unit/unpack/tar-builder.ts';
+import { EVENT_MS } from '../../support/patience.ts';
 
 const isRoot = process.getuid?.() === 0;
 
@@ -47,7 +48,7 @@ export function openStore(root: string, options: Partial<LayerStoreOptions> = {}
 }
 
 export function context(signal: AbortSignal = new AbortController().signal): EffectContext {
-  return { signal, timeoutMs: 60_000, note: () => undefined };
+  return { signal, timeoutMs: EVENT_MS, note: () => undefined };
 }
 
 /** Brings a blob into the store in pieces; the digest of its tar is what the caller says. */

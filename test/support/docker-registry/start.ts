@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Blob, Image } from '../../../scripts/support/image.ts';
 import { debianTree, inTree } from '../tools/debian.ts';
+import { EVENT_MS } from '../patience.ts';
 
 /** Debian's docker-registry, the reference implementation, running for a test. */
 export interface DockerRegistry {
@@ -25,8 +26,7 @@ export interface RegistryOptions {
   readonly sections?: object;
 }
 
-/** It listens after 50 ms or so; a machine under load takes longer, an emulator more. */
-const START_TIMEOUT_MS = 300_000;
+const START_TIMEOUT_MS = EVENT_MS;
 
 /** Starts an empty registry on loopback. */
 export async function startRegistry({ root, port = 0, storage = join(root, 'storage'), http = {}, sections = {} }: RegistryOptions): Promise<DockerRegistry> {
