@@ -23,3 +23,13 @@ export async function withPluginsBound<T>(clock: ClockPort, attempted: string, f
 export function synchronizeMs(requestMs: number): number {
   return Math.max(actorLimits.pluginsMs, nriLimits.synchronizeRequests * requestMs);
 }
+
+/** Settles with `promise`; an abort rejects with its reason. */
+export function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason as Error);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+  });
+}

@@ -1,7 +1,7 @@
 /** The port over plugins: what happens on the node is told to each of them in turn. */
 import type { EffectContext } from '../actors/ports/effect.ts';
 import type { ExitFact } from '../actors/ports/journal.ts';
-import type { ContainerNews, NriContainer, NriNode, NriPlugin, NriPod, NriPort, PodNews } from '../actors/ports/nri.ts';
+import type { ContainerNews, NriNode, NriPlugin, NriPort, PodNews } from '../actors/ports/nri.ts';
 import { mergeResources } from '../actors/ports/resources.ts';
 import type { BundleInput } from '../actors/ports/runtime.ts';
 import type { Resources } from '../actors/ports/specs.ts';
@@ -13,27 +13,25 @@ import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate, UpdateContainersRequest } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { OciLimits, OciSpec } from '../oci/runtime/spec/types.ts';
 import { Creation } from './creation.ts';
-import { synchronizeMs, withPluginsBound } from './bounded.ts';
-import { boundedContainerMessage, containerMessage, podMessage } from './facts.ts';
+import { synchronizeMs, unlessAborted, withPluginsBound } from './bounded.ts';
+import { Descriptions } from './descriptions.ts';
+import type { DescriptionsOptions } from './descriptions.ts';
+import { containerMessage } from './facts.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
 import { Known } from './known.ts';
 import { limitsMessage } from './limits.ts';
 import { Members } from './members.ts';
 import type { MembersOptions } from './members.ts';
 import { merged } from './merged.ts';
-import { CONTAINER_NEWS, POD_NEWS, REFUSABLE } from './news.ts';
+import { CONTAINER_NEWS, POD_NEWS, REFUSABLE, STATE_AFTER } from './news.ts';
 import type { Plugin } from './plugin.ts';
 import { synchronize } from './synchronize.ts';
 import { Updates } from './updates.ts';
 import { validate } from './validator.ts';
 import type { ValidatorSettings } from './validator.ts';
 
-export interface NriOptions extends Omit<MembersOptions, 'join' | 'onUpdate'> {
+export interface NriOptions extends Omit<MembersOptions, 'join' | 'onUpdate'>, DescriptionsOptions {
   readonly validator: ValidatorSettings;
-  /** A container's document as it was written; undefined for one of an earlier boot. */
-  readonly documentOf: (id: ContainerId) => Promise<OciSpec | undefined>;
-  /** The pod's pinned namespaces. */
-  readonly namespacesOf: (pod: NriPod) => readonly { readonly type: string; readonly path: string }[];
 }
 
 /** What plugins made of a document. */
@@ -51,10 +49,12 @@ export class NriDriver implements NriPort {
   /** One call after the other over all pods (nri, pkg/adaptation): plugins keep books, and books need an order. */
   readonly #turn = new Semaphore('nri plugins', 1, nriLimits.waiting);
   readonly #known = new Known();
+  readonly #descriptions: Descriptions;
   #node: NriNode | undefined;
 
   constructor(options: NriOptions) {
     this.#options = options;
+    this.#descriptions = new Descriptions(options, () => this.#node);
     this.#members = new Members({
       ...options,
       join: (plugin, admit) => this.#join(plugin, admit),
@@ -91,7 +91,7 @@ export class NriDriver implements NriPort {
       // one that plugins never heard of is not news to them
       const before = this.#known.pods.get(id);
       if (before === undefined || (before === 'ended' && news === 'StopPodSandbox')) return;
-      const pod = this.#podOf(id);
+      const pod = this.#descriptions.podOf(id);
       if (pod === undefined) return;
       const tell = (one: PodNews): Promise<void> => this.#each(one, fx, (plugin) => POD_NEWS[one](plugin, { pod }, fx)).then(() => undefined);
       // its start was refused, so nobody has stopped it
@@ -107,7 +107,7 @@ export class NriDriver implements NriPort {
     await this.#inTurn(fx, async () => {
       const before = this.#known.containers.get(id);
       if (before === undefined || (before === 'ended' && news === 'StopContainer')) return;
-      const about = await this.#aboutOf(id, { ...STATE_AFTER[news], ...(exit === undefined ? {} : { exit }) });
+      const about = await this.#descriptions.aboutOf(id, { ...STATE_AFTER[news], ...(exit === undefined ? {} : { exit }) });
       if (about === undefined) return;
       const tell = async (one: ContainerNews): Promise<void> => {
         await this.#each(one, fx, async (plugin) => {
@@ -124,7 +124,7 @@ export class NriDriver implements NriPort {
 
   async updatePod(id: SandboxId, { overhead, resources }: { readonly overhead: Resources; readonly resources: Resources }, fx: EffectContext): Promise<void> {
     await this.#inTurn(fx, async () => {
-      const pod = this.#podOf(id);
+      const pod = this.#descriptions.podOf(id);
       if (pod === undefined) return;
       const message = { pod, overheadLinuxResources: limitsMessage(overhead), linuxResources: limitsMessage(resources) };
       await this.#each('UpdatePodSandbox', fx, (plugin) => plugin.ask(Event.UPDATE_POD_SANDBOX, PluginService.method.updatePodSandbox, message, fx), true);
@@ -135,7 +135,7 @@ export class NriDriver implements NriPort {
     const updates = new Updates();
     const wanted = (): Resources => mergeResources(change, updates.changeOf(id));
     await this.#inTurn(fx, async () => {
-      const about = await this.#aboutOf(id);
+      const about = await this.#descriptions.aboutOf(id);
       if (about === undefined) return;
       await this.#each('UpdateContainer', fx, async (plugin) => {
         const message = { ...about, linuxResources: limitsMessage(wanted()) };
@@ -161,7 +161,7 @@ export class NriDriver implements NriPort {
       const container = this.#node?.container(id);
       const ofPod = this.#node?.pod(sandboxId);
       if (container === undefined || ofPod === undefined) fail('bug', `create container ${id}: nobody knows it`, { subject: id });
-      const pod = podMessage(ofPod, this.#options.namespacesOf(ofPod));
+      const pod = this.#descriptions.pod(ofPod);
       this.#known.containers.set(id, 'lives');
       const asked = this.#members.all;
       await this.#each('CreateContainer', fx, async (plugin) => {
@@ -231,38 +231,6 @@ export class NriDriver implements NriPort {
     await updates.apply(this.#node, fx.signal, this.#options.log, except);
   }
 
-  #podOf(id: SandboxId): PodMessage | undefined {
-    const pod = this.#node?.pod(id);
-    return pod === undefined ? undefined : podMessage(pod, this.#options.namespacesOf(pod));
-  }
-
-  async #aboutOf(id: ContainerId, now: Partial<NriContainer> = {}): Promise<{ readonly pod: PodMessage; readonly container: ContainerMessage } | undefined> {
-    const seen = this.#node?.container(id);
-    if (seen === undefined) return undefined;
-    const container = { ...seen, ...now };
-    const pod = this.#podOf(container.spec.key.sandboxId) ?? { id: container.spec.key.sandboxId };
-    return { pod, container: await this.#described(container) };
-  }
-
-  async #described(container: NriContainer): Promise<ContainerMessage> {
-    return boundedContainerMessage(container, await this.#documentOf(container.id));
-  }
-
-  /** One that can't be read is left out: it must not keep a plugin, or news of its container, from the others. */
-  async #documentOf(id: ContainerId): Promise<OciSpec | undefined> {
-    try {
-      return await this.#options.documentOf(id);
-    } catch (error) {
-      this.#options.log.warn({ container: id, reason: toFault(error).message }, 'reported to nri plugins without its document');
-      return undefined;
-    }
-  }
-
-  /** Each when it is asked for. */
-  async *#eachDescribed(containers: readonly NriContainer[]): AsyncGenerator<ContainerMessage> {
-    for (const container of containers) yield await this.#described(container);
-  }
-
   /** Synchronize, and from then on it hears what happens: in its turn, so that each thing is told once, in either way. */
   async #join(plugin: Plugin, admit: () => void): Promise<void> {
     const { log, clock, requestMs } = this.#options;
@@ -270,8 +238,8 @@ export class NriDriver implements NriPort {
     const updates = new Updates();
     await this.#turn.with(async () => {
       const { pods, containers } = this.#known.meet(node);
-      const ofPods = pods.map((pod) => podMessage(pod, this.#options.namespacesOf(pod)));
-      const answer = await synchronize(plugin, ofPods, this.#eachDescribed(containers), { clock, callsMs: synchronizeMs(requestMs) });
+      const ofPods = pods.map((pod) => this.#descriptions.pod(pod));
+      const answer = await synchronize(plugin, ofPods, this.#descriptions.each(containers), { clock, callsMs: synchronizeMs(requestMs) });
       updates.take(plugin.id, answer);
       admit();
     });
@@ -288,21 +256,4 @@ export class NriDriver implements NriPort {
     const failed = await updates.apply(this.#node, signal, log);
     return { failed: update.filter(({ containerId }) => failed.includes(containerId)) };
   }
-}
-
-/** What the news itself says of the state, which clients see only once it is on record. */
-const STATE_AFTER: Readonly<Partial<Record<ContainerNews, Pick<NriContainer, 'criState'>>>> = {
-  PostStartContainer: { criState: 'running' },
-  StopContainer: { criState: 'exited' },
-  RemoveContainer: { criState: 'exited' },
-};
-
-/** Settles with `promise`; an abort rejects with its reason. */
-function unlessAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    void promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -1,6 +1,6 @@
 /** Which method of a plugin tells which news. */
 import type { EffectContext } from '../actors/ports/effect.ts';
-import type { ContainerNews, PodNews } from '../actors/ports/nri.ts';
+import type { ContainerNews, NriContainer, PodNews } from '../actors/ports/nri.ts';
 import { Event, Plugin as PluginService } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerUpdate } from '../gen/nri/v1alpha1/api_pb.ts';
 import type { ContainerMessage, PodMessage } from './facts.ts';
@@ -35,3 +35,10 @@ export const CONTAINER_NEWS: Readonly<Record<ContainerNews, Tell<About>>> = {
 
 /** News that a plugin may refuse; what it says to others is told in the log. */
 export const REFUSABLE: ReadonlySet<string> = new Set<PodNews | ContainerNews>(['RunPodSandbox', 'StartContainer']);
+
+/** What the news itself says of the state, which clients see only once it is on record. */
+export const STATE_AFTER: Readonly<Partial<Record<ContainerNews, Pick<NriContainer, 'criState'>>>> = {
+  PostStartContainer: { criState: 'running' },
+  StopContainer: { criState: 'exited' },
+  RemoveContainer: { criState: 'exited' },
+};
