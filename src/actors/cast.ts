@@ -1,5 +1,5 @@
 /** Puts the actors together: ports and ledger in, the Troupe out. */
-import type { ActorRefFrom, AnyActorLogic, AnyActorRef, InspectionEvent } from 'xstate';
+import type { AnyActorLogic, AnyActorRef, InspectionEvent } from 'xstate';
 import { createActor } from 'xstate';
 import { fail } from '../base/fault.ts';
 import { innerCause } from '../base/cause.ts';
@@ -7,25 +7,13 @@ import type { ContainerId, Digest, SandboxId } from '../base/ids.ts';
 import { actorLimits } from '../base/limits.ts';
 import { Activity } from './activity.ts';
 import type { Call } from './ask.ts';
-import { checkpointContainer, checkpointSandbox, describeCheckpoint } from './checkpoint-commands.ts';
-import type { ContainerStage } from './commands/container-stage.ts';
-import { createContainer } from './commands/create-container.ts';
 import { endAll } from './commands/end-containers.ts';
-import { removeContainer } from './commands/remove-container.ts';
-import { startContainer } from './commands/start-container.ts';
-import { stopContainer } from './commands/stop-container.ts';
 import type { ContainerInput } from './container/container.context.ts';
 import { containerEffects } from './container/container.effects.ts';
 import { containerMachine } from './container/container.machine.ts';
 import { Directory } from './directory.ts';
 import { effectLogic } from './effect-logic.ts';
-import { execSync, reopenLog } from './exec-commands.ts';
-import { findImage, sourceNamed } from './images/catalog.ts';
-import { keepersOf } from './images/keepers.ts';
-import { pinnedBy } from './images/pinned.ts';
 import { PullProgress } from './image-pull/progress.ts';
-import { pullImage, removeImage } from './images/image-commands.ts';
-import type { ImageStage } from './images/image-commands.ts';
 import { LayerBook } from './images/layer-book.ts';
 import { pullEffects } from './image-pull/image-pull.effects.ts';
 import { imagePullMachine } from './image-pull/image-pull.machine.ts';
@@ -42,33 +30,24 @@ import { planContainer, planSandbox } from './recovery/plan.ts';
 import { recover, settleAll } from './recovery/reconcile.ts';
 import { sweepContainer, sweepSandbox } from './recovery/sweep.ts';
 import { rootMachine } from './root/root.machine.ts';
-import { removeSandbox, runSandbox, stopSandbox } from './sandbox-commands.ts';
-import type { SandboxStage } from './sandbox-commands.ts';
 import { sandboxEffects } from './sandbox/sandbox.effects.ts';
 import { sandboxMachine } from './sandbox/sandbox.machine.ts';
+import type { Stage } from './stage.ts';
 import { supervisorLogic } from './supervisor.ts';
 import type { Troupe } from './troupe.ts';
-import { updateContainer, updateSandbox } from './update-commands.ts';
+import { troupeOf } from './troupe-calls.ts';
+import type { CallsOptions, RootRef } from './troupe-calls.ts';
 import { containerView, pullView, sandboxView } from './views.ts';
 import type { ContainerView, SandboxView } from './views.ts';
 
-export interface CastOptions {
+export interface CastOptions extends CallsOptions {
   readonly ports: Ports;
   /** What the journal folded to; the journal changes it as records become durable. */
   readonly ledger: Ledger;
-  /** Parent of the cgroups of pods whose client names none; empty leaves that to the drivers. */
-  readonly cgroupParent?: string;
-  /** Images that the kubelet's collection must leave (`images.pinned`). */
-  readonly pinned?: readonly string[];
   /** The machine's labels for containers; left out where it has no SELinux. */
   readonly selinux?: SelinuxLabels | undefined;
   /** Sees every event of every actor; wrapped, so that its throw reaches nobody (house rule 5.1.11). */
   readonly inspect?: (event: InspectionEvent) => void;
-}
-
-/** Everything the commands need. */
-interface Stage extends SandboxStage, ContainerStage, ImageStage {
-  readonly sweeping: Sweeping;
 }
 
 /** The Troupe over these ports; nothing happens before `start()`. */
@@ -84,7 +63,7 @@ export function createTroupe(options: CastOptions): Troupe {
   forwardExits(stage);
   ports.nri.attach(nriNode(stage));
   const root: RootRef = createRoot(stage, options.inspect);
-  return troupe(stage, root, options);
+  return troupeOf(stage, root, options);
 }
 
 /** Starts an actor at an address under its supervisor. */
@@ -183,8 +162,6 @@ function settle(directory: Directory, view: SandboxView | ContainerView, remove:
   else if (ref !== undefined) directory.put(view, ref);
 }
 
-type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;
-
 function createRoot(stage: Stage, inspect: CastOptions['inspect']): RootRef {
   const { activity, clock } = stage;
   const machine = rootMachine({
@@ -249,88 +226,4 @@ function supervisors(stage: Stage): Record<'sandboxes' | 'containers' | 'pulls',
 /** A sandbox's own wait for its containers: ended a little before its bound, so that the reason is still told. */
 function innerCall(stage: Stage, fx: EffectContext, origin: string): Call {
   return { cause: innerCause(origin), signal: fx.signal, deadlineMonoMs: stage.clock.monoMs() + fx.timeoutMs };
-}
-
-function troupe(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }: CastOptions): Troupe {
-  const { ports, ledger, directory, activity } = stage;
-  const isPinned = pinnedBy(pinned, (reference) => ports.images.candidates(reference));
-  return {
-    directory,
-    activity,
-    start: () => untilServing(root),
-    onFailed: (listener) => tellFailure(root, listener),
-    notReadyReason: () => notReadyReason(root),
-    writeRefusal: () => ports.host.writeRefusal?.(),
-    drain: () => untilDrained(root),
-    runSandbox: (spec, call) =>
-      runSandbox(stage, spec.cgroupParent === '' ? { ...spec, cgroupParent } : spec, call),
-    stopSandbox: (id, call) => stopSandbox(stage, id, call),
-    removeSandbox: (id, call) => removeSandbox(stage, id, call),
-    createContainer: (spec, call) => createContainer(stage, spec, call),
-    startContainer: (id, call) => startContainer(stage, id, call),
-    stopContainer: (id, graceMs, call) => stopContainer(stage, id, graceMs, call),
-    removeContainer: (id, call) => removeContainer(stage, id, call),
-    updateContainer: (id, change, call) => updateContainer(stage, id, change, call),
-    updateSandbox: (id, wanted, call) => updateSandbox(stage, id, wanted, call),
-    execSync: (id, argv, timeoutMs, call) => execSync(stage, id, argv, timeoutMs, call),
-    reopenLog: (id, call) => reopenLog(stage, id, call),
-    checkpointContainer: (wanted, timeoutMs, call) => checkpointContainer(stage, wanted, timeoutMs, call),
-    checkpointSandbox: (id, wish, call) => checkpointSandbox(stage, id, wish, call),
-    describeCheckpoint: (wish, call) => describeCheckpoint(stage, wish, call),
-    pullImage: async (wish, call) => (await pullImage(stage, wish, call)).imageId,
-    removeImage: (name, call) => removeImage(stage, name, call),
-    findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
-    sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
-    images: () => [...ledger.images.values()],
-    isPinned,
-    keptImages: () => keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [...ledger.fetching.values()]),
-    pullLayers: (address) => stage.progress.of(address),
-    imageUsage: (call) =>
-      activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),
-    stats: ports.stats,
-    written: async (id, call) =>
-      ports.stats.writtenLately(id) ??
-      activity
-        .run('images', 'written', actorLimits.writtenMs, call.signal, (fx) => ports.stats.written(id, fx))
-        // a tree that is being changed or is too large to count in time: the other figures are still told
-        .catch(() => undefined),
-    nowNs: () => ports.clock.nowNs(),
-    networkStatus: () => ports.network.status(),
-    nriPlugins: () => ports.nri.plugins(),
-    handlers: () => ports.runtime.handlers(),
-  };
-}
-
-function notReadyReason(root: RootRef): string | undefined {
-  const { value, context } = root.getSnapshot();
-  if (value === 'serving') return undefined;
-  return context.fault?.message ?? String(value);
-}
-
-function untilServing(root: RootRef): Promise<void> {
-  return new Promise((resolve, reject) => {
-    root.subscribe({
-      next: ({ value, context }) => {
-        if (value === 'serving') resolve();
-        if (value === 'failed') reject(new Error(context.fault?.message ?? 'recovery failed'));
-      },
-      error: reject,
-    });
-    root.start();
-  });
-}
-
-function tellFailure(root: RootRef, listener: (reason: string) => void): void {
-  const subscription = root.subscribe(({ value, context }) => {
-    if (value !== 'failed') return;
-    subscription.unsubscribe();
-    listener(context.fault?.message ?? 'the root of the actors has failed');
-  });
-}
-
-function untilDrained(root: RootRef): Promise<void> {
-  return new Promise((resolve) => {
-    root.subscribe({ complete: () => resolve() });
-    root.send({ type: 'root.drain' });
-  });
 }

@@ -1,0 +1,10 @@
+/** What all commands together work with. */
+import type { ContainerStage } from './commands/container-stage.ts';
+import type { ImageStage } from './images/image-commands.ts';
+import type { Sweeping } from './janitor/sweep.ts';
+import type { SandboxStage } from './sandbox-commands.ts';
+
+/** Everything the commands need. */
+export interface Stage extends SandboxStage, ContainerStage, ImageStage {
+  readonly sweeping: Sweeping;
+}

@@ -1,0 +1,113 @@
+/** The calls of the Troupe: each is its command over the stage, or what the root of the actors says. */
+import type { ActorRefFrom } from 'xstate';
+import { actorLimits } from '../base/limits.ts';
+import { checkpointContainer, checkpointSandbox, describeCheckpoint } from './checkpoint-commands.ts';
+import { createContainer } from './commands/create-container.ts';
+import { removeContainer } from './commands/remove-container.ts';
+import { startContainer } from './commands/start-container.ts';
+import { stopContainer } from './commands/stop-container.ts';
+import { execSync, reopenLog } from './exec-commands.ts';
+import { findImage, sourceNamed } from './images/catalog.ts';
+import { keepersOf } from './images/keepers.ts';
+import { pinnedBy } from './images/pinned.ts';
+import { pullImage, removeImage } from './images/image-commands.ts';
+import type { rootMachine } from './root/root.machine.ts';
+import { removeSandbox, runSandbox, stopSandbox } from './sandbox-commands.ts';
+import type { Stage } from './stage.ts';
+import type { Troupe } from './troupe.ts';
+import { updateContainer, updateSandbox } from './update-commands.ts';
+
+/** The actor at the root. */
+export type RootRef = ActorRefFrom<ReturnType<typeof rootMachine>>;
+
+export interface CallsOptions {
+  /** Parent of the cgroups of pods whose client names none; empty leaves that to the drivers. */
+  readonly cgroupParent?: string;
+  /** Images that the kubelet's collection must leave (`images.pinned`). */
+  readonly pinned?: readonly string[];
+}
+
+/** The Troupe of these actors; nothing happens before its `start()`. */
+export function troupeOf(stage: Stage, root: RootRef, { cgroupParent = '', pinned = [] }: CallsOptions): Troupe {
+  const { ports, ledger, directory, activity } = stage;
+  const isPinned = pinnedBy(pinned, (reference) => ports.images.candidates(reference));
+  return {
+    directory,
+    activity,
+    start: () => untilServing(root),
+    onFailed: (listener) => tellFailure(root, listener),
+    notReadyReason: () => notReadyReason(root),
+    writeRefusal: () => ports.host.writeRefusal?.(),
+    drain: () => untilDrained(root),
+    runSandbox: (spec, call) =>
+      runSandbox(stage, spec.cgroupParent === '' ? { ...spec, cgroupParent } : spec, call),
+    stopSandbox: (id, call) => stopSandbox(stage, id, call),
+    removeSandbox: (id, call) => removeSandbox(stage, id, call),
+    createContainer: (spec, call) => createContainer(stage, spec, call),
+    startContainer: (id, call) => startContainer(stage, id, call),
+    stopContainer: (id, graceMs, call) => stopContainer(stage, id, graceMs, call),
+    removeContainer: (id, call) => removeContainer(stage, id, call),
+    updateContainer: (id, change, call) => updateContainer(stage, id, change, call),
+    updateSandbox: (id, wanted, call) => updateSandbox(stage, id, wanted, call),
+    execSync: (id, argv, timeoutMs, call) => execSync(stage, id, argv, timeoutMs, call),
+    reopenLog: (id, call) => reopenLog(stage, id, call),
+    checkpointContainer: (wanted, timeoutMs, call) => checkpointContainer(stage, wanted, timeoutMs, call),
+    checkpointSandbox: (id, wish, call) => checkpointSandbox(stage, id, wish, call),
+    describeCheckpoint: (wish, call) => describeCheckpoint(stage, wish, call),
+    pullImage: async (wish, call) => (await pullImage(stage, wish, call)).imageId,
+    removeImage: (name, call) => removeImage(stage, name, call),
+    findImage: (name) => findImage(ledger.images.values(), name, (reference) => ports.images.candidates(reference)),
+    sourceOf: (image, reference) => sourceNamed(image, reference, (text) => ports.images.candidates(text)),
+    images: () => [...ledger.images.values()],
+    isPinned,
+    keptImages: () => keepersOf([...ledger.images.values()], directory.containers(), directory.pulls(), [...ledger.fetching.values()]),
+    pullLayers: (address) => stage.progress.of(address),
+    imageUsage: (call) =>
+      activity.run('images', 'usage', actorLimits.hostMs, call.signal, (fx) => ports.storage.usage(fx)),
+    stats: ports.stats,
+    written: async (id, call) =>
+      ports.stats.writtenLately(id) ??
+      activity
+        .run('images', 'written', actorLimits.writtenMs, call.signal, (fx) => ports.stats.written(id, fx))
+        // a tree that is being changed or is too large to count in time: the other figures are still told
+        .catch(() => undefined),
+    nowNs: () => ports.clock.nowNs(),
+    networkStatus: () => ports.network.status(),
+    nriPlugins: () => ports.nri.plugins(),
+    handlers: () => ports.runtime.handlers(),
+  };
+}
+
+function notReadyReason(root: RootRef): string | undefined {
+  const { value, context } = root.getSnapshot();
+  if (value === 'serving') return undefined;
+  return context.fault?.message ?? String(value);
+}
+
+function untilServing(root: RootRef): Promise<void> {
+  return new Promise((resolve, reject) => {
+    root.subscribe({
+      next: ({ value, context }) => {
+        if (value === 'serving') resolve();
+        if (value === 'failed') reject(new Error(context.fault?.message ?? 'recovery failed'));
+      },
+      error: reject,
+    });
+    root.start();
+  });
+}
+
+function tellFailure(root: RootRef, listener: (reason: string) => void): void {
+  const subscription = root.subscribe(({ value, context }) => {
+    if (value !== 'failed') return;
+    subscription.unsubscribe();
+    listener(context.fault?.message ?? 'the root of the actors has failed');
+  });
+}
+
+function untilDrained(root: RootRef): Promise<void> {
+  return new Promise((resolve) => {
+    root.subscribe({ complete: () => resolve() });
+    root.send({ type: 'root.drain' });
+  });
+}
