@@ -4,6 +4,7 @@
  * `<id>.json`, the duty: configuration and values of ADD, durable before any effect;
  * `<id>.result`, what the plugins answered, so that a torn one never costs the duty.
  */
+import { constants } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -25,6 +26,8 @@ import { asArray, asObject, asString, member, parseObject } from './json.ts';
 const FORMAT = 1;
 /** End of the name of a file that is being written. */
 const UNFINISHED = '.new';
+/** Neither a FIFO nor a link in its place is waited for or followed (F89). */
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export interface Attachment {
   readonly id: SandboxId;
@@ -157,12 +160,12 @@ export class AttachmentCache {
   /** The directory is missing for the first pod alone, and to ask for it is two calls through the pool. */
   async #openNew(path: string): Promise<FileHandle> {
     try {
-      return await open(path, 'w', 0o600);
+      return await open(path, NEW_FILE, 0o600);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
     }
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    return open(path, 'w', 0o600);
+    return open(path, NEW_FILE, 0o600);
   }
 
   async #read(id: SandboxId, name: string): Promise<string | undefined> {

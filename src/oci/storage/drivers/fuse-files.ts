@@ -2,10 +2,15 @@
  * What stands beside a container of the driver fuse-overlayfs, in `helpers/`: for each of its programs what it says
  * (`<name>.log`, its stdout from before its first instruction on), and, once it has mounted, who it is (`<name>.json`).
  */
-import { mkdir } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { lstat, mkdir, open, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
+import { printable } from '../../../base/fault.ts';
 import { jsonObject } from '../../../base/json-object.ts';
 import { storageLimits } from '../../../base/limits.ts';
+import { missingAs } from '../../../host/errno.ts';
+import { readOwnFile } from '../../../host/own-files.ts';
 import type { ProcessIdentity } from '../../../host/process-identity.ts';
 import { readSmallFile } from '../../../host/small-file.ts';
 import { writeWhole } from '../../../host/whole-file.ts';
@@ -34,8 +39,26 @@ export async function makeHelpersDir(dir: Dir): Promise<void> {
   await mkdir(join(dir, HELPERS), { recursive: true, mode: PRIVATE_MODE });
 }
 
-export function logOf(dir: Dir, name: string): string {
+function logOf(dir: Dir, name: string): string {
   return join(dir, HELPERS, `${name}${LOG}`);
+}
+
+/**
+ * The program's log, empty, for its stdout. What is no file there goes first, so that neither a FIFO without a reader holds the
+ * caller nor a link leads the program's words elsewhere (F89).
+ */
+export async function openLog(dir: Dir, name: string): Promise<FileHandle> {
+  const path = logOf(dir, name);
+  const found = await missingAs(lstat(path), undefined);
+  if (found !== undefined && !found.isFile()) await rm(path, { recursive: true, force: true });
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_NOFOLLOW, O_NONBLOCK } = constants;
+  return open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK, 0o600);
+}
+
+/** The beginning of what a program said; empty where there is none, or its log can't be read. */
+export async function readLog(dir: Dir, name: string): Promise<string> {
+  const found = await readOwnFile(logOf(dir, name), storageLimits.fuseSaidBytes).catch(() => undefined);
+  return printable(found?.bytes.toString('utf8') ?? '');
 }
 
 /** The program's name by that of its log; undefined for other files. */

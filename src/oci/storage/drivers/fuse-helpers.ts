@@ -1,9 +1,7 @@
 /** The processes of fuse-overlayfs: started, waited for, watched, ended. */
-import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { IdMapping } from '../../../actors/ports/specs.ts';
-import { fail, printable } from '../../../base/fault.ts';
+import { fail } from '../../../base/fault.ts';
 import { storageLimits } from '../../../base/limits.ts';
 import { isMountPoint } from '../../../host/mount-point.ts';
 import { unmount } from '../../../host/mounts.ts';
@@ -16,7 +14,7 @@ import { watchProcess } from '../../../host/watch.ts';
 import { pause } from '../../../host/wait.ts';
 import type { RootfsPaths } from '../layer-layout.ts';
 import { namesIn } from '../names-in.ts';
-import { helpersAt, logOf, makeHelpersDir, writeNote } from './fuse-files.ts';
+import { helpersAt, makeHelpersDir, openLog, readLog, writeNote } from './fuse-files.ts';
 import type { Helper } from './fuse-files.ts';
 import { endStarts } from './fuse-starts.ts';
 import type { DriverHost, RootRequest } from './rootfs-driver.ts';
@@ -45,16 +43,15 @@ export class Helpers {
     await makeHelpersDir(paths.dir);
     const own = owners === undefined ? [] : [mappingOption('uidmapping', owners.mappings.uids), mappingOption('gidmapping', owners.mappings.gids)];
     const all = [...wished, ...own, 'allow_other', ...(label === undefined ? [] : [`context="${label}"`])].join(',');
-    const said = logOf(paths.dir, name);
     // a file: a pipe to us would break with us; and by it the next daemon finds one that has no note (fuse-starts.ts)
-    const log = openSync(said, 'w', 0o600);
+    const log = await openLog(paths.dir, name);
     try {
-      const child = await spawnProcess({ argv: [this.#options.program, '-f', '-o', all, target], env: {}, isHelper: false, stdout: log, stderr: log });
+      const child = await spawnProcess({ argv: [this.#options.program, '-f', '-o', all, target], env: {}, isHelper: false, stdout: log.fd, stderr: log.fd });
       if (await this.#hasMounted(child, request, name, target)) return this.#watch(child.identity, target);
     } finally {
-      closeSync(log);
+      await log.close();
     }
-    const words = printable((await readFile(said, 'utf8')).slice(0, storageLimits.fuseSaidBytes));
+    const words = await readLog(paths.dir, name);
     fail('outside', `${attempted}: ${this.#options.program} has mounted nothing: ${words === '' ? 'it says nothing' : words}`);
   }
 
