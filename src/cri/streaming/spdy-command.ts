@@ -9,7 +9,7 @@ import type { CommandChannels, WantedStreams } from './command-channels.ts';
 import { statusBytes } from './command-status.ts';
 import type { CommandVersion } from './command-status.ts';
 import { SpdySession } from './spdy-session.ts';
-import type { SpdyStream } from './spdy-session.ts';
+import type { SpdyStream } from './spdy-stream.ts';
 import { upTo } from './transport.ts';
 
 type Role = 'error' | 'stdin' | 'stdout' | 'stderr' | 'resize';

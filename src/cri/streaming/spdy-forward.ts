@@ -11,7 +11,7 @@ import { forward, parsePort } from './port-forward.ts';
 import type { Dial } from './port-forward.ts';
 import { RESET } from './spdy-frames.ts';
 import { SpdySession } from './spdy-session.ts';
-import type { SpdyStream } from './spdy-session.ts';
+import type { SpdyStream } from './spdy-stream.ts';
 
 export interface SpdyForwardClient {
   readonly transport: Duplex;

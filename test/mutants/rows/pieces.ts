@@ -64,12 +64,12 @@ export const ofPieces: readonly Mutant[] = [
     test: { file: streams, named: 'S85.*does not hold its session for ever after' },
   },
   {
-    row: 'S85', title: 'a window wakes all that wait', file: 'src/cri/streaming/spdy-session.ts',
+    row: 'S85', title: 'a window wakes all that wait', file: 'src/cri/streaming/spdy-stream.ts',
     find: 'const [first] = this.#line;\n    if (first === undefined) return;\n    this.#line.delete(first);\n    first();', replace: 'for (const wake of [...this.#line]) wake();',
     test: { file: spdy, named: 'S85.*windows that open byte by byte' },
   },
   {
-    row: 'S85', title: 'each stream whose write begins sees the whole window of the session', file: 'src/cri/streaming/spdy-session.ts',
+    row: 'S85', title: 'each stream whose write begins sees the whole window of the session', file: 'src/cri/streaming/spdy-stream.ts',
     find: '        window.left -= room;\n', replace: '        void Promise.resolve().then(() => (window.left -= room));\n',
     test: { file: spdy, named: 'S85.*windows that open byte by byte' },
   },
@@ -79,7 +79,7 @@ export const ofPieces: readonly Mutant[] = [
     test: { file: spdy, named: 'S85.*what comes behind a header block' },
   },
   {
-    row: 'S85', title: 'all headers of a stream are kept', file: 'src/cri/streaming/spdy-session.ts',
+    row: 'S85', title: 'all headers of a stream are kept', file: 'src/cri/streaming/spdy-stream.ts',
     find: 'this.headers = headersOfUse(headers);', replace: 'this.headers = headersOfUse(headers).size < 0 ? headersOfUse(headers) : headers;',
     test: { file: spdy, named: 'S85.*headers that mean nothing here' },
   },

@@ -13,7 +13,7 @@ import {
 } from '../../../src/cri/streaming/spdy-frames.ts';
 import { HeaderCodec } from '../../../src/cri/streaming/spdy-headers.ts';
 import { SpdySession } from '../../../src/cri/streaming/spdy-session.ts';
-import type { SpdyStream } from '../../../src/cri/streaming/spdy-session.ts';
+import type { SpdyStream } from '../../../src/cri/streaming/spdy-stream.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { Wire, untilTrue } from './support.ts';
 import { callsOf, callsWhileRead, turn } from './counted-calls.ts';

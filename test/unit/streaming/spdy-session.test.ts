@@ -6,7 +6,7 @@ import { SpdyParser, dataHead, pingFrame, resetFrame, synStreamFrame, windowUpda
 import type { SpdyFrame } from '../../../src/cri/streaming/spdy-frames.ts';
 import { HeaderCodec } from '../../../src/cri/streaming/spdy-headers.ts';
 import { SpdySession } from '../../../src/cri/streaming/spdy-session.ts';
-import type { SpdyStream } from '../../../src/cri/streaming/spdy-session.ts';
+import type { SpdyStream } from '../../../src/cri/streaming/spdy-stream.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { Wire, untilTrue } from './support.ts';
 
