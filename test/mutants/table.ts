@@ -10,13 +10,15 @@ import { ofOlderRows } from './rows/older.ts';
 import { ofNodeFiles } from './rows/node-files.ts';
 import { ofPods } from './rows/pods.ts';
 import { ofPieces } from './rows/pieces.ts';
+import { ofPrograms } from './rows/programs.ts';
+import { ofPulls } from './rows/pulls.ts';
 import { ofRequests } from './rows/requests.ts';
 import { ofRooms } from './rows/rooms.ts';
 import { ofRuntime } from './rows/runtime.ts';
 import { ofSecrets } from './rows/secrets.ts';
 import { ofStreams } from './rows/streams.ts';
 
-export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofImages, ...ofStreams, ...ofCheckpoints, ...ofPieces, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris, ...ofNodeFiles, ...ofRooms, ...ofRuntime];
+export const mutants: readonly Mutant[] = [...ofRequests, ...ofDocuments, ...ofMachine, ...ofPrograms, ...ofImages, ...ofPulls, ...ofStreams, ...ofCheckpoints, ...ofPieces, ...ofPods, ...ofSecrets, ...ofDoors, ...ofOlderRows, ...ofDebris, ...ofNodeFiles, ...ofRooms, ...ofRuntime];
 
 const numbered = (from: number, to: number): readonly string[] =>
   Array.from({ length: to - from + 1 }, (_none, at) => `S${String(from + at).padStart(2, '0')}`);

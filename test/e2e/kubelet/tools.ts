@@ -1,6 +1,7 @@
 // What people ask the kubelet for with kubectl: logs, exec, attach, port-forward, top. On the pods that stay.
 import { staticName } from './kubelet.ts';
-import type { Outcome, Scenario } from './scenarios.ts';
+import type { Outcome } from './outcome.ts';
+import type { Scenario } from './scenarios.ts';
 import { same, Skipped } from '../support/parts.ts';
 import { holds, type Stage } from './stage.ts';
 

@@ -2,7 +2,7 @@
  * Signatures of sigstore: DER, certificates, chains, Rekor's entries, payloads. What a mutation has made is signed again by the
  * right key in one half of the kinds, so that what stands behind the signature is read; in the other half it must be refused.
  */
-import { createHash, sign, verify, X509Certificate } from 'node:crypto';
+import { verify, X509Certificate } from 'node:crypto';
 import { entriesIn } from '../../../src/oci/signature/attachments.ts';
 import { keyRing } from '../../../src/oci/signature/armor.ts';
 import { chainRefusal, emailRefusal, issuerRefusal } from '../../../src/oci/signature/certificates.ts';
@@ -13,61 +13,37 @@ import { parsePayload, payloadTypes } from '../../../src/oci/signature/payload.t
 import { loggedAtMs } from '../../../src/oci/signature/rekor.ts';
 import { openSigstore, type Trust } from '../../../src/oci/signature/sigstore.ts';
 import { violated } from '../target.ts';
-import { bodyOf, der, EXTENSION, extensionOf, keyNamed, pemOf, signedBody } from '../../support/signature/der-writer.ts';
+import { der, pemOf, signedBody } from '../../support/signature/der-writer.ts';
 import { learnerOf, type Kind } from './kinds.ts';
-
-const AT_S = 1_700_000_000;
-const EMAIL = 'dev@r.example';
-const ISSUER = 'https://oidc.r.example';
-const DIGEST = `sha256:${'a'.repeat(64)}`;
-const [rootKey, middleKey, leafKey, logKey] = ['root', 'middle', 'leaf', 'log'].map((name) => keyNamed(`troupe fuzz ${name}`)) as [Key, Key, Key, Key];
-type Key = ReturnType<typeof keyNamed>;
-
-const rootBody = bodyOf({ subject: 'root', issuer: 'root', key: rootKey, serial: 1, extensions: [EXTENSION.authority, EXTENSION.certSign] });
-const middleBody = bodyOf({ subject: 'middle', issuer: 'root', key: middleKey, serial: 2, extensions: [EXTENSION.authorityWithLength, EXTENSION.certSign] });
-const leafBody = bodyOf({
-  subject: 'leaf', issuer: 'middle', key: leafKey, serial: 3,
-  extensions: [
-    EXTENSION.digitalSignature, EXTENSION.codeSigning,
-    extensionOf('551d11', der(0x30, der(0x81, Buffer.from(EMAIL)))),
-    extensionOf('2b0601040183bf300101', Buffer.from(ISSUER)),
-    extensionOf('2b0601040183bf300108', der(0x0c, Buffer.from(ISSUER))),
-  ],
-});
-const directBody = bodyOf({ subject: 'leaf', issuer: 'root', key: leafKey, serial: 4, extensions: [EXTENSION.codeSigning, extensionOf('551d11', der(0x30, der(0x81, Buffer.from(EMAIL))))] });
-const root = new X509Certificate(signedBody(rootBody, rootKey));
-const middle = signedBody(middleBody, rootKey);
-const leaf = signedBody(leafBody, middleKey);
-
-const payload = Buffer.from(JSON.stringify({ critical: { identity: { 'docker-reference': 'r.example/a:1' }, image: { 'docker-manifest-digest': DIGEST }, type: payloadTypes.sigstore }, optional: null }));
-const signature = sign('sha256', payload, leafKey.privateKey);
-const chainPem = pemOf(middle) + pemOf(root.raw);
-
-function recordOf(signer: string): string {
-  const hash = createHash('sha256').update(payload).digest('hex');
-  const base64 = (bytes: Uint8Array | string): string => Buffer.from(bytes).toString('base64');
-  return JSON.stringify({ apiVersion: '0.0.1', kind: 'hashedrekord', spec: { data: { hash: { algorithm: 'sha256', value: hash } }, signature: { content: base64(signature), publicKey: { content: base64(signer) } } } });
-}
-
-function bundleOf(record: Uint8Array | string, atS = AT_S): string {
-  const body = Buffer.from(record).toString('base64');
-  const canonical = JSON.stringify({ body, integratedTime: atS, logID: 'c0d2', logIndex: 7 });
-  return JSON.stringify({ SignedEntryTimestamp: sign('sha256', Buffer.from(canonical), logKey.privateKey).toString('base64'), Payload: { body, integratedTime: atS, logIndex: 7, logID: 'c0d2' } });
-}
-
-const fulcio: Trust = {
-  by: 'fulcio', fulcio: { ca: { datas: [] }, oidcIssuer: ISSUER, subjectEmail: EMAIL }, roots: [root], rekorKeys: [logKey.publicKey],
-};
-/** Chains of several authorities, of which the root is the policy's, with a name that has to match. */
-const ladder = Array.from({ length: 6 }, (_, step) => keyNamed(`troupe fuzz step ${step}`));
-const ladderPem = ladder.slice(1).map((key, step) => pemOf(signedBody(bodyOf({ subject: `step ${step + 1}`, issuer: `step ${step}`, key, serial: 10 + step, extensions: [EXTENSION.authority, EXTENSION.certSign] }), ladder[step] ?? key)));
-const ladderRoot = new X509Certificate(signedBody(bodyOf({ subject: 'step 0', issuer: 'step 0', key: ladder[0] ?? rootKey, serial: 9, extensions: [EXTENSION.authority, EXTENSION.certSign] }), ladder[0] ?? rootKey));
-const hostBody = bodyOf({
-  subject: 'leaf', issuer: 'step 2', key: leafKey, serial: 20, extensions: [EXTENSION.codeSigning, extensionOf('551d11', der(0x30, der(0x82, Buffer.from('host.r.example'))))],
-});
-const pki: Trust = { by: 'pki', pki: { roots: { datas: [] }, intermediates: undefined, subjectEmail: '', subjectHostname: 'host.r.example' }, roots: [ladderRoot], intermediates: [] };
-
-const logged: Trust = { by: 'keys', keys: [leafKey.publicKey], rekorKeys: [logKey.publicKey] };
+import {
+  AT_S,
+  DIGEST,
+  EMAIL,
+  ISSUER,
+  bundleOf,
+  chainPem,
+  directBody,
+  fulcio,
+  hostBody,
+  ladder,
+  ladderPem,
+  ladderRoot,
+  leaf,
+  leafBody,
+  leafKey,
+  logKey,
+  logged,
+  middle,
+  middleBody,
+  middleKey,
+  payload,
+  pki,
+  recordOf,
+  root,
+  rootBody,
+  rootKey,
+  signature,
+} from './signed-image.ts';
 
 /** Opens the good payload with these parts; what comes out must be the payload. */
 function open(parts: { certificate?: string; chain?: string; bundle?: string; signature?: string }, trust: Trust): boolean {

@@ -13,24 +13,25 @@ import { RUNC, World, until } from '../runtime/support.ts';
 
 const IMAGE = `sha256:${'1'.repeat(64)}` as ImageId;
 
+/** A driver whose runtime is the fake, opened, and its checkpoints. */
+async function openDriver(world: World, fake: FakeCriu, upperOf: (id: ContainerId) => string): Promise<CheckpointDriver> {
+  world.driver = world.newDriver({ handlers: [{ name: 'runc', path: fake.runtime, kind: 'oci' as const }] });
+  await world.driver.open();
+  const port = world.driver.checkpoints({ criu: { path: fake.criu }, restores: true, upperOf, layerOf: (diffId) => join(world.root, diffId) });
+  await port.open();
+  return port;
+}
+
 /** Makes it; the sandbox has its cgroup. */
 export async function realCheckpointStage(): Promise<CheckpointStage> {
   const fake = fakeCriu();
   const world = new World();
   world.driver.close();
   const { layout } = world;
-  const handlers = [{ name: 'runc', path: fake.runtime, kind: 'oci' as const }];
   const upperOf = (id: ContainerId): string => join(world.root, 'uppers', id);
-  const open = async (): Promise<CheckpointDriver> => {
-    world.driver = world.newDriver({ handlers });
-    await world.driver.open();
-    const port = world.driver.checkpoints({ criu: { path: fake.criu }, restores: true, upperOf, layerOf: (diffId) => join(world.root, diffId) });
-    await port.open();
-    return port;
-  };
   await world.open();
   world.driver.close();
-  let port = await open();
+  let port = await openDriver(world, fake, upperOf);
   const wishes: Wish[] = [];
   const container = (): Wish => {
     const { id, bundle, effective } = world.container(['sleep', '1000']);
@@ -49,7 +50,7 @@ export async function realCheckpointStage(): Promise<CheckpointStage> {
     },
     restart: async () => {
       world.driver.close();
-      port = await open();
+      port = await openDriver(world, fake, upperOf);
     },
     running: async () => {
       const one = await created({ port: world.driver }, container());

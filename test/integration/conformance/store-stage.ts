@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ContainerId } from '../../../src/base/ids.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { createLayout } from '../../../src/host/layout.ts';
+import type { Layout } from '../../../src/host/layout.ts';
 import { Ingests } from '../../../src/oci/distribution/ingest.ts';
 import { createImagesDriver } from '../../../src/oci/image/driver.ts';
 import { createStorageDriver } from '../../../src/oci/storage/driver.ts';
@@ -13,6 +14,7 @@ import { FakeRegistry, answer, refuse } from '../../support/registry/fake-regist
 import type { Handler } from '../../support/registry/fake-registry.ts';
 import { imageOf, layerOf } from '../../support/registry/images.ts';
 import { amd64, insecure, rigOf } from '../../support/registry/rig.ts';
+import type { Rig } from '../../support/registry/rig.ts';
 import { clock, openStore } from '../unpack/support.ts';
 import { EVENT_MS } from '../../support/patience.ts';
 
@@ -70,18 +72,55 @@ class Hub {
   }
 }
 
+/** The ports over a layer store, as one daemon has them. */
+interface Opened {
+  readonly store: ReturnType<typeof openStore>;
+  readonly storage: ReturnType<typeof createStorageDriver>;
+  readonly images: ReturnType<typeof createImagesDriver>;
+}
+
+function openPorts(directory: string, client: Rig['client'], driver: LayerStoreOptions['driver'] | undefined): Opened {
+  const store = openStore(directory, driver === undefined ? {} : { driver });
+  const ingests = new Ingests({ directory: join(directory, 'ingest'), log: silentLog, leastBytes: 1 });
+  return {
+    store,
+    storage: createStorageDriver({ store, clock, measureAgeMs: 0 }),
+    images: createImagesDriver({ client, store, ingests, clock, platform: amd64 }),
+  };
+}
+
+const namesIn = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
+
+type Disk = Pick<StoreStage, 'breakLayer' | 'leaveHalfPull' | 'partials' | 'write' | 'written' | 'use'>;
+
+/** What is done to the files of the store, and seen of them. */
+function diskOf(layout: Layout, paths: () => Opened['store']['paths']): Disk {
+  return {
+    breakLayer: (diffId) => {
+      for (const name of ['diff', 'layer.erofs']) rmSync(join(paths().layers, diffId.slice('sha256:'.length), name), { recursive: true, force: true });
+    },
+    leaveHalfPull: () => {
+      for (const path of [join(paths().partial, 'half', 'diff'), join(paths().layers, 'd'.repeat(64), 'diff')]) mkdirSync(path, { recursive: true });
+    },
+    partials: () => namesIn(paths().partial).length + namesIn(paths().layers).filter((name) => name === 'd'.repeat(64)).length,
+    write: (id) => writeFileSync(join(layout.rootfs(id), 'written'), 'by the container'),
+    written: (id) => namesIn(layout.rootfs(id)).filter((name) => name === 'written').length,
+    use: (id) => {
+      const fd = openSync(layout.rootfs(id), 'r');
+      return () => closeSync(fd);
+    },
+  };
+}
+
 /** Makes it below `root`, which is cleaned by whoever made it. */
 export async function realStoreStage(root: string, driver?: LayerStoreOptions['driver']): Promise<StoreStage> {
   const hub = await Hub.open();
   const rig = rigOf(insecure(hub.host));
   const layout = createLayout({ root: join(root, 'store'), state: join(root, 'state') });
-  const open = () => {
-    const store = openStore(layout.root, driver === undefined ? {} : { driver });
-    return { store, storage: createStorageDriver({ store, clock, measureAgeMs: 0 }), images: createImagesDriver({ client: rig.client, store, ingests: new Ingests({ directory: join(layout.root, 'ingest'), log: silentLog, leastBytes: 1 }), clock, platform: amd64 }) };
-  };
+  const open = (): Opened => openPorts(layout.root, rig.client, driver);
   let now = open();
-  const namesIn = (path: string): string[] => (existsSync(path) ? readdirSync(path) : []);
-  const stage: StoreStage = {
+  return {
+    ...diskOf(layout, () => now.store.paths),
     get storage() {
       return now.storage;
     },
@@ -102,20 +141,7 @@ export async function realStoreStage(root: string, driver?: LayerStoreOptions['d
     },
     whenHanging: (act) => void hub.whoWaits.push(act),
     downloads: () => hub.downloads,
-    breakLayer: (diffId) => {
-      for (const name of ['diff', 'layer.erofs']) rmSync(join(now.store.paths.layers, diffId.slice('sha256:'.length), name), { recursive: true, force: true });
-    },
-    leaveHalfPull: () => {
-      for (const path of [join(now.store.paths.partial, 'half', 'diff'), join(now.store.paths.layers, 'd'.repeat(64), 'diff')]) mkdirSync(path, { recursive: true });
-    },
     swept: () => now.store.settled(),
-    partials: () => namesIn(now.store.paths.partial).length + namesIn(now.store.paths.layers).filter((name) => name === 'd'.repeat(64)).length,
-    write: (id) => writeFileSync(join(layout.rootfs(id), 'written'), 'by the container'),
-    written: (id) => namesIn(layout.rootfs(id)).filter((name) => name === 'written').length,
-    use: (id) => {
-      const fd = openSync(layout.rootfs(id), 'r');
-      return () => closeSync(fd);
-    },
     close: async () => {
       for (const { id } of (await now.storage.observe(FX)).rootfs) await now.storage.removeRootfs({ id, layers: [] }, FX);
       await now.store.settled();
@@ -125,7 +151,6 @@ export async function realStoreStage(root: string, driver?: LayerStoreOptions['d
       await hub.close();
     },
   };
-  return stage;
 }
 
 const FX = { signal: new AbortController().signal, timeoutMs: EVENT_MS, note: () => undefined };

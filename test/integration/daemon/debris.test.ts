@@ -16,6 +16,50 @@ import { hostOnlyWorld, makePod, removePod } from './pod.ts';
 /** Levels of the tree that a container leaves: the figure of the row. */
 const LEVELS = 100_000;
 
+const at = (...names: string[]): string => join(...names);
+const id = (digit: string): string => digit.repeat(64);
+
+type Places = Pick<World['instance'], 'root' | 'state'>;
+
+/** Directories that earlier runs left, and some in the place of files of ours. */
+function plantDirectories({ root, state }: Places): void {
+  const below = [
+    [root, [
+      'ingest/a-directory/in-it', 'partial/dead/diff', `layers/${id('d')}/layer.json`, 'layers/no-digest', 'trash/mounted/place',
+      'cni/cache/.x.json.new', `cni/cache/${id('1')}.json`, 'signatures/x', 'checkpoints/x', `restores/${id('9')}`,
+    ]],
+    [state, [
+      `exits/${id('2')}`, `exits/${id('2')}.tmp`, `containers/${id('3')}/conmon.pid`, `containers/${id('4')}/troupe.json`,
+      `runtimes/runc/${id('5')}/state.json`, `sandboxes/${id('6')}/pause.pid`, `ns/${id('7')}/net`, 'handlers/x.json', 'shims/x',
+    ]],
+  ] as const;
+  for (const name of ['helpers.json', 'network.proven']) rmSync(at(state, name), { force: true });
+  for (const [place, names] of below) for (const name of names) mkdirSync(at(place, name), { recursive: true });
+  for (const name of ['helpers.json/x', 'network.proven/x']) mkdirSync(at(state, name), { recursive: true });
+}
+
+/** Files in the place of directories, names that no daemon makes, FIFOs and links. */
+function plantFiles({ root, state }: Places, stuck: string): void {
+  const files = [
+    at(root, 'trash/a-file'), at(root, 'partial/a-file'), at(root, 'containers/a-file'), at(root, 'containers', id('8')),
+    at(state, 'containers', id('8')), at(state, 'sandboxes', id('8')), stuck,
+  ];
+  for (const path of files) writeFileSync(path, 'not what is expected here');
+  for (const where of [at(root, 'trash'), at(root, 'partial'), at(root, 'ingest'), at(root, 'layers'), at(state, 'exits'), at(state, 'containers')]) {
+    for (const name of [Buffer.alloc(255, 0xfe), Buffer.from('line\nbreak'), Buffer.from('-rf')]) mkdirSync(Buffer.concat([Buffer.from(`${where}/`), name]));
+  }
+  execFileSync('mkfifo', [at(state, 'exits', id('a')), at(state, 'containers', `${id('4')}/pidfile`)]);
+  symlinkSync('/etc/passwd', at(state, 'exits', id('b')));
+  symlinkSync(id('c'), at(state, 'exits', id('c')));
+}
+
+/** A mount of `elsewhere` in what is to be deleted; its canary must stay. */
+function mountInTrash(root: string, elsewhere: string): void {
+  mkdirSync(elsewhere);
+  writeFileSync(at(elsewhere, 'canary'), 'kept');
+  must(callSync(libc.mount, elsewhere, at(root, 'trash/mounted/place'), null, MS_BIND, null), 'bind', elsewhere);
+}
+
 describe.skipIf(process.getuid?.() !== 0)('debris', () => {
   let world: World;
 
@@ -53,31 +97,11 @@ describe.skipIf(process.getuid?.() !== 0)('debris', () => {
     const { containerId, sandboxId } = await makePod(world, 'lives');
     await runtime.startContainer({ containerId });
     await instance.kill();
-    const at = (...names: string[]): string => join(...names);
-    const id = (digit: string): string => digit.repeat(64);
     const stuck = at(root, 'ingest', id('e'));
-    const plain = [at(root, 'ingest', 'a-directory', 'in-it'), at(root, 'partial/dead/diff'), at(root, 'layers', id('d'), 'layer.json'), at(root, 'layers/no-digest'),
-      at(root, 'trash/mounted/place'), at(root, 'cni/cache/.x.json.new'), at(root, 'cni/cache', `${id('1')}.json`), at(root, 'signatures/x'), at(root, 'checkpoints/x'), at(root, 'restores', id('9')),
-      at(state, 'exits', id('2')), at(state, 'exits', `${id('2')}.tmp`), at(state, 'containers', id('3'), 'conmon.pid'), at(state, 'containers', id('4'), 'troupe.json'),
-      at(state, 'runtimes/runc', id('5'), 'state.json'), at(state, 'sandboxes', id('6'), 'pause.pid'), at(state, 'ns', id('7'), 'net'), at(state, 'handlers/x.json'),
-      at(state, 'shims/x')];
-    // in the place of files of ours
-    plain.push(at(state, 'helpers.json/x'), at(state, 'network.proven/x'));
-    for (const name of ['helpers.json', 'network.proven']) rmSync(at(state, name), { force: true });
-    for (const path of plain) mkdirSync(path, { recursive: true });
-    for (const path of [at(root, 'trash/a-file'), at(root, 'partial/a-file'), at(root, 'containers/a-file'), at(root, 'containers', id('8')), at(state, 'containers', id('8')), at(state, 'sandboxes', id('8')), stuck]) {
-      writeFileSync(path, 'not what is expected here');
-    }
-    for (const where of [at(root, 'trash'), at(root, 'partial'), at(root, 'ingest'), at(root, 'layers'), at(state, 'exits'), at(state, 'containers')]) {
-      for (const name of [Buffer.alloc(255, 0xfe), Buffer.from('line\nbreak'), Buffer.from('-rf')]) mkdirSync(Buffer.concat([Buffer.from(`${where}/`), name]));
-    }
-    execFileSync('mkfifo', [at(state, 'exits', id('a')), at(state, 'containers', `${id('4')}/pidfile`)]);
-    symlinkSync('/etc/passwd', at(state, 'exits', id('b')));
-    symlinkSync(id('c'), at(state, 'exits', id('c')));
+    plantDirectories(instance);
+    plantFiles(instance, stuck);
     const elsewhere = at(directory, 'elsewhere');
-    mkdirSync(elsewhere);
-    writeFileSync(at(elsewhere, 'canary'), 'kept');
-    must(callSync(libc.mount, elsewhere, at(root, 'trash/mounted/place'), null, MS_BIND, null), 'bind', elsewhere);
+    mountInTrash(root, elsewhere);
     renameSync(at(state, 'sandboxes'), at(state, 'sandboxes.kept'));
     writeFileSync(at(state, 'sandboxes'), 'no directory');
     execFileSync('chattr', ['+i', stuck]);

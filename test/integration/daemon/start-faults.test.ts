@@ -24,6 +24,24 @@ async function takenPort(): Promise<{ readonly port: number; readonly server: Se
   return { port: (server.address() as AddressInfo).port, server };
 }
 
+interface Taken {
+  readonly port: number;
+}
+
+/** Ports that are taken, directories in the place of the sockets, and a plugin that says nothing. */
+function configTaken(directory: string, { streaming, page, collector }: Readonly<Record<'streaming' | 'page' | 'collector', Taken>>): string {
+  mkdirSync(join(directory, 'plugins'));
+  writeFileSync(join(directory, 'plugins/10-silent'), '#!/bin/sh\nexec sleep 3600\n', { mode: 0o755 });
+  mkdirSync(join(directory, 'nri.sock/x'), { recursive: true });
+  mkdirSync(join(directory, 'state/introspection.sock/x'), { recursive: true });
+  return [
+    '[streaming]', 'address = "127.0.0.1"', `port = ${streaming.port}`,
+    '[introspection]', `http_address = "127.0.0.1:${page.port}"`, 'metrics = "open"',
+    '[nri]', `socket = "${directory}/nri.sock"`, `plugin_dir = "${directory}/plugins"`, `plugin_config_dir = "${directory}/conf.d"`, 'registration_timeout_ms = 500',
+    '[tracing]', `endpoint = "http://127.0.0.1:${collector.port}"`,
+  ].join('\n');
+}
+
 describe.skipIf(!isRoot)('a start', () => {
   const closing: (() => unknown)[] = [];
   const worldOf = async (name: string, config: (directory: string) => string = () => ''): Promise<World> => {
@@ -39,18 +57,7 @@ describe.skipIf(!isRoot)('a start', () => {
   it('F89 serves with its ports taken, a directory in place of sockets, a plugin and a collector that never answer; what is free later is taken', async () => {
     const [streaming, page, collector] = await Promise.all([takenPort(), takenPort(), takenPort()]);
     for (const { server } of [streaming, page, collector]) closing.push(() => server.close());
-    const world = await worldOf('ports', (directory) => {
-      mkdirSync(join(directory, 'plugins'));
-      writeFileSync(join(directory, 'plugins/10-silent'), '#!/bin/sh\nexec sleep 3600\n', { mode: 0o755 });
-      mkdirSync(join(directory, 'nri.sock/x'), { recursive: true });
-      mkdirSync(join(directory, 'state/introspection.sock/x'), { recursive: true });
-      return [
-        '[streaming]', 'address = "127.0.0.1"', `port = ${streaming.port}`,
-        '[introspection]', `http_address = "127.0.0.1:${page.port}"`, 'metrics = "open"',
-        '[nri]', `socket = "${directory}/nri.sock"`, `plugin_dir = "${directory}/plugins"`, `plugin_config_dir = "${directory}/conf.d"`, 'registration_timeout_ms = 500',
-        '[tracing]', `endpoint = "http://127.0.0.1:${collector.port}"`,
-      ].join('\n');
-    });
+    const world = await worldOf('ports', (directory) => configTaken(directory, { streaming, page, collector }));
     const { instance, client: { runtime } } = world;
     const partsFailed = async (): Promise<string> => (await falseConditions(world)).get('PartsStarted') ?? '';
     // NRI comes after the recovery

@@ -207,6 +207,24 @@ export function processesNaming(id: string): string[] {
   });
 }
 
+/** Waits until the container's log has the text. */
+export async function logged(path: string, text: string): Promise<void> {
+  await until(() => existsSync(path) && readFileSync(path, 'utf8').includes(text));
+}
+
+/** Waits until no process of the container is left. */
+export async function gone(id: string): Promise<void> {
+  await until(() => processesNaming(id).length === 0);
+}
+
+export const monitorPidOf = ({ layout }: World, id: string): number => Number(readFileSync(layout.monitorPidFile(id as ContainerId), 'utf8'));
+
+/** A runtime that is a script; `$verb` is the runtime's verb. */
+export function fakeRuntime(directory: string, script: string): Partial<RuntimeDriverOptions> {
+  const path = wrapper(directory, 'fake-runc', `for word in "$@"; do case $word in create|start|delete|exec) verb=$word;; esac; done\n${script}`);
+  return { handlers: [{ name: 'runc', path, kind: 'oci' }] };
+}
+
 /** A script that stands in for a program; its words are those of sh. */
 export function wrapper(directory: string, name: string, script: string): string {
   const path = join(directory, name);

@@ -5,7 +5,8 @@
 import { archive, entry, paxBody } from '../../unit/unpack/tar-builder.ts';
 import type { Random } from '../../sim/random.ts';
 import { randomStream } from '../../sim/random.ts';
-import type { LayerEntry, Piece, SparseForm, TarForm } from './encode.ts';
+import type { LayerEntry, TarForm } from './encode.ts';
+import { Draws } from './draws.ts';
 import { encodeEntry } from './encode.ts';
 import type { GeneratedLayer, Kind, Node, Tree } from './tree.ts';
 import { isBeyondGnu, isLateLink, joinPath, parentOf, pickAttributes } from './tree.ts';
@@ -19,16 +20,11 @@ export interface GenerateOptions {
 }
 
 const FORMS: readonly TarForm[] = ['v7', 'ustar', 'gnu', 'pax', 'pax'];
-const SPARSE: readonly SparseForm[] = ['gnu', 'pax-0.0', 'pax-0.1', 'pax-1.0'];
-const IDS = [0, 1, 1000, 65_534, 2 ** 21 - 1, 2 ** 21, 100_000_000, 2 ** 31, 2 ** 32 - 2];
-const MODES = [0o644, 0o755, 0o600, 0o4755, 0o2755, 0o6711, 0o1777, 0o444, 0o000, 0o777];
 const DIRECTORY_MODES = [0o755, 0o700, 0o1777, 0o2775, 0o555, 0o3770];
-/** VFS_CAP_REVISION_2 with cap_net_raw, and VFS_CAP_REVISION_3 with a root id. */
-const CAPABILITIES = [Buffer.from('0100000200200000000000000000000000000000', 'hex'), Buffer.from('010000030020000000000000000000000000000000a08601', 'hex')];
-/** Far enough in the future to need more than eleven octal digits. */
-const TIMES_NS = [0n, 1n, 1_700_000_000_000_000_000n, 1_234_567_890_123_456_789n, 2_147_483_648_000_000_000n, 8_589_934_592_000_000_000n, 999_999_999n];
-const NEGATIVE_TIMES_NS = [-1n, -1_000_000_000n, -1_500_000_000n, -86_400_000_000_001n];
 const MOST_BYTES = 4000;
+
+/** A file without content, whose name says what it hides. */
+const markOf = (name: string): LayerEntry => ({ flag: '0', name, mode: 0, uid: 0, gid: 0, mtimeNs: 0n, body: Buffer.alloc(0) });
 
 export class LayerGenerator {
   readonly #random: Random;
@@ -38,12 +34,14 @@ export class LayerGenerator {
   readonly #hidden = new Set<string>();
   readonly #opaque = new Set<string>();
   readonly #features = new Set<string>();
+  readonly #draws: Draws;
   readonly #count: number;
   readonly #replacesTrees: boolean;
 
   constructor({ seed, lower, steps }: GenerateOptions) {
     this.#random = randomStream(seed, 'layer');
     this.#lower = lower;
+    this.#draws = new Draws({ random: this.#random, lower, tree: this.#tree, features: this.#features });
     this.#replacesTrees = this.#random.chance(0.4);
     this.#count = steps ?? 8 + this.#random.int(30);
   }
@@ -83,66 +81,6 @@ export class LayerGenerator {
   #add(bytes: Buffer, feature?: string): void {
     this.#parts.push(bytes);
     if (feature !== undefined) this.#features.add(feature);
-  }
-
-  // ---- names ----
-
-  /** A component of a path, now and then of bytes that are no text. */
-  #component(): string {
-    const draw = this.#random.int(20);
-    if (draw === 0) return this.#bytes(1 + this.#random.int(12));
-    if (draw === 1) return this.#random.pick(['a b', ' lead', 'trail ', '-rf', '*', '"q"', "'", '\\', '$HOME', '\n', 'tab\t', '%s', '...', '.hidden', 'é', 'ü\u00ff', '.wh', 'wh.x']);
-    if (draw === 2) return 'long'.repeat(20 + this.#random.int(40)).slice(0, 255);
-    return `${this.#random.pick(['a', 'b', 'c', 'd', 'e'])}${this.#random.int(4)}`;
-  }
-
-  #bytes(length: number): string {
-    let text = '';
-    for (let at = 0; at < length; at += 1) text += String.fromCharCode(this.#random.pick([1, 10, 13, 27, 32, 39, 46, 92, 127, 128, 195, 255, 48 + this.#random.int(60)]));
-    // neither a slash nor a name with a meaning of its own
-    const safe = text.replaceAll('/', '_');
-    this.#features.add('names of any bytes');
-    return safe === '.' || safe === '..' ? 'x' : safe;
-  }
-
-  /** A new or taken path below a directory of this layer, or below parents that are not there yet. */
-  #path(): string {
-    const directories = this.#of('directory');
-    const draw = this.#random.int(10);
-    let parent = '';
-    if (draw < 6 && directories.length > 0) parent = this.#random.pick(directories);
-    else if (draw < 8 && this.#lower !== undefined) parent = this.#lowerDirectory();
-    else if (draw === 9) {
-      parent = [this.#component(), this.#component()].join('/');
-    }
-    return joinPath(parent, this.#component());
-  }
-
-  #lowerDirectory(): string {
-    const directories = [...(this.#lower ?? [])].filter(([, node]) => node.kind === 'directory').map(([path]) => path);
-    return directories.length === 0 ? '' : this.#random.pick(directories);
-  }
-
-  #of(...kinds: readonly Kind[]): string[] {
-    return [...this.#tree].filter(([, node]) => kinds.includes(node.kind)).map(([path]) => path);
-  }
-
-  /** One of the forms in which archives write a path. */
-  #written(path: string, isDirectory: boolean): string {
-    // GNU tar keeps the attributes of missing parents by the name that led to them, and forgets those of another form
-    const form = this.#hasMissing(path) ? 8 : this.#random.int(8);
-    let name = path;
-    if (form === 0) name = `./${path}`;
-    else if (form === 1) name = `/${path}`;
-    else if (form === 2) name = path.replaceAll('/', '//');
-    else if (form === 3) name = path.replaceAll('/', '/./');
-    else if (form === 4) name = `.//${path}`;
-    if (form < 5) this.#features.add('other forms of names');
-    return isDirectory && this.#random.chance(0.6) ? `${name}/` : name;
-  }
-
-  #hasMissing(path: string): boolean {
-    return [...this.#tree].some(([other, node]) => !node.described && (path === other || path.startsWith(`${other}/`)));
   }
 
   // ---- the tree ----
@@ -189,35 +127,8 @@ export class LayerGenerator {
 
   // ---- entries ----
 
-  #attributes(): Pick<LayerEntry, 'mode' | 'uid' | 'gid' | 'mtimeNs'> {
-    const usual = this.#random.chance(0.5);
-    const negative = !usual && this.#lower === undefined && this.#random.chance(0.15);
-    if (negative) this.#features.add('negative times');
-    const attributes = {
-      mode: this.#random.pick(MODES),
-      uid: usual ? 0 : this.#random.pick(IDS),
-      gid: usual ? 0 : this.#random.pick(IDS),
-      mtimeNs: usual ? 1_700_000_000_000_000_000n : negative ? this.#random.pick(NEGATIVE_TIMES_NS) : this.#random.pick(TIMES_NS),
-    };
-    if (attributes.uid > 2 ** 21 || attributes.gid > 2 ** 21) this.#features.add('big ids');
-    if (attributes.mtimeNs % 1_000_000_000n !== 0n) this.#features.add('nanoseconds');
-    return attributes;
-  }
-
-  #xattrs(canBeCapable: boolean): LayerEntry['xattrs'] {
-    // Go takes an empty one as none; the driver vfs keeps those of a lower directory
-    if (!this.#random.chance(0.15)) return [];
-    this.#features.add('xattrs');
-    const xattrs: [string, Buffer][] = [[`user.x${this.#random.int(3)}`, Buffer.from(this.#bytes((this.#lower === undefined ? 0 : 1) + this.#random.int(40)), 'latin1')]];
-    if (canBeCapable && this.#random.chance(0.5)) {
-      this.#features.add('file capabilities');
-      xattrs.push(['security.capability', this.#random.pick(CAPABILITIES)]);
-    }
-    return xattrs;
-  }
-
   #root(): void {
-    const it: LayerEntry = { flag: '5', name: this.#random.pick(['./', '.', '/', './.', '']), ...this.#attributes(), mode: this.#random.pick(DIRECTORY_MODES) };
+    const it: LayerEntry = { flag: '5', name: this.#random.pick(['./', '.', '/', './.', '']), ...this.#draws.attributes(), mode: this.#random.pick(DIRECTORY_MODES) };
     this.#tree.set('', { kind: 'directory', described: true, entry: it });
     // in the oldest form only a slash at the end tells a directory
     this.#add(encodeEntry(it, this.#random.pick(FORMS.slice(1))), 'the root');
@@ -226,102 +137,90 @@ export class LayerGenerator {
   #describe(path: string): void {
     const like = this.#lower?.get(path);
     const lower = like?.kind === 'directory' ? like.entry : undefined;
-    const attributes = lower === undefined ? { ...this.#attributes(), mode: this.#random.pick(DIRECTORY_MODES) } : pickAttributes(lower);
-    const it: LayerEntry = { flag: '5', name: this.#written(path, true), ...attributes };
+    const attributes = lower === undefined ? { ...this.#draws.attributes(), mode: this.#random.pick(DIRECTORY_MODES) } : pickAttributes(lower);
+    const it: LayerEntry = { flag: '5', name: this.#draws.written(path, true), ...attributes };
     if (this.#tree.has(path)) this.#features.add('directory after its children');
     this.#tree.set(path, { kind: 'directory', described: true, entry: it });
     this.#add(encodeEntry(it, this.#random.pick(FORMS)));
   }
 
   #directory(): void {
-    const path = this.#path();
+    const path = this.#draws.path();
     if (!this.#makeParents(path)) return;
-    const it: LayerEntry = { flag: '5', name: this.#written(path, true), ...this.#attributes(), mode: this.#random.pick(DIRECTORY_MODES), xattrs: this.#replacesTrees || this.#lower !== undefined ? [] : (this.#xattrs(false) ?? []) };
+    const it: LayerEntry = { flag: '5', name: this.#draws.written(path, true), ...this.#draws.attributes(), mode: this.#random.pick(DIRECTORY_MODES), xattrs: this.#replacesTrees || this.#lower !== undefined ? [] : (this.#draws.xattrs(false) ?? []) };
     this.#put(path, it, 'directory', 'directories');
   }
 
   #file(): void {
-    const path = this.#path();
+    const path = this.#draws.path();
     if (!this.#makeParents(path)) return;
     const it: LayerEntry = {
       flag: this.#lower === undefined && this.#random.chance(0.05) ? '7' : '0',
-      name: this.#written(path, false),
-      ...this.#attributes(),
-      body: Buffer.from(this.#bytes(this.#random.int(3) === 0 ? this.#random.int(MOST_BYTES) : this.#random.int(20)), 'latin1'),
-      xattrs: this.#xattrs(true) ?? [],
+      name: this.#draws.written(path, false),
+      ...this.#draws.attributes(),
+      body: Buffer.from(this.#draws.bytes(this.#random.int(3) === 0 ? this.#random.int(MOST_BYTES) : this.#random.int(20)), 'latin1'),
+      xattrs: this.#draws.xattrs(true) ?? [],
     };
     if ((it.mode & 0o6000) !== 0) this.#features.add('set-id bits');
     this.#put(path, it, 'file', 'files');
   }
 
   #symlink(): void {
-    const path = this.#path();
+    const path = this.#draws.path();
     if (!this.#makeParents(path)) return;
-    const directories = this.#of('directory').filter((other) => other !== '');
+    const directories = this.#draws.of('directory').filter((other) => other !== '');
     const targets = [
-      this.#component(), '/', '/etc/passwd', '../../../../etc/passwd', '.', '..', '/nowhere/at/all', 'dang/ling', 't'.repeat(101 + this.#random.int(400)),
+      this.#draws.component(), '/', '/etc/passwd', '../../../../etc/passwd', '.', '..', '/nowhere/at/all', 'dang/ling', 't'.repeat(101 + this.#random.int(400)),
       ...directories.slice(0, 3).flatMap((directory) => [`/${directory}`, directory]),
     ];
-    const it: LayerEntry = { flag: '2', name: this.#written(path, false), ...this.#attributes(), mode: 0o777, linkName: this.#random.pick(targets) };
+    const it: LayerEntry = { flag: '2', name: this.#draws.written(path, false), ...this.#draws.attributes(), mode: 0o777, linkName: this.#random.pick(targets) };
     this.#put(path, it, 'symlink', 'symlinks');
   }
 
   #hardLink(): void {
     // the driver vfs copies what lies below, and keeps together only the names of files
-    const targets = this.#lower === undefined ? this.#of('file', 'symlink', 'node') : this.#of('file');
-    const path = this.#path();
+    const targets = this.#lower === undefined ? this.#draws.of('file', 'symlink', 'node') : this.#draws.of('file');
+    const path = this.#draws.path();
     if (targets.length === 0 || this.#tree.get(path)?.kind === 'directory' || !this.#makeParents(path)) return;
     const target = this.#random.pick(targets);
     const node = this.#tree.get(target);
     // a target that goes away to make room for its own link is refused, a link to itself means nothing
     if (node?.entry === undefined || target === path || target.startsWith(`${path}/`) || isLateLink(node.entry)) return;
     // what the entry says of the file is what the file has: programs differ in whether a link's entry changes its file
-    const it: LayerEntry = { ...pickAttributes(node.entry), flag: '1', name: this.#written(path, false), linkName: this.#written(target, false) };
+    const it: LayerEntry = { ...pickAttributes(node.entry), flag: '1', name: this.#draws.written(path, false), linkName: this.#draws.written(target, false) };
     this.#put(path, it, node.kind, 'hard links');
   }
 
   #node(): void {
-    const path = this.#path();
+    const path = this.#draws.path();
     if (!this.#makeParents(path)) return;
     const flag = this.#random.pick(['3', '4', '6'] as const);
     // not 0:0, which overlayfs takes as a whiteout
     const numbers = flag === '6' ? {} : { major: 1 + this.#random.int(511), minor: this.#random.pick([0, 1, 255, 256, 4095]) };
-    this.#put(path, { flag, name: this.#written(path, false), ...this.#attributes(), ...numbers }, 'node', flag === '6' ? 'FIFOs' : 'devices');
+    this.#put(path, { flag, name: this.#draws.written(path, false), ...this.#draws.attributes(), ...numbers }, 'node', flag === '6' ? 'FIFOs' : 'devices');
   }
 
   #sparse(): void {
-    const path = this.#path();
+    const path = this.#draws.path();
     if (!this.#makeParents(path)) return;
-    const pieces: Piece[] = [];
-    let offset = 0;
-    for (let count = this.#random.int(this.#random.chance(0.1) ? 60 : 6); count > 0; count -= 1) {
-      offset += 512 * this.#random.int(20);
-      const bytes = Buffer.from(this.#bytes(512 * (1 + this.#random.int(3))), 'latin1');
-      pieces.push({ offset, bytes });
-      offset += bytes.length;
-    }
-    // containers/storage takes the PAX forms only
-    const form = this.#random.pick(this.#lower === undefined ? SPARSE : SPARSE.slice(1));
-    const size = offset + (this.#random.chance(0.5) ? 512 * this.#random.int(100) : 0);
-    // GNU tar ends each map at the file's end, with an empty piece where there is a hole
-    if (pieces.length === 0 || size > offset) pieces.push({ offset: size, bytes: Buffer.alloc(0) });
-    const it: LayerEntry = { flag: '0', name: this.#written(path, false), ...this.#attributes(), sparse: { form, size, pieces } };
-    this.#put(path, it, 'file', `sparse ${form}`);
+    const sparse = this.#draws.sparse();
+    const it: LayerEntry = { flag: '0', name: this.#draws.written(path, false), ...this.#draws.attributes(), sparse };
+    this.#put(path, it, 'file', `sparse ${sparse.form}`);
   }
 
   /** A link to a directory, and then a file whose path leads through it. */
   #throughLink(): void {
-    const directories = this.#of('directory').filter((path) => path !== '' && this.#tree.get(path)?.described === true);
-    const link = this.#component();
+    const directories = this.#draws.of('directory').filter((path) => path !== '' && this.#tree.get(path)?.described === true);
+    const link = this.#draws.component();
     if (directories.length === 0 || this.#tree.has(link)) return;
     const target = this.#random.pick(directories);
-    const child = this.#component();
+    const child = this.#draws.component();
     const meant = `${target}/${child}`;
     if (this.#tree.has(meant)) return;
-    const it: LayerEntry = { flag: '2', name: link, ...this.#attributes(), mode: 0o777, linkName: target };
+    const it: LayerEntry = { flag: '2', name: link, ...this.#draws.attributes(), mode: 0o777, linkName: target };
     this.#put(link, it, 'symlink', 'symlinks');
     if (this.#tree.get(link)?.entry !== it) return;
-    const file: LayerEntry = { flag: '0', name: `${link}/${child}`, ...this.#attributes(), body: Buffer.from('through a link') };
+    const file: LayerEntry = { flag: '0', name: `${link}/${child}`, ...this.#draws.attributes(), body: Buffer.from('through a link') };
     this.#put(meant, file, 'file', 'parents that are links');
   }
 
@@ -336,8 +235,8 @@ export class LayerGenerator {
     const path = this.#random.pick(paths);
     if (!this.#makeParents(path)) return;
     const body = Buffer.from('again');
-    if (this.#random.chance(0.5)) this.#put(path, { flag: '0', name: this.#written(path, false), ...this.#attributes(), body }, 'file', 'files');
-    else this.#put(path, { flag: '5', name: this.#written(path, true), ...this.#attributes(), mode: 0o755 }, 'directory', 'directories');
+    if (this.#random.chance(0.5)) this.#put(path, { flag: '0', name: this.#draws.written(path, false), ...this.#draws.attributes(), body }, 'file', 'files');
+    else this.#put(path, { flag: '5', name: this.#draws.written(path, true), ...this.#draws.attributes(), mode: 0o755 }, 'directory', 'directories');
   }
 
   // ---- what is below ----
@@ -351,12 +250,12 @@ export class LayerGenerator {
     if (this.#tree.has(path) || this.#hidden.has(path) || name.startsWith('.') || name.length > 250 || this.#isHiddenBelow(path) || !this.#makeParents(path)) return;
     this.#hidden.add(path);
     // after what it must not hide: whiteouts are for lower layers, but programs differ in what one does to its own
-    const it: LayerEntry = { flag: '0', name: joinPath(parentOf(path), `.wh.${name}`), mode: 0, uid: 0, gid: 0, mtimeNs: 0n, body: Buffer.alloc(0) };
+    const it = markOf(joinPath(parentOf(path), `.wh.${name}`));
     this.#add(encodeEntry(it, this.#random.pick(FORMS)), 'whiteouts');
   }
 
   #makeOpaque(): void {
-    const path = this.#random.pick([...this.#of('directory').filter((one) => one !== ''), this.#lowerDirectory()]);
+    const path = this.#random.pick([...this.#draws.of('directory').filter((one) => one !== ''), this.#draws.lowerDirectory()]);
     if (path === '' && this.#random.chance(0.7)) return;
     if (this.#opaque.has(path) || this.#isHiddenBelow(path)) return;
     if (path !== '') {
@@ -365,7 +264,7 @@ export class LayerGenerator {
       if (this.#tree.get(path)?.kind !== 'directory') return;
     }
     this.#opaque.add(path);
-    const it: LayerEntry = { flag: '0', name: joinPath(path, '.wh..wh..opq'), mode: 0, uid: 0, gid: 0, mtimeNs: 0n, body: Buffer.alloc(0) };
+    const it = markOf(joinPath(path, '.wh..wh..opq'));
     this.#add(encodeEntry(it, this.#random.pick(FORMS)), path === '' ? 'opaque root' : 'opaque directories');
   }
 }

@@ -1,0 +1,179 @@
+/** Redirects and mirrors: rows F64 and F66 of the fault matrix. In this process, over loopback. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { distributionLimits } from '../../../src/base/limits.ts';
+import * as fake from '../../support/registry/fake-registry.ts';
+import { FakeRegistry, digestOf } from '../../support/registry/fake-registry.ts';
+import { faultOf } from '../../support/fault-of.ts';
+import { insecure, rigOf, type Rig } from '../../support/registry/rig.ts';
+import type { TestImage, TestLayer } from '../../support/registry/images.ts';
+import { firstLayer, serveImage } from './served-image.ts';
+
+let registry: FakeRegistry;
+let rig: Rig;
+let layer: TestLayer;
+let image: TestImage;
+let reference: string;
+
+beforeEach(async () => {
+  ({ registry, rig, layer, image, reference } = await serveImage());
+});
+
+afterEach(async () => {
+  rig.client.close();
+  await registry.close();
+  expect(rig.clock.armed).toBe(0);
+});
+
+const layerPath = (): RegExp => new RegExp(`/blobs/${layer.digest}$`, 'u');
+
+describe('F64 redirects', () => {
+  it('to another host are followed for blobs', async () => {
+    const store = await FakeRegistry.start();
+    try {
+      store.addBlob(layer.bytes);
+      const both = rigOf(insecure(registry.host, store.host));
+      registry.on(layerPath(), fake.redirect(`${store.url}/store/blobs/${layer.digest}?signature=secret`));
+      const resolved = await both.resolve(reference);
+      expect(digestOf(await both.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
+      both.client.close();
+    } finally {
+      await store.close();
+    }
+  });
+
+  it('in a loop end after ten hops', async () => {
+    registry.on(/manifests/u, fake.redirect((request) => request.url ?? ''));
+    const fault = await faultOf(rig.resolve(reference));
+    expect(fault.message).toContain('more than 10 redirects');
+    expect(registry.count(/manifests/u)).toBe(11);
+  });
+
+  it.each([
+    ['to a file', 'file:///etc/shadow', 'the scheme file: is not fetched'],
+    ['to ftp', 'ftp://r.example/x', 'the scheme ftp: is not fetched'],
+    ['to data', 'data:text/plain,x', 'the scheme data: is not fetched'],
+    ['to a URL with credentials', 'https://u:p@r.example/x', 'credentials in it'],
+    ['S80 to the metadata service', 'https://169.254.169.254/latest', 'an address of this machine or its link'],
+    ['S80 to it in one number', 'https://2852039166/latest', 'an address of this machine or its link'],
+    ['S80 to it in IPv6', 'https://[::ffff:169.254.169.254]/latest', 'an address of this machine or its link'],
+    ['to plain http elsewhere', 'http://r.example/x', 'not configured as insecure'],
+    ['to nonsense', 'http://[', 'no URL'],
+  ])('%s are refused', async (_name, location, words) => {
+    registry.on(/manifests/u, fake.redirect(location));
+    const fault = await faultOf(rig.resolve(reference));
+    expect(fault.message).toContain(words);
+    expect(registry.count(/manifests/u)).toBe(1);
+  });
+});
+
+describe('F66 mirrors', () => {
+  const mirrored = (...mirrors: readonly string[]): string =>
+    `[[registry]]\nlocation = "${registry.host}"\ninsecure = true\n${mirrors
+      .map((host) => `[[registry.mirror]]\nlocation = "${host}"\ninsecure = true\n`)
+      .join('')}`;
+
+  it('the first is dead, the second lacks the image, the third lies, the registry has it', async () => {
+    const dead = await FakeRegistry.start();
+    const { host: deadHost } = dead;
+    await dead.close();
+    const empty = await FakeRegistry.start();
+    const liar = await FakeRegistry.start();
+    try {
+      liar.push('a', 'v', image);
+      liar.on(/blobs/u, fake.answer('no config'));
+      const all = rigOf(mirrored(deadHost, empty.host, liar.host));
+      const resolved = await all.resolve(reference);
+      expect(digestOf(await all.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
+      expect(empty.count(/manifests/u)).toBe(1);
+      expect(liar.count(/manifests/u)).toBe(1);
+      expect(registry.count(/manifests/u)).toBe(1);
+      all.client.close();
+    } finally {
+      await empty.close();
+      await liar.close();
+    }
+  });
+
+  it('a good mirror spares the registry', async () => {
+    const mirror = await FakeRegistry.start();
+    try {
+      mirror.push('a', 'v', image);
+      const both = rigOf(mirrored(mirror.host));
+      const resolved = await both.resolve(reference);
+      await both.fetch(resolved, firstLayer(resolved));
+      expect(registry.seen).toEqual([]);
+      both.client.close();
+    } finally {
+      await mirror.close();
+    }
+  });
+
+  it('a mirror that dies in the middle of a layer: the registry goes on where it was', async () => {
+    const mirror = await FakeRegistry.start();
+    try {
+      mirror.push('a', 'v', image);
+      mirror.on(layerPath(), fake.breakOff(layer.bytes, 100_000, 'close'));
+      const both = rigOf(mirrored(mirror.host));
+      const resolved = await both.resolve(reference);
+      expect(digestOf(await both.fetch(resolved, firstLayer(resolved)))).toBe(layer.digest);
+      expect(mirror.count(layerPath())).toBe(distributionLimits.mirrorAttempts);
+      expect(registry.seen.at(-1)?.range).toMatch(/^bytes=[1-9]/u);
+      both.client.close();
+    } finally {
+      await mirror.close();
+    }
+  });
+
+  it('a mirror with a wrong layer: anew from the registry when the sink can, an error when not', async () => {
+    const mirror = await FakeRegistry.start();
+    try {
+      mirror.push('a', 'v', image);
+      mirror.on(layerPath(), fake.answer(Buffer.alloc(layer.bytes.byteLength)));
+      const both = rigOf(mirrored(mirror.host));
+      const resolved = await both.resolve(reference);
+      const fault = await faultOf(both.fetch(resolved, firstLayer(resolved)));
+      expect(fault.message).toContain(`${mirror.host} sent content`);
+      expect(digestOf(await both.fetch(resolved, firstLayer(resolved), { restart: true }))).toBe(layer.digest);
+      both.client.close();
+    } finally {
+      await mirror.close();
+    }
+  });
+
+  it('all dead: RegistryUnavailable, with each host and its reason', async () => {
+    const dead = await FakeRegistry.start();
+    const { host } = dead;
+    await dead.close();
+    const alone = rigOf(`[[registry]]\nlocation = "${host}"\ninsecure = true\nmirror = [{ location = "127.0.0.1:1", insecure = true }]`);
+    const fault = await faultOf(alone.resolve(`${host}/a:v`));
+    expect(fault).toMatchObject({ kind: 'outside', retryable: true });
+    expect(fault.message.startsWith('RegistryUnavailable: ')).toBe(true);
+    expect(fault.message).toContain(`${host}: connect ECONNREFUSED`);
+    expect(fault.message).toContain('127.0.0.1:1: connect ECONNREFUSED');
+  });
+
+  it('a name that nobody knows', async () => {
+    const lookup = ((_name: string, _options: object, callback: (error: Error) => void) =>
+      callback(Object.assign(new Error('getaddrinfo ENOTFOUND r.example'), { code: 'ENOTFOUND' }))) as never;
+    const alone = rigOf('', { lookup });
+    const fault = await faultOf(alone.resolve('r.example/a:v'));
+    expect(fault.message).toContain('RegistryUnavailable: ');
+    expect(fault.message).toContain('r.example: getaddrinfo ENOTFOUND');
+  });
+
+  it('a connection that never stands is given up', async () => {
+    // the resolver never answers, as one does behind a black hole
+    const alone = rigOf('', { lookup: (() => undefined) as never });
+    const work = faultOf(alone.resolve('r.example/a:v'));
+    let done = false;
+    void work.then(() => (done = true));
+    while (!done) {
+      alone.clock.advance(10_000);
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
+    }
+    expect((await work).message).toContain('r.example: no connection within 100000 ms');
+    expect(alone.clock.armed).toBe(0);
+  });
+});
