@@ -1230,6 +1230,8 @@ export const memoryLimits = {
 export const launchLimits = {
   /** ms that a part of the start which the daemon can do without may take: ten times what any takes on a busy machine. */
   partMs: 10_000,
+  /** ms until the default AppArmor profile counts as not to be had: its program has hostLimits.apparmorLoadMs and the time to be killed. */
+  profileMs: 35_000,
   /** ms between two tries of a part that listens: who has its port or path may end at any time, and a try is a few calls. */
   partAgainMs: 10_000,
   /** Bytes of the code cache that are read: ten times what a whole run compiles. */

@@ -21,7 +21,7 @@ import type { Layout } from '../host/layout.ts';
 import { WritableWatch } from '../host/writable-watch.ts';
 import { stopKernelThread } from '../host/kernel-thread.ts';
 import { namesIfDirectory } from '../host/names-of.ts';
-import { preparePinRoot, releasePinRoot } from '../host/namespaces.ts';
+import { releasePinRoot } from '../host/namespaces.ts';
 import { realRandom } from '../host/random.ts';
 import { isSlice } from '../host/slices.ts';
 import { policyLabels, selinuxIsEnabled } from '../host/selinux.ts';
@@ -42,7 +42,6 @@ import type { LiveRegistries } from '../oci/distribution/live-registries.ts';
 import type { RegistriesConf } from '../oci/distribution/registries-conf.ts';
 import { Ingests } from '../oci/distribution/ingest.ts';
 import { createImagesDriver } from '../oci/image/driver.ts';
-import { platformOfMachine } from '../oci/image/platform.ts';
 import type { RuntimeDriver } from '../oci/runtime/driver.ts';
 import type { StreamsDriver } from '../oci/runtime/stream-driver.ts';
 import { Written } from '../oci/storage/written.ts';
@@ -52,8 +51,8 @@ import type { ApparmorSetup } from './apparmor.ts';
 import type { Config } from './config-schema.ts';
 import { handlersOf } from './handlers.ts';
 import { lostFacts } from './lost-facts.ts';
-import { makeDirectories, makeRoots } from './own-directories.ts';
-import { machinePlatform } from './machine-platform.ts';
+import { makeDirectories, makePins, makeRoots } from './own-directories.ts';
+import { platformOrPlain } from './machine-platform.ts';
 import { watchNodeFiles } from './node-files.ts';
 import type { NodeFiles } from './node-files.ts';
 import { networkDriver } from './network.ts';
@@ -65,7 +64,8 @@ import type { PartReport } from './optional-part.ts';
 import { policyDriver } from './policy.ts';
 import { liveRegistries, namespacedCredentials, registriesPaths, registryClient } from './registry.ts';
 import { checkpointDriver, runtimeDriver } from './runtime.ts';
-import { openStore, storageDriver } from './storage.ts';
+import { Rechecked, whileThere } from './rechecked.ts';
+import { isUsable, openStore, storageDriver } from './storage.ts';
 import { transitionLog } from './transition-log.ts';
 
 export interface Assembly {
@@ -79,6 +79,8 @@ export interface Assembly {
   /** Undefined where none is configured. */
   readonly nri: NriDriver | undefined;
   readonly nodeFiles: NodeFiles;
+  /** Of a further image store: whether it could be read. */
+  readonly isUsableStore: (root: string) => boolean;
   /** What the journal may have lost, in a sentence. */
   readonly lostFacts: string | undefined;
   /** Puts another configuration into effect, as far as that goes without a restart. Rejects, with nothing changed, for one that can't be used. */
@@ -115,11 +117,12 @@ export async function assemble(config: Config, log: Log, around: AroundPorts = (
     observability,
     streams, nodeFiles,
     apparmor: await apparmor,
+    isUsableStore: (root) => isUsable(root, start.rechecked),
     nri, lostFacts: lostFacts(opened.report, journalDirectory(layout)),
     reload: (fresh) => reload(fresh, runtime, live).then(() => nodeFiles.noteOwn(new Map())),
     release: async () => {
       await observability.close();
-      for (const one of [streams, runtime, store, live, nodeFiles, stats, host]) one.close();
+      for (const one of [streams, runtime, store, live, nodeFiles, stats, host, start.rechecked]) one.close();
       await Promise.all([store.driver.close?.(), network.stop(), opened.close(), stopKernelThread()]);
       await tidy(layout, cgroups, config.cgroup.parent);
       await lock.release();
@@ -139,14 +142,15 @@ async function takeOver(config: Config, layout: Layout, handed: Handed) {
   const observability = createObservability(config, charts, handed);
   const { conditions } = observability;
   const part: PartReport = { clock, conditions };
-  for (const degradation of movedAside) conditions.report(degradation);
+  const rechecked = new Rechecked(clock, conditions);
+  for (const moved of movedAside) rechecked.report(moved, whileThere(moved));
   const [opened, cgroups, platform] = await Promise.all([
     journalOf(layout, clock, log, observability),
     detectCgroups(),
-    orWithout(part, 'processor features', machinePlatform, platformOfMachine(process.arch, '')),
+    platformOrPlain(part),
     orWithout(part, 'helpers of an earlier run', () => succeed({ file: layout.helpersFile, ...handed }), undefined, Infinity),
   ]);
-  return { lock, charts, observability, part, opened, cgroups, platform };
+  return { lock, charts, observability, part, rechecked, opened, cgroups, platform };
 }
 
 type Start = Awaited<ReturnType<typeof takeOver>>;
@@ -166,14 +170,14 @@ interface Drivers {
 async function openDrivers(
   config: Config, layout: Layout, start: Start, { clock, random, log }: Handed, apparmor: Promise<ApparmorSetup>,
 ): Promise<Drivers> {
-  const { observability, part, cgroups } = start;
+  const { observability, part, rechecked, cgroups } = start;
   const nri = await createNri(config, layout, part, log);
-  const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions });
+  const store = await openStore(config, { clock, random, log, cgroups, conditions: observability.conditions, rechecked });
   const [runtime, network, live] = await Promise.all([
     runtimeDriver(config, layout, cgroups, part, log, apparmor, nri),
     networkDriver(config, layout, part, log),
     liveRegistries(config, clock, log),
-    orLater(part, 'directory of namespaces', () => preparePinRoot(layout.pinsDir)),
+    orLater(part, 'directory of namespaces', () => makePins(layout.pinsDir, rechecked)),
   ]);
   const host = watchedHost(layout, cgroups, store.paths.root, clock, log);
   const stats = createStatsDriver({ cgroups, clock, netns: (id) => layout.pin(id, 'net'), written: new Written(store, clock), guest: (id) => runtime.guestUsage(id) });

@@ -5,7 +5,7 @@
  *
  * Nothing of it is needed: a cache that is missing, cut short, of another bundle, another V8 or other flags is not used.
  */
-import { mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,7 +74,9 @@ function writeCache(bundle: string, runs: readonly string[], data: Buffer): void
     mkdirSync(dirname(cachePath), { recursive: true, mode: 0o700 });
     const header: Header = { bundle, crc32: crc32(data), runs };
     const fresh = `${cachePath}.${process.pid}`;
-    writeFileSync(fresh, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`, 'latin1'), data]), { mode: 0o600 });
+    // never into what is there: the open of a FIFO would wait for a reader
+    rmSync(fresh, { force: true });
+    writeFileSync(fresh, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`, 'latin1'), data]), { mode: 0o600, flag: 'wx' });
     renameSync(fresh, cachePath);
   } catch {
     // where the program's directory is read-only, each start compiles anew

@@ -3,7 +3,10 @@ import { mkdir } from 'node:fs/promises';
 import type { Degradation } from '../base/conditions.ts';
 import type { Layout } from '../host/layout.ts';
 import { makeInPlace } from '../host/make-in-place.ts';
+import { preparePinRoot } from '../host/namespaces.ts';
 import { recogniseMemory } from '../host/own-files.ts';
+import { whileThere } from './rechecked.ts';
+import type { Rechecked } from './rechecked.ts';
 
 /** Makes root and state, where they are missing: the lock is taken on root, before anything in them is touched. */
 export async function makeRoots({ root, state }: Layout): Promise<void> {
@@ -23,4 +26,11 @@ export async function makeDirectories(layout: Layout): Promise<readonly Degradat
   }
   await recogniseMemory(layout.state);
   return moved;
+}
+
+/** Makes the directory in which pods' namespaces are mounted; what else has its name is moved aside and reported. */
+export async function makePins(path: string, rechecked: Pick<Rechecked, 'report'>): Promise<void> {
+  const moved = await makeInPlace(path, 0o711);
+  if (moved !== undefined) rechecked.report(moved, whileThere(moved));
+  await preparePinRoot(path);
 }

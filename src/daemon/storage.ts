@@ -4,13 +4,14 @@ import type { RandomPort } from '../actors/ports/random.ts';
 import type { StoragePort } from '../actors/ports/storage.ts';
 import type { Ledger } from '../actors/recovery/ledger.ts';
 import type { Conditions } from '../base/conditions.ts';
-import { FaultError, fail } from '../base/fault.ts';
+import { FaultError, fail, toFault } from '../base/fault.ts';
 import { storageLimits } from '../base/limits.ts';
 import type { Log } from '../base/log.ts';
 import type { CgroupLayout } from '../host/cgroup-layout.ts';
 import { createCgroup, moveProcess } from '../host/cgroups.ts';
 import { monitorCgroup } from '../host/layout.ts';
 import type { Layout } from '../host/layout.ts';
+import { inPool } from '../host/pool.ts';
 import { isSlice } from '../host/slices.ts';
 import type { ContainerId, SandboxId } from '../base/ids.ts';
 import { createStorageDriver } from '../oci/storage/driver.ts';
@@ -18,14 +19,16 @@ import { btrfsDriver } from '../oci/storage/drivers/btrfs.ts';
 import { erofsDriver } from '../oci/storage/drivers/erofs.ts';
 import { fuseOverlayDriver } from '../oci/storage/drivers/fuse-overlayfs.ts';
 import { overlayDriver } from '../oci/storage/drivers/overlay.ts';
-import type { DriverHost, RootfsDriver } from '../oci/storage/drivers/rootfs-driver.ts';
-import { checkOtherStores, claimStore, parseDriverName } from '../oci/storage/drivers/select.ts';
+import type { DriverHost, DriverName, RootfsDriver } from '../oci/storage/drivers/rootfs-driver.ts';
+import { checkOtherStore, claimStore, parseDriverName } from '../oci/storage/drivers/select.ts';
 import { vfsDriver } from '../oci/storage/drivers/vfs.ts';
 import { rootfsPaths } from '../oci/storage/layer-layout.ts';
 import { LayerStore } from '../oci/storage/layer-store.ts';
 import { within } from '../oci/storage/within.ts';
 import type { Config } from './config-schema.ts';
 import { findProgram } from './find-program.ts';
+import { whileThere } from './rechecked.ts';
+import type { Rechecked } from './rechecked.ts';
 
 export interface StoreParts {
   readonly clock: ClockPort;
@@ -33,12 +36,13 @@ export interface StoreParts {
   readonly log: Log;
   readonly cgroups: CgroupLayout;
   readonly conditions: Conditions;
+  readonly rechecked: Rechecked;
 }
 
 /** The store, claimed by the configured driver. Rejects with `invalidRequest` and the key when they don't fit. */
 export async function openStore(config: Pick<Config, 'root' | 'storage' | 'images'>, parts: StoreParts): Promise<LayerStore> {
   const { storage, root, images } = config;
-  const { clock, random, log, conditions } = parts;
+  const { clock, random, log, conditions, rechecked } = parts;
   const driver = await driverOf(storage, parts.cgroups);
   const store = new LayerStore({
     root: storage.image_store === '' ? root : storage.image_store,
@@ -47,20 +51,48 @@ export async function openStore(config: Pick<Config, 'root' | 'storage' | 'image
     transfers: images.parallel_downloads,
     transfersPerSource: images.parallel_downloads_per_registry,
     driver, clock, random, log, conditions,
+    onMoved: (moved) => rechecked.report(moved, whileThere(moved)),
+    isUsable: (other) => isUsable(other, rechecked),
   });
+  const others = storage.additional_stores.map((other) => orUnusable(other, store.driver.name, parts));
+  await Promise.all([claim(store, parts), ...others]);
+  return store;
+}
+
+/** False for a further store that could not be read at the start, nor since. */
+export function isUsable(root: string, rechecked: Pick<Rechecked, 'has'>): boolean {
+  return !rechecked.has(partOf(root));
+}
+
+function partOf(root: string): { readonly type: 'PartsStarted'; readonly subject: string } {
+  return { type: 'PartsStarted', subject: `image store ${root}` };
+}
+
+async function claim(store: LayerStore, { clock, conditions, rechecked }: StoreParts): Promise<void> {
   const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.imagesAnswerMs };
   const check = async (): Promise<void> => {
     for (const { path, reason } of await claimStore(store.paths, store.driver)) conditions.report({ type: 'DebrisRemoved', subject: path, reason });
-    await checkOtherStores(storage.additional_stores, store.driver.name);
   };
   try {
     await within(clock, bound, `look at the image store ${store.paths.root}`, check);
   } catch (error) {
-    // a server that is gone: pods that run need nothing of it, and those to come are told
+    // a server that is gone: pods that run need nothing of it, and calls that do say so
     if (!(error instanceof FaultError) || error.fault.kind !== 'timedOut') throw error;
-    log.error({ fault: error.fault }, 'an image store does not answer; the daemon starts without having looked at it');
+    rechecked.report({ ...partOf(store.paths.root), reason: error.fault.message }, () => check().then(() => undefined));
   }
-  return store;
+}
+
+/** A further store that can't be read holds up no start; its layers are used from the check on that succeeds, its images from the next start on. */
+async function orUnusable(root: string, driver: DriverName, { clock, rechecked }: StoreParts): Promise<void> {
+  const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
+  const check = (): Promise<void> => inPool(root, () => checkOtherStore(root, driver));
+  try {
+    await within(clock, bound, `read image store ${root}`, check);
+  } catch (thrown) {
+    const { kind, message } = toFault(thrown);
+    if (kind === 'invalidRequest') throw thrown;
+    rechecked.report({ ...partOf(root), reason: message }, () => check().then(() => undefined));
+  }
 }
 
 /** The port on it. The ledger tells below which cgroup a sandbox is. */

@@ -82,7 +82,7 @@ export async function startDaemon(config: Config, log: Log, around?: AroundPorts
     await release();
     throw thrown;
   });
-  await orWithout(part, 'images of additional stores', () => adoptImages(config, assembly.ports), undefined, Infinity);
+  await orWithout(part, 'images of additional stores', () => adoptImages(config, assembly.ports, assembly.isUsableStore), undefined, Infinity);
   await troupe.start();
   // plugins are told of what there is, so after the recovery; pods that come meanwhile wait for those of the directory
   // one that an administrator requires is asked of by the validator for each container, whatever became of this

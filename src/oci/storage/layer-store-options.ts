@@ -1,5 +1,6 @@
 /** What a layer store is made with. */
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { Degradation } from '../../base/conditions.ts';
 import type { RandomPort } from '../../actors/ports/random.ts';
 import type { DebrisReport } from '../../base/left-debris.ts';
 import type { Log } from '../../base/log.ts';
@@ -19,6 +20,10 @@ export interface LayerStoreOptions {
   readonly log: Log;
   /** Where debris that can't be deleted is reported; only in the log where it is left out. */
   readonly conditions?: DebrisReport;
+  /** What was moved aside; to the conditions where it is left out. */
+  readonly onMoved?: (moved: Degradation) => void;
+  /** Whether a further root may be read now; all may where it is left out. */
+  readonly isUsable?: (root: string) => boolean;
   /** Bounds of one layer, where they are to be smaller than the built-in ones. */
   readonly maxLayerBytes?: number;
   readonly maxLayerEntries?: number;

@@ -74,7 +74,8 @@ export class LayerStore {
     const newName = (): string => options.random.token(NAME_BYTES);
     const conditions = options.conditions ?? new Conditions(log);
     this.conditions = conditions;
-    const disks = new StoreDisks({ paths, clock, log, conditions, newName, workerIdleMs: options.workerIdleMs });
+    const onMoved = options.onMoved ?? ((moved): void => conditions.report(moved));
+    const disks = new StoreDisks({ paths, clock, log, conditions, onMoved, newName, workerIdleMs: options.workerIdleMs });
     this.#disks = disks;
     this.directories = disks.directories;
     const sweep = {

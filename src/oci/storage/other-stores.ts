@@ -25,8 +25,11 @@ export class OtherStores {
   readonly #stores: readonly StorePaths[];
   readonly #clock: ClockPort;
   readonly #log: Log;
+  readonly #isUsable: (root: string) => boolean;
 
-  constructor(roots: readonly string[], { clock, log }: { readonly clock: ClockPort; readonly log: Log }) {
+  /** `isUsable`: of a root, asked each time; one that is not is left out. */
+  constructor(roots: readonly string[], { clock, log, isUsable = () => true }: { readonly clock: ClockPort; readonly log: Log; readonly isUsable?: (root: string) => boolean }) {
+    this.#isUsable = isUsable;
     this.#stores = roots.map((root) => storePaths(root));
     this.#clock = clock;
     this.#log = log;
@@ -56,6 +59,7 @@ export class OtherStores {
   }
 
   async #asked<T>(paths: StorePaths, nothing: T, ask: (gate: <R>(call: () => Promise<R>) => Promise<R>) => Promise<T>): Promise<T> {
+    if (!this.#isUsable(paths.root)) return nothing;
     const bound = { signal: new AbortController().signal, timeoutMs: storageLimits.otherStoreMs };
     try {
       return await within(this.#clock, bound, `read image store ${paths.root}`, () => ask((call) => inPool(paths.root, call)));

@@ -4,6 +4,7 @@
  */
 import { rename } from 'node:fs/promises';
 import type { ClockPort } from '../../actors/ports/clock.ts';
+import type { Degradation } from '../../base/conditions.ts';
 import { fail } from '../../base/fault.ts';
 import type { DebrisReport } from '../../base/left-debris.ts';
 import type { Log } from '../../base/log.ts';
@@ -21,6 +22,7 @@ export interface DisksOptions {
   readonly clock: ClockPort;
   readonly log: Log;
   readonly conditions: DebrisReport;
+  readonly onMoved: (moved: Degradation) => void;
   /** Fresh names in a trash. */
   readonly newName: () => string;
   /** ms after which a worker that has nothing to do ends; the built-in time where it is undefined. */
@@ -39,7 +41,7 @@ export class StoreDisks {
   readonly directories: StoreDirectories;
   readonly #paths: StorePaths;
 
-  constructor({ paths, clock, log, conditions, newName, workerIdleMs }: DisksOptions) {
+  constructor({ paths, clock, log, conditions, onMoved, newName, workerIdleMs }: DisksOptions) {
     this.#paths = paths;
     const newDisk = (directory: string, gate: Trash['gate']): Disk => {
       const pool = new WorkerPool({ clock, ...(workerIdleMs === undefined ? {} : { idleMs: workerIdleMs }) });
@@ -47,7 +49,7 @@ export class StoreDisks {
     };
     this.images = newDisk(paths.trash, (call) => this.onImages(call));
     this.containers = paths.containersRoot === paths.root ? this.images : newDisk(paths.containersTrash, (call) => this.onContainers(call));
-    this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call), conditions);
+    this.directories = storeDirectories(paths, (call) => this.onImages(call), (call) => this.onContainers(call), onMoved);
   }
 
   get isOne(): boolean {

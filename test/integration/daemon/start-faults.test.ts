@@ -6,6 +6,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { World } from '../../e2e/support/world.ts';
+import { makeDeadMount, whyNoDeadMount } from '../../support/dead-mount.ts';
 import { run } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { hostOnlyWorld, makePod, removePod } from './pod.ts';
@@ -85,7 +86,9 @@ describe.skipIf(!isRoot)('a start', () => {
     const { instance: { root, state, kill, start } } = world;
     await kill();
     const places = [...['layers', 'partial', 'trash', 'ingest', 'containers', 'signatures', 'cni', 'checkpoints', 'restores', 'chains'].map((name) => join(root, name)),
-      ...['containers', 'exits', 'sandboxes', 'runtimes', 'handlers', 'shims'].map((name) => join(state, name))];
+      ...['containers', 'exits', 'sandboxes', 'runtimes', 'handlers', 'shims', 'ns'].map((name) => join(state, name))];
+    // mounted on itself, so that pins don't spread
+    execFileSync('umount', ['-l', join(state, 'ns')]);
     for (const path of places) {
       if (existsSync(path)) renameSync(path, `${path}.kept`);
       execFileSync('mkfifo', [path]);
@@ -100,5 +103,33 @@ describe.skipIf(!isRoot)('a start', () => {
     await world.client.runtime.startContainer({ containerId });
     await removePod(world, sandboxId);
     for (const path of places) expect(existsSync(path), path).toBe(true);
+  }, 120_000);
+
+  const why = whyNoDeadMount();
+  if (why !== '') process.stdout.write(`skipped: an image store that does not answer: ${why}\n`);
+
+  it('F89 without image stores that are missing, no directory or do not answer; each is named', async () => {
+    const dead = why === '' ? makeDeadMount() : undefined;
+    if (dead !== undefined) closing.push(() => dead.remove());
+    const unusable: string[] = dead === undefined ? [] : [dead.path];
+    const world = await worldOf('store', (directory) => {
+      const at = (name: string): string => join(directory, name);
+      writeFileSync(at('file'), '');
+      execFileSync('mkfifo', [at('fifo')]);
+      mkdirSync(at('marked'));
+      execFileSync('mkfifo', [at('marked/storage-driver')]);
+      unusable.push(at('missing'), at('file'), at('fifo'), at('marked'));
+      return `[storage]\nadditional_stores = [${unusable.map((path) => JSON.stringify(path)).join(', ')}]`;
+    });
+    const { instance } = world;
+    const log = (await instance.log()).split('\n').filter((line) => line.includes('"degraded"'));
+    for (const path of unusable) expect(log.filter((line) => line.includes(`"image store ${path}"`)), path).toHaveLength(1);
+    const shown = (await falseConditions(world)).get('PartsStarted');
+    expect(shown).toContain(`image store ${unusable[0]}: `);
+    const { stdout } = await run([join(checkout, 'bin/troupe'), 'status', '--state', instance.state]);
+    expect(stdout).toContain('PartsStarted is false: ');
+    const { sandboxId, containerId } = await makePod(world, 'pod');
+    await world.client.runtime.startContainer({ containerId });
+    await removePod(world, sandboxId);
   }, 120_000);
 });

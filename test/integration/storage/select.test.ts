@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { btrfsDriver } from '../../../src/oci/storage/drivers/btrfs.ts';
 import { overlayDriver } from '../../../src/oci/storage/drivers/overlay.ts';
-import { checkOtherStores, claimStore, parseDriverName } from '../../../src/oci/storage/drivers/select.ts';
+import { checkOtherStore, claimStore, parseDriverName } from '../../../src/oci/storage/drivers/select.ts';
 import { vfsDriver } from '../../../src/oci/storage/drivers/vfs.ts';
 import { describeAsRoot, openStore, scratch } from '../unpack/support.ts';
 
@@ -45,11 +45,13 @@ describeAsRoot('the driver of a store', () => {
   });
 
   test('a further store that is none, or that the driver can not read, is refused', async () => {
-    await expect(checkOtherStores([join(root, 'nowhere')], 'overlay')).rejects.toThrow('there are no layers');
+    await expect(checkOtherStore(join(root, 'nowhere'), 'overlay')).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('there are no layers') as string } });
+    writeFileSync(join(root, 'file'), '');
+    await expect(checkOtherStore(join(root, 'file'), 'overlay')).rejects.toMatchObject({ fault: { kind: 'outside', message: expect.stringContaining('ENOTDIR') as string } });
     mkdirSync(join(root, 'other/layers'), { recursive: true });
-    await checkOtherStores([join(root, 'other')], 'overlay');
+    await checkOtherStore(join(root, 'other'), 'overlay');
     writeFileSync(join(root, 'other/storage-driver'), 'erofs\n');
-    await expect(checkOtherStores([join(root, 'other')], 'overlay')).rejects.toThrow('made with the driver erofs');
-    await checkOtherStores([join(root, 'other')], 'erofs');
+    await expect(checkOtherStore(join(root, 'other'), 'overlay')).rejects.toMatchObject({ fault: { kind: 'invalidRequest', message: expect.stringContaining('made with the driver erofs') as string } });
+    await checkOtherStore(join(root, 'other'), 'erofs');
   });
 });

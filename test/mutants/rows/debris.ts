@@ -13,6 +13,31 @@ const removedSmall = 'test/unit/storage/small-tree.test.ts';
 
 export const ofDebris: readonly Mutant[] = [
   {
+    row: 'F89', title: 'what was moved aside is reported for as long as the daemon runs', file: 'src/daemon/rechecked.ts',
+    find: '    this.#conditions.clear(degradation.type, degradation.subject);\n', replace: '',
+    test: { file: 'test/unit/daemon/rechecked.test.ts', named: 'F89 I22 what was moved aside' },
+  },
+  {
+    row: 'F89', title: 'a check that does not end is begun again each time', file: 'src/daemon/rechecked.ts',
+    find: 'if (!held.isUnderWay) void', replace: 'void',
+    test: { file: 'test/unit/daemon/rechecked.test.ts', named: 'F89 a check that does not end' },
+  },
+  {
+    row: 'F89', title: 'an AppArmor that does not answer holds the start', file: 'src/daemon/apparmor.ts',
+    find: "orWithout(report, 'AppArmor', machine.isEnabled, false)", replace: 'machine.isEnabled()',
+    test: { file: 'test/unit/daemon/slow-probes.test.ts', named: 'F89 goes on without AppArmor' },
+  },
+  {
+    row: 'F89', title: 'an image store that is missing ends the start', file: 'src/daemon/storage.ts',
+    find: "if (kind === 'invalidRequest') throw thrown;", replace: "if (kind !== 'bug') throw thrown;",
+    test: { file: 'test/integration/daemon/start-faults.test.ts', named: 'F89 without image stores' },
+  },
+  {
+    row: 'F89', title: 'the code cache is never written again where a file of its new name was left', file: 'src/daemon/launch.ts',
+    find: '    rmSync(fresh, { force: true });\n', replace: '',
+    test: { file: 'test/unit/scripts/launch-cache.test.ts', named: 'F89 reads and writes no FIFO' },
+  },
+  {
     row: 'F89', title: 'pods wait for a plugin directory that never answers', file: 'src/nri/members.ts',
     find: 'timeoutMs: nriLimits.directoryMs, note', replace: 'timeoutMs: 1000 * nriLimits.directoryMs, note',
     test: { file: 'test/unit/nri/members.test.ts', named: 'F89 a plugin directory that never answers' },

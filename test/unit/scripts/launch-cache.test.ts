@@ -1,6 +1,7 @@
 // src/daemon/launch.ts with a bundle of three lines: when what V8 compiled is kept, and when it is not believed.
+import { execFileSync } from 'node:child_process';
 import { build } from 'esbuild';
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -63,4 +64,24 @@ it('believes nothing that is not whole, and nothing of another bundle', async ()
   utimesSync(bundle, 1, 1);
   await launch('start');
   expect(runs()).toEqual(['start']);
+});
+
+it('F89 reads and writes no FIFO in the place of the cache, nor in that of the file that replaces it', async () => {
+  rmSync(cache, { force: true });
+  execFileSync('mkfifo', [cache]);
+  await launch();
+  expect(statSync(cache).isFIFO()).toBe(true);
+  await launch('start');
+  expect([statSync(cache).isFile(), runs()]).toEqual([true, ['start']]);
+  const planted = 'mkfifo "$0.$$"; exec "$@"';
+  const ended = await run(['/bin/sh', '-c', planted, cache, process.execPath, join(directory, 'launch.cjs'), 'serve', 'recovery'], { timeoutMs: 30_000 });
+  expect(ended).toMatchObject({ code: 0, stderr: '' });
+  expect(runs()).toEqual(['start', 'recovery']);
+});
+
+it('F89 runs with a directory in the place of the cache', async () => {
+  rmSync(cache);
+  mkdirSync(join(cache, 'below'), { recursive: true });
+  await launch('start');
+  expect(existsSync(join(cache, 'below'))).toBe(true);
 });

@@ -19,7 +19,7 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 function bench(): { directories: StoreDirectories; conditions: Conditions; aside: string } {
   const conditions = new Conditions(silentLog);
   const paths = storePaths(root);
-  const directories = storeDirectories(paths, (call) => call(), (call) => call(), conditions);
+  const directories = storeDirectories(paths, (call) => call(), (call) => call(), (moved) => conditions.report(moved));
   writeFileSync(paths.layers, 'a file');
   return { directories, conditions, aside: `${paths.layers}.not-a-directory` };
 }

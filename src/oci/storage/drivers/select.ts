@@ -64,17 +64,21 @@ export async function claimStore(paths: StorePaths, driver: RootfsDriver): Promi
   return unmarked;
 }
 
-/** Further stores must have been made with a driver whose layers this one can use: an image of erofs is for erofs alone. */
-export async function checkOtherStores(roots: readonly string[], driver: DriverName): Promise<void> {
-  for (const root of roots) {
-    const mark = await markOf(root);
-    if (mark === 'erofs' && driver !== 'erofs') {
-      fail('invalidRequest', `use additional image store ${root}: it was made with the driver erofs, whose layers ${driver} can not use`, { subject: 'storage.additional_stores' });
-    }
-    await readdir(storePaths(root).layers).catch((error: unknown) => {
-      fail('invalidRequest', `use additional image store ${root}: ${codeOf(error) === 'ENOENT' ? 'there are no layers (it must be the root of a troupe)' : String(error)}`, { subject: 'storage.additional_stores' });
-    });
+/**
+ * Throws `invalidRequest` for a further store that was made with a driver whose layers this one can't use: an image of erofs
+ * is for erofs alone. Throws `outside` for what is no store, or can't be read.
+ */
+export async function checkOtherStore(root: string, driver: DriverName): Promise<void> {
+  const attempted = `use additional image store ${root}`;
+  const unread = (error: unknown): never => fail('outside', `${attempted}: ${toFault(error).message}`, { subject: root });
+  const mark = await markOf(root).catch(unread);
+  if (mark === 'erofs' && driver !== 'erofs') {
+    fail('invalidRequest', `${attempted}: it was made with the driver erofs, whose layers ${driver} can not use`, { subject: 'storage.additional_stores' });
   }
+  await readdir(storePaths(root).layers).catch((error: unknown) => {
+    if (codeOf(error) !== 'ENOENT') unread(error);
+    fail('outside', `${attempted}: there are no layers (it must be the root of a troupe)`, { subject: root });
+  });
 }
 
 async function isEmpty(paths: StorePaths): Promise<boolean> {

@@ -1,0 +1,55 @@
+// What a start asks of the machine and can do without, when no answer comes (docs/start.md).
+import { expect, it, describe } from 'vitest';
+import { Conditions } from '../../../src/base/conditions.ts';
+import { launchLimits } from '../../../src/base/limits.ts';
+import { silentLog } from '../../../src/base/log.ts';
+import { setUpApparmor } from '../../../src/daemon/apparmor.ts';
+import type { ApparmorMachine } from '../../../src/daemon/apparmor.ts';
+import { platformOrPlain } from '../../../src/daemon/machine-platform.ts';
+import { platformOfMachine } from '../../../src/oci/image/platform.ts';
+import { ManualClock, turns } from '../actors/fixtures.ts';
+
+const never = (): Promise<never> => new Promise(() => undefined);
+
+function bench() {
+  const [clock, conditions] = [new ManualClock(), new Conditions(silentLog)];
+  return { clock, report: { clock, conditions }, reasons: () => conditions.all().map(({ type, subject, reason }) => `${type} ${subject}: ${reason}`) };
+}
+
+describe('a start', () => {
+  it('F89 goes on without the processor’s level when its features can’t be had in time', async () => {
+    const { clock, report, reasons } = bench();
+    const platform = platformOrPlain(report, never);
+    await clock.advance(launchLimits.partMs);
+    expect(await platform).toEqual(platformOfMachine(process.arch, ''));
+    expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted processor features: /u)]);
+  });
+
+  const usual: ApparmorMachine = { isEnabled: () => Promise.resolve(true), parser: () => Promise.resolve('/sbin/apparmor_parser'), load: () => Promise.resolve() };
+
+  it('F89 goes on without AppArmor when the kernel does not say in time whether it enforces it', async () => {
+    const { clock, report, reasons } = bench();
+    const setup = setUpApparmor(report, silentLog, { ...usual, isEnabled: never });
+    await clock.advance(launchLimits.partMs);
+    expect(await setup).toEqual({ apparmor: undefined, defaultProfile: '' });
+    expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted AppArmor: /u)]);
+  });
+
+  it.each([
+    ['program can’t be found', { parser: never }, launchLimits.partMs],
+    ['program does not end', { load: never }, launchLimits.profileMs],
+  ] as const)('F89 goes on without the default profile when its %s in time; loaded ones can be had', async (_what, machine, boundMs) => {
+    const { clock, report, reasons } = bench();
+    const setup = setUpApparmor(report, silentLog, { ...usual, ...machine });
+    await turns();
+    await clock.advance(boundMs);
+    expect(await setup).toMatchObject({ apparmor: { isLoaded: expect.any(Function) as unknown }, defaultProfile: '' });
+    expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted default AppArmor profile: /u)]);
+  });
+
+  it('has the default profile where all of it answers', async () => {
+    const { clock, report, reasons } = bench();
+    expect((await setUpApparmor(report, silentLog, usual)).defaultProfile).not.toBe('');
+    expect([reasons(), clock.timers]).toEqual([[], 0]);
+  });
+});
