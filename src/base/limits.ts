@@ -1060,6 +1060,12 @@ export const streamLimits = {
   inboundTargetBytes: 8 * 1024 * 1024,
   /** Of one session beyond any of these: a stalled stream's window, and one read of its socket, counted twice until it is parsed. */
   inboundTightBytes: 3 * 64 * 1024,
+  /**
+   * Bytes over all sessions, and those of one namespace, above which the sessions end of which most waits: thousands of sessions
+   * with `inboundTightBytes` each, of which nobody reads, had 768 MiB. So many stalled ones as fit are more than anybody needs.
+   */
+  inboundMostBytes: 128 * 1024 * 1024,
+  inboundNamespaceMostBytes: 64 * 1024 * 1024,
   /** Bytes of it that Node reads beyond, in pieces of any size, each of which is an object. */
   pausedBytes: 512,
   /** Bytes that wait for a client to read: one data frame of each stream of a SPDY session, and small frames. */

@@ -2,9 +2,11 @@
  * What clients have sent and has not been used yet, over all sessions. One session may keep a MiB, and there may be thousands:
  * while too much waits in all, for one namespace, or for one container or pod, each session is read less far ahead, and a
  * stalled stream alone never stops the others of its session. A session that was paused meanwhile is checked again once there is
- * room: perhaps nothing more of it is used, ever (S85).
+ * room: perhaps nothing more of it is used, ever. Each session may still have what it takes to go on, and a namespace may have
+ * thousands: beyond a second bound the sessions end of which most waits (S85).
  */
 import type { Duplex } from 'node:stream';
+import { assert } from '../../base/assert.ts';
 import { streamLimits } from '../../base/limits.ts';
 
 /** One session's part. */
@@ -64,29 +66,41 @@ class Parts {
   }
 }
 
+/** What waits of one session. */
+interface Waiting {
+  size: number;
+  readonly target: string;
+  readonly namespace: string;
+  isCut: boolean;
+  readonly cut: () => void;
+}
+
 export class InboundRoom {
   #size = 0;
   /** Counts of a namespace no more than its bound, so that none makes it tight for the others. */
   readonly #all = new Part(streamLimits.inboundAllBytes);
   readonly #namespaces = new Parts(streamLimits.inboundNamespaceBytes);
   readonly #targets = new Parts(streamLimits.inboundTargetBytes);
+  /** By namespace, those of which something waits. */
+  readonly #waiting = new Map<string, Set<Waiting>>();
 
   /** Bytes that wait over all sessions. */
   get size(): number {
     return this.#size;
   }
 
-  /** Of a session of this container or pod. */
-  share(target: string, namespace: string): InboundShare {
+  /** Of a session of this container or pod. `cut` ends the session at once: too much waits, and of none more than of this one. */
+  share(target: string, namespace: string, cut: () => void): InboundShare {
+    const session: Waiting = { size: 0, target, namespace, isCut: false, cut };
     const parts = (): readonly (Part | undefined)[] => [this.#targets.get(target), this.#namespaces.get(namespace), this.#all];
     return {
       get most() {
         return parts().some((part) => part?.isTight) ? streamLimits.inboundTightBytes : streamLimits.inboundBytes;
       },
       add: (bytes) => {
-        this.#size += bytes;
-        this.#targets.add(target, bytes);
-        this.#all.add(this.#namespaces.add(namespace, bytes));
+        if (session.isCut) return;
+        this.#count(session, bytes);
+        if (bytes > 0) this.#cutBack(namespace);
       },
       onRoom: (listener) => {
         const listened = parts();
@@ -96,6 +110,43 @@ export class InboundRoom {
         };
       },
     };
+  }
+
+  #count(session: Waiting, bytes: number): void {
+    const { target, namespace } = session;
+    session.size += bytes;
+    this.#size += bytes;
+    this.#targets.add(target, bytes);
+    this.#all.add(this.#namespaces.add(namespace, bytes));
+    const ofNamespace = this.#waiting.get(namespace) ?? new Set();
+    if (session.size > 0) this.#waiting.set(namespace, ofNamespace.add(session));
+    else if (ofNamespace.delete(session) && ofNamespace.size === 0) this.#waiting.delete(namespace);
+  }
+
+  /** Within both bounds, by as few sessions as can be: of the namespace, then of the one of which most waits. */
+  #cutBack(namespace: string): void {
+    while (this.#sizeOf(namespace) > streamLimits.inboundNamespaceMostBytes) this.#cutLargest(namespace);
+    while (this.#size > streamLimits.inboundMostBytes) this.#cutLargest(this.#largestNamespace());
+  }
+
+  #sizeOf(namespace: string): number {
+    return this.#namespaces.get(namespace)?.size ?? 0;
+  }
+
+  #largestNamespace(): string {
+    let largest = '';
+    for (const namespace of this.#waiting.keys()) if (this.#sizeOf(namespace) > this.#sizeOf(largest)) largest = namespace;
+    return largest;
+  }
+
+  #cutLargest(namespace: string): void {
+    let largest: Waiting | undefined;
+    for (const session of this.#waiting.get(namespace) ?? []) if (session.size > (largest?.size ?? 0)) largest = session;
+    assert(largest !== undefined, 'input waits of no session');
+    // what comes back of it until its end counts no more
+    this.#count(largest, -largest.size);
+    largest.isCut = true;
+    largest.cut();
   }
 }
 

@@ -18,8 +18,8 @@ import { InboundRoom, countIn } from './inbound-room.ts';
 import { negotiate, parsePath, refuseHost } from './handshake.ts';
 import type { Protocol, Refusal } from './handshake.ts';
 import { parsePort } from './port-forward.ts';
-import { hasRoom, requestBytes } from './session-room.ts';
-import type { OpenSession } from './session-room.ts';
+import { SessionRoom, requestBytes } from './session-room.ts';
+import type { SessionPlace } from './session-room.ts';
 import { serveSession } from './sessions.ts';
 import type { SessionOptions, Upgraded } from './sessions.ts';
 import { movedBytes } from './transport.ts';
@@ -67,8 +67,7 @@ export async function startStreaming(options: StreamingOptions): Promise<Streami
   return server;
 }
 
-interface Session extends OpenSession {
-  bytes: number;
+interface Session {
   readonly controller: AbortController;
   readonly done: Promise<void>;
 }
@@ -79,6 +78,7 @@ class Streaming implements StreamingServer {
   readonly #tls: TlsKeeper | undefined;
   readonly #tokens: TokenTable;
   readonly #sessions = new Set<Session>();
+  readonly #room = new SessionRoom();
   readonly #slots = new ForwardSlots();
   readonly #inbound = new InboundRoom();
   readonly #sockets = new Set<Socket>();
@@ -166,9 +166,6 @@ class Streaming implements StreamingServer {
     const protocol = negotiate(request.headers, wanted.kind);
     if ('status' in protocol) return refuse(socket, protocol);
     const opened = { target: wanted.id, namespace: this.#namespaceOf(wanted), bytes: requestBytes(wanted) };
-    if (this.#closing !== undefined || !hasRoom(this.#sessions, opened)) {
-      return refuse(socket, { status: 429, text: 'too many streams are open', headers: { 'Retry-After': '60' } });
-    }
     const queryPorts = queryPortsOf(path.query);
     if (protocol.over === 'websocket' && wanted.kind === 'portforward') {
       const ports = wanted.ports.length > 0 ? wanted.ports : queryPorts;
@@ -176,11 +173,13 @@ class Streaming implements StreamingServer {
         return refuse(socket, { status: 400, text: 'name the ports, such as ?port=80' });
       }
     }
+    const place = this.#closing === undefined ? this.#room.take(opened) : undefined;
+    if (place === undefined) return refuse(socket, { status: 429, text: 'too many streams are open', headers: { 'Retry-After': '60' } });
     this.#noteUpgraded(request.socket);
     socket.write(switching(request, protocol));
-    countIn(socket, this.#inbound.share(wanted.id, opened.namespace));
+    countIn(socket, this.#inbound.share(wanted.id, opened.namespace, () => this.#cut(wanted, socket)));
     const claim = (): (() => void) => this.#slots.take(wanted.id, opened.namespace);
-    this.#begin(wanted, opened, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim });
+    this.#begin(wanted, place, { transport: socket, head, protocol, queryPorts: queryPorts ?? [], claim });
   }
 
   /**
@@ -211,18 +210,25 @@ class Streaming implements StreamingServer {
     return sandbox === undefined ? '' : (directory.sandbox(sandbox)?.spec.key.namespace ?? '');
   }
 
-  #begin(request: StreamRequest, opened: OpenSession, upgraded: Omit<Upgraded, 'onArgvRead'>): void {
+  /** Its client has sent more than others, and nobody reads it. */
+  #cut({ kind, id }: StreamRequest, socket: Duplex): void {
+    this.#options.log.debug({ kind, id }, 'end a stream: too much input waits to be read');
+    socket.destroy();
+  }
+
+  #begin(request: StreamRequest, place: SessionPlace, upgraded: Omit<Upgraded, 'onArgvRead'>): void {
     const controller = new AbortController();
     const stopIdle = this.#endWhenIdle(upgraded.transport, controller);
     const onArgvRead = (): void => {
       if (request.kind === 'exec') request.argv.length = 0;
-      session.bytes = requestBytes(request);
+      place.resize(requestBytes(request));
     };
     const done = serveSession(this.#options, request, { ...upgraded, onArgvRead }, controller).then(() => {
       stopIdle();
+      place.release();
       this.#sessions.delete(session);
     });
-    const session: Session = { controller, ...opened, done };
+    const session: Session = { controller, done };
     this.#sessions.add(session);
   }
 

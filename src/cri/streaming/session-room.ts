@@ -1,6 +1,6 @@
 /**
- * Whether one session more may begin: over all, for its container or pod, and for its namespace. Who may exec into one pod can
- * make many pods, and a client that reads nothing keeps its session for hours: without a share, one tenant takes all (S78). Pure.
+ * Room for sessions: over all, for their container or pod, and for their namespace. Who may exec into one pod can make many pods,
+ * and a client that reads nothing keeps its session for hours: without a share, one tenant takes all (S78). Pure.
  */
 import { streamLimits } from '../../base/limits.ts';
 import type { StreamRequest } from './tokens.ts';
@@ -13,23 +13,59 @@ export interface OpenSession {
   readonly bytes: number;
 }
 
-export function hasRoom(open: Iterable<OpenSession>, wanted: OpenSession): boolean {
-  let [all, ofTarget, ofNamespace, bytes, bytesOfNamespace] = [0, 0, 0, wanted.bytes, wanted.bytes];
-  for (const session of open) {
-    all += 1;
-    if (session.target === wanted.target) ofTarget += 1;
-    bytes += session.bytes;
-    if (session.namespace !== wanted.namespace) continue;
-    ofNamespace += 1;
-    bytesOfNamespace += session.bytes;
+/** The place of one open session. */
+export interface SessionPlace {
+  /** What is kept of its request has that many bytes now. */
+  resize(bytes: number): void;
+  /** Repeatable. */
+  release(): void;
+}
+
+export class SessionRoom {
+  #sessions = 0;
+  #bytes = 0;
+  readonly #byTarget = new Map<string, number>();
+  readonly #byNamespace = new Map<string, { readonly sessions: number; readonly bytes: number }>();
+
+  /** Undefined where there is no room for one session more. */
+  take(wanted: OpenSession): SessionPlace | undefined {
+    if (!this.#hasRoom(wanted)) return undefined;
+    let { bytes } = wanted;
+    let isOpen = true;
+    this.#count(wanted, 1, bytes);
+    const resize = (now: number): void => {
+      if (isOpen) this.#count(wanted, 0, now - bytes);
+      bytes = now;
+    };
+    const release = (): void => {
+      if (isOpen) this.#count(wanted, -1, -bytes);
+      isOpen = false;
+    };
+    return { resize, release };
   }
-  return (
-    all < streamLimits.sessions &&
-    ofTarget < streamLimits.sessionsPerTarget &&
-    ofNamespace < streamLimits.sessionsPerNamespace &&
-    bytes <= streamLimits.requestBytes &&
-    bytesOfNamespace <= streamLimits.requestBytesPerNamespace
-  );
+
+  #hasRoom({ target, namespace, bytes }: OpenSession): boolean {
+    const { sessions: ofNamespace, bytes: bytesOfNamespace } = this.#byNamespace.get(namespace) ?? { sessions: 0, bytes: 0 };
+    return (
+      this.#sessions < streamLimits.sessions &&
+      (this.#byTarget.get(target) ?? 0) < streamLimits.sessionsPerTarget &&
+      ofNamespace < streamLimits.sessionsPerNamespace &&
+      this.#bytes + bytes <= streamLimits.requestBytes &&
+      bytesOfNamespace + bytes <= streamLimits.requestBytesPerNamespace
+    );
+  }
+
+  #count({ target, namespace }: OpenSession, sessions: number, bytes: number): void {
+    this.#sessions += sessions;
+    this.#bytes += bytes;
+    const ofTarget = (this.#byTarget.get(target) ?? 0) + sessions;
+    if (ofTarget === 0) this.#byTarget.delete(target);
+    else this.#byTarget.set(target, ofTarget);
+    const before = this.#byNamespace.get(namespace) ?? { sessions: 0, bytes: 0 };
+    const now = { sessions: before.sessions + sessions, bytes: before.bytes + bytes };
+    if (now.sessions === 0) this.#byNamespace.delete(namespace);
+    else this.#byNamespace.set(namespace, now);
+  }
 }
 
 /** An object for each argument, as for a session without any. */

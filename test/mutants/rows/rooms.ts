@@ -83,7 +83,7 @@ export const ofRooms: readonly Mutant[] = [
   },
   {
     row: 'S78', title: 'the sessions of one namespace may be those of all', file: 'src/cri/streaming/session-room.ts',
-    find: '    ofNamespace < streamLimits.sessionsPerNamespace &&\n', replace: '',
+    find: '      ofNamespace < streamLimits.sessionsPerNamespace &&\n', replace: '',
     test: { file: bounds, named: 'S78 sessions are bounded for a container' },
   },
   {
@@ -103,8 +103,8 @@ export const ofRooms: readonly Mutant[] = [
   },
   {
     row: 'S78', title: 'the command lines of one namespace take what those of all may', file: 'src/cri/streaming/session-room.ts',
-    find: ' &&\n    bytesOfNamespace <= streamLimits.requestBytesPerNamespace', replace: '',
-    test: { file: bounds, named: 'S78 sessions are bounded for a container' },
+    find: ' &&\n      bytesOfNamespace + bytes <= streamLimits.requestBytesPerNamespace', replace: '',
+    test: { file: bounds, named: 'S78 the bytes of the requests of open sessions' },
   },
   {
     row: 'S78', title: 'an exec keeps its command line as long as it lasts', file: 'src/cri/streaming/server.ts',
@@ -135,6 +135,16 @@ export const ofRooms: readonly Mutant[] = [
     row: 'S85', title: 'a stalled stream stops the others of its session while there is no room', file: 'src/base/limits.ts',
     find: 'inboundTightBytes: 3 * 64 * 1024,', replace: 'inboundTightBytes: 64 * 1024,',
     test: { file: bounds, named: 'S85 while there is no room' },
+  },
+  {
+    row: 'S85', title: 'each of thousands of stalled sessions of one namespace keeps what it takes to go on', file: 'src/cri/streaming/inbound-room.ts',
+    find: 'while (this.#sizeOf(namespace) > streamLimits.inboundNamespaceMostBytes) this.#cutLargest(namespace);', replace: '',
+    test: { file: bounds, named: 'S85 beyond what stalled sessions may have' },
+  },
+  {
+    row: 'S85', title: 'the stalled sessions of many namespaces have no bound together', file: 'src/cri/streaming/inbound-room.ts',
+    find: 'while (this.#size > streamLimits.inboundMostBytes) this.#cutLargest(this.#largestNamespace());', replace: '',
+    test: { file: bounds, named: 'S85 beyond what stalled sessions may have' },
   },
   {
     row: 'S85', title: 'one namespace makes the room tight for all', file: 'src/cri/streaming/inbound-room.ts',

@@ -4,8 +4,8 @@ import { describe, expect, test } from 'vitest';
 import { halfOpenLimits, streamLimits } from '../../../src/base/limits.ts';
 import { ForwardSlots } from '../../../src/cri/streaming/forward-slots.ts';
 import { InboundRoom, countIn } from '../../../src/cri/streaming/inbound-room.ts';
-import { hasRoom, requestBytes } from '../../../src/cri/streaming/session-room.ts';
-import type { OpenSession } from '../../../src/cri/streaming/session-room.ts';
+import { SessionRoom, requestBytes } from '../../../src/cri/streaming/session-room.ts';
+import type { SessionPlace } from '../../../src/cri/streaming/session-room.ts';
 import { TokenTable } from '../../../src/cri/streaming/tokens.ts';
 import { Intake } from '../../../src/cri/streaming/transport.ts';
 import { WsConnection, tunnel } from '../../../src/cri/streaming/ws-connection.ts';
@@ -43,21 +43,37 @@ test('S78 forwarded connections are bounded over all pods, for one, and for a na
 
 test('S78 sessions are bounded for a container, for a namespace and in all, and so are the bytes of their requests', () => {
   const { sessions, sessionsPerTarget, sessionsPerNamespace } = streamLimits;
-  const open = (count: number, namespace: string, target = ''): OpenSession[] =>
-    Array.from({ length: count }, (_none, at) => ({ target: target === '' ? `${namespace} ${at}` : target, namespace, bytes: 100 }));
+  /** With so many sessions open. */
+  const withOpen = (room: SessionRoom, count: number, namespace: string, { target = '', bytes = 100 } = {}): SessionPlace[] =>
+    Array.from({ length: count }, (_none, at) => room.take({ target: target === '' ? `${namespace} ${at}` : target, namespace, bytes }) ?? expect.fail('no room'));
   const wanted = { target: 'new', namespace: 'hostile', bytes: 100 };
-  expect(hasRoom(open(sessionsPerNamespace - 1, 'hostile'), wanted)).toBe(true);
-  expect(hasRoom(open(sessionsPerNamespace, 'hostile'), wanted)).toBe(false);
-  expect(hasRoom(open(sessionsPerNamespace, 'hostile'), { ...wanted, namespace: 'other' })).toBe(true);
-  expect(hasRoom(open(sessionsPerTarget, 'other', 'new'), wanted)).toBe(false);
-  expect(hasRoom([...open(sessions / 2, 'a'), ...open(sessions / 2, 'b')], wanted)).toBe(false);
+  const room = new SessionRoom();
+  const hostile = withOpen(room, sessionsPerNamespace, 'hostile');
+  expect([room.take(wanted), room.take({ ...wanted, namespace: 'other' })]).toEqual([undefined, expect.anything()]);
+  withOpen(room, sessions - sessionsPerNamespace - 1, 'b');
+  expect(room.take({ ...wanted, namespace: 'c' })).toBeUndefined();
+  for (const place of hostile.slice(0, 1)) for (const release of [place.release, place.release]) release();
+  expect([room.take({ ...wanted, namespace: 'c' }), room.take({ ...wanted, namespace: 'c' })]).toEqual([expect.anything(), undefined]);
+  const ofTarget = new SessionRoom();
+  withOpen(ofTarget, sessionsPerTarget, 'other', { target: 'new' });
+  expect([ofTarget.take(wanted), ofTarget.take({ ...wanted, target: 'another' })]).toEqual([undefined, expect.anything()]);
+});
+
+test('S78 the bytes of the requests of open sessions are bounded for a namespace and in all, and those that are read make room', () => {
   const argv = ['sh', '-c', 'x'.repeat(1024 * 1024)];
   const bytes = requestBytes({ kind: 'exec', id: container, argv, stdin: true, stdout: true, stderr: false, tty: true });
   expect(bytes).toBeGreaterThan(1024 * 1024);
-  const large = open(63, 'a').map((session) => ({ ...session, bytes }));
-  expect([hasRoom(large, { ...wanted, bytes }), hasRoom(large, wanted)]).toEqual([false, true]);
-  const half = large.slice(0, 31);
-  expect([hasRoom(half, { ...wanted, bytes, namespace: 'a' }), hasRoom(half, { ...wanted, bytes })]).toEqual([false, true]);
+  const room = new SessionRoom();
+  const take = (namespace: string, ofRequest = bytes): SessionPlace | undefined => room.take({ target: 'new', namespace, bytes: ofRequest });
+  const [first] = Array.from({ length: 31 }, () => take('a') ?? expect.fail('no room'));
+  expect([take('a'), take('a', 100)]).toEqual([undefined, expect.anything()]);
+  for (let at = 0; at < 31; at += 1) expect(take('b')).toBeDefined();
+  expect([take('c'), take('c'), take('c', 100)]).toEqual([expect.anything(), undefined, expect.anything()]);
+  first?.resize(0);
+  expect([take('a'), take('a')]).toEqual([expect.anything(), undefined]);
+  first?.release();
+  first?.resize(bytes);
+  expect(take('c', bytes)).toBeUndefined();
 });
 
 test('S78 an exec that has started keeps nothing of its command line, which makes room for others', async () => {
@@ -104,7 +120,7 @@ describe('S85 what clients have sent and nobody reads', () => {
     const clock = new HandClock();
     const sessions = Array.from({ length: 200 }, (_none, at) => {
       const wire = new Wire();
-      countIn(wire, room.share(at === 199 ? 'another' : 'one', at === 199 ? 'other' : 'hostile'));
+      countIn(wire, room.share(at === 199 ? 'another' : 'one', at === 199 ? 'other' : 'hostile', () => undefined));
       const intake = new Intake(wire, clock, () => undefined);
       return { wire, intake, waiting: fill(intake, wire) };
     });
@@ -122,9 +138,10 @@ describe('S85 what clients have sent and nobody reads', () => {
     await until(() => room.size === 0);
   });
 
+  const none = (): void => undefined;
   const session = (room: InboundRoom, target: string, namespace: string): { readonly wire: Wire; readonly intake: Intake } => {
     const wire = new Wire();
-    countIn(wire, room.share(target, namespace));
+    countIn(wire, room.share(target, namespace, none));
     return { wire, intake: new Intake(wire, new HandClock(), () => undefined) };
   };
   /** As many sessions as fill a bound, each with as much as it may have; what they give uses it all. */
@@ -167,20 +184,45 @@ describe('S85 what clients have sent and nobody reads', () => {
 
   test('S85 the sessions of one namespace are read less far ahead, and those of others as far as ever', () => {
     const room = new InboundRoom();
-    for (let part = 0; part < 8; part += 1) filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${part} ${at}`);
-    expect(room.size).toBeGreaterThan(streamLimits.inboundAllBytes);
-    expect(room.share('new', 'hostile').most).toBe(inboundTightBytes);
-    expect(room.share('new', 'other').most).toBe(inboundBytes);
+    for (let part = 0; part < 4; part += 1) filled(room, 'hostile', streamLimits.inboundNamespaceBytes, (at) => `pod ${part} ${at}`);
+    expect(room.size).toBeGreaterThan(1.5 * streamLimits.inboundNamespaceBytes);
+    expect(room.share('new', 'hostile', none).most).toBe(inboundTightBytes);
+    expect(room.share('new', 'other', none).most).toBe(inboundBytes);
     filled(room, 'other', streamLimits.inboundNamespaceBytes, (at) => `of another ${at}`);
-    const third = room.share('new', 'third');
+    const third = room.share('new', 'third', none);
     third.add(1);
     expect(third.most).toBe(inboundTightBytes);
+  });
+
+  test('S85 beyond what stalled sessions may have together, for a namespace and in all, those of which most waits end', () => {
+    const { inboundMostBytes, inboundNamespaceMostBytes, sessionsPerNamespace } = streamLimits;
+    const room = new InboundRoom();
+    const cut = new Map<string, number>();
+    let most = 0;
+    const fillSessions = (namespace: string, count: number): void => {
+      for (let at = 0; at < count; at += 1) {
+        const wire = new Wire();
+        countIn(wire, room.share(`${namespace} ${at}`, namespace, () => {
+          cut.set(namespace, (cut.get(namespace) ?? 0) + 1);
+          wire.destroy();
+        }));
+        fill(new Intake(wire, new HandClock(), none), wire);
+        most = Math.max(most, room.size);
+      }
+    };
+    fillSessions('quiet', 3);
+    fillSessions('hostile', sessionsPerNamespace);
+    expect(most).toBeLessThanOrEqual(inboundNamespaceMostBytes + 4 * inboundBytes);
+    expect(cut.get('hostile')).toBeGreaterThan(sessionsPerNamespace / 2);
+    for (let other = 0; other < 4; other += 1) fillSessions(`hostile ${other}`, 300);
+    expect(most).toBeLessThanOrEqual(inboundMostBytes + inboundBytes);
+    expect([...cut.keys()].toSorted()).toEqual(['hostile', ...[0, 1, 2, 3].map((other) => `hostile ${other}`)]);
   });
 
   test('S85 is counted of SPDY in a WebSocket, too', () => {
     const room = new InboundRoom();
     const wire = new Wire();
-    countIn(wire, room.share('one', 'a'));
+    countIn(wire, room.share('one', 'a', none));
     const inner = new Intake(tunnel(new WsConnection(wire, Buffer.alloc(0), new HandClock())), new HandClock(), () => undefined);
     inner.came(part);
     expect(room.size).toBe(part);
