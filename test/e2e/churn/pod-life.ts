@@ -7,6 +7,7 @@ import type { ServiceError } from '@grpc/grpc-js';
 import { status as codes } from '@grpc/grpc-js';
 import type { CriClient } from '../../../scripts/support/cri-client.ts';
 import { type ContainerStatus, ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api_pb.ts';
+import { untilHolds } from '../support/crictl.ts';
 import { type ContainerWish, containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
 
 /** What all pods of a run count together. */
@@ -90,7 +91,8 @@ export async function podLife(options: LifeOptions): Promise<void> {
   await delay(options.holdMs);
   await endContainer(options, brief, { name: 'brief', exitCode: options.exitCode, isStopped: false });
   checkLog(options, logOf(options, 'brief'));
-  // Killed before the shell has set its trap, it ends by SIGKILL after the grace period.
+  // a signal before its trap is set would be lost, and it would end by SIGKILL after the grace period
+  await untilHolds(logOf(options, 'lasting'), 'up');
   await endContainer(options, lasting, { name: 'lasting', exitCode: TERMED, isStopped: true });
   const { runtime } = options.client;
   await insist(options, 'StopPodSandbox', async () => void (await runtime.stopPodSandbox({ podSandboxId }, { deadlineMs: options.callMs })));

@@ -61,7 +61,8 @@ async function hooks(stage: Stage): Promise<Outcome> {
   await stage.apply(podManifest(name, stage.world.imageName, {
     volumes: [{ name: 'out', hostPath: { path: outside, type: 'Directory' } }],
     containers: [{
-      ...shell(`trap "${say('term')}; exit 0" TERM; while :; do sleep 3600 & wait $!; done`),
+      ...shell(`trap "${say('term')}; exit 0" TERM; touch /tmp/up; while :; do sleep 3600 & wait $!; done`),
+      readinessProbe: eachSecond(fileExists('/tmp/up')),
       volumeMounts: [{ name: 'out', mountPath: '/out' }],
       lifecycle: { postStart: { exec: { command: ['sh', '-c', say('post-start')] } }, preStop: { exec: { command: ['sh', '-c', say('pre-stop')] } } },
     }],

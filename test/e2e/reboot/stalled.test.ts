@@ -8,7 +8,7 @@ import { clockLimits } from '../../../src/base/limits.ts';
 import { ContainerState, MountSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { create } from '@bufbuild/protobuf';
 import { describePods, until } from '../support/crictl.ts';
-import { containerConfig, sandboxConfig } from '../support/pods.ts';
+import { containerConfig, sandboxConfig, startUntilUp } from '../support/pods.ts';
 import { makeWorld, type World } from '../support/world.ts';
 
 const EXECS = 3;
@@ -29,12 +29,12 @@ describePods('a daemon that is stopped for a while', () => {
     const image = await world.pull();
     const pod = sandboxConfig({ name: 'pod', logDirectory: join(logs, 'pod'), hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config: pod });
-    const command = ['sh', '-c', 'trap "sleep 0.3; exit 5" TERM; while :; do sleep 0.1; done'];
+    const command = ['sh', '-c', 'trap "sleep 0.3; exit 5" TERM; echo up; while :; do sleep 0.1; done'];
     const run = async (name: string): Promise<string> => {
       const config = containerConfig({ name, image, command, hostNetwork: true });
       config.mounts = [create(MountSchema, { containerPath: '/told', hostPath: logs })];
       const { containerId } = await runtime.createContainer({ podSandboxId, config, sandboxConfig: pod });
-      await runtime.startContainer({ containerId });
+      await startUntilUp(world.client, containerId);
       return containerId;
     };
     const [lasting, ending] = [await run('lasting'), await run('ending')];

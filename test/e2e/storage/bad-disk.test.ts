@@ -11,7 +11,7 @@ import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { type Instance, makeInstance } from '../../support/instance.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
 import { describePods } from '../support/crictl.ts';
-import { containerConfig, sandboxConfig, untilTermed } from '../support/pods.ts';
+import { containerConfig, sandboxConfig, startUntilUp, untilTermed } from '../support/pods.ts';
 
 const MIB = 1024 * 1024;
 const DISK_BYTES = 64 * MIB;
@@ -79,7 +79,7 @@ describeDisk('a daemon whose root is a small ext4', () => {
     const { podSandboxId } = await client.runtime.runPodSandbox({ config });
     const wish = containerConfig({ name: 'app', image, command: untilTermed(3), hostNetwork: true });
     const { containerId } = await client.runtime.createContainer({ podSandboxId, sandboxConfig: config, config: wish });
-    await client.runtime.startContainer({ containerId });
+    await startUntilUp(client, containerId);
     const { info } = await client.runtime.containerStatus({ containerId, verbose: true });
     return { podSandboxId, containerId, pid: (JSON.parse(info['info'] ?? '{}') as { pid: number }).pid };
   };

@@ -14,7 +14,7 @@ import {
   NamespaceMode,
   PodSandboxConfigSchema,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
-import { containerConfig, sandboxConfig, untilTermed } from '../../e2e/support/pods.ts';
+import { containerConfig, sandboxConfig, startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { busyboxImage } from '../../../scripts/support/busybox-image.ts';
@@ -91,7 +91,8 @@ export function benchOf(worldNow: () => World): Bench {
 
   async function runContainer(podSandboxId: string, name: string, wish: Wish = {}): Promise<string> {
     const containerId = await createContainer(podSandboxId, name, wish);
-    await worldNow().client.runtime.startContainer({ containerId });
+    if (wish.command === undefined) await startUntilUp(worldNow().client, containerId);
+    else await worldNow().client.runtime.startContainer({ containerId });
     return containerId;
   }
 

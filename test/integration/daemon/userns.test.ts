@@ -9,7 +9,7 @@ import {
   NamespaceMode,
 } from '../../../src/gen/runtime/v1/api_pb.ts';
 import { untilHolds } from '../../e2e/support/crictl.ts';
-import { containerConfig, untilTermed } from '../../e2e/support/pods.ts';
+import { containerConfig, startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { connectSpdy, openCommand } from '../streaming/clients.ts';
 import { closeWorld, removePod } from './pod.ts';
@@ -195,7 +195,8 @@ describe('a pod with a user namespace', () => {
     const { runtime } = world.client;
     const pod = await runPod('kill', { namespaces: { pid: NamespaceMode.POD } });
     const wish = { command: untilTermed(5), namespaces: { pid: NamespaceMode.POD } };
-    const first = await runContainer(pod, 'first', wish);
+    const first = await createContainer(pod, 'first', wish);
+    await startUntilUp(world.client, first);
     await world.instance.kill();
     await world.instance.start();
     const { status } = await runtime.podSandboxStatus({ podSandboxId: pod });

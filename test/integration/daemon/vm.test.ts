@@ -9,7 +9,7 @@ import { ContainerState, PodSandboxState } from '../../../src/gen/runtime/v1/api
 import { Task } from '../../../src/gen/shim/task_pb.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { TtrpcClient, connectUnix } from '../../../src/host/ttrpc-client.ts';
-import { sandboxConfig } from '../../e2e/support/pods.ts';
+import { sandboxConfig, startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import type { World } from '../../e2e/support/world.ts';
 import { makeWorld } from '../../e2e/support/world.ts';
 import { closeWorld, makePod, removePod } from './pod.ts';
@@ -126,8 +126,8 @@ describe('a handler of type vm', () => {
   });
 
   it('pods outlive handler and daemon: found again by their record, stopped, removed', async () => {
-    const { sandboxId, containerId } = await pod('kept', { command: ['sh', '-c', 'trap "exit 6" TERM; while :; do sleep 0.1; done'] });
-    await world.client.runtime.startContainer({ containerId });
+    const { sandboxId, containerId } = await pod('kept', { command: untilTermed(6) });
+    await startUntilUp(world.client, containerId);
     const shim = shimOf(sandboxId);
     writeFileSync(join(world.instance.directory, 'troupe.toml'), readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8').replace(/\[runtime\.handlers\.vm\][^[]*/u, ''));
     await world.instance.kill();

@@ -45,6 +45,7 @@ describe.skipIf(reason !== '')('what is half made', () => {
     ];
     it.each(half)('%s', async (_name, spoil) => {
       const container = await world.run(['sh', '-c', 'trap "" TERM; setsid sleep 1000 & while :; do sleep 1; done']);
+      await until(() => processesNaming(container.id).some((line) => /^\d+ sleep 1000\b/u.test(line)));
       await spoil(container.id as never);
       await world.driver.destroy(container.bundle, fx);
       expect(world.leftovers(container.id)).toEqual([]);

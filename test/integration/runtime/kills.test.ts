@@ -57,6 +57,7 @@ describe.skipIf(reason !== '')('kills with runc and conmon', () => {
 
   it('F46 kills all of a container at once, forks and all', async () => {
     const container = await world.run(['sh', '-c', 'trap "" TERM; while :; do setsid sleep 1000 & sleep 0.01; done']);
+    await until(() => processesNaming(container.id).some((line) => /^\d+ sleep 1000\b/u.test(line)));
     await world.driver.killAll({ ...container.bundle, init: container.init }, fx);
     expect((await world.exitOf(container.id)).exitCode).toBe(137);
     // the monitor itself ends a moment after it has written the exit file

@@ -10,7 +10,7 @@ import { startTinyRegistry } from '../../../scripts/support/tiny-registry.ts';
 import { run, runOrThrow } from '../../support/run.ts';
 import { checkout } from '../../support/tools/cache.ts';
 import { staticBusybox } from '../../support/tools/debian.ts';
-import { type ContainerConfig, containerConfig, type SandboxConfig, sandboxConfig } from '../../e2e/support/pods.ts';
+import { type ContainerConfig, containerConfig, type SandboxConfig, sandboxConfig, startUntilUp, untilTermed } from '../../e2e/support/pods.ts';
 import { ContainerState, type LinuxContainerConfigSchema, type LinuxPodSandboxConfigSchema } from '../../../src/gen/runtime/v1/api_pb.ts';
 
 /** The fields of a message, to be spread into another. */
@@ -110,6 +110,13 @@ export class Node {
   async start(pod: Pod, name: string, command: readonly string[], more: ContainerFields = {}): Promise<string> {
     const containerId = await this.create(pod, name, command, more);
     await this.client.runtime.startContainer({ containerId });
+    return containerId;
+  }
+
+  /** As `start`, of `untilTermed`: waits for its trap, so that its exit code is the one of its trap. */
+  async startUntilUp(pod: Pod, name: string, exitCode: number, more: ContainerFields = {}): Promise<string> {
+    const containerId = await this.create(pod, name, untilTermed(exitCode), more);
+    await startUntilUp(this.client, containerId);
     return containerId;
   }
 

@@ -130,7 +130,7 @@ describe('the systemd cgroup driver', () => {
 
   it('works with crun', async () => {
     const pod = await node.runPod('crun', {}, { handler: 'crun' });
-    const id = await node.start(pod, 'main', untilTermed(4), limits(BigInt(64 * MIB)));
+    const id = await node.startUntilUp(pod, 'main', 4, limits(BigInt(64 * MIB)));
     const cgroup = cgroupOf(await node.pid(id));
     expect(cgroup).toBe(`${sliceOf('crun')}/troupe-${id}.scope/container`);
     expect(control(cgroup, 'memory.max')).toBe(String(64 * MIB));
@@ -155,7 +155,7 @@ describe('the systemd cgroup driver', () => {
 describe('a restart of the service', () => {
   it('F13 leaves containers and monitors running: they are outside of its cgroup', async () => {
     const pod = await node.runPod('restart');
-    const id = await node.start(pod, 'main', untilTermed(5));
+    const id = await node.startUntilUp(pod, 'main', 5);
     const pid = await node.pid(id);
     await startTroupe();
     expect(await node.pid(id)).toBe(pid);
@@ -174,13 +174,13 @@ describe('a restart of the service', () => {
 
   it('keeps the cgroups of pods when the driver changes', async () => {
     const before = await node.runPod('changing');
-    const old = await node.start(before, 'main', untilTermed(6));
+    const old = await node.startUntilUp(before, 'main', 6);
     await configure('cgroupfs');
     await startTroupe();
     const second = await node.start(before, 'second', untilTermed(0));
     expect(cgroupOf(await node.pid(second))).toBe(`${sliceOf('changing')}/troupe-${second}.scope/container`);
     const after = await node.runPod('changed', { cgroupParent: '/vm-test' });
-    const id = await node.start(after, 'main', untilTermed(7), limits(BigInt(64 * MIB)));
+    const id = await node.startUntilUp(after, 'main', 7, limits(BigInt(64 * MIB)));
     expect(cgroupOf(await node.pid(id))).toBe(`/vm-test/troupe-${id}`);
     expect(control(`/vm-test/troupe-${id}`, 'memory.max')).toBe(String(64 * MIB));
     const hog = await node.start(after, 'hog', HOG, limits(BigInt(24 * MIB)));
