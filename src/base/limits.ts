@@ -682,6 +682,13 @@ export const unpackLimits = {
 export const storageLimits = {
   /** Worker threads: the unpacking of two layers at once fills both cores of a small node; 12 MB each. */
   workers: 2,
+  /** Unpackings at once of which each has a worker of its own, since one that had several has ended; and other work. */
+  unpacksApart: 2,
+  othersApart: 1,
+  /** Of either, as many as can be under way. */
+  apartWaiting: 1024,
+  /** ms that one waits for its place before it fails as its worker did: the kubelet asks again. */
+  apartWaitMs: 60_000,
   /** ms that an idle worker is kept: the layers of one image come closer than this. */
   workerIdleMs: 5000,
   /** MiB of a worker's old heap: the times of 1 048 576 directories fit in. */

@@ -4,9 +4,10 @@ import type { Turn } from './transfers.ts';
 
 /** The download, with its bytes reported to the caller and to its turn. */
 export function counted(download: Download, turn: Turn, onBytes: (bytes: number) => void): Download {
-  let bytes = 0;
-  return (sink, signal) =>
-    download(
+  return (sink, signal) => {
+    // from the start at each try
+    let bytes = 0;
+    return download(
       {
         write: async (piece) => {
           bytes += piece.length;
@@ -21,4 +22,5 @@ export function counted(download: Download, turn: Turn, onBytes: (bytes: number)
       },
       signal,
     );
+  };
 }

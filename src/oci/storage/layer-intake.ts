@@ -3,7 +3,7 @@ import type { ClockPort } from '../../actors/ports/clock.ts';
 import { FaultError, fail } from '../../base/fault.ts';
 import { storageLimits } from '../../base/limits.ts';
 import type { LayerRecord } from './layer-record.ts';
-import type { RunningJob, WorkerPool } from './worker-pool.ts';
+import type { RunningJob, Start, WorkerPool } from './worker-pool.ts';
 import type { UnpackJob } from './worker-protocol.ts';
 
 /** Where a download writes to (the shape of the registry client's sink). */
@@ -27,9 +27,22 @@ export interface IntakeOptions {
   onEnd(job: UnpackJob, isClean: boolean): void;
 }
 
-/** Downloads and unpacks; the layer is there whole and durable when this settles, or nothing of it is. */
+/**
+ * Downloads and unpacks; the layer is there whole and durable when this settles, or nothing of it is. Where a worker ends with
+ * this and other layers in hand, it is done once more in a worker of its own: another layer may have been why (S90).
+ */
 export async function takeLayer(options: IntakeOptions, download: Download, signal: AbortSignal): Promise<LayerRecord> {
-  const intake = new Intake(options);
+  const { pool } = options;
+  const intake = new Intake(options, (job) => pool.start(job));
+  try {
+    return await takeBy(intake, options, download, signal);
+  } catch (error) {
+    if (!intake.mayStartAgain || signal.aborted) throw error;
+  }
+  return pool.apart((start) => takeBy(new Intake(options, start), options, download, signal), signal);
+}
+
+async function takeBy(intake: Intake, options: IntakeOptions, download: Download, signal: AbortSignal): Promise<LayerRecord> {
   const cancel = (): void => {
     intake.cancel();
   };
@@ -50,14 +63,21 @@ export async function takeLayer(options: IntakeOptions, download: Download, sign
 
 class Intake implements LayerSink {
   readonly #options: IntakeOptions;
+  readonly #start: Start;
   #job: UnpackJob;
   #running: RunningJob;
   isComplete = false;
 
-  constructor(options: IntakeOptions) {
+  constructor(options: IntakeOptions, start: Start) {
     this.#options = options;
+    this.#start = start;
     this.#job = options.newJob();
-    this.#running = options.pool.start(this.#job);
+    this.#running = start(this.#job);
+  }
+
+  /** It failed since its worker ended, which had other jobs as well. */
+  get mayStartAgain(): boolean {
+    return this.#running.mayStartAgain;
   }
 
   async write(piece: Uint8Array): Promise<void> {
@@ -71,7 +91,7 @@ class Intake implements LayerSink {
   async restart(): Promise<void> {
     await this.abandon();
     this.#job = this.#options.newJob();
-    this.#running = this.#options.pool.start(this.#job);
+    this.#running = this.#start(this.#job);
   }
 
   cancel(): void {

@@ -5,6 +5,7 @@ import type { RandomPort } from '../../actors/ports/random.ts';
 import type { DebrisReport } from '../../base/left-debris.ts';
 import type { Log } from '../../base/log.ts';
 import type { DriverHost, RootfsDriver } from './drivers/rootfs-driver.ts';
+import type { PoolOptions } from './worker-pool.ts';
 
 export interface LayerStoreOptions {
   /** Where images are; absolute. Made with mode 0700 where it is missing. */
@@ -28,6 +29,8 @@ export interface LayerStoreOptions {
   readonly maxLayerBytes?: number;
   readonly maxLayerEntries?: number;
   readonly workerIdleMs?: number;
+  /** Of the workers, what a test has otherwise. */
+  readonly workerPool?: Pick<PoolOptions, 'workers' | 'program'>;
   /** Layers that are taken in at once, and of these from one registry, where they are not the built-in numbers. */
   readonly transfers?: number;
   readonly transfersPerSource?: number;

@@ -75,7 +75,7 @@ export class LayerStore {
     const conditions = options.conditions ?? new Conditions(log);
     this.conditions = conditions;
     const onMoved = options.onMoved ?? ((moved): void => conditions.report(moved));
-    const disks = new StoreDisks({ paths, clock, log, conditions, onMoved, newName, workerIdleMs: options.workerIdleMs });
+    const disks = new StoreDisks({ paths, clock, log, conditions, onMoved, newName, workerIdleMs: options.workerIdleMs, workerPool: options.workerPool });
     this.#disks = disks;
     this.directories = disks.directories;
     const sweep = {

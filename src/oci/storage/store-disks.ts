@@ -16,6 +16,7 @@ import type { StoreDirectories } from './store-directories.ts';
 import { Trash } from './trash.ts';
 import type { Measured } from './tree-measure.ts';
 import { WorkerPool } from './worker-pool.ts';
+import type { PoolOptions } from './worker-pool.ts';
 
 export interface DisksOptions {
   readonly paths: StorePaths;
@@ -27,6 +28,8 @@ export interface DisksOptions {
   readonly newName: () => string;
   /** ms after which a worker that has nothing to do ends; the built-in time where it is undefined. */
   readonly workerIdleMs: number | undefined;
+  /** Of the workers, what a test has otherwise. */
+  readonly workerPool: Pick<PoolOptions, 'workers' | 'program'> | undefined;
 }
 
 export interface Disk {
@@ -41,10 +44,10 @@ export class StoreDisks {
   readonly directories: StoreDirectories;
   readonly #paths: StorePaths;
 
-  constructor({ paths, clock, log, conditions, onMoved, newName, workerIdleMs }: DisksOptions) {
+  constructor({ paths, clock, log, conditions, onMoved, newName, workerIdleMs, workerPool }: DisksOptions) {
     this.#paths = paths;
     const newDisk = (directory: string, gate: Trash['gate']): Disk => {
-      const pool = new WorkerPool({ clock, ...(workerIdleMs === undefined ? {} : { idleMs: workerIdleMs }) });
+      const pool = new WorkerPool({ clock, ...workerPool, ...(workerIdleMs === undefined ? {} : { idleMs: workerIdleMs }) });
       return { pool, trash: new Trash({ directory, pool, gate, clock, log, conditions, newName }) };
     };
     this.images = newDisk(paths.trash, (call) => this.onImages(call));

@@ -41,6 +41,8 @@ export interface MeasureJob {
 /** Copies unpacked layers over each other. */
 export interface FlattenJob extends FlattenRequest {
   readonly kind: 'flatten';
+  /** A worker has ended over it: what it has made is deleted first. */
+  readonly isAgain?: boolean;
 }
 
 /** Without the error itself, which does not cross threads. */

@@ -152,6 +152,7 @@ function subjectOf(job: StepJob): string {
 
 function flatten(job: FlattenJob, port: MessagePort): void {
   try {
+    if (job.isAgain === true) for (const _pause of emptyDirectory(job.target)) continue;
     flattenLayers(job);
     answer(port, { type: 'done', result: { kind: 'flatten' } });
   } catch (error) {

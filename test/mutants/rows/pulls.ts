@@ -117,4 +117,19 @@ export const ofPulls: readonly Mutant[] = [
     find: ' && bytesOf(shared) + size > bytesPerNamespace) return false;', replace: ' && bytesPerNamespace < 0) return false;',
     test: { file: 'test/unit/distribution/ingest-shares.test.ts', named: 'S90 kept downloads.*of one namespace leave room' },
   },
+  {
+    row: 'S90', title: 'a layer that ends its worker takes those of others with it', file: 'src/oci/storage/worker-pool.ts',
+    find: "running.lose(reason, 'mayStartAgain');", replace: 'running.lose(reason);',
+    test: { file: 'test/integration/storage/lost-worker.test.ts', named: 'S90 a worker that ends with layers of two tenants' },
+  },
+  {
+    row: 'S90', title: 'work of others ends with the worker that a job has ended', file: 'src/oci/storage/worker-pool.ts',
+    find: 'else void this.#again(running, running.job, reason);', replace: 'else running.lose(reason);',
+    test: { file: 'test/unit/storage/worker-pool.test.ts', named: 'S90 a storage worker that ends.*has each of its jobs' },
+  },
+  {
+    row: 'S90', title: 'a job that ends workers is tried again and again', file: 'src/oci/storage/worker-pool.ts',
+    find: 'const wasAlone = slot.jobs.size === 1;', replace: 'const wasAlone = slot.isApart;',
+    test: { file: 'test/unit/storage/worker-pool.test.ts', named: 'S90 a storage worker that ends.*with one job in hand' },
+  },
 ];

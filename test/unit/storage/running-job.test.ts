@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { MessageChannel } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { fault } from '../../../src/base/fault.ts';
 import { storageLimits } from '../../../src/base/limits.ts';
 import { RunningJob } from '../../../src/oci/storage/worker-pool.ts';
@@ -11,10 +11,13 @@ const job = { kind: 'remove', path: '/nowhere' } as const;
 const open: MessagePort[] = [];
 
 /** A job and the worker's end of its channel. */
-function pair(): { readonly running: RunningJob; readonly worker: MessagePort; say(message: FromJob): void } {
+function pair(): { readonly running: RunningJob; readonly ended: () => void; readonly worker: MessagePort; say(message: FromJob): void } {
   const { port1, port2 } = new MessageChannel();
   open.push(port1, port2);
-  return { running: new RunningJob(job, port1), worker: port2, say: (message) => port2.postMessage(message) };
+  const running = new RunningJob(job);
+  const ended = vi.fn();
+  running.runOn(port1, { ended, closed: () => running.lose(fault('bug', 'closed without an answer')) });
+  return { running, ended, worker: port2, say: (message) => port2.postMessage(message) };
 }
 
 afterEach(() => {
@@ -66,16 +69,12 @@ test('a failure wakes the writer that waits, and later writes do nothing', async
 });
 
 test('a worker that goes away without an answer loses the job', async () => {
-  const { running, worker } = pair();
-  let ended = 0;
-  running.onEnd(() => {
-    ended += 1;
-  });
+  const { running, ended, worker } = pair();
   worker.close();
   await expect(running.result).rejects.toMatchObject({ fault: { kind: 'bug' } });
   expect(running.isLost).toBe(true);
   running.lose(fault('bug', 'again'));
-  expect(ended).toBe(1);
+  expect(ended).toHaveBeenCalledOnce();
 });
 
 test('an answer that was sent before the channel closed counts', async () => {
