@@ -60,9 +60,12 @@ export async function pullImage(
 ): Promise<Pulled> {
   const asked = wanted(stage, reference);
   const attempted = `PullImage ${asked}`;
+  const keyWith = (used: PullWish['auth']): string => encodePlain([asked, used, namespace, stage.ports.policy.scope(namespace)]);
+  // what was left for one pull is used up once it is taken: a call that is refused takes nothing
+  if (brought === undefined && !stage.pulls.has(keyWith(undefined))) demandRoom(stage, attempted, namespace);
   // before the key is made: who has other credentials must not join
   const auth = brought ?? (await leftCredentials(stage, asked, namespace, call));
-  const key = encodePlain([asked, auth, namespace, stage.ports.policy.scope(namespace)]);
+  const key = keyWith(auth);
   const waiters = stage.pulls.get(key) ?? begin(stage, { key, reference: asked, auth, namespace, attempted, cause: call.cause });
   waiters.count += 1;
   const leave = (): void => {
@@ -103,14 +106,19 @@ interface Wish extends Omit<PullInput, 'owner'> {
   readonly attempted: string;
 }
 
-function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
+/** Throws `exhausted` where no pull more may begin, in all or for the namespace. */
+function demandRoom(stage: ImageStage, attempted: string, namespace: string): void {
   if (stage.pulls.size >= actorLimits.pullsMax) {
     fail('exhausted', `${attempted}: ${actorLimits.pullsMax} pulls are under way`);
   }
-  const ofNamespace = [...stage.pulls.values()].filter(({ namespace }) => namespace === wish.namespace).length;
+  const ofNamespace = [...stage.pulls.values()].filter((pull) => pull.namespace === namespace).length;
   if (ofNamespace >= actorLimits.pullsPerNamespace) {
-    fail('exhausted', `${attempted}: ${ofNamespace} pulls are under way for the namespace ${JSON.stringify(wish.namespace)}`, { retryable: true });
+    fail('exhausted', `${attempted}: ${ofNamespace} pulls are under way for the namespace ${JSON.stringify(namespace)}`, { retryable: true });
   }
+}
+
+function begin(stage: ImageStage, { key, attempted, ...wish }: Wish): Waiters {
+  demandRoom(stage, attempted, wish.namespace);
   const address = `pull/${stage.ports.random.token(8)}`;
   const waiters: Waiters = { address, namespace: wish.namespace, count: 0 };
   stage.pulls.set(key, waiters);

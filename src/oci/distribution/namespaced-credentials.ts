@@ -46,20 +46,26 @@ export function namespacedFile(namespace: string, reference: ImageReference): st
   return `${namespace}-${createHash('sha256').update(repositoryOf(reference)).digest('hex')}.json`;
 }
 
-/** The file's bytes, once: of two that ask at the same time one gets them. */
+/** The file's bytes, once: of two that ask at the same time one gets them. What is no file of a bounded size stays, and is refused. */
 async function taken(file: string): Promise<Buffer | undefined> {
+  const refuse = (): never => fail('invalidRequest', `read ${file}: not a regular file of at most ${distributionLimits.confBytes} bytes`, { subject: file });
   try {
-    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY);
     try {
-      await unlink(file);
       const stats = await handle.stat();
-      if (!stats.isFile() || stats.size > distributionLimits.confBytes) fail('invalidRequest', `read ${file}: no file, or one of more than ${distributionLimits.confBytes} bytes`);
-      return await handle.readFile();
+      const { size } = stats;
+      if (!stats.isFile() || size > distributionLimits.confBytes) refuse();
+      await unlink(file);
+      // no more than was found, although it may grow meanwhile
+      const bytes = Buffer.alloc(size);
+      const { bytesRead } = await handle.read(bytes, 0, size, 0);
+      return bytes.subarray(0, bytesRead);
     } finally {
       await handle.close();
     }
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
+    if (['ELOOP', 'ENXIO'].includes(codeOf(error) ?? '')) return refuse();
     throw error;
   }
 }

@@ -1,8 +1,10 @@
 /** Credentials that are good for one pull in one namespace. */
 import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { distributionLimits } from '../../../src/base/limits.ts';
 import { realClock } from '../../../src/host/clock.ts';
 import { takeNamespaced, namespacedFile } from '../../../src/oci/distribution/namespaced-credentials.ts';
 import { NodeCredentials } from '../../../src/oci/distribution/node-credentials.ts';
@@ -84,7 +86,19 @@ describe('credentials of a namespace', () => {
     expect(fault.message).toContain(file);
     expect(fault.message).not.toContain('secret');
     symlinkSync('/etc/passwd', file);
-    await expect(take(directory, 'team', 'r.example/a')).rejects.toThrow(/ELOOP/u);
+    await expect(take(directory, 'team', 'r.example/a')).rejects.toThrow(/not a regular file/u);
+  });
+
+  it.each([
+    ['a directory', (file: string) => mkdirSync(file)],
+    ['a FIFO', (file: string) => void execFileSync('mkfifo', [file])],
+    ['a large file', (file: string) => writeFileSync(file, 'x'.repeat(distributionLimits.confBytes + 1))],
+  ])('F95 %s in its place is refused and stays', async (_what, plant) => {
+    const directory = place();
+    const file = join(directory, namespacedFile('team', parseReference('r.example/a')));
+    plant(file);
+    expect(await faultOf(take(directory, 'team', 'r.example/a'))).toMatchObject({ kind: 'invalidRequest', subject: file });
+    expect(existsSync(file)).toBe(true);
   });
 
   it('no directory configured: nothing', async () => {

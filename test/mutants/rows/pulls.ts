@@ -38,6 +38,11 @@ export const ofPulls: readonly Mutant[] = [
     test: { file: 'test/integration/signature/kept.test.ts', named: 'S86 what one namespace pulls' },
   },
   {
+    row: 'S90', title: 'credentials that were left for one pull are used up by a call that is refused', file: 'src/actors/images/image-commands.ts',
+    find: 'if (brought === undefined && !stage.pulls.has(keyWith(undefined))) demandRoom(stage, attempted, namespace);', replace: '',
+    test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 leaves room for other namespaces' },
+  },
+  {
     row: 'S90', title: 'a page a minute keeps a download alive', file: 'src/oci/distribution/body.ts',
     find: 'return Math.max(distributionLimits.progressBytes, Math.ceil((distributionLimits.leastBytesPerSecond * this.#timeouts.stallMs) / 1000));', replace: 'return distributionLimits.progressBytes;',
     test: { file: 'test/unit/distribution/body.test.ts', named: 'S90 the mean rate of a body' },
@@ -79,7 +84,7 @@ export const ofPulls: readonly Mutant[] = [
   },
   {
     row: 'S90', title: 'a pull joins that of another namespace', file: 'src/actors/images/image-commands.ts',
-    find: 'encodePlain([asked, auth, namespace, stage', replace: 'encodePlain([asked, auth, stage',
+    find: 'encodePlain([asked, used, namespace, stage', replace: 'encodePlain([asked, used, stage',
     test: { file: 'test/unit/actors/image-policy.test.ts', named: 'S90 is not joined by another namespace' },
   },
   {

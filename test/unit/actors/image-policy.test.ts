@@ -46,6 +46,10 @@ describe('a pull', () => {
     void pull('one-more', 'greedy').then((refused) => (oneMore = refused));
     await turns();
     expect(oneMore).toMatchObject({ fault: { kind: 'exhausted', message: expect.stringContaining('for the namespace "greedy"') as string } });
+    // what was left for one pull is not used up by one that is refused
+    world.asked.length = 0;
+    expect(await pull('left-for-another-try', 'greedy')).toMatchObject({ fault: { kind: 'exhausted' } });
+    expect(world.asked).not.toContain('images.takeCredentials');
     const other = pull('y', 'modest');
     await go();
     expect(await other).toMatch(/^sha256:/u);

@@ -188,7 +188,11 @@ describe('S85 what clients have sent and nobody reads', () => {
     expect(room.size).toBeGreaterThan(1.5 * streamLimits.inboundNamespaceBytes);
     expect(room.share('new', 'hostile', none).most).toBe(inboundTightBytes);
     expect(room.share('new', 'other', none).most).toBe(inboundBytes);
-    filled(room, 'other', streamLimits.inboundNamespaceBytes, (at) => `of another ${at}`);
+    const half = streamLimits.inboundNamespaceBytes / 2;
+    filled(room, 'other', half, (at) => `of another ${at}`);
+    expect(room.size).toBeGreaterThan(streamLimits.inboundAllBytes);
+    expect(room.share('new', 'other', none).most).toBe(inboundBytes);
+    filled(room, 'other', half, (at) => `also of another ${at}`);
     const third = room.share('new', 'third', none);
     third.add(1);
     expect(third.most).toBe(inboundTightBytes);
