@@ -70,30 +70,37 @@ async function prepare(world: World, { podSandboxId, containerId }: DaemonPod, h
   await said(helpers, ['nsenter', `--net=${netns}`, process.execPath, servers]);
   // the proxy is in the pod's network, too: loopback there and here are the same, and nothing is routed
   const proxy = await said(helpers, ['nsenter', `--net=${netns}`, process.execPath, join(import.meta.dirname, 'tcp-proxy.ts'), String(GIVING_PORT)]);
-  const middle = (): number => world.instance.pid();
-  const forward = (transport: string): Transfer => ({
-    name: `port-forward, ${transport}`,
-    middle,
-    run: async (bytes) => {
-      const { url } = await world.client.runtime.portForward({ podSandboxId, port: [GIVING_PORT] });
-      return seconds([client, '-mode', 'forward', '-url', url, '-transport', transport, '-port', String(GIVING_PORT), '-keep-stdin', '-abort-after', String(bytes)], bytes);
-    },
-  });
-  const exec = (transport: string, protocol: string): Transfer => ({
-    name: `exec stdout, ${transport} ${protocol}`,
-    middle,
-    run: async (bytes) => {
-      const { url } = await world.client.runtime.exec({ containerId, cmd: ['dd', 'if=/dev/zero', `bs=${BLOCK}`, `count=${Math.ceil(bytes / BLOCK)}`], stdout: true });
-      return seconds([client, '-url', url, '-transport', transport, '-protocol', protocol, '-stdout'], bytes);
-    },
-  });
   return [
     { name: PROXY, middle: () => proxy.pid, run: (bytes) => counted(netns, Number(proxy.line), bytes) },
-    exec('spdy', 'v4.channel.k8s.io'),
-    exec('websocket', 'v5.channel.k8s.io'),
-    forward('spdy'),
-    forward('websocket'),
+    execThrough(world, client, containerId, ['spdy', 'v4.channel.k8s.io']),
+    execThrough(world, client, containerId, ['websocket', 'v5.channel.k8s.io']),
+    forwardThrough(world, client, podSandboxId, 'spdy'),
+    forwardThrough(world, client, podSandboxId, 'websocket'),
   ];
+}
+
+function forwardThrough(world: World, client: string, podSandboxId: string, transport: string): Transfer {
+  return {
+    name: `port-forward, ${transport}`,
+    middle: () => world.instance.pid(),
+    run: async (bytes) => {
+      const { url } = await world.client.runtime.portForward({ podSandboxId, port: [GIVING_PORT] });
+      const flags = ['-transport', transport, '-port', String(GIVING_PORT), '-keep-stdin', '-abort-after', String(bytes)];
+      return seconds([client, '-mode', 'forward', '-url', url, ...flags], bytes);
+    },
+  };
+}
+
+function execThrough(world: World, client: string, containerId: string, [transport, protocol]: readonly [string, string]): Transfer {
+  return {
+    name: `exec stdout, ${transport} ${protocol}`,
+    middle: () => world.instance.pid(),
+    run: async (bytes) => {
+      const cmd = ['dd', 'if=/dev/zero', `bs=${BLOCK}`, `count=${Math.ceil(bytes / BLOCK)}`];
+      const { url } = await world.client.runtime.exec({ containerId, cmd, stdout: true });
+      return seconds([client, '-url', url, '-transport', transport, '-protocol', protocol, '-stdout'], bytes);
+    },
+  };
 }
 
 /** Starts a helper and waits for its first line. */

@@ -15,63 +15,82 @@ export interface HostStage {
 
 const fx = (): EffectContext => ({ signal: new AbortController().signal, timeoutMs: 15_000, note: () => undefined });
 
+/** The host of the test that runs now, and its first sandbox. */
+interface Bench {
+  readonly stage: HostStage;
+  readonly port: HostPort;
+  readonly one: SandboxInput;
+}
+
+const seen = async (port: HostPort) => (await port.observe(fx())).sandboxes;
+
 /** The suite; `make` gives a host without sandboxes. */
 export function hostConformance(name: string, make: () => Promise<HostStage>): void {
   describe(`host conformance: ${name}`, () => {
     let stage: HostStage;
-    let port: HostPort;
-    let one: SandboxInput;
     beforeEach(async () => {
       stage = await make();
-      ({ port } = stage);
-      one = stage.sandbox(1);
     });
     afterEach(() => stage.close());
-    const seen = async () => (await port.observe(fx())).sandboxes;
+    const now = (): Bench => ({ stage, port: stage.port, one: stage.sandbox(1) });
+    filesAndCgroups(now);
+    pins(now);
+    twoSandboxes(now);
+  });
+}
 
-    it('files are made and removed, each twice', async () => {
-      for (let n = 0; n < 2; n += 1) await port.makeSandboxFiles(one, fx());
-      expect(await seen()).toStrictEqual([{ id: one.id, pins: [], files: true }]);
-      for (let n = 0; n < 2; n += 1) await port.removeSandboxFiles(one, fx());
-      expect(await seen()).toStrictEqual([]);
-    });
+function filesAndCgroups(now: () => Bench): void {
+  it('files are made and removed, each twice', async () => {
+    const { port, one } = now();
+    for (let n = 0; n < 2; n += 1) await port.makeSandboxFiles(one, fx());
+    expect(await seen(port)).toStrictEqual([{ id: one.id, pins: [], files: true }]);
+    for (let n = 0; n < 2; n += 1) await port.removeSandboxFiles(one, fx());
+    expect(await seen(port)).toStrictEqual([]);
+  });
 
-    it('the cgroup is made and removed, each twice', async () => {
-      for (let n = 0; n < 2; n += 1) await port.makeSandboxCgroup(one, fx());
-      expect(stage.hasCgroup(one)).toBe(true);
-      for (let n = 0; n < 2; n += 1) await port.removeSandboxCgroup(one, fx());
-      expect(stage.hasCgroup(one)).toBe(false);
-    });
+  it('the cgroup is made and removed, each twice', async () => {
+    const { stage, port, one } = now();
+    for (let n = 0; n < 2; n += 1) await port.makeSandboxCgroup(one, fx());
+    expect(stage.hasCgroup(one)).toBe(true);
+    for (let n = 0; n < 2; n += 1) await port.removeSandboxCgroup(one, fx());
+    expect(stage.hasCgroup(one)).toBe(false);
+  });
+}
 
-    it('namespaces are pinned and let go, each twice', async () => {
-      await port.pinNamespaces(one, fx());
-      await port.pinNamespaces(one, fx());
-      expect(await seen()).toStrictEqual([{ id: one.id, pins: ['net', 'ipc', 'uts'], files: false }]);
-      await port.unpinNamespaces(one, fx());
-      await port.unpinNamespaces(one, fx());
-      expect(await seen()).toStrictEqual([]);
-    });
+function pins(now: () => Bench): void {
+  it('namespaces are pinned and let go, each twice', async () => {
+    const { port, one } = now();
+    await port.pinNamespaces(one, fx());
+    await port.pinNamespaces(one, fx());
+    expect(await seen(port)).toStrictEqual([{ id: one.id, pins: ['net', 'ipc', 'uts'], files: false }]);
+    await port.unpinNamespaces(one, fx());
+    await port.unpinNamespaces(one, fx());
+    expect(await seen(port)).toStrictEqual([]);
+  });
 
-    it.each(['net', 'ipc'] as const)('F57 F85 a lost %s pin is not seen any more; the rest is let go', async (pin) => {
-      await port.pinNamespaces(one, fx());
-      await stage.losePin(one, pin);
-      expect((await seen())[0]?.pins).toStrictEqual(['net', 'ipc', 'uts'].filter((other) => other !== pin));
-      await port.unpinNamespaces(one, fx());
-      expect(await seen()).toStrictEqual([]);
-    });
+  it.each(['net', 'ipc'] as const)('F57 F85 a lost %s pin is not seen any more; the rest is let go', async (pin) => {
+    const { stage, port, one } = now();
+    await port.pinNamespaces(one, fx());
+    await stage.losePin(one, pin);
+    expect((await seen(port))[0]?.pins).toStrictEqual(['net', 'ipc', 'uts'].filter((other) => other !== pin));
+    await port.unpinNamespaces(one, fx());
+    expect(await seen(port)).toStrictEqual([]);
+  });
+}
 
-    it('one sandbox is not touched by the end of another; the boot stays the same', async () => {
-      const two = stage.sandbox(2);
-      const { bootId } = await port.observe(fx());
-      for (const input of [one, two]) {
-        await port.makeSandboxFiles(input, fx());
-        await port.pinNamespaces(input, fx());
-      }
-      await port.unpinNamespaces(one, fx());
-      await port.removeSandboxFiles(one, fx());
-      expect(await port.observe(fx())).toStrictEqual({ bootId, sandboxes: [{ id: two.id, pins: ['net', 'ipc', 'uts'], files: true }] });
-      await port.unpinNamespaces(two, fx());
-      await port.removeSandboxFiles(two, fx());
-    });
+function twoSandboxes(now: () => Bench): void {
+  it('one sandbox is not touched by the end of another; the boot stays the same', async () => {
+    const { stage, port, one } = now();
+    const two = stage.sandbox(2);
+    const { bootId } = await port.observe(fx());
+    for (const input of [one, two]) {
+      await port.makeSandboxFiles(input, fx());
+      await port.pinNamespaces(input, fx());
+    }
+    await port.unpinNamespaces(one, fx());
+    await port.removeSandboxFiles(one, fx());
+    expect(await port.observe(fx())).toStrictEqual({ bootId, sandboxes: [{ id: two.id, pins: ['net', 'ipc', 'uts'], files: true }] });
+    await port.unpinNamespaces(two, fx());
+    await port.removeSandboxFiles(two, fx());
   });
 }

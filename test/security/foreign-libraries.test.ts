@@ -23,6 +23,20 @@ const PLANTED = [
   'usr/lib/locale/locale-archive', 'usr/lib/x86_64-linux-gnu/gconv/gconv-modules',
 ] as const;
 
+/** Traces every thread of the process into a file until the returned function is called. */
+async function traceAll(pid: number, output: string): Promise<() => Promise<void>> {
+  const tracer = spawn(STRACE, ['-f', '-qq', '-y', '-s', '1', '-e', 'trace=open,openat,openat2,execve', '-o', output, '-p', String(pid)], { stdio: 'ignore' });
+  const ended = new Promise<void>((resolve) => void tracer.once('exit', () => resolve()));
+  // every thread of it
+  const tasks = `/proc/${pid}/task`;
+  const isTraced = async (task: string): Promise<boolean> => (await readFile(join(tasks, task, 'status'), 'utf8')).includes(`TracerPid:\t${tracer.pid}\n`);
+  await until(async () => (await Promise.all((await readdir(tasks)).map(isTraced))).every(Boolean));
+  return async () => {
+    tracer.kill('SIGINT');
+    await ended;
+  };
+}
+
 describe.skipIf(missing !== '')('S53 code of an image', () => {
   let world: World;
   beforeAll(async () => {
@@ -38,12 +52,7 @@ describe.skipIf(missing !== '')('S53 code of an image', () => {
     const sandbox = sandboxConfig({ name: 'libs', logDirectory: join(world.logs, 'libs'), hostNetwork: true });
     const { podSandboxId } = await runtime.runPodSandbox({ config: sandbox });
     const trace = join(instance.directory, 'trace');
-    const tracer = spawn(STRACE, ['-f', '-qq', '-y', '-s', '1', '-e', 'trace=open,openat,openat2,execve', '-o', trace, '-p', String(instance.pid())], { stdio: 'ignore' });
-    const ended = new Promise<void>((resolve) => void tracer.once('exit', () => resolve()));
-    // every thread of it
-    const tasks = `/proc/${instance.pid()}/task`;
-    const isTraced = async (task: string): Promise<boolean> => (await readFile(join(tasks, task, 'status'), 'utf8')).includes(`TracerPid:\t${tracer.pid}\n`);
-    await until(async () => (await Promise.all((await readdir(tasks)).map(isTraced))).every(Boolean));
+    const endTrace = await traceAll(instance.pid(), trace);
 
     const wish = containerConfig({ name: 'main', image: imageRef, command: untilTermed(0), hostNetwork: true });
     const config = { ...wish, linux: { ...wish.linux, securityContext: { ...wish.linux?.securityContext, runAsUsername: 'www-data' } } } as typeof wish;
@@ -52,8 +61,7 @@ describe.skipIf(missing !== '')('S53 code of an image', () => {
     await runtime.execSync({ containerId, cmd: ['echo', 'x'], timeout: 60n });
     await runtime.stopContainer({ containerId, timeout: 10n });
     await runtime.removeContainer({ containerId });
-    tracer.kill('SIGINT');
-    await ended;
+    await endTrace();
 
     const lines = (await readFile(trace, 'utf8')).split('\n');
     const rootfs = join(instance.root, 'containers', containerId);

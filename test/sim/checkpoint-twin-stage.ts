@@ -5,6 +5,7 @@ import type { ContainerId } from '../../src/base/ids.ts';
 import type { CheckpointStage } from '../conformance/checkpoint-stage.ts';
 import { created, fx } from '../conformance/runtime-stage.ts';
 import type { Wish } from '../conformance/runtime-stage.ts';
+import type { Kernel } from './kernel.ts';
 import { checkpointTwin } from './checkpoint-twin.ts';
 import type { CheckpointTwin } from './checkpoint-twin.ts';
 import { machine } from './conformance-machine.ts';
@@ -15,12 +16,25 @@ import { WORLD } from './scheduler.ts';
 /** Virtual milliseconds in which a call has begun to hang. */
 const HANGING_MS = 100;
 
+type Archives = Pick<CheckpointStage, 'described' | 'namesIn' | 'plant' | 'isStill' | 'hasImages' | 'works'>;
+
+/** What is seen of archives and restores, and what somebody else puts there. */
+function archivesOf({ checkpoints, frozen }: Kernel): Archives {
+  return {
+    described: ({ id, handler, spec }, archive) => ({ id, handler, spec, archive, logPath: '', createdAtNs: 1n, image: { id: spec.imageId, ref: spec.imageId, layers: [] } }),
+    namesIn: (directory) => [...checkpoints.archives.keys()].filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1)).toSorted(),
+    plant: (path) => checkpoints.name(path, { imageId: '', files: 0, isWhole: false, isSynced: true }),
+    isStill: ({ id }) => frozen.has(id),
+    hasImages: ({ id }) => checkpoints.restores.get(id)?.hasImages === true,
+    works: () => checkpoints.works.size,
+  };
+}
+
 /** Makes it; the sandbox has its files. */
 export async function checkpointTwinStage(): Promise<CheckpointStage> {
   const { scheduler, kernel, outside, driven, sandbox } = machine();
   const pod = sandbox(1);
   kernel.files.add(pod.id);
-  const { checkpoints } = kernel;
   const told = new Map<ContainerId, ExitFact[]>();
   const open = async (): Promise<{ readonly port: CheckpointTwin; readonly runtime: RuntimePort }> => {
     scheduler.nextEpoch();
@@ -54,13 +68,8 @@ export async function checkpointTwinStage(): Promise<CheckpointStage> {
       return one;
     },
     container,
-    described: ({ id, handler, spec }, archive) => ({ id, handler, spec, archive, logPath: '', createdAtNs: 1n, image: { id: spec.imageId, ref: spec.imageId, layers: [] } }),
     newDirectory: () => `/archives/${(directories += 1)}`,
-    namesIn: (directory) => [...checkpoints.archives.keys()].filter((path) => path.startsWith(`${directory}/`)).map((path) => path.slice(directory.length + 1)).toSorted(),
-    plant: (path) => checkpoints.name(path, { imageId: '', files: 0, isWhole: false, isSynced: true }),
-    isStill: ({ id }) => kernel.frozen.has(id),
-    hasImages: ({ id }) => checkpoints.restores.get(id)?.hasImages === true,
-    works: () => checkpoints.works.size,
+    ...archivesOf(kernel),
     told: (id) => told.get(id) ?? [],
     until: async (look) => {
       while (!look()) if (!(await scheduler.step())) throw new Error('nothing can happen any more');

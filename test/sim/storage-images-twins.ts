@@ -117,6 +117,46 @@ export function policyTwin(outside: Outside, epoch: number, refuses: () => boole
   };
 }
 
+type FetchParameters = Parameters<ImagesPort['fetchLayer']>;
+
+interface Asking {
+  readonly attempted: string;
+  /** Throws where the registry refuses. */
+  readonly ask: (what: 'manifests' | 'layers', attempted: string) => () => void;
+}
+
+/** The parts of a layer's fetch: a fault, or the end of the call, comes after any of them. */
+function layerFetch(kernel: Kernel, layer: FetchParameters[0]['layer'], fx: FetchParameters[1], { attempted, ask }: Asking) {
+  const isHere = (): boolean => kernel.layers.has(layer.diffId);
+  const begin = (): void => {
+    if (isHere()) return;
+    kernel.downloads += 1;
+    ask('layers', attempted)();
+    kernel.partials.add(layer.diffId);
+  };
+  // one part for each byte: a fault, or the end of the call, comes after any of them, and a death may follow
+  const receive = (): void => {
+    const there = kernel.ingests.get(layer.digest) ?? 0;
+    if (isHere()) return;
+    if (there === kernel.breaksOffAt) {
+      kernel.breaksOffAt = undefined;
+      fail('outside', `${attempted}: the registry broke off after ${there} bytes`, { retryable: true });
+    }
+    if (there === layer.sizeBytes) return;
+    kernel.ingests.set(layer.digest, there + 1);
+    kernel.served.set(layer.digest, (kernel.served.get(layer.digest) ?? 0) + 1);
+  };
+  const commit = (): void => {
+    if (!isHere()) {
+      if (kernel.ingests.get(layer.digest) !== layer.sizeBytes) kernel.wrongs.push(`layer ${layer.digest} is there without all of its bytes`);
+      fx.onBytes(layer.sizeBytes);
+    }
+    kernel.layers.add(layer.diffId);
+    kernel.partials.delete(layer.diffId);
+  };
+  return { begin, receive, commit };
+}
+
 /** The registry. */
 export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refuses: Refuses = () => undefined): ImagesPort {
   const call = outside.life(epoch);
@@ -129,34 +169,7 @@ export function imagesTwin(kernel: Kernel, outside: Outside, epoch: number, refu
     takeCredentials: () => Promise.resolve(undefined),
     resolve: ({ reference }, fx) => call('images.resolve', fx, [ask('manifests', `pull ${reference}`)], () => imageOf(reference)),
     fetchLayer: ({ reference, layer }, fx) => {
-      const attempted = `pull ${reference}: layer ${layer.digest}`;
-      const isHere = (): boolean => kernel.layers.has(layer.diffId);
-      const begin = (): void => {
-        if (isHere()) return;
-        kernel.downloads += 1;
-        ask('layers', attempted)();
-        kernel.partials.add(layer.diffId);
-      };
-      // one part for each byte: a fault, or the end of the call, comes after any of them, and a death may follow
-      const receive = (): void => {
-        const there = kernel.ingests.get(layer.digest) ?? 0;
-        if (isHere()) return;
-        if (there === kernel.breaksOffAt) {
-          kernel.breaksOffAt = undefined;
-          fail('outside', `${attempted}: the registry broke off after ${there} bytes`, { retryable: true });
-        }
-        if (there === layer.sizeBytes) return;
-        kernel.ingests.set(layer.digest, there + 1);
-        kernel.served.set(layer.digest, (kernel.served.get(layer.digest) ?? 0) + 1);
-      };
-      const commit = (): void => {
-        if (!isHere()) {
-          if (kernel.ingests.get(layer.digest) !== layer.sizeBytes) kernel.wrongs.push(`layer ${layer.digest} is there without all of its bytes`);
-          fx.onBytes(layer.sizeBytes);
-        }
-        kernel.layers.add(layer.diffId);
-        kernel.partials.delete(layer.diffId);
-      };
+      const { begin, receive, commit } = layerFetch(kernel, layer, fx, { attempted: `pull ${reference}: layer ${layer.digest}`, ask });
       const drop = (): void => void kernel.ingests.delete(layer.digest);
       // the last one finds that nothing is missing
       const bytes = Array.from({ length: layer.sizeBytes + 1 }, () => receive);

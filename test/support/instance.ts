@@ -150,9 +150,16 @@ async function writeNetwork(paths: Paths, { beside, network }: InstanceOptions):
   else if (network !== 'host-only') await writeFile(join(directory, conflist), conflistText(paths, subnetOf(paths)));
 }
 
-/** Prepares an instance without starting it. Needs root. */
-export async function makeInstance(options: InstanceOptions): Promise<Instance> {
-  if (!/^[a-z]{1,5}$/.test(options.name)) throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
+interface Made {
+  /** What only this instance's mounts, processes, cgroups, links and rules have in them. */
+  readonly tag: string;
+  readonly directory: string;
+  /** Values of the daemon's options. */
+  readonly place: Readonly<Record<'config' | 'root' | 'state' | 'socket', string>>;
+}
+
+/** The directory of an instance with its configuration and network. */
+async function makePlaces(options: InstanceOptions): Promise<Made> {
   // IFNAMSIZ leaves 15 characters; a process id has up to 7.
   const tag = `tr${options.name}${process.pid}`;
   const directory = await mkdtemp(join(tmpdir(), `${tag}-`));
@@ -161,32 +168,23 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
   const paths: Paths = { index: made, directory, bridge: tag, cgroupParent: `/${options.beside?.words[0] ?? tag}` };
   const stateParent = options.stateInMemory === true ? await makeMemory(directory, tag) : directory;
   const place = { config: join(directory, 'troupe.toml'), root: join(directory, 'root'), state: join(stateParent, 'state'), socket: join(directory, 'cri.sock') };
-  const endpoint = `unix://${place.socket}`;
   made += 1;
   await writeFile(place.config, configText(paths, options));
   await writeFile(join(directory, 'registries.conf'), options.registriesConf ?? '');
   await writeNetwork(paths, options);
+  return { tag, directory, place };
+}
+
+/** Prepares an instance without starting it. Needs root. */
+export async function makeInstance(options: InstanceOptions): Promise<Instance> {
+  if (!/^[a-z]{1,5}$/.test(options.name)) throw new Error(`instance name ${options.name}: up to five small letters are wanted`);
+  const { tag, directory, place } = await makePlaces(options);
+  const endpoint = `unix://${place.socket}`;
   const logFile = join(directory, 'daemon.log');
   const log = async (): Promise<string> => await readFile(logFile, 'utf8').catch(() => '');
   const argv = commandLine(place, options.before?.(directory));
   const daemon = daemonOf(argv, logFile);
 
-  const crictlRun: Instance['crictl'] = async (args, timeoutMs = PROGRAM_MS) =>
-    // No configuration of the machine's own crictl may play a part.
-    // Built where it is asked for: the demo runs on machines without Go.
-    await run([await crictl(), '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '300s', ...args], { timeoutMs });
-
-  const start = async (): Promise<void> => {
-    daemon.spawn();
-    const deadline = performance.now() + EVENT_MS;
-    for (;;) {
-      if (!daemon.isRunning()) throw new Error(`troupe ended while starting:\n${(await log()).slice(-4000)}`);
-      const failure = await listFailure(place.socket);
-      if (failure === undefined) return;
-      if (performance.now() > deadline) throw new Error(`troupe did not answer within ${EVENT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`);
-      await delay(LOOK_AGAIN_MS);
-    }
-  };
   const remove = async (): Promise<void> => {
     await daemon.end('SIGKILL');
     await sweepMachine([tag]);
@@ -199,16 +197,37 @@ export async function makeInstance(options: InstanceOptions): Promise<Instance> 
     root: place.root,
     state: place.state,
     words: [tag],
-    start,
+    start: () => startDaemon(daemon, place.socket, log),
     ended: daemon.ended,
     terminate: async () => await daemon.end('SIGTERM'),
     pid: daemon.pid,
     argv,
     kill: async () => { await daemon.end('SIGKILL'); },
     log,
-    crictl: crictlRun,
+    crictl: async (args, timeoutMs = PROGRAM_MS) => await run([...(await crictlWords(endpoint)), ...args], { timeoutMs }),
     remove,
   };
+}
+
+/** The beginning of crictl's command line. */
+async function crictlWords(endpoint: string): Promise<readonly [string, ...string[]]> {
+  // Built where it is asked for: the demo runs on machines without Go.
+  const program = await crictl();
+  // No configuration of the machine's own crictl may play a part.
+  return [program, '--config', '/dev/null', '--runtime-endpoint', endpoint, '--image-endpoint', endpoint, '--timeout', '300s'];
+}
+
+/** Starts it and waits until it lists pods. */
+async function startDaemon(daemon: ReturnType<typeof daemonOf>, socket: string, log: () => Promise<string>): Promise<void> {
+  daemon.spawn();
+  const deadline = performance.now() + EVENT_MS;
+  for (;;) {
+    if (!daemon.isRunning()) throw new Error(`troupe ended while starting:\n${(await log()).slice(-4000)}`);
+    const failure = await listFailure(socket);
+    if (failure === undefined) return;
+    if (performance.now() > deadline) throw new Error(`troupe did not answer within ${EVENT_MS} ms (${failure}):\n${(await log()).slice(-4000)}`);
+    await delay(LOOK_AGAIN_MS);
+  }
 }
 
 /** The daemon's, behind what comes before it. */

@@ -28,7 +28,12 @@ export interface Place {
 export interface PeerKind {
   readonly name: string;
   /** Writes its configuration. */
-  readonly prepare: (place: Place) => Promise<{ readonly argv: readonly [string, ...string[]]; readonly env?: Readonly<Record<string, string>> }>;
+  readonly prepare: (place: Place) => Promise<Command>;
+}
+
+interface Command {
+  readonly argv: readonly [string, ...string[]];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** One that runs. */
@@ -45,6 +50,33 @@ export interface Peer {
   readonly close: () => Promise<void>;
 }
 
+/** Its process, which can be killed and started again. */
+function daemonOf(name: string, { argv: [program, ...args], env }: Command, { directory, socket }: Place) {
+  const logFile = join(directory, 'daemon.log');
+  let child: ChildProcess | undefined;
+  return {
+    pid: (): number => child?.pid ?? Number.NaN,
+    /** Answers the ms until it had listed everything. */
+    start: async (): Promise<number> => {
+      const startedAt = performance.now();
+      const log = openSync(logFile, 'a');
+      child = spawn(program, args, { stdio: ['ignore', log, log], env: { ...process.env, ...env } });
+      closeSync(log);
+      await untilListed(socket, async () => {
+        const isLost = child?.exitCode !== null || performance.now() - startedAt > START_TIMEOUT_MS;
+        return isLost ? `${name} does not answer:\n${(await readFile(logFile, 'utf8')).slice(-4000)}` : undefined;
+      });
+      return performance.now() - startedAt;
+    },
+    kill: async (): Promise<void> => {
+      if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+      const ended = new Promise((resolve) => child?.once('exit', resolve));
+      child.kill('SIGKILL');
+      await ended;
+    },
+  };
+}
+
 /** Starts it and waits until it answers. Needs root. */
 export async function startPeer(kind: PeerKind, index: number, { registry, runtimePath }: Pick<Place, 'registry' | 'runtimePath'>): Promise<Peer> {
   const tag = `trpe${index}${process.pid}`;
@@ -54,44 +86,25 @@ export async function startPeer(kind: PeerKind, index: number, { registry, runti
   const logs = join(directory, 'logs');
   for (const path of [place.cniDirectory, logs]) await mkdir(path);
   await writeFile(join(place.cniDirectory, '10-test.conflist'), conflistText({ directory, bridge: tag }, `10.${200 + index}.${process.pid % 250}.0/24`));
-  const { argv: [program, ...args], env } = await kind.prepare(place);
-  const logFile = join(directory, 'daemon.log');
-  let child: ChildProcess | undefined;
-  const start = async (): Promise<number> => {
-    const startedAt = performance.now();
-    const log = openSync(logFile, 'a');
-    child = spawn(program, args, { stdio: ['ignore', log, log], env: { ...process.env, ...env } });
-    closeSync(log);
-    await untilListed(place.socket, async () => {
-      const isLost = child?.exitCode !== null || performance.now() - startedAt > START_TIMEOUT_MS;
-      return isLost ? `${kind.name} does not answer:\n${(await readFile(logFile, 'utf8')).slice(-4000)}` : undefined;
-    });
-    return performance.now() - startedAt;
-  };
-  const kill = async (): Promise<void> => {
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child?.once('exit', resolve));
-    child.kill('SIGKILL');
-    await ended;
-  };
+  const daemon = daemonOf(kind.name, await kind.prepare(place), place);
   const close = async (): Promise<void> => {
     client.close();
-    await kill();
+    await daemon.kill();
     await sweepMachine([tag]);
     await rm(directory, { recursive: true, force: true });
   };
   const client = criClient(place.socket);
   try {
-    await start();
+    await daemon.start();
   } catch (error) {
     await close();
     throw error;
   }
   const startAnew = async (): Promise<number> => {
-    await kill();
-    return await start();
+    await daemon.kill();
+    return await daemon.start();
   };
-  return { name: kind.name, client, logs, cgroupParent: `/${tag}`, pid: () => child?.pid ?? Number.NaN, tag, startAnew, close };
+  return { name: kind.name, client, logs, cgroupParent: `/${tag}`, pid: daemon.pid, tag, startAnew, close };
 }
 
 /** Waits until all pods are listed, which is what a kubelet waits for; `failed` tells why that will not be. */

@@ -67,6 +67,25 @@ interface Paths {
   readonly log: (name: string) => string;
 }
 
+interface Starting {
+  readonly start: (name: string, program: string, args: readonly string[]) => ChildProcess;
+  readonly kubectl: readonly [string, ...string[]];
+}
+
+/** etcd first; the others when the API server is ready. */
+async function startPrograms(programs: Programs, paths: Paths, port: number, { start, kubectl }: Starting): Promise<void> {
+  const etcdPort = await startEtcd(start, programs.etcd, paths.home);
+  const apiServer = start('kube-apiserver', programs.apiServer, apiServerArgs(paths, port, etcdPort));
+  await untilReady(apiServer, paths.log('kube-apiserver'), async () => (await run([...kubectl, 'get', '--raw', '/readyz'], { timeoutMs: START_TIMEOUT_MS })).stdout === 'ok');
+  start('kube-controller-manager', programs.controllerManager, [...clientArgs(paths, 'controller-manager', await freePort()), ...controllerArgs(paths)]);
+  start('kube-scheduler', programs.scheduler, clientArgs(paths, 'scheduler', await freePort()));
+  const metricsPort = await freePort();
+  start('metrics-server', programs.metricsServer, metricsArgs(paths, metricsPort));
+  for (const object of metricsApi(ownAddress(), metricsPort)) {
+    await runOrThrow([...kubectl, 'apply', '-f', '-'], { stdin: JSON.stringify(object), timeoutMs: START_TIMEOUT_MS });
+  }
+}
+
 /** Starts all of it below `home` and waits until the API server is ready. */
 export async function startControlPlane(programs: Programs, home: string, criSocket: string): Promise<ControlPlane> {
   const paths: Paths = {
@@ -90,16 +109,7 @@ export async function startControlPlane(programs: Programs, home: string, criSoc
   const kubeconfig = ['--kubeconfig', paths.kubeconfig('super-admin')];
   const tryKubectl = async (args: readonly string[]): Promise<Ended> => await run([programs.kubectl, ...kubeconfig, ...args], { timeoutMs: START_TIMEOUT_MS });
   try {
-    const etcdPort = await startEtcd(start, programs.etcd, home);
-    const apiServer = start('kube-apiserver', programs.apiServer, apiServerArgs(paths, port, etcdPort));
-    await untilReady(apiServer, paths.log('kube-apiserver'), async () => (await tryKubectl(['get', '--raw', '/readyz'])).stdout === 'ok');
-    start('kube-controller-manager', programs.controllerManager, [...clientArgs(paths, 'controller-manager', await freePort()), ...controllerArgs(paths)]);
-    start('kube-scheduler', programs.scheduler, clientArgs(paths, 'scheduler', await freePort()));
-    const metricsPort = await freePort();
-    start('metrics-server', programs.metricsServer, metricsArgs(paths, metricsPort));
-    for (const object of metricsApi(ownAddress(), metricsPort)) {
-      await runOrThrow([programs.kubectl, ...kubeconfig, 'apply', '-f', '-'], { stdin: JSON.stringify(object), timeoutMs: START_TIMEOUT_MS });
-    }
+    await startPrograms(programs, paths, port, { start, kubectl: [programs.kubectl, ...kubeconfig] });
   } catch (error) {
     await stop();
     throw error;
@@ -145,7 +155,7 @@ async function credentials({ kubeadm }: Programs, { home, pki, kubeconfig }: Pat
   }
 }
 
-async function startEtcd(start: (name: string, program: string, args: readonly string[]) => ChildProcess, program: string, home: string): Promise<number> {
+async function startEtcd(start: Starting['start'], program: string, home: string): Promise<number> {
   const [client, peer] = [await freePort(), await freePort()];
   const url = (port: number): string => `http://127.0.0.1:${port}`;
   start('etcd', program, [

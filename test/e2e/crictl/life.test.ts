@@ -47,13 +47,7 @@ describePods('a pod with two containers', () => {
     expect(await crictl.ok('logs', job)).toBe('to stdout');
     expect(await readFile(join(pod.logs, 'job.log'), 'utf8')).toMatch(/^\S+ stdout F to stdout\n\S+ stderr F to stderr\n$/m);
 
-    expect((await crictl.container(server)).status.state).toBe('CONTAINER_RUNNING');
-    expect((await crictl.ok('ps', '-q', '--no-trunc')).split('\n')).toEqual([server]);
-    expect((await crictl.ok('ps', '-aq', '--no-trunc')).split('\n').toSorted()).toEqual([server, job].toSorted());
-    expect(await crictl.ok('pods', '-q', '--no-trunc', '--label', 'app=demo')).toBe(pod.id);
-    expect(await crictl.ok('exec', '--sync', server, 'sh', '-c', 'hostname; cat /proc/1/comm')).toBe('two\nsh');
-    expect(await crictl.fails('exec', '--sync', server, 'sh', '-c', 'echo why >&2; exit 9')).toMatch(/exit code 9|9: why/);
-    expect(await crictl.fails('exec', '--sync', job, 'true')).toMatch(/exited/);
+    await seesWhatRuns(crictl, pod.id, { server, job });
 
     await crictl.ok('stop', '--timeout', '10', server);
     expect((await crictl.container(server)).status).toMatchObject({ state: 'CONTAINER_EXITED', exitCode: 7 });
@@ -98,3 +92,14 @@ describePods('a pod with two containers', () => {
     expect(await world.leftovers()).toEqual([]);
   });
 });
+
+/** Lists and execs while the server runs and the job has ended. */
+async function seesWhatRuns(crictl: Crictl, podId: string, { server, job }: Readonly<Record<'server' | 'job', string>>): Promise<void> {
+  expect((await crictl.container(server)).status.state).toBe('CONTAINER_RUNNING');
+  expect((await crictl.ok('ps', '-q', '--no-trunc')).split('\n')).toEqual([server]);
+  expect((await crictl.ok('ps', '-aq', '--no-trunc')).split('\n').toSorted()).toEqual([server, job].toSorted());
+  expect(await crictl.ok('pods', '-q', '--no-trunc', '--label', 'app=demo')).toBe(podId);
+  expect(await crictl.ok('exec', '--sync', server, 'sh', '-c', 'hostname; cat /proc/1/comm')).toBe('two\nsh');
+  expect(await crictl.fails('exec', '--sync', server, 'sh', '-c', 'echo why >&2; exit 9')).toMatch(/exit code 9|9: why/);
+  expect(await crictl.fails('exec', '--sync', job, 'true')).toMatch(/exited/);
+}

@@ -171,21 +171,7 @@ describePods('helpers of a daemon that was killed', () => {
     const { runtime } = world.client;
     const image = await world.pull();
     const kinds: readonly (readonly [string, NamespaceMode])[] = [['', NamespaceMode.POD], ['', NamespaceMode.NODE], ['crun', NamespaceMode.POD], ['newer', NamespaceMode.CONTAINER], ['shim', NamespaceMode.CONTAINER]];
-    for (const [at, [runtimeHandler, pid]] of kinds.entries()) {
-      const namespaceOptions = { network: NamespaceMode.NODE, pid, ipc: NamespaceMode.POD };
-      const config: SandboxConfig = { metadata: metadataOf(`p${at}`), logDirectory: join(world.logs, `p${at}`), linux: { securityContext: { namespaceOptions } } };
-      const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler });
-      const make = async (name: string): Promise<string> => {
-        const container: ContainerConfig = { metadata: { name }, image: { image }, command: untilTermed(0), logPath: `${name}.log`, linux: { securityContext: { namespaceOptions } } };
-        return (await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: container })).containerId;
-      };
-      await make('waits');
-      const containerId = await make('runs');
-      await runtime.startContainer({ containerId });
-      // what it leaves in the container goes on as long as that
-      const { stdout } = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'env; sleep 3600 > /dev/null 2>&1 &'] });
-      expect(Buffer.from(stdout).toString()).not.toContain(HELPER_VARIABLE);
-    }
+    for (const [at, kind] of kinds.entries()) await runMarked(world, image, `p${at}`, kind);
     const [, tag = ''] = /\[cgroup\]\nparent = "(.*)"/u.exec(readFileSync(join(world.instance.directory, 'troupe.toml'), 'utf8')) ?? [];
     const processes = ofCgroup(tag);
     const named = (word: string): number => processes.filter(({ command }) => command.includes(word)).length;
@@ -196,6 +182,24 @@ describePods('helpers of a daemon that was killed', () => {
     expect(await world.leftovers()).toEqual([]);
   });
 });
+
+/** A pod with a container that waits and one that runs, in which an exec leaves a process behind. */
+async function runMarked(world: World, image: string, name: string, [runtimeHandler, pid]: readonly [string, NamespaceMode]): Promise<void> {
+  const { runtime } = world.client;
+  const namespaceOptions = { network: NamespaceMode.NODE, pid, ipc: NamespaceMode.POD };
+  const config: SandboxConfig = { metadata: metadataOf(name), logDirectory: join(world.logs, name), linux: { securityContext: { namespaceOptions } } };
+  const { podSandboxId } = await runtime.runPodSandbox({ config, runtimeHandler });
+  const make = async (containerName: string): Promise<string> => {
+    const container: ContainerConfig = { metadata: { name: containerName }, image: { image }, command: untilTermed(0), logPath: `${containerName}.log`, linux: { securityContext: { namespaceOptions } } };
+    return (await runtime.createContainer({ podSandboxId, sandboxConfig: config, config: container })).containerId;
+  };
+  await make('waits');
+  const containerId = await make('runs');
+  await runtime.startContainer({ containerId });
+  // what it leaves in the container goes on as long as that
+  const { stdout } = await runtime.execSync({ containerId, cmd: ['sh', '-c', 'env; sleep 3600 > /dev/null 2>&1 &'] });
+  expect(Buffer.from(stdout).toString()).not.toContain(HELPER_VARIABLE);
+}
 
 interface Process {
   readonly command: string;

@@ -131,12 +131,30 @@ function eventOf(line: string): KubeletEvent | undefined {
   };
 }
 
-/**
- * Starts it and waits until its API answers.
- * @param kubeconfig how it reaches an API server; without one it stands alone
- */
-export async function startKubelet(program: string, world: World, kubeconfig?: string): Promise<Kubelet> {
-  const home = join(world.instance.directory, 'kubelet');
+/** Calls its API; throws what it answers beside 2xx. */
+const callOf = (address: string) => async (path: string, method: string): Promise<string> => {
+  const answer = await fetch(address + path, { method, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
+  const text = await answer.text();
+  if (!answer.ok) throw new Error(`${method} ${path} of the kubelet: ${answer.status} ${text.trim().slice(0, 1000)}`);
+  return text;
+};
+
+/** The directory from which it takes its pods. */
+function manifestsIn(manifests: string, incoming: string): Pick<Kubelet, 'apply' | 'withdraw' | 'applied'> {
+  return {
+    apply: async (manifest) => {
+      // Renamed into place: it must not read half a file.
+      const file = `${manifest.metadata.name}.json`;
+      await writeFile(join(incoming, file), JSON.stringify(manifest));
+      await rename(join(incoming, file), join(manifests, file));
+    },
+    withdraw: async (name) => await rm(join(manifests, `${name}.json`)),
+    applied: async () => (await readdir(manifests)).map((file) => file.replace(/\.json$/, '')),
+  };
+}
+
+/** Its directories, cgroups and configuration. */
+async function makePlaces(world: World, home: string, incoming: string): Promise<Places> {
   const places: Places = {
     manifests: join(home, 'manifests'),
     root: join(home, 'root'),
@@ -144,21 +162,26 @@ export async function startKubelet(program: string, world: World, kubeconfig?: s
     cgroupRoot: `/${world.instance.words[0] ?? 'trkube'}-kubelet`,
     port: await freePort(),
   };
-  const incoming = join(home, 'incoming');
   for (const directory of [places.manifests, places.root, incoming]) await mkdir(directory, { recursive: true });
   // It refuses to start without its cgroup root.
   for (const hierarchy of await hierarchies()) await mkdir(join(hierarchy, places.cgroupRoot)).catch(() => undefined);
   await writeFile(join(home, 'config.json'), configText(world, places));
+  return places;
+}
+
+/**
+ * Starts it and waits until its API answers.
+ * @param kubeconfig how it reaches an API server; without one it stands alone
+ */
+export async function startKubelet(program: string, world: World, kubeconfig?: string): Promise<Kubelet> {
+  const home = join(world.instance.directory, 'kubelet');
+  const incoming = join(home, 'incoming');
+  const places = await makePlaces(world, home, incoming);
   const log = join(home, 'kubelet.log');
   const cluster = kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig];
   const child = spawnLogged(program, ['--config', join(home, 'config.json'), '--root-dir', places.root, '--cert-dir', join(home, 'pki'), '--hostname-override', NODE, ...cluster], log);
   const address = `https://${NODE}:${places.port}`;
-  const call = async (path: string, method: string): Promise<string> => {
-    const answer = await fetch(address + path, { method, signal: AbortSignal.timeout(CALL_TIMEOUT_MS) });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${method} ${path} of the kubelet: ${answer.status} ${text.trim().slice(0, 1000)}`);
-    return text;
-  };
+  const call = callOf(address);
   const lines = async (): Promise<string[]> => (await readFile(log, 'utf8')).split('\n');
   const stop = async (): Promise<void> => {
     await endServer(child);
@@ -180,14 +203,7 @@ export async function startKubelet(program: string, world: World, kubeconfig?: s
     post: async (path) => await call(path, 'POST'),
     pods: async () => (JSON.parse(await call('/pods', 'GET')) as { readonly items: readonly Pod[] | null }).items ?? [],
     summary: async () => JSON.parse(await call('/stats/summary', 'GET')) as Summary,
-    apply: async (manifest) => {
-      // Renamed into place: it must not read half a file.
-      const file = `${manifest.metadata.name}.json`;
-      await writeFile(join(incoming, file), JSON.stringify(manifest));
-      await rename(join(incoming, file), join(places.manifests, file));
-    },
-    withdraw: async (name) => await rm(join(places.manifests, `${name}.json`)),
-    applied: async () => (await readdir(places.manifests)).map((file) => file.replace(/\.json$/, '')),
+    ...manifestsIn(places.manifests, incoming),
     events: async () => (await lines()).map(eventOf).filter((event) => event !== undefined),
     logLines: async (text) => (await lines()).filter((line) => line.includes(text)),
     stop,

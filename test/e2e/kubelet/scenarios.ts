@@ -118,6 +118,22 @@ async function outOfMemory(stage: Stage): Promise<Outcome> {
   return await over(stage, name);
 }
 
+/** A container with variables of each source and a volume of each kind. */
+const withEverything = (script: string) => ({
+  ...shell(script),
+  env: [
+    { name: 'GREETING', value: 'good day' },
+    { name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
+    { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+    { name: 'LIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.memory' } } },
+  ],
+  resources: { limits: { memory: '64Mi' } },
+  volumeMounts: [
+    { name: 'mem', mountPath: '/mem' }, { name: 'info', mountPath: '/etc/podinfo' },
+    { name: 'data', mountPath: '/sub', subPath: 'sub' }, { name: 'data', mountPath: '/ro', readOnly: true },
+  ],
+});
+
 async function volumes(stage: Stage): Promise<Outcome> {
   const name = stage.name('volumes');
   const script = [
@@ -129,20 +145,7 @@ async function volumes(stage: Stage): Promise<Outcome> {
       { name: 'info', downwardAPI: { items: [{ path: 'labels', fieldRef: { fieldPath: 'metadata.labels' } }] } },
     ],
     initContainers: [{ name: 'fill', ...shell('mkdir /data/sub; touch /data/sub/file') }],
-    containers: [{
-      ...shell(script),
-      env: [
-        { name: 'GREETING', value: 'good day' },
-        { name: 'POD', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } },
-        { name: 'IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
-        { name: 'LIMIT', valueFrom: { resourceFieldRef: { resource: 'limits.memory' } } },
-      ],
-      resources: { limits: { memory: '64Mi' } },
-      volumeMounts: [
-        { name: 'mem', mountPath: '/mem' }, { name: 'info', mountPath: '/etc/podinfo' },
-        { name: 'data', mountPath: '/sub', subPath: 'sub' }, { name: 'data', mountPath: '/ro', readOnly: true },
-      ],
-    }],
+    containers: [withEverything(script)],
   }));
   await stage.untilReady(name);
   const ip = (await stage.pod(name))?.status.podIP ?? '';

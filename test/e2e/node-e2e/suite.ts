@@ -50,39 +50,57 @@ export interface Ran {
   readonly seconds: number;
 }
 
+interface Places {
+  readonly work: string;
+  readonly reports: string;
+  readonly temporary: string;
+  /** ginkgo runs a suite in its directory, and this one writes there. */
+  readonly suite: string;
+  readonly programs: string;
+  readonly config: string;
+}
+
+async function makePlaces(programs: Programs, work: string): Promise<Places> {
+  const inWork = (name: string): string => join(work, name);
+  const places: Places = {
+    work, reports: inWork('reports'), temporary: inWork('tmp'), suite: inWork('e2e_node.test'), programs: inWork('programs'),
+    config: inWork('base-kubelet.yaml'),
+  };
+  await mkdir(places.reports, { recursive: true });
+  await mkdir(places.temporary, { mode: 0o1777 });
+  await symlink(programs.suite, places.suite);
+  await mkdir(places.programs);
+  await symlink(programs.kubelet, join(places.programs, 'kubelet'));
+  // JSON is YAML.
+  await writeFile(places.config, JSON.stringify(kubeletConfig));
+  return places;
+}
+
+function argvOf(ginkgo: string, { endpoint }: Instance, places: Places, selection: Selection): readonly [string, ...string[]] {
+  const gates = Object.entries({ ...OUR_GATES, ...selection.featureGates }).map(([name, value]) => `${name}=${value}`).join(',');
+  return [
+    ginkgo, 'run', '--no-color', '--procs', String(selection.processes), '--timeout', `${selection.timeoutMs / 1000}s`,
+    '--json-report', 'report.json', '--output-dir', places.reports, '--focus', selection.focus, '--silence-skips',
+    ...selection.files.flatMap((name) => ['--focus-file', name]),
+    ...(selection.skip === '' ? [] : ['--skip', selection.skip]),
+    places.suite, '--',
+    '--container-runtime-endpoint', endpoint, '--image-service-endpoint', endpoint,
+    '--container-runtime-process-name', 'troupe', '--container-runtime-pid-file', '',
+    '--k8s-bin-dir', places.programs, '--kubelet-config-file', places.config, '--report-dir', places.reports,
+    '--kubelet-flags', `--node-ip=${NODE_ADDRESS}`, '--feature-gates', gates,
+    '--prepull-images=false', '--dump-logs-on-failure=true', '--server-start-timeout=5m',
+  ];
+}
+
 /**
  * Runs the suite below `directory`. Its kubelet runs as a unit of units.ts.
  * @throws when it left no report, as it does when its set-up fails
  */
 export async function runSuite(programs: Programs, instance: Instance, directory: string, selection: Selection): Promise<Ran> {
-  const work = join(directory, 'suite');
-  const reports = join(work, 'reports');
-  const temporary = join(work, 'tmp');
-  await mkdir(reports, { recursive: true });
-  await mkdir(temporary, { mode: 0o1777 });
-  // ginkgo runs a suite in its directory, and this one writes there
-  const suite = join(work, 'e2e_node.test');
-  await symlink(programs.suite, suite);
-  const programsDirectory = join(work, 'programs');
-  await mkdir(programsDirectory);
-  await symlink(programs.kubelet, join(programsDirectory, 'kubelet'));
-  const configFile = join(work, 'base-kubelet.yaml');
-  const gates = Object.entries({ ...OUR_GATES, ...selection.featureGates }).map(([name, value]) => `${name}=${value}`).join(',');
-  // JSON is YAML.
-  await writeFile(configFile, JSON.stringify(kubeletConfig));
+  const places = await makePlaces(programs, join(directory, 'suite'));
+  const { work, reports, temporary } = places;
   const tools = await writeUnitTools(directory);
-  const argv = [
-    programs.ginkgo, 'run', '--no-color', '--procs', String(selection.processes), '--timeout', `${selection.timeoutMs / 1000}s`,
-    '--json-report', 'report.json', '--output-dir', reports, '--focus', selection.focus, '--silence-skips',
-    ...selection.files.flatMap((name) => ['--focus-file', name]),
-    ...(selection.skip === '' ? [] : ['--skip', selection.skip]),
-    suite, '--',
-    '--container-runtime-endpoint', instance.endpoint, '--image-service-endpoint', instance.endpoint,
-    '--container-runtime-process-name', 'troupe', '--container-runtime-pid-file', '',
-    '--k8s-bin-dir', programsDirectory, '--kubelet-config-file', configFile, '--report-dir', reports,
-    '--kubelet-flags', `--node-ip=${NODE_ADDRESS}`, '--feature-gates', gates,
-    '--prepull-images=false', '--dump-logs-on-failure=true', '--server-start-timeout=5m',
-  ];
+  const argv = argvOf(programs.ginkgo, instance, places, selection);
   const startedAt = performance.now();
   try {
     const ended = await run(argv, {

@@ -7,6 +7,23 @@ import { describePods } from '../support/crictl.ts';
 import type { World } from '../support/world.ts';
 import { nriWorld, PluginFiles, Pods, SocketPlugin, until } from './support.ts';
 
+/** What the pod `a` and its container are, as the events of their life show it. */
+async function expectDetails(plugin: SocketPlugin): Promise<void> {
+  const heard = await plugin.heard();
+  expect(heard.find(({ event }) => event === 'Configure')?.text).toMatch(/^troupe \d/);
+  expect(heard.find(({ event }) => event === 'RunPodSandbox')?.detail).toMatchObject({
+    name: 'a', namespace: 'default', uid: 'uid-a', annotations: { note: 'kept' }, ips: [expect.stringMatching(/^10\./)],
+  });
+  expect(heard.find(({ event }) => event === 'CreateContainer')?.detail).toMatchObject({
+    name: 'main', state: 'CONTAINER_CREATED', args: expect.arrayContaining(['sh', '-c']) as unknown,
+    env: expect.arrayContaining([expect.stringMatching(/^PATH=/)]) as unknown,
+    mounts: expect.arrayContaining([expect.objectContaining({ destination: '/proc' })]) as unknown,
+    linux: { resources: { cpu: { shares: { value: '2' } } }, namespaces: expect.arrayContaining([expect.objectContaining({ type: 'network' })]) as unknown },
+  });
+  expect(heard.find(({ event }) => event === 'PostStartContainer')?.detail).toMatchObject({ state: 'CONTAINER_RUNNING', pid: expect.any(Number) as unknown });
+  expect(heard.find(({ event }) => event === 'StopContainer')?.detail).toMatchObject({ state: 'CONTAINER_STOPPED', linux: expect.anything() as unknown });
+}
+
 describePods('NRI: the life of a pod', () => {
   let world: World;
   let pods: Pods;
@@ -35,19 +52,7 @@ describePods('NRI: the life of a pod', () => {
       'UpdateContainer', 'PostUpdateContainer', 'StopContainer', 'RemoveContainer',
     ]);
     expect(await plugin.eventsOf(pod)).toEqual(['RunPodSandbox', 'UpdatePodSandbox', 'PostUpdatePodSandbox', 'StopPodSandbox', 'RemovePodSandbox']);
-    const heard = await plugin.heard();
-    expect(heard.find(({ event }) => event === 'Configure')?.text).toMatch(/^troupe \d/);
-    expect(heard.find(({ event }) => event === 'RunPodSandbox')?.detail).toMatchObject({
-      name: 'a', namespace: 'default', uid: 'uid-a', annotations: { note: 'kept' }, ips: [expect.stringMatching(/^10\./)],
-    });
-    expect(heard.find(({ event }) => event === 'CreateContainer')?.detail).toMatchObject({
-      name: 'main', state: 'CONTAINER_CREATED', args: expect.arrayContaining(['sh', '-c']) as unknown,
-      env: expect.arrayContaining([expect.stringMatching(/^PATH=/)]) as unknown,
-      mounts: expect.arrayContaining([expect.objectContaining({ destination: '/proc' })]) as unknown,
-      linux: { resources: { cpu: { shares: { value: '2' } } }, namespaces: expect.arrayContaining([expect.objectContaining({ type: 'network' })]) as unknown },
-    });
-    expect(heard.find(({ event }) => event === 'PostStartContainer')?.detail).toMatchObject({ state: 'CONTAINER_RUNNING', pid: expect.any(Number) as unknown });
-    expect(heard.find(({ event }) => event === 'StopContainer')?.detail).toMatchObject({ state: 'CONTAINER_STOPPED', linux: expect.anything() as unknown });
+    await expectDetails(plugin);
   });
 
   test('a second stop is no news; an end of its own is', async () => {

@@ -127,11 +127,14 @@ class Wire {
   }
 }
 
+/** A command of the page's session. */
+type Send = (method: string, params?: Json) => Promise<Json>;
+
 async function firstPage(wire: Wire): Promise<Page> {
   const { targetInfos } = (await wire.send('Target.getTargets')) as { targetInfos: readonly { targetId: string; type: string }[] };
   const target = targetInfos.find(({ type }) => type === 'page');
   const { sessionId } = (await wire.send('Target.attachToTarget', { targetId: target?.targetId ?? '', flatten: true })) as { sessionId: string };
-  const send = (method: string, params: Json = {}): Promise<Json> => wire.send(method, params, sessionId);
+  const send: Send = (method, params = {}) => wire.send(method, params, sessionId);
   const complaints: string[] = [];
   const requests: string[] = [];
   let loaded: () => void = () => undefined;
@@ -142,6 +145,21 @@ async function firstPage(wire: Wire): Promise<Page> {
     if (method === 'Network.requestWillBeSent') requests.push(bare((params as { request: { url: string } }).request.url));
   });
   for (const domain of ['Page', 'Runtime', 'Log', 'Network']) await send(`${domain}.enable`);
+  return {
+    complaints,
+    requests,
+    open: async (url) => {
+      const done = new Promise<void>((resolve) => (loaded = resolve));
+      await send('Page.navigate', { url });
+      await done;
+    },
+    ...scripts(send),
+    ...handsOf(send),
+  };
+}
+
+/** Expressions that are evaluated in the page. */
+function scripts(send: Send): Pick<Page, 'value' | 'until'> {
   const value = async <T>(expression: string): Promise<T> => {
     const answer = (await send('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true })) as {
       result: { value?: unknown };
@@ -151,18 +169,17 @@ async function firstPage(wire: Wire): Promise<Page> {
     return answer.result.value as T;
   };
   return {
-    complaints,
-    requests,
     value,
-    open: async (url) => {
-      const done = new Promise<void>((resolve) => (loaded = resolve));
-      await send('Page.navigate', { url });
-      await done;
-    },
     until: async (expression) => {
       const look = `new Promise((resolve, reject) => { const end = performance.now() + ${PATIENCE_MS - 2000}; const look = () => { if (${expression}) resolve(true); else if (performance.now() > end) reject(new Error('never true: ' + ${JSON.stringify(expression)} + '\\n' + document.body.innerText.slice(0, 1500))); else requestAnimationFrame(look); }; look(); })`;
       await value(look);
     },
+  };
+}
+
+/** What a person does with the page, and sees of it. */
+function handsOf(send: Send): Pick<Page, 'press' | 'type' | 'size' | 'scheme' | 'picture'> {
+  return {
     press: async (key) => {
       const text = key.length === 1 ? { text: key } : {};
       await send('Input.dispatchKeyEvent', { type: 'keyDown', key, ...text });

@@ -39,6 +39,17 @@ describePods('a machine that is started again', () => {
     return Object.fromEntries(ids) as Record<K, string>;
   }
 
+  /** A pod of the name's next attempt runs a container, and is removed. */
+  async function nextAttempt(name: string): Promise<void> {
+    const { runtime } = machine.world.client;
+    const podSandboxId = await run(name, 1);
+    const containerId = await create(name, podSandboxId, untilTermed(0));
+    await runtime.startContainer({ containerId });
+    expect((await stateOf(containerId))?.state).toBe(ContainerState.CONTAINER_RUNNING);
+    await runtime.stopPodSandbox({ podSandboxId });
+    await runtime.removePodSandbox({ podSandboxId });
+  }
+
   const isReady = async (type: string): Promise<boolean | undefined> =>
     (await machine.world.client.runtime.status({})).status?.conditions.find((one) => one.type === type)?.status;
 
@@ -70,14 +81,7 @@ describePods('a machine that is started again', () => {
     expect((await client.image.listImages({})).images.map(({ id }) => id)).toEqual(images);
 
     // the kubelet asks for the next attempt of each, at the first call
-    await Promise.all(Object.keys(pods).map(async (name) => {
-      const podSandboxId = await run(name, 1);
-      const containerId = await create(name, podSandboxId, untilTermed(0));
-      await runtime.startContainer({ containerId });
-      expect((await stateOf(containerId))?.state).toBe(ContainerState.CONTAINER_RUNNING);
-      await runtime.stopPodSandbox({ podSandboxId });
-      await runtime.removePodSandbox({ podSandboxId });
-    }));
+    await Promise.all(Object.keys(pods).map(nextAttempt));
     for (const podSandboxId of Object.values(pods)) await runtime.removePodSandbox({ podSandboxId });
     expect((await runtime.listPodSandbox({})).items).toEqual([]);
     expect((await runtime.listContainers({})).containers).toEqual([]);

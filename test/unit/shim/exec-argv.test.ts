@@ -2,6 +2,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import type { ProcessIdentity } from '../../../src/actors/ports/journal.ts';
 import type { EffectContext } from '../../../src/actors/ports/effect.ts';
 import { silentLog } from '../../../src/base/log.ts';
 import { realClock } from '../../../src/host/clock.ts';
@@ -10,6 +11,18 @@ import { runExec } from '../../../src/oci/shim/exec.ts';
 import type { ExecRequest } from '../../../src/oci/shim/exec.ts';
 import type { Shims } from '../../../src/oci/shim/shims.ts';
 import { containerId } from '../cri/stage.ts';
+
+/** stdout and stderr, of which nothing comes. */
+const OUTPUTS: Omit<ExecRequest, 'input'> = {
+  terminal: {}, wish: { stdin: false, stdout: true, stderr: true }, limitMs: 60_000,
+  open: () => undefined, drained: () => Promise.resolve(), close: () => undefined,
+};
+
+async function ownIdentity(): Promise<ProcessIdentity> {
+  const startTicks = BigInt((await readFile('/proc/self/stat', 'utf8')).split(') ')[1]?.split(' ')[19] ?? '');
+  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  return { pid: process.pid, startTicks, bootId };
+}
 
 test('S78 the command line of an exec in a shim is given up once the shim has it, before its process runs', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'troupe-shim-argv-'));
@@ -35,15 +48,11 @@ test('S78 the command line of an exec in a shim is given up once the shim has it
     callIfThere: () => Promise.resolve(undefined),
   };
   const shims = { need: () => Promise.resolve(shim) } as object as Shims;
-  const startTicks = BigInt((await readFile('/proc/self/stat', 'utf8')).split(') ')[1]?.split(' ')[19] ?? '');
-  const bootId = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+  const init = await ownIdentity();
   const input = Object.assign({} as ExecRequest['input'], {
-    id, handler: 'vm', init: { pid: process.pid, startTicks, bootId }, argv, onArgvRead: () => (argv.length = 0),
+    id, handler: 'vm', init, argv, onArgvRead: () => (argv.length = 0),
   });
-  const request: ExecRequest = {
-    input, terminal: {}, wish: { stdin: false, stdout: true, stderr: true }, limitMs: 60_000,
-    open: () => undefined, drained: () => Promise.resolve(), close: () => undefined,
-  };
+  const request: ExecRequest = { input, ...OUTPUTS };
   const fx: EffectContext = { signal: new AbortController().signal, timeoutMs: 60_000, note: () => undefined };
   await expect(runExec({ parts, shims, stdioProgram: () => Promise.resolve('') }, request, fx)).rejects.toThrow('as far as this');
   expect(seen).toEqual([['sh', '-c', 'x'.repeat(1000)], []]);
