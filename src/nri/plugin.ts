@@ -147,9 +147,11 @@ export class Plugin {
     return undefined;
   }
 
-  /** A call that is no event: rejects whatever goes wrong. */
-  call<I extends DescMessage, O extends DescMessage>(method: DescMethodUnary<I, O>, message: MessageInitShape<I>): Promise<MessageShape<O>> {
-    return this.#client.call(method, message, { timeoutMs: this.#options.requestMs });
+  /** A call that is no event: rejects whatever goes wrong. It has the bound of one call, and no more than `mostMs`. */
+  call<I extends DescMessage, O extends DescMessage>(
+    method: DescMethodUnary<I, O>, message: MessageInitShape<I>, mostMs: number = Infinity,
+  ): Promise<MessageShape<O>> {
+    return this.#client.call(method, message, { timeoutMs: Math.min(this.#options.requestMs, mostMs) });
   }
 
   /** Ends it. Repeatable. */

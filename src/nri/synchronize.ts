@@ -20,9 +20,9 @@ export interface SynchronizeBound {
 }
 
 /**
- * The updates that the plugin requests. Rejects with `timedOut` after a call that ends beyond the bound while more are
- * needed, with `unsupported` for a plugin that takes no more than one message, and with any error of a call. A part is
- * sent before the next one is asked for.
+ * The updates that the plugin requests. Rejects with `timedOut` when the calls together have taken the bound, with
+ * `unsupported` for a plugin that takes no more than one message, and with any error of a call. A part is sent before the
+ * next one is asked for.
  */
 export async function synchronize(
   plugin: Pick<Plugin, 'id' | 'call'>,
@@ -35,7 +35,7 @@ export async function synchronize(
   for await (const part of partsOf(pods, containers)) {
     if (before !== undefined) {
       const sinceMs = clock.monoMs();
-      const answer = await plugin.call(PluginService.method.synchronize, { ...before, more: true });
+      const answer = await plugin.call(PluginService.method.synchronize, { ...before, more: true }, callsMs - spentMs);
       spentMs += clock.monoMs() - sinceMs;
       // one that does not know of parts takes the first for all
       if (!answer.more || answer.update.length > 0) fail('unsupported', `synchronize nri plugin ${plugin.id}: it takes no more than one message, and more are needed`);
@@ -43,7 +43,7 @@ export async function synchronize(
     before = part;
     if (spentMs > callsMs) fail('timedOut', `synchronize nri plugin ${plugin.id}: its calls have taken more than ${callsMs} ms`);
   }
-  return (await plugin.call(PluginService.method.synchronize, { ...before, more: false })).update;
+  return (await plugin.call(PluginService.method.synchronize, { ...before, more: false }, callsMs - spentMs)).update;
 }
 
 /**

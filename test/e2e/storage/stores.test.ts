@@ -126,6 +126,8 @@ describePods('stores beside the own root', () => {
       await world.instance.kill();
       await world.instance.start();
       expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
+      const degraded = (await runtime.status({})).status?.conditions.find(({ type }) => type === 'PartsStarted');
+      expect(degraded).toMatchObject({ status: false, message: expect.stringContaining(`image store ${images}: `) as string });
     } finally {
       dead.remove();
     }

@@ -38,14 +38,18 @@ test('S90 a plugin that takes its time for each of many messages does not hold t
   }
   const clock = new HandClock();
   let calls = 0;
-  const call: unknown = async (_method: unknown, { more = false }: { more?: boolean }) => {
+  const given: number[] = [];
+  const call: unknown = async (_method: unknown, { more = false }: { more?: boolean }, mostMs: number) => {
     calls += 1;
+    given.push(mostMs);
     clock.nowMs += 1900;
     return { more, update: [] };
   };
   const synchronizing = synchronize({ id: '10-p', call: call as Plugin['call'] }, [], containers(), { clock, callsMs: synchronizeMs(2000) });
   await expect(synchronizing).rejects.toThrow(/its calls have taken more than 20000 ms/u);
   expect(calls).toBe(11);
+  // the last one has what is left of the whole
+  expect(given).toEqual(Array.from({ length: 11 }, (_none, at) => 20_000 - 1900 * at));
 });
 
 test('S90 what is read between the calls does not count as the plugin’s time, and a longer bound for one call is one for all', async () => {

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { build } from 'esbuild';
 import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { checkout } from '../../support/tools/cache.ts';
 import { run } from '../../support/run.ts';
@@ -67,6 +67,7 @@ it('believes nothing that is not whole, and nothing of another bundle', async ()
 });
 
 it('F89 reads and writes no FIFO in the place of the cache, nor in that of the file that replaces it', async () => {
+  mkdirSync(dirname(cache), { recursive: true });
   rmSync(cache, { force: true });
   execFileSync('mkfifo', [cache]);
   await launch();
@@ -80,7 +81,7 @@ it('F89 reads and writes no FIFO in the place of the cache, nor in that of the f
 });
 
 it('F89 runs with a directory in the place of the cache', async () => {
-  rmSync(cache);
+  rmSync(cache, { force: true });
   mkdirSync(join(cache, 'below'), { recursive: true });
   await launch('start');
   expect(existsSync(join(cache, 'below'))).toBe(true);
