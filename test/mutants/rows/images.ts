@@ -3,7 +3,7 @@ import type { Mutant } from '../mutant.ts';
 
 const manifest = 'test/unit/image/manifest.test.ts';
 const auth = 'test/unit/distribution/auth.test.ts';
-const tar = 'test/unit/unpack/tar-reader.test.ts';
+const sparse = 'test/unit/unpack/sparse-files.test.ts';
 const hostile = 'test/integration/unpack/hostile.test.ts';
 
 export const ofImages: readonly Mutant[] = [
@@ -46,7 +46,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S59', title: 'a file can be of any size', file: 'src/oci/image/tar-entry.ts',
     find: 'if (size > unpackLimits.fileBytes || size < 0) {', replace: 'if (size < 0) {',
-    test: { file: tar, named: 'S59: a file of 8 EiB' },
+    test: { file: sparse, named: 'S59: a file of 8 EiB' },
   },
   {
     row: 'S79', title: 'credentials go to whatever host is asked', file: 'src/oci/distribution/auth.ts',
@@ -121,7 +121,7 @@ export const ofImages: readonly Mutant[] = [
   {
     row: 'S14', title: 'a layer may have any number of sparse pieces', file: 'src/oci/image/tar-reader.ts',
     find: 'if (this.#pieceSum > unpackLimits.layerSparsePieces) {', replace: 'if (this.#pieceSum < 0) {',
-    test: { file: tar, named: 'S14: many sparse files' },
+    test: { file: sparse, named: 'S14: many sparse files' },
   },
   {
     row: 'S61', title: 'authorities of a chain are tried again on each way', file: 'src/oci/signature/certificates.ts',

@@ -50,12 +50,12 @@ export const ofMachine: readonly Mutant[] = [
   {
     row: 'S14', title: 'a sparse map has any number of pieces', file: 'src/oci/image/tar-sparse.ts',
     find: 'if (pieces.length >= unpackLimits.sparsePieces) {', replace: 'if (pieces.length < 0) {',
-    test: { file: 'test/unit/unpack/tar-reader.test.ts', named: 'S14: an endless old map' },
+    test: { file: 'test/unit/unpack/sparse-files.test.ts', named: 'S14: an endless old map' },
   },
   {
     row: 'S14', title: 'a sparse map is not compared with its file', file: 'src/oci/image/tar-sparse.ts',
     find: "if (piece.offset < end) refuseTar('a sparse map is out of order');\n", replace: '',
-    test: { file: 'test/unit/unpack/tar-reader.test.ts', named: 'S14: a map that' },
+    test: { file: 'test/unit/unpack/sparse-files.test.ts', named: 'S14: a map that' },
   },
   {
     row: 'S15', title: 'a token is taken whatever is in it', file: 'src/oci/distribution/auth.ts',
