@@ -21,6 +21,7 @@ describe('a start', () => {
     const { clock, report, reasons } = bench();
     const platform = platformOrPlain(report, never);
     await clock.advance(launchLimits.partMs);
+    await expect.poll(reasons).toHaveLength(1);
     expect(await platform).toEqual(platformOfMachine(process.arch, ''));
     expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted processor features: /u)]);
   });
@@ -31,6 +32,7 @@ describe('a start', () => {
     const { clock, report, reasons } = bench();
     const setup = setUpApparmor(report, silentLog, { ...usual, isEnabled: never });
     await clock.advance(launchLimits.partMs);
+    await expect.poll(reasons).toHaveLength(1);
     expect(await setup).toEqual({ apparmor: undefined, defaultProfile: '' });
     expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted AppArmor: /u)]);
   });
@@ -43,6 +45,8 @@ describe('a start', () => {
     const setup = setUpApparmor(report, silentLog, { ...usual, ...machine });
     await turns();
     await clock.advance(boundMs);
+    // ahead of the promise: without a bound this fails by its limit, not by the test's
+    await expect.poll(reasons).toHaveLength(1);
     expect(await setup).toMatchObject({ apparmor: { isLoaded: expect.any(Function) as unknown }, defaultProfile: '' });
     expect(reasons()).toEqual([expect.stringMatching(/^PartsStarted default AppArmor profile: /u)]);
   });
