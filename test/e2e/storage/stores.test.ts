@@ -112,16 +112,7 @@ describePods('stores beside the own root', () => {
       // far more calls than the pool has threads
       const stuck = await Promise.allSettled(Array.from({ length: 24 }, (_, at) => (at % 2 === 0 ? create(at) : imageService.imageFsInfo({}, { deadlineMs: 2000 }))));
       expect(stuck.map((one) => (one.status === 'rejected' ? (one.reason as { code: number }).code : 'done'))).toEqual(stuck.map(() => DEADLINE));
-      expect((await runtime.execSync({ containerId: other.containerId, cmd: ['true'] })).exitCode).toBe(0);
-      expect((await runtime.listContainers({})).containers.map(({ id }) => id)).toContain(other.containerId);
-      expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(1);
-      expect((await runtime.status({})).status?.conditions.every(({ status }) => status)).toBe(true);
-      const third = podOf(world, 'third');
-      const { podSandboxId: thirdId } = await runtime.runPodSandbox({ config: third });
-      await runtime.stopPodSandbox({ podSandboxId: thirdId });
-      await runtime.removePodSandbox({ podSandboxId: thirdId });
-      await runtime.stopContainer({ containerId: other.containerId, timeout: 5n });
-      expect((await runtime.containerStatus({ containerId: other.containerId })).status?.state).toBe(2);
+      await othersAreServed(world, other.containerId);
       // the next daemon comes up as well, and knows its containers
       await world.instance.kill();
       await world.instance.start();
@@ -141,3 +132,18 @@ describePods('stores beside the own root', () => {
     expect(readFileSync(join(images, 'storage-driver'), 'utf8')).toBe('overlay\n');
   });
 });
+
+/** Everything goes on that needs nothing of the store: a container that runs, lists, and another pod. */
+async function othersAreServed(world: World, containerId: string): Promise<void> {
+  const { runtime } = world.client;
+  expect((await runtime.execSync({ containerId, cmd: ['true'] })).exitCode).toBe(0);
+  expect((await runtime.listContainers({})).containers.map(({ id }) => id)).toContain(containerId);
+  expect((await runtime.containerStatus({ containerId })).status?.state).toBe(1);
+  expect((await runtime.status({})).status?.conditions.every(({ status }) => status)).toBe(true);
+  const third = podOf(world, 'third');
+  const { podSandboxId: thirdId } = await runtime.runPodSandbox({ config: third });
+  await runtime.stopPodSandbox({ podSandboxId: thirdId });
+  await runtime.removePodSandbox({ podSandboxId: thirdId });
+  await runtime.stopContainer({ containerId, timeout: 5n });
+  expect((await runtime.containerStatus({ containerId })).status?.state).toBe(2);
+}
