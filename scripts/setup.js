@@ -27,7 +27,7 @@ const APT_LOCK_SECONDS = 120;
 /** Directories searched for programs: PATH, then where sudo's secure_path and a user's PATH don't look. */
 const programDirectories = [
   ...(process.env.PATH ?? '').split(':').filter((directory) => directory.startsWith('/')),
-  '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/go/bin',
+  ...'/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/go/bin'.split(':'),
 ];
 
 /** Debian package → how one sees that what it brings is there: a program's name, or paths of which one exists. */
